@@ -1,0 +1,154 @@
+"""Orders on their way: states, cancels, look-ups, and the ledger's claim."""
+
+from enum import StrEnum
+from typing import ClassVar
+
+from proto.message import Message, Name, Text, token
+from proto.units import Nanoseconds, Quantity
+
+__all__ = [
+    "Cancel",
+    "Claim",
+    "OrderStatus",
+    "OrderUpdate",
+    "Query",
+    "Refusal",
+    "RefusalReason",
+    "Unclaimed",
+]
+
+
+class OrderStatus(StrEnum):
+    """States of an order. Unknown is a state of its own: never treated as rejected.
+
+    ::
+
+        pending_submit ─▶ submitted ─▶ accepted ─▶ partially_filled ─▶ filled
+              │              │  ▲          └─▶ pending_cancel ─▶ canceled | expired
+              ▼              ▼  │
+            denied         unknown ─▶ any state the venue proves, or rejected when proved absent
+    """
+
+    PENDING_SUBMIT = "pending_submit"
+    SUBMITTED = "submitted"
+    UNKNOWN = "unknown"
+    ACCEPTED = "accepted"
+    PARTIALLY_FILLED = "partially_filled"
+    PENDING_CANCEL = "pending_cancel"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+    DENIED = "denied"
+
+
+TERMINAL = (
+    OrderStatus.FILLED,
+    OrderStatus.CANCELED,
+    OrderStatus.EXPIRED,
+    OrderStatus.REJECTED,
+    OrderStatus.DENIED,
+)
+"""States an order never leaves; only these release its reserved exposure."""
+
+
+class OrderUpdate(Message, frozen=True, kw_only=True, gc=False):
+    """An order changed state. Quantities are totals, not increments."""
+
+    kind: ClassVar[str] = "execution.order"
+
+    order: Name
+    status: OrderStatus
+    instrument: Name
+    market: Name
+    strategy: Name
+    filled: Quantity = 0
+    remaining: Quantity = 0
+    reduce_only: bool = False
+    reason: Text = ""
+
+    def key(self) -> tuple[str, ...]:
+        return (token(self.order),)
+
+
+class Cancel(Message, frozen=True, kw_only=True, gc=False):
+    """Execution asks the venue to cancel a working order."""
+
+    kind: ClassVar[str] = "execution.cancel"
+
+    order: Name
+    reason: Text = ""
+
+    def key(self) -> tuple[str, ...]:
+        return (token(self.order),)
+
+
+class Query(Message, frozen=True, kw_only=True, gc=False):
+    """Execution asks the venue what became of an order whose outcome is unknown."""
+
+    kind: ClassVar[str] = "execution.query"
+
+    order: Name
+
+    def key(self) -> tuple[str, ...]:
+        return (token(self.order),)
+
+
+class RefusalReason(StrEnum):
+    """Why an approval was not acted on."""
+
+    SIGNATURE = "signature"
+    EXPIRED = "expired"
+    REPEATED = "repeated"
+    MISMATCH = "mismatch"
+
+
+class Refusal(Message, frozen=True, kw_only=True, gc=False):
+    """Execution did not act on an approval it read; the monitor raises an alert for it."""
+
+    kind: ClassVar[str] = "execution.refusal"
+
+    order: Name
+    reason: RefusalReason
+    message_id: Text = ""
+
+    def key(self) -> tuple[str, ...]:
+        return (token(self.order),)
+
+
+class Unclaimed(Message, frozen=True, kw_only=True, gc=False):
+    """A fact of execution's shell: no claim was made for this order, and none will be.
+
+    Only said when the ledger was read and holds no claim. ``reason``: expired, halted, lagging.
+    """
+
+    kind: ClassVar[str] = "execution.unclaimed"
+
+    order: Name
+    reason: Text
+
+    def key(self) -> tuple[str, ...]:
+        return (token(self.order),)
+
+
+class Claim(Message, frozen=True, kw_only=True, gc=False):
+    """The right to send one order, won once in ``LEDGER``; the broker copies it onto the tape.
+
+    Carries the signed approval as it was received (``subject``, ``message_id``, ``payload``,
+    ``signature``, ``key_id``), the id by which the venue can be asked, and the claimant's nonce.
+    """
+
+    kind: ClassVar[str] = "ledger.order"
+
+    order: Name
+    subject: Text
+    message_id: Text
+    payload: bytes
+    signature: Text
+    key_id: Text
+    client_order_id: Name
+    nonce: Name
+    claimed_at: Nanoseconds
+
+    def key(self) -> tuple[str, ...]:
+        return (token(self.order),)

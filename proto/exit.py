@@ -1,0 +1,75 @@
+"""What the exit service wants: orders that shrink a position, and cancels of its own."""
+
+from enum import StrEnum
+from typing import ClassVar
+
+from proto.feed import Side
+from proto.message import Message, Name, Text, token
+from proto.risk import TimeInForce
+from proto.units import Nanoseconds, Price, Quantity
+
+
+class ExitReason(StrEnum):
+    """Why a position is being reduced."""
+
+    TARGET = "target"
+    STOP_LOSS = "stop_loss"
+    TIME_DECAY = "time_decay"
+    BEFORE_CLOSE = "before_close"
+
+
+class PositionStage(StrEnum):
+    """Stages of a position under exit management."""
+
+    OPEN = "open"
+    HALF_CLOSED = "half_closed"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class ExitProposal(Message, frozen=True, kw_only=True, gc=False):
+    """Sell (or buy back) ``quantity`` of a held instrument; takes the risk hop, reduce-only."""
+
+    kind: ClassVar[str] = "exit.proposal"
+
+    strategy: Name
+    market: Name
+    instrument: Name
+    side: Side
+    price: Price
+    quantity: Quantity
+    time_in_force: TimeInForce
+    reason: ExitReason
+    expires_at: Nanoseconds
+
+    def key(self) -> tuple[str, ...]:
+        return (token(self.market),)
+
+
+class ExitCancel(Message, frozen=True, kw_only=True, gc=False):
+    """Withdraw a working exit order. Cancels never pass risk and nothing blocks them."""
+
+    kind: ClassVar[str] = "exit.cancel"
+
+    order: Name
+    reason: Text = ""
+
+    def key(self) -> tuple[str, ...]:
+        return (token(self.order),)
+
+
+class PositionUpdate(Message, frozen=True, kw_only=True, gc=False):
+    """A position moved to another stage."""
+
+    kind: ClassVar[str] = "exit.position"
+
+    market: Name
+    instrument: Name
+    strategy: Name
+    stage: PositionStage
+    quantity: Quantity
+    entry_price: Price
+    reason: Text = ""
+
+    def key(self) -> tuple[str, ...]:
+        return (token(self.instrument),)

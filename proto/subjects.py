@@ -1,0 +1,105 @@
+"""The one table of subjects: what is on the tape, who writes it, who reads it.
+
+Broker permissions, the AsyncAPI document and the reference page are made from it; tests fail when
+they drift. The first token of a subject is the service that may publish it.
+"""
+
+from typing import NamedTuple
+
+from proto import execution, exit, feed, monitor, operator, risk, service, signal, venue
+from proto.message import Message
+
+TAPE = "TAPE"
+"""The stream that carries everything."""
+LEDGER = "LEDGER"
+"""The stream of claims; ``TAPE`` sources it."""
+
+SERVICES = ("feed", "signal", "risk", "execution", "exit", "journal", "monitor")
+"""Services with credentials of their own, in the order they are started."""
+
+MACHINE_ORDER = ("signal", "risk", "execution", "paper", "exit", "monitor")
+"""Machines in their fixed order: lockstep grants outputs of one cause in this order."""
+
+
+class Row(NamedTuple):
+    """A kind of message: its model, the service that publishes it, and who reads it."""
+
+    model: type[Message]
+    producer: str
+    readers: tuple[str, ...]
+    about: str
+
+    @property
+    def kind(self) -> str:
+        return self.model.kind
+
+    @property
+    def pattern(self) -> str:
+        """The subject with wildcards, as a subscriber would write it."""
+        if self.model is service.Started:
+            return "*.started"
+        return f"{self.kind}.>" if self.model.key is not Message.key else self.kind
+
+
+_DECIDING = ("signal", "risk", "execution", "paper", "exit", "monitor")
+_TRADING = ("risk", "execution", "paper", "exit", "monitor")
+_BOOKS = ("risk", "exit", "monitor")
+
+TABLE: tuple[Row, ...] = (
+    Row(feed.Quote, "feed", _DECIDING, "best bid or ask changed"),
+    Row(feed.Book, "feed", _DECIDING, "top levels, at most ten times a second an instrument"),
+    Row(feed.Trade, "feed", ("signal", "paper", "monitor"), "a trade at the venue"),
+    Row(feed.Market, "feed", _DECIDING, "listing, status, strike and result of a market"),
+    Row(feed.Gap, "feed", _DECIDING, "continuity lost"),
+    Row(feed.FeedClock, "feed", _DECIDING, "recorded time passes"),
+    Row(feed.Played, "feed", ("monitor",), "a recording came to its end"),
+    Row(signal.Proposal, "signal", ("risk",), "a strategy wants to open a position"),
+    Row(risk.Approval, "risk", ("execution", "exit", "monitor"), "an order risk allows, signed"),
+    Row(risk.Rejection, "risk", ("exit", "monitor"), "a refusal with every failed check"),
+    Row(risk.Pending, "risk", ("monitor",), "an order waiting for the operator"),
+    Row(risk.PortfolioReport, "risk", ("monitor",), "risk's books, once a minute"),
+    Row(execution.OrderUpdate, "execution", ("risk", "exit", "monitor"), "an order changed state"),
+    Row(execution.Cancel, "execution", ("paper", "monitor"), "cancel at the venue"),
+    Row(execution.Query, "execution", ("paper", "monitor"), "look an order up at the venue"),
+    Row(execution.Refusal, "execution", ("monitor",), "an approval that was not acted on"),
+    Row(execution.Unclaimed, "execution", ("execution", "monitor"), "no claim was made, none will be"),
+    Row(execution.Claim, "ledger", ("execution", "paper", "monitor"), "the right to send an order"),
+    Row(venue.Ack, "venue", ("execution", "monitor"), "the venue answered for an order"),
+    Row(venue.Fill, "venue", ("risk", "execution", "exit", "monitor"), "a trade of ours"),
+    Row(venue.Settlement, "venue", _BOOKS, "the venue paid an instrument out"),
+    Row(venue.Correction, "venue", ("risk", "execution", "exit", "monitor"), "a fill taken back"),
+    Row(venue.Account, "venue", _BOOKS, "money in or out"),
+    Row(venue.StatusReport, "venue", ("execution",), "answer to a look-up"),
+    Row(exit.ExitProposal, "exit", ("risk", "monitor"), "reduce a position"),
+    Row(exit.ExitCancel, "exit", ("execution", "monitor"), "withdraw a working exit"),
+    Row(exit.PositionUpdate, "exit", ("monitor",), "a position moved to another stage"),
+    Row(risk.ExitPortfolioReport, "exit", ("monitor",), "exit's books, once a minute"),
+    Row(operator.Session, "operator", _DECIDING, "a session opens"),
+    Row(operator.Config, "operator", _DECIDING, "a resolved section of the configuration"),
+    Row(operator.Command, "operator", _TRADING, "halt, resume, approve, deny, skip"),
+    Row(monitor.Clock, "monitor", _DECIDING, "the time, once a second"),
+    Row(monitor.Health, "monitor", (), "a service's health changed"),
+    Row(monitor.Alert, "monitor", (), "something an operator must know"),
+    Row(monitor.Dead, "monitor", (), "unreadable input, with its reason"),
+    Row(service.Started, "*", (), "a machine started"),
+    Row(service.Anchor, "journal", ("monitor",), "head of the journal's hash chain"),
+)
+
+_BY_KIND: dict[str, type[Message]] = {row.kind: row.model for row in TABLE}
+
+# Subjects a service may publish besides its own prefix.
+EXTRA_PUBLISH: dict[str, tuple[str, ...]] = {"execution": ("venue.>", "ledger.>")}
+
+
+def model_of(subject: str) -> type[Message] | None:
+    """The message class carried by ``subject``, or ``None`` for a subject that is not in the table."""
+    first, _, rest = subject.partition(".")
+    second = rest.partition(".")[0]
+    if second == service.Started.kind:
+        return service.Started
+    return _BY_KIND.get(f"{first}.{second}")
+
+
+def tape_subjects() -> tuple[str, ...]:
+    """What ``TAPE`` stores from publishers; claims reach it through ``LEDGER`` alone."""
+    return (*(f"{name}.>" for name in SERVICES), "venue.>", "operator.>")
