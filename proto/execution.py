@@ -134,14 +134,14 @@ class Unclaimed(Message, frozen=True, kw_only=True, gc=False):
 class Claim(Message, frozen=True, kw_only=True, gc=False):
     """The right to send one order, won once in ``LEDGER``; the broker copies it onto the tape.
 
-    Carries the signed approval as it was received (``subject``, ``message_id``, ``payload``,
+    Carries the signed approval as it was received (``approval_subject``, ``message_id``, ``payload``,
     ``signature``, ``key_id``), the id by which the venue can be asked, and the claimant's nonce.
     """
 
     kind: ClassVar[str] = "ledger.order"
 
     order: Name
-    subject: Text
+    approval_subject: Text
     message_id: Text
     payload: bytes
     signature: Text

@@ -13,7 +13,7 @@ class MessageId(NamedTuple):
     tape: str
     producer: str
     cause: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
 
     def __str__(self) -> str:
         return f"{self.tape}:{self.producer}:{self.cause}:{self.index}"
