@@ -319,7 +319,7 @@ def _last_name(node: ast.AST) -> str:
 
 def _module_containers(tree: ast.Module) -> set[str]:
     """Names of the module's own lists, dictionaries and sets."""
-    found = set()
+    found: set[str] = set()
     for node in tree.body:
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             call = isinstance(node.value, ast.Call) and _last_name(node.value.func) in _CONTAINER_CALLS
