@@ -1,0 +1,162 @@
+"""Service health from reports and their absence: pure, in wall-clock nanoseconds given by the caller.
+
+This is the shell's half of the monitor: what it says rests on observation, not on the tape, so it is a
+fact that the shell puts on the tape and no machine recomputes.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from proto.message import Message
+from proto.monitor import Alert, Health, ServiceState, Severity
+from proto.units import SECOND
+
+MISSING_AFTER_S = 5
+"""Services report once a second: five in a row do not get lost on a loopback connection."""
+STARTING_MAX_S = 60
+"""A start folds at most one window of the tape, which takes seconds; longer means it hangs."""
+DETAIL_INTERVAL_S = 10
+"""A change of words alone is told at most this often, so that a counter in them floods nothing."""
+TEXT_CHARACTERS_MAX = 500
+CONDITIONS_MAX = 256
+"""Conditions active at a time; the callers have a handful of rules and a topic for each service."""
+
+SERVICE_MISSING = "service_missing"
+MACHINE_STOPPED = "machine_stopped"
+MACHINE_REFUSED = "machine_refused"
+START_HANGS = "start_hangs"
+
+_STATE_RULES = {ServiceState.STOPPED: MACHINE_STOPPED, ServiceState.REFUSED: MACHINE_REFUSED}
+
+
+@dataclass(slots=True)
+class _Service:
+    state: ServiceState
+    state_at: int
+    heard_at: int
+    told_at: int
+    position: int = 0
+    detail: str = ""
+    told_detail: str = ""
+
+
+class Conditions:
+    """Alerts by edge: ``hold`` says on every look whether something is wrong, changes become alerts."""
+
+    def __init__(self) -> None:
+        self._active: dict[tuple[str, str], Severity] = {}
+
+    def hold(self, rule: str, severity: Severity, topic: str, text: str, *, wrong: bool) -> list[Message]:
+        """One look at one condition; returns at most one alert. Beyond the bound nothing is raised."""
+        key = (rule, topic)
+        if wrong == (key in self._active):
+            return []
+        if wrong:
+            if len(self._active) >= CONDITIONS_MAX:
+                return []
+            self._active[key] = severity
+        else:
+            severity = self._active.pop(key)
+        alert = Alert(
+            rule=rule, severity=severity, topic=topic, text=text[:TEXT_CHARACTERS_MAX], active=wrong
+        )
+        return [alert]
+
+    @property
+    def active(self) -> tuple[tuple[str, str], ...]:
+        """The (rule, topic) pairs that are wrong now, oldest first."""
+        return tuple(self._active)
+
+
+class HealthWatch:
+    """Follows the expected services.
+
+    ``report`` takes what a service said of itself, ``tick`` looks at the time. Both return the Health
+    and Alert messages that the change causes, in order; without a change they return nothing.
+    A service that has never reported counts as starting since the watch began.
+    """
+
+    def __init__(
+        self, services: Iterable[str], started_at_ns: int, missing_after_s: int = MISSING_AFTER_S
+    ) -> None:
+        self.conditions = Conditions()
+        self._missing_after_ns = missing_after_s * SECOND
+        self._services = {
+            name: _Service(ServiceState.STARTING, started_at_ns, started_at_ns, started_at_ns)
+            for name in services
+        }
+
+    def report(
+        self, service: str, state: ServiceState, position: int, detail: str, at_ns: int
+    ) -> list[Message]:
+        """A service reports. One that is not expected is followed from here on."""
+        detail = detail[:TEXT_CHARACTERS_MAX]
+        known = self._services.get(service)
+        if known is None:
+            known = _Service(state, at_ns, at_ns, at_ns, position, detail, detail)
+            self._services[service] = known
+            return [self._health(service, known), *self._alerts(service, known)]
+        known.heard_at = max(known.heard_at, at_ns)
+        known.position = position
+        known.detail = detail
+        if state is not known.state:
+            return self._move(service, known, state, at_ns)
+        if detail != known.told_detail and at_ns - known.told_at >= DETAIL_INTERVAL_S * SECOND:
+            return [self._tell(service, known, at_ns)]
+        return []
+
+    def tick(self, at_ns: int) -> list[Message]:
+        """Time passes: services that have fallen silent go missing, starts that hang are told."""
+        out: list[Message] = []
+        for name, known in self._services.items():
+            silent_ns = at_ns - known.heard_at
+            limit_ns = self._missing_after_ns
+            if known.state is ServiceState.STARTING:
+                # A service that folds its tape may be too busy to report.
+                limit_ns = STARTING_MAX_S * SECOND
+                out += self._starting(name, known, at_ns)
+            if known.state is not ServiceState.MISSING and silent_ns > limit_ns:
+                known.detail = f"no report for {silent_ns // SECOND} s"
+                out += self._move(name, known, ServiceState.MISSING, at_ns)
+        return out
+
+    def forget(self, service: str) -> list[Message]:
+        """A service was stopped by plan: clear its alerts and expect it no longer."""
+        known = self._services.pop(service, None)
+        if known is None:
+            return []
+        known.state = ServiceState.LIVE
+        return self._alerts(service, known)
+
+    def states(self) -> dict[str, ServiceState]:
+        """The state of every followed service."""
+        return {name: known.state for name, known in self._services.items()}
+
+    def _starting(self, name: str, known: _Service, at_ns: int) -> list[Message]:
+        hangs = at_ns - known.state_at > STARTING_MAX_S * SECOND
+        text = f"starting for more than {STARTING_MAX_S} s: {known.detail}"
+        return self.conditions.hold(START_HANGS, Severity.WARNING, name, text, wrong=hangs)
+
+    def _move(self, name: str, known: _Service, state: ServiceState, at_ns: int) -> list[Message]:
+        known.state = state
+        known.state_at = at_ns
+        return [self._tell(name, known, at_ns), *self._alerts(name, known)]
+
+    def _tell(self, name: str, known: _Service, at_ns: int) -> Health:
+        known.told_at = at_ns
+        known.told_detail = known.detail
+        return self._health(name, known)
+
+    def _health(self, name: str, known: _Service) -> Health:
+        return Health(service=name, state=known.state, detail=known.detail, position=known.position)
+
+    def _alerts(self, name: str, known: _Service) -> list[Message]:
+        hold = self.conditions.hold
+        text = f"{known.state.value}: {known.detail}" if known.detail else known.state.value
+        missing = known.state is ServiceState.MISSING
+        out = hold(SERVICE_MISSING, Severity.CRITICAL, name, text, wrong=missing)
+        for state, rule in _STATE_RULES.items():
+            out += hold(rule, Severity.CRITICAL, name, text, wrong=known.state is state)
+        if known.state is not ServiceState.STARTING:
+            out += hold(START_HANGS, Severity.WARNING, name, text, wrong=False)
+        return out

@@ -1,0 +1,126 @@
+"""The monitor's machine: alerts from facts on the tape alone.
+
+Deadlines are looked at when the session's clock ticks, so an alert needs time on the tape to pass,
+and a market data message costs next to nothing when nothing is wrong.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import msgspec
+
+from libs.machine.machine import NOTHING, Handler, Stamp, StateMachine
+from proto import execution, exit, feed, monitor, operator, risk, venue
+from proto.message import Message
+from services.monitor import books, feeds, orders, positions
+from services.monitor.board import Board
+from services.monitor.params import MonitorParams
+from services.monitor.state import MonitorState
+
+SECTION = "monitor"
+
+Rule = Callable[[MonitorState, Board, Any], None]
+"""What one kind of message means to one group of rules."""
+
+
+class MonitorMachine(StateMachine[MonitorState]):
+    """Reads the tape and says what an operator must know, once, and once when it is over."""
+
+    name: ClassVar[str] = "monitor"
+    version: ClassVar[int] = 1
+
+    def __init__(self) -> None:
+        super().__init__(MonitorState())
+        self.handlers = {
+            feed.Quote: self._on_book,
+            feed.Book: self._on_book,
+            feed.Trade: self._on_trade,
+            feed.Market: self._apply(feeds.on_market),
+            feed.Gap: self._apply(feeds.on_gap),
+            feed.FeedClock: self._on_clock,
+            monitor.Clock: self._on_clock,
+            operator.Session: self._on_session,
+            operator.Config: self._on_config,
+            operator.Command: self._apply(books.on_command),
+            risk.Approval: self._on_approval,
+            risk.Rejection: self._apply(books.on_rejection),
+            risk.PortfolioReport: self._apply(books.on_risk_report),
+            risk.ExitPortfolioReport: self._apply(books.on_exit_report),
+            execution.OrderUpdate: self._apply(orders.on_update),
+            execution.Refusal: self._apply(orders.on_refusal),
+            execution.Claim: self._apply(orders.on_claim),
+            venue.Fill: self._apply(positions.on_fill),
+            venue.Correction: self._apply(positions.on_correction),
+            venue.Settlement: self._apply(positions.on_settlement),
+            exit.PositionUpdate: self._apply(positions.on_position_update),
+            exit.ExitProposal: self._apply(positions.on_exit_proposal),
+        }
+
+    def _apply(self, rule: Rule) -> Handler:
+        def handle(event: Message, stamp: Stamp) -> Sequence[Message]:
+            board = Board(self.state, stamp.now)
+            rule(self.state, board, event)
+            return board.out
+
+        return handle
+
+    # The two handlers of the feed's hot path: the common case touches one record and allocates nothing.
+
+    def _on_book(self, event: feed.Quote | feed.Book, stamp: Stamp) -> Sequence[Message]:
+        record = self.state.feeds.get(event.instrument)
+        if record is not None and not record.attention and event.counter == record.counter + 1:
+            record.counter = event.counter
+            record.seen_at = stamp.now
+            return NOTHING
+        return self._attend(event, stamp)
+
+    def _on_trade(self, event: feed.Trade, stamp: Stamp) -> Sequence[Message]:
+        record = self.state.feeds.get(event.instrument)
+        if record is not None and not record.attention:
+            record.seen_at = stamp.now
+            return NOTHING
+        return self._attend(event, stamp)
+
+    def _attend(self, event: feed.Quote | feed.Book | feed.Trade, stamp: Stamp) -> Sequence[Message]:
+        board = Board(self.state, stamp.now)
+        feeds.on_message(self.state, board, event)
+        return board.out
+
+    def _on_clock(self, _event: feed.FeedClock | monitor.Clock, stamp: Stamp) -> Sequence[Message]:
+        board = Board(self.state, stamp.now)
+        if self.state.fresh:
+            # The first tick may be far from the session's start (a recording may begin later).
+            self.state.fresh = False
+            self._rebase(board)
+            return NOTHING
+        orders.sweep(self.state, board)
+        positions.sweep(self.state, board)
+        feeds.sweep(self.state, board)
+        books.sweep(self.state, board)
+        board.expire()
+        return board.out
+
+    def _on_session(self, event: operator.Session, stamp: Stamp) -> Sequence[Message]:
+        board = Board(self.state, stamp.now)
+        self.state.fresh = True
+        feeds.restart(self.state, board)
+        books.restart(self.state, board, halted=event.halted)
+        self._rebase(board)
+        return board.out
+
+    def _rebase(self, board: Board) -> None:
+        orders.rebase(self.state, board.now)
+        positions.rebase(self.state, board.now)
+        feeds.rebase(self.state, board.now)
+        books.rebase(self.state, board.now)
+        board.rebase()
+
+    def _on_config(self, event: operator.Config, _stamp: Stamp) -> Sequence[Message]:
+        if event.section == SECTION:
+            self.state.params = msgspec.convert(event.document, MonitorParams)
+        return NOTHING
+
+    def _on_approval(self, event: risk.Approval, stamp: Stamp) -> Sequence[Message]:
+        board = Board(self.state, stamp.now)
+        orders.on_approval(self.state, board, event, stamp.message_id, verified=stamp.verified)
+        return board.out
