@@ -1,0 +1,136 @@
+"""Kalshi's decimal strings and times as integers: exactly, or not at all."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from libs.venues.frame import FrameError
+from proto.units import AMOUNT_MAX, ONE, UnitError, parse
+
+PRICE_GRID = 100
+"""The venue's finest price step, 0.0001 dollars, in millionths."""
+QUANTITY_GRID = 10_000
+"""The smallest count, 0.01 contracts, in millionths."""
+MOMENT_MAX_NS = 2**33 * 1_000_000_000
+"""The year 2242; it fits 63 bits."""
+CACHE_ENTRIES_MAX = 50_000
+"""Parsed strings kept. There are 9,999 prices; counts repeat, but not without end."""
+
+_TICKER = re.compile(r"[A-Za-z0-9._-]{1,80}")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Amounts:
+    """Reads prices and counts, remembering what it has read: the same strings come again and again."""
+
+    def __init__(self) -> None:
+        self._prices: dict[str, int] = {}
+        self._quantities: dict[str, int] = {}
+
+    def price(self, text: str) -> int:
+        """A price between 0 and 1 dollar, both excluded, in millionths.
+
+        Raises:
+            FrameError: for anything else, also off the grid of 0.0001.
+        """
+        known = self._prices.get(text)
+        if known is not None:
+            return known
+        value = _decimal(text)
+        if not 0 < value < ONE or value % PRICE_GRID:
+            raise FrameError(f"expected a price between 0 and 1 on the grid of 0.0001, was {text[:40]!r}")
+        if len(self._prices) >= CACHE_ENTRIES_MAX:
+            self._prices.clear()
+        self._prices[text] = value
+        return value
+
+    def quantity(self, text: str) -> int:
+        """A signed number of contracts on the grid of 0.01, in millionths.
+
+        Raises:
+            FrameError: for anything else.
+        """
+        known = self._quantities.get(text)
+        if known is not None:
+            return known
+        value = _decimal(text)
+        if value % QUANTITY_GRID:
+            raise FrameError(f"expected a count on the grid of 0.01, was {text[:40]!r}")
+        if len(self._quantities) >= CACHE_ENTRIES_MAX:
+            self._quantities.clear()
+        self._quantities[text] = value
+        return value
+
+    def levels(self, rows: list[tuple[str, str]]) -> dict[int, int]:
+        """One side of a snapshot, price → quantity; empty levels are left out.
+
+        Raises:
+            FrameError: for a level that is no price and count, comes twice, or is negative.
+        """
+        levels: dict[int, int] = {}
+        for price_text, quantity_text in rows:
+            price, quantity = self.price(price_text), self.quantity(quantity_text)
+            if price in levels or not 0 <= quantity <= AMOUNT_MAX:
+                was = f"{price_text[:40]} {quantity_text[:40]}"
+                raise FrameError(f"expected each price once with a count of at least 0, was {was}")
+            levels[price] = quantity
+        return {price: quantity for price, quantity in levels.items() if quantity}
+
+
+def edge(text: str) -> int:
+    """A best price as tickers show it: 0 and 1 stand for an empty side.
+
+    Raises:
+        FrameError: for anything outside 0 to 1.
+    """
+    value = _decimal(text)
+    if not 0 <= value <= ONE:
+        raise FrameError(f"expected a price from 0 to 1, was {text[:40]!r}")
+    return value
+
+
+def ticker(text: str) -> str:
+    """A market ticker, checked: it becomes part of instrument names and subjects.
+
+    Raises:
+        FrameError: for anything but 1 to 80 letters, digits, dots, dashes and underscores.
+    """
+    if not _TICKER.fullmatch(text):
+        raise FrameError(f"expected a market ticker, was {text[:40]!r}")
+    return text
+
+
+def strike(raw: msgspec.Raw) -> int | None:
+    """A strike in millionths of a dollar from its JSON text, a number or a string; ``None`` for none.
+
+    Raises:
+        FrameError: for anything but a plain amount that is not negative.
+    """
+    text = bytes(raw).decode("utf-8", "replace").strip()
+    if text in ("", "null"):
+        return None
+    value = _decimal(text.strip('"'))
+    if value < 0:
+        raise FrameError(f"expected a strike of at least 0, was {text[:40]}")
+    return value
+
+
+def nanoseconds(moment: datetime) -> int:
+    """A moment as nanoseconds since the epoch.
+
+    Raises:
+        FrameError: for a moment before the epoch or after the year 2242.
+    """
+    value = (moment - _EPOCH) // _MICROSECOND * 1_000
+    if not 0 <= value <= MOMENT_MAX_NS:
+        raise FrameError(f"expected a time between 1970 and 2242, was {moment.isoformat()}")
+    return value
+
+
+def _decimal(text: str) -> int:
+    try:
+        return parse(text)
+    except UnitError as e:
+        raise FrameError(str(e)) from e

@@ -1,0 +1,78 @@
+"""One front for the normalisers of all venues: frames in, messages or dead frames out."""
+
+import re
+from typing import NamedTuple
+
+from libs.venues.coinbase.normalise import CoinbaseNormaliser
+from libs.venues.frame import FrameError, RawFrame
+from libs.venues.kalshi.normalise import KalshiNormaliser
+from proto.message import Message
+from proto.monitor import DEAD_EXCERPT_BYTES_MAX
+
+KALSHI = "kalshi"
+COINBASE = "coinbase"
+
+_COINBASE_FRAME = re.compile(rb'"product_id"|"product_ids"')
+# Where Coinbase's frames name their product; a Kalshi frame cannot have it so early.
+_SNIFF_BYTES_MAX = 512
+
+
+class DeadFrame(NamedTuple):
+    """A frame nobody could read: where and when it came, why it was refused, and how it began."""
+
+    at: int
+    source: str
+    reason: str
+    excerpt: bytes
+
+
+def dead_frame(frame: RawFrame, reason: str) -> DeadFrame:
+    """Bury a frame: its reason and its beginning, both bounded."""
+    return DeadFrame(frame.at, frame.source, reason[:300], frame.data[:DEAD_EXCERPT_BYTES_MAX])
+
+
+def source_of(data: bytes) -> str:
+    """The venue a frame comes from, by its form, where one socket carries both."""
+    return COINBASE if _COINBASE_FRAME.search(data, 0, _SNIFF_BYTES_MAX) else KALSHI
+
+
+class Normalisers:
+    """The normalisers of a session, with counters ``frames`` (all that came) and ``dead``."""
+
+    def __init__(self) -> None:
+        self.kalshi = KalshiNormaliser()
+        self.coinbase = CoinbaseNormaliser()
+        self.frames = 0
+        self.dead = 0
+
+    def read(self, frame: RawFrame) -> list[Message] | DeadFrame:
+        """Normalise one frame; it never raises, an unreadable frame comes back as a ``DeadFrame``."""
+        self.frames += 1
+        try:
+            if frame.source == KALSHI:
+                return self.kalshi.normalise(frame.data, frame.at)
+            if frame.source == COINBASE:
+                return self.coinbase.normalise(frame.data, frame.at)
+        except FrameError as e:
+            self.dead += 1
+            return dead_frame(frame, str(e))
+        self.dead += 1
+        return dead_frame(frame, f"expected a frame of a known venue, was {frame.source[:40]!r}")
+
+    def bury(self, dead: DeadFrame) -> DeadFrame:
+        """Count a frame that was lost before it could be read: a torn line, an oversized message."""
+        self.frames += 1
+        self.dead += 1
+        return dead
+
+    def tick(self, at: int) -> list[Message]:
+        """What the passing of time alone brings: call it ten times a second when live."""
+        return self.kalshi.tick(at)
+
+    def resend(self, at: int) -> list[Message]:
+        """All markets and whole books as snapshots: to be published after the broker was away."""
+        return self.kalshi.resend(at)
+
+    def commands(self, at: int) -> list[tuple[str, bytes]]:
+        """Requests to send, as (source, command): snapshots of broken books."""
+        return [(KALSHI, command) for command in self.kalshi.commands(at)]
