@@ -1,0 +1,1 @@
+"""Indicators: incremental, plain data, standard library only, so that machines can hold them as state."""

@@ -1,0 +1,65 @@
+"""Candles from trades, on tape time."""
+
+from msgspec import Struct
+
+from proto.units import SECOND, Nanoseconds, Price, Quantity
+
+FLAT_CANDLES_MAX = 3
+"""Intervals without a trade that are bridged by flat candles. A longer silence ends the history:
+a return across it is not a return of one interval."""
+
+NO_CANDLES: tuple["Candle", ...] = ()
+
+
+class Candle(Struct, gc=False):
+    """Open, high, low, close and volume of one interval that began at ``start_at``."""
+
+    start_at: Nanoseconds
+    open: Price
+    high: Price
+    low: Price
+    close: Price
+    volume: Quantity = 0
+
+
+class Candles(Struct):
+    """The forming candle of one instrument and the newest ``keep`` closed ones, oldest first.
+
+    Intervals are aligned to multiples of ``interval_s`` since the epoch.
+    """
+
+    interval_s: int
+    keep: int
+    closed: list[Candle] = []
+    forming: Candle | None = None
+
+    def add(self, at: Nanoseconds, price: Price, quantity: Quantity) -> tuple[Candle, ...]:
+        """Take a trade; return the candles it closed, oldest first (nearly always none)."""
+        forming = self.forming
+        interval = self.interval_s * SECOND
+        if forming is not None and 0 <= at - forming.start_at < interval:
+            forming.high = max(forming.high, price)
+            forming.low = min(forming.low, price)
+            forming.close = price
+            forming.volume += quantity
+            return NO_CANDLES
+        start_at = at - at % interval
+        just_closed = NO_CANDLES if forming is None else self._close(forming, start_at)
+        self.forming = Candle(start_at, price, price, price, price, quantity)
+        return just_closed
+
+    def _close(self, forming: Candle, start_at: Nanoseconds) -> tuple[Candle, ...]:
+        interval = self.interval_s * SECOND
+        silent_count = (start_at - forming.start_at) // interval - 1
+        if not 0 <= silent_count <= FLAT_CANDLES_MAX:
+            self.closed.clear()
+            return NO_CANDLES
+        price = forming.close
+        flat = (
+            Candle(forming.start_at + i * interval, price, price, price, price)
+            for i in range(1, silent_count + 1)
+        )
+        just_closed = (forming, *flat)
+        self.closed.extend(just_closed)
+        del self.closed[: -self.keep]
+        return just_closed

@@ -1,0 +1,77 @@
+"""Best bid and ask of each instrument, with proof that no message was lost."""
+
+from msgspec import Struct
+
+from proto.feed import Book, Gap, Quote
+from proto.units import Nanoseconds, Price, Quantity
+
+
+class Top(Struct, gc=False):
+    """The best bid and ask of one instrument. ``gapped``: continuity was lost, do not trade on it."""
+
+    counter: int
+    at: Nanoseconds
+    bid: Price | None
+    bid_size: Quantity
+    ask: Price | None
+    ask_size: Quantity
+    gapped: bool
+
+
+class Tops(Struct):
+    """Tops of all instruments.
+
+    An instrument is known from its first Book with ``snapshot`` on; quotes before it are ignored. A jump
+    of the counter or a Gap marks it gapped until the next snapshot. A gapped top still follows the quotes:
+    the newest price is better than none for whoever must get out.
+    """
+
+    tops: dict[str, Top] = {}
+
+    def on_quote(self, quote: Quote) -> Top | None:
+        """Take a quote; return the instrument's top, ``None`` if it is not known."""
+        top = self.tops.get(quote.instrument)
+        if top is None:
+            return None
+        if quote.counter != top.counter + 1:
+            top.gapped = True
+        top.counter = quote.counter
+        top.at = quote.at
+        top.bid = quote.bid
+        top.bid_size = quote.bid_size
+        top.ask = quote.ask
+        top.ask_size = quote.ask_size
+        return top
+
+    def on_book(self, book: Book) -> Top | None:
+        """Take a book; return the instrument's top, ``None`` if it is not known."""
+        top = self.tops.get(book.instrument)
+        if top is None:
+            if not book.snapshot:
+                return None
+            top = self.tops[book.instrument] = Top(book.counter, book.at, None, 0, None, 0, gapped=False)
+        elif book.snapshot:
+            top.gapped = False
+        elif book.counter != top.counter + 1:
+            top.gapped = True
+        top.counter = book.counter
+        top.at = book.at
+        top.bid, top.bid_size = (book.bids[0].price, book.bids[0].quantity) if book.bids else (None, 0)
+        top.ask, top.ask_size = (book.asks[0].price, book.asks[0].quantity) if book.asks else (None, 0)
+        return top
+
+    def on_gap(self, gap: Gap) -> None:
+        """Mark the instrument, or without one everything of the venue, gapped."""
+        prefix = f"{gap.venue}:"
+        for instrument, top in self.tops.items():
+            if instrument == gap.instrument or (not gap.instrument and instrument.startswith(prefix)):
+                top.gapped = True
+
+    def on_session(self) -> None:
+        """A new session: what an earlier one saw is not continued by anything."""
+        for top in self.tops.values():
+            top.gapped = True
+
+    def forget(self, instrument: str) -> None:
+        """Drop an instrument that is over."""
+        self.tops.pop(instrument, None)

@@ -1,0 +1,219 @@
+"""The signal machine: hosts strategies and lets their proposals through at a bounded rate."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar
+
+import msgspec
+
+from libs.indicators.candles import Candles
+from libs.indicators.tops import Tops
+from libs.machine.machine import NOTHING, Stamp, StateMachine
+from proto.feed import Book, FeedClock, Gap, Market, MarketStatus, Quote, Trade
+from proto.message import Message
+from proto.monitor import Clock
+from proto.operator import Config, Session
+from proto.signal import Proposal
+from proto.units import SECOND
+from services.signal.strategy import Hosted, Said, Strategy, View
+
+CANDLES_KEPT_COUNT = 100
+"""Closed candles kept an instrument: more than the longest common look-back (50), and small."""
+
+SECTION_PREFIX = "signal."
+
+AnyStrategy = Strategy[Any, Any]
+Hook = Callable[..., Sequence[Proposal]]
+
+
+class SignalState(msgspec.Struct):
+    """Tops and markets, and for each strategy what the host keeps and its own state, encoded."""
+
+    tops: Tops = msgspec.field(default_factory=Tops)
+    markets: dict[str, Market] = {}
+    hosted: dict[str, Hosted] = {}
+    strategies: dict[str, msgspec.Raw] = {}
+
+
+class SignalMachine(StateMachine[SignalState]):
+    """Routes events to strategies.
+
+    A proposal passes if it is new for its instrument, changed (at most once in ``change_interval_s``), or
+    ``repeat_interval_s`` after the last; and only on a book without a gap.
+    """
+
+    name: ClassVar[str] = "signal"
+    version: ClassVar[int] = 1
+
+    def __init__(self, strategies: Iterable[type[AnyStrategy]]) -> None:
+        super().__init__(SignalState())
+        self._types = {strategy.name: strategy for strategy in strategies}
+        self._bind({})
+        self.handlers = {
+            Quote: self._on_quote,
+            Book: self._on_book,
+            Trade: self._on_trade,
+            Market: self._on_market,
+            Gap: self._on_gap,
+            Clock: self._on_clock,
+            FeedClock: self._on_clock,
+            Session: self._on_session,
+            Config: self._on_config,
+        }
+
+    # ── state and the objects made from it ─────────────────────────────────────────────────────────
+
+    def snapshot(self) -> bytes:
+        self.state.strategies = {
+            name: msgspec.Raw(msgspec.msgpack.encode(strategy.state))
+            for name, strategy in self._strategies.items()
+        }
+        return super().snapshot()
+
+    def restore(self, state: bytes) -> None:
+        super().restore(state)
+        self._bind(self.state.strategies)
+
+    def _bind(self, encoded: dict[str, msgspec.Raw]) -> None:
+        """Make the strategy objects of the state: fresh ones where it holds none."""
+        self.view = View(self.state.tops, self.state.markets)
+        self._strategies: dict[str, AnyStrategy] = {}
+        for name, strategy_type in self._types.items():
+            hosted = self.state.hosted.setdefault(name, Hosted())
+            strategy = strategy_type(self.view, hosted)
+            if name in encoded:
+                strategy.state = msgspec.msgpack.decode(encoded[name], type=strategy_type.state_type)
+            if hosted.document is not None:
+                strategy.params = msgspec.convert(hosted.document, strategy_type.params_type)
+            self._strategies[name] = strategy
+        self._find_hooks()
+
+    def _find_hooks(self) -> None:
+        self._quote_hooks = self._hooks("on_quote")
+        self._trade_hooks = self._hooks("on_trade")
+        self._market_hooks = self._hooks("on_market")
+        self._clock_hooks = self._hooks("on_clock")
+        self._candle_hooks = self._hooks("on_candle")
+
+    def _hooks(self, name: str) -> list[tuple[AnyStrategy, Hook]]:
+        """The overridden hooks of configured strategies, in the order the strategies were given."""
+        return [
+            (strategy, getattr(strategy, name))
+            for strategy in self._strategies.values()
+            if strategy.hosted.document is not None
+            and getattr(type(strategy), name) is not getattr(Strategy, name)
+        ]
+
+    # ── handlers ───────────────────────────────────────────────────────────────────────────────────
+
+    def _on_config(self, config: Config, stamp: Stamp) -> Sequence[Message]:
+        name = config.section.removeprefix(SECTION_PREFIX)
+        strategy = self._strategies.get(name)
+        if strategy is None or not config.section.startswith(SECTION_PREFIX):
+            return NOTHING
+        first = strategy.hosted.document is None
+        strategy.params = msgspec.convert(config.document, strategy.params_type)
+        strategy.hosted.document = config.document
+        self._find_hooks()
+        if not first:
+            return NOTHING
+        hooks = [(owner, hook) for owner, hook in self._market_hooks if owner is strategy]
+        out: list[Message] = []
+        for market in self.state.markets.values():
+            out.extend(self._call(hooks, stamp, market))
+        return out
+
+    def _on_session(self, session: Session, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
+        self.state.tops.on_session()
+        return NOTHING
+
+    def _on_quote(self, quote: Quote, stamp: Stamp) -> Sequence[Message]:
+        top = self.state.tops.on_quote(quote)
+        if top is None or top.gapped or not self._quote_hooks:
+            return NOTHING
+        return self._call(self._quote_hooks, stamp, quote.instrument, top)
+
+    def _on_book(self, book: Book, stamp: Stamp) -> Sequence[Message]:
+        # Every change of the best price also comes as a Quote, so only a healing book is news.
+        top = self.state.tops.on_book(book)
+        if top is None or not book.snapshot or not self._quote_hooks:
+            return NOTHING
+        return self._call(self._quote_hooks, stamp, book.instrument, top)
+
+    def _on_gap(self, gap: Gap, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
+        self.state.tops.on_gap(gap)
+        return NOTHING
+
+    def _on_trade(self, trade: Trade, stamp: Stamp) -> Sequence[Message]:
+        out = self._feed_candles(trade, stamp) if self._candle_hooks else NOTHING
+        if not self._trade_hooks:
+            return out
+        proposals = self._call(self._trade_hooks, stamp, trade)
+        return [*out, *proposals] if out else proposals
+
+    def _feed_candles(self, trade: Trade, stamp: Stamp) -> Sequence[Message]:
+        out: list[Message] = []
+        for strategy, hook in self._candle_hooks:
+            candles = strategy.hosted.candles.get(trade.instrument)
+            if candles is None:
+                interval_s = strategy.candle_interval_s(trade.instrument)
+                if interval_s <= 0:
+                    continue
+                candles = Candles(interval_s, CANDLES_KEPT_COUNT)
+                strategy.hosted.candles[trade.instrument] = candles
+            for candle in candles.add(stamp.now, trade.price, trade.quantity):
+                out.extend(self._call([(strategy, hook)], stamp, trade.instrument, candle))
+        return out or NOTHING
+
+    def _on_market(self, market: Market, stamp: Stamp) -> Sequence[Message]:
+        self.state.markets[market.market] = market
+        out = self._call(self._market_hooks, stamp, market)
+        if market.status is MarketStatus.SETTLED:
+            self._forget(market)
+        return out
+
+    def _forget(self, market: Market) -> None:
+        del self.state.markets[market.market]
+        for outcome in market.outcomes:
+            self.state.tops.forget(outcome.instrument)
+            for hosted in self.state.hosted.values():
+                hosted.said.pop(outcome.instrument, None)
+                hosted.candles.pop(outcome.instrument, None)
+
+    def _on_clock(self, clock: Clock | FeedClock, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
+        return self._call(self._clock_hooks, stamp) if self._clock_hooks else NOTHING
+
+    # ── proposals ──────────────────────────────────────────────────────────────────────────────────
+
+    def _call(
+        self, hooks: list[tuple[AnyStrategy, Hook]], stamp: Stamp, *arguments: Any
+    ) -> Sequence[Message]:
+        self.view.now = stamp.now
+        out: Sequence[Message] = NOTHING
+        for strategy, hook in hooks:
+            proposals = hook(*arguments)
+            if proposals:
+                out = [*out, *(p for p in proposals if self._admit(strategy, p, stamp.now))]
+        return out
+
+    def _admit(self, strategy: AnyStrategy, proposal: Proposal, now: int) -> bool:
+        """Whether a proposal goes out; remembers it if so.
+
+        Raises:
+            ValueError: for a proposal in another strategy's name, which would blur every account of profit.
+        """
+        if proposal.strategy != strategy.name:
+            raise ValueError(f"expected strategy {strategy.name!r}, was {proposal.strategy!r}")
+        if strategy.top(proposal.instrument) is None:
+            return False
+        said = strategy.hosted.said.get(proposal.instrument)
+        if said is not None and not self._is_due(strategy, proposal, said, now):
+            return False
+        strategy.hosted.said[proposal.instrument] = Said(now, proposal.side, proposal.price)
+        return True
+
+    @staticmethod
+    def _is_due(strategy: AnyStrategy, proposal: Proposal, said: Said, now: int) -> bool:
+        changed = said.price != proposal.price or said.side is not proposal.side
+        params = strategy.params
+        wait_s = params.change_interval_s if changed else params.repeat_interval_s
+        return not 0 <= now - said.at < wait_s * SECOND

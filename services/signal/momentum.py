@@ -1,0 +1,260 @@
+"""Crypto momentum: the price of a coin breaks out, and a binary market on it has not followed yet."""
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
+
+from msgspec import Meta, Struct, field
+
+from libs.exchange.fees import fee_estimate
+from libs.indicators.candles import Candle
+from libs.indicators.digital import digital_fair_value
+from libs.indicators.grid import price_max, price_step
+from libs.indicators.statistics import mean_and_deviation, to_millionths, zscore
+from libs.indicators.tops import Top
+from libs.indicators.volatility import ReturnSampler
+from proto.feed import Market, MarketStatus, Side, Trade
+from proto.signal import Evidence, Proposal
+from proto.units import ONE, SECOND, Nanoseconds, Price
+from services.signal.strategy import NO_PROPOSALS, Strategy, StrategyParams
+
+Probability = Annotated[int, Meta(ge=0, le=ONE)]
+Ratio = Annotated[int, Meta(gt=0, le=100 * ONE)]
+Seconds = Annotated[int, Meta(ge=1, le=86_400)]
+
+FAIR_VALUE_AGE_MAX = SECOND
+"""A fair value is computed again when the spot moved or a second passed: time decays slowly."""
+
+
+class MomentumParams(StrategyParams, frozen=True, kw_only=True):
+    """Parameters of the strategy; ``config/signal/momentum.yaml`` explains the choice of the defaults.
+
+    underlyings: reference instruments whose breakouts are followed.
+    candle_s, candle_count: the z-score's yardstick, deviation of ``candle_count`` returns of ``candle_s``.
+    lag_s: how far markets trail the underlying; breakouts are looked for over it and over a candle.
+    sample_s, volatility_window_s: sampling step and window of the realised volatility.
+    warmup_s: seconds of samples before the first proposal.
+    silence_s_max: a longer pause in the underlying's trades starts its statistics afresh.
+    spot_age_s_max: an older spot price is not traded on.
+    z_min: breakout threshold, in standard deviations. z_full: where the strength reaches 1.
+    min_edge: smallest edge a contract after the fee, in money.
+    price_min, price_max: asks outside are left alone, where a tick or a basis point decides the outcome.
+    slippage_tick_count: ticks above the ask it would still pay.
+    left_s_min, left_s_max: time to the market's close; at least its settlement average.
+    expires_s: lifetime of a proposal.
+    """
+
+    underlyings: tuple[str, ...] = ("coinbase:BTC-USD",)
+    candle_s: Seconds = 300
+    candle_count: Annotated[int, Meta(ge=2, le=1000)] = 20
+    lag_s: Seconds = 60
+    sample_s: Seconds = 5
+    volatility_window_s: Seconds = 900
+    warmup_s: Seconds = 120
+    silence_s_max: Seconds = 60
+    spot_age_s_max: Seconds = 10
+    z_min: Ratio = 2 * ONE
+    z_full: Ratio = 3 * ONE
+    min_edge: Probability = 10_000
+    price_min: Probability = 50_000
+    price_max: Probability = 950_000
+    slippage_tick_count: Annotated[int, Meta(ge=0, le=10)] = 0
+    left_s_min: Seconds = 120
+    left_s_max: Seconds = 3_600
+    expires_s: Seconds = 5
+
+
+class Track(Struct):
+    """Statistics of one underlying. ``z`` is its breakout in millionths of a deviation, 0 if none."""
+
+    sampler: ReturnSampler
+    returns: list[float] = []
+    last_candle_at: Nanoseconds = 0
+    mean: float = 0.0
+    deviation: float = 0.0
+    z: int = 0
+
+
+class Fair(Struct, array_like=True):
+    """The fair value of a market's yes, as computed ``at`` for ``spot``."""
+
+    at: Nanoseconds
+    spot: Price
+    yes: Price
+
+
+class MomentumState(Struct):
+    """Tracks by underlying, open markets by underlying, breakouts now on, fair values by market."""
+
+    tracks: dict[str, Track] = {}
+    markets: dict[str, list[str]] = field(default_factory=dict)
+    breakouts: dict[str, int] = {}
+    fairs: dict[str, Fair] = {}
+
+
+class Momentum(Strategy[MomentumParams, MomentumState]):
+    """Buys the side of a binary market that a breakout of its underlying has made too cheap.
+
+    z is the underlying's move in standard deviations, the larger of two: over the last candle length and
+    over the markets' usual lag. Its yardstick is the mean and deviation of the last ``candle_count`` candle
+    returns; until there are as many, realised volatility by the root-of-time rule, without drift. A shorter
+    move is measured against the yardstick scaled by √time.
+    """
+
+    name: ClassVar[str] = "momentum"
+    params_type = MomentumParams
+    state_type = MomentumState
+
+    # ── the underlying ─────────────────────────────────────────────────────────────────────────────
+
+    def candle_interval_s(self, instrument: str) -> int:
+        return self.params.candle_s if instrument in self.params.underlyings else 0
+
+    def on_candle(self, instrument: str, candle: Candle) -> Sequence[Proposal]:
+        track = self._track(instrument)
+        if candle.start_at != track.last_candle_at + self.params.candle_s * SECOND:
+            track.returns.clear()
+        track.last_candle_at = candle.start_at
+        track.returns.append(math.log(candle.close / candle.open))
+        del track.returns[: -self.params.candle_count]
+        complete = len(track.returns) == self.params.candle_count
+        track.mean, track.deviation = mean_and_deviation(track.returns) if complete else (0.0, 0.0)
+        return NO_PROPOSALS
+
+    def on_trade(self, trade: Trade) -> Sequence[Proposal]:
+        underlying = trade.instrument
+        if underlying not in self.params.underlyings:
+            return NO_PROPOSALS
+        track = self._track(underlying)
+        moved = trade.price != track.sampler.price
+        sampled = track.sampler.add(self.now, trade.price)
+        if not (moved or sampled):
+            return NO_PROPOSALS
+        track.z = self._breakout(track)
+        if not track.z:
+            self.state.breakouts.pop(underlying, None)
+            return NO_PROPOSALS
+        self.state.breakouts[underlying] = track.z
+        proposals: list[Proposal] = []
+        for name in self.state.markets.get(underlying, ()):
+            market = self.market(name)
+            if market is not None:
+                proposals.extend(self._evaluate(market, track))
+        return proposals
+
+    def _track(self, underlying: str) -> Track:
+        track = self.state.tracks.get(underlying)
+        if track is None:
+            params = self.params
+            keep = max(params.volatility_window_s, params.candle_s) // params.sample_s
+            track = Track(ReturnSampler(params.sample_s, keep, params.silence_s_max))
+            self.state.tracks[underlying] = track
+        return track
+
+    def _breakout(self, track: Track) -> int:
+        """The move in millionths of a standard deviation; 0 below the threshold or while warming up."""
+        params = self.params
+        if track.sampler.span_s < params.warmup_s:
+            return 0
+        candle_deviation = track.deviation or track.sampler.deviation(params.candle_s)
+        z = 0
+        for horizon_s in (params.candle_s, params.lag_s):
+            move, covered_s = track.sampler.move(horizon_s)
+            share = covered_s / params.candle_s
+            score = to_millionths(zscore(move, track.mean * share, candle_deviation * math.sqrt(share)))
+            z = score if abs(score) > abs(z) else z
+        return z if abs(z) >= params.z_min else 0
+
+    # ── the markets ────────────────────────────────────────────────────────────────────────────────
+
+    def on_market(self, market: Market) -> Sequence[Proposal]:
+        names = self.state.markets.setdefault(market.underlying, [])
+        if market.status is MarketStatus.SETTLED:
+            self.state.fairs.pop(market.market, None)
+            if market.market in names:
+                names.remove(market.market)
+        elif market.market not in names and market.underlying in self.params.underlyings:
+            names.append(market.market)
+        if not names:
+            del self.state.markets[market.underlying]
+        return NO_PROPOSALS
+
+    def on_quote(self, instrument: str, top: Top) -> Sequence[Proposal]:  # noqa: ARG002 - read when needed
+        if not self.state.breakouts:
+            return NO_PROPOSALS
+        market = self.market_of(instrument)
+        if market is None or market.underlying not in self.state.breakouts:
+            return NO_PROPOSALS
+        return self._evaluate(market, self.state.tracks[market.underlying])
+
+    def _evaluate(self, market: Market, track: Track) -> Sequence[Proposal]:
+        """Propose the side the breakout favours if its ask leaves enough edge."""
+        params = self.params
+        if not self._is_tradable(market, track):
+            return NO_PROPOSALS
+        wanted = "yes" if track.z > 0 else "no"
+        instrument = next((o.instrument for o in market.outcomes if o.name == wanted), "")
+        top = self.top(instrument)
+        if top is None or top.ask is None or not self.may_propose(instrument):
+            return NO_PROPOSALS
+        if not params.price_min <= top.ask <= params.price_max:
+            return NO_PROPOSALS
+        yes = self._fair_yes(market, track)
+        fair_value = yes if track.z > 0 else ONE - yes
+        step = price_step(market, top.ask)
+        price = min(top.ask + params.slippage_tick_count * step, price_max(market))
+        edge = fair_value - price - fee_estimate(market.fees, price, ONE)
+        if edge < params.min_edge:
+            return NO_PROPOSALS
+        return (self._proposal(market, track, instrument, price, fair_value, edge),)
+
+    def _is_tradable(self, market: Market, track: Track) -> bool:
+        params = self.params
+        left = market.close_at - self.now
+        left_min = max(params.left_s_min, market.settlement_average_s) * SECOND
+        return (
+            market.status is MarketStatus.OPEN
+            and bool(market.strike)
+            and left_min <= left <= params.left_s_max * SECOND
+            and self.now - track.sampler.at <= params.spot_age_s_max * SECOND
+        )
+
+    def _fair_yes(self, market: Market, track: Track) -> Price:
+        spot = track.sampler.price
+        fair = self.state.fairs.get(market.market)
+        if fair is not None and fair.spot == spot and 0 <= self.now - fair.at < FAIR_VALUE_AGE_MAX:
+            return fair.yes
+        yes = digital_fair_value(
+            spot,
+            market.strike or 0,
+            track.sampler.deviation(1),
+            (market.close_at - self.now) / SECOND,
+            market.settlement_average_s,
+        )
+        self.state.fairs[market.market] = Fair(self.now, spot, yes)
+        return yes
+
+    def _proposal(
+        self, market: Market, track: Track, instrument: str, price: Price, fair_value: Price, edge: int
+    ) -> Proposal:
+        params = self.params
+        left_s = (market.close_at - self.now) // SECOND
+        return Proposal(
+            strategy=self.name,
+            market=market.market,
+            instrument=instrument,
+            side=Side.BUY,
+            price=price,
+            fair_value=fair_value,
+            edge=edge,
+            strength=min(ONE, abs(track.z) * ONE // params.z_full),
+            expires_at=self.now + params.expires_s * SECOND,
+            reason="breakout up" if track.z > 0 else "breakout down",
+            evidence=(
+                Evidence("z", track.z),
+                Evidence("sigma_candle", to_millionths(track.sampler.deviation(params.candle_s))),
+                Evidence("spot", track.sampler.price),
+                Evidence("strike", market.strike or 0),
+                Evidence("left_s", left_s * ONE),
+            ),
+        )
