@@ -14,11 +14,14 @@ ONE = 1_000_000
 # The largest amount a message may carry: a billion units. Far above any account, far below 2**63.
 AMOUNT_MAX = 1_000_000_000 * ONE
 
-Price = Annotated[int, Meta(ge=0, le=AMOUNT_MAX)]
+# ``unit`` tells the loader of the configuration that such a number is written with a decimal point.
+MILLIONTHS = {"unit": "millionths"}
+
+Price = Annotated[int, Meta(ge=0, le=AMOUNT_MAX, extra=MILLIONTHS)]
 """Price in millionths of a dollar, in the space of its own outcome."""
-Quantity = Annotated[int, Meta(ge=0, le=AMOUNT_MAX)]
+Quantity = Annotated[int, Meta(ge=0, le=AMOUNT_MAX, extra=MILLIONTHS)]
 """Number of contracts (or coins) in millionths; never negative, the side says which way."""
-Money = Annotated[int, Meta(ge=-AMOUNT_MAX, le=AMOUNT_MAX)]
+Money = Annotated[int, Meta(ge=-AMOUNT_MAX, le=AMOUNT_MAX, extra=MILLIONTHS)]
 """Signed amount of money in millionths of a dollar."""
 Nanoseconds = Annotated[int, Meta(ge=0)]
 """A moment: nanoseconds since the Unix epoch, UTC."""

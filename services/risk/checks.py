@@ -1,0 +1,366 @@
+"""The checks: each a pure function from the facts of one order to one ``Check``.
+
+``ENTRY_CHECKS`` and ``EXIT_CHECKS`` list them in their order. All of a list are always evaluated, so a
+rejection names everything that is wrong, not the first thing.
+
+A check never divides by what the facts may hold, and a missing fact makes it fail: no bid, no ask, no
+market, no close time all refuse an entry.
+
+Units: names ending in ``_s`` count seconds and in ``_count`` things; all others are in millionths, also
+levels (2 of ``kill_switch`` is 2_000_000, shown as 2).
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from proto.feed import MarketStatus
+from proto.risk import Check
+from proto.units import ONE, SECOND, scale
+from services.risk.params import RiskParams
+
+ACTIVE: Final = 0
+CLOSE_ONLY: Final = ONE
+HALTED: Final = 2 * ONE
+
+AUTONOMY_LEVELS: Final = {"alerts": 0, "semi": ONE, "auto": 2 * ONE}
+"""What the system may do by itself, rising."""
+
+STATUS_LEVELS: Final = {status: index * ONE for index, status in enumerate(MarketStatus)}
+"""Statuses of a market in the order they are lived: 0 listed, 1 open, 2 paused, 3 closed, ..."""
+STATUS_UNKNOWN: Final = -ONE
+"""No ``feed.market`` was read for the market."""
+
+
+class Order(msgspec.Struct, kw_only=True, gc=False):
+    """Facts every order has, entry or exit.
+
+    ``known``: the instrument is an outcome of the market the order names. ``kill_switch``, ``status``:
+    levels as above. ``price_step``: the venue's tick at this price.
+    """
+
+    params: RiskParams
+    now: int
+    price: int
+    quantity: int
+    expires_at: int
+    known: bool
+    kill_switch: int
+    status: int
+    price_step: int
+
+
+class Entry(Order, kw_only=True, gc=False):
+    """Facts of an order that opens a position.
+
+    ``cost``: price and fee of the whole order. ``market_stake``, ``total_stake``: what is at stake
+    before it, in the market and in all: positions at cost, and reserved orders. ``group_loss``: the worst
+    loss over the outcomes of the market's group, with this order. ``conflict_count``: positions and orders
+    that forbid another entry into the market. ``available``: cash less what open orders have reserved.
+    ``rested_at``, ``repeated_at``: when the market's cooldown began, and when the same order was last
+    approved; 0 for never. ``day_loss``: the worst of the day. ``drawdown``: a fraction.
+    """
+
+    buys: bool
+    fair_value: int
+    bid: int | None
+    ask: int | None
+    depth: int
+    book_at: int
+    gapped: bool
+    close_at: int
+    cost: int
+    fee: int
+    equity: int
+    available: int
+    market_stake: int
+    total_stake: int
+    group_loss: int
+    day_equity: int
+    day_loss: int
+    drawdown: int
+    position_count: int
+    conflict_count: int
+    approved_count: int
+    rested_at: int
+    repeated_at: int
+
+
+class Exit(Order, kw_only=True, gc=False):
+    """Facts of an order that shrinks a position.
+
+    ``position``: contracts the order's side can take away. ``closing``: contracts that other reduce-only
+    orders, working, unknown or waiting for the operator, may still take away.
+    """
+
+    position: int
+    closing: int
+
+
+def price_positive(order: Order) -> Check:
+    """A price is above zero."""
+    return Check("price_positive", 1, order.price, order.price > 0)
+
+
+def price_range(entry: Entry) -> Check:
+    """An entry's price lies between ``price_min`` and ``price_max``; the limit shown is the nearer one."""
+    low, high = entry.params.price_min, entry.params.price_max
+    limit = low if entry.price < low else high
+    return Check("price_range", limit, entry.price, low <= entry.price <= high)
+
+
+def price_inside(order: Order) -> Check:
+    """An exit's price lies strictly between 0 and 1."""
+    return Check("price_range", ONE - 1, order.price, 0 < order.price < ONE)
+
+
+def price_tick(order: Order) -> Check:
+    """The price is on the venue's grid: nothing is left over."""
+    rest = order.price % order.price_step
+    return Check("price_tick", 0, rest, rest == 0)
+
+
+def price_collar(entry: Entry) -> Check:
+    """The price is near the middle of the book."""
+    if entry.bid is None or entry.ask is None:
+        return Check("price_collar", entry.params.collar, ONE, passed=False)
+    distance = abs(2 * entry.price - entry.bid - entry.ask)
+    return Check("price_collar", entry.params.collar, distance // 2, distance <= 2 * entry.params.collar)
+
+
+def instrument(order: Order) -> Check:
+    """The instrument belongs to the market whose limits apply."""
+    return Check("instrument", ONE, ONE if order.known else 0, order.known)
+
+
+def direction(entry: Entry) -> Check:
+    """An entry buys: selling what is not held opens the other outcome, past its own limits."""
+    return Check("direction", ONE, ONE if entry.buys else 0, entry.buys)
+
+
+def kill_switch(entry: Entry) -> Check:
+    """Neither halted (2) nor close-only (1)."""
+    return Check("kill_switch", ACTIVE, entry.kill_switch, entry.kill_switch == ACTIVE)
+
+
+def kill_switch_exit(order: Order) -> Check:
+    """Not halted: close-only lets exits through."""
+    return Check("kill_switch", CLOSE_ONLY, order.kill_switch, order.kill_switch <= CLOSE_ONLY)
+
+
+def autonomy(entry: Entry) -> Check:
+    """At least ``semi`` (1): ``alerts`` (0) places nothing."""
+    level = AUTONOMY_LEVELS[entry.params.autonomy]
+    return Check("autonomy", ONE, level, level >= ONE)
+
+
+def expiry(order: Order) -> Check:
+    """The proposal is still meant."""
+    left = order.expires_at - order.now
+    return Check("time_to_expiry_s", 0, left // SECOND, left > 0)
+
+
+def book_gap(entry: Entry) -> Check:
+    """No message of the book was lost since its last full snapshot."""
+    return Check("book_gap", 0, ONE if entry.gapped else 0, not entry.gapped)
+
+
+def book_age(entry: Entry) -> Check:
+    """The book was heard of lately; a started second counts."""
+    limit = entry.params.book_age_s_max
+    age = max(entry.now - entry.book_at, 0)
+    return Check("book_age_s", limit, -(-age // SECOND), age <= limit * SECOND)
+
+
+def market_status(order: Order) -> Check:
+    """The market is open (1)."""
+    level = STATUS_LEVELS[MarketStatus.OPEN]
+    return Check("market_status", level, order.status, order.status == level)
+
+
+def time_to_close(entry: Entry) -> Check:
+    """The market stays open long enough to leave again; an unknown close time is none."""
+    limit = entry.params.time_to_close_s_min
+    left = max(entry.close_at - entry.now, 0)
+    return Check("time_to_close_s", limit, left // SECOND, left > 0 and left >= limit * SECOND)
+
+
+def spread(entry: Entry) -> Check:
+    """Bid and ask are near: within ``spread_max`` of the mid price, or a few ticks.
+
+    One per cent of a mid price of 0.50 is half a tick of a one-cent grid, which no book ever shows; hence
+    the ticks.
+    """
+    ticks = entry.params.spread_ticks_min * entry.price_step
+    if entry.bid is None or entry.ask is None:
+        return Check("spread", ticks, ONE, passed=False)
+    limit = max(ticks, scale((entry.bid + entry.ask) // 2, entry.params.spread_max))
+    value = entry.ask - entry.bid
+    return Check("spread", limit, value, 0 <= value <= limit)
+
+
+def depth(entry: Entry) -> Check:
+    """Both sides hold enough in their top five levels: one to get in, the other to get out."""
+    limit = entry.params.depth_min
+    return Check("depth", limit, entry.depth, entry.depth >= limit)
+
+
+def edge(entry: Entry) -> Check:
+    """Fair value less price and fee per contract, recomputed here: the strategy's own figure is not used.
+
+    With no quantity there is no fee to divide, and the gross edge is shown.
+    """
+    value = entry.fair_value - entry.price
+    if entry.quantity > 0:
+        value -= -(-entry.fee * ONE // entry.quantity)
+    limit = entry.params.edge_min
+    return Check("edge", limit, value, value >= limit and entry.fair_value <= ONE)
+
+
+def quantity(entry: Entry) -> Check:
+    """The size after all cuts is one the venue takes."""
+    limit = max(entry.params.quantity_min, 1)
+    return Check("quantity", limit, entry.quantity, entry.quantity >= limit)
+
+
+def bet(entry: Entry) -> Check:
+    """One entry costs at most ``max_bet`` of equity."""
+    limit = scale(max(entry.equity, 0), entry.params.max_bet)
+    return Check("bet", limit, entry.cost, entry.cost <= limit)
+
+
+def market_stake(entry: Entry) -> Check:
+    """At stake in this market, with this order."""
+    limit = scale(max(entry.equity, 0), entry.params.max_market)
+    value = entry.market_stake + entry.cost
+    return Check("market_stake", limit, value, value <= limit)
+
+
+def heat(entry: Entry) -> Check:
+    """At stake in all markets, with this order."""
+    limit = scale(max(entry.equity, 0), entry.params.max_heat)
+    value = entry.total_stake + entry.cost
+    return Check("heat", limit, value, value <= limit)
+
+
+def group_loss(entry: Entry) -> Check:
+    """Worst loss over the outcomes of the group, whichever working and unknown orders fill."""
+    limit = scale(max(entry.equity, 0), entry.params.max_group)
+    return Check("group_loss", limit, entry.group_loss, entry.group_loss <= limit)
+
+
+def daily_loss(entry: Entry) -> Check:
+    """The worst loss since midnight UTC; once over the limit the day is over."""
+    limit = scale(max(entry.day_equity, 0), entry.params.daily_loss)
+    return Check("daily_loss", limit, entry.day_loss, entry.day_loss < limit)
+
+
+def drawdown(entry: Entry) -> Check:
+    """Fall from the highest equity; sizes have been shrinking since ``drawdown_reduce``."""
+    limit = entry.params.drawdown_stop
+    return Check("drawdown", limit, entry.drawdown, entry.drawdown < limit)
+
+
+def positions(entry: Entry) -> Check:
+    """Markets held or being entered, with this one."""
+    limit, value = entry.params.max_positions_count, entry.position_count + 1
+    return Check("positions_count", limit, value, value <= limit)
+
+
+def market_positions(entry: Entry) -> Check:
+    """Nothing held or being entered in this market that forbids another entry."""
+    return Check("market_positions_count", 0, entry.conflict_count, entry.conflict_count == 0)
+
+
+def cooldown(entry: Entry) -> Check:
+    """The market has rested; never entered counts as just rested."""
+    return _elapsed("cooldown_s", entry.params.cooldown_s, entry.rested_at, entry.now)
+
+
+def repeat(entry: Entry) -> Check:
+    """The same instrument, side and price was not approved a moment ago."""
+    return _elapsed("repeat_s", entry.params.repeat_s, entry.repeated_at, entry.now)
+
+
+def _elapsed(name: str, limit_s: int, since: int, now: int) -> Check:
+    if since == 0:
+        return Check(name, limit_s, limit_s)
+    elapsed = max(now - since, 0)
+    return Check(name, limit_s, elapsed // SECOND, elapsed >= limit_s * SECOND)
+
+
+def order_rate(entry: Entry) -> Check:
+    """Entries approved within the window, with this one."""
+    limit, value = entry.params.order_rate_count, entry.approved_count + 1
+    return Check("order_rate_count", limit, value, value <= limit)
+
+
+def balance(entry: Entry) -> Check:
+    """Cash that no other order has reserved pays for price and fee."""
+    return Check("balance", entry.available, entry.cost, entry.cost <= entry.available)
+
+
+def exit_quantity(order: Exit) -> Check:
+    """An exit has a size."""
+    return Check("quantity", 1, order.quantity, order.quantity >= 1)
+
+
+def position(order: Exit) -> Check:
+    """There is a position that the order's side shrinks."""
+    return Check("position", 1, order.position, order.position >= 1)
+
+
+def reduce_only(order: Exit) -> Check:
+    """All reduce-only orders together, filled in full, take no more than the position."""
+    value = order.closing + order.quantity
+    return Check("reduce_only", order.position, value, value <= order.position)
+
+
+EntryCheck = Callable[[Entry], Check]
+ExitCheck = Callable[[Exit], Check]
+
+ENTRY_CHECKS: Final[tuple[EntryCheck, ...]] = (
+    price_positive,
+    price_range,
+    price_tick,
+    price_collar,
+    instrument,
+    direction,
+    kill_switch,
+    autonomy,
+    expiry,
+    book_gap,
+    book_age,
+    market_status,
+    time_to_close,
+    spread,
+    depth,
+    edge,
+    quantity,
+    bet,
+    market_stake,
+    heat,
+    group_loss,
+    daily_loss,
+    drawdown,
+    positions,
+    market_positions,
+    cooldown,
+    repeat,
+    order_rate,
+    balance,
+)
+
+EXIT_CHECKS: Final[tuple[ExitCheck, ...]] = (
+    price_positive,
+    price_inside,
+    price_tick,
+    instrument,
+    kill_switch_exit,
+    expiry,
+    market_status,
+    exit_quantity,
+    position,
+    reduce_only,
+)

@@ -1,0 +1,236 @@
+"""From risk's memory to the facts of one order: equity, size, stakes, and what the checks compare."""
+
+from collections.abc import Iterator
+
+from libs.exchange.fees import fee_estimate
+from libs.sizing.kelly import drawdown_scale, kelly_fraction, quantity_for_stake
+from proto.feed import FeeSchedule, Level, Market, Side
+from proto.units import ONE, notional, scale
+from services.risk.checks import (
+    ACTIVE,
+    CLOSE_ONLY,
+    HALTED,
+    STATUS_LEVELS,
+    STATUS_UNKNOWN,
+    Entry,
+    Exit,
+)
+from services.risk.exposure import (
+    HUNDRED,
+    Leg,
+    Reservation,
+    Working,
+    contract_stake,
+    price_step_at,
+    worst_loss,
+)
+from services.risk.params import RiskParams
+from services.risk.state import State
+
+DEPTH_LEVELS = 5
+"""Levels a side whose quantities add up to the depth."""
+
+
+def equity(state: State) -> int:
+    """Cash and positions at the last bid seen; a position whose book was never seen counts at cost."""
+    portfolio = state.portfolio
+    if not portfolio.open:
+        return portfolio.cash
+    marks = {}
+    for instrument in portfolio.open:
+        view = state.books.get(instrument)
+        if view is not None and view.mark is not None:
+            marks[instrument] = view.mark
+    return portfolio.equity(marks)
+
+
+def drawdown(state: State, equity_now: int) -> int:
+    """Fall from the highest equity, as a fraction of it; 0 before there was any."""
+    if state.peak_equity <= 0:
+        return 0
+    return max(state.peak_equity - equity_now, 0) * ONE // state.peak_equity
+
+
+def kill_switch_level(state: State) -> int:
+    """Halted, close-only or active, as the checks know it."""
+    if state.halted:
+        return HALTED
+    return CLOSE_ONLY if state.close_only else ACTIVE
+
+
+def reserved(state: State) -> int:
+    """Money that open entries, unknown and waiting ones included, may still take."""
+    return sum(reservation.stake for reservation in state.reservations.values())
+
+
+def open_entries(state: State) -> list[Reservation]:
+    """Reserved orders that may still open or enlarge a position."""
+    return [r for r in state.reservations.values() if not r.reduce_only and r.remaining]
+
+
+def exposure(state: State) -> int:
+    """At stake in all: positions at cost, and reserved orders."""
+    return state.portfolio.exposure() + reserved(state)
+
+
+def size(state: State, params: RiskParams, candidate: Reservation, schedule: FeeSchedule) -> tuple[int, int]:
+    """Quantity and fee of an entry: Kelly or fixed, less in a drawdown, never over ``max_bet``.
+
+    Returns:
+        (0, 0) when there is nothing to win at this price or the smallest order is too large.
+    """
+    price, market = candidate.price, state.markets.get(candidate.market)
+    cost = contract_stake(price, fee_estimate(schedule, price, HUNDRED))
+    equity_now = max(equity(state), 0)
+    if params.sizing == "fixed":
+        fraction = params.fixed_bet if candidate.fair_value > cost else 0
+    else:
+        fraction = kelly_fraction(candidate.fair_value, cost, params.kelly_share)
+    fraction = scale(
+        fraction, drawdown_scale(drawdown(state, equity_now), params.drawdown_reduce, params.drawdown_stop)
+    )
+    stake = scale(equity_now, min(fraction, params.max_bet))
+    step = market.quantity_step if market is not None else 0
+    quantity = quantity_for_stake(stake, cost, step, params.quantity_min)
+    fee = fee_estimate(schedule, price, quantity)
+    excess = notional(price, quantity) + fee - stake
+    if quantity and excess > 0:
+        # The fee of this size was rounded up further than that of a hundred contracts.
+        quantity = quantity_for_stake(stake - excess, cost, step, params.quantity_min)
+        fee = fee_estimate(schedule, price, quantity)
+    return quantity, fee
+
+
+def entry_facts(state: State, params: RiskParams, candidate: Reservation, now: int) -> Entry:
+    """What the checks of an entry compare. The candidate itself must not be reserved yet."""
+    market = state.markets.get(candidate.market)
+    view = state.books.get(candidate.instrument)
+    equity_now = equity(state)
+    cost = notional(candidate.price, candidate.quantity) + candidate.fee
+    reserved_now = reserved(state)
+    entries = open_entries(state)
+    return Entry(
+        params=params,
+        now=now,
+        price=candidate.price,
+        quantity=candidate.quantity,
+        expires_at=candidate.expires_at,
+        known=market is not None and state.market_of.get(candidate.instrument) == candidate.market,
+        kill_switch=kill_switch_level(state),
+        status=STATUS_UNKNOWN if market is None else STATUS_LEVELS[market.status],
+        price_step=1 if market is None else price_step_at(market, candidate.price),
+        buys=candidate.side is Side.BUY,
+        fair_value=candidate.fair_value,
+        bid=None if view is None else view.bid,
+        ask=None if view is None else view.ask,
+        depth=0 if view is None else _depth(view.bids, view.asks),
+        book_at=0 if view is None else view.at,
+        gapped=view is None or view.gapped,
+        close_at=0 if market is None else market.close_at,
+        cost=cost,
+        fee=candidate.fee,
+        equity=equity_now,
+        available=state.portfolio.cash - reserved_now,
+        market_stake=_market_stake(state, candidate.market),
+        total_stake=state.portfolio.exposure() + reserved_now,
+        group_loss=_group_loss(state, market, candidate, cost),
+        day_equity=state.day_equity,
+        day_loss=state.day_loss,
+        drawdown=drawdown(state, equity_now),
+        position_count=_other_markets(state, entries, candidate.market),
+        conflict_count=_conflicts(state, params, entries, candidate),
+        approved_count=len(state.approved_at),
+        rested_at=state.rested_at.get(candidate.market, 0),
+        repeated_at=state.repeated_at.get(repeat_key(candidate), 0),
+    )
+
+
+def exit_facts(state: State, params: RiskParams, candidate: Reservation, now: int) -> Exit:
+    """What the checks of an exit compare. The candidate itself must not be reserved yet."""
+    market = state.markets.get(candidate.market)
+    held = state.portfolio.quantity(candidate.instrument)
+    return Exit(
+        params=params,
+        now=now,
+        price=candidate.price,
+        quantity=candidate.quantity,
+        expires_at=candidate.expires_at,
+        known=market is not None and state.market_of.get(candidate.instrument) == candidate.market,
+        kill_switch=kill_switch_level(state),
+        status=STATUS_UNKNOWN if market is None else STATUS_LEVELS[market.status],
+        price_step=1 if market is None else price_step_at(market, candidate.price),
+        position=max(held if candidate.side is Side.SELL else -held, 0),
+        closing=sum(
+            r.remaining
+            for r in state.reservations.values()
+            if r.reduce_only and r.instrument == candidate.instrument
+        ),
+    )
+
+
+def repeat_key(candidate: Reservation) -> str:
+    """What makes two entries the same order said twice."""
+    return f"{candidate.instrument} {candidate.side} {candidate.price}"
+
+
+def _depth(bids: tuple[Level, ...], asks: tuple[Level, ...]) -> int:
+    return min(
+        sum(level.quantity for level in bids[:DEPTH_LEVELS]),
+        sum(level.quantity for level in asks[:DEPTH_LEVELS]),
+    )
+
+
+def _market_stake(state: State, market: str) -> int:
+    held = sum(position.worst_loss for position in state.portfolio.positions_in(market).values())
+    return held + sum(r.stake for r in state.reservations.values() if r.market == market)
+
+
+def _other_markets(state: State, entries: list[Reservation], market: str) -> int:
+    """Markets with a position or an open entry, this one apart."""
+    names = dict.fromkeys(state.portfolio.open.values())
+    names.update(dict.fromkeys(entry.market for entry in entries))
+    return len(names) - (market in names)
+
+
+def _conflicts(state: State, params: RiskParams, entries: list[Reservation], candidate: Reservation) -> int:
+    """Positions and open entries in the market that forbid another: all, or those of other outcomes."""
+    here = [*state.portfolio.positions_in(candidate.market)]
+    here += [entry.instrument for entry in entries if entry.market == candidate.market]
+    if params.one_position_per_market:
+        return len(here)
+    return sum(instrument != candidate.instrument for instrument in here)
+
+
+def _group_loss(state: State, market: Market | None, candidate: Reservation, cost: int) -> int:
+    if market is None:
+        return cost
+    related = {market.market: market}
+    for name in _touched(state):
+        other = state.markets.get(name)
+        if other is not None and market.group and other.group == market.group:
+            related[name] = other
+    legs = [
+        Leg(name, instrument, position.quantity, position.cost)
+        for name, instrument, position in state.portfolio.open_positions()
+        if name in related
+    ]
+    working = [_working(r) for r in state.reservations.values() if r.market in related and r.remaining]
+    working.append(
+        Working(candidate.market, candidate.instrument, candidate.side is Side.BUY, candidate.quantity, cost)
+    )
+    return worst_loss(tuple(related.values()), legs, working)
+
+
+def _touched(state: State) -> Iterator[str]:
+    yield from state.portfolio.open.values()
+    for reservation in state.reservations.values():
+        yield reservation.market
+
+
+def _working(reservation: Reservation) -> Working:
+    remaining = reservation.remaining
+    buys = reservation.side is Side.BUY
+    value = (
+        reservation.stake if buys and not reservation.reduce_only else notional(reservation.price, remaining)
+    )
+    return Working(reservation.market, reservation.instrument, buys, remaining, value)

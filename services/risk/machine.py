@@ -1,0 +1,393 @@
+"""The risk machine: every order the system may place begins here.
+
+Entries (``signal.proposal``) are sized, then all entry checks are evaluated; exits
+(``exit.proposal``) pass the same hop under the reduce-only policy, which no entry limit can block. An
+approval reserves what the order may take until the order is terminal and its fills have arrived.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar, Final
+
+import msgspec
+
+from libs.machine.machine import NOTHING, Stamp, StateMachine
+from proto.execution import TERMINAL, OrderUpdate
+from proto.exit import ExitProposal
+from proto.feed import Book, FeedClock, FeeSchedule, Gap, Market, Quote
+from proto.ids import order_id
+from proto.message import Message
+from proto.monitor import Clock
+from proto.operator import Command, Config, Session, Verb
+from proto.risk import Approval, Check, Pending, Rejection, RiskState, TimeInForce
+from proto.signal import Proposal
+from proto.units import ONE, SECOND
+from proto.venue import Account, Correction, Fill, Settlement
+from services.risk import facts, standing
+from services.risk.checks import ENTRY_CHECKS, EXIT_CHECKS
+from services.risk.exposure import Reservation
+from services.risk.params import RiskParams
+from services.risk.state import BookView, State
+
+MINUTE: Final = 60 * SECOND
+SECTION: Final = "risk"
+SEEN_COUNT_MAX: Final = 10_000
+"""Proposals remembered at most: they leave with their own expiry, this holds if one is set absurdly far."""
+
+
+class RiskMachine(StateMachine[State]):
+    """Decides on every order; see ``services/risk/README.md``."""
+
+    name: ClassVar[str] = "risk"
+    version: ClassVar[int] = 1
+
+    def __init__(self) -> None:
+        super().__init__(State())
+        self.handlers = {
+            Quote: self._on_quote,
+            Book: self._on_book,
+            Market: self._on_market,
+            Gap: self._on_gap,
+            FeedClock: self._on_time,
+            Clock: self._on_time,
+            Proposal: self._on_proposal,
+            ExitProposal: self._on_exit_proposal,
+            OrderUpdate: self._on_order,
+            Fill: self._on_fill,
+            Settlement: self._on_settlement,
+            Correction: self._on_correction,
+            Account: self._on_account,
+            Session: self._on_session,
+            Config: self._on_config,
+            Command: self._on_command,
+        }
+
+    # ── introspection, for metrics and tests ──
+
+    def reserved_exposure(self) -> int:
+        """Money that open entries may still take, unknown and waiting ones included, in millionths."""
+        return facts.reserved(self.state)
+
+    def exposure(self) -> int:
+        """At stake in all: positions at cost and reserved orders, in millionths of a dollar."""
+        return facts.exposure(self.state)
+
+    def exposure_limit(self) -> int:
+        """What ``max_heat`` allows at present equity, in millionths of a dollar; 0 without configuration."""
+        return standing.exposure_limit(self.state)
+
+    def headroom(self) -> dict[str, int]:
+        """How much is left of the limits that run out: money in millionths, ``_count`` in things."""
+        return standing.headroom(self.state)
+
+    def risk_state(self) -> RiskState:
+        """What risk lets through at present."""
+        return standing.risk_state(self.state)
+
+    # ── market data ──
+
+    def _on_quote(self, event: Quote, stamp: Stamp) -> Sequence[Message]:
+        view = self.state.books.get(event.instrument)
+        if view is None:
+            # Nothing proves that this is the whole book: it waits for a snapshot.
+            view = self.state.books[event.instrument] = BookView(event.counter - 1)
+        if event.counter != view.counter + 1:
+            view.gapped = True
+        view.counter = event.counter
+        view.at = stamp.now
+        view.ask = event.ask
+        view.bid = bid = event.bid
+        if bid is not None:
+            view.mark = bid
+        return NOTHING
+
+    def _on_book(self, event: Book, stamp: Stamp) -> Sequence[Message]:
+        view = self.state.books.get(event.instrument)
+        if view is None:
+            view = self.state.books[event.instrument] = BookView(event.counter - 1)
+        if event.snapshot:
+            view.gapped = False
+        elif event.counter != view.counter + 1:
+            view.gapped = True
+        view.counter = event.counter
+        view.at = stamp.now
+        view.bids = bids = event.bids
+        view.asks = asks = event.asks
+        view.ask = asks[0].price if asks else None
+        if bids:
+            view.bid = view.mark = bids[0].price
+        else:
+            view.bid = None
+        return NOTHING
+
+    def _on_gap(self, event: Gap, _stamp: Stamp) -> Sequence[Message]:
+        prefix = f"{event.venue}:"
+        for instrument, view in self.state.books.items():
+            if instrument == event.instrument or (not event.instrument and instrument.startswith(prefix)):
+                view.gapped = True
+        return NOTHING
+
+    def _on_market(self, event: Market, _stamp: Stamp) -> Sequence[Message]:
+        self.state.markets[event.market] = event
+        for outcome in event.outcomes:
+            self.state.market_of[outcome.instrument] = event.market
+        return NOTHING
+
+    # ── time ──
+
+    def _on_time(self, _event: FeedClock | Clock, stamp: Stamp) -> Sequence[Message]:
+        state = self.state
+        if state.params is None or not state.tape:
+            return NOTHING
+        standing.advance(state, state.params, stamp.now)
+        minute = stamp.now // MINUTE
+        if minute == state.minute and not state.reservations:
+            return NOTHING
+        outputs: list[Message] = [
+            self._rejection(self._release(order), (check,)) for order, check in self._lapsed(stamp.now)
+        ]
+        if minute != state.minute:
+            state.minute = minute
+            standing.forget(state, state.params, stamp.now)
+            outputs.append(standing.report(state, stamp.now))
+        return outputs
+
+    def _lapsed(self, now: int) -> list[tuple[str, Check]]:
+        """Orders that waited for the operator too long, each with the check that says so."""
+        return [
+            (order, Check("time_to_expiry_s", 0, (r.expires_at - now) // SECOND, passed=False))
+            for order, r in self.state.reservations.items()
+            if r.pending and r.expires_at <= now
+        ]
+
+    # ── decisions ──
+
+    def _on_proposal(self, event: Proposal, stamp: Stamp) -> Sequence[Message]:
+        params = self._open_for(stamp, event.expires_at)
+        if params is None:
+            return NOTHING
+        candidate = Reservation(
+            strategy=event.strategy,
+            market=event.market,
+            instrument=event.instrument,
+            side=event.side,
+            price=event.price,
+            approved_quantity=0,
+            quantity=0,
+            fee=0,
+            time_in_force=TimeInForce(params.order_time_in_force),
+            expires_at=event.expires_at,
+            proposal=stamp.message_id,
+            reduce_only=False,
+            pending=False,
+            fair_value=event.fair_value,
+            reason=event.reason,
+        )
+        market = self.state.markets.get(event.market)
+        schedule = FeeSchedule() if market is None else market.fees
+        candidate.quantity, candidate.fee = facts.size(self.state, params, candidate, schedule)
+        candidate.approved_quantity = candidate.quantity
+        return self._decide(candidate, params, stamp, wait=params.autonomy == "semi")
+
+    def _on_exit_proposal(self, event: ExitProposal, stamp: Stamp) -> Sequence[Message]:
+        params = self._open_for(stamp, event.expires_at)
+        if params is None:
+            return NOTHING
+        candidate = Reservation(
+            strategy=event.strategy,
+            market=event.market,
+            instrument=event.instrument,
+            side=event.side,
+            price=event.price,
+            approved_quantity=event.quantity,
+            quantity=event.quantity,
+            fee=0,
+            time_in_force=event.time_in_force,
+            expires_at=event.expires_at,
+            proposal=stamp.message_id,
+            reduce_only=True,
+            pending=False,
+            reason=event.reason.value,
+        )
+        return self._decide(candidate, params, stamp, wait=params.exits_wait and params.autonomy == "semi")
+
+    def _open_for(self, stamp: Stamp, expires_at: int) -> RiskParams | None:
+        """The limits to decide by; ``None`` without any, before a session, or for a repeated proposal."""
+        state = self.state
+        if state.params is None or not state.tape or stamp.message_id in state.seen:
+            return None
+        state.seen[stamp.message_id] = expires_at
+        if len(state.seen) > SEEN_COUNT_MAX:
+            del state.seen[next(iter(state.seen))]
+        standing.advance(state, state.params, stamp.now)
+        return state.params
+
+    def _decide(
+        self, candidate: Reservation, params: RiskParams, stamp: Stamp, *, wait: bool
+    ) -> Sequence[Message]:
+        checks = self._evaluate(candidate, params, stamp.now)
+        failed = tuple(check for check in checks if not check.passed)
+        if failed:
+            return (self._rejection(candidate, failed),)
+        order = order_id(self.state.tape, stamp.seq, 0)
+        if wait:
+            candidate.pending = True
+            # Not cut to the proposal's own expiry: people are slower than that, and the approval is
+            # checked again against the book of its moment.
+            candidate.expires_at = stamp.now + params.pending_ttl_s * SECOND
+            self.state.reservations[order] = candidate
+            return (self._pending(order, candidate),)
+        candidate.pending = False
+        candidate.expires_at = min(stamp.now + params.approval_ttl_s * SECOND, candidate.expires_at)
+        self.state.reservations[order] = candidate
+        if not candidate.reduce_only:
+            self.state.approved_at.append(stamp.now)
+            self.state.repeated_at[facts.repeat_key(candidate)] = stamp.now
+            self.state.rested_at[candidate.market] = stamp.now
+        return (self._approval(order, candidate, checks),)
+
+    def _evaluate(self, candidate: Reservation, params: RiskParams, now: int) -> tuple[Check, ...]:
+        if candidate.reduce_only:
+            closing = facts.exit_facts(self.state, params, candidate, now)
+            return tuple([check(closing) for check in EXIT_CHECKS])
+        opening = facts.entry_facts(self.state, params, candidate, now)
+        return tuple([check(opening) for check in ENTRY_CHECKS])
+
+    def _approval(self, order: str, candidate: Reservation, checks: tuple[Check, ...]) -> Approval:
+        return Approval(
+            order=order,
+            strategy=candidate.strategy,
+            market=candidate.market,
+            instrument=candidate.instrument,
+            side=candidate.side,
+            price=candidate.price,
+            quantity=candidate.quantity,
+            time_in_force=candidate.time_in_force,
+            expires_at=candidate.expires_at,
+            proposal=candidate.proposal,
+            reduce_only=candidate.reduce_only,
+            reason=candidate.reason,
+            checks=checks,
+        )
+
+    def _pending(self, order: str, candidate: Reservation) -> Pending:
+        return Pending(
+            order=order,
+            strategy=candidate.strategy,
+            market=candidate.market,
+            instrument=candidate.instrument,
+            side=candidate.side,
+            price=candidate.price,
+            quantity=candidate.quantity,
+            expires_at=candidate.expires_at,
+            proposal=candidate.proposal,
+        )
+
+    def _rejection(self, candidate: Reservation, failed: tuple[Check, ...]) -> Rejection:
+        return Rejection(
+            strategy=candidate.strategy,
+            market=candidate.market,
+            instrument=candidate.instrument,
+            side=candidate.side,
+            price=candidate.price,
+            proposal=candidate.proposal,
+            quantity=candidate.quantity,
+            reduce_only=candidate.reduce_only,
+            failed=failed,
+        )
+
+    # ── what became of orders ──
+
+    def _on_order(self, event: OrderUpdate, _stamp: Stamp) -> Sequence[Message]:
+        reservation = self.state.reservations.get(event.order)
+        if reservation is None or event.status not in TERMINAL:
+            return NOTHING
+        # Fills it reports that have not arrived stay reserved until they do.
+        reservation.terminal = True
+        reservation.quantity = max(event.filled, reservation.filled)
+        if not reservation.remaining:
+            del self.state.reservations[event.order]
+        return NOTHING
+
+    def _on_fill(self, event: Fill, stamp: Stamp) -> Sequence[Message]:
+        portfolio = self.state.portfolio
+        if not portfolio.apply(event):
+            return NOTHING
+        reservation = self.state.reservations.get(event.order)
+        if reservation is not None:
+            reservation.filled += event.quantity
+            if reservation.terminal and not reservation.remaining:
+                del self.state.reservations[event.order]
+        if not portfolio.quantity(event.instrument):
+            self.state.rested_at[event.market] = stamp.now
+        return NOTHING
+
+    def _on_settlement(self, event: Settlement, _stamp: Stamp) -> Sequence[Message]:
+        self.state.portfolio.apply(event)
+        # A settled market trades no more: a reported fill that never came is not waited for.
+        for order, reservation in list(self.state.reservations.items()):
+            if reservation.terminal and reservation.market == event.market:
+                del self.state.reservations[order]
+        return NOTHING
+
+    def _on_correction(self, event: Correction, _stamp: Stamp) -> Sequence[Message]:
+        self.state.portfolio.apply(event)
+        return NOTHING
+
+    def _on_account(self, event: Account, _stamp: Stamp) -> Sequence[Message]:
+        if self.state.portfolio.apply(event):
+            # Money moved in or out is neither profit nor loss.
+            self.state.day_equity += event.deposit
+            self.state.peak_equity = max(self.state.peak_equity + event.deposit, 0)
+        return NOTHING
+
+    def _release(self, order: str) -> Reservation:
+        return self.state.reservations.pop(order)
+
+    # ── the operator ──
+
+    def _on_session(self, event: Session, _stamp: Stamp) -> Sequence[Message]:
+        state = self.state
+        state.tape = event.tape
+        state.halted = state.halted or event.halted
+        for view in state.books.values():
+            # What happened between the sessions is unknown; the feed opens with snapshots.
+            view.gapped = True
+        return NOTHING
+
+    def _on_config(self, event: Config, _stamp: Stamp) -> Sequence[Message]:
+        if event.section == SECTION:
+            self.state.params = msgspec.convert(event.document, RiskParams)
+        return NOTHING
+
+    def _on_command(self, event: Command, stamp: Stamp) -> Sequence[Message]:
+        state = self.state
+        match event.verb:
+            case Verb.HALT:
+                state.halted = True
+            case Verb.CLOSE_ONLY:
+                state.close_only = True
+            case Verb.RESUME:
+                state.halted = state.close_only = False
+                # The operator has seen the drawdown: it is counted anew. The day's loss stands.
+                state.peak_equity = max(facts.equity(state), 0)
+            case Verb.APPROVE:
+                return self._on_approve(event.order, stamp)
+            case Verb.DENY:
+                return self._on_deny(event.order)
+            case Verb.SKIP:
+                pass
+        return NOTHING
+
+    def _on_approve(self, order: str, stamp: Stamp) -> Sequence[Message]:
+        params = self.state.params
+        waiting = self.state.reservations.get(order)
+        if params is None or waiting is None or not waiting.pending:
+            return NOTHING
+        standing.advance(self.state, params, stamp.now)
+        return self._decide(self._release(order), params, stamp, wait=False)
+
+    def _on_deny(self, order: str) -> Sequence[Message]:
+        waiting = self.state.reservations.get(order)
+        if waiting is None or not waiting.pending:
+            return NOTHING
+        return (self._rejection(self._release(order), (Check("operator", ONE, 0, passed=False),)),)

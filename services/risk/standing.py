@@ -1,0 +1,95 @@
+"""Where the account stands against its limits, and how that moves with time."""
+
+from typing import Final
+
+from proto.feed import MarketStatus
+from proto.risk import PortfolioReport, RiskState
+from proto.units import SECOND, scale
+from services.risk import facts
+from services.risk.params import RiskParams
+from services.risk.state import State
+
+DAY: Final = 86_400 * SECOND
+
+
+def advance(state: State, params: RiskParams, now: int) -> None:
+    """Bring the rate window, the day, the highest equity and the day's worst loss up to ``now``."""
+    equity = facts.equity(state)
+    day = now // DAY
+    if day != state.day:
+        state.day, state.day_equity, state.day_loss = day, equity, 0
+    state.day_loss = max(state.day_loss, state.day_equity - equity)
+    state.peak_equity = max(state.peak_equity, equity)
+    if state.approved_at:
+        window = params.order_rate_window_s * SECOND
+        state.approved_at = [at for at in state.approved_at if now - at < window]
+
+
+def exposure_limit(state: State) -> int:
+    """What ``max_heat`` allows at present equity, in millionths of a dollar; 0 without configuration."""
+    return 0 if state.params is None else scale(max(facts.equity(state), 0), state.params.max_heat)
+
+
+def headroom(state: State) -> dict[str, int]:
+    """How much is left of the limits that run out: money in millionths, ``_count`` in things."""
+    params = state.params
+    if params is None:
+        return {}
+    held = dict.fromkeys(state.portfolio.open.values())
+    held.update(dict.fromkeys(r.market for r in facts.open_entries(state)))
+    return {
+        "heat": exposure_limit(state) - facts.exposure(state),
+        "balance": state.portfolio.cash - facts.reserved(state),
+        "daily_loss": scale(max(state.day_equity, 0), params.daily_loss) - state.day_loss,
+        "drawdown": params.drawdown_stop - facts.drawdown(state, facts.equity(state)),
+        "positions_count": params.max_positions_count - len(held),
+    }
+
+
+def risk_state(state: State) -> RiskState:
+    """What risk lets through at present."""
+    if state.halted:
+        return RiskState.HALTED
+    if state.params is None or state.close_only:
+        return RiskState.CLOSE_ONLY
+    fall = facts.drawdown(state, facts.equity(state))
+    day_over = state.day_loss >= scale(max(state.day_equity, 0), state.params.daily_loss)
+    if fall >= state.params.drawdown_stop or day_over:
+        return RiskState.CLOSE_ONLY
+    return RiskState.REDUCED if fall > state.params.drawdown_reduce else RiskState.ACTIVE
+
+
+def report(state: State, now: int) -> PortfolioReport:
+    """Risk's books, for comparison with the other holders' at the same input."""
+    portfolio = state.portfolio
+    return PortfolioReport(
+        digest=portfolio.digest(),
+        cash=portfolio.cash,
+        equity=facts.equity(state),
+        realised_profit=portfolio.realised_profit,
+        fees=portfolio.fees,
+        exposure=facts.exposure(state),
+        exposure_limit=exposure_limit(state),
+        positions=len(portfolio.open),
+        state=risk_state(state),
+        at=now,
+    )
+
+
+def forget(state: State, params: RiskParams, now: int) -> None:
+    """Drop what can no longer matter, so that weeks of 15-minute markets do not pile up."""
+    state.seen = {name: expires_at for name, expires_at in state.seen.items() if expires_at > now}
+    state.repeated_at = {
+        key: at for key, at in state.repeated_at.items() if now - at < params.repeat_s * SECOND
+    }
+    reserved = dict.fromkeys(r.market for r in state.reservations.values())
+    for name, market in list(state.markets.items()):
+        if market.status is not MarketStatus.SETTLED or name in reserved:
+            continue
+        if state.portfolio.positions_in(name):
+            continue
+        del state.markets[name]
+        state.rested_at.pop(name, None)
+        for outcome in market.outcomes:
+            state.books.pop(outcome.instrument, None)
+            state.market_of.pop(outcome.instrument, None)

@@ -1,0 +1,68 @@
+"""Everything risk remembers: plain data, the whole of a snapshot."""
+
+import msgspec
+
+from libs.portfolio.portfolio import Portfolio
+from proto.feed import Level, Market
+from services.risk.exposure import Reservation
+from services.risk.params import RiskParams
+
+
+class BookView(msgspec.Struct):
+    """The book of one instrument as the feed last showed it.
+
+    ``at``: session time of its last message. ``gapped``: something was lost since the last snapshot.
+    ``mark``: the last bid there was; it values a position also when the bid side is empty, as books are
+    between a market's close and its settlement.
+    """
+
+    counter: int
+    at: int = 0
+    gapped: bool = True
+    bid: int | None = None
+    ask: int | None = None
+    mark: int | None = None
+    bids: tuple[Level, ...] = ()
+    asks: tuple[Level, ...] = ()
+
+
+class State(msgspec.Struct):
+    """Risk's memory. Times are session time in nanoseconds, money is in millionths of a dollar.
+
+    Attributes:
+        tape: id of the tape, from the session; empty before the first.
+        params: limits, from the configuration; nothing is decided without.
+        halted: nothing is approved until the operator resumes. Survives sessions.
+        close_only: only exits are approved.
+        books: instrument → book.
+        markets: market → what the feed last said of it.
+        market_of: instrument → its market.
+        portfolio: positions and cash.
+        reservations: order → what it may still take.
+        seen: message id of a proposal → its expiry; a repetition within is dropped, after it refused.
+        approved_at: times of entries approved within the rate window.
+        repeated_at: "instrument side price" → when last approved.
+        rested_at: market → when an entry was last approved in it or its position closed.
+        day: days since the epoch, UTC. ``day_equity``: equity when it began. ``day_loss``: its worst loss.
+        peak_equity: the highest equity since the last resume, deposits apart.
+        minute: of the last report.
+    """
+
+    tape: str = ""
+    params: RiskParams | None = None
+    halted: bool = False
+    close_only: bool = False
+    books: dict[str, BookView] = {}
+    markets: dict[str, Market] = {}
+    market_of: dict[str, str] = {}
+    portfolio: Portfolio = msgspec.field(default_factory=Portfolio)
+    reservations: dict[str, Reservation] = {}
+    seen: dict[str, int] = {}
+    approved_at: list[int] = []
+    repeated_at: dict[str, int] = {}
+    rested_at: dict[str, int] = {}
+    day: int = 0
+    day_equity: int = 0
+    day_loss: int = 0
+    peak_equity: int = 0
+    minute: int = 0

@@ -1,0 +1,93 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.sizing.kelly import HALF, drawdown_scale, kelly_fraction, quantity_for_stake
+from proto.units import ONE, notional
+
+prices = st.integers(1, ONE - 1)
+shares = st.integers(1, ONE)
+
+
+@pytest.mark.parametrize(
+    ("fair_value", "cost", "share", "expected"),
+    [
+        (600_000, 500_000, ONE, 200_000),  # (0.6 - 0.5) / 0.5
+        (600_000, 500_000, HALF, 100_000),
+        (550_000, 450_000, HALF, 90_909),  # 0.1 / 0.55 / 2, rounded down
+        (ONE, 900_000, ONE, ONE),  # certain: everything
+        (500_000, 500_000, ONE, 0),
+        (499_999, 500_000, ONE, 0),
+        (ONE + 1, 500_000, ONE, 0),  # no probability
+        (600_000, 0, ONE, 0),
+        (600_000, -1, ONE, 0),
+        (ONE, ONE, ONE, 0),
+    ],
+)
+def test_known_fractions(fair_value, cost, share, expected):
+    assert kelly_fraction(fair_value, cost, share) == expected
+
+
+@given(prices, prices)
+def test_full_kelly_maximises_expected_log_growth(fair_value, cost):
+    """No neighbouring stake grows faster: the formula against its own definition."""
+    fraction = kelly_fraction(fair_value, cost, ONE)
+    if fraction == 0:
+        assert fair_value <= cost or (fair_value - cost) * ONE < ONE - cost
+        return
+
+    def growth(stake):
+        p, c = fair_value / ONE, cost / ONE
+        return p * math.log1p(stake * (1 - c) / c) + (1 - p) * math.log1p(-stake)
+
+    best = growth((fraction + 0.5) / ONE)
+    for step in (-0.05, -0.01, 0.01, 0.05):
+        other = fraction / ONE + step
+        if 0 <= other < 1:
+            assert growth(other) <= best + 1e-9
+
+
+@given(prices, prices, shares)
+def test_a_share_never_stakes_more_than_the_whole_and_never_more_than_equity(fair_value, cost, share):
+    part = kelly_fraction(fair_value, cost, share)
+    assert 0 <= part <= kelly_fraction(fair_value, cost, ONE) <= ONE
+
+
+@given(
+    st.integers(0, 10**13), prices, st.sampled_from([0, 1, 10_000, ONE, 5 * ONE]), st.integers(0, 100 * ONE)
+)
+def test_quantity_fits_stake_lot_and_minimum(stake, cost, step, minimum):
+    quantity = quantity_for_stake(stake, cost, step, minimum)
+    assert quantity >= 0
+    assert quantity == 0 or quantity >= minimum
+    assert quantity % max(step, 1) == 0
+    assert cost * quantity <= stake * ONE
+    # The next lot would not have fitted, unless the minimum said no.
+    bigger = quantity + max(step, 1)
+    assert cost * bigger > stake * ONE or bigger < minimum or quantity == 0
+    if quantity == 0:
+        largest = stake * ONE // cost
+        largest -= largest % max(step, 1)
+        assert largest < max(minimum, 1)
+
+
+def test_a_size_costs_no_more_than_the_stake_after_rounding():
+    quantity = quantity_for_stake(100 * ONE, 330_000, ONE, ONE)
+    assert quantity == 303 * ONE
+    assert notional(330_000, quantity) == 99_990_000
+
+
+@given(st.integers(-ONE, 2 * ONE), st.integers(0, ONE), st.integers(1, ONE))
+def test_drawdown_scale_falls_from_one_to_zero(drawdown, reduce_from, gap):
+    stop_at = reduce_from + gap
+    scale = drawdown_scale(drawdown, reduce_from, stop_at)
+    assert 0 <= scale <= ONE
+    assert (scale == ONE) >= (drawdown <= reduce_from)
+    assert (scale == 0) >= (drawdown >= stop_at)
+    assert drawdown_scale(drawdown + 1, reduce_from, stop_at) <= scale
+
+
+def test_drawdown_scale_is_half_in_the_middle():
+    assert drawdown_scale(200_000, 100_000, 300_000) == 500_000
