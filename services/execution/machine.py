@@ -1,0 +1,362 @@
+"""The order state machine: from a signed approval to a final state, with unknown in between.
+
+It decides nothing about size or price. It acts once on each verified approval, follows what the
+ledger and the venue say, asks about what they do not say, and never takes silence for an answer.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import msgspec
+
+from libs.machine.machine import NOTHING, Stamp, StateMachine
+from proto.execution import (
+    TERMINAL,
+    Cancel,
+    Claim,
+    OrderStatus,
+    OrderUpdate,
+    Query,
+    Refusal,
+    RefusalReason,
+    Unclaimed,
+)
+from proto.exit import ExitCancel
+from proto.feed import FeedClock
+from proto.ids import order_id, parse_message_id
+from proto.message import Message
+from proto.monitor import Clock
+from proto.operator import Command, Config, Session, Verb
+from proto.risk import Approval, TimeInForce
+from proto.units import SECOND
+from proto.venue import Ack, AckStatus, Correction, Fill, StatusReport
+from services.execution.orders import (
+    ENDINGS,
+    TRANSITIONS,
+    WORKING,
+    Admission,
+    AwaitingClaim,
+    Tracked,
+    track,
+    update_of,
+)
+from services.execution.single_use import OrderKey
+from services.execution.state import ExecutionParams, ExecutionState
+
+ENDED_MAX = 500
+"""Ended orders kept for late fills, corrections and questions; a late fill comes within seconds."""
+
+
+class ExecutionMachine(StateMachine[ExecutionState]):
+    """Follows every order; see the README beside it for the crash argument."""
+
+    name: ClassVar[str] = "execution"
+    version: ClassVar[int] = 1
+
+    def __init__(self) -> None:
+        super().__init__(ExecutionState())
+        self.handlers = {
+            Session: self._session,
+            Config: self._config,
+            Command: self._command,
+            Approval: self._approval,
+            Claim: self._claim,
+            Unclaimed: self._unclaimed,
+            Ack: self._ack,
+            Fill: self._fill,
+            Correction: self._correction,
+            StatusReport: self._report,
+            ExitCancel: self._exit_cancel,
+            Clock: self._clock,
+            FeedClock: self._clock,
+        }
+
+    # ── for the shell ──
+
+    @property
+    def admission(self) -> Admission:
+        """Which orders the shell may still claim."""
+        return self.state.admission
+
+    def awaiting_claim(self) -> list[AwaitingClaim]:
+        """Orders for which neither a claim nor the proof that there is none has been read, oldest first."""
+        return [
+            AwaitingClaim(
+                order=tracked.order,
+                message_id=tracked.message_id,
+                expires_at=tracked.expires_at,
+                reduce_only=tracked.reduce_only,
+                cancel_reason=tracked.cancel_reason,
+            )
+            for tracked in self.state.live.values()
+            if tracked.status is OrderStatus.PENDING_SUBMIT
+        ]
+
+    # ── the operator ──
+
+    def _session(self, event: Session, stamp: Stamp) -> Sequence[Message]:
+        state = self.state
+        state.tape = event.tape
+        if event.halted:
+            state.admission = Admission.HALTED
+        for tracked in state.live.values():
+            # Time may start again earlier; what was being waited for must not wait for the old time.
+            tracked.since = min(tracked.since, stamp.now)
+            tracked.asked_at = min(tracked.asked_at, stamp.now)
+        return self._cancel_all(stamp, "halted") if event.halted else NOTHING
+
+    def _config(self, event: Config, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002  (the handlers' shape)
+        if event.section == "execution":
+            self.state.params = msgspec.convert(event.document, ExecutionParams)
+        return NOTHING
+
+    def _command(self, event: Command, stamp: Stamp) -> Sequence[Message]:
+        state = self.state
+        if event.verb is Verb.RESUME:
+            state.admission = Admission.OPEN
+        elif event.verb is Verb.HALT:
+            state.admission = Admission.HALTED
+            return self._cancel_all(stamp, "halted")
+        elif event.verb is Verb.CLOSE_ONLY:
+            state.admission = Admission.CLOSE_ONLY
+            return self._cancel_all(stamp, "close_only")
+        return NOTHING
+
+    def _cancel_all(self, stamp: Stamp, reason: str) -> Sequence[Message]:
+        """Cancel every live order that the admission would not let through now."""
+        outputs: list[Message] = []
+        for tracked in self.state.live.values():
+            if not self.state.admission.admits(tracked.reduce_only):
+                outputs.extend(self._cancel(tracked, reason, stamp.now))
+        return outputs
+
+    # ── approvals and claims ──
+
+    def _approval(self, event: Approval, stamp: Stamp) -> Sequence[Message]:
+        state = self.state
+        if state.params is None:
+            return NOTHING
+        if not stamp.verified:
+            return (_refuse(event, RefusalReason.SIGNATURE, stamp),)
+        origin = parse_message_id(stamp.message_id)
+        if (
+            origin is None
+            or origin.producer != "risk"
+            or event.order != order_id(origin.tape, origin.cause, origin.index)
+        ):
+            return (_refuse(event, RefusalReason.MISMATCH, stamp),)
+        key = OrderKey(origin.tape, origin.cause, origin.index)
+        if state.used.covers(key):
+            return (_refuse(event, RefusalReason.REPEATED, stamp),)
+        state.used.rise(key)
+        tracked = track(event, stamp)
+        if origin.tape != state.tape:
+            # Decided before a new epoch began: never sent, and its reservation is given back.
+            return _refuse(event, RefusalReason.MISMATCH, stamp), self._deny(tracked, "other_tape", stamp)
+        if stamp.now >= event.expires_at:
+            return _refuse(event, RefusalReason.EXPIRED, stamp), self._deny(tracked, "expired", stamp)
+        if not state.admission.admits(event.reduce_only):
+            return (self._deny(tracked, state.admission.value, stamp),)
+        state.live[event.order] = tracked
+        return (update_of(tracked),)
+
+    def _deny(self, tracked: Tracked, reason: str, stamp: Stamp) -> OrderUpdate:
+        self.state.live[tracked.order] = tracked
+        return self._move(tracked, OrderStatus.DENIED, stamp.now, reason)
+
+    def _claim(self, event: Claim, stamp: Stamp) -> Sequence[Message]:
+        state = self.state
+        if not stamp.verified:
+            state.counters.unverified_claims += 1
+            return NOTHING
+        tracked = state.live.get(event.order)
+        if tracked is None:
+            ended = state.ended.get(event.order)
+            if ended is None or ended.claimed:
+                state.counters.unmatched += ended is None
+                return NOTHING
+            # Sent although it had ended here: whatever became of it, it must not go on working.
+            ended.claimed = True
+            return (Cancel(order=event.order, reason=ended.status.value),)
+        if tracked.claimed:
+            return NOTHING
+        tracked.claimed = True
+        if tracked.status is not OrderStatus.PENDING_SUBMIT:
+            return NOTHING
+        submitted = self._move(tracked, OrderStatus.SUBMITTED, stamp.now)
+        if not tracked.cancel_reason and not state.admission.admits(tracked.reduce_only):
+            tracked.cancel_reason = state.admission.value
+        if tracked.cancel_reason:
+            return submitted, Cancel(order=tracked.order, reason=tracked.cancel_reason)
+        return (submitted,)
+
+    def _unclaimed(self, event: Unclaimed, stamp: Stamp) -> Sequence[Message]:
+        tracked = self.state.live.get(event.order)
+        if tracked is None or tracked.status is not OrderStatus.PENDING_SUBMIT:
+            self.state.counters.illegal += 1
+            return NOTHING
+        return (self._move(tracked, OrderStatus.DENIED, stamp.now, event.reason),)
+
+    # ── the venue ──
+
+    def _ack(self, event: Ack, stamp: Stamp) -> Sequence[Message]:
+        tracked = self.state.live.get(event.order)
+        if tracked is None:
+            return self._ack_of_ended(event)
+        if event.status is AckStatus.ACCEPTED:
+            return self._found_working(tracked, stamp.now)
+        return self._finish(tracked, event.status, stamp.now, event.reason)
+
+    def _ack_of_ended(self, event: Ack) -> Sequence[Message]:
+        ended = self.state.ended.get(event.order)
+        if ended is None:
+            self.state.counters.unmatched += 1
+        elif event.status is AckStatus.ACCEPTED and ended.status in (
+            OrderStatus.DENIED,
+            OrderStatus.REJECTED,
+        ):
+            return (Cancel(order=event.order, reason=ended.status.value),)
+        return NOTHING
+
+    def _found_working(self, tracked: Tracked, now: int) -> list[Message]:
+        """The venue holds the order."""
+        if tracked.status is OrderStatus.PENDING_CANCEL or tracked.status in WORKING:
+            return []
+        status = OrderStatus.PARTIALLY_FILLED if tracked.traded else OrderStatus.ACCEPTED
+        return [self._move(tracked, status, now), *self._cancel_if_wanted(tracked, now)]
+
+    def _finish(self, tracked: Tracked, status: AckStatus, now: int, reason: str) -> Sequence[Message]:
+        """The venue's last word on an order."""
+        ending = ENDINGS[status]
+        if ending is OrderStatus.REJECTED and (
+            tracked.traded or tracked.status is OrderStatus.PENDING_CANCEL
+        ):
+            ending = OrderStatus.CANCELED
+        if ending not in TRANSITIONS[tracked.status]:
+            self.state.counters.illegal += 1
+            return NOTHING
+        return (self._move(tracked, ending, now, reason),)
+
+    def _fill(self, event: Fill, stamp: Stamp) -> Sequence[Message]:
+        tracked = self._known(event.order)
+        if tracked is None or event.fill_id in tracked.fills:
+            return NOTHING
+        tracked.fills[event.fill_id] = event.quantity
+        tracked.traded += event.quantity
+        if event.fill_id in tracked.voided:
+            tracked.undone += event.quantity
+        if tracked.traded > tracked.quantity:
+            self.state.counters.overfilled += 1
+        if tracked.status in TERMINAL:
+            return (update_of(tracked, "late_fill"),)
+        if tracked.remaining == 0:
+            return (self._move(tracked, OrderStatus.FILLED, stamp.now),)
+        if tracked.status in (OrderStatus.PARTIALLY_FILLED, OrderStatus.PENDING_CANCEL):
+            return (update_of(tracked),)
+        moved = self._move(tracked, OrderStatus.PARTIALLY_FILLED, stamp.now)
+        return (moved, *self._cancel_if_wanted(tracked, stamp.now))
+
+    def _correction(self, event: Correction, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
+        tracked = self._known(event.order)
+        if tracked is None or event.fill_id in tracked.voided:
+            return NOTHING
+        tracked.voided[event.fill_id] = 1
+        quantity = tracked.fills.get(event.fill_id, 0)
+        tracked.undone += quantity
+        return (update_of(tracked, "correction"),) if quantity else NOTHING
+
+    def _report(self, event: StatusReport, stamp: Stamp) -> Sequence[Message]:
+        tracked = self.state.live.get(event.order)
+        if tracked is None or tracked.status is OrderStatus.PENDING_SUBMIT:
+            return NOTHING
+        if not event.found:
+            return self._finish(tracked, AckStatus.REJECTED, stamp.now, "absent")
+        if event.status is None:
+            return NOTHING
+        if event.status is not AckStatus.ACCEPTED:
+            return self._finish(tracked, event.status, stamp.now, "reconciled")
+        if tracked.status is OrderStatus.PENDING_CANCEL:
+            return (Cancel(order=tracked.order, reason="still_working"),)
+        return self._found_working(tracked, stamp.now)
+
+    # ── cancels and time ──
+
+    def _exit_cancel(self, event: ExitCancel, stamp: Stamp) -> Sequence[Message]:
+        tracked = self.state.live.get(event.order)
+        return NOTHING if tracked is None else self._cancel(tracked, event.reason or "exit", stamp.now)
+
+    def _cancel(self, tracked: Tracked, reason: str, now: int) -> Sequence[Message]:
+        """Cancel an order, now or as soon as the venue can know it."""
+        if tracked.status in WORKING:
+            tracked.cancel_reason = reason
+            return self._cancel_if_wanted(tracked, now)
+        if tracked.cancel_reason or tracked.status is OrderStatus.PENDING_CANCEL:
+            return NOTHING
+        tracked.cancel_reason = reason
+        if tracked.status is OrderStatus.PENDING_SUBMIT:
+            return NOTHING
+        return (Cancel(order=tracked.order, reason=reason),)
+
+    def _cancel_if_wanted(self, tracked: Tracked, now: int) -> Sequence[Message]:
+        reason = tracked.cancel_reason
+        if not reason:
+            return NOTHING
+        pending = self._move(tracked, OrderStatus.PENDING_CANCEL, now, reason)
+        return pending, Cancel(order=tracked.order, reason=reason)
+
+    def _clock(self, event: Clock | FeedClock, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
+        state = self.state
+        if not state.live or state.params is None:
+            return NOTHING
+        outputs: list[Message] = []
+        for tracked in state.live.values():
+            outputs.extend(self._watch(tracked, state.params, stamp.now))
+        return outputs
+
+    def _watch(self, tracked: Tracked, params: ExecutionParams, now: int) -> Sequence[Message]:
+        """What an order's waiting time asks for."""
+        patience = params.ack_timeout_s * SECOND
+        status = tracked.status
+        if status in WORKING and tracked.time_in_force is TimeInForce.GTD:
+            # The venue expires it by itself; a cancel makes sure.
+            late = now >= tracked.expires_at + patience
+            return self._cancel(tracked, "expired", now) if late else NOTHING
+        waits = status in (OrderStatus.SUBMITTED, OrderStatus.UNKNOWN, OrderStatus.PENDING_CANCEL)
+        if not waits and not (status in WORKING and tracked.ends_by_itself):
+            return NOTHING
+        if now < tracked.since + patience or now < tracked.asked_at + params.query_interval_s * SECOND:
+            return NOTHING
+        outputs: list[Message] = []
+        if status is OrderStatus.SUBMITTED:
+            outputs.append(self._move(tracked, OrderStatus.UNKNOWN, now, "no_answer"))
+        tracked.asked_at = now
+        outputs.append(Query(order=tracked.order))
+        return outputs
+
+    # ── inside ──
+
+    def _known(self, order: str) -> Tracked | None:
+        tracked = self.state.live.get(order) or self.state.ended.get(order)
+        if tracked is None:
+            self.state.counters.unmatched += 1
+        return tracked
+
+    def _move(self, tracked: Tracked, status: OrderStatus, now: int, reason: str = "") -> OrderUpdate:
+        """Put an order into its next state; the only place that does."""
+        assert status in TRANSITIONS[tracked.status], f"{tracked.status} to {status}"
+        tracked.status = status
+        tracked.since = now
+        if status in TERMINAL:
+            self._retire(tracked)
+        return update_of(tracked, reason)
+
+    def _retire(self, tracked: Tracked) -> None:
+        state = self.state
+        del state.live[tracked.order]
+        state.ended[tracked.order] = tracked
+        if len(state.ended) > ENDED_MAX:
+            del state.ended[next(iter(state.ended))]
+
+
+def _refuse(approval: Approval, reason: RefusalReason, stamp: Stamp) -> Refusal:
+    return Refusal(order=approval.order, reason=reason, message_id=stamp.message_id)

@@ -1,0 +1,154 @@
+"""What execution remembers of an order, and which state may follow which."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from libs.machine.machine import Stamp
+from proto.execution import OrderStatus, OrderUpdate
+from proto.risk import Approval, TimeInForce
+from proto.venue import AckStatus
+
+S = OrderStatus
+
+TRANSITIONS: dict[OrderStatus, tuple[OrderStatus, ...]] = {
+    # A venue's answer may reach the tape before the broker's copy of the claim: it proves the claim.
+    S.PENDING_SUBMIT: (
+        S.SUBMITTED,
+        S.ACCEPTED,
+        S.PARTIALLY_FILLED,
+        S.FILLED,
+        S.CANCELED,
+        S.EXPIRED,
+        S.REJECTED,
+        S.DENIED,
+    ),
+    S.SUBMITTED: (
+        S.UNKNOWN,
+        S.ACCEPTED,
+        S.PARTIALLY_FILLED,
+        S.FILLED,
+        S.CANCELED,
+        S.EXPIRED,
+        S.REJECTED,
+    ),
+    S.UNKNOWN: (S.ACCEPTED, S.PARTIALLY_FILLED, S.FILLED, S.CANCELED, S.EXPIRED, S.REJECTED),
+    S.ACCEPTED: (S.PARTIALLY_FILLED, S.PENDING_CANCEL, S.FILLED, S.CANCELED, S.EXPIRED, S.REJECTED),
+    S.PARTIALLY_FILLED: (S.PENDING_CANCEL, S.FILLED, S.CANCELED, S.EXPIRED),
+    S.PENDING_CANCEL: (S.FILLED, S.CANCELED, S.EXPIRED),
+    S.FILLED: (),
+    S.CANCELED: (),
+    S.EXPIRED: (),
+    S.REJECTED: (),
+    S.DENIED: (),
+}
+"""Every move an order can make; any other is ignored and counted."""
+
+ENDINGS: dict[AckStatus, OrderStatus] = {
+    AckStatus.CANCELED: OrderStatus.CANCELED,
+    AckStatus.EXPIRED: OrderStatus.EXPIRED,
+    AckStatus.REJECTED: OrderStatus.REJECTED,
+}
+"""What a venue's last word on an order makes of it."""
+
+WORKING = (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED)
+"""States in which the venue is known to hold the order and no cancel is under way."""
+
+
+class Admission(StrEnum):
+    """Which new orders execution lets through."""
+
+    OPEN = "open"
+    CLOSE_ONLY = "close_only"
+    HALTED = "halted"
+
+    def admits(self, reduce_only: bool) -> bool:
+        return self is Admission.OPEN or (self is Admission.CLOSE_ONLY and reduce_only)
+
+
+class Tracked(Struct):
+    """An order from its approval until it is forgotten.
+
+    ``traded`` is every fill, ``undone`` what corrections took back of it. ``since`` is when the present
+    status began, ``asked_at`` when the venue was last asked (tape time). ``cancel_reason`` is set when
+    the order is to be cancelled but the venue may not know it yet.
+    """
+
+    order: str
+    message_id: str
+    strategy: str
+    market: str
+    instrument: str
+    quantity: int
+    expires_at: int
+    time_in_force: TimeInForce
+    reduce_only: bool
+    status: OrderStatus
+    since: int
+    asked_at: int = 0
+    traded: int = 0
+    undone: int = 0
+    claimed: bool = False
+    cancel_reason: str = ""
+    fills: dict[str, int] = {}
+    voided: dict[str, int] = {}
+
+    @property
+    def filled(self) -> int:
+        """What we hold of it: fills less corrections."""
+        return self.traded - self.undone
+
+    @property
+    def remaining(self) -> int:
+        """What has not traded; a correction does not put it back into the market."""
+        return max(0, self.quantity - self.traded)
+
+    @property
+    def ends_by_itself(self) -> bool:
+        """Whether the venue should be done with it at once."""
+        return self.time_in_force in (TimeInForce.IOC, TimeInForce.FOK)
+
+
+class AwaitingClaim(Struct, frozen=True, gc=False):
+    """An approved order that the shell has to claim, or to prove unclaimed.
+
+    ``message_id`` is the approval's. ``cancel_reason`` is not empty when it should rather not be sent.
+    """
+
+    order: str
+    message_id: str
+    expires_at: int
+    reduce_only: bool
+    cancel_reason: str
+
+
+def track(approval: Approval, stamp: Stamp) -> Tracked:
+    """A record for a fresh approval."""
+    return Tracked(
+        order=approval.order,
+        message_id=stamp.message_id,
+        strategy=approval.strategy,
+        market=approval.market,
+        instrument=approval.instrument,
+        quantity=approval.quantity,
+        expires_at=approval.expires_at,
+        time_in_force=approval.time_in_force,
+        reduce_only=approval.reduce_only,
+        status=OrderStatus.PENDING_SUBMIT,
+        since=stamp.now,
+    )
+
+
+def update_of(tracked: Tracked, reason: str = "") -> OrderUpdate:
+    """What the tape is told of an order as it stands."""
+    return OrderUpdate(
+        order=tracked.order,
+        status=tracked.status,
+        instrument=tracked.instrument,
+        market=tracked.market,
+        strategy=tracked.strategy,
+        filled=tracked.filled,
+        remaining=tracked.remaining,
+        reduce_only=tracked.reduce_only,
+        reason=reason,
+    )

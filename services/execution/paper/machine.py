@@ -1,0 +1,323 @@
+"""The paper venue: reads what the real market does and what we send, answers like a gateway.
+
+It is a machine of its own, hosted by execution's process. A claim on the tape is the submission; the
+matching is ``libs/exchange``. It knows no strategy and no risk: it does what an exchange would do.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from libs.exchange.exchange import Exchange
+from libs.exchange.fees import RETAIL_PRECISION
+from libs.exchange.orders import Accepted, Ended, EndReason, Executed, NewOrder, Report
+from libs.machine.codec import Unreadable, decode
+from libs.machine.machine import NOTHING, Stamp, StateMachine
+from proto.execution import Cancel, Claim, Query
+from proto.feed import Book, FeedClock, Gap, Market, MarketStatus, Quote, Side, Trade
+from proto.message import Message
+from proto.monitor import Clock
+from proto.operator import Config, Session
+from proto.risk import Approval
+from proto.units import AMOUNT_MAX, MILLIONTHS, MILLISECOND, ONE
+from proto.venue import Account, Ack, AckStatus, Fill, Settlement, StatusReport
+from services.execution.single_use import HighWater, parse_order_id
+
+VENUE = "paper"
+FINISHED_MAX = 2_000
+"""Finished orders remembered for look-ups; execution asks within a minute or not at all."""
+
+LATENCY_MS_MAX = 60_000
+
+
+class PaperParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """Section ``paper``.
+
+    ``latency_ms``: from sending to the matching engine, for orders and cancels; default 150, a home
+    connection to a venue with its queueing. ``starting_cash``: deposited once, default 10,000 dollars.
+    ``fee_precision``: what balances are rounded to, default $0.01 (a direct member's is $0.0001).
+    ``unanswered_every_n``: fault knob, the acceptance of every n-th order is withheld although it
+    works; default 0, off.
+    """
+
+    latency_ms: Annotated[int, Meta(ge=0, le=LATENCY_MS_MAX)] = 150
+    starting_cash: Annotated[int, Meta(ge=0, le=AMOUNT_MAX, extra=MILLIONTHS)] = 10_000 * ONE
+    fee_precision: Annotated[int, Meta(ge=1, le=ONE, extra=MILLIONTHS)] = RETAIL_PRECISION
+    unanswered_every_n: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+
+
+class Sent(Struct):
+    """An order the exchange holds: what its fills are reported with."""
+
+    market: str
+    instrument: str
+    strategy: str
+    side: Side
+    quiet: bool = False
+
+
+class Finished(Struct, array_like=True):
+    """How an order ended; no status: it was proved absent."""
+
+    status: AckStatus | None
+    filled: int = 0
+    remaining: int = 0
+
+
+class PaperState(Struct):
+    """``traded``: markets in which an order of ours filled → their instruments, until they settle."""
+
+    params: PaperParams | None = None
+    funded: bool = False
+    submissions: int = 0
+    ignored: int = 0
+    exchange: Exchange = field(default_factory=Exchange)
+    sent: dict[str, Sent] = {}
+    finished: dict[str, Finished] = {}
+    forgotten: HighWater = field(default_factory=HighWater)
+    traded: dict[str, dict[str, int]] = {}
+
+
+class PaperMachine(StateMachine[PaperState]):
+    """An exchange on the observed market, with its account."""
+
+    name: ClassVar[str] = "paper"
+    version: ClassVar[int] = 1
+
+    def __init__(self) -> None:
+        super().__init__(PaperState())
+        self.handlers = {
+            Quote: self._quote,
+            Book: self._book,
+            Trade: self._trade,
+            Market: self._market,
+            Gap: self._gap,
+            FeedClock: self._clock,
+            Clock: self._clock,
+            Session: self._session,
+            Config: self._config,
+            Claim: self._claim,
+            Cancel: self._cancel,
+            Query: self._query,
+        }
+
+    # ── the market ──
+
+    def _quote(self, event: Quote, stamp: Stamp) -> Sequence[Message]:
+        reports = self.state.exchange.quote(event, stamp.now)
+        return self._tell(reports, stamp.now) if reports else NOTHING
+
+    def _book(self, event: Book, stamp: Stamp) -> Sequence[Message]:
+        reports = self.state.exchange.book(event, stamp.now)
+        return self._tell(reports, stamp.now) if reports else NOTHING
+
+    def _trade(self, event: Trade, stamp: Stamp) -> Sequence[Message]:
+        reports = self.state.exchange.trade(event, stamp.now)
+        return self._tell(reports, stamp.now) if reports else NOTHING
+
+    def _clock(self, event: Clock | FeedClock, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
+        reports = self.state.exchange.advance(stamp.now)
+        return self._tell(reports, stamp.now) if reports else NOTHING
+
+    def _gap(self, event: Gap, stamp: Stamp) -> Sequence[Message]:
+        reports = self.state.exchange.advance(stamp.now)
+        self.state.exchange.forget_books(event.venue, event.instrument)
+        return self._tell(reports, stamp.now)
+
+    def _market(self, event: Market, stamp: Stamp) -> Sequence[Message]:
+        outputs = self._tell(self.state.exchange.market(event, stamp.now), stamp.now)
+        if event.status is MarketStatus.SETTLED and event.result and event.market in self.state.traded:
+            for instrument in self.state.traded.pop(event.market):
+                outputs.append(
+                    Settlement(
+                        settlement_id=f"settlement:{VENUE}:{instrument}",
+                        market=event.market,
+                        instrument=instrument,
+                        price=_payout(event, instrument),
+                        at=stamp.now,
+                    )
+                )
+        return outputs
+
+    # ── the operator ──
+
+    def _session(self, event: Session, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
+        # What was on display belongs to the session before; the feed shows everything anew.
+        self.state.exchange.forget_books()
+        return NOTHING
+
+    def _config(self, event: Config, stamp: Stamp) -> Sequence[Message]:
+        if event.section != VENUE:
+            return NOTHING
+        state = self.state
+        state.params = params = msgspec.convert(event.document, PaperParams)
+        state.exchange.latency = params.latency_ms * MILLISECOND
+        state.exchange.precision = params.fee_precision
+        if state.funded:
+            return NOTHING
+        state.funded = True
+        return (
+            Account(
+                account_id=f"account:{VENUE}:start",
+                venue=VENUE,
+                deposit=params.starting_cash,
+                at=stamp.now,
+            ),
+        )
+
+    # ── orders ──
+
+    def _claim(self, event: Claim, stamp: Stamp) -> Sequence[Message]:
+        state = self.state
+        approval = _approval_in(event) if stamp.verified and state.params is not None else None
+        if state.params is None or approval is None or self._seen(event.order):
+            state.ignored += 1
+            return NOTHING
+        state.submissions += 1
+        every = state.params.unanswered_every_n
+        state.sent[event.order] = Sent(
+            market=approval.market,
+            instrument=approval.instrument,
+            strategy=approval.strategy,
+            side=approval.side,
+            quiet=bool(every) and state.submissions % every == 0,
+        )
+        new = NewOrder(
+            order=approval.order,
+            market=approval.market,
+            instrument=approval.instrument,
+            buy=approval.side is Side.BUY,
+            price=approval.price,
+            quantity=approval.quantity,
+            time_in_force=approval.time_in_force,
+            expires_at=approval.expires_at,
+            post_only=approval.post_only,
+        )
+        return self._tell(state.exchange.submit(new, stamp.now), stamp.now)
+
+    def _seen(self, order: str) -> bool:
+        """Whether this order was here before, even if only its number remains, or proved absent."""
+        key = parse_order_id(order)
+        return (
+            order in self.state.sent
+            or order in self.state.finished
+            or (key is not None and self.state.forgotten.covers(key))
+        )
+
+    def _cancel(self, event: Cancel, stamp: Stamp) -> Sequence[Message]:
+        return self._tell(self.state.exchange.cancel(event.order, event.reason, stamp.now), stamp.now)
+
+    def _query(self, event: Query, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
+        state = self.state
+        if state.params is None:
+            return NOTHING
+        working = state.exchange.orders.get(event.order)
+        if working is not None:
+            return (
+                StatusReport(
+                    order=event.order,
+                    found=True,
+                    status=AckStatus.ACCEPTED if working.active else None,
+                    filled=working.filled,
+                    remaining=working.remaining,
+                ),
+            )
+        if event.order not in state.finished:
+            if self._seen(event.order):
+                return (StatusReport(order=event.order, found=True),)
+            # Absence is a promise: whatever comes for this order later is not taken.
+            self._finish(event.order, Finished(status=None))
+        finished = state.finished[event.order]
+        return (
+            StatusReport(
+                order=event.order,
+                found=finished.status is not None,
+                status=finished.status,
+                filled=finished.filled,
+                remaining=finished.remaining,
+            ),
+        )
+
+    # ── reports ──
+
+    def _tell(self, reports: Sequence[Report], now: int) -> list[Message]:
+        """Say what the exchange did in the words of a gateway."""
+        outputs: list[Message] = []
+        for report in reports:
+            if isinstance(report, Executed):
+                outputs.append(self._fill(report, now))
+            elif isinstance(report, Accepted):
+                if not self.state.sent[report.order].quiet:
+                    outputs.append(_ack(report.order, AckStatus.ACCEPTED, report.quantity))
+            else:
+                outputs.extend(self._ended(report))
+        return outputs
+
+    def _fill(self, report: Executed, now: int) -> Fill:
+        sent = self.state.sent[report.order]
+        self.state.traded.setdefault(sent.market, {})[sent.instrument] = 1
+        return Fill(
+            fill_id=f"fill:{VENUE}:{report.order}:{report.number}",
+            order=report.order,
+            market=sent.market,
+            instrument=sent.instrument,
+            strategy=sent.strategy,
+            side=sent.side,
+            price=report.price,
+            quantity=report.quantity,
+            fee=report.fee,
+            maker=report.maker,
+            at=now,
+        )
+
+    def _ended(self, report: Ended) -> Sequence[Message]:
+        del self.state.sent[report.order]
+        status = _ENDINGS[report.reason]
+        self._finish(report.order, Finished(status, report.filled, report.remaining))
+        if report.reason is EndReason.FILLED:
+            return NOTHING
+        return (_ack(report.order, status, 0, report.detail),)
+
+    def _finish(self, order: str, finished: Finished) -> None:
+        memory = self.state.finished
+        memory[order] = finished
+        if len(memory) > FINISHED_MAX:
+            oldest = next(iter(memory))
+            del memory[oldest]
+            key = parse_order_id(oldest)
+            if key is not None:
+                self.state.forgotten.rise(key)
+
+
+_ENDINGS = {
+    # A filled order is asked about as one that was accepted and has nothing left.
+    EndReason.FILLED: AckStatus.ACCEPTED,
+    EndReason.CANCELED: AckStatus.CANCELED,
+    EndReason.EXPIRED: AckStatus.EXPIRED,
+    EndReason.REJECTED: AckStatus.REJECTED,
+}
+
+
+def _ack(order: str, status: AckStatus, remaining: int, reason: str = "") -> Ack:
+    return Ack(
+        order=order, status=status, remaining=remaining, venue_order_id=f"{VENUE}-{order}", reason=reason
+    )
+
+
+def _approval_in(claim: Claim) -> Approval | None:
+    """The approval a claim carries, if it is one and of the same order."""
+    try:
+        approval = decode(claim.approval_subject, claim.payload)
+    except Unreadable:
+        return None
+    return approval if isinstance(approval, Approval) and approval.order == claim.order else None
+
+
+def _payout(market: Market, instrument: str) -> int:
+    """What a contract pays: 1 for the outcome that happened, 0 for others, equal shares for a void."""
+    if not any(outcome.name == market.result for outcome in market.outcomes):
+        return ONE // max(1, len(market.outcomes))
+    won = any(o.name == market.result and o.instrument == instrument for o in market.outcomes)
+    return ONE if won else 0
