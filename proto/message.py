@@ -1,5 +1,6 @@
 """The base of every message on the tape."""
 
+import re
 from typing import Annotated, ClassVar
 
 from msgspec import Meta, Struct
@@ -8,6 +9,8 @@ Text = Annotated[str, Meta(max_length=512)]
 """Free text: bounded, because it ends up in logs, rows and terminals."""
 Name = Annotated[str, Meta(min_length=1, max_length=120)]
 """An identifier: instrument, market, order, strategy."""
+
+_SPECIAL = re.compile(r"[\x00-\x20\x7f.*>%]")
 
 
 class Message(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
@@ -30,10 +33,9 @@ class Message(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
 
 
 def token(text: str) -> str:
-    """Escape one subject token: ``.``, ``*``, ``>``, blanks and ``%`` become ``%XX``.
+    """Escape one subject token: ``.``, ``*``, ``>``, ``%``, blanks and control characters become ``%XX``.
 
-    Venue names may hold a dot (``FED-23DEC-T3.00``), which would split a subject.
+    Venue names may hold a dot (``FED-23DEC-T3.00``), which would split a subject; the broker refuses
+    blanks and control characters.
     """
-    if text.isalnum():
-        return text
-    return "".join(f"%{ord(c):02X}" if c in ".*> \t\r\n%" else c for c in text)
+    return _SPECIAL.sub(lambda found: f"%{ord(found[0]):02X}", text)
