@@ -1,0 +1,1 @@
+"""PostgreSQL for the journal: the embedded server."""
