@@ -15,11 +15,11 @@ from libs.indicators.tops import Top
 from libs.indicators.volatility import ReturnSampler
 from proto.feed import Market, MarketStatus, Side, Trade
 from proto.signal import Evidence, Proposal
-from proto.units import ONE, SECOND, Nanoseconds, Price
+from proto.units import MILLIONTHS, ONE, SECOND, Nanoseconds, Price
 from services.signal.strategy import NO_PROPOSALS, Strategy, StrategyParams
 
-Probability = Annotated[int, Meta(ge=0, le=ONE)]
-Ratio = Annotated[int, Meta(gt=0, le=100 * ONE)]
+Probability = Annotated[int, Meta(ge=0, le=ONE, extra=MILLIONTHS)]
+Ratio = Annotated[int, Meta(gt=0, le=100 * ONE, extra=MILLIONTHS)]
 Seconds = Annotated[int, Meta(ge=1, le=86_400)]
 
 FAIR_VALUE_AGE_MAX = SECOND

@@ -1,0 +1,282 @@
+"""The exit machine: every position gets its targets, its stop, and its end before the market's."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import msgspec
+
+from libs.machine.machine import NOTHING, Stamp, StateMachine
+from proto.execution import TERMINAL, OrderUpdate
+from proto.exit import PositionStage
+from proto.feed import Book, FeedClock, Gap, Market, MarketStatus, Quote, Side
+from proto.message import Message
+from proto.monitor import Clock
+from proto.operator import Config, Session
+from proto.risk import Approval, ExitPortfolioReport, Rejection
+from proto.units import SECOND, notional
+from proto.venue import Account, Correction, Fill, Settlement
+from services.exit.params import ExitParams
+from services.exit.state import ExitOrder, ExitState, Held, Step
+from services.exit.turn import Turn
+
+MINUTE = 60 * SECOND
+SECTION = "exit"
+
+
+class ExitMachine(StateMachine[ExitState]):
+    """Manages positions from their first fill to their end; see README.md."""
+
+    name: ClassVar[str] = "exit"
+    version: ClassVar[int] = 1
+
+    def __init__(self) -> None:
+        super().__init__(ExitState())
+        self.handlers = {
+            Quote: self._on_quote,
+            Book: self._on_book,
+            Gap: self._on_gap,
+            Market: self._on_market,
+            Clock: self._on_clock,
+            FeedClock: self._on_clock,
+            Fill: self._on_fill,
+            Settlement: self._on_settlement,
+            Correction: self._on_correction,
+            Account: self._on_account,
+            Approval: self._on_approval,
+            Rejection: self._on_rejection,
+            OrderUpdate: self._on_order,
+            Session: self._on_session,
+            Config: self._on_config,
+        }
+
+    # ── prices and markets ─────────────────────────────────────────────────────────────────────────
+
+    def _on_quote(self, quote: Quote, stamp: Stamp) -> Sequence[Message]:
+        top = self.state.tops.on_quote(quote)
+        if top is None:
+            return NOTHING
+        held = self.state.held.get(quote.instrument)
+        if held is None or held.stage is PositionStage.CLOSED:
+            return NOTHING
+        return self._look(held, stamp, trusted=not top.gapped)
+
+    def _on_book(self, book: Book, stamp: Stamp) -> Sequence[Message]:
+        # Every change of the best price also comes as a Quote, so only a healing book is news.
+        if self.state.tops.on_book(book) is None or not book.snapshot:
+            return NOTHING
+        held = self.state.held.get(book.instrument)
+        if held is None or held.stage is PositionStage.CLOSED:
+            return NOTHING
+        return self._look(held, stamp, trusted=True)
+
+    def _look(self, held: Held, stamp: Stamp, *, trusted: bool) -> Sequence[Message]:
+        turn = self._turn(stamp)
+        if turn is None or not turn.look(held, self.state.tops.tops[held.instrument].bid, trusted):
+            return NOTHING
+        turn.settle(held)
+        return turn.out
+
+    def _on_gap(self, gap: Gap, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
+        self.state.tops.on_gap(gap)
+        return NOTHING
+
+    def _on_market(self, market: Market, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
+        state = self.state
+        if market.status is not MarketStatus.SETTLED:
+            state.markets[market.market] = market
+            return NOTHING
+        state.markets.pop(market.market, None)
+        for outcome in market.outcomes:
+            state.tops.forget(outcome.instrument)
+            held = state.held.get(outcome.instrument)
+            if held is not None and not state.quantity(held):
+                del state.held[outcome.instrument]
+        return NOTHING
+
+    # ── time ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _on_clock(self, clock: Clock | FeedClock, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
+        turn = self._turn(stamp)
+        if turn is None:
+            return NOTHING
+        for held in self.state.held.values():
+            if held.orders or held.stage is not PositionStage.CLOSED:
+                turn.tick(held)
+        minute = stamp.now // MINUTE
+        if minute != self.state.minute:
+            self.state.minute = minute
+            turn.out.append(ExitPortfolioReport(digest=self.state.portfolio.digest(), at=stamp.now))
+        return turn.out
+
+    def _on_session(self, session: Session, stamp: Stamp) -> Sequence[Message]:
+        state = self.state
+        state.tape = session.tape
+        state.tops.on_session()
+        for held in state.held.values():
+            # Time may start again earlier; what was being waited for must not wait for the old time.
+            held.target_at = min(held.target_at, stamp.now)
+            held.close_at = min(held.close_at, stamp.now)
+            held.reference_at = min(held.reference_at, stamp.now)
+            for order in held.orders:
+                order.proposed_at = min(order.proposed_at, stamp.now)
+                order.cancel_at = min(order.cancel_at, stamp.now)
+        return NOTHING
+
+    def _on_config(self, config: Config, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
+        if config.section == SECTION:
+            self.state.params = msgspec.convert(config.document, ExitParams)
+        return NOTHING
+
+    # ── what happened to positions ─────────────────────────────────────────────────────────────────
+
+    def _on_fill(self, fill: Fill, stamp: Stamp) -> Sequence[Message]:
+        state = self.state
+        if not state.portfolio.apply(fill):
+            return NOTHING
+        held = state.held.get(fill.instrument)
+        if held is None:
+            if fill.side is Side.SELL:
+                return NOTHING
+            held = state.held[fill.instrument] = Held(fill.market, fill.instrument, fill.strategy)
+        if fill.side is Side.SELL:
+            self._fold_exit(held, fill)
+        else:
+            held.strategy = fill.strategy
+            held.bought += fill.quantity
+            held.paid += notional(fill.price, fill.quantity)
+        turn = self._turn(stamp)
+        if turn is None:
+            return NOTHING
+        if fill.side is Side.BUY:
+            turn.open(held)
+        turn.settle(held)
+        return turn.out
+
+    def _fold_exit(self, held: Held, fill: Fill) -> None:
+        order = held.find(fill.order)
+        if order is None:
+            return
+        order.filled += fill.quantity
+        if order.step is Step.FIRST:
+            held.first_sold += fill.quantity
+        held.drop_ended()
+
+    def _on_settlement(self, settlement: Settlement, stamp: Stamp) -> Sequence[Message]:
+        state = self.state
+        state.portfolio.apply(settlement)
+        held = state.held.pop(settlement.instrument, None)
+        turn = self._turn(stamp)
+        if held is None or turn is None or held.stage is PositionStage.CLOSED:
+            return NOTHING
+        turn.finish(held, "settlement")
+        return turn.out
+
+    def _on_correction(self, correction: Correction, stamp: Stamp) -> Sequence[Message]:
+        """A fill was taken back: positions are what the portfolio says, entries are priced by it."""
+        state = self.state
+        before = {name: state.portfolio.quantity(name) for name in state.held}
+        if not state.portfolio.apply(correction):
+            return NOTHING
+        turn = self._turn(stamp)
+        for name, held in state.held.items():
+            position = state.portfolio.position(name)
+            if state.portfolio.quantity(name) == before[name]:
+                continue
+            if position is not None and position.quantity > 0:
+                held.bought = position.quantity + held.first_sold
+                held.paid = notional(position.entry_price, held.bought)
+            if turn is not None:
+                if position is not None:
+                    turn.open(held)
+                turn.settle(held)
+        return turn.out if turn is not None else NOTHING
+
+    def _on_account(self, account: Account, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
+        self.state.portfolio.apply(account)
+        return NOTHING
+
+    # ── what happened to exits ─────────────────────────────────────────────────────────────────────
+
+    def _on_approval(self, approval: Approval, stamp: Stamp) -> Sequence[Message]:
+        if not approval.reduce_only or not stamp.verified:
+            return NOTHING
+        held = self._held(approval)
+        order = held.find_proposal(approval.proposal)
+        if order is None:
+            order = held.find(approval.order)
+        if order is None:
+            order = ExitOrder(Step.FOREIGN, approval.price, approval.quantity, stamp.now)
+            held.orders.append(order)
+        order.order = approval.order
+        order.quantity = max(approval.quantity, order.filled)
+        return self._settle(held, stamp)
+
+    def _on_rejection(self, rejection: Rejection, stamp: Stamp) -> Sequence[Message]:
+        held = self.state.held.get(rejection.instrument)
+        order = None if held is None else held.find_proposal(rejection.proposal)
+        if held is None or order is None or order.order:
+            return NOTHING
+        held.orders.remove(order)
+        self._wait(held, order, stamp)
+        return self._settle(held, stamp)
+
+    def _on_order(self, update: OrderUpdate, stamp: Stamp) -> Sequence[Message]:
+        terminal = update.status in TERMINAL
+        if not update.reduce_only:
+            held = self.state.held.get(update.instrument)
+            if held is None or not terminal:
+                return NOTHING
+            # The entry is complete: its targets need not wait for more of it.
+            held.target_at = min(held.target_at, stamp.now)
+            return self._settle(held, stamp)
+        held = self._held(update) if not terminal else self.state.held.get(update.instrument)
+        order = None if held is None else held.find(update.order)
+        if held is None or (order is None and terminal):
+            return NOTHING
+        if order is None:
+            quantity = update.filled + update.remaining
+            held.orders.append(
+                ExitOrder(Step.FOREIGN, 0, quantity, stamp.now, order=update.order, filled=update.filled)
+            )
+        elif terminal:
+            order.ended = True
+            order.quantity = max(update.filled, order.filled)
+            if not order.cancel_at and not order.quantity:
+                self._wait(held, order, stamp)
+            held.drop_ended()
+        out = self._settle(held, stamp)
+        self._forget_if_over(held)
+        return out
+
+    def _wait(self, held: Held, order: ExitOrder, stamp: Stamp) -> None:
+        """A target came to nothing: try again later. Marketable exits keep their own interval."""
+        params = self.state.params
+        if order.step in (Step.FIRST, Step.REST) and params is not None:
+            held.target_at = max(held.target_at, stamp.now + params.target_retry_s * SECOND)
+
+    # ── helpers ────────────────────────────────────────────────────────────────────────────────────
+
+    def _held(self, event: Approval | OrderUpdate) -> Held:
+        """The position an exit belongs to; a closed one is made for an exit that has none."""
+        held = self.state.held.get(event.instrument)
+        if held is None:
+            held = Held(event.market, event.instrument, event.strategy, PositionStage.CLOSED)
+            self.state.held[event.instrument] = held
+        return held
+
+    def _forget_if_over(self, held: Held) -> None:
+        """Drop a closed position of a market that is settled, once its last order has ended."""
+        if held.stage is PositionStage.CLOSED and not held.orders and held.market not in self.state.markets:
+            self.state.held.pop(held.instrument, None)
+
+    def _turn(self, stamp: Stamp) -> Turn | None:
+        """A turn, if there is a session and a configuration; without them nothing is said."""
+        params = self.state.params
+        return Turn(self.state, params, stamp) if params is not None and self.state.tape else None
+
+    def _settle(self, held: Held, stamp: Stamp) -> Sequence[Message]:
+        turn = self._turn(stamp)
+        if turn is None:
+            return NOTHING
+        turn.settle(held)
+        return turn.out

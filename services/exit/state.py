@@ -1,0 +1,107 @@
+"""What the exit machine remembers: plain data."""
+
+from enum import StrEnum
+
+from msgspec import Struct, field
+
+from libs.indicators.tops import Tops
+from libs.portfolio.portfolio import Portfolio
+from proto.exit import ExitReason, PositionStage
+from proto.feed import Market
+from proto.units import ONE, Money, Nanoseconds, Price, Quantity
+from services.exit.params import ExitParams
+
+
+class Step(StrEnum):
+    """What an exit order is for. ``foreign``: reduce-only in our books, but not known as ours."""
+
+    FIRST = "first"
+    REST = "rest"
+    CLOSE = "close"
+    FOREIGN = "foreign"
+
+
+class ExitOrder(Struct):
+    """One exit from its proposal to the proof of its end.
+
+    ``order`` is empty until the approval. ``filled`` counts the fills that were folded. ``ended``: it is
+    terminal, and what is open are fills it reported that have not arrived.
+    """
+
+    step: Step
+    price: Price
+    quantity: Quantity
+    proposed_at: Nanoseconds
+    proposal: str = ""
+    order: str = ""
+    filled: Quantity = 0
+    ended: bool = False
+    cancel_at: Nanoseconds = 0
+
+    @property
+    def open(self) -> Quantity:
+        """What it may still take from the position."""
+        return max(0, self.quantity - self.filled)
+
+
+class Held(Struct):
+    """A position under management; kept, closed, until its market is settled.
+
+    ``bought`` and ``paid`` sum the entry fills, ``first_sold`` what the first target sold. ``stop`` and
+    ``movement`` are prices derived from them. ``target_at`` and ``close_at`` are the earliest moments of
+    the next target and of the next marketable exit. ``reason`` is set once everything has to leave.
+    """
+
+    market: str
+    instrument: str
+    strategy: str
+    stage: PositionStage = PositionStage.OPEN
+    reason: ExitReason | None = None
+    bought: Quantity = 0
+    paid: Money = 0
+    first_sold: Quantity = 0
+    stop: Price = 0
+    movement: Price = 0
+    reference: Price = 0
+    reference_at: Nanoseconds = 0
+    target_at: Nanoseconds = 0
+    close_at: Nanoseconds = 0
+    orders: list[ExitOrder] = []
+
+    @property
+    def entry_price(self) -> Price:
+        """Average price of the entry fills, rounded down; sales do not change it."""
+        return self.paid * ONE // self.bought if self.bought else 0
+
+    @property
+    def open_quantity(self) -> Quantity:
+        """What all exits together may still take: proposed, working, unknown."""
+        return sum(order.open for order in self.orders)
+
+    def find(self, order: str) -> ExitOrder | None:
+        """The exit with this order id."""
+        return next((o for o in self.orders if o.order == order), None)
+
+    def find_proposal(self, proposal: str) -> ExitOrder | None:
+        """The exit that this proposal of ours asked for."""
+        return next((o for o in self.orders if o.proposal == proposal), None)
+
+    def drop_ended(self) -> None:
+        """Forget exits that can take nothing any more."""
+        self.orders = [o for o in self.orders if not (o.ended and not o.open)]
+
+
+class ExitState(Struct):
+    """The whole state of the machine. ``minute`` is that of the last portfolio report."""
+
+    tape: str = ""
+    params: ExitParams | None = None
+    portfolio: Portfolio = field(default_factory=Portfolio)
+    tops: Tops = field(default_factory=Tops)
+    markets: dict[str, Market] = {}
+    held: dict[str, Held] = {}
+    minute: int = 0
+
+    def quantity(self, held: Held) -> Quantity:
+        """What is held; a short position, which no exit of ours can make, counts as none."""
+        return max(0, self.portfolio.quantity(held.instrument))
