@@ -162,7 +162,7 @@ class _Checker(ast.NodeVisitor):
             self.report(node, f"import of {name}")
 
     def visit_Name(self, node: ast.Name) -> None:
-        if node.id in NAMES_BANNED:
+        if node.id in NAMES_BANNED and isinstance(node.ctx, ast.Load):  # a field may be called `open`
             self.report(node, f"use of {node.id}")
 
     def visit_Attribute(self, node: ast.Attribute) -> None:

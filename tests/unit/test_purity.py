@@ -20,6 +20,7 @@ TABLE = {"a": 1}
 
 
 class State(msgspec.Struct):
+    open: int = 0
     orders: dict[str, int] = {}
 
 
