@@ -237,7 +237,9 @@ class RiskMachine(StateMachine[State]):
             self.state.reservations[order] = candidate
             return (self._pending(order, candidate),)
         candidate.pending = False
-        candidate.expires_at = min(stamp.now + params.approval_ttl_s * SECOND, candidate.expires_at)
+        if candidate.time_in_force is not TimeInForce.GTD:
+            # A GTD order rests until the expiry it asked for; all others must only arrive by it.
+            candidate.expires_at = min(stamp.now + params.approval_ttl_s * SECOND, candidate.expires_at)
         self.state.reservations[order] = candidate
         if not candidate.reduce_only:
             self.state.approved_at.append(stamp.now)

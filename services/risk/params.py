@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from proto.units import MILLIONTHS, ONE
+from proto.units import MILLIONTHS, ONE, show
 
 Fraction = Annotated[int, msgspec.Meta(ge=0, le=ONE, extra=MILLIONTHS)]
 Amount = Annotated[int, msgspec.Meta(ge=0, le=1_000_000 * ONE, extra=MILLIONTHS)]
@@ -86,9 +86,10 @@ class RiskParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     quantity_min: Amount = ONE
 
     def __post_init__(self) -> None:
-        if self.drawdown_reduce >= self.drawdown_stop:
-            raise ValueError(
-                f"expected drawdown_reduce below drawdown_stop, was {self.drawdown_reduce} >= {self.drawdown_stop}"
-            )
-        if self.price_min >= self.price_max:
-            raise ValueError(f"expected price_min below price_max, was {self.price_min} >= {self.price_max}")
+        _rising("drawdown_reduce", self.drawdown_reduce, "drawdown_stop", self.drawdown_stop)
+        _rising("price_min", self.price_min, "price_max", self.price_max)
+
+
+def _rising(low_name: str, low: int, high_name: str, high: int) -> None:
+    if low >= high:
+        raise ValueError(f"expected {low_name} below {high_name}, was {show(low)} and {show(high)}")
