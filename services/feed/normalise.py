@@ -12,8 +12,9 @@ from proto.monitor import DEAD_EXCERPT_BYTES_MAX
 KALSHI = "kalshi"
 COINBASE = "coinbase"
 
-_COINBASE_FRAME = re.compile(rb'"product_id"|"product_ids"')
-# Where Coinbase's frames name their product; a Kalshi frame cannot have it so early.
+# What only one venue's frames have, and early: within so many bytes.
+_COINBASE_FRAME = re.compile(rb'"product_ids?"')
+_KALSHI_FRAME = re.compile(rb'"market_ticker"|"sid"|"type":"_')
 _SNIFF_BYTES_MAX = 512
 
 
@@ -32,8 +33,10 @@ def dead_frame(frame: RawFrame, reason: str) -> DeadFrame:
 
 
 def source_of(data: bytes) -> str:
-    """The venue a frame comes from, by its form, where one socket carries both."""
-    return COINBASE if _COINBASE_FRAME.search(data, 0, _SNIFF_BYTES_MAX) else KALSHI
+    """The venue a frame comes from, by its form; empty when it looks like nobody's."""
+    if _COINBASE_FRAME.search(data, 0, _SNIFF_BYTES_MAX):
+        return COINBASE
+    return KALSHI if _KALSHI_FRAME.search(data, 0, _SNIFF_BYTES_MAX) else ""
 
 
 class Normalisers:

@@ -117,6 +117,18 @@ def recording_span(path: Path) -> Span:
     return Span(start, end)
 
 
+def recording_start(path: Path) -> int:
+    """Receive time of the first readable frame, in nanoseconds; a session opens there.
+
+    Raises:
+        RecordingError: when ``path`` is no recording, or holds no readable frame.
+    """
+    for frame in open_recording(path).frames():
+        if isinstance(frame, RawFrame):
+            return frame.at
+    raise RecordingError(f"expected at least one readable frame in the recording {path}, was none")
+
+
 def _kalshi_frames(path: Path) -> Iterator[RawFrame | DeadFrame]:
     for line in read_lines(path):
         if isinstance(line, Torn):

@@ -22,8 +22,8 @@ BOOK_INTERVAL_NS = 100 * MILLISECOND
 """At most ten books a second an instrument: what the queue model and the depth checks can use."""
 SNAPSHOT_RETRY_NS = 2 * SECOND
 """A snapshot answers within one round trip; after so long the request is taken for lost."""
-MARKETS_MAX = 4096
-"""Markets kept at once; settled ones go first. A day of KXBTC15M is 96."""
+MARKETS_MAX = 1024
+"""Markets kept at once; settled ones go first, then those without a book. A day of KXBTC15M is 96."""
 
 _NEVER = 2**63
 _EVENTS = {
@@ -87,7 +87,8 @@ class KalshiNormaliser:
             wire.Unsubscribed: self._on_numbered,
             wire.Error: self._on_error,
             wire.WatchMarket: self._on_watch,
-            wire.Connected: self._on_connected,
+            wire.Connected: self._on_connection,
+            wire.Disconnected: self._on_connection,
             wire.Rotated: self._on_unused,
         }
 
@@ -215,8 +216,9 @@ class KalshiNormaliser:
     def _adopt(self, market: KalshiMarket, sid: int) -> None:
         """Keep a market that a valid frame named, and the subscription its book comes from."""
         if market.ticker not in self._markets:
-            if len(self._markets) >= MARKETS_MAX and (oldest := self._oldest_settled()):
+            if len(self._markets) >= MARKETS_MAX and (oldest := self._dispensable()):
                 del self._markets[oldest]
+                self._wanted.pop(oldest, None)
             self._markets[market.ticker] = market
         market.sid = sid
 
@@ -352,13 +354,13 @@ class KalshiNormaliser:
 
     # ── the connection ──────────────────────────────────────────────────────────────────────────────
 
-    def _on_connected(self, frame: wire.Connected, at: int, out: list[Message]) -> None:  # noqa: ARG002
-        """A new connection: sequences start again, and books of the old one are not kept up any more."""
+    def _on_connection(self, frame: wire.Connected | wire.Disconnected, at: int, out: list[Message]) -> None:
+        """A connection begins or ends: sequences start again, and its books are not kept up any more."""
+        reason = "connection lost" if isinstance(frame, wire.Disconnected) else "connection started again"
         self._streams.clear()
-        self._wanted.clear()
         for market in self._markets.values():
             if market.whole and not market.over(at):
-                self._break(market, at, "connection started again", out)
+                self._break(market, at, reason, out)
             market.drop_book()
         # Subscribing brings the first snapshots by itself.
         self._wanted.clear()
@@ -381,10 +383,12 @@ class KalshiNormaliser:
 
     def _unseen(self, ticker: str) -> KalshiMarket:
         """A market seen for the first time; it is kept by ``_adopt``, once its frame is known good."""
-        if len(self._markets) >= MARKETS_MAX and self._oldest_settled() is None:
-            raise FrameError(f"expected at most {MARKETS_MAX} markets that are not settled")
+        if len(self._markets) >= MARKETS_MAX and self._dispensable() is None:
+            raise FrameError(f"expected at most {MARKETS_MAX} markets with a book, was {ticker[:40]!r} too")
         return KalshiMarket(amounts.ticker(ticker))
 
-    def _oldest_settled(self) -> str | None:
-        settled = MarketStatus.SETTLED
-        return next((t for t, market in self._markets.items() if market.status is settled), None)
+    def _dispensable(self) -> str | None:
+        """The market that is missed least: the oldest settled one, else the oldest without a book."""
+        settled = (t for t, m in self._markets.items() if m.status is MarketStatus.SETTLED)
+        empty = (t for t, m in self._markets.items() if not m.whole)
+        return next(settled, None) or next(empty, None)

@@ -178,6 +178,10 @@ class Connected(Struct, gc=False, tag_field="type", tag="_ws_connected"):
     """A new connection: subscriptions and their sequences start again."""
 
 
+class Disconnected(Struct, gc=False, tag_field="type", tag="_ws_disconnected"):
+    """The connection is lost: no book can be trusted until the next one."""
+
+
 class Rotated(Struct, gc=False, tag_field="type", tag="_market_rotated"):
     """The recorder went to the next market; the connection that follows says the rest."""
 
@@ -194,12 +198,13 @@ Frame = (
     | Error
     | WatchMarket
     | Connected
+    | Disconnected
     | Rotated
 )
 
 _READABLE = (
     "orderbook_delta orderbook_snapshot trade ticker market_lifecycle_v2 subscribed ok unsubscribed error"
-    " _watch_market _ws_connected _market_rotated"
+    " _watch_market _ws_connected _ws_disconnected _market_rotated"
 ).split()
 
 
