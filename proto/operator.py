@@ -26,7 +26,10 @@ class ClockOwner(StrEnum):
 
 
 class Session(Message, frozen=True, kw_only=True, gc=False):
-    """Opens a session: now restarts at ``started_at``. ``halted``: a new epoch starts halted."""
+    """Opens a session: now restarts at ``started_at``. ``halted``: a new epoch starts halted.
+
+    ``config_count`` configuration sections follow right behind; a player waits for them.
+    """
 
     kind: ClassVar[str] = "operator.session"
 
@@ -38,6 +41,7 @@ class Session(Message, frozen=True, kw_only=True, gc=False):
     expires_at: Nanoseconds
     recording: Text = ""
     halted: bool = False
+    config_count: int = 0
 
 
 class Config(Message, frozen=True, kw_only=True):

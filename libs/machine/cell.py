@@ -1,0 +1,182 @@
+"""One machine with its books: position, outputs on their way, and the comparison with the tape.
+
+A cell does no I/O. It takes records in order, hands out what has to be published, and checks its own
+outputs when they come back on the tape: an output that was recomputed must equal the stored one.
+"""
+
+import traceback
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from libs.machine.codec import encode
+from libs.machine.errors import Diverged, Failed
+from libs.machine.intake import Intake
+from libs.machine.machine import Machine
+from libs.tape.record import (
+    BUILD_HEADER,
+    CAUSE_HEADER,
+    ID_HEADER,
+    KEY_ID_HEADER,
+    ROOT_HEADER,
+    SIGNATURE_HEADER,
+    TapeRecord,
+)
+from libs.tape.signing import Signer
+from proto.ids import MessageId, parse_message_id
+from proto.message import Message
+from proto.operator import Command, Verb
+from proto.risk import Approval
+
+OUTPUTS_OPEN_MAX = 200_000
+"""Outputs not yet seen on the tape. More means that publishing has stopped for good: fail, loudly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One output of a machine, ready to be published."""
+
+    cause: int
+    index: int
+    subject: str
+    payload: bytes
+    headers: dict[str, str]
+    message: Message
+
+
+class Effect(NamedTuple):
+    """All outputs of one cause, with the input that caused them."""
+
+    record: TapeRecord
+    outputs: list[Output]
+
+
+class Cell:
+    """Runs one machine over the tape.
+
+    ``open_outputs`` holds what was computed and not yet seen on the tape, ``ready`` what is to be
+    published, in order of cause. ``verified_to`` is the position before which outputs were settled
+    already (a snapshot's, or an adoption's).
+    """
+
+    def __init__(self, machine: Machine, intake: Intake, build: str, signer: Signer | None = None) -> None:
+        self.machine = machine
+        self.intake = intake
+        self.position = 0
+        self.verified_to = 0
+        self.digest = ""
+        self.open_outputs: dict[tuple[int, int], Output] = {}
+        self.ready: deque[Effect] = deque()
+        self.skips: set[int] = set()
+        self.confirmed = 0
+        self.acknowledged_to = 0
+        self.stopped: Diverged | Failed | None = None
+        self.on_event: Callable[[TapeRecord, Message], None] | None = None
+        self._reads = frozenset(machine.reads)
+        self._build = build
+        self._signer = signer
+
+    @property
+    def name(self) -> str:
+        return self.machine.name
+
+    def take(self, record: TapeRecord, event: Message | None) -> None:
+        """Take the next record; ``event`` is ``None`` for one that could not be read.
+
+        Raises:
+            Diverged, Failed: the machine has stopped; the position stays before this record.
+            Unreadable: an operator message that does not verify; the position moves on.
+        """
+        if record.seq <= self.position:
+            return
+        self._confirm_own(record)
+        if event is None:
+            self._advance(record)
+            return
+        try:
+            stamp = self.intake.accept(record, event)
+        except ValueError:
+            self._advance(record)
+            raise
+        if stamp is not None:
+            self._note_skip(event)
+            if type(event) in self._reads and record.seq not in self.skips:
+                outputs = self._call(record, event, stamp)
+                if outputs:
+                    self._emit(record, outputs)
+        self._advance(record)
+
+    def _call(self, record: TapeRecord, event: Message, stamp: object) -> list[Message]:
+        try:
+            return list(self.machine.on(event, stamp))  # type: ignore[arg-type]
+        except Exception as e:
+            where = traceback.extract_tb(e.__traceback__)[-1]
+            text = f"{type(e).__name__}: {e} in {where.name} (line {where.lineno}) at sequence {record.seq}"
+            self.stopped = Failed(self.name, record.seq, text[:400])
+            raise self.stopped from e
+
+    def _advance(self, record: TapeRecord) -> None:
+        self.position = record.seq
+
+    def _note_skip(self, event: Message) -> None:
+        if type(event) is Command and event.verb is Verb.SKIP and event.machine == self.name:
+            self.skips.add(event.seq)
+
+    def _emit(self, record: TapeRecord, messages: list[Message]) -> None:
+        tape = self.intake.tape
+        root = record.root or record.seq
+        outputs: list[Output] = []
+        for index, message in enumerate(messages):
+            payload = encode(message)
+            subject = message.subject()
+            message_id = str(MessageId(tape, self.name, record.seq, index))
+            headers = {
+                ID_HEADER: message_id,
+                CAUSE_HEADER: str(record.seq),
+                ROOT_HEADER: str(root),
+                BUILD_HEADER: self._build,
+            }
+            if self._signer is not None and isinstance(message, Approval):
+                headers[SIGNATURE_HEADER] = self._signer.sign(tape, subject, message_id, payload)
+                headers[KEY_ID_HEADER] = self._signer.key_id
+            output = Output(record.seq, index, subject, payload, headers, message)
+            self.open_outputs[(record.seq, index)] = output
+            outputs.append(output)
+        self.ready.append(Effect(record, outputs))
+        if len(self.open_outputs) > OUTPUTS_OPEN_MAX:
+            self.stopped = Failed(self.name, record.seq, f"expected at most {OUTPUTS_OPEN_MAX} open outputs")
+            raise self.stopped
+
+    def _confirm_own(self, record: TapeRecord) -> None:
+        """Compare an own output on the tape with the one recomputed here."""
+        parsed = parse_message_id(record.message_id)
+        if parsed is None or parsed.producer != self.name or parsed.tape != self.intake.tape:
+            return
+        if parsed.cause <= self.verified_to:
+            return
+        mine = self.open_outputs.pop((parsed.cause, parsed.index), None)
+        if mine is None:
+            mark = self.intake.state.marks.get(self.name)
+            seen = mark is not None and (parsed.cause, parsed.index) <= (mark[1], mark[2])
+            if seen:
+                return
+            self._diverge(record, f"the tape holds {record.subject} as {record.message_id}, recomputed was nothing")
+        elif mine.payload != record.payload or mine.subject != record.subject:
+            self._diverge(record, f"recomputed {mine.subject} differs from {record.subject} at {record.message_id}")
+        else:
+            self.confirmed += 1
+            if self.ready and self.ready[0].record.seq <= parsed.cause:
+                self._drop_confirmed(parsed.cause)
+
+    def _drop_confirmed(self, cause: int) -> None:
+        """Forget effects that need no publishing any more, because the tape has all their outputs."""
+        while self.ready and self.ready[0].record.seq <= cause:
+            effect = self.ready[0]
+            if any((o.cause, o.index) in self.open_outputs for o in effect.outputs):
+                return
+            self.ready.popleft()
+
+    def _diverge(self, record: TapeRecord, text: str) -> None:
+        self.stopped = Diverged(self.name, record.seq, text)
+        raise self.stopped

@@ -1,0 +1,601 @@
+"""The live runner: machines of one service over the tape, restarts and broker failures included.
+
+The host reads the tape in order, hands records to its cells, and publishes what they emit: one publisher
+a machine, in order of cause. When a publish fails it stops publishing, lets the reader catch up with the
+stream (the read-back), and publishes what the tape still lacks. A start is the same: fold from the
+snapshot, compare, publish what is missing.
+"""
+
+import asyncio
+import json
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any, NamedTuple
+
+import msgspec
+import nats.errors
+from nats.aio.msg import Msg
+
+from libs.machine.cell import Cell, Effect
+from libs.machine.codec import Unreadable, decode, encode
+from libs.machine.errors import Diverged, Failed, MachineStopped, UpgradeRefused
+from libs.machine.intake import Intake, IntakeState
+from libs.machine.machine import Machine
+from libs.tape.broker import stream_state
+from libs.tape.connection import Link
+from libs.tape.credentials import LOCKSTEP_GRANT, LOCKSTEP_POLL, LOCKSTEP_REPORT, REPORT
+from libs.tape.errors import BrokerUnavailable, PublishRefused, TapeError, TapeGap
+from libs.tape.publisher import Publisher, Stored
+from libs.tape.reader import TapeReader
+from libs.tape.record import BUILD_HEADER, CAUSE_HEADER, ID_HEADER, ROOT_HEADER, TapeRecord
+from libs.tape.signing import Signer, Verifier
+from libs.tape.snapshots import Snapshot, SnapshotStore
+from proto.ids import MessageId
+from proto.message import Message
+from proto.operator import Command, Config, Session
+from proto.service import Started
+from proto.subjects import model_of
+
+IN_FLIGHT_MAX = 256
+"""Outputs sent and not yet acknowledged; bounds what a read-back has to sort out."""
+SNAPSHOT_EVERY_SEQ = 20_000
+SNAPSHOT_EVERY_S = 30.0
+"""A restart folds at most this much of the tape: well under a second."""
+REPORT_EVERY_S = 0.5
+IDLE_WAIT_S = 0.1
+RETRY_WAIT_S = 0.05
+FLUSH_PATIENCE_S = 2.0
+"""How long a planned stop waits for its last outputs to be acknowledged."""
+
+log = logging.getLogger("presage.host")
+
+_ALWAYS_READ = frozenset((Session, Config, Command))
+
+
+class Fact(NamedTuple):
+    """A message of a shell: what it saw outside. ``cause`` is the input it answers, 0 for none."""
+
+    message: Message
+    cause: int = 0
+    root: int = 0
+
+
+BeforePublish = Callable[[Effect], Awaitable[Sequence[Fact]]]
+"""Called before the outputs of a cause are published; what it returns is published after them."""
+
+
+@dataclass
+class HostSettings:
+    """What a host needs to know besides its machines. ``tape`` is the id of the current epoch."""
+
+    service: str
+    tape: str
+    state: Path
+    build: str
+    lockstep: bool = False
+    adopt: tuple[str, ...] = ()
+
+
+@dataclass
+class HostState:
+    """What a host shows of itself."""
+
+    live: bool = False
+    dead: int = 0
+    retries: int = 0
+    stored_to: int = 0
+    refused: str = ""
+    dead_reports: deque[tuple[TapeRecord, str]] = field(default_factory=lambda: deque(maxlen=1_000))
+
+
+class Host:
+    """Runs the machines of one service until ``stop`` is called or a machine stops for good."""
+
+    def __init__(
+        self,
+        settings: HostSettings,
+        machines: Sequence[Callable[[], Machine]],
+        link: Link,
+        verifier: Verifier,
+        signer: Signer | None = None,
+        before_publish: BeforePublish | None = None,
+    ) -> None:
+        self.settings = settings
+        self.link = link
+        self.publisher = Publisher(link)
+        self.status = HostState()
+        self.cells: list[Cell] = []
+        self.observers: list[Callable[[TapeRecord, Message], None]] = []
+        self.extra_report: Callable[[], dict[str, Any]] = dict
+        self.on_dead: Callable[[TapeRecord, str], None] | None = None
+        self.read_everything = False
+        self._factories = list(machines)
+        self._verifier = verifier
+        self._signer = signer
+        self._before_publish = before_publish
+        self._reader: TapeReader | None = None
+        self._stores: dict[str, SnapshotStore] = {}
+        self._broken = False
+        self._snapshot_seq = 0
+        self._work = asyncio.Event()
+        self._progress = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._in_flight: deque[tuple[Cell, Effect, list[asyncio.Future[Stored]]]] = deque()
+        self._grants: set[tuple[str, int]] = set()
+        self._snapshot_at = monotonic()
+        self._last: TapeRecord | None = None
+        self._shell_counter = 0
+        self._target = 0
+
+    # --- start ----------------------------------------------------------------------------------
+
+    @property
+    def position(self) -> int:
+        """The sequence that every machine of this host has processed."""
+        if not self.cells:
+            return self._reader.position if self._reader else 0
+        return min(cell.position for cell in self.cells)
+
+    @property
+    def now(self) -> int:
+        """Session time in nanoseconds as the first machine sees it."""
+        return self.cells[0].intake.state.timeline.now if self.cells else 0
+
+    async def _load(self) -> None:
+        """Build cells from the newest snapshots that fit the tape; open the reader there."""
+        last_seq = int((await stream_state(self.link.client))["last_seq"])
+        self._target = last_seq
+        self.cells = []
+        starts: list[int] = []
+        for factory in self._factories:
+            cell = await self._load_cell(factory(), last_seq)
+            starts.append(cell.position)
+            self.cells.append(cell)
+        self._shell_counter = last_seq
+        self._reader = TapeReader(self.link, min(starts, default=last_seq))
+
+    async def _load_cell(self, machine: Machine, last_seq: int) -> Cell:
+        store = SnapshotStore(self.settings.state / "snapshots", machine.name)
+        self._stores[machine.name] = store
+        for snapshot in store.newest_first():
+            if snapshot.seq > last_seq or not await self._fits(snapshot):
+                continue
+            self._check_version(machine, snapshot)
+            intake = Intake(self._verifier, snapshot.intake)
+            cell = Cell(machine, intake, self.settings.build, self._signer)
+            machine.restore(snapshot.state)
+            cell.position = cell.verified_to = snapshot.seq
+            return self._adopt(cell, last_seq)
+        return self._adopt(Cell(machine, Intake(self._verifier), self.settings.build, self._signer), last_seq)
+
+    def _adopt(self, cell: Cell, last_seq: int) -> Cell:
+        """Take the tape's word for everything up to now: nothing is compared, nothing published."""
+        if cell.name in self.settings.adopt:
+            cell.verified_to = last_seq
+        return cell
+
+    def _check_version(self, machine: Machine, snapshot: Snapshot) -> None:
+        if snapshot.version == machine.version or snapshot.planned or machine.name in self.settings.adopt:
+            return
+        raise UpgradeRefused(
+            machine.name,
+            snapshot.seq,
+            f"expected {machine.name} version {snapshot.version} after a crash, was version {machine.version}: "
+            f"run the old build once to a planned stop, or start with --adopt {machine.name} (halted)",
+        )
+
+    async def _fits(self, snapshot: Snapshot) -> bool:
+        """Whether the tape still holds the message the snapshot was taken at."""
+        if snapshot.seq == 0:
+            return True
+        reader = TapeReader(self.link, snapshot.seq - 1)
+        try:
+            batch = await reader.next_batch(2.0)
+        except TapeGap:
+            return False
+        finally:
+            await reader.close()
+        return bool(batch) and batch[0].seq == snapshot.seq and batch[0].digest() == snapshot.digest
+
+    # --- run ------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Run until stopped.
+
+        Raises:
+            MachineStopped: a machine will not go on; the reason is in it.
+        """
+        reporting = asyncio.create_task(self._report_loop())
+        await self.publisher.start()
+        if self.settings.lockstep:
+            await self._join_lockstep()
+        try:
+            await self._load()
+        except UpgradeRefused as e:
+            await self._hold(e)
+            reporting.cancel()
+            raise
+        publishing = asyncio.create_task(self._publish_loop())
+        collecting = asyncio.create_task(self._collect_loop())
+        tasks = (reporting, publishing, collecting)
+        try:
+            await self._read_loop(tasks)
+            await self._finish()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if self._reader is not None:
+                await self._reader.close()
+
+    def stop(self) -> None:
+        """Ask for a planned stop."""
+        self._stopping.set()
+        self._work.set()
+
+    async def _read_loop(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        assert self._reader is not None
+        while not self._stopping.is_set():
+            batch = await self._reader.next_batch(IDLE_WAIT_S)
+            for record in batch:
+                await self._take(record)
+            if batch:
+                self._work.set()
+                self._progress.set()
+                if self.settings.lockstep and self.status.live:
+                    await self._report_lockstep()
+            if not self.status.live and self._reader.position >= self._target:
+                await self._go_live()
+            self._maybe_snapshot()
+            for task in tasks:
+                if task.done():
+                    task.result()
+
+    async def _take(self, record: TapeRecord) -> None:
+        event: Message | None = None
+        reason = ""
+        if self._is_read(record.subject):
+            try:
+                event = decode(record.subject, record.payload)
+            except Unreadable as e:
+                reason = str(e)
+        for cell in self.cells:
+            try:
+                cell.take(record, event)
+            except Unreadable as e:
+                reason = str(e)
+            except Failed as e:
+                await self._fail_stop(e)
+                return
+            except Diverged as e:
+                await self._hold(e)
+                raise
+        self._last = record
+        if reason:
+            self._count_dead(record, reason)
+        elif event is not None:
+            for observer in self.observers:
+                observer(record, event)
+
+    def _is_read(self, subject: str) -> bool:
+        if self.read_everything:
+            return True
+        model = model_of(subject)
+        if model is None or model in _ALWAYS_READ or subject.startswith(("feed.", "monitor.clock")):
+            return True
+        return any(model in cell.machine.reads for cell in self.cells)
+
+    def _count_dead(self, record: TapeRecord, reason: str) -> None:
+        self.status.dead += 1
+        self.status.dead_reports.append((record, reason))
+        if self.on_dead is not None:
+            self.on_dead(record, reason)
+
+    async def _go_live(self) -> None:
+        self.status.live = True
+        log.info("live", extra={"service": self.settings.service, "position": self.position})
+        for cell in self.cells:
+            started = Started(
+                machine=cell.name,
+                build=self.settings.build,
+                version=cell.machine.version,
+                from_seq=cell.verified_to,
+                adopted=cell.name in self.settings.adopt,
+            )
+            await self._publish_fact(Fact(started))
+        if self.settings.lockstep:
+            await self._report_lockstep()
+        await self._report()
+
+    async def _hold(self, stopped: MachineStopped) -> None:
+        """Not live any more, nothing leaves; stay up to say so, until the operator stops the service."""
+        self.status.live = False
+        self.status.refused = str(stopped)
+        log.error("machine stopped", extra={"service": self.settings.service, "detail": str(stopped)})
+        await self._report()
+        await self._stopping.wait()
+
+    # --- a machine that raised --------------------------------------------------------------------
+
+    async def _fail_stop(self, failure: Failed) -> None:
+        """Stop everything here, report, and wait on the tape for a signed skip; then start over."""
+        self.status.live = False
+        self.status.refused = str(failure)
+        log.error("machine failed", extra={"service": self.settings.service, "detail": str(failure)})
+        await self._report()
+        skips = await self._await_skip(failure)
+        await self._load()
+        for cell in self.cells:
+            cell.skips |= skips.get(cell.name, set())
+        self._in_flight.clear()
+        self.status.refused = ""
+
+    async def _await_skip(self, failure: Failed) -> dict[str, set[int]]:
+        """Every signed skip on the tape, once one for this failure is among them."""
+        assert self._reader is not None
+        watcher = Intake(self._verifier, IntakeState())
+        watcher.state.timeline.tape = self.settings.tape
+        skips: dict[str, set[int]] = {}
+        reader = TapeReader(self.link, failure.seq)
+        while failure.seq not in skips.get(failure.machine, set()):
+            if self._stopping.is_set():
+                raise failure
+            for record in await reader.next_batch(IDLE_WAIT_S):
+                command = self._skip_in(record, watcher)
+                if command is not None:
+                    skips.setdefault(command.machine, set()).add(command.seq)
+        await reader.close()
+        return skips
+
+    @staticmethod
+    def _skip_in(record: TapeRecord, watcher: Intake) -> Command | None:
+        if not record.subject.startswith("operator.command.skip"):
+            return None
+        try:
+            event = decode(record.subject, record.payload)
+            accepted = watcher.accept(record, event)
+        except Unreadable:
+            return None
+        return event if accepted is not None and isinstance(event, Command) else None
+
+    # --- publishing -----------------------------------------------------------------------------
+
+    async def _publish_loop(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            if not self.status.live:
+                continue
+            try:
+                if self._broken:
+                    await self._read_back()
+                while not self._broken and (turn := self._next_effect()) is not None:
+                    await self._send(*turn)
+            except (BrokerUnavailable, PublishRefused) as e:
+                log.warning("publish failed, reading back", extra={"detail": str(e)})
+                self._broken = True
+                self._work.set()
+                await asyncio.sleep(RETRY_WAIT_S)
+
+    def _next_effect(self) -> tuple[Cell, Effect] | None:
+        """The effect with the lowest cause among the machines; in lockstep only a granted one."""
+        if len(self._in_flight) >= IN_FLIGHT_MAX:
+            return None
+        best: Cell | None = None
+        for cell in self.cells:
+            self._drop_settled(cell)
+            if not cell.ready or cell.stopped is not None:
+                continue
+            if self.settings.lockstep and (cell.name, cell.ready[0].record.seq) not in self._grants:
+                continue
+            if best is None or cell.ready[0].record.seq < best.ready[0].record.seq:
+                best = cell
+        return None if best is None else (best, best.ready[0])
+
+    @staticmethod
+    def _drop_settled(cell: Cell) -> None:
+        """Forget effects whose outputs the tape already has."""
+        while cell.ready and not any((o.cause, o.index) in cell.open_outputs for o in cell.ready[0].outputs):
+            cell.ready.popleft()
+
+    async def _send(self, cell: Cell, effect: Effect) -> None:
+        facts = await self._before_publish(effect) if self._before_publish is not None else ()
+        if not cell.ready or cell.ready[0] is not effect:
+            return
+        cell.ready.popleft()
+        futures: list[asyncio.Future[Stored]] = []
+        try:
+            for output in effect.outputs:
+                if (output.cause, output.index) in cell.open_outputs:
+                    futures.append(await self.publisher.begin(output.subject, output.payload, output.headers))
+        finally:
+            self._in_flight.append((cell, effect, futures))
+        for fact in facts:
+            await self._publish_fact(fact)
+        self._progress.set()
+
+    async def _collect_loop(self) -> None:
+        """Wait for acknowledgements in order; the first missing one asks for a read-back."""
+        while True:
+            if not self._in_flight or self._broken:
+                self._progress.clear()
+                await self._progress.wait()
+                continue
+            cell, effect, futures = self._in_flight[0]
+            try:
+                await self._collect(futures)
+            except (BrokerUnavailable, PublishRefused):
+                self._broken = True
+                self._work.set()
+                continue
+            if self._in_flight and self._in_flight[0][1] is effect:
+                self._in_flight.popleft()
+                cell.acknowledged_to = effect.record.seq
+                self._grants.discard((cell.name, effect.record.seq))
+                self._work.set()
+                if self.settings.lockstep:
+                    await self._report_lockstep()
+
+    async def _collect(self, futures: Iterable[asyncio.Future[Stored]]) -> None:
+        for future in futures:
+            stored = await self.publisher.wait(future)
+            self.status.stored_to = max(self.status.stored_to, stored.seq)
+
+    async def _read_back(self) -> None:
+        """After a failure: wait for the broker, read all it has, and queue again what it lacks."""
+        self.status.retries += 1
+        last_seq = int((await stream_state(self.link.client))["last_seq"])
+        while self.position < last_seq and not self._stopping.is_set():
+            await asyncio.sleep(RETRY_WAIT_S / 10)
+        while self._in_flight:
+            cell, effect, _ = self._in_flight.pop()
+            cell.ready.appendleft(effect)
+        for cell in self.cells:
+            self._drop_settled(cell)
+        self._broken = False
+        self._work.set()
+        self._progress.set()
+
+    async def _publish_fact(self, fact: Fact) -> None:
+        """Publish a shell's message, with an id of the shell's own counter; retried until stored."""
+        self._shell_counter = max(self._shell_counter + 1, self.position)
+        message_id = str(
+            MessageId(self.settings.tape, f"{self.settings.service}-shell", self._shell_counter, 0)
+        )
+        headers = {ID_HEADER: message_id, BUILD_HEADER: self.settings.build}
+        if fact.cause:
+            headers |= {CAUSE_HEADER: str(fact.cause), ROOT_HEADER: str(fact.root or fact.cause)}
+        payload = encode(fact.message)
+        while not self._stopping.is_set():
+            try:
+                stored = await self.publisher.publish(fact.message.subject(), payload, headers)
+            except BrokerUnavailable:
+                await asyncio.sleep(RETRY_WAIT_S)
+                continue
+            self.status.stored_to = max(self.status.stored_to, stored.seq)
+            return
+
+    async def publish_fact(self, fact: Fact) -> None:
+        """Put a fact of this service's shell on the tape."""
+        await self._publish_fact(fact)
+
+    # --- lockstep -------------------------------------------------------------------------------
+
+    async def _join_lockstep(self) -> None:
+        await self.link.client.subscribe(f"{LOCKSTEP_GRANT}.{self.settings.service}", cb=self._on_grant)
+        await self.link.client.subscribe(LOCKSTEP_POLL, cb=self._on_poll)
+
+    async def _on_grant(self, message: Msg) -> None:
+        machine, _, cause = message.data.decode().partition(" ")
+        if cause.isdecimal():
+            self._grants.add((machine, int(cause)))
+            self._work.set()
+
+    async def _on_poll(self, _: Msg) -> None:
+        if self.status.live:
+            await self._report_lockstep()
+
+    async def _report_lockstep(self) -> None:
+        """Say how far the machines are and which causes wait to be published."""
+        waiting: dict[str, list[int]] = {}
+        for cell in self.cells:
+            causes = [e.record.seq for c, e, _ in self._in_flight if c is cell]
+            waiting[cell.name] = causes + [effect.record.seq for effect in cell.ready]
+        body = {"position": self.position, "stored_to": self.status.stored_to, "waiting": waiting}
+        try:
+            await self.link.client.publish(
+                f"{LOCKSTEP_REPORT}.{self.settings.service}", json.dumps(body).encode()
+            )
+        except (nats.errors.Error, OSError):
+            log.debug("lockstep report not sent; the next poll asks again")
+
+    # --- health ---------------------------------------------------------------------------------
+
+    def health(self) -> dict[str, Any]:
+        """What this service says of itself, as plain data."""
+        stopped = next((str(c.stopped) for c in self.cells if c.stopped is not None), "")
+        state = "live" if self.status.live else ("stopped" if self.status.refused or stopped else "starting")
+        return {
+            "service": self.settings.service,
+            "state": state,
+            "detail": self.status.refused or stopped,
+            "position": self.position,
+            "open_outputs": sum(len(c.open_outputs) for c in self.cells),
+            "dead": self.status.dead,
+            "violations": self.link.violations,
+            "diverged": any(isinstance(c.stopped, Diverged) for c in self.cells),
+            "retries": self.status.retries,
+            "restarts": self._reader.restarts if self._reader else 0,
+            "now": self.now,
+            "build": self.settings.build,
+            "versions": {c.name: c.machine.version for c in self.cells},
+        } | self.extra_report()
+
+    async def _report_loop(self) -> None:
+        while True:
+            await self._report()
+            await asyncio.sleep(REPORT_EVERY_S)
+
+    async def _report(self) -> None:
+        try:
+            await self.link.client.publish(
+                f"{REPORT}.{self.settings.service}", msgspec.json.encode(self.health())
+            )
+        except (nats.errors.Error, OSError):
+            log.debug("health report not sent; the next one follows")
+
+    # --- snapshots and stop ---------------------------------------------------------------------
+
+    def _maybe_snapshot(self) -> None:
+        if not self.cells or self._last is None or not self.status.live:
+            return
+        due = monotonic() - self._snapshot_at > SNAPSHOT_EVERY_S
+        far = self.position - self._snapshot_seq >= SNAPSHOT_EVERY_SEQ
+        if (due or far) and self._settled():
+            self._snapshot(planned=False)
+
+    def _settled(self) -> bool:
+        """All outputs of everything processed are acknowledged."""
+        return not self._in_flight and not any(cell.ready for cell in self.cells)
+
+    def _snapshot(self, *, planned: bool) -> None:
+        self._snapshot_at = monotonic()
+        if self._last is None:
+            return
+        for cell in self.cells:
+            if cell.position != self._last.seq or cell.stopped is not None:
+                continue
+            self._stores[cell.name].write(
+                Snapshot(
+                    machine=cell.name,
+                    version=cell.machine.version,
+                    tape=self.settings.tape,
+                    seq=cell.position,
+                    digest=self._last.digest(),
+                    state=cell.machine.snapshot(),
+                    intake=cell.intake.state,
+                    planned=planned,
+                )
+            )
+        self._snapshot_seq = self._last.seq
+
+    async def _finish(self) -> None:
+        """A planned stop: let outputs be acknowledged, then snapshot."""
+        deadline = monotonic() + FLUSH_PATIENCE_S
+        while not self._settled() and monotonic() < deadline and self.link.connected:
+            await asyncio.sleep(RETRY_WAIT_S / 10)
+        if self._settled() and self.status.live:
+            self._snapshot(planned=True)
+
+
+__all__ = [
+    "Fact",
+    "Host",
+    "HostSettings",
+    "MachineStopped",
+    "TapeError",
+]

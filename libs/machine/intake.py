@@ -1,0 +1,113 @@
+"""The gate between the tape and a machine: what is let through, and as what.
+
+Live runners and replay use the same gate, so a replay reaches the same verdicts. It decodes, drops
+what a producer had already said, and checks signatures; nothing a forger writes gets past it unmarked.
+"""
+
+import msgspec
+
+from libs.machine.codec import Unreadable, decode
+from libs.machine.machine import Stamp
+from libs.machine.timeline import Timeline
+from libs.tape.record import KEY_ID_HEADER, SIGNATURE_HEADER, TapeRecord
+from libs.tape.signing import APPROVAL_DOMAIN, OPERATOR_DOMAIN, Verifier
+from proto.execution import Claim
+from proto.ids import parse_message_id
+from proto.message import Message
+from proto.operator import Command, Config, Session
+from proto.risk import Approval
+
+NONCES_MAX = 10_000
+"""Operator nonces remembered; older ones have expired long before as many commands were given."""
+
+
+class IntakeState(msgspec.Struct):
+    """What the gate remembers: time, each producer's high-water mark, nonces seen."""
+
+    timeline: Timeline = msgspec.field(default_factory=Timeline)
+    marks: dict[str, tuple[str, int, int]] = msgspec.field(default_factory=dict)
+    nonces: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+class Intake:
+    """Turns records into events for one machine. Not pure (it verifies), but deterministic."""
+
+    def __init__(self, verifier: Verifier, state: IntakeState | None = None) -> None:
+        self.state = state or IntakeState()
+        self._verifier = verifier
+
+    @property
+    def tape(self) -> str:
+        """Id of the tape as the current session says it; empty before the first session."""
+        return self.state.timeline.tape
+
+    def accept(self, record: TapeRecord, event: Message) -> Stamp | None:
+        """The stamp for a decoded record, or ``None`` if a machine must not see it.
+
+        Raises:
+            Unreadable: an operator message without a valid signature, expired, or repeated.
+        """
+        kind = type(event)
+        message_id = record.message_id
+        verified = True
+        if kind is Approval:
+            verified = self._approval_verified(record, self.tape)
+        elif kind is Claim:
+            verified = self._claim_verified(event)  # type: ignore[arg-type]
+        elif kind is Session or kind is Config or kind is Command:
+            self._check_operator(record, event)  # type: ignore[arg-type]
+        if verified and not self._is_new(message_id):
+            return None
+        now = self.state.timeline.observe(event, record.stored_at_ns)
+        return Stamp(record.seq, now, message_id, verified)
+
+    def _is_new(self, message_id: str) -> bool:
+        """Whether (cause, index) is above the producer's mark; ids of other forms always are."""
+        parsed = parse_message_id(message_id)
+        if parsed is None:
+            return True
+        tape, producer, cause, index = parsed
+        mark = self.state.marks.get(producer)
+        if mark is not None and mark[0] == tape and (cause, index) <= (mark[1], mark[2]):
+            return False
+        self.state.marks[producer] = (tape, cause, index)
+        return True
+
+    def _approval_verified(self, record: TapeRecord, tape: str) -> bool:
+        return self._verifier.verify(
+            APPROVAL_DOMAIN,
+            tape,
+            record.subject,
+            record.message_id,
+            record.payload,
+            record.headers.get(SIGNATURE_HEADER, ""),
+            record.headers.get(KEY_ID_HEADER, ""),
+        )
+
+    def _claim_verified(self, claim: Claim) -> bool:
+        tape = claim.order.partition("-")[0]
+        if not self._verifier.verify(
+            APPROVAL_DOMAIN, tape, claim.approval_subject, claim.message_id, claim.payload, claim.signature, claim.key_id
+        ):
+            return False
+        try:
+            approval = decode(claim.approval_subject, claim.payload)
+        except Unreadable:
+            return False
+        return isinstance(approval, Approval) and approval.order == claim.order
+
+    def _check_operator(self, record: TapeRecord, event: Session | Config | Command) -> None:
+        tape = event.tape if isinstance(event, Session) else self.tape
+        signature = record.headers.get(SIGNATURE_HEADER, "")
+        key_id = record.headers.get(KEY_ID_HEADER, "")
+        if not self._verifier.verify(
+            OPERATOR_DOMAIN, tape, record.subject, record.message_id, record.payload, signature, key_id
+        ):
+            raise Unreadable("expected an operator's signature, was none that verifies")
+        if record.stored_at_ns > event.expires_at:
+            raise Unreadable("expected an operator message in time, was stored after its expiry")
+        if event.nonce in self.state.nonces:
+            raise Unreadable("expected a fresh nonce, was one used before")
+        self.state.nonces[event.nonce] = record.seq
+        if len(self.state.nonces) > NONCES_MAX:
+            del self.state.nonces[next(iter(self.state.nonces))]

@@ -1,0 +1,106 @@
+"""The state directory: where everything of one installation lives, and how it is being run.
+
+::
+
+    STATE/
+      run.json        what this run is: broker address, tape id, lockstep, sources (no secrets)
+      tape.json       tape id and epoch, newest sequence seen
+      HALT            present while halted; closes execution's gate whatever else works
+      broker/         nats-server: configuration, credentials/<user>, jetstream/
+      postgres/       the journal's database
+      keys/           operator.key, risk.key (owner only), public.json
+      snapshots/      <machine>/<seq>.snapshot
+      claims/         execution's own synced record of its claims
+      journal/        anchors of the hash chain
+      logs/           one file a service
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+BUILD = "0.1.0"
+"""Version of this build; on every message, in every health report."""
+
+
+class RunFile(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What the supervisor tells the services of one run."""
+
+    broker_url: str
+    tape: str
+    database_url: str = ""
+    lockstep: bool = False
+    speed: float | None = None
+    recordings: list[str] = msgspec.field(default_factory=list)
+    synthetic_seed: int | None = None
+    socket_urls: list[str] = msgspec.field(default_factory=list)
+    adopt: list[str] = msgspec.field(default_factory=list)
+    metrics_ports: dict[str, int] = msgspec.field(default_factory=dict)
+    strategies: list[str] = msgspec.field(default_factory=list)
+    supervisor_pid: int = 0
+
+
+class StateLayout:
+    """Paths in a state directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.run_file = root / "run.json"
+        self.tape_file = root / "tape.json"
+        self.halt_file = root / "HALT"
+        self.broker = root / "broker"
+        self.postgres = root / "postgres"
+        self.keys = root / "keys"
+        self.operator_key = self.keys / "operator.key"
+        self.risk_key = self.keys / "risk.key"
+        self.public_keys = self.keys / "public.json"
+        self.claims = root / "claims"
+        self.journal = root / "journal"
+        self.logs = root / "logs"
+
+    def prepare(self) -> None:
+        """Create the directories."""
+        for path in (self.root, self.broker, self.keys, self.claims, self.journal, self.logs):
+            path.mkdir(parents=True, exist_ok=True)
+        self.keys.chmod(0o700)
+
+    def password(self, user: str) -> str:
+        """The broker password of a user: ``PRESAGE_NATS_PASSWORD_FILE`` or the state directory's."""
+        path = os.environ.get("PRESAGE_NATS_PASSWORD_FILE")
+        return (Path(path) if path else self.broker / "credentials" / user).read_text().strip()
+
+    def read_run(self) -> RunFile:
+        """How the current (or last) run is set up.
+
+        Raises:
+            FileNotFoundError: nothing was ever run in this state directory.
+        """
+        return msgspec.json.decode(self.run_file.read_bytes(), type=RunFile)
+
+    def write_run(self, run: RunFile) -> None:
+        """Replace the run file as a whole."""
+        write_atomically(self.run_file, msgspec.json.format(msgspec.json.encode(run), indent=1))
+
+    def read_tape(self) -> dict[str, Any] | None:
+        """``{"tape", "base", "epoch", "last_seq"}``, or ``None`` before the first run."""
+        if not self.tape_file.exists():
+            return None
+        found: dict[str, Any] = json.loads(self.tape_file.read_text())
+        return found
+
+    def write_tape(self, content: dict[str, Any]) -> None:
+        """Replace the tape file as a whole."""
+        write_atomically(self.tape_file, json.dumps(content).encode())
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, and onto the disk."""
+    temporary = path.with_name(path.name + ".new")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

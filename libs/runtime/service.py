@@ -1,0 +1,124 @@
+"""What every service process does alike: arguments, connection, metrics, signals, the run loop."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from libs.machine.errors import MachineStopped
+from libs.machine.host import Host, HostSettings
+from libs.machine.machine import Machine
+from libs.runtime.layout import BUILD, RunFile, StateLayout
+from libs.tape.connection import Link, open_link
+from libs.tape.signing import Verifier
+
+EXIT_FAILED = 1
+EXIT_STOPPED_MACHINE = 4
+
+
+class Context:
+    """A service's surroundings: state directory, run file, connection, public keys."""
+
+    def __init__(self, service: str, layout: StateLayout, run: RunFile, link: Link) -> None:
+        self.service = service
+        self.layout = layout
+        self.run = run
+        self.link = link
+        self.verifier = Verifier.load(layout.public_keys)
+        self.stopping = asyncio.Event()
+        self.on_stop: list[Callable[[], None]] = []
+
+    def settings(self) -> HostSettings:
+        """Settings of a host in this service."""
+        return HostSettings(
+            service=self.service,
+            tape=self.run.tape,
+            state=self.layout.root,
+            build=BUILD,
+            lockstep=self.run.lockstep,
+            adopt=tuple(self.run.adopt),
+        )
+
+    def stop(self) -> None:
+        """Ask everything in this process to come to a planned stop."""
+        self.stopping.set()
+        for callback in self.on_stop:
+            callback()
+
+    def host(self, machines: Sequence[Callable[[], Machine]], **options: Any) -> Host:
+        """A host for the machines of this service, stopped when the service is."""
+        host = Host(self.settings(), machines, self.link, self.verifier, **options)
+        self.on_stop.append(host.stop)
+        return host
+
+
+Main = Callable[[Context], Awaitable[None]]
+
+
+def run_service(service: str, main: Main, arguments: Sequence[str] | None = None) -> int:
+    """Run a service until it is asked to stop; the exit code for ``sys.exit``."""
+    parser = argparse.ArgumentParser(prog=f"python -m services.{service}")
+    parser.add_argument("--state", type=Path, default=Path(os.environ.get("PRESAGE_STATE", "state")))
+    options = parser.parse_args(arguments)
+    layout = StateLayout(options.state.resolve())
+    try:
+        run = layout.read_run()
+    except FileNotFoundError:
+        print(f"expected a run in {layout.root} (start one with presage up), was none", file=sys.stderr)
+        return EXIT_FAILED
+    return uvloop.run(_run(service, layout, run, main))
+
+
+async def _run(service: str, layout: StateLayout, run: RunFile, main: Main) -> int:
+    loop = asyncio.get_running_loop()
+    link = await open_link(run.broker_url, service, layout.password(service))
+    context = Context(service, layout, run, link)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, context.stop)
+    watching = asyncio.create_task(_watch_parent(context))
+    try:
+        await main(context)
+    except MachineStopped as e:
+        print(f"{service}: {e}", file=sys.stderr)
+        return EXIT_STOPPED_MACHINE
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+        await link.close()
+    return 0
+
+
+async def _watch_parent(context: Context) -> None:
+    """Stop when the supervisor is gone: no process stays behind, however the supervisor ended."""
+    supervisor = context.run.supervisor_pid
+    while supervisor and os.getppid() == supervisor:
+        await asyncio.sleep(PARENT_CHECK_S)
+    if supervisor:
+        context.stop()
+
+
+PARENT_CHECK_S = 0.5
+
+
+async def gather_until_stopped(context: Context, *tasks: Coroutine[Any, Any, None]) -> None:
+    """Run tasks until the service is asked to stop; the first error of any ends all and is raised."""
+    running = [asyncio.create_task(task) for task in tasks]
+    stop = asyncio.create_task(context.stopping.wait())
+    try:
+        done, _ = await asyncio.wait([*running, stop], return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            if task is not stop:
+                task.result()
+    finally:
+        stop.cancel()
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, stop, return_exceptions=True)

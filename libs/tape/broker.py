@@ -1,0 +1,246 @@
+"""The embedded broker: a real nats-server as a child process, and its two streams."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from nats.aio.client import Client
+
+from libs.tape.credentials import ADMIN, authorization_block, make_passwords
+from libs.tape.errors import BrokerUnavailable, TapeError
+from proto.subjects import LEDGER, TAPE, tape_subjects
+
+TAPE_MESSAGES_MAX = 3_000_000
+"""The window: the broker needs up to a second a million to restart."""
+TAPE_BYTES_MAX = 4 << 30
+LEDGER_BYTES_MAX = 256 << 20
+"""Reserved for claims alone, about 200,000 orders, so that a full tape never blocks a claim's answer."""
+DUPLICATE_WINDOW_NS = 30 * 1_000_000_000
+"""Only saves storing a second emission; correctness comes from the readers' high-water marks."""
+READY_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 3.0
+SYNC_INTERVAL = "1s"
+
+
+def free_port() -> int:
+    """A free TCP port on loopback."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def binary() -> str:
+    """Path of the nats-server that came with the Python environment.
+
+    Raises:
+        TapeError: when it is not installed.
+    """
+    beside = Path(sys.executable).parent / "nats-server"
+    found = str(beside) if beside.exists() else shutil.which("nats-server")
+    if not found:
+        raise TapeError("expected nats-server beside Python (run make setup), was none")
+    return found
+
+
+class Broker:
+    """A nats-server in a state directory; the same port, users and streams at every start."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.passwords = make_passwords(directory / "credentials")
+        self.process: subprocess.Popen[bytes] | None = None
+        self.port = self._keep_port()
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def _keep_port(self) -> int:
+        """The port of the last start, so that clients find a restarted broker; another if it is taken."""
+        path = self.directory / "port"
+        if path.exists():
+            port = int(path.read_text())
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    pass
+                else:
+                    return port
+        port = free_port()
+        path.write_text(str(port))
+        return port
+
+    def _write_config(self) -> Path:
+        store = self.directory / "jetstream"
+        text = "\n".join(
+            (
+                "server_name: presage",
+                f"listen: 127.0.0.1:{self.port}",
+                f"jetstream {{ store_dir: {json.dumps(str(store))}, sync_interval: {json.dumps(SYNC_INTERVAL)} }}",
+                # Acknowledgement subjects keep their first form: the reader takes them apart.
+                "feature_flags { js_ack_fc_v2: false }",
+                authorization_block(self.passwords),
+                "",
+            )
+        )
+        path = self.directory / "nats.conf"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+        return path
+
+    def start(self) -> None:
+        """Start the process; returns at once, ``ready`` waits for it."""
+        config = self._write_config()
+        with (self.directory / "nats.log").open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603 - our own binary with our own configuration
+                [binary(), "-c", str(config)], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+
+    async def ready(self) -> float:
+        """Wait until both streams exist and answer; return the seconds it took.
+
+        Raises:
+            BrokerUnavailable: when the process ended or did not answer within ``READY_TIMEOUT_S``.
+        """
+        began = monotonic()
+        while monotonic() - began < READY_TIMEOUT_S:
+            if self.process is not None and self.process.poll() is not None:
+                log = (self.directory / "nats.log").read_text(errors="replace")[-600:]
+                raise BrokerUnavailable(f"expected a running broker, was an exit: {log}")
+            try:
+                await ensure_streams(self.url, self.passwords[ADMIN])
+            except (BrokerUnavailable, OSError):
+                await asyncio.sleep(0.05)
+            else:
+                return monotonic() - began
+        raise BrokerUnavailable(f"expected the broker to be ready in {READY_TIMEOUT_S} s, was not")
+
+    def stop(self) -> None:
+        """Ask it to stop, and end it if it does not."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def kill(self) -> None:
+        """End it without warning; for tests."""
+        process, self.process = self.process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+
+def _stream_configs() -> tuple[dict[str, Any], ...]:
+    common: dict[str, Any] = {
+        "retention": "limits",
+        "storage": "file",
+        "num_replicas": 1,
+        "max_age": 0,
+        "max_consumers": -1,
+        "allow_direct": False,
+        "deny_delete": True,
+    }
+    ledger = common | {
+        "name": LEDGER,
+        "subjects": ["ledger.>"],
+        "discard": "new",
+        "max_bytes": LEDGER_BYTES_MAX,
+        "deny_purge": True,
+    }
+    tape = common | {
+        "name": TAPE,
+        "subjects": list(tape_subjects()),
+        "sources": [{"name": LEDGER}],
+        "discard": "old",
+        "max_msgs": TAPE_MESSAGES_MAX,
+        "max_bytes": TAPE_BYTES_MAX,
+        "duplicate_window": DUPLICATE_WINDOW_NS,
+        "deny_purge": False,
+    }
+    return ledger, tape
+
+
+async def ensure_streams(url: str, admin_password: str) -> None:
+    """Create the two streams if they are missing. The only step that uses the admin's credentials.
+
+    Raises:
+        BrokerUnavailable: no broker, or it is not ready yet.
+        TapeError: the broker refuses a stream's configuration.
+    """
+    client = Client()
+
+    async def quiet(_: Exception) -> None:
+        """Failed attempts are retried by the caller; nothing to report for each."""
+
+    try:
+        await client.connect(
+            url,
+            user=ADMIN,
+            password=admin_password,
+            allow_reconnect=False,
+            connect_timeout=1,
+            reconnect_time_wait=0.05,  # type: ignore[arg-type] # any number works
+            max_reconnect_attempts=1,
+            error_cb=quiet,
+        )
+    except Exception as e:  # noqa: BLE001 - nats-py raises many kinds here; all mean "not yet"
+        raise BrokerUnavailable(f"expected a broker at {url}, was {type(e).__name__}") from e
+    try:
+        for config in _stream_configs():
+            await _ensure_stream(client, config)
+    finally:
+        await client.close()
+
+
+async def _ensure_stream(client: Client, config: dict[str, Any]) -> None:
+    name = config["name"]
+    try:
+        reply = await client.request(f"$JS.API.STREAM.INFO.{name}", b"", timeout=5)
+        answer = json.loads(reply.data)
+        if "error" not in answer:
+            return
+        if answer["error"].get("err_code") != 10059:  # stream not found
+            raise BrokerUnavailable(f"expected stream {name}, was {answer['error']}")
+        reply = await client.request(f"$JS.API.STREAM.CREATE.{name}", json.dumps(config).encode(), timeout=5)
+    except TapeError:
+        raise
+    except Exception as e:  # noqa: BLE001 - see above
+        raise BrokerUnavailable(f"expected JetStream to answer for {name}, was {type(e).__name__}") from e
+    answer = json.loads(reply.data)
+    if "error" in answer:
+        raise TapeError(f"expected stream {name} to be created, was {answer['error']}")
+
+
+async def stream_state(client: Client, stream: str = TAPE) -> dict[str, Any]:
+    """``messages``, ``bytes``, ``first_seq``, ``last_seq`` of a stream.
+
+    Raises:
+        BrokerUnavailable: the broker does not answer.
+    """
+    try:
+        reply = await client.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=2)
+        state: dict[str, Any] = json.loads(reply.data)["state"]
+    except Exception as e:  # noqa: BLE001 - see above
+        raise BrokerUnavailable(f"expected the state of {stream}, was {type(e).__name__}") from e
+    return state

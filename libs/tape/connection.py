@@ -1,0 +1,106 @@
+"""Connecting to the broker, with the client's traps closed.
+
+nats-py by default buffers publishes while disconnected, gives up after 60 reconnects, and says nothing
+of a denied publish but to ``error_cb``. Here nothing is buffered, it never gives up, and violations are
+counted.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from time import monotonic
+
+import nats.errors
+from nats.aio.client import Client
+
+from libs.tape.errors import BrokerUnavailable
+
+RECONNECT_WAIT_S = 0.1
+"""Between attempts: the embedded broker is back within a second, waiting longer only adds to it."""
+CONNECT_TIMEOUT_S = 2.0
+CONNECT_PATIENCE_S = 30.0
+"""How long a starting service waits for a broker that is starting too."""
+
+log = logging.getLogger("presage.tape")
+
+
+@dataclass
+class Link:
+    """One service's connection: the client, what it may call itself, and what went wrong on it."""
+
+    service: str
+    client: Client = field(default_factory=Client)
+    violations: int = 0
+    slow_consumers: int = 0
+    lost_at_s: float | None = None
+    on_violation: list[str] = field(default_factory=list)
+
+    @property
+    def connected(self) -> bool:
+        return bool(self.client.is_connected)
+
+    def away_s(self) -> float:
+        """Seconds since the connection was lost; 0 while there is one."""
+        if self.connected or self.lost_at_s is None:
+            return 0.0
+        return monotonic() - self.lost_at_s
+
+    async def _on_error(self, error: Exception) -> None:
+        text = str(error)
+        if "permissions violation" in text.lower():
+            self.violations += 1
+            self.on_violation = [*self.on_violation[-15:], text[:200]]
+            log.error("permission violation", extra={"service": self.service, "detail": text[:200]})
+        elif isinstance(error, nats.errors.SlowConsumerError):
+            self.slow_consumers += 1
+
+    async def _on_disconnected(self) -> None:
+        if self.lost_at_s is None:
+            self.lost_at_s = monotonic()
+
+    async def _on_reconnected(self) -> None:
+        self.lost_at_s = None
+
+    async def open(self, url: str, user: str, password: str) -> None:
+        """Connect, waiting for a broker that is still starting.
+
+        Raises:
+            BrokerUnavailable: when there is none within ``CONNECT_PATIENCE_S``.
+        """
+        deadline = monotonic() + CONNECT_PATIENCE_S
+        while True:
+            try:
+                await self.client.connect(
+                    url,
+                    user=user,
+                    password=password,
+                    name=self.service,
+                    inbox_prefix=f"_INBOX_{user}",
+                    connect_timeout=CONNECT_TIMEOUT_S,  # type: ignore[arg-type] # any number works
+                    allow_reconnect=True,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type] # any number works
+                    pending_size=0,
+                    ping_interval=5,
+                    max_outstanding_pings=2,
+                    error_cb=self._on_error,
+                    disconnected_cb=self._on_disconnected,
+                    reconnected_cb=self._on_reconnected,
+                )
+            except (OSError, TimeoutError, nats.errors.Error) as e:
+                if monotonic() > deadline:
+                    raise BrokerUnavailable(f"expected a broker for {self.service}, was {e!r}") from e
+                await asyncio.sleep(RECONNECT_WAIT_S)
+            else:
+                return
+
+    async def close(self) -> None:
+        """Close without waiting for anything in flight."""
+        await self.client.close()
+
+
+async def open_link(url: str, user: str, password: str, service: str | None = None) -> Link:
+    """Connect as ``user``; see ``Link.open``."""
+    link = Link(service or user)
+    await link.open(url, user, password)
+    return link

@@ -1,0 +1,91 @@
+"""Who may say what: users of the broker, made from the table of subjects.
+
+Each service gets exactly: its own subjects, creating a push consumer on ``TAPE``, flow control, stream
+information, its health report, its own inbox. No key-value bucket and no direct get is granted: one
+direct-get grant is enough to write any subject through the reply subject. What the reply subject can
+still do (a broker acknowledgement stored under a foreign subject) carries no valid signature.
+"""
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import NamedTuple
+
+from proto.subjects import EXTRA_PUBLISH, LEDGER, SERVICES, TAPE
+
+ADMIN = "bootstrap"
+OPERATOR = "operator"
+CONSOLE = "console"
+USERS = (*SERVICES, ADMIN, OPERATOR, CONSOLE)
+
+REPORT = "report"
+"""Core subject of health reports: ``report.<service>``; not stored."""
+LOCKSTEP_REPORT = "lockstep.report"
+LOCKSTEP_GRANT = "lockstep.grant"
+LOCKSTEP_POLL = "lockstep.poll"
+HALT_SUBJECT = "operator.command.halt"
+
+_READ = (f"$JS.API.CONSUMER.CREATE.{TAPE}", f"$JS.FC.{TAPE}.>", f"$JS.API.STREAM.INFO.{TAPE}")
+
+
+class Permissions(NamedTuple):
+    """What a user may publish and subscribe to; ``None`` stands for everything."""
+
+    publish: tuple[str, ...] | None
+    subscribe: tuple[str, ...] | None
+
+
+def permissions_of(user: str) -> Permissions:
+    """The grants of one user of the broker."""
+    inbox = f"_INBOX_{user}.>"
+    if user == ADMIN:
+        return Permissions(None, None)
+    if user == OPERATOR:
+        ledger = (f"$JS.API.STREAM.INFO.{LEDGER}",)
+        return Permissions(("operator.>", *_READ, *ledger), (inbox, f"{REPORT}.>"))
+    if user == CONSOLE:
+        return Permissions(_READ, (inbox, f"{REPORT}.>"))
+    publish = [f"{user}.>", *EXTRA_PUBLISH.get(user, ()), *_READ, f"{REPORT}.{user}"]
+    subscribe = [inbox, f"{LOCKSTEP_GRANT}.{user}", LOCKSTEP_POLL]
+    if user == "feed":
+        publish += [f"{LOCKSTEP_GRANT}.>", LOCKSTEP_POLL]
+        subscribe += [f"{LOCKSTEP_REPORT}.>"]
+    else:
+        publish += [f"{LOCKSTEP_REPORT}.{user}"]
+    if user == "execution":
+        publish += [f"$JS.API.STREAM.MSG.GET.{LEDGER}"]
+        subscribe += [HALT_SUBJECT]
+    if user == "monitor":
+        subscribe += [f"{REPORT}.>"]
+    return Permissions(tuple(publish), tuple(subscribe))
+
+
+def make_passwords(directory: Path) -> dict[str, str]:
+    """Passwords of all users, one file each that only its owner can read; made once, then kept."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    passwords: dict[str, str] = {}
+    for user in USERS:
+        path = directory / user
+        if not path.exists():
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_urlsafe(32))
+        passwords[user] = path.read_text().strip()
+    return passwords
+
+
+def authorization_block(passwords: dict[str, str]) -> str:
+    """The ``authorization`` block of the broker's configuration."""
+    lines = ["authorization {", "  users = ["]
+    for user, password in passwords.items():
+        grants = permissions_of(user)
+        entry = [f"    {{ user: {json.dumps(user)}, password: {json.dumps(password)}"]
+        if grants.publish is not None and grants.subscribe is not None:
+            entry.append(
+                f", permissions: {{ publish: {{ allow: {json.dumps(grants.publish)} }},"
+                f" subscribe: {{ allow: {json.dumps(grants.subscribe)} }} }}"
+            )
+        lines.append("".join(entry) + " }")
+    lines += ["  ]", "}"]
+    return "\n".join(lines)

@@ -1,0 +1,30 @@
+"""What can go wrong with the tape.
+
+::
+
+    TapeError
+    ├── BrokerUnavailable   no connection, or no answer in time: nothing is known about the outcome
+    ├── TapeGap             the window no longer holds what a reader needs
+    ├── PublishRefused      the broker answered that it will not store the message
+    └── ContentMismatch     the broker holds other content under the same message id
+"""
+
+
+class TapeError(Exception):
+    """Base of all tape errors."""
+
+
+class BrokerUnavailable(TapeError):
+    """No connection, or no answer in time. A publish may still have been stored."""
+
+
+class TapeGap(TapeError):
+    """The tape starts after the sequence that is needed next."""
+
+
+class PublishRefused(TapeError):
+    """The broker refused to store a message, with its reason."""
+
+
+class ContentMismatch(TapeError):
+    """A message id was used twice for different content."""

@@ -1,0 +1,119 @@
+"""Claims: the right to send one order, won at most once.
+
+The claim is first written to a file of this process and synced, then appended to ``LEDGER`` under the
+condition that its subject is empty. The broker lets one claimant through. When the answer is lost or is
+a refusal, the stored claim is read back: our own nonce means that we won.
+"""
+
+import base64
+import json
+import os
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+import nats.errors
+
+from libs.machine.codec import encode
+from libs.tape.connection import Link
+from libs.tape.errors import BrokerUnavailable, PublishRefused
+from libs.tape.publisher import Publisher
+from proto.execution import Claim
+from proto.subjects import LEDGER
+
+READ_TIMEOUT_S = 2.0
+NONCES_KEPT = 100_000
+"""Own nonces remembered from the file: weeks of orders; older claims are terminal."""
+
+
+class ClaimOutcome(StrEnum):
+    """How an attempt to claim ended."""
+
+    WON = "won"
+    LOST = "lost"
+    UNAVAILABLE = "unavailable"
+
+
+class Ledger:
+    """Makes and reads claims. ``crash_point`` is called at named moments; tests end the process there."""
+
+    def __init__(
+        self, link: Link, publisher: Publisher, file: Path, crash_point: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._link = link
+        self._publisher = publisher
+        self._crash_point = crash_point
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._nonces = self._load(file)
+        self._descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    @staticmethod
+    def _load(file: Path) -> dict[str, str]:
+        if not file.exists():
+            return {}
+        nonces: dict[str, str] = {}
+        for line in file.read_bytes().splitlines()[-NONCES_KEPT:]:
+            order, _, nonce = line.decode(errors="replace").partition(" ")
+            if nonce:
+                nonces[order] = nonce
+        return nonces
+
+    def own_nonce(self, order: str) -> str | None:
+        """The nonce this process (or an earlier life of it) used for an order."""
+        return self._nonces.get(order)
+
+    async def claim(self, claim: Claim) -> ClaimOutcome:
+        """Try to win the order. Safe to repeat: a claim already ours is won again, without a second one."""
+        nonce = self._nonces.get(claim.order)
+        if nonce is None:
+            self._crash_point("before_claim")
+            self._remember(claim.order, claim.nonce)
+        else:
+            claim = msgspec.structs.replace(claim, nonce=nonce)
+        try:
+            await self._publisher.publish(
+                claim.subject(), encode(claim), {"Nats-Expected-Last-Subject-Sequence": "0"}
+            )
+        except (BrokerUnavailable, PublishRefused):
+            return await self._read_back(claim)
+        self._crash_point("after_claim")
+        return ClaimOutcome.WON
+
+    async def _read_back(self, claim: Claim) -> ClaimOutcome:
+        try:
+            stored = await self.read(claim.order)
+        except BrokerUnavailable:
+            return ClaimOutcome.UNAVAILABLE
+        if stored is None:
+            return ClaimOutcome.UNAVAILABLE
+        return ClaimOutcome.WON if stored.nonce == claim.nonce else ClaimOutcome.LOST
+
+    async def read(self, order: str) -> Claim | None:
+        """The stored claim of an order, or ``None`` when there is none.
+
+        Raises:
+            BrokerUnavailable: nothing is known.
+        """
+        body = json.dumps({"last_by_subj": f"{Claim.kind}.{order}"}).encode()
+        try:
+            reply = await self._link.client.request(
+                f"$JS.API.STREAM.MSG.GET.{LEDGER}", body, timeout=READ_TIMEOUT_S
+            )
+        except (nats.errors.Error, TimeoutError, OSError) as e:
+            raise BrokerUnavailable(f"expected the ledger to answer, was {e!r}") from e
+        answer = json.loads(reply.data)
+        if "error" in answer:
+            if answer["error"].get("code") == 404:
+                return None
+            raise BrokerUnavailable(f"expected a claim or its absence, was {answer['error']}")
+        return msgspec.msgpack.decode(base64.b64decode(answer["message"]["data"]), type=Claim)
+
+    def _remember(self, order: str, nonce: str) -> None:
+        os.write(self._descriptor, f"{order} {nonce}\n".encode())
+        os.fdatasync(self._descriptor)
+        self._nonces[order] = nonce
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)

@@ -1,0 +1,174 @@
+"""Execution's shell: from an accepted approval to a claim in the ledger, straight from the runner.
+
+For each approval the machine accepted, and before that decision is published: the gate is asked, the
+expiry checked on the session's clock, then the claim is made. For the paper venue the claim, copied onto
+the tape by the broker, is the submission. Whatever happens, the outcome is one of three: a claim of ours,
+a claim of somebody else, or the fact that there is none and will be none.
+"""
+
+import asyncio
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+from nats.aio.msg import Msg
+
+from libs.machine.cell import Effect
+from libs.machine.codec import decode
+from libs.machine.host import Fact, Host
+from libs.runtime.service import Context
+from libs.tape.credentials import HALT_SUBJECT
+from libs.tape.errors import BrokerUnavailable
+from libs.tape.ledger import ClaimOutcome, Ledger
+from libs.tape.record import KEY_ID_HEADER, SIGNATURE_HEADER, TapeRecord
+from proto.execution import Claim, Unclaimed
+from proto.message import Message
+from proto.operator import Command, Mode, Verb
+from services.execution.claims import claims_of
+from services.execution.gate import Gate
+
+RETRY_WAIT_S = 0.05
+COPY_WAIT_S = 5.0
+"""In lockstep the copy of a claim must be on the tape before the decision: normally a millisecond."""
+
+log = logging.getLogger("presage.execution")
+
+
+def crash_point_from_environment() -> Callable[[str], None]:
+    """Ends the process at the moment named by ``PRESAGE_CRASH_POINT`` (``name`` or ``name:count``)."""
+    name, _, count = os.environ.get("PRESAGE_CRASH_POINT", "").partition(":")
+    left = int(count or 1)
+
+    def crash_point(reached: str) -> None:
+        nonlocal left
+        if name and reached == name:
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), 9)
+
+    return crash_point
+
+
+class ExecutionShell:
+    """Makes claims for the execution machine of one host."""
+
+    def __init__(self, context: Context, wall_ns: Callable[[], int] = time.time_ns) -> None:
+        self.gate = Gate(context.layout.halt_file, wall_ns)
+        self.claimed = 0
+        self.lost = 0
+        self.unclaimed = 0
+        self._context = context
+        self._wall_ns = wall_ns
+        self._crash_point = crash_point_from_environment()
+        self._host: Host | None = None
+        self._ledger: Ledger | None = None
+        self._copies: dict[str, int] = {}
+        self._copied = asyncio.Event()
+
+    async def start(self, host: Host) -> None:
+        """Open the claims file and listen to halts beside the tape."""
+        self._host = host
+        host.observers.append(self._observe)
+        host.extra_report = self.report
+        file = self._context.layout.claims / "execution.log"
+        self._ledger = Ledger(self._context.link, host.publisher, file, self._crash_point)
+        await self._context.link.client.subscribe(HALT_SUBJECT, cb=self._on_halt)
+
+    async def _on_halt(self, _: Msg) -> None:
+        # Closing on an unsigned message is safe: anyone may halt. Only a signed resume opens again.
+        self.gate.halted = True
+
+    def _observe(self, record: TapeRecord, event: Message) -> None:
+        if isinstance(event, Claim):
+            self._copies[event.order] = record.seq
+            self._copied.set()
+        elif isinstance(event, Command) and event.verb in (Verb.RESUME, Verb.HALT):
+            self.gate.halted = event.verb is Verb.HALT
+
+    def report(self) -> dict[str, object]:
+        """What execution adds to its health report."""
+        closed = "halted" if self.gate.halted or self._context.layout.halt_file.exists() else ""
+        return {"gate": closed or "open", "claimed": self.claimed, "lost": self.lost, "unclaimed": self.unclaimed}
+
+    async def before_publish(self, effect: Effect) -> Sequence[Fact]:
+        """Claim what the outputs call for; the facts to be published after them."""
+        facts: list[Fact] = []
+        for claim in self._claims(effect):
+            reason = await self._settle(claim, effect.record)
+            self._crash_point("before_publish")
+            if reason:
+                self.unclaimed += 1
+                facts.append(Fact(Unclaimed(order=claim.order, reason=reason), effect.record.seq, effect.record.root))
+        return facts
+
+    def _claims(self, effect: Effect) -> Sequence[Claim]:
+        record = effect.record
+        if not record.subject.startswith("risk.approval."):
+            return ()
+        headers = record.headers
+        claims = claims_of(
+            decode(record.subject, record.payload),
+            record.message_id,
+            headers.get(SIGNATURE_HEADER, ""),
+            headers.get(KEY_ID_HEADER, ""),
+            [output.message for output in effect.outputs],
+        )
+        nonce = secrets.token_hex(8)
+        return [
+            msgspec.structs.replace(c, payload=record.payload, nonce=nonce, claimed_at=self._wall_ns())
+            for c in claims
+        ]
+
+    async def _settle(self, claim: Claim, record: TapeRecord) -> str:
+        """Claim, or find out that there is no claim; the reason why there is none."""
+        assert self._ledger is not None
+        while True:
+            reason = self._refusal(record)
+            if reason:
+                absent = await self._is_unclaimed(claim)
+                if absent is not None:
+                    return reason if absent else ""
+            else:
+                outcome = await self._ledger.claim(claim)
+                self._crash_point("after_submit")
+                if outcome is ClaimOutcome.WON:
+                    self.claimed += 1
+                    await self._await_copy(claim.order)
+                    return ""
+                if outcome is ClaimOutcome.LOST:
+                    self.lost += 1
+                    return ""
+            await asyncio.sleep(RETRY_WAIT_S)
+
+    def _refusal(self, record: TapeRecord) -> str:
+        assert self._host is not None
+        timeline = self._host.cells[0].intake.state.timeline
+        return self.gate.closed(
+            live=self._host.status.live,
+            realtime=timeline.mode is Mode.REALTIME,
+            now_ns=timeline.now,
+            stored_at_ns=record.stored_at_ns,
+            connected=self._context.link.connected,
+        )
+
+    async def _is_unclaimed(self, claim: Claim) -> bool | None:
+        """Whether the ledger has no claim of this order; ``None`` when it cannot be read."""
+        assert self._ledger is not None
+        try:
+            return await self._ledger.read(claim.order) is None
+        except BrokerUnavailable:
+            return None
+
+    async def _await_copy(self, order: str) -> None:
+        """In lockstep: the copy on the tape comes before the decision, in every run alike."""
+        assert self._host is not None
+        if not self._context.run.lockstep:
+            return
+        while order not in self._copies:
+            self._copied.clear()
+            async with asyncio.timeout(COPY_WAIT_S):
+                await self._copied.wait()
+        self._host.status.stored_to = max(self._host.status.stored_to, self._copies.pop(order))

@@ -1,0 +1,26 @@
+"""The monitor service: ``python -m services.monitor --state DIR``."""
+
+import asyncio
+import sys
+
+from libs.runtime.service import Context, run_service
+from libs.runtime.wiring import serve_host
+from services.monitor.machine import MonitorMachine
+from services.monitor.shell import MonitorShell
+
+
+async def main(context: Context) -> None:
+    host = context.host([MonitorMachine])
+    shell = MonitorShell(context, host)
+    await shell.start()
+    tasks = [asyncio.create_task(shell.clock_loop()), asyncio.create_task(shell.publish_loop())]
+    try:
+        await serve_host(context, host)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+if __name__ == "__main__":
+    sys.exit(run_service("monitor", main))

@@ -1,0 +1,129 @@
+"""The monitor's shell: the clock, the services' health, dead letters."""
+
+import asyncio
+import json
+import time
+from collections import deque
+from typing import Any
+
+from nats.aio.msg import Msg
+
+from libs.machine.host import Fact, Host
+from libs.runtime.service import Context
+from libs.tape.credentials import REPORT
+from libs.tape.record import TapeRecord
+from proto.message import Message
+from proto.monitor import DEAD_EXCERPT_BYTES_MAX, Clock, Dead, ServiceState, Severity
+from proto.operator import ClockOwner, Mode
+from proto.subjects import SERVICES
+from services.monitor.dead_letters import DeadLetters
+from services.monitor.health import HealthWatch
+
+CLOCK_EVERY_S = 1.0
+QUEUE_MAX = 10_000
+"""Facts waiting to be published; the rate limits keep it near empty, a dead broker does not fill memory."""
+
+PERMISSION_VIOLATION = "permission_violation"
+DIVERGENCE = "divergence"
+
+
+class MonitorShell:
+    """Feeds what it observes outside the tape to the tape, beside the monitor machine's host."""
+
+    def __init__(self, context: Context, host: Host) -> None:
+        self._context = context
+        self._host = host
+        self._queue: deque[Message] = deque(maxlen=QUEUE_MAX)
+        self._dead = DeadLetters()
+        self._dead_told: dict[str, int] = {}
+        self._violations: dict[str, int] = {}
+        self._watch = HealthWatch((s for s in SERVICES if s != "monitor"), time.time_ns())
+        self._queued = asyncio.Event()
+
+    async def start(self) -> None:
+        """Listen to the health reports; take dead messages from the host."""
+        self._host.read_everything = True
+        self._host.on_dead = self._on_dead
+        await self._context.link.client.subscribe(f"{REPORT}.>", cb=self._on_report)
+
+    def _put(self, messages: list[Message] | list[Dead]) -> None:
+        self._queue.extend(messages)
+        self._queued.set()
+
+    def _on_dead(self, record: TapeRecord, reason: str) -> None:
+        """A message on the tape that nobody can read; told once, whoever else counted it."""
+        if not self._host.status.live:
+            return
+        producer = record.subject.partition(".")[0] or "unknown"
+        dead = Dead(
+            producer=producer[:120],
+            reason=reason[:500],
+            seq=record.seq,
+            topic=record.subject[:120],
+            excerpt=record.payload[:DEAD_EXCERPT_BYTES_MAX],
+        )
+        self._put(self._dead.add(dead, time.time_ns()))
+
+    async def _on_report(self, message: Msg) -> None:
+        try:
+            body: dict[str, Any] = json.loads(message.data)
+            service = str(body["service"])
+            state = ServiceState(body["state"])
+        except (ValueError, KeyError, TypeError):
+            return
+        if message.subject != f"{REPORT}.{service}":
+            return
+        now = time.time_ns()
+        self._put(self._watch.report(service, state, int(body.get("position", 0)), str(body.get("detail", "")), now))
+        self._watch_violations(service, int(body.get("violations", 0)))
+        hold = self._watch.conditions.hold
+        text = str(body.get("detail", ""))
+        self._put(hold(DIVERGENCE, Severity.CRITICAL, service, text, wrong=bool(body.get("diverged", False))))
+        self._take_dead_frames(service, body, now)
+
+    def _watch_violations(self, service: str, count: int) -> None:
+        before = self._violations.get(service, 0)
+        self._violations[service] = count
+        if count > before:
+            text = f"{count - before} publishes or subscriptions refused by the broker"
+            hold = self._watch.conditions.hold
+            self._put(hold(PERMISSION_VIOLATION, Severity.CRITICAL, service, text, wrong=True))
+
+    def _take_dead_frames(self, service: str, body: dict[str, Any], now: int) -> None:
+        """Dead frames of the feed: told one by one, and what a lost report swallowed by its count."""
+        frames = body.get("dead_frames") or []
+        for frame in frames:
+            dead = Dead(
+                producer=service,
+                reason=str(frame.get("reason", ""))[:500],
+                topic=str(frame.get("source", ""))[:120],
+                excerpt=bytes.fromhex(frame.get("excerpt", ""))[:DEAD_EXCERPT_BYTES_MAX],
+            )
+            self._put(self._dead.add(dead, now))
+        self._dead_told[service] = self._dead_told.get(service, 0) + len(frames)
+
+    async def clock_loop(self) -> None:
+        """Say what time it is once a second, when this session's clock is ours."""
+        while True:
+            await asyncio.sleep(CLOCK_EVERY_S - time.time() % CLOCK_EVERY_S)
+            now = time.time_ns()
+            self._put(self._watch.tick(now))
+            self._put(self._dead.flush(now))
+            if self._host.status.live and self._owns_clock():
+                await self._host.publish_fact(Fact(Clock(at=time.time_ns())))
+
+    def _owns_clock(self) -> bool:
+        timeline = self._host.cells[0].intake.state.timeline
+        return timeline.clock_owner is ClockOwner.MONITOR and timeline.mode is Mode.REALTIME and timeline.tape != ""
+
+    async def publish_loop(self) -> None:
+        """Put queued facts on the tape, in order."""
+        while True:
+            while self._queue and self._host.status.live:
+                await self._host.publish_fact(Fact(self._queue.popleft()))
+            self._queued.clear()
+            try:
+                async with asyncio.timeout(CLOCK_EVERY_S):
+                    await self._queued.wait()
+            except TimeoutError:
+                continue

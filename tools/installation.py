@@ -1,0 +1,157 @@
+"""One installation: its servers, keys and tape, made on first use and kept in a state directory."""
+
+import asyncio
+import json
+import os
+import secrets
+from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+
+from libs.database.embedded import EmbeddedPostgres
+from libs.runtime.layout import StateLayout, write_atomically
+from libs.tape.broker import Broker, ensure_streams, stream_state
+from libs.tape.connection import Link, open_link
+from libs.tape.credentials import ADMIN, CONSOLE, OPERATOR
+from libs.tape.errors import TapeError
+from libs.tape.signing import APPROVAL_DOMAIN, OPERATOR_DOMAIN, Signer
+from libs.tape.snapshots import Snapshot, SnapshotStore
+from proto.subjects import MACHINE_ORDER
+
+
+class Installation:
+    """The servers and keys of a state directory.
+
+    With ``PRESAGE_NATS_URL`` and ``PRESAGE_DATABASE_URL`` set, those servers are used and not ours.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.layout = StateLayout(root.resolve())
+        self.layout.prepare()
+        self.external_broker = os.environ.get("PRESAGE_NATS_URL", "")
+        self.external_database = os.environ.get("PRESAGE_DATABASE_URL", "")
+        self.broker = Broker(self.layout.broker)
+        self.database = EmbeddedPostgres(self.layout.postgres)
+        self._make_keys()
+
+    @property
+    def broker_url(self) -> str:
+        return self.external_broker or self.broker.url
+
+    def _make_keys(self) -> None:
+        public: dict[str, str] = {}
+        for domain, path in (
+            (APPROVAL_DOMAIN, self.layout.risk_key),
+            (OPERATOR_DOMAIN, self.layout.operator_key),
+        ):
+            signer = Signer.load(domain, path) if path.exists() else Signer.create(domain, path)
+            public[signer.key_id] = signer.public_key
+        write_atomically(self.layout.public_keys, json.dumps(public, indent=1).encode())
+
+    def operator_signer(self) -> Signer:
+        """The operator's key."""
+        return Signer.load(OPERATOR_DOMAIN, self.layout.operator_key)
+
+    async def start_broker(self) -> None:
+        """Start our broker, or make sure the streams exist on the given one."""
+        if self.external_broker:
+            await ensure_streams(self.external_broker, self.layout.password(ADMIN))
+            return
+        if not await self._answers():
+            self.broker.start()
+        await self.broker.ready()
+
+    async def _answers(self) -> bool:
+        """Whether a broker of this state directory is running already (started by somebody else)."""
+        try:
+            await ensure_streams(self.broker.url, self.broker.passwords[ADMIN])
+        except TapeError:
+            return False
+        return True
+
+    async def start_database(self) -> str:
+        """Start our PostgreSQL, or take the given one; its address."""
+        if self.external_database:
+            return self.external_database
+        return await asyncio.to_thread(self.database.start)
+
+    async def settle_tape(self, link: Link) -> tuple[str, bool]:
+        """The tape's id, and whether this is a new epoch: the tape lost its tail since the last run.
+
+        A new epoch has a new id, so that nothing of the lost tail can be mistaken for what follows.
+        """
+        last_seq = int((await stream_state(link.client))["last_seq"])
+        known = self.layout.read_tape()
+        if known is None:
+            base = secrets.token_hex(4)
+            known = {"tape": base, "base": base, "epoch": 0, "last_seq": last_seq}
+            self.layout.write_tape(known)
+            return base, False
+        if max(int(known["last_seq"]), self._newest_snapshot()) <= last_seq:
+            return str(known["tape"]), False
+        epoch = int(known["epoch"]) + 1
+        tape = f"{known['base']}e{epoch}"
+        for machine in MACHINE_ORDER:
+            SnapshotStore(self.layout.root / "snapshots", machine).remove_after(last_seq)
+        self.layout.write_tape(known | {"tape": tape, "epoch": epoch, "last_seq": last_seq})
+        return tape, True
+
+    def _newest_snapshot(self) -> int:
+        newest = 0
+        for machine in MACHINE_ORDER:
+            found: list[Snapshot] = SnapshotStore(self.layout.root / "snapshots", machine).newest_first()
+            newest = max(newest, *(s.seq for s in found), 0)
+        return newest
+
+    def note_position(self, seq: int) -> None:
+        """Remember how far the tape is known to reach."""
+        known = self.layout.read_tape()
+        if known is not None and seq > int(known["last_seq"]):
+            self.layout.write_tape(known | {"last_seq": seq})
+
+    async def connect(self, user: str = CONSOLE) -> Link:
+        """A connection for the console (read only) or the operator."""
+        return await open_link(self.broker_url, user, self.layout.password(user))
+
+    async def stop(self) -> None:
+        """Stop the servers that were started here."""
+        if self.broker.process is not None:
+            await asyncio.to_thread(self.broker.stop)
+        if not self.external_database:
+            await asyncio.to_thread(self.database.stop)
+
+
+def running_supervisor(layout: StateLayout) -> int:
+    """Process id of the supervisor that runs this state directory; 0 when there is none."""
+    try:
+        pid = layout.read_run().supervisor_pid
+    except FileNotFoundError:
+        return 0
+    if pid and psutil.pid_exists(pid):
+        try:
+            command = " ".join(psutil.Process(pid).cmdline())
+        except psutil.Error:
+            return 0
+        return pid if "presage" in command or "tools.cli" in command or "tools/cli" in command else 0
+    return 0
+
+
+@asynccontextmanager
+async def tape_access(root: Path, user: str = CONSOLE) -> AsyncIterator[tuple[Installation, Link]]:
+    """The tape of a state directory, whether the system runs or not (then our broker runs meanwhile)."""
+    installation = Installation(root)
+    running = running_supervisor(installation.layout) != 0
+    if not running:
+        await installation.start_broker()
+    link = await installation.connect(user)
+    try:
+        yield installation, link
+    finally:
+        await link.close()
+        if not running and installation.broker.process is not None:
+            await asyncio.to_thread(installation.broker.stop)
+
+
+__all__ = ["OPERATOR", "Installation", "running_supervisor", "tape_access"]

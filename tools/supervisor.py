@@ -1,0 +1,110 @@
+"""The supervisor: every service its own process, started in order, restarted when it dies."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+from libs.runtime.layout import StateLayout
+from proto.subjects import SERVICES
+
+ROOT = Path(__file__).resolve().parent.parent
+BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Waits before restarts in a row: quick at first, for a killed process; slow for one that cannot start."""
+STEADY_S = 10.0
+"""A service that ran this long has recovered: its next restart is quick again."""
+STOP_PATIENCE_S = 3.0
+LOG_BYTES_MAX = 16 << 20
+
+
+@dataclass
+class Child:
+    """One service's process and its history."""
+
+    service: str
+    process: subprocess.Popen[bytes] | None = None
+    started_at_s: float = 0.0
+    restarts: int = 0
+    in_a_row: int = 0
+    restart_at_s: float | None = None
+    exit_codes: list[int] = field(default_factory=list)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid if self.process is not None else 0
+
+
+class Supervisor:
+    """Starts and watches the services of one state directory."""
+
+    def __init__(self, layout: StateLayout, services: tuple[str, ...] = SERVICES) -> None:
+        self.children = {service: Child(service) for service in services}
+        self._layout = layout
+        self._stopping = False
+
+    def start(self) -> None:
+        """Start every service."""
+        for child in self.children.values():
+            self._spawn(child)
+
+    def _spawn(self, child: Child) -> None:
+        log_path = self._layout.logs / f"{child.service}.log"
+        if log_path.exists() and log_path.stat().st_size > LOG_BYTES_MAX:
+            log_path.replace(log_path.with_suffix(".log.1"))
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        with log_path.open("ab") as log:
+            child.process = subprocess.Popen(  # noqa: S603 - our own module
+                [sys.executable, "-m", f"services.{child.service}", "--state", str(self._layout.root)],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                cwd=ROOT,
+                env=environment,
+                start_new_session=True,
+            )
+        child.started_at_s = monotonic()
+        child.restart_at_s = None
+
+    def check(self) -> None:
+        """Restart what died; call it a few times a second."""
+        if self._stopping:
+            return
+        now = monotonic()
+        for child in self.children.values():
+            if child.process is None:
+                if child.restart_at_s is not None and now >= child.restart_at_s:
+                    self._spawn(child)
+                continue
+            code = child.process.poll()
+            if code is None:
+                continue
+            child.process = None
+            child.exit_codes = [*child.exit_codes[-9:], code]
+            child.restarts += 1
+            child.in_a_row = 0 if now - child.started_at_s > STEADY_S else child.in_a_row + 1
+            child.restart_at_s = now + BACKOFF_S[min(child.in_a_row, len(BACKOFF_S) - 1)]
+
+    async def watch(self) -> None:
+        """Check until cancelled."""
+        while True:
+            self.check()
+            await asyncio.sleep(0.05)
+
+    async def stop(self) -> None:
+        """Stop every service by plan; end those that do not stop in time."""
+        self._stopping = True
+        running = [c.process for c in self.children.values() if c.process is not None]
+        for process in running:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        deadline = monotonic() + STOP_PATIENCE_S
+        while any(p.poll() is None for p in running) and monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        for process in running:
+            if process.poll() is None:
+                process.kill()
+            process.wait()

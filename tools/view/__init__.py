@@ -1,0 +1,1 @@
+"""The live terminal view: a pure fold over the tape, and a frame drawn from it."""

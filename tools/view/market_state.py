@@ -1,0 +1,109 @@
+"""Markets, quotes and books as the view shows them."""
+
+from dataclasses import dataclass, field
+
+from proto.feed import Book, Level, Market, MarketStatus, Quote, Trade
+
+MARKETS_MAX = 64
+"""More than fit on any screen; the oldest goes first."""
+INSTRUMENTS_MAX = 512
+DEPTH_LEVELS = 5
+"""Levels a side that count as depth, as risk counts them."""
+
+_OVER = (MarketStatus.CLOSED, MarketStatus.DETERMINED, MarketStatus.SETTLED)
+
+
+@dataclass(slots=True)
+class Tops:
+    """What is known of one instrument's prices, in millionths."""
+
+    bid: int | None = None
+    ask: int | None = None
+    last: int | None = None
+    previous: int | None = None
+    bids: tuple[Level, ...] = ()
+    asks: tuple[Level, ...] = ()
+    seen_bid: int | None = None
+    seen_ask: int | None = None
+
+    @property
+    def reference(self) -> int | None:
+        """The price of an underlying: its last trade, else the middle of its quote."""
+        if self.last is not None:
+            return self.last
+        if self.bid is not None and self.ask is not None:
+            return (self.bid + self.ask) // 2
+        return None
+
+    @property
+    def depth(self) -> int:
+        """Contracts resting in the top levels of both sides."""
+        levels = (*self.bids[:DEPTH_LEVELS], *self.asks[:DEPTH_LEVELS])
+        return sum(entry.quantity for entry in levels)
+
+
+@dataclass
+class MarketState:
+    """All markets that trade, and the prices of their instruments."""
+
+    markets: dict[str, Market] = field(default_factory=dict)
+    tops: dict[str, Tops] = field(default_factory=dict)
+
+    def clear(self) -> None:
+        """A session opens: the feed lists everything anew."""
+        self.markets.clear()
+        self.tops.clear()
+
+    def on_market(self, market: Market) -> None:
+        """Take a market's newest state; one that is over is forgotten."""
+        self.markets.pop(market.market, None)
+        if market.status not in _OVER:
+            self.markets[market.market] = market
+            if len(self.markets) > MARKETS_MAX:
+                del self.markets[next(iter(self.markets))]
+
+    def on_quote(self, quote: Quote) -> None:
+        """Take a new best bid and ask."""
+        tops = self.of(quote.instrument)
+        tops.bid, tops.ask = quote.bid, quote.ask
+        self._remember(tops)
+
+    def on_book(self, book: Book) -> None:
+        """Take the top levels."""
+        tops = self.of(book.instrument)
+        tops.bids, tops.asks = book.bids, book.asks
+        tops.bid = book.bids[0].price if book.bids else None
+        tops.ask = book.asks[0].price if book.asks else None
+        self._remember(tops)
+
+    def on_trade(self, trade: Trade) -> None:
+        """Take a trade's price; the one before tells the direction."""
+        tops = self.of(trade.instrument)
+        if trade.price != tops.last:
+            tops.previous, tops.last = tops.last, trade.price
+
+    def of(self, instrument: str) -> Tops:
+        """The prices of an instrument, followed from here on if it is new."""
+        tops = self.tops.get(instrument)
+        if tops is None:
+            if len(self.tops) >= INSTRUMENTS_MAX:
+                del self.tops[next(iter(self.tops))]
+            tops = self.tops[instrument] = Tops()
+        return tops
+
+    def marks(self, held: dict[str, int]) -> dict[str, int]:
+        """What positions are worth: a long one at the last bid seen, a short one at the last ask."""
+        found: dict[str, int] = {}
+        for name, quantity in held.items():
+            tops = self.tops.get(name)
+            mark = None if tops is None else tops.seen_bid if quantity > 0 else tops.seen_ask
+            if mark is not None:
+                found[name] = mark
+        return found
+
+    @staticmethod
+    def _remember(tops: Tops) -> None:
+        if tops.bid is not None:
+            tops.seen_bid = tops.bid
+        if tops.ask is not None:
+            tops.seen_ask = tops.ask

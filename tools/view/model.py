@@ -1,0 +1,387 @@
+"""The view's model: a pure fold over tape messages, in bounded memory, and the supervisor's table."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from libs.observability.latency import hop_ns
+from libs.portfolio.portfolio import Portfolio
+from proto.execution import TERMINAL, Claim, OrderStatus, OrderUpdate, Refusal
+from proto.exit import ExitProposal, PositionStage, PositionUpdate
+from proto.feed import Book, FeedClock, Market, Quote, Trade
+from proto.message import Message
+from proto.monitor import Alert, Clock, Severity
+from proto.operator import Command, Session, Verb
+from proto.risk import Approval, Pending, PortfolioReport, Rejection, RiskState
+from proto.signal import Proposal
+from proto.venue import Account, Correction, Fill, Settlement
+from tools.view import wording
+from tools.view.history import Decision, DecisionLog, EquityHistory, Latencies
+from tools.view.market_state import MarketState
+
+WHOLE_WAY = "whole way"
+"""The latency from the market data that began a decision to the claim of its order."""
+ORDERS_MAX = 1_000
+ALERTS_MAX = 256
+STAGES_MAX = 1_000
+
+
+class ServiceRow(NamedTuple):
+    """What the supervisor knows of a service. ``lag``: messages on the tape after its position."""
+
+    name: str
+    state: str
+    position: int = 0
+    lag: int = 0
+    restarts: int = 0
+    detail: str = ""
+
+
+class PositionRow(NamedTuple):
+    """An open position; money and prices in millionths, ``exits`` as text."""
+
+    instrument: str
+    quantity: int
+    entry_price: int
+    mark: int | None
+    profit: int
+    cost: int
+    stage: str
+    exits: str
+
+
+@dataclass(slots=True)
+class OpenOrder:
+    """An order that may still trade."""
+
+    instrument: str
+    side: str
+    price: int
+    quantity: int
+    reduce_only: bool
+    status: str = "approved"
+    filled: int = 0
+
+
+@dataclass
+class Counts:
+    """How much of what was read, in this process' life."""
+
+    messages: int = 0
+    proposals: int = 0
+    approvals: int = 0
+    rejections: int = 0
+    claims: int = 0
+    fills: int = 0
+    settlements: int = 0
+
+
+@dataclass
+class Money:
+    """The books in millionths of a dollar; the limit and the state as risk last reported them."""
+
+    started_equity: int | None = None
+    exposure: int = 0
+    exposure_limit: int = 0
+    equity_offset: int = 0
+    cash_offset: int = 0
+    reported: bool = False
+    risk_state: RiskState = RiskState.ACTIVE
+
+
+@dataclass
+class ViewModel:
+    """Feed every message of the tape to :meth:`on` in order; read the rest for drawing."""
+
+    seq: int = 0
+    now: int = 0
+    tape: str = ""
+    mode: str = ""
+    recording: str = ""
+    halt_reason: str = ""
+    services: tuple[ServiceRow, ...] = ()
+    counts: Counts = field(default_factory=Counts)
+    money: Money = field(default_factory=Money)
+    market_state: MarketState = field(default_factory=MarketState)
+    portfolio: Portfolio = field(default_factory=Portfolio)
+    orders: dict[str, OpenOrder] = field(default_factory=dict)
+    stages: dict[str, str] = field(default_factory=dict)
+    alerts: dict[tuple[str, str], Alert] = field(default_factory=dict)
+    decisions: DecisionLog = field(default_factory=DecisionLog)
+    equity_history: EquityHistory = field(default_factory=EquityHistory)
+    latencies: Latencies = field(default_factory=Latencies)
+
+    def __post_init__(self) -> None:
+        self._handlers: dict[type[Message], Callable[[Any], None]] = {
+            Session: self._on_session,
+            Command: self._on_command,
+            Clock: self._on_clock,
+            FeedClock: self._on_clock,
+            Market: self.market_state.on_market,
+            Quote: self.market_state.on_quote,
+            Book: self.market_state.on_book,
+            Trade: self.market_state.on_trade,
+            Proposal: self._on_proposal,
+            ExitProposal: self._on_exit_proposal,
+            Approval: self._on_approval,
+            Pending: self._on_pending,
+            Rejection: self._on_rejection,
+            PortfolioReport: self._on_report,
+            OrderUpdate: self._on_update,
+            Refusal: self._on_refusal,
+            Claim: self._on_claim,
+            Fill: self._on_fill,
+            Settlement: self._on_settlement,
+            Correction: self._on_money,
+            Account: self._on_money,
+            PositionUpdate: self._on_position,
+            Alert: self._on_alert,
+        }
+
+    def on(
+        self,
+        message: Message,
+        seq: int,
+        stored_at_ns: int,
+        cause_stored_at_ns: int | None = None,
+        root_stored_at_ns: int | None = None,
+    ) -> None:
+        """Take one message: its sequence, and when it, its cause and its first cause were stored."""
+        self.seq = seq
+        self.counts.messages += 1
+        hop = hop_ns(message, stored_at_ns, cause_stored_at_ns)
+        if hop is not None:
+            self.latencies.add(*hop)
+        if type(message) is Claim and root_stored_at_ns is not None and root_stored_at_ns <= stored_at_ns:
+            self.latencies.add(WHOLE_WAY, stored_at_ns - root_stored_at_ns)
+        handler = self._handlers.get(type(message))
+        if handler is not None:
+            handler(message)
+
+    def show_services(self, rows: Sequence[ServiceRow]) -> None:
+        """Take the supervisor's newest table."""
+        self.services = tuple(rows)
+
+    # ── reading ──
+
+    @property
+    def cash(self) -> int:
+        """Cash in millionths of a dollar."""
+        return self.portfolio.cash + self.money.cash_offset
+
+    @property
+    def equity(self) -> int:
+        """Cash and positions at their marks: risk's last report, moved on by fills and prices since."""
+        return self._own_equity() + self.money.equity_offset
+
+    @property
+    def profit(self) -> int:
+        """Equity now less equity when the view began."""
+        return 0 if self.money.started_equity is None else self.equity - self.money.started_equity
+
+    def positions(self) -> list[PositionRow]:
+        """Open positions in the order they were opened."""
+        marks = self._marks()
+        rows = []
+        for _, instrument, position in self.portfolio.open_positions():
+            mark = marks.get(instrument)
+            value = position.cost if mark is None else mark * position.quantity // 1_000_000
+            rows.append(
+                PositionRow(
+                    instrument=instrument,
+                    quantity=position.quantity,
+                    entry_price=position.entry_price,
+                    mark=mark,
+                    profit=value - position.cost,
+                    cost=abs(position.cost),
+                    stage=self.stages.get(instrument, "unmanaged"),
+                    exits=self._exits(instrument),
+                )
+            )
+        return rows
+
+    def active_alerts(self) -> list[Alert]:
+        """Alerts that are not over, the worst and then the newest first."""
+        order = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
+        return sorted(reversed(self.alerts.values()), key=lambda alert: order[alert.severity])
+
+    @property
+    def unknown_orders(self) -> int:
+        """Orders that the venue may or may not have."""
+        return sum(order.status == OrderStatus.UNKNOWN.value for order in self.orders.values())
+
+    def _exits(self, instrument: str) -> str:
+        working = [
+            f"{wording.quantity(order.quantity - order.filled)} @ {wording.price(order.price)}"
+            for order in self.orders.values()
+            if order.reduce_only and order.instrument == instrument
+        ]
+        return ", ".join(working)
+
+    def _own_equity(self) -> int:
+        return self.portfolio.equity(self._marks())
+
+    def _marks(self) -> dict[str, int]:
+        held = {name: position.quantity for _, name, position in self.portfolio.open_positions()}
+        return self.market_state.marks(held)
+
+    # ── folding ──
+
+    def _on_session(self, session: Session) -> None:
+        self.now = session.started_at
+        self.tape = session.tape
+        self.mode = session.mode.value
+        self.recording = session.recording
+        self.market_state.clear()
+        if session.halted:
+            self.halt_reason = "the session opened halted"
+
+    def _on_command(self, command: Command) -> None:
+        if command.verb in (Verb.HALT, Verb.CLOSE_ONLY):
+            self.halt_reason = command.reason or f"{command.verb.value} by the operator"
+        elif command.verb is Verb.RESUME:
+            self.halt_reason = ""
+
+    def _on_clock(self, clock: Clock | FeedClock) -> None:
+        self.now = max(self.now, clock.at)
+        if self.money.reported or self.portfolio.accounts:
+            equity = self.equity
+            if self.money.started_equity is None:
+                self.money.started_equity = equity
+            self.equity_history.add(self.now, equity)
+
+    def _on_proposal(self, proposal: Proposal) -> None:
+        self.counts.proposals += 1
+        edge = f"edge {wording.price(proposal.edge)}, fair {wording.price(proposal.fair_value)}"
+        reasons = (edge, wording.clean(proposal.reason)) if proposal.reason else (edge,)
+        self.decisions.open(self._decision(proposal, "proposed", reasons=reasons))
+
+    def _on_exit_proposal(self, proposal: ExitProposal) -> None:
+        self.counts.proposals += 1
+        decision = self._decision(proposal, "proposed", reasons=(proposal.reason.value,), is_exit=True)
+        decision.quantity = proposal.quantity
+        self.decisions.open(decision)
+
+    def _on_approval(self, approval: Approval) -> None:
+        self.counts.approvals += 1
+        self.orders[approval.order] = OpenOrder(
+            approval.instrument,
+            approval.side.value,
+            approval.price,
+            approval.quantity,
+            approval.reduce_only,
+        )
+        if len(self.orders) > ORDERS_MAX:
+            del self.orders[next(iter(self.orders))]
+        self._close(approval, "approved", (wording.clean(approval.reason),) if approval.reason else ())
+
+    def _on_pending(self, pending: Pending) -> None:
+        self._close(pending, "pending", ("waits for the operator",))
+
+    def _on_rejection(self, rejection: Rejection) -> None:
+        self.counts.rejections += 1
+        for failed in rejection.failed:
+            self.decisions.count_reason(wording.clean(failed.name))
+        self._close(rejection, "rejected", tuple(map(wording.check, rejection.failed)))
+
+    def _close(self, message: Approval | Pending | Rejection, outcome: str, reasons: tuple[str, ...]) -> None:
+        is_exit = not isinstance(message, Pending) and message.reduce_only
+        decision = self._decision(message, outcome, reasons=reasons, is_exit=is_exit)
+        decision.quantity = message.quantity
+        self.decisions.close(decision)
+
+    def _on_report(self, report: PortfolioReport) -> None:
+        money = self.money
+        money.reported = True
+        money.exposure, money.exposure_limit = report.exposure, report.exposure_limit
+        money.risk_state = report.state
+        # A view that began in the middle of the tape lacks what came before; risk's books say how much.
+        money.cash_offset = report.cash - self.portfolio.cash
+        money.equity_offset = report.equity - self._own_equity() if money.cash_offset else 0
+
+    def _on_update(self, update: OrderUpdate) -> None:
+        order = self.orders.get(update.order)
+        if update.status in TERMINAL:
+            self.orders.pop(update.order, None)
+        elif order is not None:
+            order.status = update.status.value
+            order.filled = update.filled
+
+    def _on_refusal(self, refusal: Refusal) -> None:
+        reasons = (refusal.reason.value, wording.clean(refusal.order))
+        self.decisions.add(Decision(self.now, "", "", "", "", "refused", reasons=reasons))
+
+    def _on_claim(self, _: Claim) -> None:
+        self.counts.claims += 1
+
+    def _on_fill(self, fill: Fill) -> None:
+        before = self.portfolio.realised_profit
+        if not self.portfolio.apply(fill):
+            return
+        self.counts.fills += 1
+        made = self.portfolio.realised_profit - before
+        reasons = (f"fee {wording.money(fill.fee)}",)
+        if made:
+            reasons = (f"realised {wording.money(made, signed=True)}", *reasons)
+        decision = self._decision(fill, "fill", reasons=reasons)
+        decision.quantity = fill.quantity
+        self.decisions.add(decision)
+
+    def _on_settlement(self, settlement: Settlement) -> None:
+        before = self.portfolio.realised_profit
+        held = self.portfolio.quantity(settlement.instrument)
+        if not self.portfolio.apply(settlement):
+            return
+        self.counts.settlements += 1
+        self.stages.pop(settlement.instrument, None)
+        if held:
+            made = wording.money(self.portfolio.realised_profit - before, signed=True)
+            self.decisions.add(
+                Decision(
+                    self.now,
+                    "",
+                    settlement.market,
+                    settlement.instrument,
+                    "",
+                    "settled",
+                    price=settlement.price,
+                    quantity=abs(held),
+                    reasons=(f"realised {made}",),
+                )
+            )
+
+    def _on_money(self, message: Correction | Account) -> None:
+        self.portfolio.apply(message)
+
+    def _on_position(self, update: PositionUpdate) -> None:
+        self.stages.pop(update.instrument, None)
+        if update.stage is not PositionStage.CLOSED:
+            self.stages[update.instrument] = update.stage.value.replace("_", " ")
+            if len(self.stages) > STAGES_MAX:
+                del self.stages[next(iter(self.stages))]
+
+    def _on_alert(self, alert: Alert) -> None:
+        key = (alert.rule, alert.topic)
+        self.alerts.pop(key, None)
+        if alert.active and len(self.alerts) < ALERTS_MAX:
+            self.alerts[key] = alert
+
+    def _decision(
+        self,
+        message: Proposal | ExitProposal | Approval | Pending | Rejection | Fill,
+        outcome: str,
+        *,
+        reasons: tuple[str, ...],
+        is_exit: bool = False,
+    ) -> Decision:
+        return Decision(
+            at=self.now,
+            strategy=message.strategy,
+            market=message.market,
+            instrument=message.instrument,
+            side=message.side.value,
+            outcome=outcome,
+            price=message.price,
+            is_exit=is_exit,
+            reasons=reasons,
+        )

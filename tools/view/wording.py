@@ -1,0 +1,122 @@
+"""Numbers and names for people: rounded right, short, and free of control characters."""
+
+from proto.risk import Check
+from proto.units import ONE, SECOND, show
+
+MINUS = "−"
+_CENT = ONE // 100
+
+
+def _rounded(value: int, step: int) -> int:
+    """``value`` in steps, half away from zero."""
+    steps = (2 * abs(value) + step) // (2 * step)
+    return -steps if value < 0 else steps
+
+
+def money(millionths: int, *, signed: bool = False) -> str:
+    """``$1,234.57``; never minus zero."""
+    cents = _rounded(millionths, _CENT)
+    sign = MINUS if cents < 0 else "+" if signed and cents > 0 else ""
+    whole, rest = divmod(abs(cents), 100)
+    return f"{sign}${whole:,}.{rest:02d}"
+
+
+def price(millionths: int | None) -> str:
+    """A price of an outcome in dollars, at least two decimals and exact up to four; a dash for none."""
+    if millionths is None:
+        return "–"
+    text = f"{_rounded(millionths, ONE // 10_000) / 10_000:.4f}"
+    return text[:-2] if text.endswith("00") else text.rstrip("0")
+
+
+def level(millionths: int | None) -> str:
+    """A price of an underlying: ``104,233.51``."""
+    if millionths is None:
+        return "–"
+    return money(millionths).replace("$", "")
+
+
+def quantity(millionths: int) -> str:
+    """Contracts, with at most two decimals, and thousands short from a hundred thousand on."""
+    hundredths = _rounded(millionths, ONE // 100)
+    sign = MINUS if hundredths < 0 else ""
+    whole, rest = divmod(abs(hundredths), 100)
+    if whole >= 100_000:
+        return f"{sign}{whole / 1_000:,.0f}k"
+    decimals = f".{rest:02d}".rstrip("0") if rest else ""
+    return f"{sign}{whole:,}{decimals}"
+
+
+def percent(part: int, whole: int) -> str:
+    """``+2.4 %`` of a whole that is not zero; a dash otherwise."""
+    if not whole:
+        return "–"
+    tenths = _rounded(part * 1_000, abs(whole))
+    sign = MINUS if tenths < 0 else "+" if tenths > 0 else ""
+    return f"{sign}{abs(tenths) // 10}.{abs(tenths) % 10} %"
+
+
+def duration(nanoseconds: int) -> str:
+    """Time left: ``59s``, ``12m03``, ``1h05``, ``3d04``; ``over`` at the end."""
+    seconds = nanoseconds // SECOND
+    if seconds < 0:
+        return "over"
+    if seconds < 60:
+        return f"{seconds}s"
+    if seconds < 3_600:
+        return f"{seconds // 60}m{seconds % 60:02d}"
+    if seconds < 86_400:
+        return f"{seconds // 3_600}h{seconds % 3_600 // 60:02d}"
+    return f"{seconds // 86_400}d{seconds % 86_400 // 3_600:02d}"
+
+
+def latency(nanoseconds: int) -> str:
+    """Milliseconds with a precision that fits: ``0.42``, ``13.1``, ``250``; seconds from ten on."""
+    milliseconds = nanoseconds / 1_000_000
+    if milliseconds < 9.995:
+        return f"{milliseconds:.2f} ms"
+    if milliseconds < 99.95:
+        return f"{milliseconds:.1f} ms"
+    if milliseconds < 9_999.5:
+        return f"{milliseconds:.0f} ms"
+    return f"{milliseconds / 1_000:.1f} s"
+
+
+def clock(nanoseconds: int) -> str:
+    """Time of day in UTC: ``14:03:59``."""
+    seconds = nanoseconds // SECOND % 86_400
+    return f"{seconds // 3_600:02d}:{seconds % 3_600 // 60:02d}:{seconds % 60:02d}"
+
+
+def clean(text: str) -> str:
+    """Text from the tape, without what a terminal would obey."""
+    return "".join(c if c.isprintable() else "·" for c in text)
+
+
+def shorten(text: str, width: int) -> str:
+    """Cut out the middle: the ends of a ticker tell one from the other."""
+    text = clean(text)
+    if len(text) <= width:
+        return text
+    if width < 4:
+        return text[:width]
+    head = (width - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
+
+
+def instrument(name: str, width: int) -> str:
+    """``kalshi:KXBTC15M-26MAY131800-00:yes`` as ``KXBTC15M-26MAY131800-00 YES``, cut to ``width``."""
+    parts = name.split(":")
+    if len(parts) == 3:
+        outcome = clean(parts[2]).upper()[:8]
+        return f"{shorten(parts[1], max(1, width - len(outcome) - 1))} {outcome}"
+    return shorten(parts[-1], width)
+
+
+def check(failed: Check) -> str:
+    """A failed check with its value and its limit, in the unit that its name says."""
+    if failed.name.endswith(("_s", "_count")):
+        value, limit = str(failed.value), str(failed.limit)
+    else:
+        value, limit = show(failed.value), show(failed.limit)
+    return f"{clean(failed.name)} {value} (limit {limit})"
