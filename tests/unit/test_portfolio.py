@@ -164,7 +164,7 @@ def test_cash_is_always_accounted_for(events):
         )
         for _, name, position in portfolio.open_positions():
             assert position.quantity * position.cost >= 0, name
-            assert 0 <= position.worst_loss
+            assert position.worst_loss >= 0
 
 
 @given(histories())
