@@ -49,7 +49,6 @@ class Percentiles(NamedTuple):
 
     p50: int
     p99: int
-    count: int
 
 
 class Latencies:
@@ -71,7 +70,7 @@ class Latencies:
         if not values:
             return None
         count = len(values)
-        return Percentiles(values[(count - 1) // 2], values[-(-99 * count // 100) - 1], count)
+        return Percentiles(values[(count - 1) // 2], values[-(-99 * count // 100) - 1])
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from proto.monitor import Alert, Clock, Severity
 from proto.operator import Command, Session, Verb
 from proto.risk import Approval, Pending, PortfolioReport, Rejection, RiskState
 from proto.signal import Proposal
+from proto.units import notional
 from proto.venue import Account, Correction, Fill, Settlement
 from tools.view import wording
 from tools.view.history import Decision, DecisionLog, EquityHistory, Latencies
@@ -185,7 +186,7 @@ class ViewModel:
         rows = []
         for _, instrument, position in self.portfolio.open_positions():
             mark = marks.get(instrument)
-            value = position.cost if mark is None else mark * position.quantity // 1_000_000
+            value = position.cost if mark is None else _value(mark, position.quantity)
             rows.append(
                 PositionRow(
                     instrument=instrument,
@@ -203,7 +204,8 @@ class ViewModel:
     def active_alerts(self) -> list[Alert]:
         """Alerts that are not over, the worst and then the newest first."""
         order = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
-        return sorted(reversed(self.alerts.values()), key=lambda alert: order[alert.severity])
+        newest_first = list(self.alerts.values())[::-1]
+        return sorted(newest_first, key=lambda alert: order[alert.severity])
 
     @property
     def unknown_orders(self) -> int:
@@ -320,9 +322,8 @@ class ViewModel:
             return
         self.counts.fills += 1
         made = self.portfolio.realised_profit - before
-        reasons = (f"fee {wording.money(fill.fee)}",)
-        if made:
-            reasons = (f"realised {wording.money(made, signed=True)}", *reasons)
+        fee = f"fee {wording.money(fill.fee)}"
+        reasons = (f"realised {wording.money(made, signed=True)}", fee) if made else (fee,)
         decision = self._decision(fill, "fill", reasons=reasons)
         decision.quantity = fill.quantity
         self.decisions.add(decision)
@@ -385,3 +386,8 @@ class ViewModel:
             is_exit=is_exit,
             reasons=reasons,
         )
+
+
+def _value(mark: int, quantity: int) -> int:
+    value = notional(mark, abs(quantity))
+    return value if quantity > 0 else -value

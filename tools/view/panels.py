@@ -1,0 +1,376 @@
+"""The parts of a frame. Each takes the model and the room it has, and draws no more than fits."""
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from libs.observability.latency import HOPS
+from proto.feed import Market
+from proto.monitor import Severity
+from proto.risk import RiskState
+from tools.view import styles, wording
+from tools.view.chart import line_chart
+from tools.view.history import Decision
+from tools.view.market_state import Tops
+from tools.view.model import WHOLE_WAY, PositionRow, ViewModel
+
+BORDER_SIZE = 2
+"""Rows and columns that a panel's border takes."""
+_PADDING = 2
+
+
+def panel(title: str, body: RenderableType, note: str = "") -> Panel:
+    """A frame around a part, with its title on the upper and a note on the lower border."""
+    return Panel(
+        body,
+        title=Text(f" {title} ", style=styles.TITLE),
+        subtitle=Text(f" {note} ", style=styles.QUIET) if note else None,
+        title_align="left",
+        subtitle_align="right",
+        border_style=styles.BORDER,
+        box=box.ROUNDED,
+        padding=(0, 1),
+    )
+
+
+def table(*columns: tuple[str, str]) -> Table:
+    """A table without lines; a column is its heading and ``left``, ``right`` or ``rest``."""
+    made = Table(box=None, expand=True, padding=(0, 1, 0, 0), pad_edge=False, header_style=styles.QUIET)
+    for heading, kind in columns:
+        made.add_column(
+            heading,
+            justify="right" if kind == "right" else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            ratio=1 if kind == "rest" else None,
+        )
+    return made
+
+
+# ── the top ──
+
+
+def header(model: ViewModel, width: int) -> Text:
+    """Two lines: who and when; what it is worth."""
+    state = model.money.risk_state
+    halted = bool(model.halt_reason) or state is RiskState.HALTED
+    shown = "HALTED" if halted else state.value.replace("_", "-").upper()
+    style = styles.BAD if halted else styles.GOOD if state is RiskState.ACTIVE else styles.WARN
+    source = wording.clean(model.recording) or "live"
+    first = Text.assemble(
+        ("PRESAGE", styles.TITLE),
+        ("  paper  ", styles.QUIET),
+        (shown, f"bold {style}"),
+        (f"  {wording.clock(model.now)} UTC", styles.STRONG),
+        (f"  {model.mode or 'no session'} {source}", styles.QUIET),
+        (f"  tape {wording.clean(model.tape) or '–'} @ {model.seq:,}", styles.QUIET),
+    )
+    profit, money = model.profit, model.money
+    second = Text.assemble(
+        ("equity ", styles.QUIET),
+        (wording.money(model.equity), styles.STRONG),
+        ("  profit ", styles.QUIET),
+        (wording.money(profit, signed=True), f"bold {styles.of_amount(profit)}"),
+        ("  cash ", styles.QUIET),
+        wording.money(model.cash),
+        ("  exposure ", styles.QUIET),
+        f"{wording.money(money.exposure)} of {wording.money(money.exposure_limit)} ",
+        _bar(money.exposure, money.exposure_limit, 10),
+        ("  fees ", styles.QUIET),
+        wording.money(model.portfolio.fees),
+    )
+    for line in (first, second):
+        line.truncate(width, overflow="ellipsis")
+    return Text("\n").join((first, second))
+
+
+def _bar(part: int, whole: int, width: int) -> Text:
+    filled = max(0, min(width, round(width * part / whole))) if whole > 0 else 0
+    style = styles.GOOD if part * 10 < whole * 8 else styles.WARN if part <= whole else styles.BAD
+    return Text.assemble(("━" * filled, style), ("━" * (width - filled), styles.QUIET))
+
+
+def banner(model: ViewModel, width: int, rows_max: int) -> Text | None:
+    """Halt and alerts, the worst first; ``None`` when all is well."""
+    lines: list[tuple[str, str]] = []
+    if model.halt_reason:
+        reason = wording.clean(model.halt_reason)
+        lines.append((f" HALTED: {reason}. No new orders; cancels go. ", styles.BANNER_CRITICAL))
+    # The halt is told above; its alert would only say the same again.
+    alerts = [alert for alert in model.active_alerts() if not (model.halt_reason and alert.rule == "halt")]
+    room = rows_max - len(lines)
+    shown = alerts if len(alerts) <= room else alerts[: room - 1]
+    for alert in shown:
+        critical = alert.severity is Severity.CRITICAL
+        style = styles.BANNER_CRITICAL if critical else styles.BANNER_WARNING
+        text = wording.clean(f" {alert.severity.value}: {alert.rule}  {alert.topic}  {alert.text} ")
+        lines.append((text, style))
+    if len(shown) < len(alerts):
+        lines.append((f" … and {len(alerts) - len(shown)} more alerts ", styles.BANNER_WARNING))
+    if not lines:
+        return None
+    return Text("\n").join(_filled(text, style, width) for text, style in lines[:rows_max])
+
+
+def _filled(text: str, style: str, width: int) -> Text:
+    line = Text(text, style=style)
+    line.truncate(width, overflow="ellipsis", pad=True)
+    return line
+
+
+# ── services and latency ──
+
+
+def services(model: ViewModel, rows_max: int) -> Panel:
+    """Services with state, position, lag and restarts."""
+    made = table(("service", "rest"), ("position", "right"), ("lag", "right"), ("restarts", "right"))
+    for row in model.services[:rows_max]:
+        sign, style = styles.SERVICE_STATES.get(row.state, styles.OTHER_STATE)
+        name = Text.assemble((f"{sign} ", style), wording.clean(row.name))
+        if row.state != "live":
+            words = f"{row.state} {row.detail}".strip()
+            name.append(f" {wording.clean(words)}", style=style)
+        lag = Text(f"{row.lag:,}", style=styles.WARN if row.lag > 1_000 else styles.QUIET)
+        restarts = Text(str(row.restarts), style=styles.WARN if row.restarts else styles.QUIET)
+        made.add_row(name, f"{row.position:,}", lag, restarts)
+    live = sum(row.state == "live" for row in model.services)
+    return panel("services", made, f"{live} of {len(model.services)} live")
+
+
+def services_strip(model: ViewModel, width: int) -> Text:
+    """Services in one line, for small terminals."""
+    line = Text()
+    for row in model.services:
+        sign, style = styles.SERVICE_STATES.get(row.state, styles.OTHER_STATE)
+        line.append(sign, style=style)
+        line.append(f" {wording.clean(row.name)}  ")
+    line.truncate(width, overflow="ellipsis")
+    return line
+
+
+def latency(model: ViewModel) -> Panel:
+    """Median and 99th percentile of every hop."""
+    made = table(("hop", "rest"), ("p50", "right"), ("p99", "right"))
+    for hop in (*HOPS, WHOLE_WAY):
+        found = model.latencies.percentiles(hop)
+        name = Text(hop, style=styles.STRONG if hop == WHOLE_WAY else styles.PLAIN)
+        if found is None:
+            made.add_row(name, Text("–", style=styles.QUIET), Text("–", style=styles.QUIET))
+        else:
+            made.add_row(name, wording.latency(found.p50), wording.latency(found.p99))
+    return panel("latency per hop", made)
+
+
+def latency_strip(model: ViewModel, width: int) -> Text:
+    """Medians in one line, for small terminals."""
+    line = Text("p50 ", style=styles.QUIET)
+    for hop in (*HOPS, WHOLE_WAY):
+        found = model.latencies.percentiles(hop)
+        if found is not None:
+            line.append(f"{hop} ", style=styles.QUIET)
+            line.append(f"{wording.latency(found.p50)}  ")
+    line.truncate(width, overflow="ellipsis")
+    return line
+
+
+# ── market and book ──
+
+
+def market(model: ViewModel, width: int, rows_max: int) -> Panel:
+    """The underlying's price, every open market, and the book of the next one to close if there is room."""
+    parts: list[RenderableType] = []
+    found = sorted(model.market_state.markets.values(), key=lambda entry: entry.close_at)
+    underlyings = list(dict.fromkeys(entry.underlying for entry in found if entry.underlying))
+    parts.extend(_underlying(name, model.market_state.tops.get(name)) for name in underlyings[:1])
+    inner = width - BORDER_SIZE - _PADDING
+    ladder_rows = min(5, rows_max - len(parts) - 1 - len(found) - 1)
+    listed = table(
+        ("market", "rest"),
+        ("strike", "right"),
+        ("left", "right"),
+        ("yes bid/ask", "right"),
+        ("no bid/ask", "right"),
+        ("depth", "right"),
+    )
+    for entry in found[: max(1, rows_max - len(parts) - 1)]:
+        listed.add_row(*_market_row(model, entry))
+    parts.append(listed)
+    if found and ladder_rows >= 2:
+        parts.append(_ladder(model, found[0], inner, ladder_rows))
+    if not found:
+        parts = [Text("no open market", style=styles.QUIET)]
+    return panel("market and book", Group(*parts), f"{len(found)} open")
+
+
+def _underlying(name: str, tops: Tops | None) -> Text:
+    reference = tops.reference if tops is not None else None
+    arrow, style = "", styles.PLAIN
+    if tops is not None and tops.last is not None and tops.previous is not None:
+        rose = tops.last > tops.previous
+        arrow, style = (" ▲", styles.GOOD) if rose else (" ▼", styles.BAD)
+    symbol = wording.instrument(name, 20)
+    return Text.assemble((f"{symbol} ", styles.QUIET), (wording.level(reference) + arrow, f"bold {style}"))
+
+
+def _market_row(model: ViewModel, entry: Market) -> tuple[RenderableType, ...]:
+    names = [outcome.instrument for outcome in entry.outcomes[:2]]
+    tops = [model.market_state.tops.get(name) for name in names]
+    quotes = [_bid_ask(top) for top in tops] + [Text("–")] * (2 - len(tops))
+    depth = sum(top.depth for top in tops[:1] if top is not None)
+    left = wording.duration(entry.close_at - model.now) if entry.close_at else "–"
+    ticker = wording.clean(entry.market.partition(":")[2] or entry.market)
+    style = styles.PLAIN if entry.status.value == "open" else styles.WARN
+    status = "" if entry.status.value == "open" else f" {entry.status.value}"
+    return (
+        Text(ticker + status, style=style),
+        wording.level(entry.strike),
+        left,
+        *quotes,
+        wording.quantity(depth),
+    )
+
+
+def _bid_ask(tops: Tops | None) -> Text:
+    if tops is None:
+        return Text("–", style=styles.QUIET)
+    return Text.assemble(
+        (wording.price(tops.bid), styles.GOOD), ("/", styles.QUIET), (wording.price(tops.ask), styles.BAD)
+    )
+
+
+def _ladder(model: ViewModel, entry: Market, width: int, rows: int) -> RenderableType:
+    """Bids to the left and asks to the right of the middle, best at the top, bars by quantity."""
+    instrument = entry.outcomes[0].instrument if entry.outcomes else ""
+    tops = model.market_state.tops.get(instrument) or Tops()
+    bids, asks = tops.bids[:rows], tops.asks[:rows]
+    largest = max((each.quantity for each in (*bids, *asks)), default=0)
+    bar = max(0, (width - 34) // 2)
+    lines = [Text(f"book of {wording.instrument(instrument, width - 8)}", style=styles.QUIET)]
+    for row in range(max(len(bids), len(asks))):
+        line = Text()
+        if row < len(bids):
+            size = bids[row].quantity * bar // largest if largest else 0
+            line.append(f"{'█' * size:>{bar}} ", style=f"dim {styles.GOOD}")
+            line.append(f"{wording.quantity(bids[row].quantity):>8} ")
+            line.append(f"{wording.price(bids[row].price):>6}", style=styles.GOOD)
+        else:
+            line.append(" " * (bar + 16))
+        line.append(" │ ", style=styles.QUIET)
+        if row < len(asks):
+            size = asks[row].quantity * bar // largest if largest else 0
+            line.append(f"{wording.price(asks[row].price):<6}", style=styles.BAD)
+            line.append(f" {wording.quantity(asks[row].quantity):<8} ")
+            line.append("█" * size, style=f"dim {styles.BAD}")
+        lines.append(line)
+    return Text("\n").join(lines)
+
+
+# ── positions, equity, decisions ──
+
+
+def positions(model: ViewModel, rows_max: int, width: int) -> Panel:
+    """Open positions with their exits."""
+    rows = model.positions()
+    wide = width >= 68
+    columns = [("position", "rest"), ("contracts", "right"), ("entry", "right"), ("mark", "right")]
+    columns += [("profit", "right"), ("", "right"), ("stage", "left")]
+    made = table(*columns, *([("exits working", "left")] if wide else []))
+    shown = rows if len(rows) <= rows_max else rows[: rows_max - 1]
+    for row in shown:
+        made.add_row(*_position_row(row, wide=wide))
+    if len(shown) < len(rows):
+        made.add_row(Text(f"… and {len(rows) - len(shown)} more", style=styles.QUIET))
+    body: RenderableType = made if rows else Text("no open position", style=styles.QUIET)
+    return panel("open positions", body, f"{len(rows)} open")
+
+
+def _position_row(row: PositionRow, *, wide: bool) -> tuple[RenderableType, ...]:
+    style = styles.of_amount(row.profit)
+    stage_style = styles.WARN if row.stage == "unmanaged" else styles.PLAIN
+    cells: tuple[RenderableType, ...] = (
+        wording.instrument(row.instrument, 28),
+        wording.quantity(row.quantity),
+        wording.price(row.entry_price),
+        wording.price(row.mark),
+        Text(wording.money(row.profit, signed=True), style=style),
+        Text(wording.percent(row.profit, row.cost), style=style),
+        Text(row.stage, style=stage_style),
+    )
+    return (
+        (*cells, Text(row.exits or "none", style=styles.PLAIN if row.exits else styles.WARN))
+        if wide
+        else cells
+    )
+
+
+def equity(model: ViewModel, width: int, height: int) -> Panel:
+    """The equity curve with its highest and lowest value, and the time it spans."""
+    points = model.equity_history.points
+    if not points:
+        return panel("equity", Text("no books yet", style=styles.QUIET))
+    rows = max(1, height - BORDER_SIZE)
+    values = [point.equity for point in points]
+    labels = [wording.money(max(values)), wording.money(min(values))]
+    margin = max(map(len, labels))
+    room = max(1, width - BORDER_SIZE - _PADDING - margin - 1)
+    style = styles.BAD if values[-1] < values[0] else styles.GOOD
+    body = Text()
+    for index, line in enumerate(line_chart(points, room, rows)):
+        label = labels[0] if index == 0 else labels[1] if index == rows - 1 and rows > 1 else ""
+        body.append(f"{label:>{margin}} ", style=styles.QUIET)
+        body.append(line, style=style)
+        body.append("\n" if index < rows - 1 else "")
+    span = wording.duration(points[-1].at - points[0].at)
+    return panel("equity", body, f"{span} to {wording.clock(points[-1].at)}")
+
+
+def decisions(model: ViewModel, rows_max: int, width: int) -> Panel:
+    """Proposals and what became of them, newest first, with reasons."""
+    wide = width >= 76
+    columns = [("time", "left")] if wide else []
+    columns += [("decision", "left"), ("order", "left"), ("reasons", "rest")]
+    made = table(*columns)
+    latest = list(model.decisions.latest)[: -rows_max - 1 : -1]
+    for decision in latest:
+        cells = _decision_row(decision, 30 if width >= 110 else 22 if wide else 14)
+        made.add_row(*(cells if wide else cells[1:]))
+    counts = model.counts
+    note = (
+        f"{counts.proposals:,} proposed · {counts.approvals:,} approved · {counts.rejections:,} rejected"
+        f" · {counts.claims:,} sent · {counts.fills:,} fills"
+    )
+    body: RenderableType = made if latest else Text("nothing proposed yet", style=styles.QUIET)
+    return panel("decisions", body, note)
+
+
+def _decision_row(decision: Decision, name_width: int) -> tuple[Text, ...]:
+    word, style = styles.OUTCOMES[decision.outcome]
+    kind = " exit" if decision.is_exit else ""
+    order = Text()
+    if decision.side:
+        order.append(f"{decision.side} ", style=styles.GOOD if decision.side == "buy" else styles.BAD)
+    if decision.quantity:
+        order.append(f"{wording.quantity(decision.quantity)} ")
+    if decision.instrument:
+        order.append(wording.instrument(decision.instrument, name_width))
+    if decision.price is not None:
+        order.append(f" @ {wording.price(decision.price)}", style=styles.STRONG)
+    times = f"×{decision.count:,} " if decision.count > 1 else ""
+    reasons = Text.assemble((times, styles.WARN), (", ".join(decision.reasons), styles.QUIET))
+    return (
+        Text(wording.clock(decision.at), style=styles.QUIET),
+        Text(word + kind, style=style),
+        order,
+        reasons,
+    )
+
+
+def reasons(model: ViewModel, rows_max: int) -> Panel:
+    """Why proposals are rejected, the most frequent reason first."""
+    made = table(("check", "rest"), ("failed", "right"))
+    for name, count in model.decisions.reasons.most_common(max(1, rows_max)):
+        made.add_row(Text(name), f"{count:,}")
+    body: RenderableType = made if model.decisions.reasons else Text("none rejected", style=styles.QUIET)
+    return panel("rejected because", body)

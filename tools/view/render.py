@@ -1,0 +1,141 @@
+"""A frame: which parts are shown, where, for a terminal of a given size."""
+
+from dataclasses import dataclass
+from io import StringIO
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.layout import Layout
+from rich.segment import Segment
+from rich.text import Text
+
+from libs.observability.latency import HOPS
+from tools.view import panels
+from tools.view.model import ViewModel
+
+WIDTH_MIN, HEIGHT_MIN = 40, 12
+"""Below this nothing useful fits, and the view says so."""
+WIDE_WIDTH, WIDE_HEIGHT = 100, 30
+"""From here on two columns."""
+_HEADER_ROWS = 2
+_HEADINGS = 1
+_REASONS_HEIGHT_MIN = 4
+
+
+def render(model: ViewModel, width: int, height: int) -> RenderableType:
+    """The frame of the model, exactly ``width`` × ``height`` characters."""
+    if width < WIDTH_MIN or height < HEIGHT_MIN:
+        text = f"expected a terminal of at least {WIDTH_MIN}×{HEIGHT_MIN}, was {width}×{height}"
+        return _Sized(Text(text), width, height)
+    banner_rows = 3 if height >= WIDE_HEIGHT else 1
+    banner = panels.banner(model, width, banner_rows)
+    top = [Layout(panels.header(model, width), size=_HEADER_ROWS)]
+    used = _HEADER_ROWS
+    if banner is not None:
+        rows = banner.plain.count("\n") + 1
+        top.append(Layout(banner, size=rows))
+        used += rows
+    wide = width >= WIDE_WIDTH and height >= WIDE_HEIGHT
+    body = _wide(model, width, height - used) if wide else _narrow(model, width, height - used)
+    frame = Layout()
+    frame.split_column(*top, *body)
+    return _Sized(frame, width, height)
+
+
+def _wide(model: ViewModel, width: int, height: int) -> list[Layout]:
+    """Two columns: services and equity beside market and positions, decisions beside latency."""
+    left = width * 2 // 5
+    right = width - left
+    services_height = max(4, min(len(model.services), 12) + _HEADINGS + panels.BORDER_SIZE)
+    upper_height = max(services_height, min(14, height // 3))
+    middle_height = max(7, min(14, (height - upper_height) * 2 // 5))
+    lower_height = height - upper_height - middle_height
+    inner = panels.BORDER_SIZE + _HEADINGS
+    upper = _row(
+        upper_height,
+        Layout(panels.services(model, upper_height - inner), size=left),
+        Layout(panels.market(model, right, upper_height - panels.BORDER_SIZE), size=right),
+    )
+    middle = _row(
+        middle_height,
+        Layout(panels.equity(model, left, middle_height), size=left),
+        Layout(panels.positions(model, middle_height - inner, right), size=right),
+    )
+    side = 34
+    lower = _row(
+        lower_height,
+        Layout(panels.decisions(model, lower_height - inner, width - side), size=width - side),
+        _side(model, side, lower_height),
+    )
+    return [upper, middle, lower]
+
+
+def _side(model: ViewModel, width: int, height: int) -> Layout:
+    """Latency, and below it the reasons of rejections where there is room."""
+    latency_height = len(HOPS) + 1 + _HEADINGS + panels.BORDER_SIZE
+    rest = height - latency_height
+    if rest < _REASONS_HEIGHT_MIN:
+        return Layout(panels.latency(model), size=width)
+    side = Layout(size=width)
+    room = rest - panels.BORDER_SIZE - _HEADINGS
+    side.split_column(
+        Layout(panels.latency(model), size=latency_height), Layout(panels.reasons(model, room), size=rest)
+    )
+    return side
+
+
+def _narrow(model: ViewModel, width: int, height: int) -> list[Layout]:
+    """One column: a strip of services, market beside equity, positions, decisions, a strip of latency."""
+    strips = 2
+    market_rows = min(2, max(1, len(model.market_state.markets)))
+    upper_height = min(3 + market_rows + _HEADINGS, max(4, (height - strips) // 3))
+    inner = panels.BORDER_SIZE + _HEADINGS
+    positions_rows = min(3, max(1, len(model.portfolio.open)))
+    positions_height = min(inner + positions_rows, max(4, (height - strips) // 3))
+    rest = height - strips - upper_height - positions_height
+    equity_width = width // 4 if width >= 100 else 0
+    market_width = width - equity_width
+    parts = [Layout(panels.market(model, market_width, upper_height - panels.BORDER_SIZE), size=market_width)]
+    if equity_width:
+        parts.append(Layout(panels.equity(model, equity_width, upper_height), size=equity_width))
+    lower = [Layout(panels.decisions(model, rest - inner, width), size=rest)]
+    if not equity_width and rest >= 12:
+        equity_height = rest // 3
+        lower = [
+            Layout(panels.equity(model, width, equity_height), size=equity_height),
+            Layout(panels.decisions(model, rest - equity_height - inner, width), size=rest - equity_height),
+        ]
+    return [
+        Layout(panels.services_strip(model, width), size=1),
+        _row(upper_height, *parts),
+        Layout(panels.positions(model, positions_height - inner, width), size=positions_height),
+        *lower,
+        Layout(panels.latency_strip(model, width), size=1),
+    ]
+
+
+def _row(height: int, *parts: Layout) -> Layout:
+    row = Layout(size=height)
+    row.split_row(*parts)
+    return row
+
+
+@dataclass(frozen=True)
+class _Sized:
+    """Draws within a fixed size, whatever the console's is."""
+
+    body: RenderableType
+    width: int
+    height: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        sized = options.update(width=self.width, height=self.height)
+        for line in console.render_lines(self.body, sized)[: self.height]:
+            yield from line
+            yield Segment.line()
+
+
+def export_svg(model: ViewModel, width: int = 120, height: int = 40, title: str = "presage up") -> str:
+    """The frame as an SVG picture."""
+    console = Console(record=True, width=width, height=height, file=StringIO(), color_system="truecolor")
+    console.print(render(model, width, height))
+    return console.export_svg(title=title)
