@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
@@ -88,7 +87,9 @@ class EmbeddedPostgres:
 
     ``start`` and ``stop`` may be called again and again, also after a kill -9 of the server or of the
     process that started it. One owner at a time: ``start`` ends a server that another owner left running
-    over the same directory. Everything is in ``state_dir``: ``data`` (the cluster), ``socket``, ``server.log``.
+    over the same directory. The server ends with whoever started it: on Linux the kernel asks it to shut down
+    when the thread that called ``start`` ends, so call it from a thread that lives on (the main one, or a
+    loop's executor). Everything is in ``state_dir``: ``data`` (the cluster), ``socket``, ``server.log``.
     """
 
     def __init__(self, state_dir: Path) -> None:
@@ -209,10 +210,8 @@ class EmbeddedPostgres:
             raise DatabaseStartError(f"expected {Path(arguments[0]).name} to succeed, was:\n{output[-2000:]}")
 
     def _spawn(self, arguments: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
-        # The kernel watches the starting thread: only the main thread lives as long as its process.
-        parent = os.getpid() if threading.current_thread() is threading.main_thread() else 0
         return subprocess.Popen(
-            self._launcher(parent) + arguments,
+            self._launcher(os.getpid()) + arguments,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

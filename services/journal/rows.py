@@ -20,6 +20,8 @@ HEADER_CHARS_MAX = 600
 KIND_CHARS_MAX = 120
 """Ours are far shorter; a foreign message must not exceed an index entry (2,704 bytes, four a character)."""
 BIGINT_MAX = 2**63 - 1
+REFUSED = "the database refused its decoded form"
+"""Why a row that can be read has no body: a value that PostgreSQL does not take."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_NS = 86_400 * 1_000_000_000
 _AT_NS_MAX = 253_402_300_799 * 1_000_000_000
@@ -133,9 +135,13 @@ def genesis(epoch: int, tape: str, from_seq: int) -> bytes:
     return hashlib.sha256(_pack(("presage.journal.1", epoch, tape, from_seq))).digest()
 
 
-def row_hash(prev_hash: bytes, prev_seq: int, n: int, content: Content) -> bytes:
-    """sha256 over the previous hash and the row's place and content, unambiguously packed (msgpack)."""
-    return hashlib.sha256(prev_hash + _pack((prev_seq, n, content))).digest()
+def row_hash(prev_hash: bytes, prev_seq: int, n: int, content: Content, refused: bool = False) -> bytes:
+    """sha256 over the previous hash and the row's place and content, unambiguously packed (msgpack).
+
+    ``refused`` is part of it, or a readable row could be hidden from the views by saying so.
+    """
+    place = (prev_seq, n, content, True) if refused else (prev_seq, n, content)
+    return hashlib.sha256(prev_hash + _pack(place)).digest()
 
 
 def text_of(text: str) -> str:
@@ -212,6 +218,10 @@ def _moment(at_ns: int) -> datetime | None:
     return _EPOCH + timedelta(microseconds=at_ns // 1000)
 
 
+def _stored_at(stored_ns: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=stored_ns // 1000)
+
+
 def _day(stored_ns: int) -> date:
     return _EPOCH.date() + timedelta(days=stored_ns // _DAY_NS)
 
@@ -228,11 +238,13 @@ class DayEnd(NamedTuple):
     head: bytes
 
 
-def extend(chain: Chain, records: Iterable[TapeRecord]) -> tuple[list[Row], list[DayEnd]]:
+def extend(
+    chain: Chain, records: Iterable[TapeRecord], refused: bool = False
+) -> tuple[list[Row], list[DayEnd]]:
     """Rows for ``records`` (kept ones, in rising sequence), moving ``chain`` to the last of them.
 
     A row's day is the UTC day of its ``stored_at``, but never earlier than the chain's: the broker's
-    clock may be set back, the chain only goes forward.
+    clock may be set back, the chain only goes forward. ``refused``: the database could not take the decoded form, do without it.
     """
     rows: list[Row] = []
     ends: dict[date, DayEnd] = {}
@@ -247,7 +259,7 @@ def extend(chain: Chain, records: Iterable[TapeRecord]) -> tuple[list[Row], list
             _note_end(chain, ends)
             chain.day, chain.n, chain.day_first_seq = day, 0, record.seq
             chain.day_genesis = chain.head
-        rows.append(_next_row(chain, record))
+        rows.append(_next_row(chain, record, refused))
     _note_end(chain, ends)
     return rows, list(ends.values())
 
@@ -255,23 +267,31 @@ def extend(chain: Chain, records: Iterable[TapeRecord]) -> tuple[list[Row], list
 def _note_end(chain: Chain, ends: dict[date, DayEnd]) -> None:
     if chain.n:
         ends[chain.day] = DayEnd(
-            chain.epoch, chain.day, chain.day_first_seq, chain.last_seq, chain.n, chain.day_genesis, chain.head
+            chain.epoch,
+            chain.day,
+            chain.day_first_seq,
+            chain.last_seq,
+            chain.n,
+            chain.day_genesis,
+            chain.head,
         )
 
 
-def _next_row(chain: Chain, record: TapeRecord) -> Row:
+def _next_row(chain: Chain, record: TapeRecord, refused: bool) -> Row:
     content = content_of(record)
     reading = read(content.subject, content.message_id, content.payload)
+    if refused:
+        reading = _refused(reading)
     prev_seq, prev_hash = chain.last_seq, chain.head
     chain.n += 1
-    chain.head = row_hash(prev_hash, prev_seq, chain.n, content)
+    chain.head = row_hash(prev_hash, prev_seq, chain.n, content, refused)
     chain.last_seq = record.seq
     return Row(
         chain.epoch,
         content.seq,
         chain.day,
         chain.n,
-        _EPOCH + timedelta(microseconds=content.stored_ns // 1000),
+        _stored_at(content.stored_ns),
         content.stored_ns,
         reading.at,
         reading.kind,
@@ -295,8 +315,18 @@ def _next_row(chain: Chain, record: TapeRecord) -> Row:
     )
 
 
-def without_reading(row: Row, reason: str) -> Row:
-    """The same row, hash included, without what was decoded from its payload."""
-    return row._replace(
-        at=None, order_id=None, market=None, strategy=None, body=None, unreadable=f"{reason} ({row.kind})"
-    )
+def _refused(reading: Reading) -> Reading:
+    return Reading(reading.kind, reading.producer, None, None, None, None, None, REFUSED)
+
+
+def is_refused(row: Row) -> bool:
+    """Whether the database would not take the row's decoded form."""
+    return row.unreadable == REFUSED
+
+
+def columns_of(row: Row) -> dict[str, Any]:
+    """The columns that follow from a row's content, by name."""
+    reading = read(row.subject, row.message_id, row.payload)
+    if is_refused(row):
+        reading = _refused(reading)
+    return {**reading._asdict(), "stored_at": _stored_at(row.stored_ns), "day": _day(row.stored_ns)}

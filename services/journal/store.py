@@ -147,7 +147,9 @@ async def quarantine(connection: asyncpg.Connection, epoch: int, seqs: Sequence[
     async with connection.transaction():
         moved = [row["seq"] for row in await connection.fetch(_QUARANTINE, epoch, seqs)]
         for seq in moved:
-            await note(connection, "foreign row", epoch, seq, "a row stood where the journal had not written yet")
+            await note(
+                connection, "foreign row", epoch, seq, "a row stood where the journal had not written yet"
+            )
     return moved
 
 

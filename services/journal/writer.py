@@ -14,12 +14,12 @@ from typing import TypeVar
 import asyncpg
 
 from libs.tape.record import TapeRecord
+from proto.service import Anchor
 from services.journal import store
 from services.journal.anchors import AnchorFile, FiledAnchor
 from services.journal.resume import Meeting, Reader, first_difference, seek_meeting
-from services.journal.rows import Chain, Content, extend, is_kept, kind_of, without_reading
+from services.journal.rows import Chain, Content, extend, is_kept
 from services.journal.schema import migrate
-from proto.service import Anchor
 
 BATCH_ROWS_MAX = 1_000
 """Rows a transaction: a commit costs a disk sync, more rows at once only add latency and memory."""
@@ -226,7 +226,9 @@ class JournalWriter:
             stored = await store.contents(connection, chain.epoch, known[0].seq, known[-1].seq)
             fork = first_difference(known, stored)
         if fork is not None:
-            reason = f"the tape holds other messages from {fork} on; the journal knew it up to {chain.known_to}"
+            reason = (
+                f"the tape holds other messages from {fork} on; the journal knew it up to {chain.known_to}"
+            )
             return await self._open(connection, chain, fork, reason, follows=fork > 1)
         if chain.tape != self._tape_id:
             reason = f"the tape {chain.tape} goes on as {self._tape_id}"
@@ -234,14 +236,17 @@ class JournalWriter:
         return chain
 
     async def _store(
-        self, connection: asyncpg.Connection, records: Sequence[TapeRecord], position: int, *, plain: bool = False
+        self,
+        connection: asyncpg.Connection,
+        records: Sequence[TapeRecord],
+        position: int,
+        *,
+        plain: bool = False,
     ) -> None:
         """One transaction; a row the database refuses is found by halving, and kept without its decoded form."""
         old = self._present()
         new = old.copy()
-        rows, ends = extend(new, records)
-        if plain:
-            rows = [without_reading(row, "the database refused its decoded form") for row in rows]
+        rows, ends = extend(new, records, refused=plain)
         new.position = max(old.position, position)
         try:
             await store.store(connection, old, new, rows, ends)
@@ -250,7 +255,9 @@ class JournalWriter:
             if not moved:
                 raise
             self.incidents += len(moved)
-            log.error("foreign rows were moved out of the way", extra={"seqs": moved[:10], "count": len(moved)})
+            log.error(
+                "foreign rows were moved out of the way", extra={"seqs": moved[:10], "count": len(moved)}
+            )
             await store.store(connection, old, new, rows, ends)
         except _REFUSED as e:
             if plain or not records:

@@ -1,0 +1,171 @@
+"""The journal's shell: the tape as a source, anchors as messages, health reports."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import nats.errors
+
+from libs.machine.codec import encode
+from libs.runtime.layout import BUILD, StateLayout
+from libs.runtime.service import Context
+from libs.tape.connection import Link
+from libs.tape.credentials import REPORT
+from libs.tape.errors import BrokerUnavailable
+from libs.tape.publisher import Publisher
+from libs.tape.reader import REQUEST_TIMEOUT_S, TapeReader
+from libs.tape.record import BUILD_HEADER, ID_HEADER, TapeRecord
+from proto.ids import MessageId
+from proto.service import Anchor
+from proto.subjects import TAPE
+from services.journal.service import JournalService, JournalState, JournalStatus
+from services.journal.writer import JournalWriter
+
+REPORT_EVERY_S = 0.5
+READ_SILENCE_S = 2.0
+ANCHORS_FILE = "anchors.jsonl"
+"""In the state directory's ``journal`` folder."""
+
+log = logging.getLogger("presage.journal")
+
+
+class TapeSource:
+    """The tape, read over one link."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._reader: TapeReader | None = None
+
+    @property
+    def backlog(self) -> int:
+        return 0 if self._reader is None else self._reader.backlog
+
+    @property
+    def restarts(self) -> int:
+        """How often the reader had to start again."""
+        return 0 if self._reader is None else self._reader.restarts
+
+    async def window(self) -> tuple[int, int]:
+        try:
+            reply = await self._link.client.request(
+                f"$JS.API.STREAM.INFO.{TAPE}", b"{}", timeout=REQUEST_TIMEOUT_S
+            )
+        except (nats.errors.Error, TimeoutError, OSError) as e:
+            raise BrokerUnavailable(f"expected the tape's state, was {e!r}") from e
+        answer: dict[str, Any] = json.loads(reply.data)
+        if "error" in answer:
+            raise BrokerUnavailable(f"expected the tape's state, was {answer['error']}")
+        state = answer["state"]
+        first, last = int(state["first_seq"]), int(state["last_seq"])
+        return (first, last) if state["messages"] else (last + 1, last)
+
+    async def read(self, first: int, last: int) -> Sequence[TapeRecord]:
+        reader = TapeReader(self._link, first - 1)
+        records: list[TapeRecord] = []
+        try:
+            while reader.position < last:
+                batch = await reader.next_batch(READ_SILENCE_S)
+                if not batch:
+                    raise BrokerUnavailable(
+                        f"expected the tape up to {last}, was silence after {reader.position}"
+                    )
+                records += batch
+        finally:
+            await reader.close()
+        return [record for record in records if record.seq <= last]
+
+    async def start(self, seq: int) -> None:
+        await self.close()
+        self._reader = TapeReader(self._link, seq - 1)
+
+    async def next_batch(self, timeout_s: float) -> Sequence[TapeRecord]:
+        if self._reader is None:
+            return []
+        return await self._reader.next_batch(timeout_s)
+
+    async def pause(self) -> None:
+        # A closed reader hands out what it has and then starts again where it stopped.
+        if self._reader is not None:
+            await self._reader.close()
+
+    async def close(self) -> None:
+        await self.pause()
+        self._reader = None
+
+
+class JournalShell:
+    """The service on one link: ``run`` until the context stops."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._link = context.link
+        self._publisher = Publisher(context.link)
+        self.source = TapeSource(context.link)
+        writer = JournalWriter(context.run.database_url, context.run.tape, anchors_path(context.layout))
+        self.service = JournalService(writer, self.source, self.publish_anchor)
+        context.on_stop.append(self.service.stop)
+
+    @property
+    def status(self) -> JournalStatus:
+        """What the journal is doing."""
+        return self.service.status
+
+    async def run(self) -> None:
+        """Journal until the context is stopped, reporting health twice a second."""
+        await self._publisher.start()
+        reporting = asyncio.create_task(self._report_loop())
+        try:
+            await self.service.run()
+        finally:
+            reporting.cancel()
+            await asyncio.gather(reporting, return_exceptions=True)
+            await self._report()
+
+    async def publish_anchor(self, anchor: Anchor) -> None:
+        """Put an anchor on the tape; its id rises with the sequence it anchors."""
+        identity = MessageId(self._context.run.tape, "journal", anchor.seq, 0)
+        headers = {ID_HEADER: str(identity), BUILD_HEADER: BUILD}
+        await self._publisher.publish(anchor.subject(), encode(anchor), headers)
+
+    def health(self) -> dict[str, Any]:
+        """The report of the host's form (``libs.machine.host.Host.health``), with the journal's own part."""
+        status = self.status
+        state = {JournalState.LIVE: "live", JournalState.STOPPED: "stopped"}.get(status.state, "starting")
+        detail = (
+            status.detail if status.state is JournalState.LIVE else f"{status.state.value}: {status.detail}"
+        )
+        return {
+            "service": "journal",
+            "state": state,
+            "detail": detail if status.detail else "",
+            "position": status.position,
+            "open_outputs": status.waiting,
+            "dead": status.unreadable,
+            "violations": self._link.violations,
+            "diverged": False,
+            "retries": status.retries,
+            "restarts": self.source.restarts,
+            "build": BUILD,
+            "versions": {},
+            "journal": msgspec.to_builtins(status),
+        }
+
+    async def _report_loop(self) -> None:
+        while True:
+            await self._report()
+            await asyncio.sleep(REPORT_EVERY_S)
+
+    async def _report(self) -> None:
+        try:
+            await self._link.client.publish(f"{REPORT}.journal", msgspec.json.encode(self.health()))
+        except (nats.errors.Error, OSError):
+            log.debug("health report not sent; the next one follows")
+
+
+def anchors_path(layout: StateLayout) -> Path:
+    """Where the heads of the hash chain are kept beside the database."""
+    return layout.journal / ANCHORS_FILE
