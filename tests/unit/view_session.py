@@ -65,14 +65,14 @@ def market(index: int, status: MarketStatus = MarketStatus.OPEN) -> Market:
     )
 
 
-def book(instrument: str, bid: int, ask: int) -> Book:
+def book(instrument: str, bid: int, ask: int, at: int = T0) -> Book:
     bids = tuple(Level(bid - step * 10_000, (120 + 70 * step) * ONE) for step in range(5))
     asks = tuple(Level(ask + step * 10_000, (90 + 55 * step) * ONE) for step in range(5))
-    return Book(instrument=instrument, at=T0, counter=1, bids=bids, asks=asks, snapshot=True)
+    return Book(instrument=instrument, at=at, counter=1, bids=bids, asks=asks, snapshot=True)
 
 
-def trade(price: int) -> Trade:
-    return Trade(instrument=BITCOIN, at=T0, trade_id="x", price=price, quantity=ONE)
+def trade(price: int, at: int = T0) -> Trade:
+    return Trade(instrument=BITCOIN, at=at, trade_id="x", price=price, quantity=ONE)
 
 
 def clock(seconds: int) -> FeedClock:
@@ -246,8 +246,10 @@ def busy_model() -> ViewModel:
     for second in range(0, 600, 2):
         drift = round(9_000 * sin(second / 40) + second * 20)
         bid = 455_000 + drift // 10_000 * 10_000
-        player.put(book(YES, bid, bid + 20_000), book(NO, 980_000 - bid - 20_000, 1_000_000 - bid))
-        player.put(book(LATER_YES, 500_000, 530_000), trade((104_233 + second) * ONE + 510_000 - drift * 900))
+        at = player.stored_at
+        price = (104_233 + second) * ONE + 510_000 - drift * 900
+        player.put(book(YES, bid, bid + 20_000, at), trade(price, at))
+        player.put(book(NO, 960_000 - bid, 1_000_000 - bid, at), book(LATER_YES, 500_000, 530_000, at))
         if second == 120:
             player.put(*bought_and_half_sold())
         if second % 60 == 30:

@@ -133,6 +133,8 @@ class DecisionLog:
         )
         if proposed is not None:
             self.latest.remove(proposed)
+            # An approval has no reason but the proposal's own.
+            decision.reasons = decision.reasons or proposed.reasons
         newest = self.latest[-1] if self.latest else None
         if newest is not None and decision.outcome == "rejected" and newest.same_as(decision):
             decision.count = newest.count + 1

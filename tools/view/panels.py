@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from libs.observability.latency import HOPS
-from proto.feed import Market
+from proto.feed import Market, MarketStatus
 from proto.monitor import Severity
 from proto.risk import RiskState
 from tools.view import styles, wording
@@ -19,6 +19,8 @@ from tools.view.model import WHOLE_WAY, PositionRow, ViewModel
 BORDER_SIZE = 2
 """Rows and columns that a panel's border takes."""
 _PADDING = 2
+_MARKET_COLUMNS = 48
+"""What the figures of a market need beside its name: strike, time left, two quotes, depth."""
 
 
 def panel(title: str, body: RenderableType, note: str = "") -> Panel:
@@ -36,15 +38,19 @@ def panel(title: str, body: RenderableType, note: str = "") -> Panel:
 
 
 def table(*columns: tuple[str, str]) -> Table:
-    """A table without lines; a column is its heading and ``left``, ``right`` or ``rest``."""
+    """A table without lines; a column is its heading and its kind.
+
+    Kinds: ``left``, ``right``, ``rest`` (takes the room that is left) and ``wrapped`` (the same, on as
+    many lines as it needs).
+    """
     made = Table(box=None, expand=True, padding=(0, 1, 0, 0), pad_edge=False, header_style=styles.QUIET)
     for heading, kind in columns:
         made.add_column(
             heading,
             justify="right" if kind == "right" else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            ratio=1 if kind == "rest" else None,
+            no_wrap=kind != "wrapped",
+            overflow="fold" if kind == "wrapped" else "ellipsis",
+            ratio=1 if kind in ("rest", "wrapped") else None,
         )
     return made
 
@@ -76,14 +82,20 @@ def header(model: ViewModel, width: int) -> Text:
         ("  cash ", styles.QUIET),
         wording.money(model.cash),
         ("  exposure ", styles.QUIET),
-        f"{wording.money(money.exposure)} of {wording.money(money.exposure_limit)} ",
-        _bar(money.exposure, money.exposure_limit, 10),
+        *_exposure(money.exposure, money.exposure_limit, width),
         ("  fees ", styles.QUIET),
         wording.money(model.portfolio.fees),
     )
     for line in (first, second):
         line.truncate(width, overflow="ellipsis")
     return Text("\n").join((first, second))
+
+
+def _exposure(exposure: int, limit: int, width: int) -> tuple[Text | str, ...]:
+    if not limit:
+        return ("–",)
+    text = f"{wording.money(exposure)} of {wording.money(limit)}"
+    return (f"{text} ", _bar(exposure, limit, 10)) if width >= 100 else (text,)
 
 
 def _bar(part: int, whole: int, width: int) -> Text:
@@ -97,21 +109,22 @@ def banner(model: ViewModel, width: int, rows_max: int) -> Text | None:
     lines: list[tuple[str, str]] = []
     if model.halt_reason:
         reason = wording.clean(model.halt_reason)
-        lines.append((f" HALTED: {reason}. No new orders; cancels go. ", styles.BANNER_CRITICAL))
-    # The halt is told above; its alert would only say the same again.
-    alerts = [alert for alert in model.active_alerts() if not (model.halt_reason and alert.rule == "halt")]
-    room = rows_max - len(lines)
-    shown = alerts if len(alerts) <= room else alerts[: room - 1]
-    for alert in shown:
-        critical = alert.severity is Severity.CRITICAL
-        style = styles.BANNER_CRITICAL if critical else styles.BANNER_WARNING
-        text = wording.clean(f" {alert.severity.value}: {alert.rule}  {alert.topic}  {alert.text} ")
-        lines.append((text, style))
-    if len(shown) < len(alerts):
-        lines.append((f" … and {len(alerts) - len(shown)} more alerts ", styles.BANNER_WARNING))
+        lines.append((f" HALTED: {reason}. No new orders; cancels go.", styles.BANNER_CRITICAL))
+    for alert in model.active_alerts():
+        # The halt is told above; its alert would only say the same again.
+        if not (model.halt_reason and alert.rule == "halt"):
+            critical = alert.severity is Severity.CRITICAL
+            style = styles.BANNER_CRITICAL if critical else styles.BANNER_WARNING
+            words = f" {alert.severity.value}: {alert.rule}  {alert.topic}  {alert.text}"
+            lines.append((wording.clean(words), style))
     if not lines:
         return None
-    return Text("\n").join(_filled(text, style, width) for text, style in lines[:rows_max])
+    shown = [_filled(text, style, width) for text, style in lines[:rows_max]]
+    if len(lines) > rows_max:
+        note = f" +{len(lines) - rows_max} more "
+        text, style = lines[rows_max - 1]
+        shown[-1] = Text.assemble(_filled(text, style, max(1, width - len(note))), (note, style))
+    return Text("\n").join(shown)
 
 
 def _filled(text: str, style: str, width: int) -> Text:
@@ -152,7 +165,8 @@ def services_strip(model: ViewModel, width: int) -> Text:
 
 def latency(model: ViewModel) -> Panel:
     """Median and 99th percentile of every hop."""
-    made = table(("hop", "rest"), ("p50", "right"), ("p99", "right"))
+    made = table(("", "rest"), ("p50", "right"), ("p99", "right"))
+    made.show_header = False
     for hop in (*HOPS, WHOLE_WAY):
         found = model.latencies.percentiles(hop)
         name = Text(hop, style=styles.STRONG if hop == WHOLE_WAY else styles.PLAIN)
@@ -160,7 +174,7 @@ def latency(model: ViewModel) -> Panel:
             made.add_row(name, Text("–", style=styles.QUIET), Text("–", style=styles.QUIET))
         else:
             made.add_row(name, wording.latency(found.p50), wording.latency(found.p99))
-    return panel("latency per hop", made)
+    return panel("latency per hop", made, "p50 · p99")
 
 
 def latency_strip(model: ViewModel, width: int) -> Text:
@@ -195,7 +209,7 @@ def market(model: ViewModel, width: int, rows_max: int) -> Panel:
         ("depth", "right"),
     )
     for entry in found[: max(1, rows_max - len(parts) - 1)]:
-        listed.add_row(*_market_row(model, entry))
+        listed.add_row(*_market_row(model, entry, max(10, inner - _MARKET_COLUMNS)))
     parts.append(listed)
     if found and ladder_rows >= 2:
         parts.append(_ladder(model, found[0], inner, ladder_rows))
@@ -214,15 +228,16 @@ def _underlying(name: str, tops: Tops | None) -> Text:
     return Text.assemble((f"{symbol} ", styles.QUIET), (wording.level(reference) + arrow, f"bold {style}"))
 
 
-def _market_row(model: ViewModel, entry: Market) -> tuple[RenderableType, ...]:
+def _market_row(model: ViewModel, entry: Market, name_width: int) -> tuple[RenderableType, ...]:
     names = [outcome.instrument for outcome in entry.outcomes[:2]]
     tops = [model.market_state.tops.get(name) for name in names]
     quotes = [_bid_ask(top) for top in tops] + [Text("–")] * (2 - len(tops))
     depth = sum(top.depth for top in tops[:1] if top is not None)
     left = wording.duration(entry.close_at - model.now) if entry.close_at else "–"
-    ticker = wording.clean(entry.market.partition(":")[2] or entry.market)
-    style = styles.PLAIN if entry.status.value == "open" else styles.WARN
-    status = "" if entry.status.value == "open" else f" {entry.status.value}"
+    is_open = entry.status is MarketStatus.OPEN
+    style = styles.PLAIN if is_open else styles.WARN
+    status = "" if is_open else f" {entry.status.value}"
+    ticker = wording.shorten(entry.market.partition(":")[2] or entry.market, name_width - len(status))
     return (
         Text(ticker + status, style=style),
         wording.level(entry.strike),
@@ -274,9 +289,9 @@ def positions(model: ViewModel, rows_max: int, width: int) -> Panel:
     """Open positions with their exits."""
     rows = model.positions()
     wide = width >= 68
-    columns = [("position", "rest"), ("contracts", "right"), ("entry", "right"), ("mark", "right")]
+    columns = [("position", "rest"), ("held", "right"), ("entry", "right"), ("mark", "right")]
     columns += [("profit", "right"), ("", "right"), ("stage", "left")]
-    made = table(*columns, *([("exits working", "left")] if wide else []))
+    made = table(*columns, *([("exits at work", "left")] if wide else []))
     shown = rows if len(rows) <= rows_max else rows[: rows_max - 1]
     for row in shown:
         made.add_row(*_position_row(row, wide=wide))
@@ -328,13 +343,14 @@ def equity(model: ViewModel, width: int, height: int) -> Panel:
 
 def decisions(model: ViewModel, rows_max: int, width: int) -> Panel:
     """Proposals and what became of them, newest first, with reasons."""
-    wide = width >= 76
+    wide = width >= 100
     columns = [("time", "left")] if wide else []
-    columns += [("decision", "left"), ("order", "left"), ("reasons", "rest")]
+    columns += [("decision", "left"), ("order", "left"), ("because", "wrapped")]
     made = table(*columns)
-    latest = list(model.decisions.latest)[: -rows_max - 1 : -1]
+    # Reasons may take several lines; what no longer fits is the oldest, at the bottom.
+    latest = list(model.decisions.latest)[::-1][: max(1, rows_max)]
     for decision in latest:
-        cells = _decision_row(decision, 30 if width >= 110 else 22 if wide else 14)
+        cells = _decision_row(decision, 28 if wide else 18 if width >= 70 else 14)
         made.add_row(*(cells if wide else cells[1:]))
     counts = model.counts
     note = (
@@ -369,7 +385,8 @@ def _decision_row(decision: Decision, name_width: int) -> tuple[Text, ...]:
 
 def reasons(model: ViewModel, rows_max: int) -> Panel:
     """Why proposals are rejected, the most frequent reason first."""
-    made = table(("check", "rest"), ("failed", "right"))
+    made = table(("", "rest"), ("", "right"))
+    made.show_header = False
     for name, count in model.decisions.reasons.most_common(max(1, rows_max)):
         made.add_row(Text(name), f"{count:,}")
     body: RenderableType = made if model.decisions.reasons else Text("none rejected", style=styles.QUIET)

@@ -14,11 +14,10 @@ from tools.view.model import ViewModel
 
 WIDTH_MIN, HEIGHT_MIN = 40, 12
 """Below this nothing useful fits, and the view says so."""
-WIDE_WIDTH, WIDE_HEIGHT = 100, 30
+WIDE_WIDTH, WIDE_HEIGHT = 100, 36
 """From here on two columns."""
 _HEADER_ROWS = 2
 _HEADINGS = 1
-_REASONS_HEIGHT_MIN = 4
 
 
 def render(model: ViewModel, width: int, height: int) -> RenderableType:
@@ -26,7 +25,7 @@ def render(model: ViewModel, width: int, height: int) -> RenderableType:
     if width < WIDTH_MIN or height < HEIGHT_MIN:
         text = f"expected a terminal of at least {WIDTH_MIN}×{HEIGHT_MIN}, was {width}×{height}"
         return _Sized(Text(text), width, height)
-    banner_rows = 3 if height >= WIDE_HEIGHT else 1
+    banner_rows = 3 if height >= WIDE_HEIGHT else 2 if height >= 30 else 1
     banner = panels.banner(model, width, banner_rows)
     top = [Layout(panels.header(model, width), size=_HEADER_ROWS)]
     used = _HEADER_ROWS
@@ -42,45 +41,34 @@ def render(model: ViewModel, width: int, height: int) -> RenderableType:
 
 
 def _wide(model: ViewModel, width: int, height: int) -> list[Layout]:
-    """Two columns: services and equity beside market and positions, decisions beside latency."""
-    left = width * 2 // 5
-    right = width - left
-    services_height = max(4, min(len(model.services), 12) + _HEADINGS + panels.BORDER_SIZE)
-    upper_height = max(services_height, min(14, height // 3))
-    middle_height = max(7, min(14, (height - upper_height) * 2 // 5))
-    lower_height = height - upper_height - middle_height
+    """Services beside market, equity beside latency, positions beside reasons, decisions across."""
     inner = panels.BORDER_SIZE + _HEADINGS
-    upper = _row(
-        upper_height,
-        Layout(panels.services(model, upper_height - inner), size=left),
-        Layout(panels.market(model, right, upper_height - panels.BORDER_SIZE), size=right),
-    )
-    middle = _row(
-        middle_height,
-        Layout(panels.equity(model, left, middle_height), size=left),
-        Layout(panels.positions(model, middle_height - inner, right), size=right),
-    )
-    side = 34
-    lower = _row(
-        lower_height,
-        Layout(panels.decisions(model, lower_height - inner, width - side), size=width - side),
-        _side(model, side, lower_height),
-    )
-    return [upper, middle, lower]
-
-
-def _side(model: ViewModel, width: int, height: int) -> Layout:
-    """Latency, and below it the reasons of rejections where there is room."""
-    latency_height = len(HOPS) + 1 + _HEADINGS + panels.BORDER_SIZE
-    rest = height - latency_height
-    if rest < _REASONS_HEIGHT_MIN:
-        return Layout(panels.latency(model), size=width)
-    side = Layout(size=width)
-    room = rest - panels.BORDER_SIZE - _HEADINGS
-    side.split_column(
-        Layout(panels.latency(model), size=latency_height), Layout(panels.reasons(model, room), size=rest)
-    )
-    return side
+    upper_height = max(min(len(model.services), 12) + inner, min(14, height // 4))
+    middle_height = len(HOPS) + 1 + panels.BORDER_SIZE
+    positions_height = max(inner + 2, min(inner + len(model.portfolio.open), height // 6))
+    rest = height - upper_height - middle_height - positions_height
+    left = width * 5 // 12
+    right = width - left
+    side = max(30, width // 4)
+    main = width - side
+    return [
+        _row(
+            upper_height,
+            Layout(panels.services(model, upper_height - inner), size=left),
+            Layout(panels.market(model, right, upper_height - panels.BORDER_SIZE), size=right),
+        ),
+        _row(
+            middle_height,
+            Layout(panels.equity(model, main, middle_height), size=main),
+            Layout(panels.latency(model), size=side),
+        ),
+        _row(
+            positions_height,
+            Layout(panels.positions(model, positions_height - inner, main), size=main),
+            Layout(panels.reasons(model, positions_height - panels.BORDER_SIZE), size=side),
+        ),
+        Layout(panels.decisions(model, rest - inner, width), size=rest),
+    ]
 
 
 def _narrow(model: ViewModel, width: int, height: int) -> list[Layout]:
