@@ -253,7 +253,15 @@ OPERATIONS = (
         excerpt=b"\x91\x00",
         count=12,
     ),
-    service.Started(machine="risk", build="3c59dc0", version=2, from_seq=4700, config="a1b2", adopted=True),
+    service.Started(
+        service="execution",
+        machine="paper",
+        build="3c59dc0",
+        version=2,
+        from_seq=4700,
+        config="a1b2",
+        adopted=True,
+    ),
     service.Anchor(day="2026-05-13", seq=4711, rows=900, head="9f86d081", at=AT),
 )
 

@@ -9,6 +9,7 @@ import argparse
 import ast
 import difflib
 import inspect
+import re
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,6 @@ from libs.tape.record import (
     ROOT_HEADER,
     SIGNATURE_HEADER,
 )
-from proto import service
 from proto.execution import Claim
 from proto.message import Message
 from proto.subjects import LEDGER, TABLE, TAPE, Row
@@ -56,8 +56,8 @@ _BYTES = "Fields whose contentEncoding is base64 are plain binary in msgpack."
 # ── what the table says about a subject ─────────────────────────────────────────────────────────────
 
 
-class _FieldName(str):
-    """Stands for a field's value where a message builds its subject: every field is its own name."""
+class _Placeholder(str):
+    """Stands for a field's value where a message builds its subject."""
 
     __slots__ = ()
 
@@ -66,25 +66,28 @@ class _FieldName(str):
         return str(self)
 
 
-class _FieldNames:
-    """Stands for a message; asked for a field, it answers with the field's name."""
+class _Blank:
+    """Stands for a message without values: each field is its own name in braces."""
 
-    def __getattr__(self, name: str) -> _FieldName:
-        return _FieldName(name)
+    def __init__(self, model: type[Message]) -> None:
+        self.kind = model.kind
+        self._model = model
 
+    def key(self) -> tuple[str, ...]:
+        return self._model.key(cast("Message", self))
 
-def parameters(row: Row) -> tuple[str, ...]:
-    """Names of the fields that make up the subject's variable tokens, in order."""
-    if row.model is service.Started:
-        return ("machine",)
-    return tuple(str(name) for name in row.model.key(cast("Message", _FieldNames())))
+    def __getattr__(self, name: str) -> _Placeholder:
+        return _Placeholder(f"{{{name}}}")
 
 
 def address(row: Row) -> str:
     """The subject with its variable tokens in braces: ``risk.rejection.{strategy}.{market}``."""
-    if row.model is service.Started:
-        return "{machine}.started"
-    return ".".join((row.kind, *(f"{{{name}}}" for name in parameters(row))))
+    return row.model.subject(cast("Message", _Blank(row.model)))
+
+
+def parameters(row: Row) -> tuple[str, ...]:
+    """Names of the fields that make up the subject's variable tokens, in order."""
+    return tuple(re.findall(r"{(\w+)}", address(row)))
 
 
 def stream(row: Row) -> str:
