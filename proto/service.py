@@ -11,6 +11,7 @@ class Started(Message, frozen=True, kw_only=True, gc=False):
 
     kind: ClassVar[str] = "started"
 
+    service: Name
     machine: Name
     build: Text
     version: int
@@ -19,7 +20,7 @@ class Started(Message, frozen=True, kw_only=True, gc=False):
     adopted: bool = False
 
     def subject(self) -> str:
-        return f"{token(self.machine)}.{self.kind}"
+        return f"{token(self.service)}.{self.kind}"
 
 
 class Anchor(Message, frozen=True, kw_only=True, gc=False):

@@ -55,7 +55,7 @@ class Supervisor:
         log_path = self._layout.logs / f"{child.service}.log"
         if log_path.exists() and log_path.stat().st_size > LOG_BYTES_MAX:
             log_path.replace(log_path.with_suffix(".log.1"))
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "PRESAGE_RESTARTS": str(child.restarts)}
         with log_path.open("ab") as log:
             child.process = subprocess.Popen(  # noqa: S603 - our own module
                 [sys.executable, "-m", f"services.{child.service}", "--state", str(self._layout.root)],

@@ -72,6 +72,7 @@ class Cell:
         self.confirmed = 0
         self.acknowledged_to = 0
         self.stopped: Diverged | Failed | None = None
+        self.mismatch: Output | None = None
         self.on_event: Callable[[TapeRecord, Message], None] | None = None
         self._reads = frozenset(machine.reads)
         self._build = build
@@ -163,6 +164,7 @@ class Cell:
                 return
             self._diverge(record, f"the tape holds {record.subject} as {record.message_id}, recomputed was nothing")
         elif mine.payload != record.payload or mine.subject != record.subject:
+            self.mismatch = mine
             self._diverge(record, f"recomputed {mine.subject} differs from {record.subject} at {record.message_id}")
         else:
             self.confirmed += 1

@@ -300,6 +300,7 @@ class Host:
         log.info("live", extra={"service": self.settings.service, "position": self.position})
         for cell in self.cells:
             started = Started(
+                service=self.settings.service,
                 machine=cell.name,
                 build=self.settings.build,
                 version=cell.machine.version,

@@ -15,6 +15,7 @@ import uvloop
 from libs.machine.errors import MachineStopped
 from libs.machine.host import Host, HostSettings
 from libs.machine.machine import Machine
+from libs.observability import logs
 from libs.runtime.layout import BUILD, RunFile, StateLayout
 from libs.tape.connection import Link, open_link
 from libs.tape.signing import Verifier
@@ -67,6 +68,7 @@ def run_service(service: str, main: Main, arguments: Sequence[str] | None = None
     parser = argparse.ArgumentParser(prog=f"python -m services.{service}")
     parser.add_argument("--state", type=Path, default=Path(os.environ.get("PRESAGE_STATE", "state")))
     options = parser.parse_args(arguments)
+    logs.setup(service)
     layout = StateLayout(options.state.resolve())
     try:
         run = layout.read_run()

@@ -8,7 +8,7 @@ a refusal, the stored claim is read back: our own nonce means that we won.
 import base64
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 
@@ -63,7 +63,7 @@ class Ledger:
         """The nonce this process (or an earlier life of it) used for an order."""
         return self._nonces.get(order)
 
-    async def claim(self, claim: Claim) -> ClaimOutcome:
+    async def claim(self, claim: Claim, headers: Mapping[str, str]) -> ClaimOutcome:
         """Try to win the order. Safe to repeat: a claim already ours is won again, without a second one."""
         nonce = self._nonces.get(claim.order)
         if nonce is None:
@@ -73,7 +73,9 @@ class Ledger:
             claim = msgspec.structs.replace(claim, nonce=nonce)
         try:
             await self._publisher.publish(
-                claim.subject(), encode(claim), {"Nats-Expected-Last-Subject-Sequence": "0"}
+                claim.subject(),
+                encode(claim),
+                {**headers, "Nats-Expected-Last-Subject-Sequence": "0"},
             )
         except (BrokerUnavailable, PublishRefused):
             return await self._read_back(claim)

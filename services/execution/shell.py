@@ -19,11 +19,19 @@ from nats.aio.msg import Msg
 from libs.machine.cell import Effect
 from libs.machine.codec import decode
 from libs.machine.host import Fact, Host
+from libs.runtime.layout import BUILD
 from libs.runtime.service import Context
 from libs.tape.credentials import HALT_SUBJECT
 from libs.tape.errors import BrokerUnavailable
 from libs.tape.ledger import ClaimOutcome, Ledger
-from libs.tape.record import KEY_ID_HEADER, SIGNATURE_HEADER, TapeRecord
+from libs.tape.record import (
+    BUILD_HEADER,
+    CAUSE_HEADER,
+    KEY_ID_HEADER,
+    ROOT_HEADER,
+    SIGNATURE_HEADER,
+    TapeRecord,
+)
 from proto.execution import Claim, Unclaimed
 from proto.message import Message
 from proto.operator import Command, Mode, Verb
@@ -125,6 +133,11 @@ class ExecutionShell:
     async def _settle(self, claim: Claim, record: TapeRecord) -> str:
         """Claim, or find out that there is no claim; the reason why there is none."""
         assert self._ledger is not None
+        headers = {
+            CAUSE_HEADER: str(record.seq),
+            ROOT_HEADER: str(record.root or record.seq),
+            BUILD_HEADER: BUILD,
+        }
         while True:
             reason = self._refusal(record)
             if reason:
@@ -132,7 +145,7 @@ class ExecutionShell:
                 if absent is not None:
                     return reason if absent else ""
             else:
-                outcome = await self._ledger.claim(claim)
+                outcome = await self._ledger.claim(claim, headers)
                 self._crash_point("after_submit")
                 if outcome is ClaimOutcome.WON:
                     self.claimed += 1

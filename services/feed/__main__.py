@@ -3,11 +3,14 @@
 import sys
 
 from libs.runtime.service import Context, run_service
+from libs.runtime.wiring import serve_status
 from services.feed.shell import FeedShell
 
 
 async def main(context: Context) -> None:
-    await FeedShell(context).run()
+    shell = FeedShell(context)
+    async with serve_status(context, shell.health):
+        await shell.run()
 
 
 if __name__ == "__main__":

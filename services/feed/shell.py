@@ -35,7 +35,6 @@ DEAD_REPORTED_MAX = 50
 """Dead frames told to the monitor in one report; the rest only count."""
 DEAD_KEPT_MAX = 1_000
 SYNTHETIC_STATE_EVERY_S = 1.0
-SYNTHETIC_TICK_NS = 50_000_000
 
 log = logging.getLogger("presage.feed")
 
@@ -161,20 +160,18 @@ class FeedShell:
         else:
             market = SyntheticMarket(seed, now)
         self.live = True
-        saved_at = 0
-        tick_at = now
-        for frame in market.frames():
-            delay_ns = frame.at - time.time_ns()
-            while delay_ns > 0:
-                await asyncio.sleep(min(delay_ns / SECOND, TICK_S))
-                if time.time_ns() - tick_at > TICK_S * SECOND:
-                    tick_at = time.time_ns()
-                    await self._publish_all(self.normalisers.tick(tick_at))
-                delay_ns = frame.at - time.time_ns()
-            await self._read(frame)
-            if frame.at - saved_at > SYNTHETIC_STATE_EVERY_S * SECOND:
-                saved_at = frame.at
+        saved_at = ticked_at = now
+        while True:
+            due_ns = market.at
+            for frame in market.step():
+                await self._read(frame)
+            if due_ns - ticked_at >= TICK_S * SECOND:
+                ticked_at = due_ns
+                await self._publish_all(self.normalisers.tick(due_ns))
+            if due_ns - saved_at >= SYNTHETIC_STATE_EVERY_S * SECOND:
+                saved_at = due_ns
                 write_atomically(state_file, json.dumps(market.state()).encode())
+            await asyncio.sleep(max(0.0, (market.at - time.time_ns()) / SECOND))
 
     # --- health ---------------------------------------------------------------------------------
 
@@ -183,9 +180,9 @@ class FeedShell:
             await self._report()
             await asyncio.sleep(REPORT_EVERY_S)
 
-    async def _report(self) -> None:
-        dead = [self._dead_new.popleft() for _ in range(min(DEAD_REPORTED_MAX, len(self._dead_new)))]
-        body: dict[str, Any] = {
+    def health(self) -> dict[str, Any]:
+        """What the feed says of itself."""
+        return {
             "service": "feed",
             "state": "live" if self.live else "starting",
             "detail": self.detail,
@@ -196,10 +193,12 @@ class FeedShell:
             "retries": self.publisher.retries,
             "violations": self._context.link.violations,
             "build": BUILD,
-            "dead_frames": [
-                {"reason": d.reason, "source": d.source, "excerpt": d.excerpt.hex()} for d in dead
-            ],
         }
+
+    async def _report(self) -> None:
+        dead = [self._dead_new.popleft() for _ in range(min(DEAD_REPORTED_MAX, len(self._dead_new)))]
+        told = [{"reason": d.reason, "source": d.source, "excerpt": d.excerpt.hex()} for d in dead]
+        body = self.health() | {"dead_frames": told}
         try:
             await self._context.link.client.publish(f"{REPORT}.feed", msgspec.json.encode(body))
         except (nats.errors.Error, OSError):
