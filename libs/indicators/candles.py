@@ -12,13 +12,13 @@ NO_CANDLES: tuple["Candle", ...] = ()
 
 
 class Candle(Struct, gc=False):
-    """Open, high, low, close and volume of one interval that began at ``start_at``."""
+    """First, highest, lowest and last price and the volume of the interval that began at ``start_at``."""
 
     start_at: Nanoseconds
-    open: Price
+    first: Price
     high: Price
     low: Price
-    close: Price
+    last: Price
     volume: Quantity = 0
 
 
@@ -40,7 +40,7 @@ class Candles(Struct):
         if forming is not None and 0 <= at - forming.start_at < interval:
             forming.high = max(forming.high, price)
             forming.low = min(forming.low, price)
-            forming.close = price
+            forming.last = price
             forming.volume += quantity
             return NO_CANDLES
         start_at = at - at % interval
@@ -54,7 +54,7 @@ class Candles(Struct):
         if not 0 <= silent_count <= FLAT_CANDLES_MAX:
             self.closed.clear()
             return NO_CANDLES
-        price = forming.close
+        price = forming.last
         flat = (
             Candle(forming.start_at + i * interval, price, price, price, price)
             for i in range(1, silent_count + 1)

@@ -10,7 +10,7 @@ from proto.units import SECOND, Nanoseconds, Price
 class ReturnSampler(Struct):
     """Log returns over steps of ``interval_s``, the newest ``keep`` of them.
 
-    Previous-tick sampling: the price at a grid point is the last trade at or before it, so steps
+    Previous-tick sampling: the price at a grid point is the last trade before it, so steps
     without a trade give a return of 0. After ``silence_s_max`` without a trade, or if time runs
     backwards (a new session), sampling starts afresh: the jump across is nobody's volatility.
     """
@@ -33,7 +33,7 @@ class ReturnSampler(Struct):
         """
         if price <= 0:
             raise ValueError(f"expected a positive price, was {price}")
-        afresh = not 0 <= at - self.at <= self.silence_s_max * SECOND
+        afresh = not self.price or not 0 <= at - self.at <= self.silence_s_max * SECOND
         sampled = afresh or at >= self.next_at
         if afresh:
             self.returns.clear()

@@ -115,7 +115,7 @@ class Momentum(Strategy[MomentumParams, MomentumState]):
         if candle.start_at != track.last_candle_at + self.params.candle_s * SECOND:
             track.returns.clear()
         track.last_candle_at = candle.start_at
-        track.returns.append(math.log(candle.close / candle.open))
+        track.returns.append(math.log(candle.last / candle.first))
         del track.returns[: -self.params.candle_count]
         complete = len(track.returns) == self.params.candle_count
         track.mean, track.deviation = mean_and_deviation(track.returns) if complete else (0.0, 0.0)

@@ -1,0 +1,94 @@
+"""Whatever order things happen in: exits never take more than the position, and in the end it is left."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proto.execution import OrderStatus
+from proto.units import SECOND
+from tests.unit.exit_world import CENT, World
+
+picks = st.integers(0, 5)
+actions = st.one_of(
+    st.tuples(st.just("enter"), st.integers(1, 900), st.integers(1, 99)),
+    st.tuples(st.just("entry_done"), picks, picks),
+    st.tuples(st.just("quote"), st.integers(0, 99), picks),
+    st.tuples(st.just("advance"), st.sampled_from([1, 1, 3, 31, 700]), picks),
+    st.tuples(st.just("answer"), st.sampled_from([1, 1, 1, 0]), picks),
+    st.tuples(st.just("answer"), st.sampled_from([1, 1, 1, 0]), picks),
+    st.tuples(st.just("fill"), st.integers(1, 900), picks),
+    st.tuples(st.just("fill"), st.integers(1, 900), picks),
+    st.tuples(st.just("cancel"), picks, picks),
+    st.tuples(st.just("cancel"), picks, picks),
+    st.tuples(st.just("refuse"), st.integers(0, 2), picks),
+    st.tuples(st.just("status"), st.integers(0, 2), picks),
+    st.tuples(st.just("session"), picks, picks),
+)
+
+REFUSED = (OrderStatus.REJECTED, OrderStatus.DENIED, OrderStatus.EXPIRED)
+STATUS = (OrderStatus.ACCEPTED, OrderStatus.UNKNOWN, OrderStatus.PENDING_CANCEL)
+
+
+def step(world: World, action: tuple[str, int, int]) -> None:
+    kind, number, pick = action
+    match kind:
+        case "enter":
+            world.enter(number * CENT, pick % 98 * CENT + CENT if pick else number % 98 * CENT + CENT)
+        case "entry_done":
+            world.entry_done()
+        case "quote":
+            world.quote(number * CENT or None)
+        case "advance":
+            world.advance(number)
+        case "session":
+            world.open_session()
+        case "answer" if world.asked:
+            world.answer(approve=bool(number))
+        case _ if world.live:
+            touch(world, kind, number, list(world.live)[pick % len(world.live)])
+        case _:
+            pass
+
+
+def touch(world: World, kind: str, number: int, order: str) -> None:
+    match kind:
+        case "fill":
+            world.fill(order, number * CENT)
+        case "cancel" if world.live[order].cancel_asked:
+            world.end(order, OrderStatus.CANCELED)
+        case "refuse":
+            world.end(order, REFUSED[number])
+        case "status":
+            world.status(order, STATUS[number])
+        case _:
+            pass
+
+
+@given(st.lists(actions, max_size=60))
+def test_exits_never_exceed_the_position_and_a_restored_machine_says_the_same(script):
+    world = World()
+    for action in script:
+        step(world, action)
+        assert world.exposed <= world.position
+        assert world.machine.state.portfolio.quantity("kalshi:M:yes") == world.position
+        held = world.machine.state.held.get("kalshi:M:yes")
+        assert (held.open_quantity if held else 0) >= world.exposed, "the machine forgot an open exit"
+
+
+@given(st.lists(actions, max_size=40))
+def test_every_position_is_left_before_the_close_once_everybody_answers(script):
+    world = World(twin=False)
+    for action in script:
+        step(world, action)
+    if world.now >= world.market.close_at - 120 * SECOND:
+        return
+    for order in list(world.live):
+        # What is unknown is resolved in the end: the venue says that it still works.
+        world.status(order, OrderStatus.ACCEPTED)
+    world.quote(40 * CENT)
+    world.advance(max(0, (world.market.close_at - world.now) // SECOND - 59))
+    for _ in range(40):
+        world.work()
+    assert world.position == 0
+    assert world.exposed == 0
+    if world.stages:
+        assert world.stage == "closed"
