@@ -13,60 +13,61 @@ from proto.feed import BOOK_LEVELS_MAX, Book, Level, Quote
 
 
 class View(Struct, frozen=True, gc=False):
-    """Both sides as last seen, best first. ``*_whole``: the side is shown to its last level."""
+    """Both sides as last seen: the last book, and the quote that came after it, if any.
 
-    bids: tuple[Level, ...]
-    asks: tuple[Level, ...]
-    bids_whole: bool
-    asks_whole: bool
+    The quote is newer: levels better than its best price are gone, and its own sizes replace the book's.
+    Without either nothing is visible: nothing to trade with, no queue known.
+    """
+
+    book: Book | None = None
+    quote: Quote | None = None
+
+    def best(self, bids: bool) -> int | None:
+        """The best price of a side, or ``None``."""
+        quote = self.quote
+        if quote is not None:
+            return quote.bid if bids else quote.ask
+        levels = self._booked(bids)
+        return levels[0].price if levels else None
+
+    def levels(self, bids: bool) -> tuple[Level, ...]:
+        """The visible levels of a side, best first."""
+        quote = self.quote
+        if quote is None:
+            return self._booked(bids)
+        best = quote.bid if bids else quote.ask
+        if best is None:
+            return ()
+        top = Level(best, quote.bid_size if bids else quote.ask_size)
+        deeper = (
+            level for level in self._booked(bids) if (level.price < best if bids else level.price > best)
+        )
+        return (top, *deeper)
 
     def shown(self, bids: bool, price: int) -> int:
         """The quantity on display at a price, or ``UNSEEN`` when the price is deeper than what is shown."""
-        levels = self.bids if bids else self.asks
+        quote = self.quote
+        if quote is not None:
+            best = quote.bid if bids else quote.ask
+            if best is None or (price > best if bids else price < best):
+                return 0
+            if price == best:
+                return quote.bid_size if bids else quote.ask_size
+        levels = self._booked(bids)
         for level in levels:
             if level.price == price:
                 return level.quantity
-        if self.bids_whole if bids else self.asks_whole:
-            return 0
-        if not levels:
+        if self.book is None:
             return UNSEEN
+        if len(levels) < BOOK_LEVELS_MAX:
+            return 0
         deepest = levels[-1].price
         return 0 if (price > deepest if bids else price < deepest) else UNSEEN
 
-
-NOTHING_SEEN = View(bids=(), asks=(), bids_whole=False, asks_whole=False)
-"""The view before the first quote and after a gap: nothing to trade with, no queue known."""
-
-
-def view_of(book: Book | None, quote: Quote | None) -> View:
-    """Join the last book and the quote that came after it, if any.
-
-    The quote is newer: levels better than its best price are gone, its own sizes replace the book's.
-    """
-    if book is None and quote is None:
-        return NOTHING_SEEN
-    if quote is None:
-        assert book is not None
-        return View(
-            bids=book.bids,
-            asks=book.asks,
-            bids_whole=len(book.bids) < BOOK_LEVELS_MAX,
-            asks_whole=len(book.asks) < BOOK_LEVELS_MAX,
-        )
-    bids: tuple[Level, ...] = () if quote.bid is None else (Level(quote.bid, quote.bid_size),)
-    asks: tuple[Level, ...] = () if quote.ask is None else (Level(quote.ask, quote.ask_size),)
-    if book is None:
-        return View(bids=bids, asks=asks, bids_whole=not bids, asks_whole=not asks)
-    if quote.bid is not None:
-        bids += tuple(level for level in book.bids if level.price < quote.bid)
-    if quote.ask is not None:
-        asks += tuple(level for level in book.asks if level.price > quote.ask)
-    return View(
-        bids=bids,
-        asks=asks,
-        bids_whole=not bids or len(book.bids) < BOOK_LEVELS_MAX,
-        asks_whole=not asks or len(book.asks) < BOOK_LEVELS_MAX,
-    )
+    def _booked(self, bids: bool) -> tuple[Level, ...]:
+        if self.book is None:
+            return ()
+        return self.book.bids if bids else self.book.asks
 
 
 class Taken(Struct):
@@ -85,6 +86,8 @@ class Taken(Struct):
 
     def refresh(self, view: View) -> bool:
         """Forget what the market replaced; ``False`` when nothing is remembered any more."""
+        if not self.bids and not self.asks:
+            return False
         self.bids = _still_spent(self.bids, view, True)
         self.asks = _still_spent(self.asks, view, False)
         return bool(self.bids or self.asks)

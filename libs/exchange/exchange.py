@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct, field
 
-from libs.exchange.book import NOTHING_SEEN, Taken, View, view_of
+from libs.exchange.book import Taken, View
 from libs.exchange.fees import RETAIL_PRECISION, Charged
 from libs.exchange.orders import NEVER, Accepted, Ended, EndReason, Executed, NewOrder, Report, Working
 from libs.exchange.queue import join, serve, watch
@@ -206,20 +206,31 @@ class Exchange(Struct):
                 desk.taken.spend(not asks, level.price, quantity)
                 yield self._execute(working, working.leg_price if maker else level.price, quantity, maker)
 
-    def _look(self, leg: str, now: int) -> list[Report]:
+    def _look(self, leg: str, now: int) -> Sequence[Report]:
         """The book of a leg changed: move queues, fill what the other side has come to."""
         desk = self.desks[leg]
         view = self._view(leg)
         remembered = desk.taken.refresh(view)
-        reports: list[Report] = []
-        for working in self._by_priority(desk):
+        best_bid, best_ask = view.best(True), view.best(False)
+        crossed = False
+        for name in desk.orders:
+            working = self.orders[name]
             watch(working, view, now)
-            reports.extend(self._take(working, desk, view, maker=True))
-            if working.remaining == 0:
-                reports.append(self._end(working, EndReason.FILLED))
+            best = best_ask if working.leg_buy else best_bid
+            crossed = crossed or (best is not None and working.reaches(best))
+        if crossed:
+            return [
+                report for working in self._by_priority(desk) for report in self._meet(working, desk, view)
+            ]
         if not desk.orders and not remembered:
             del self.desks[leg]
-        return reports
+        return NOTHING
+
+    def _meet(self, working: Working, desk: Desk, view: View) -> Iterator[Report]:
+        """The other side has come to a resting order's price: it trades there, having waited."""
+        yield from self._take(working, desk, view, maker=True)
+        if working.remaining == 0:
+            yield self._end(working, EndReason.FILLED)
 
     def _serve(self, leg: str, price: int, volume: int, buys: bool, now: int) -> Iterator[Report]:
         for working in self._by_priority(self.desks[leg]):
@@ -267,12 +278,11 @@ class Exchange(Struct):
         return Ended(working.new.order, reason, working.filled, working.remaining, detail)
 
     def _view(self, leg: str) -> View:
-        book, quote = self.books.get(leg), self.quotes.get(leg)
-        return NOTHING_SEEN if book is None and quote is None else view_of(book, quote)
+        return View(self.books.get(leg), self.quotes.get(leg))
 
 
 def _opposite(view: View, working: Working) -> tuple[Level, ...]:
-    return view.asks if working.leg_buy else view.bids
+    return view.levels(not working.leg_buy)
 
 
 def _reachable(view: View, working: Working, desk: Desk) -> int:

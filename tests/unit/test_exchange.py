@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.exchange.book import Taken, view_of
+from libs.exchange.book import Taken, View
 from libs.exchange.exchange import Exchange
 from libs.exchange.orders import UNSEEN, Accepted, Ended, EndReason, Executed, NewOrder, Report
 from libs.exchange.rules import leg_of, on_grid
@@ -316,6 +316,14 @@ def test_a_dated_order_expires_and_a_market_that_closes_cancels():
     assert ends(venue.wait(0)) == [("b", EndReason.CANCELED, "market_closed")]
 
 
+def test_a_market_that_closes_earlier_than_announced_takes_its_orders_along():
+    venue = Venue()
+    venue.send("a", 44, 2)
+    venue.exchange.market(listing(close_at=START + 5 * SECOND), venue.now)
+    assert ends(venue.wait(4_999)) == []
+    assert ends(venue.wait(1)) == [("a", EndReason.CANCELED, "market_closed")]
+
+
 def test_a_market_said_to_be_closed_cancels_at_once():
     venue = Venue()
     venue.send("a", 44, 2)
@@ -489,7 +497,7 @@ def test_takers_never_get_more_than_was_on_display(steps):
         if step[0] in ("book", "quote"):
             spent.clear()
         reports = play(venue, step, number)
-        view = view_of(venue.exchange.books.get(YES), venue.exchange.quotes.get(YES))
+        view = View(venue.exchange.books.get(YES), venue.exchange.quotes.get(YES))
         for report in reports:
             if not isinstance(report, Executed) or report.maker:
                 continue
@@ -530,7 +538,7 @@ def test_spent_never_exceeds_what_is_shown_after_a_refresh(asks, price, quantity
     taken = Taken()
     taken.spend(False, price * CENT, quantity * ONE)
     rows = dict(sorted(asks.items()))
-    view = view_of(Book(instrument=YES, at=0, counter=1, asks=levels(rows)), None)
+    view = View(Book(instrument=YES, at=0, counter=1, asks=levels(rows)))
     remembered = taken.refresh(view)
     assert taken.asks.get(price * CENT, 0) == min(quantity, asks.get(price, 0)) * ONE
     assert remembered == bool(taken.asks)
