@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -298,14 +298,18 @@ def _utc(at_ns: int) -> str:
 
 
 async def run_headless(system: System, *, visible: bool) -> dict[str, Any]:
-    """Start, play or run, stop; the summary."""
+    """Start, play or run, stop; the summary. ``visible``: a progress bar on stderr."""
+    return await _run(system, lambda: _work(system, visible=visible))
+
+
+async def _run(system: System, work: Callable[[], Coroutine[Any, Any, None]]) -> dict[str, Any]:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     try:
         await system.start()
-        working = asyncio.create_task(_work(system, visible=visible))
+        working = asyncio.create_task(work())
         waiting = asyncio.create_task(stop.wait())
         await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
@@ -317,6 +321,23 @@ async def run_headless(system: System, *, visible: bool) -> dict[str, Any]:
     finally:
         await system.stop()
     return system.summary.document()
+
+
+async def run_viewed(system: System, draw: Callable[[], Awaitable[None]]) -> dict[str, Any]:
+    """As ``run_headless``, with the terminal view instead of a progress bar."""
+    drawing: asyncio.Task[None] | None = None
+
+    async def work() -> None:
+        nonlocal drawing
+        drawing = asyncio.ensure_future(draw())
+        await _work(system, visible=False)
+
+    try:
+        return await _run(system, work)
+    finally:
+        if drawing is not None:
+            drawing.cancel()
+            await asyncio.gather(drawing, return_exceptions=True)
 
 
 async def _work(system: System, *, visible: bool) -> None:

@@ -3,20 +3,16 @@
 from proto.feed import Market
 from proto.units import ONE, Price, Quantity
 
+NO_STEP: Price = 1
+"""Where a market states no tick, prices are only bound to the unit of one millionth."""
+
 
 def price_step(market: Market, price: Price) -> Price:
-    """The tick that applies at ``price``.
-
-    Raises:
-        ValueError: if the market gives no tick for it.
-    """
-    step = 0
+    """The tick that applies at ``price``."""
+    step = NO_STEP
     for entry in market.price_steps:
-        if entry.start > price:
-            break
-        step = entry.step
-    if step <= 0:
-        raise ValueError(f"expected a price step at {price} in {market.market}, was none")
+        if entry.start <= price and entry.step:
+            step = entry.step
     return step
 
 

@@ -32,7 +32,7 @@ FEED_HOP = "feed"
 HOPS = (FEED_HOP, "signal", "risk", "execution", "claim", "venue", "exit")
 """All hops in the order a decision takes them."""
 
-HOP_SECONDS_MAX = 60
+HOP_NS_MAX = 60 * SECOND
 """Longer than this is no latency: a recording carries old times, a backlog after a restart old causes."""
 
 _REMEMBERED_BITS = 16
@@ -63,11 +63,10 @@ class StoredTimes:
 def hop_ns(message: Message, stored_at_ns: int, cause_stored_at_ns: int | None) -> tuple[str, int] | None:
     """The hop that ends with ``message`` and how long it took, or ``None`` if it ends none."""
     if isinstance(message, _MARKET_DATA):
-        hop, began = FEED_HOP, message.at
-    else:
-        name = HOP_OF.get(type(message))
-        if name is None or cause_stored_at_ns is None:
-            return None
-        hop, began = name, cause_stored_at_ns
-    took = stored_at_ns - began
-    return (hop, took) if 0 <= took <= HOP_SECONDS_MAX * SECOND else None
+        took = stored_at_ns - message.at
+        return (FEED_HOP, took) if 0 <= took <= HOP_NS_MAX else None
+    hop = HOP_OF.get(type(message))
+    if hop is None or cause_stored_at_ns is None:
+        return None
+    took = stored_at_ns - cause_stored_at_ns
+    return (hop, took) if 0 <= took <= HOP_NS_MAX else None

@@ -10,37 +10,21 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
     generate_latest,
 )
 
+from libs.observability.histogram import HistogramCollector
 from libs.observability.latency import HOPS
 from proto.execution import OrderStatus
 from proto.monitor import Severity
 from proto.risk import RiskState
-from proto.units import ONE, SECOND
+from proto.units import MILLISECOND, ONE
 
-LATENCY_BUCKETS_S = (
-    *(
-        0.0001,
-        0.00025,
-        0.0005,
-        0.001,
-        0.0025,
-        0.005,
-        0.01,
-        0.015,
-        0.025,
-        0.05,
-        0.1,
-        0.25,
-        0.5,
-        1.0,
-        2.5,
-        10.0,
-    ),
+LATENCY_BOUNDS_NS = tuple(
+    round(milliseconds * MILLISECOND)
+    for milliseconds in (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 25, 50, 100, 250, 500, 1_000, 2_500, 10_000)
 )
 """From a tenth of a millisecond; 15 ms is the aim for the p99 of a whole decision."""
 LABEL_VALUES_MAX = 64
@@ -98,11 +82,20 @@ class Metrics:
         self._faults()
 
     def _latencies(self) -> None:
-        hop = self._histogram("presage_hop_latency_seconds", "From cause stored to message stored", ("hop",))
-        self._hops = {name: hop.labels(self.service, name) for name in HOPS}
-        self.end_to_end = self._histogram(
-            "presage_end_to_end_latency_seconds", "From the market data that began a decision to its claim"
-        ).labels(self.service)
+        hops = HistogramCollector(
+            "presage_hop_latency_seconds",
+            "From cause stored to message stored",
+            (_SERVICE, "hop"),
+            self.registry,
+        )
+        self._hops = {name: hops.series((self.service, name), LATENCY_BOUNDS_NS) for name in HOPS}
+        whole = HistogramCollector(
+            "presage_end_to_end_latency_seconds",
+            "From the market data that began a decision to its claim",
+            (_SERVICE,),
+            self.registry,
+        )
+        self._end_to_end = whole.series((self.service,), LATENCY_BOUNDS_NS)
 
     def _books(self) -> None:
         service = self.service
@@ -172,11 +165,11 @@ class Metrics:
 
     def observe_hop(self, hop: str, took_ns: int) -> None:
         """Record one hop; ``hop`` is one of ``latency.HOPS``."""
-        self._hops[hop].observe(took_ns / SECOND)
+        self._hops[hop].observe(took_ns)
 
     def observe_end_to_end(self, took_ns: int) -> None:
         """Record one whole decision."""
-        self.end_to_end.observe(took_ns / SECOND)
+        self._end_to_end.observe(took_ns)
 
     def set_money(self, gauge: Gauge, millionths: int) -> None:
         """Set a gauge of this object to an amount of money."""
@@ -227,9 +220,6 @@ class Metrics:
     def _counter(self, name: str, about: str, labels: tuple[str, ...] = ()) -> Counter:
         # The client adds "_total" to a counter's name by itself.
         return Counter(name, about, (_SERVICE, *labels), registry=self.registry)
-
-    def _histogram(self, name: str, about: str, labels: tuple[str, ...] = ()) -> Histogram:
-        return Histogram(name, about, (_SERVICE, *labels), registry=self.registry, buckets=LATENCY_BUCKETS_S)
 
     def _total(self, name: str, about: str) -> _Total:
         return _Total(self._counter(name, about).labels(self.service))

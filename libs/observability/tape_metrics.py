@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-from libs.observability.latency import HOP_SECONDS_MAX, StoredTimes, hop_ns
+from libs.observability.latency import HOP_NS_MAX, StoredTimes, hop_ns
 from libs.observability.metrics import Metrics
 from proto.execution import TERMINAL, Claim, OrderStatus, OrderUpdate
 from proto.message import Message
 from proto.monitor import Alert, Dead, Severity
 from proto.risk import Approval, PortfolioReport, Rejection
 from proto.signal import Proposal
-from proto.units import SECOND
 from proto.venue import Fill
 
 ALERTS_MAX = 1_024
@@ -43,7 +42,7 @@ class TapeMetrics:
     ) -> None:
         """Take one message with its place on the tape, and the sequences of its cause and first cause."""
         self._times.put(seq, stored_at_ns)
-        hop = hop_ns(message, stored_at_ns, self._times.get(cause_seq))
+        hop = hop_ns(message, stored_at_ns, self._times.get(cause_seq) if cause_seq else None)
         if hop is not None:
             self._metrics.observe_hop(*hop)
         handler = self._handlers.get(type(message))
@@ -61,7 +60,7 @@ class TapeMetrics:
 
     def _end_to_end(self, stored_at_ns: int, root_seq: int) -> None:
         began = self._times.get(root_seq)
-        if began is not None and 0 <= stored_at_ns - began <= HOP_SECONDS_MAX * SECOND:
+        if began is not None and 0 <= stored_at_ns - began <= HOP_NS_MAX:
             self._metrics.observe_end_to_end(stored_at_ns - began)
 
     def _order(self, update: OrderUpdate) -> None:

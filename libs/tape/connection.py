@@ -61,13 +61,15 @@ class Link:
     async def _on_reconnected(self) -> None:
         self.lost_at_s = None
 
-    async def open(self, url: str, user: str, password: str) -> None:
+    async def open(
+        self, url: str, user: str, password: str, patience_s: float = CONNECT_PATIENCE_S
+    ) -> None:
         """Connect, waiting for a broker that is still starting.
 
         Raises:
-            BrokerUnavailable: when there is none within ``CONNECT_PATIENCE_S``.
+            BrokerUnavailable: when there is none within ``patience_s``.
         """
-        deadline = monotonic() + CONNECT_PATIENCE_S
+        deadline = monotonic() + patience_s
         while True:
             try:
                 await self.client.connect(

@@ -1,0 +1,283 @@
+"""The ``presage`` command. Exit codes: 0 ok, 1 failed, 2 usage, 3 difference found."""
+
+import json
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+import uvloop
+from rich.console import Console
+from rich.progress import Progress
+
+from libs.config.errors import ConfigError
+from libs.config.load import parse_sets
+from libs.tape.errors import TapeError
+from proto.operator import Verb
+from services.feed.recording import RecordingError
+from services.feed.synthetic_recording import write_recording
+from services.signal.discovery import StrategyNotFound
+from tools import commands
+from tools.backtest import Backtest
+from tools.composition import CONFIG_DIRECTORY, DEFAULT_STRATEGIES, sections
+from tools.exit_codes import DIFFERENCE, FAILED, USAGE
+from tools.live_view import LiveView
+from tools.report import print_backtest, print_why
+from tools.up import Options, System, UsageError, run_headless, run_viewed
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Presage: trading prediction markets.", pretty_exceptions_enable=False
+)
+journal_app = typer.Typer(no_args_is_help=True, help="The journal in PostgreSQL.")
+app.add_typer(journal_app, name="journal")
+
+State = Annotated[Path, typer.Option("--state", envvar="PRESAGE_STATE", help="State directory.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="Change a setting: risk.max_bet=0.01")]
+ConfigDirectory = Annotated[Path, typer.Option("--config", help="Directory of the YAML files.")]
+Strategies = Annotated[list[str] | None, typer.Option("--strategy", help="Name, module:Class or file.py:Class.")]
+DEFAULT_STATE = Path("state")
+
+T = TypeVar("T")
+console = Console()
+errors = Console(stderr=True)
+
+
+def fail(text: str, code: int = FAILED) -> typer.Exit:
+    """Print an error and make the exit for it."""
+    errors.print(f"presage: {text}", style="red", highlight=False, markup=False)
+    return typer.Exit(code)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's coroutine; errors that a user can mend become a line and an exit code."""
+    try:
+        return uvloop.run(work)
+    except (UsageError, ConfigError, RecordingError, StrategyNotFound) as e:
+        raise fail(str(e), USAGE) from e
+    except (TapeError, OSError, RuntimeError) as e:
+        raise fail(f"{type(e).__name__}: {e}") from e
+
+
+def emit(document: Any) -> None:
+    """Print a document as JSON."""
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
+@app.command()
+def up(
+    recording: Annotated[list[Path] | None, typer.Option(help="Play a recording; may be repeated.")] = None,
+    more: Annotated[list[Path] | None, typer.Argument(help="More recordings.", show_default=False)] = None,
+    speed: Annotated[str, typer.Option(help="Times real time, or max (lockstep).")] = "1",
+    socket: Annotated[list[str] | None, typer.Option(help="ws:// address that sends raw venue frames.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the synthetic market.")] = 7,
+    for_s: Annotated[float | None, typer.Option("--for", help="End by itself after so many seconds.")] = None,
+    state: State = DEFAULT_STATE,
+    headless: Annotated[bool, typer.Option(help="No terminal view.")] = False,
+    adopt: Annotated[list[str] | None, typer.Option(help="Adopt the tape for a machine of a new version.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Write the last frame of the view as SVG.")] = None,
+    strategy: Strategies = None,
+    config: ConfigDirectory = CONFIG_DIRECTORY,
+    set_: Sets = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring everything up on paper: a synthetic market, or recordings, which end by themselves."""
+    recordings = [*(recording or []), *(more or [])]
+    strategies = strategy or list(DEFAULT_STRATEGIES)
+    options = Options(
+        state=state,
+        recordings=recordings,
+        speed=_speed(speed),
+        seed=seed,
+        sockets=socket or [],
+        for_s=for_s,
+        adopt=adopt or [],
+        strategies=strategies,
+    )
+
+    async def work() -> dict[str, Any]:
+        system = System(options, sections(config, parse_sets(set_ or []), strategies))
+        if headless or as_json:
+            return await run_headless(system, visible=sys.stderr.isatty())
+        return await run_viewed(system, LiveView(system, picture).run)
+
+    summary = run(work())
+    if as_json:
+        emit(summary)
+    else:
+        console.print_json(data=summary)
+    if summary["divergences"]:
+        raise typer.Exit(DIFFERENCE)
+
+
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if speed <= 0:
+        raise fail(f"expected --speed to be a positive number or max, was {text!r}", USAGE)
+    return speed
+
+
+@app.command()
+def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+    """What runs, whether orders may leave, and why not."""
+    document = run(commands.status(state))
+    if as_json:
+        emit(document)
+    else:
+        commands.print_status(console, document)
+    if not document["running"]:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def halt(
+    reason: Annotated[str, typer.Option(help="Why.")] = "operator", state: State = DEFAULT_STATE, as_json: AsJson = False
+) -> None:
+    """Stop new orders now and cancel working ones. Works without the broker, survives restarts."""
+    document = run(commands.halt(state, reason))
+    _say(document, as_json)
+
+
+@app.command()
+def resume(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+    """Let orders leave again."""
+    _say(run(commands.give(state, Verb.RESUME)), as_json)
+
+
+@app.command("close-only")
+def close_only(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+    """Let exits through and nothing else."""
+    _say(run(commands.give(state, Verb.CLOSE_ONLY)), as_json)
+
+
+@app.command()
+def approve(order: str, state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+    """Approve an order that waits for the operator."""
+    _say(run(commands.give(state, Verb.APPROVE, order=order)), as_json)
+
+
+@app.command()
+def deny(order: str, state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+    """Deny an order that waits for the operator."""
+    _say(run(commands.give(state, Verb.DENY, order=order)), as_json)
+
+
+@app.command()
+def skip(seq: int, machine: str, state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+    """Let a machine that raised at SEQ go on without that message."""
+    _say(run(commands.give(state, Verb.SKIP, machine=machine, seq=seq)), as_json)
+
+
+def _say(document: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        emit(document)
+    else:
+        console.print(document["text"])
+
+
+@app.command()
+def why(name: Annotated[str, typer.Argument(metavar="ID")], state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+    """The causal chain of an order, a rejection or an exit (order id, message id or sequence)."""
+    chain = run(commands.why(state, name))
+    if not chain:
+        raise fail(f"expected an order, message id or sequence of the tape, was {name!r}")
+    if as_json:
+        emit(chain)
+    else:
+        print_why(console, chain)
+
+
+@app.command()
+def replay(
+    state: State = DEFAULT_STATE,
+    from_: Annotated[str, typer.Option("--from", help="Sequence or UTC time (2026-05-13T21:51:30).")] = "",
+    to: Annotated[str, typer.Option("--to", help="Sequence or UTC time.")] = "",
+    machine: Annotated[list[str] | None, typer.Option(help="Only this machine; may be repeated.")] = None,
+    set_: Sets = None,
+    break_: Annotated[str, typer.Option("--break", help="Stop where this holds: kind=risk.rejection market=…")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Run every machine again over the tape and compare the bytes; with --set, what would have been."""
+    request = commands.ReplayRequest(state, from_, to, machine or [], parse_sets(set_ or []), break_)
+    document = run(commands.replay(request, visible=sys.stderr.isatty() and not as_json))
+    if as_json:
+        emit(document)
+    else:
+        commands.print_replay(console, document)
+    if document.get("difference"):
+        raise typer.Exit(DIFFERENCE)
+
+
+@app.command()
+def backtest(
+    recordings: Annotated[list[Path], typer.Argument(help="Recordings, in order of time.")],
+    strategy: Strategies = None,
+    config: ConfigDirectory = CONFIG_DIRECTORY,
+    set_: Sets = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the machines over recordings in one process, without a broker."""
+    strategies = strategy or list(DEFAULT_STRATEGIES)
+    try:
+        test = Backtest(sections(config, parse_sets(set_ or []), strategies), strategies)
+        with Progress(console=errors, transient=True, disable=as_json or not sys.stderr.isatty()) as bar:
+            task = bar.add_task("backtest", total=len(recordings))
+            test.run(recordings, lambda done, _: bar.update(task, completed=done))
+    except (ConfigError, RecordingError, StrategyNotFound, ValueError) as e:
+        raise fail(str(e), USAGE) from e
+    if as_json:
+        emit(test.summary.document())
+    else:
+        print_backtest(console, test)
+
+
+@app.command()
+def synth(
+    directory: Path,
+    minutes: Annotated[int, typer.Option(help="How long.")] = 15,
+    seed: Annotated[int, typer.Option(help="Same seed, same market.")] = 7,
+) -> None:
+    """Write a synthetic market as a recording."""
+    write_recording(directory, seed, minutes)
+    console.print(f"wrote {directory}: {minutes} minutes, seed {seed}")
+
+
+@journal_app.command("verify")
+def journal_verify(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+    """Find changed, removed and inserted rows, and a cut tail."""
+    document, lines = run(commands.verify_journal(state))
+    if as_json:
+        emit(document)
+    else:
+        console.print("\n".join(lines), markup=False, highlight=False)
+    if not document["sound"]:
+        raise typer.Exit(DIFFERENCE)
+
+
+@journal_app.command("export")
+def journal_export(
+    output: Annotated[Path, typer.Argument(help="File to write, - for stdout.")] = Path("-"),
+    state: State = DEFAULT_STATE,
+    from_seq: Annotated[int, typer.Option(help="First sequence.")] = 1,
+    to_seq: Annotated[int | None, typer.Option(help="Last sequence.")] = None,
+) -> None:
+    """Write the journal as JSON lines."""
+    rows = run(commands.export_journal(state, output, from_seq, to_seq))
+    errors.print(f"{rows} rows")
+
+
+def main() -> None:
+    """Entry point of the ``presage`` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
+
+

@@ -1,0 +1,392 @@
+"""What the commands do, apart from parsing arguments and printing."""
+
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from libs.machine.codec import Unreadable, decode
+from libs.runtime.layout import StateLayout
+from libs.tape.broker import stream_state
+from libs.tape.connection import Link
+from libs.tape.credentials import OPERATOR
+from libs.tape.errors import BrokerUnavailable, PublishRefused, TapeError
+from libs.tape.reader import TapeReader
+from libs.tape.record import TapeRecord
+from libs.tape.signing import OPERATOR_DOMAIN, Signer, Verifier
+from proto.message import Message
+from proto.operator import Verb
+from proto.subjects import MACHINE_ORDER, SERVICES
+from tools.installation import Installation, running_supervisor, tape_access
+from tools.journal import (
+    anchors_on_tape,
+    export_journal as export_rows,
+    verification_document,
+    verification_lines,
+    verify_journal as verify_rows,
+)
+from tools.operator import OperatorDesk
+from tools.replay import Replay, WhatIf, compare, is_input, skips_in
+from tools.up import UsageError
+from tools.watch import Reports
+from tools.why import Tape, document as why_document
+
+REPORT_PATIENCE_S = 1.5
+COMMAND_PATIENCE_S = 2.0
+READ_WAIT_S = 1.0
+
+
+# --- reading a tape -------------------------------------------------------------------------------
+
+
+async def records(link: Link, first: int = 1, last: int | None = None) -> AsyncIterator[TapeRecord]:
+    """The records of a tape from ``first`` (or where the window begins) to ``last`` (or its end now)."""
+    state = await stream_state(link.client)
+    if not state["messages"]:
+        return
+    first = max(first, int(state["first_seq"]))
+    end = int(state["last_seq"]) if last is None else min(last, int(state["last_seq"]))
+    reader = TapeReader(link, first - 1)
+    try:
+        while reader.position < end:
+            for record in await reader.next_batch(READ_WAIT_S):
+                if record.seq > end:
+                    return
+                yield record
+    finally:
+        await reader.close()
+
+
+# --- operator -------------------------------------------------------------------------------------
+
+
+async def halt(state: Path, reason: str) -> dict[str, Any]:
+    """The HALT file first: it closes the gate without any broker; then the command on the tape."""
+    layout = StateLayout(state.resolve())
+    if not layout.root.exists():
+        raise UsageError(f"expected a state directory, was {state}")
+    layout.halt_file.write_text(reason)
+    try:
+        seq = await _command(layout, Verb.HALT, reason=reason)
+    except TapeError as e:
+        return {"halted": True, "seq": None, "text": f"halted by file; the broker did not answer ({e})"}
+    return {"halted": True, "seq": seq, "text": f"halted: {reason} (tape sequence {seq})"}
+
+
+async def give(state: Path, verb: Verb, *, order: str = "", machine: str = "", seq: int = 0) -> dict[str, Any]:
+    """Give a command that only the operator may give."""
+    layout = StateLayout(state.resolve())
+    if verb is Verb.SKIP and machine not in MACHINE_ORDER:
+        raise UsageError(f"expected one of {', '.join(MACHINE_ORDER)}, was {machine!r}")
+    stored = await _command(layout, verb, order=order, machine=machine, seq=seq)
+    if verb is Verb.RESUME:
+        layout.halt_file.unlink(missing_ok=True)
+    return {"verb": verb.value, "seq": stored, "text": f"{verb.value} given (tape sequence {stored})"}
+
+
+async def _command(layout: StateLayout, verb: Verb, **fields: Any) -> int:
+    """Sign and publish a command; the broker of a stopped system is started for it."""
+    known = layout.read_tape()
+    if known is None:
+        raise UsageError(f"expected a system that was run before in {layout.root}, was none")
+    async with tape_access(layout.root, OPERATOR) as (_, link):
+        desk = OperatorDesk(link, Signer.load(OPERATOR_DOMAIN, layout.operator_key), str(known["tape"]))
+        await desk.start()
+        try:
+            return await desk.command(verb, **fields)
+        except (BrokerUnavailable, PublishRefused) as e:
+            raise TapeError(f"expected the command to be stored, was {e}") from e
+
+
+# --- status ---------------------------------------------------------------------------------------
+
+
+async def status(state: Path) -> dict[str, Any]:
+    """Who runs, how each service is, and whether new orders may leave."""
+    layout = StateLayout(state.resolve())
+    if not layout.run_file.exists():
+        raise UsageError(f"expected a system that was run before in {state}, was none")
+    pid = running_supervisor(layout)
+    halted = layout.halt_file.read_text() if layout.halt_file.exists() else ""
+    document: dict[str, Any] = {"running": bool(pid), "supervisor_pid": pid, "halted": halted, "services": {}}
+    if pid:
+        document |= await _live_status(layout)
+    document["orders"] = _orders_state(document)
+    return document
+
+
+async def _live_status(layout: StateLayout) -> dict[str, Any]:
+    run = layout.read_run()
+    link = Link("status")
+    try:
+        await link.open(run.broker_url, "console", layout.password("console"), patience_s=COMMAND_PATIENCE_S)
+    except BrokerUnavailable:
+        return {"broker": "gone"}
+    reports = Reports()
+    try:
+        await reports.listen(link)
+        await reports.wait_for(lambda latest: all(s in latest for s in SERVICES), REPORT_PATIENCE_S)
+        tape = await stream_state(link.client)
+    except BrokerUnavailable:
+        return {"broker": "gone"}
+    finally:
+        await link.close()
+    services = {s: reports.latest.get(s, {"state": "missing"}) for s in SERVICES}
+    return {"broker": "up", "tape_last_seq": tape["last_seq"], "services": services}
+
+
+def _orders_state(document: Mapping[str, Any]) -> str:
+    """Whether new orders may leave, in a word, and if not why."""
+    if not document["running"]:
+        return "stopped"
+    if document["halted"]:
+        return f"halted: {document['halted']}"
+    if document.get("broker") == "gone":
+        return "no new orders: broker gone"
+    services: Mapping[str, Any] = document["services"]
+    down = [name for name, report in services.items() if report.get("state") != "live"]
+    if down:
+        return f"no new orders: {', '.join(down)} not live"
+    gate = services.get("execution", {}).get("gate", "open")
+    return "open" if gate == "open" else f"no new orders: {gate}"
+
+
+def print_status(console: Console, document: Mapping[str, Any]) -> None:
+    """The status as a table."""
+    table = Table("service", "state", "position", "dead", "detail", box=None)
+    for name, report in document["services"].items():
+        style = "green" if report.get("state") == "live" else "red"
+        row = (str(report.get(key, "")) for key in ("position", "dead", "detail"))
+        table.add_row(name, f"[{style}]{report.get('state')}[/]", *row)
+    console.print(f"orders: {document['orders']}", style="bold", highlight=False)
+    if document["services"]:
+        console.print(table)
+
+
+# --- why and replay -------------------------------------------------------------------------------
+
+
+async def why(state: Path, name: str) -> list[dict[str, Any]]:
+    """The chain of causes of ``name``; empty when the tape does not know it."""
+    tape = Tape()
+    async with tape_access(state) as (_, link):
+        async for record in records(link):
+            tape.add(record)
+    return why_document(tape.chain(name))
+
+
+@dataclass
+class ReplayRequest:
+    """What ``presage replay`` was asked for."""
+
+    state: Path
+    from_: str = ""
+    to: str = ""
+    machines: Sequence[str] = ()
+    changes: Mapping[str, str] | None = None
+    break_on: str = ""
+
+
+async def replay(request: ReplayRequest, *, visible: bool = False) -> dict[str, Any]:
+    """Replay a tape, or run a what-if over it."""
+    unknown = [m for m in request.machines if m not in MACHINE_ORDER]
+    if unknown:
+        raise UsageError(f"expected machines of {', '.join(MACHINE_ORDER)}, was {unknown[0]!r}")
+    condition = _condition(request.break_on)
+    async with tape_access(request.state) as (installation, link):
+        first = await _sequence(link, request.from_, 1)
+        last = await _sequence(link, request.to, int((await stream_state(link.client))["last_seq"]))
+        with Progress(console=Console(stderr=True), transient=True, disable=not visible) as bar:
+            task = bar.add_task("replay", total=last)
+
+            def step(seq: int) -> None:
+                bar.update(task, completed=seq)
+
+            if request.changes:
+                return await _what_if(installation, link, request.changes, last, step)
+            return await _replay(installation, link, request, (first, last), condition, step)
+
+
+async def _replay(
+    installation: Installation,
+    link: Link,
+    request: ReplayRequest,
+    window: tuple[int, int],
+    condition: Callable[[TapeRecord, Message], bool] | None,
+    step: Callable[[int], None],
+) -> dict[str, Any]:
+    run = installation.layout.read_run()
+    engine = Replay(
+        Verifier.load(installation.layout.public_keys),
+        tuple(m for m in MACHINE_ORDER if not request.machines or m in request.machines),
+        run.strategies or ["momentum"],
+        condition,
+    )
+    skips = skips_in([r async for r in records(link, 1, None) if r.subject.startswith("operator.command.skip")])
+    first_held = int((await stream_state(link.client))["first_seq"])
+    start = engine.start(installation.layout.root, skips, max(window[0], first_held))
+    if start < first_held:
+        raise UsageError(f"expected a snapshot before {first_held}, where the tape's window begins, was none")
+    async for record in records(link, start, window[1]):
+        if not engine.take(record):
+            break
+        if engine.messages % 1000 == 0:
+            step(record.seq)
+    engine.finish(window[1])
+    document: dict[str, Any] = {
+        "identical": engine.difference is None,
+        "from": start,
+        "to": window[1],
+        "messages": engine.messages,
+        "compared": engine.compared,
+        "machines": list(engine.machines),
+        "starts": [{"seq": s, "machine": m.machine, "version": m.version, "build": m.build} for s, m in engine.starts],
+        "difference": engine.difference.document() if engine.difference else None,
+    }
+    if engine.broke_at is not None:
+        record, event = engine.broke_at
+        states = {name: engine.state_of(name) for name in engine.machines}
+        document["break"] = {"seq": record.seq, "subject": record.subject, "message": repr(event), "state": states}
+    return document
+
+
+async def _what_if(
+    installation: Installation, link: Link, changes: Mapping[str, str], last: int, step: Callable[[int], None]
+) -> dict[str, Any]:
+    strategies = installation.layout.read_run().strategies or ["momentum"]
+    baseline, changed = WhatIf({}, strategies), WhatIf(changes, strategies)
+    async for record in records(link, 1, last):
+        if not is_input(record.subject):
+            continue
+        try:
+            message = decode(record.subject, record.payload)
+        except Unreadable:
+            continue
+        baseline.feed(message)
+        changed.feed(message)
+        step(record.seq)
+    return compare(baseline, changed) | {"set": dict(changes)}
+
+
+async def _sequence(link: Link, text: str, default: int) -> int:
+    """A sequence, given as such or as a UTC time of the session."""
+    if not text:
+        return default
+    if text.isdecimal():
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError as e:
+        raise UsageError(f"expected a sequence or a UTC time, was {text!r}") from e
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    at = int(moment.timestamp() * 1e9)
+    async for record in records(link):
+        if record.subject.startswith(("feed.", "monitor.clock")):
+            try:
+                message = decode(record.subject, record.payload)
+            except Unreadable:
+                continue
+            if getattr(message, "at", 0) >= at:
+                return record.seq
+    return default
+
+
+def _condition(text: str) -> Callable[[TapeRecord, Message], bool] | None:
+    """``--break``: ``field=value`` pairs that must all hold; ``kind``, ``seq`` or fields of the message."""
+    if not text:
+        return None
+    pairs = [part.partition("=") for part in text.split()]
+    bad = [left for left, sign, _ in pairs if not sign]
+    if bad:
+        raise UsageError(f"expected --break as field=value pairs, was {bad[0]!r}")
+
+    def holds(record: TapeRecord, message: Message) -> bool:
+        known = {"kind": message.kind, "seq": str(record.seq), "subject": record.subject}
+        return all(str(known.get(name, getattr(message, name, None))) == value for name, _, value in pairs)
+
+    return holds
+
+
+def print_replay(console: Console, document: Mapping[str, Any]) -> None:
+    """A replay's result for people."""
+    if "simulated" in document:
+        _print_what_if(console, document)
+        return
+    for start in document["starts"][:20]:
+        console.print(f"[dim]{start['seq']}: {start['machine']} started, version {start['version']}[/]")
+    difference = document["difference"]
+    if difference is None:
+        console.print(f"[green]identical[/]: {document['messages']} messages, {document['compared']} outputs compared")
+    else:
+        console.print(f"[red]difference[/] at {difference['seq']}, {difference['machine']}: {difference['text']}")
+        table = Table("field", "stored", "recomputed")
+        for row in difference["fields"]:
+            table.add_row(row["field"], str(row["stored"]), str(row["recomputed"]))
+        console.print(table)
+    if "break" in document:
+        console.print_json(data=document["break"], default=str)
+
+
+def _print_what_if(console: Console, document: Mapping[str, Any]) -> None:
+    console.print(f"what if {document['set']} (simulated on the paper venue, baseline and change alike)")
+    table = Table("", "baseline", "changed")
+    for name, before in document["baseline"].items():
+        table.add_row(name, str(before), str(document["changed"][name]))
+    console.print(table)
+    for row in document["decisions"][:20]:
+        console.print(f"{row['instrument']}: {row['baseline']} → {row['changed']}", markup=False)
+    console.print(f"{document['decisions_differing']} decisions differ, profit by {document['profit_difference']:+.2f}")
+
+
+# --- journal --------------------------------------------------------------------------------------
+
+
+async def verify_journal(state: Path) -> tuple[dict[str, Any], list[str]]:
+    """Verify the journal against itself, its anchors and the tape."""
+    async with tape_access(state) as (installation, link):
+
+        async def batches() -> AsyncIterator[Sequence[TapeRecord]]:
+            batch: list[TapeRecord] = []
+            async for record in records(link):
+                batch.append(record)
+                if len(batch) == 1000:
+                    yield batch
+                    batch = []
+            yield batch
+
+        anchors = await anchors_on_tape(batches())
+        dsn, started = await _database(installation)
+        try:
+            path = installation.layout.journal / "anchors.jsonl"
+            result = await verify_rows(dsn, path, anchors, batches())
+        finally:
+            if started:
+                installation.database.stop()
+    return verification_document(result), verification_lines(result)
+
+
+async def export_journal(state: Path, output: Path, from_seq: int, to_seq: int | None) -> int:
+    """Export the journal to a file, or to stdout for ``-``."""
+    installation = Installation(state)
+    dsn, started = await _database(installation)
+    try:
+        if str(output) == "-":
+            return await export_rows(dsn, sys.stdout.buffer, from_seq=from_seq, to_seq=to_seq)
+        with output.open("wb") as file:
+            return await export_rows(dsn, file, from_seq=from_seq, to_seq=to_seq)
+    finally:
+        if started:
+            installation.database.stop()
+
+
+async def _database(installation: Installation) -> tuple[str, bool]:
+    """The database's address, and whether it was started for this command."""
+    if running_supervisor(installation.layout):
+        return installation.layout.read_run().database_url, False
+    return await installation.start_database(), not installation.external_database
