@@ -144,6 +144,9 @@ class SignalMachine(StateMachine[SignalState]):
         return NOTHING
 
     def _on_trade(self, trade: Trade, stamp: Stamp) -> Sequence[Message]:
+        if not trade.price:
+            # Nothing is worth nothing: a broken print, and no strategy's logarithm should meet it.
+            return NOTHING
         out = self._feed_candles(trade, stamp) if self._candle_hooks else NOTHING
         if not self._trade_hooks:
             return out

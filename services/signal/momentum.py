@@ -138,7 +138,7 @@ class Momentum(Strategy[MomentumParams, MomentumState]):
         proposals: list[Proposal] = []
         for name in self.state.markets.get(underlying, ()):
             market = self.market(name)
-            if market is not None:
+            if market is not None and market.underlying == underlying:
                 proposals.extend(self._evaluate(market, track))
         return proposals
 
