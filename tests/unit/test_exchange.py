@@ -196,6 +196,15 @@ def test_a_newer_quote_overrides_the_book_it_follows():
     assert got(venue.send("b", 99, 20, tif=TimeInForce.IOC)) == []
 
 
+def test_a_level_that_a_newer_quote_says_is_gone_has_no_queue():
+    venue = Venue()
+    venue.book({44: 9, 43: 6}, {46: 5})
+    venue.quote((43, 6), (46, 5))
+    venue.send("a", 44, 4)
+    venue.send("b", 43, 4)
+    assert [venue.exchange.orders[name].ahead // ONE for name in "ab"] == [0, 6]
+
+
 # ── resting ──
 
 

@@ -15,7 +15,20 @@ from proto.units import ONE, SECOND
 from proto.venue import Account, Ack, AckStatus, Fill, Settlement, StatusReport
 from services.execution.paper import machine as module
 from services.execution.paper.machine import PaperMachine
-from tests.unit.order_tape import CENT, MARKET, NO, START_S, YES, Hand, approval, book, claim, listing, of
+from tests.unit.order_tape import (
+    CENT,
+    MARKET,
+    NO,
+    START_S,
+    YES,
+    Hand,
+    approval,
+    book,
+    claim,
+    listing,
+    of,
+    session,
+)
 
 
 def venue(**params: object) -> Hand:
@@ -167,6 +180,12 @@ def test_a_gap_hides_the_book():
     assert of(Fill, hand.put(claim(approval(tif=TimeInForce.IOC)))) == []
     hand.put(book({44: 10}, {45: 5}))
     assert of(Fill, hand.put(claim(approval(2))))
+
+
+def test_a_new_session_starts_without_a_book():
+    hand = venue()
+    hand.put(session(hand.now_s))
+    assert of(Fill, hand.put(claim(approval(tif=TimeInForce.IOC)))) == []
 
 
 def test_memory_of_finished_orders_is_bounded_and_still_knows_them(monkeypatch):
