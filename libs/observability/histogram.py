@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from proto.units import SECOND
 
@@ -36,7 +35,7 @@ class Histogram:
         total = 0
         for bound, count in zip((*self.bounds_ns, None), self.counts, strict=True):
             total += count
-            name = "+Inf" if bound is None else floatToGoString(bound / SECOND)
+            name = "+Inf" if bound is None else str(bound / SECOND)
             found.append((name, float(total)))
         return found
 

@@ -4,9 +4,12 @@ import asyncio
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
 
 from libs.observability.latency import HOPS, StoredTimes, hop_ns
-from libs.observability.metrics import LABEL_VALUES_MAX, Metrics
+from libs.observability.metrics import LABEL_VALUES_MAX, LATENCY_BOUNDS_NS, Metrics
 from libs.observability.server import CONNECTIONS_MAX, REQUEST_BYTES_MAX, Readiness, StatusServer
 from libs.observability.tape_metrics import TapeMetrics
 from proto.execution import Claim, OrderStatus, OrderUpdate
@@ -193,6 +196,23 @@ def test_every_hop_can_be_observed() -> None:
         metrics.observe_hop(hop, 2 * MILLISECOND)
         assert value(metrics, "presage_hop_latency_seconds_bucket", hop=hop, le="0.0025") == 1
         assert value(metrics, "presage_hop_latency_seconds_bucket", hop=hop, le="0.001") == 0
+
+
+@given(st.lists(st.integers(0, 20 * SECOND), max_size=50))
+def test_histograms_read_back_as_what_was_observed(values: list[int]) -> None:
+    metrics = Metrics("risk")
+    for took in values:
+        metrics.observe_hop("venue", took)
+    families = {family.name: family for family in text_string_to_metric_families(metrics.text().decode())}
+    samples = [s for s in families["presage_hop_latency_seconds"].samples if s.labels["hop"] == "venue"]
+    buckets = {s.labels["le"]: s.value for s in samples if s.name.endswith("_bucket")}
+    assert len(buckets) == len(LATENCY_BOUNDS_NS) + 1
+    for bound, counted in buckets.items():
+        assert counted == sum(took / SECOND <= float(bound) for took in values)
+    (count,) = (s.value for s in samples if s.name.endswith("_count"))
+    (total,) = (s.value for s in samples if s.name.endswith("_sum"))
+    assert count == len(values)
+    assert total == pytest.approx(sum(values) / SECOND)
 
 
 async def ask(port: int, request: bytes) -> tuple[int, bytes]:
