@@ -1,11 +1,18 @@
 """What every test may use: hypothesis profiles, counts that grow in a soak run, recordings."""
 
 import os
-from collections.abc import Callable
+import shutil
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
+import pytest_asyncio
 from hypothesis import HealthCheck, settings
+
+from libs.database.embedded import EmbeddedPostgres
 
 ROOT = Path(__file__).resolve().parent.parent
 SOAK = os.environ.get("PRESAGE_SOAK") == "1"
@@ -48,3 +55,38 @@ def recordings() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no recordings: expected a folder {folder}; PRESAGE_RECORDINGS names another")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """A real server of this test run's own, in a folder as private as mkdtemp makes it."""
+    folder = Path(tempfile.mkdtemp(prefix="presage-test-"))
+    server = EmbeddedPostgres(folder / "postgres")
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn(postgres: EmbeddedPostgres) -> str:
+    """Where the server listens; its database ``presage`` is shared by the tests of the run."""
+    return postgres.dsn
+
+
+@pytest_asyncio.fixture
+async def empty_database(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
+    """The address of a database of this test's own, dropped afterwards."""
+    dsn = postgres.start()
+    name = f"test_{uuid.uuid4().hex}"
+    await _administer(dsn, f"CREATE DATABASE {name}")
+    yield dsn.replace("postgresql:///presage?", f"postgresql:///{name}?")
+    await _administer(postgres.start(), f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def _administer(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
