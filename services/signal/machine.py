@@ -128,9 +128,16 @@ class SignalMachine(StateMachine[SignalState]):
 
     def _on_quote(self, quote: Quote, stamp: Stamp) -> Sequence[Message]:
         top = self.state.tops.on_quote(quote)
-        if top is None or top.gapped or not self._quote_hooks:
+        if top is None or top.gapped:
             return NOTHING
-        return self._call(self._quote_hooks, stamp, quote.instrument, top)
+        # As _call does it, without its cost: nearly all messages are quotes that mean nothing.
+        self.view.now = stamp.now
+        out: Sequence[Message] = NOTHING
+        for strategy, hook in self._quote_hooks:
+            proposals = hook(quote.instrument, top)
+            if proposals:
+                out = [*out, *self._admitted(strategy, proposals, stamp.now)]
+        return out
 
     def _on_book(self, book: Book, stamp: Stamp) -> Sequence[Message]:
         # Every change of the best price also comes as a Quote, so only a healing book is news.
@@ -195,8 +202,11 @@ class SignalMachine(StateMachine[SignalState]):
         for strategy, hook in hooks:
             proposals = hook(*arguments)
             if proposals:
-                out = [*out, *(p for p in proposals if self._admit(strategy, p, stamp.now))]
+                out = [*out, *self._admitted(strategy, proposals, stamp.now)]
         return out
+
+    def _admitted(self, strategy: AnyStrategy, proposals: Sequence[Proposal], now: int) -> list[Proposal]:
+        return [proposal for proposal in proposals if self._admit(strategy, proposal, now)]
 
     def _admit(self, strategy: AnyStrategy, proposal: Proposal, now: int) -> bool:
         """Whether a proposal goes out; remembers it if so.

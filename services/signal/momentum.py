@@ -179,25 +179,34 @@ class Momentum(Strategy[MomentumParams, MomentumState]):
             del self.state.markets[market.underlying]
         return NO_PROPOSALS
 
-    def on_quote(self, instrument: str, top: Top) -> Sequence[Proposal]:  # noqa: ARG002 - read when needed
-        if not self.state.breakouts:
+    def on_quote(self, instrument: str, top: Top) -> Sequence[Proposal]:
+        if not self.state.breakouts or top.ask is None:
             return NO_PROPOSALS
         market = self.market_of(instrument)
         if market is None or market.underlying not in self.state.breakouts:
             return NO_PROPOSALS
-        return self._evaluate(market, self.state.tracks[market.underlying])
+        track = self.state.tracks[market.underlying]
+        if instrument != self._favoured(market, track):
+            return NO_PROPOSALS
+        return self._evaluate(market, track)
+
+    @staticmethod
+    def _favoured(market: Market, track: Track) -> str:
+        """The instrument that the breakout makes more likely to pay; empty if the market has none."""
+        name = "yes" if track.z > 0 else "no"
+        for outcome in market.outcomes:
+            if outcome.name == name:
+                return outcome.instrument
+        return ""
 
     def _evaluate(self, market: Market, track: Track) -> Sequence[Proposal]:
         """Propose the side the breakout favours if its ask leaves enough edge."""
         params = self.params
-        if not self._is_tradable(market, track):
-            return NO_PROPOSALS
-        wanted = "yes" if track.z > 0 else "no"
-        instrument = next((o.instrument for o in market.outcomes if o.name == wanted), "")
+        instrument = self._favoured(market, track)
         top = self.top(instrument)
-        if top is None or top.ask is None or not self.may_propose(instrument):
+        if top is None or top.ask is None or not params.price_min <= top.ask <= params.price_max:
             return NO_PROPOSALS
-        if not params.price_min <= top.ask <= params.price_max:
+        if not self.may_propose(instrument) or not self._is_tradable(market, track):
             return NO_PROPOSALS
         yes = self._fair_yes(market, track)
         fair_value = yes if track.z > 0 else ONE - yes
@@ -210,13 +219,14 @@ class Momentum(Strategy[MomentumParams, MomentumState]):
 
     def _is_tradable(self, market: Market, track: Track) -> bool:
         params = self.params
-        left = market.close_at - self.now
+        now = self.now
+        left = market.close_at - now
         left_min = max(params.left_s_min, market.settlement_average_s) * SECOND
         return (
             market.status is MarketStatus.OPEN
             and bool(market.strike)
             and left_min <= left <= params.left_s_max * SECOND
-            and self.now - track.sampler.at <= params.spot_age_s_max * SECOND
+            and now - track.sampler.at <= params.spot_age_s_max * SECOND
         )
 
     def _fair_yes(self, market: Market, track: Track) -> Price:
