@@ -189,6 +189,7 @@ class KalshiNormaliser:
         market.no.replace(no)
         market.whole = True
         market.gapped = False
+        self._wanted.pop(market.ticker, None)
         self._announce(market, None if market.status else MarketStatus.OPEN, at, out)
         self._show_whole(market, at, out)
 
