@@ -27,6 +27,8 @@ from services.risk.exposure import (
 from services.risk.params import RiskParams
 from services.risk.state import State
 
+NO_FEES = FeeSchedule()
+"""Of a market nobody has heard of: its orders are refused anyway."""
 DEPTH_LEVELS = 5
 """Levels a side whose quantities add up to the depth."""
 
@@ -73,15 +75,15 @@ def exposure(state: State) -> int:
     return state.portfolio.exposure() + reserved(state)
 
 
-def size(state: State, params: RiskParams, candidate: Reservation, schedule: FeeSchedule) -> tuple[int, int]:
+def size(state: State, params: RiskParams, candidate: Reservation, equity_now: int) -> tuple[int, int]:
     """Quantity and fee of an entry: Kelly or fixed, less in a drawdown, never over ``max_bet``.
 
     Returns:
         (0, 0) when there is nothing to win at this price or the smallest order is too large.
     """
     price, market = candidate.price, state.markets.get(candidate.market)
+    schedule = NO_FEES if market is None else market.fees
     cost = contract_stake(price, fee_estimate(schedule, price, HUNDRED))
-    equity_now = max(equity(state), 0)
     if params.sizing == "fixed":
         fraction = params.fixed_bet if candidate.fair_value > cost else 0
     else:
@@ -89,7 +91,7 @@ def size(state: State, params: RiskParams, candidate: Reservation, schedule: Fee
     fraction = scale(
         fraction, drawdown_scale(drawdown(state, equity_now), params.drawdown_reduce, params.drawdown_stop)
     )
-    stake = scale(equity_now, min(fraction, params.max_bet))
+    stake = scale(max(equity_now, 0), min(fraction, params.max_bet))
     step = market.quantity_step if market is not None else 0
     quantity = quantity_for_stake(stake, cost, step, params.quantity_min)
     fee = fee_estimate(schedule, price, quantity)
@@ -101,11 +103,10 @@ def size(state: State, params: RiskParams, candidate: Reservation, schedule: Fee
     return quantity, fee
 
 
-def entry_facts(state: State, params: RiskParams, candidate: Reservation, now: int) -> Entry:
+def entry_facts(state: State, params: RiskParams, candidate: Reservation, now: int, equity_now: int) -> Entry:
     """What the checks of an entry compare. The candidate itself must not be reserved yet."""
     market = state.markets.get(candidate.market)
     view = state.books.get(candidate.instrument)
-    equity_now = equity(state)
     cost = notional(candidate.price, candidate.quantity) + candidate.fee
     reserved_now = reserved(state)
     entries = open_entries(state)

@@ -13,16 +13,16 @@ import msgspec
 from libs.machine.machine import NOTHING, Stamp, StateMachine
 from proto.execution import TERMINAL, OrderUpdate
 from proto.exit import ExitProposal
-from proto.feed import Book, FeedClock, FeeSchedule, Gap, Market, Quote
+from proto.feed import Book, FeedClock, Gap, Market, Quote
 from proto.ids import order_id
 from proto.message import Message
 from proto.monitor import Clock
 from proto.operator import Command, Config, Session, Verb
-from proto.risk import Approval, Check, Pending, Rejection, RiskState, TimeInForce
+from proto.risk import Check, RiskState, TimeInForce
 from proto.signal import Proposal
 from proto.units import ONE, SECOND
 from proto.venue import Account, Correction, Fill, Settlement
-from services.risk import facts, standing
+from services.risk import answers, facts, standing
 from services.risk.checks import ENTRY_CHECKS, EXIT_CHECKS
 from services.risk.exposure import Reservation
 from services.risk.params import RiskParams
@@ -143,7 +143,7 @@ class RiskMachine(StateMachine[State]):
         if minute == state.minute and not state.reservations:
             return NOTHING
         outputs: list[Message] = [
-            self._rejection(self._release(order), (check,)) for order, check in self._lapsed(stamp.now)
+            answers.rejection(self._release(order), (check,)) for order, check in self._lapsed(stamp.now)
         ]
         if minute != state.minute:
             state.minute = minute
@@ -182,11 +182,11 @@ class RiskMachine(StateMachine[State]):
             fair_value=event.fair_value,
             reason=event.reason,
         )
-        market = self.state.markets.get(event.market)
-        schedule = FeeSchedule() if market is None else market.fees
-        candidate.quantity, candidate.fee = facts.size(self.state, params, candidate, schedule)
+        equity = standing.advance(self.state, params, stamp.now)
+        candidate.quantity, candidate.fee = facts.size(self.state, params, candidate, equity)
         candidate.approved_quantity = candidate.quantity
-        return self._decide(candidate, params, stamp, wait=params.autonomy == "semi")
+        checks = self._check_entry(candidate, params, stamp.now, equity)
+        return self._decide(candidate, checks, params, stamp, wait=params.autonomy == "semi")
 
     def _on_exit_proposal(self, event: ExitProposal, stamp: Stamp) -> Sequence[Message]:
         params = self._open_for(stamp, event.expires_at)
@@ -208,7 +208,9 @@ class RiskMachine(StateMachine[State]):
             pending=False,
             reason=event.reason.value,
         )
-        return self._decide(candidate, params, stamp, wait=params.exits_wait and params.autonomy == "semi")
+        checks = self._check_exit(candidate, params, stamp.now)
+        wait = params.exits_wait and params.autonomy == "semi"
+        return self._decide(candidate, checks, params, stamp, wait=wait)
 
     def _open_for(self, stamp: Stamp, expires_at: int) -> RiskParams | None:
         """The limits to decide by; ``None`` without any, before a session, or for a repeated proposal."""
@@ -218,16 +220,20 @@ class RiskMachine(StateMachine[State]):
         state.seen[stamp.message_id] = expires_at
         if len(state.seen) > SEEN_COUNT_MAX:
             del state.seen[next(iter(state.seen))]
-        standing.advance(state, state.params, stamp.now)
         return state.params
 
     def _decide(
-        self, candidate: Reservation, params: RiskParams, stamp: Stamp, *, wait: bool
+        self,
+        candidate: Reservation,
+        checks: tuple[Check, ...],
+        params: RiskParams,
+        stamp: Stamp,
+        *,
+        wait: bool,
     ) -> Sequence[Message]:
-        checks = self._evaluate(candidate, params, stamp.now)
         failed = tuple(check for check in checks if not check.passed)
         if failed:
-            return (self._rejection(candidate, failed),)
+            return (answers.rejection(candidate, failed),)
         order = order_id(self.state.tape, stamp.seq, 0)
         if wait:
             candidate.pending = True
@@ -235,7 +241,7 @@ class RiskMachine(StateMachine[State]):
             # checked again against the book of its moment.
             candidate.expires_at = stamp.now + params.pending_ttl_s * SECOND
             self.state.reservations[order] = candidate
-            return (self._pending(order, candidate),)
+            return (answers.pending(order, candidate),)
         candidate.pending = False
         if candidate.time_in_force is not TimeInForce.GTD:
             # A GTD order rests until the expiry it asked for; all others must only arrive by it.
@@ -245,57 +251,17 @@ class RiskMachine(StateMachine[State]):
             self.state.approved_at.append(stamp.now)
             self.state.repeated_at[facts.repeat_key(candidate)] = stamp.now
             self.state.rested_at[candidate.market] = stamp.now
-        return (self._approval(order, candidate, checks),)
+        return (answers.approval(order, candidate, checks),)
 
-    def _evaluate(self, candidate: Reservation, params: RiskParams, now: int) -> tuple[Check, ...]:
-        if candidate.reduce_only:
-            closing = facts.exit_facts(self.state, params, candidate, now)
-            return tuple([check(closing) for check in EXIT_CHECKS])
-        opening = facts.entry_facts(self.state, params, candidate, now)
+    def _check_entry(
+        self, candidate: Reservation, params: RiskParams, now: int, equity: int
+    ) -> tuple[Check, ...]:
+        opening = facts.entry_facts(self.state, params, candidate, now, equity)
         return tuple([check(opening) for check in ENTRY_CHECKS])
 
-    def _approval(self, order: str, candidate: Reservation, checks: tuple[Check, ...]) -> Approval:
-        return Approval(
-            order=order,
-            strategy=candidate.strategy,
-            market=candidate.market,
-            instrument=candidate.instrument,
-            side=candidate.side,
-            price=candidate.price,
-            quantity=candidate.quantity,
-            time_in_force=candidate.time_in_force,
-            expires_at=candidate.expires_at,
-            proposal=candidate.proposal,
-            reduce_only=candidate.reduce_only,
-            reason=candidate.reason,
-            checks=checks,
-        )
-
-    def _pending(self, order: str, candidate: Reservation) -> Pending:
-        return Pending(
-            order=order,
-            strategy=candidate.strategy,
-            market=candidate.market,
-            instrument=candidate.instrument,
-            side=candidate.side,
-            price=candidate.price,
-            quantity=candidate.quantity,
-            expires_at=candidate.expires_at,
-            proposal=candidate.proposal,
-        )
-
-    def _rejection(self, candidate: Reservation, failed: tuple[Check, ...]) -> Rejection:
-        return Rejection(
-            strategy=candidate.strategy,
-            market=candidate.market,
-            instrument=candidate.instrument,
-            side=candidate.side,
-            price=candidate.price,
-            proposal=candidate.proposal,
-            quantity=candidate.quantity,
-            reduce_only=candidate.reduce_only,
-            failed=failed,
-        )
+    def _check_exit(self, candidate: Reservation, params: RiskParams, now: int) -> tuple[Check, ...]:
+        closing = facts.exit_facts(self.state, params, candidate, now)
+        return tuple([check(closing) for check in EXIT_CHECKS])
 
     # ── what became of orders ──
 
@@ -385,11 +351,16 @@ class RiskMachine(StateMachine[State]):
         waiting = self.state.reservations.get(order)
         if params is None or waiting is None or not waiting.pending:
             return NOTHING
-        standing.advance(self.state, params, stamp.now)
-        return self._decide(self._release(order), params, stamp, wait=False)
+        candidate = self._release(order)
+        if candidate.reduce_only:
+            checks = self._check_exit(candidate, params, stamp.now)
+        else:
+            equity = standing.advance(self.state, params, stamp.now)
+            checks = self._check_entry(candidate, params, stamp.now, equity)
+        return self._decide(candidate, checks, params, stamp, wait=False)
 
     def _on_deny(self, order: str) -> Sequence[Message]:
         waiting = self.state.reservations.get(order)
         if waiting is None or not waiting.pending:
             return NOTHING
-        return (self._rejection(self._release(order), (Check("operator", ONE, 0, passed=False),)),)
+        return (answers.rejection(self._release(order), (Check("operator", ONE, 0, passed=False),)),)

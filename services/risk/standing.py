@@ -12,8 +12,12 @@ from services.risk.state import State
 DAY: Final = 86_400 * SECOND
 
 
-def advance(state: State, params: RiskParams, now: int) -> None:
-    """Bring the rate window, the day, the highest equity and the day's worst loss up to ``now``."""
+def advance(state: State, params: RiskParams, now: int) -> int:
+    """Bring the rate window, the day, the highest equity and the day's worst loss up to ``now``.
+
+    Returns:
+        Equity, so that one decision works it out once.
+    """
     equity = facts.equity(state)
     day = now // DAY
     if day != state.day:
@@ -23,6 +27,7 @@ def advance(state: State, params: RiskParams, now: int) -> None:
     if state.approved_at:
         window = params.order_rate_window_s * SECOND
         state.approved_at = [at for at in state.approved_at if now - at < window]
+    return equity
 
 
 def exposure_limit(state: State) -> int:
