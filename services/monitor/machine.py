@@ -48,7 +48,7 @@ class MonitorMachine(StateMachine[MonitorState]):
             risk.ExitPortfolioReport: self._apply(books.on_exit_report),
             execution.OrderUpdate: self._apply(orders.on_update),
             execution.Refusal: self._apply(orders.on_refusal),
-            execution.Claim: self._apply(orders.on_claim),
+            execution.Claim: self._on_claim,
             venue.Fill: self._apply(positions.on_fill),
             venue.Correction: self._apply(positions.on_correction),
             venue.Settlement: self._apply(positions.on_settlement),
@@ -123,4 +123,9 @@ class MonitorMachine(StateMachine[MonitorState]):
     def _on_approval(self, event: risk.Approval, stamp: Stamp) -> Sequence[Message]:
         board = Board(self.state, stamp.now)
         orders.on_approval(self.state, board, event, stamp.message_id, verified=stamp.verified)
+        return board.out
+
+    def _on_claim(self, event: execution.Claim, stamp: Stamp) -> Sequence[Message]:
+        board = Board(self.state, stamp.now)
+        orders.on_claim(self.state, board, event, verified=stamp.verified)
         return board.out

@@ -91,8 +91,12 @@ def on_refusal(state: MonitorState, board: Board, refusal: Refusal) -> None:
         _finish(state, board, refusal.order, "expired before it was sent")
 
 
-def on_claim(state: MonitorState, board: Board, claim: Claim) -> None:
-    """An order is being sent: once, and only if risk allowed it."""
+def on_claim(state: MonitorState, board: Board, claim: Claim, *, verified: bool) -> None:
+    """An order is being sent: once, and only if risk allowed it. A forged claim sends nothing."""
+    if not verified:
+        text = "a claim whose approval does not verify; no gateway acts on it"
+        board.notice(CLAIM_UNAPPROVED, Severity.CRITICAL, claim.order, text)
+        return
     record = state.orders.get(claim.order) or state.finished.get(claim.order)
     if record is None:
         record = OrderRecord(instrument="", market="", progress_at=board.now)

@@ -136,6 +136,14 @@ def test_sent_without_approval_sent_twice_and_more_sent_than_approved() -> None:
     assert said(tape.put(claim("o2"))) == []
 
 
+def test_a_forged_claim_is_told_and_does_not_stand_in_the_way_of_the_genuine_one() -> None:
+    tape = Tape()
+    tape.put(approval("o1"))
+    assert said(tape.put(claim("o1"), verified=False)) == [("claim_without_approval", "o1", True)]
+    assert said(tape.put(claim("o1"))) == []
+    assert tape.machine.state.claimed_count == 1
+
+
 def test_an_order_nobody_approved_is_told_unless_it_was_denied() -> None:
     tape = Tape()
     assert said(tape.put(update("o1", OrderStatus.DENIED))) == []
