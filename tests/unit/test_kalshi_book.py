@@ -16,9 +16,11 @@ TICKER = "KXBTC15M-26MAY131730-30"
 YES, NO = f"kalshi:{TICKER}:yes", f"kalshi:{TICKER}:no"
 START = 1_778_700_000 * SECOND
 
-MILLS = st.integers(1, 999)
-LEVELS = st.dictionaries(MILLS, st.integers(1, 5_000), max_size=25)
-STEPS = st.lists(st.tuples(st.sampled_from(["yes", "no"]), MILLS, st.integers(0, 5_000)), max_size=60)
+# Few prices and many removals: best levels go, and levels enter and leave the shown ten.
+MILLS = st.integers(1, 16).map(lambda i: 60 * i)
+LEVELS = st.dictionaries(MILLS, st.integers(1, 5_000), max_size=16)
+CONTRACTS = st.one_of(st.just(0), st.integers(1, 5_000))
+STEPS = st.lists(st.tuples(st.sampled_from(["yes", "no"]), MILLS, CONTRACTS), max_size=60)
 
 
 class NaiveBook:
@@ -78,6 +80,8 @@ def test_book_follows_naive_book(
             normaliser.normalise(delta(TICKER, seq, naive.change_to(side, mills, contracts), at), at)
         )
         check_quotes(observer, naive)
+        if spacing >= BOOK_INTERVAL_NS:
+            check_books(observer, naive)
     observer.see(normaliser.tick(at + BOOK_INTERVAL_NS))
     check_books(observer, naive)
     assert not observer.gaps
@@ -210,6 +214,17 @@ def test_books_wait_their_turn_and_quotes_do_not() -> None:
         assert [m.bid for m in out if isinstance(m, Quote) and m.instrument == YES] == [(200 + i) * 1000]
         seen += [m for m in out if isinstance(m, Book) and m.instrument == YES]
     assert [book.at for book in seen] == [START + i * BOOK_INTERVAL_NS for i in range(1, 10)]
+
+
+@pytest.mark.parametrize(
+    ("rank", "shown"), [(1, True), (BOOK_LEVELS_MAX, True), (BOOK_LEVELS_MAX + 1, False)]
+)
+def test_only_a_change_among_the_shown_levels_is_a_new_book(rank: int, shown: bool) -> None:
+    normaliser = KalshiNormaliser()
+    normaliser.normalise(snapshot(TICKER, 1, [(10 * i, 5) for i in range(1, 21)], []), START)
+    at = START + SECOND
+    out = normaliser.normalise(delta(TICKER, 2, Change("yes", 10 * (21 - rank), 7), at), at)
+    assert [m.instrument for m in out if isinstance(m, Book)] == ([YES, NO] if shown else [])
 
 
 def test_resend_gives_snapshots_that_continue_the_counter() -> None:

@@ -168,6 +168,18 @@ def test_resume_continues_price_strikes_and_results() -> None:
         assert not row["result"] or again[row["open_s"]]["result"] == row["result"]
 
 
+@pytest.mark.parametrize("result", ["yes", "no"])
+def test_resume_does_not_decide_a_second_time(result: str) -> None:
+    market = SyntheticMarket(12, START)
+    run(market, START + 8 * MINUTE)
+    state = market.state()
+    row = next(row for row in state["windows"] if row["result"])
+    row["result"] = result
+    frames = SyntheticMarket.resume(state, market.at).step()
+    settled = {b.close_ts: b.result for b in lifecycles(frames) if b.event_type == "settled"}
+    assert settled[row["close_s"]] == result
+
+
 def test_settlement_is_told_again_after_a_crash_right_behind_it() -> None:
     """The state may be saved with a settlement drawn and not yet published."""
     market = SyntheticMarket(11, START)
