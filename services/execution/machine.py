@@ -171,13 +171,7 @@ class ExecutionMachine(StateMachine[ExecutionState]):
             return NOTHING
         tracked = state.live.get(event.order)
         if tracked is None:
-            ended = state.ended.get(event.order)
-            if ended is None or ended.claimed:
-                state.counters.unmatched += ended is None
-                return NOTHING
-            # Sent although it had ended here: whatever became of it, it must not go on working.
-            ended.claimed = True
-            return (Cancel(order=event.order, reason=ended.status.value),)
+            return self._claim_of_ended(state.ended.get(event.order))
         if tracked.claimed:
             return NOTHING
         tracked.claimed = True
@@ -189,6 +183,16 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         if tracked.cancel_reason:
             return submitted, Cancel(order=tracked.order, reason=tracked.cancel_reason)
         return (submitted,)
+
+    def _claim_of_ended(self, ended: Tracked | None) -> Sequence[Message]:
+        if ended is None:
+            self.state.counters.unmatched += 1
+            return NOTHING
+        first, ended.claimed = not ended.claimed, True
+        if first and ended.status is OrderStatus.DENIED:
+            # Sent although it was denied here: whatever became of it, it must not go on working.
+            return (Cancel(order=ended.order, reason=ended.status.value),)
+        return NOTHING
 
     def _unclaimed(self, event: Unclaimed, stamp: Stamp) -> Sequence[Message]:
         tracked = self.state.live.get(event.order)

@@ -176,6 +176,13 @@ def test_the_venue_may_answer_before_the_claim_is_copied():
     assert states(tape.put(fill(1, 10))) == [(S.FILLED, 10, 0)]
 
 
+def test_an_order_may_be_over_before_its_claim_is_copied():
+    tape = execution_hand()
+    tape.approve(approval(1))
+    assert states(tape.put(fill(1, 10))) == [(S.FILLED, 10, 0)]
+    assert tape.put(claim(approval(1))) == []
+
+
 # ── the venue ──
 
 
