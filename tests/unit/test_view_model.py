@@ -68,6 +68,15 @@ def test_cash_and_equity_are_exact() -> None:
     assert model.cash == model.equity == 1_009_950_000
 
 
+def test_exposure_counts_positions_and_open_orders_but_no_exits() -> None:
+    model, player = played()
+    assert model.exposure == 9_200_000
+    player.put(approval("o5", Side.BUY, 300_000, 10))
+    assert model.exposure == 12_200_000
+    player.put(update("o5", OrderStatus.CANCELED))
+    assert model.exposure == 9_200_000
+
+
 def test_fills_are_counted_once() -> None:
     model, player = played()
     player.put(fill(1, "t7-9-0", Side.BUY, 460_000, 40, 700_000))

@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from proto.feed import Side
+from proto.feed import Book, Level, Side
 from proto.monitor import Alert, Severity
 from proto.operator import Command, Verb
 from proto.risk import RiskState
 from proto.units import ONE, SECOND
 from tests.unit.view_session import (
+    YES,
     Player,
     alert,
     approval,
@@ -23,8 +24,9 @@ from tests.unit.view_session import (
 )
 from tools.view.chart import line_chart, resample
 from tools.view.history import EquityPoint
-from tools.view.model import ServiceRow, ViewModel
+from tools.view.model import ViewModel
 from tools.view.render import HEIGHT_MIN, WIDTH_MIN, export_svg, render
+from tools.view.rows import ServiceRow
 
 SIZES = [(120, 40), (80, 24), (100, 30), (100, 36), (99, 50), (200, 60), (WIDTH_MIN, HEIGHT_MIN), (300, 24)]
 
@@ -84,6 +86,18 @@ def test_the_wide_frame_has_services_reasons_and_both_percentiles() -> None:
     ):
         assert words in text, words
     assert any(0x2801 <= ord(c) <= 0x28FF for c in text)
+
+
+@pytest.mark.parametrize("contracts", [1, 99_999, 12_345_678])
+def test_the_book_has_a_line_for_each_level(contracts: int) -> None:
+    model = busy_model()
+    bids = tuple(Level(450_000 - step * 10_000, contracts * ONE + 10_000) for step in range(3))
+    asks = tuple(Level(470_000 + step * 10_000, contracts * ONE + 10_000) for step in range(3))
+    Player(model).put(Book(instrument=YES, at=0, counter=2, bids=bids, asks=asks))
+    lines = drawn(model, 120, 40)
+    first = next(number for number, line in enumerate(lines) if "0.45 │ 0.47" in line)
+    assert "0.44 │ 0.48" in lines[first + 1]
+    assert "0.43 │ 0.49" in lines[first + 2]
 
 
 def test_the_banner_says_halted_and_names_the_worst_alert() -> None:

@@ -12,7 +12,8 @@ from proto.risk import Approval, Check, PortfolioReport, Rejection, RiskState, T
 from proto.signal import Proposal
 from proto.units import MILLISECOND, ONE, SECOND
 from proto.venue import Account, Fill, Settlement
-from tools.view.model import ServiceRow, ViewModel
+from tools.view.model import ViewModel
+from tools.view.rows import ServiceRow
 
 T0 = 1_790_000_000 * SECOND
 MARKETS = ("kalshi:KXBTC15M-26MAY131800-00", "kalshi:KXBTC15M-26MAY131815-15")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from libs.observability.latency import hop_ns
 from libs.portfolio.portfolio import Portfolio
@@ -12,82 +12,22 @@ from proto.feed import Book, FeedClock, Market, Quote, Trade
 from proto.message import Message
 from proto.monitor import Alert, Clock, Severity
 from proto.operator import Command, Session, Verb
-from proto.risk import Approval, Pending, PortfolioReport, Rejection, RiskState
+from proto.risk import Approval, Pending, PortfolioReport, Rejection
 from proto.signal import Proposal
 from proto.units import notional
 from proto.venue import Account, Correction, Fill, Settlement
 from tools.view import wording
 from tools.view.history import Decision, DecisionLog, EquityHistory, Latencies
 from tools.view.market_state import MarketState
+from tools.view.rows import Counts, Money, OpenOrder, PositionRow, ServiceRow
+
+__all__ = ["WHOLE_WAY", "PositionRow", "ServiceRow", "ViewModel"]
 
 WHOLE_WAY = "whole way"
 """The latency from the market data that began a decision to the claim of its order."""
 ORDERS_MAX = 1_000
 ALERTS_MAX = 256
 STAGES_MAX = 1_000
-
-
-class ServiceRow(NamedTuple):
-    """What the supervisor knows of a service. ``lag``: messages on the tape after its position."""
-
-    name: str
-    state: str
-    position: int = 0
-    lag: int = 0
-    restarts: int = 0
-    detail: str = ""
-
-
-class PositionRow(NamedTuple):
-    """An open position; money and prices in millionths, ``exits`` as text."""
-
-    instrument: str
-    quantity: int
-    entry_price: int
-    mark: int | None
-    profit: int
-    cost: int
-    stage: str
-    exits: str
-
-
-@dataclass(slots=True)
-class OpenOrder:
-    """An order that may still trade."""
-
-    instrument: str
-    side: str
-    price: int
-    quantity: int
-    reduce_only: bool
-    status: str = "approved"
-    filled: int = 0
-
-
-@dataclass
-class Counts:
-    """How much of what was read, in this process' life."""
-
-    messages: int = 0
-    proposals: int = 0
-    approvals: int = 0
-    rejections: int = 0
-    claims: int = 0
-    fills: int = 0
-    settlements: int = 0
-
-
-@dataclass
-class Money:
-    """The books in millionths of a dollar; the limit and the state as risk last reported them."""
-
-    started_equity: int | None = None
-    exposure: int = 0
-    exposure_limit: int = 0
-    equity_offset: int = 0
-    cash_offset: int = 0
-    reported: bool = False
-    risk_state: RiskState = RiskState.ACTIVE
 
 
 @dataclass
@@ -174,6 +114,18 @@ class ViewModel:
     def equity(self) -> int:
         """Cash and positions at their marks: risk's last report, moved on by fills and prices since."""
         return self._own_equity() + self.money.equity_offset
+
+    @property
+    def exposure(self) -> int:
+        """What open positions and orders can lose; as risk last reported it if this view began late."""
+        if self.money.cash_offset:
+            return self.money.exposure
+        waiting = sum(
+            notional(order.price, order.quantity - order.filled)
+            for order in self.orders.values()
+            if not order.reduce_only
+        )
+        return self.portfolio.exposure() + waiting
 
     @property
     def profit(self) -> int:

@@ -1,58 +1,21 @@
 """The parts of a frame. Each takes the model and the room it has, and draws no more than fits."""
 
-from rich import box
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 from libs.observability.latency import HOPS
-from proto.feed import Market, MarketStatus
 from proto.monitor import Severity
 from proto.risk import RiskState
 from tools.view import styles, wording
 from tools.view.chart import line_chart
 from tools.view.history import Decision
-from tools.view.market_state import Tops
-from tools.view.model import WHOLE_WAY, PositionRow, ViewModel
+from tools.view.model import WHOLE_WAY, ViewModel
+from tools.view.parts import BORDER_SIZE, PADDING_SIZE, panel, table
+from tools.view.rows import PositionRow
 
-BORDER_SIZE = 2
-"""Rows and columns that a panel's border takes."""
-_PADDING = 2
-_MARKET_COLUMNS = 48
-"""What the figures of a market need beside its name: strike, time left, two quotes, depth."""
-
-
-def panel(title: str, body: RenderableType, note: str = "") -> Panel:
-    """A frame around a part, with its title on the upper and a note on the lower border."""
-    return Panel(
-        body,
-        title=Text(f" {title} ", style=styles.TITLE),
-        subtitle=Text(f" {note} ", style=styles.QUIET) if note else None,
-        title_align="left",
-        subtitle_align="right",
-        border_style=styles.BORDER,
-        box=box.ROUNDED,
-        padding=(0, 1),
-    )
-
-
-def table(*columns: tuple[str, str]) -> Table:
-    """A table without lines; a column is its heading and its kind.
-
-    Kinds: ``left``, ``right``, ``rest`` (takes the room that is left) and ``wrapped`` (the same, on as
-    many lines as it needs).
-    """
-    made = Table(box=None, expand=True, padding=(0, 1, 0, 0), pad_edge=False, header_style=styles.QUIET)
-    for heading, kind in columns:
-        made.add_column(
-            heading,
-            justify="right" if kind == "right" else "left",
-            no_wrap=kind != "wrapped",
-            overflow="fold" if kind == "wrapped" else "ellipsis",
-            ratio=1 if kind in ("rest", "wrapped") else None,
-        )
-    return made
+_POSITION_COLUMNS = 66
+"""What the figures of a position need beside its name, with one exit at work."""
 
 
 # ── the top ──
@@ -82,7 +45,7 @@ def header(model: ViewModel, width: int) -> Text:
         ("  cash ", styles.QUIET),
         wording.money(model.cash),
         ("  exposure ", styles.QUIET),
-        *_exposure(money.exposure, money.exposure_limit, width),
+        *_exposure(model.exposure, money.exposure_limit, width),
         ("  fees ", styles.QUIET),
         wording.money(model.portfolio.fees),
     )
@@ -189,99 +152,6 @@ def latency_strip(model: ViewModel, width: int) -> Text:
     return line
 
 
-# ── market and book ──
-
-
-def market(model: ViewModel, width: int, rows_max: int) -> Panel:
-    """The underlying's price, every open market, and the book of the next one to close if there is room."""
-    parts: list[RenderableType] = []
-    found = sorted(model.market_state.markets.values(), key=lambda entry: entry.close_at)
-    underlyings = list(dict.fromkeys(entry.underlying for entry in found if entry.underlying))
-    parts.extend(_underlying(name, model.market_state.tops.get(name)) for name in underlyings[:1])
-    inner = width - BORDER_SIZE - _PADDING
-    ladder_rows = min(5, rows_max - len(parts) - 1 - len(found) - 1)
-    listed = table(
-        ("market", "rest"),
-        ("strike", "right"),
-        ("left", "right"),
-        ("yes bid/ask", "right"),
-        ("no bid/ask", "right"),
-        ("depth", "right"),
-    )
-    for entry in found[: max(1, rows_max - len(parts) - 1)]:
-        listed.add_row(*_market_row(model, entry, max(10, inner - _MARKET_COLUMNS)))
-    parts.append(listed)
-    if found and ladder_rows >= 2:
-        parts.append(_ladder(model, found[0], inner, ladder_rows))
-    if not found:
-        parts = [Text("no open market", style=styles.QUIET)]
-    return panel("market and book", Group(*parts), f"{len(found)} open")
-
-
-def _underlying(name: str, tops: Tops | None) -> Text:
-    reference = tops.reference if tops is not None else None
-    arrow, style = "", styles.PLAIN
-    if tops is not None and tops.last is not None and tops.previous is not None:
-        rose = tops.last > tops.previous
-        arrow, style = (" ▲", styles.GOOD) if rose else (" ▼", styles.BAD)
-    symbol = wording.instrument(name, 20)
-    return Text.assemble((f"{symbol} ", styles.QUIET), (wording.level(reference) + arrow, f"bold {style}"))
-
-
-def _market_row(model: ViewModel, entry: Market, name_width: int) -> tuple[RenderableType, ...]:
-    names = [outcome.instrument for outcome in entry.outcomes[:2]]
-    tops = [model.market_state.tops.get(name) for name in names]
-    quotes = [_bid_ask(top) for top in tops] + [Text("–")] * (2 - len(tops))
-    depth = sum(top.depth for top in tops[:1] if top is not None)
-    left = wording.duration(entry.close_at - model.now) if entry.close_at else "–"
-    is_open = entry.status is MarketStatus.OPEN
-    style = styles.PLAIN if is_open else styles.WARN
-    status = "" if is_open else f" {entry.status.value}"
-    ticker = wording.shorten(entry.market.partition(":")[2] or entry.market, name_width - len(status))
-    return (
-        Text(ticker + status, style=style),
-        wording.level(entry.strike),
-        left,
-        *quotes,
-        wording.quantity(depth),
-    )
-
-
-def _bid_ask(tops: Tops | None) -> Text:
-    if tops is None:
-        return Text("–", style=styles.QUIET)
-    return Text.assemble(
-        (wording.price(tops.bid), styles.GOOD), ("/", styles.QUIET), (wording.price(tops.ask), styles.BAD)
-    )
-
-
-def _ladder(model: ViewModel, entry: Market, width: int, rows: int) -> RenderableType:
-    """Bids to the left and asks to the right of the middle, best at the top, bars by quantity."""
-    instrument = entry.outcomes[0].instrument if entry.outcomes else ""
-    tops = model.market_state.tops.get(instrument) or Tops()
-    bids, asks = tops.bids[:rows], tops.asks[:rows]
-    largest = max((each.quantity for each in (*bids, *asks)), default=0)
-    bar = max(0, (width - 34) // 2)
-    lines = [Text(f"book of {wording.instrument(instrument, width - 8)}", style=styles.QUIET)]
-    for row in range(max(len(bids), len(asks))):
-        line = Text()
-        if row < len(bids):
-            size = bids[row].quantity * bar // largest if largest else 0
-            line.append(f"{'█' * size:>{bar}} ", style=f"dim {styles.GOOD}")
-            line.append(f"{wording.quantity(bids[row].quantity):>8} ")
-            line.append(f"{wording.price(bids[row].price):>6}", style=styles.GOOD)
-        else:
-            line.append(" " * (bar + 16))
-        line.append(" │ ", style=styles.QUIET)
-        if row < len(asks):
-            size = asks[row].quantity * bar // largest if largest else 0
-            line.append(f"{wording.price(asks[row].price):<6}", style=styles.BAD)
-            line.append(f" {wording.quantity(asks[row].quantity):<8} ")
-            line.append("█" * size, style=f"dim {styles.BAD}")
-        lines.append(line)
-    return Text("\n").join(lines)
-
-
 # ── positions, equity, decisions ──
 
 
@@ -289,23 +159,24 @@ def positions(model: ViewModel, rows_max: int, width: int) -> Panel:
     """Open positions with their exits."""
     rows = model.positions()
     wide = width >= 68
-    columns = [("position", "rest"), ("held", "right"), ("entry", "right"), ("mark", "right")]
+    columns = [("position", "left"), ("held", "right"), ("entry", "right"), ("mark", "right")]
     columns += [("profit", "right"), ("", "right"), ("stage", "left")]
-    made = table(*columns, *([("exits at work", "left")] if wide else []))
+    made = table(*columns, *([("exits at work", "rest")] if wide else []))
+    name_width = max(14, min(32, width - _POSITION_COLUMNS))
     shown = rows if len(rows) <= rows_max else rows[: rows_max - 1]
     for row in shown:
-        made.add_row(*_position_row(row, wide=wide))
+        made.add_row(*_position_row(row, name_width, wide=wide))
     if len(shown) < len(rows):
         made.add_row(Text(f"… and {len(rows) - len(shown)} more", style=styles.QUIET))
     body: RenderableType = made if rows else Text("no open position", style=styles.QUIET)
     return panel("open positions", body, f"{len(rows)} open")
 
 
-def _position_row(row: PositionRow, *, wide: bool) -> tuple[RenderableType, ...]:
+def _position_row(row: PositionRow, name_width: int, *, wide: bool) -> tuple[RenderableType, ...]:
     style = styles.of_amount(row.profit)
     stage_style = styles.WARN if row.stage == "unmanaged" else styles.PLAIN
     cells: tuple[RenderableType, ...] = (
-        wording.instrument(row.instrument, 28),
+        wording.instrument(row.instrument, name_width),
         wording.quantity(row.quantity),
         wording.price(row.entry_price),
         wording.price(row.mark),
@@ -329,7 +200,7 @@ def equity(model: ViewModel, width: int, height: int) -> Panel:
     values = [point.equity for point in points]
     labels = [wording.money(max(values)), wording.money(min(values))]
     margin = max(map(len, labels))
-    room = max(1, width - BORDER_SIZE - _PADDING - margin - 1)
+    room = max(1, width - BORDER_SIZE - PADDING_SIZE - margin - 1)
     style = styles.BAD if values[-1] < values[0] else styles.GOOD
     body = Text()
     for index, line in enumerate(line_chart(points, room, rows)):

@@ -9,8 +9,9 @@ from rich.segment import Segment
 from rich.text import Text
 
 from libs.observability.latency import HOPS
-from tools.view import panels
+from tools.view import market_panel, panels
 from tools.view.model import ViewModel
+from tools.view.parts import BORDER_SIZE
 
 WIDTH_MIN, HEIGHT_MIN = 40, 12
 """Below this nothing useful fits, and the view says so."""
@@ -42,9 +43,9 @@ def render(model: ViewModel, width: int, height: int) -> RenderableType:
 
 def _wide(model: ViewModel, width: int, height: int) -> list[Layout]:
     """Services beside market, equity beside latency, positions beside reasons, decisions across."""
-    inner = panels.BORDER_SIZE + _HEADINGS
+    inner = BORDER_SIZE + _HEADINGS
     upper_height = max(min(len(model.services), 12) + inner, min(14, height // 4))
-    middle_height = len(HOPS) + 1 + panels.BORDER_SIZE
+    middle_height = len(HOPS) + 1 + BORDER_SIZE
     positions_height = max(inner + 2, min(inner + len(model.portfolio.open), height // 6))
     rest = height - upper_height - middle_height - positions_height
     left = width * 5 // 12
@@ -55,7 +56,7 @@ def _wide(model: ViewModel, width: int, height: int) -> list[Layout]:
         _row(
             upper_height,
             Layout(panels.services(model, upper_height - inner), size=left),
-            Layout(panels.market(model, right, upper_height - panels.BORDER_SIZE), size=right),
+            Layout(market_panel.market(model, right, upper_height - BORDER_SIZE), size=right),
         ),
         _row(
             middle_height,
@@ -65,7 +66,7 @@ def _wide(model: ViewModel, width: int, height: int) -> list[Layout]:
         _row(
             positions_height,
             Layout(panels.positions(model, positions_height - inner, main), size=main),
-            Layout(panels.reasons(model, positions_height - panels.BORDER_SIZE), size=side),
+            Layout(panels.reasons(model, positions_height - BORDER_SIZE), size=side),
         ),
         Layout(panels.decisions(model, rest - inner, width), size=rest),
     ]
@@ -76,13 +77,13 @@ def _narrow(model: ViewModel, width: int, height: int) -> list[Layout]:
     strips = 2
     market_rows = min(2, max(1, len(model.market_state.markets)))
     upper_height = min(3 + market_rows + _HEADINGS, max(4, (height - strips) // 3))
-    inner = panels.BORDER_SIZE + _HEADINGS
+    inner = BORDER_SIZE + _HEADINGS
     positions_rows = min(3, max(1, len(model.portfolio.open)))
     positions_height = min(inner + positions_rows, max(4, (height - strips) // 3))
     rest = height - strips - upper_height - positions_height
     equity_width = width // 4 if width >= 100 else 0
     market_width = width - equity_width
-    parts = [Layout(panels.market(model, market_width, upper_height - panels.BORDER_SIZE), size=market_width)]
+    parts = [Layout(market_panel.market(model, market_width, upper_height - BORDER_SIZE), size=market_width)]
     if equity_width:
         parts.append(Layout(panels.equity(model, equity_width, upper_height), size=equity_width))
     lower = [Layout(panels.decisions(model, rest - inner, width), size=rest)]

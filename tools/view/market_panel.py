@@ -1,0 +1,106 @@
+"""The market panel: the underlying, the open markets, and the book of one."""
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.text import Text
+
+from proto.feed import Market, MarketStatus
+from tools.view import styles, wording
+from tools.view.market_state import Tops
+from tools.view.model import ViewModel
+from tools.view.parts import BORDER_SIZE, PADDING_SIZE, panel, table
+
+_MARKET_COLUMNS = 48
+"""What the figures of a market need beside its name: strike, time left, two quotes, depth."""
+_LADDER_COLUMNS = 37
+"""What prices and quantities of both sides of a book need beside their bars."""
+
+
+def market(model: ViewModel, width: int, rows_max: int) -> Panel:
+    """The underlying's price, every open market, and the book of the next one to close if there is room."""
+    parts: list[RenderableType] = []
+    found = sorted(model.market_state.markets.values(), key=lambda entry: entry.close_at)
+    underlyings = list(dict.fromkeys(entry.underlying for entry in found if entry.underlying))
+    parts.extend(_underlying(name, model.market_state.tops.get(name)) for name in underlyings[:1])
+    inner = width - BORDER_SIZE - PADDING_SIZE
+    ladder_rows = min(5, rows_max - len(parts) - 1 - len(found) - 1)
+    listed = table(
+        ("market", "rest"),
+        ("strike", "right"),
+        ("left", "right"),
+        ("yes bid/ask", "right"),
+        ("no bid/ask", "right"),
+        ("depth", "right"),
+    )
+    for entry in found[: max(1, rows_max - len(parts) - 1)]:
+        listed.add_row(*_market_row(model, entry, max(10, inner - _MARKET_COLUMNS)))
+    parts.append(listed)
+    if found and ladder_rows >= 2:
+        parts.append(_ladder(model, found[0], inner, ladder_rows))
+    if not found:
+        parts = [Text("no open market", style=styles.QUIET)]
+    return panel("market and book", Group(*parts), f"{len(found)} open")
+
+
+def _underlying(name: str, tops: Tops | None) -> Text:
+    reference = tops.reference if tops is not None else None
+    arrow, style = "", styles.PLAIN
+    if tops is not None and tops.last is not None and tops.previous is not None:
+        rose = tops.last > tops.previous
+        arrow, style = (" ▲", styles.GOOD) if rose else (" ▼", styles.BAD)
+    symbol = wording.instrument(name, 20)
+    return Text.assemble((f"{symbol} ", styles.QUIET), (wording.level(reference) + arrow, f"bold {style}"))
+
+
+def _market_row(model: ViewModel, entry: Market, name_width: int) -> tuple[RenderableType, ...]:
+    names = [outcome.instrument for outcome in entry.outcomes[:2]]
+    tops = [model.market_state.tops.get(name) for name in names]
+    quotes = [_bid_ask(top) for top in tops] + [Text("–")] * (2 - len(tops))
+    depth = sum(top.depth for top in tops[:1] if top is not None)
+    left = wording.duration(entry.close_at - model.now) if entry.close_at else "–"
+    is_open = entry.status is MarketStatus.OPEN
+    style = styles.PLAIN if is_open else styles.WARN
+    status = "" if is_open else f" {entry.status.value}"
+    ticker = wording.shorten(entry.market.partition(":")[2] or entry.market, name_width - len(status))
+    return (
+        Text(ticker + status, style=style),
+        wording.level(entry.strike),
+        left,
+        *quotes,
+        wording.quantity(depth),
+    )
+
+
+def _bid_ask(tops: Tops | None) -> Text:
+    if tops is None:
+        return Text("–", style=styles.QUIET)
+    return Text.assemble(
+        (wording.price(tops.bid), styles.GOOD), ("/", styles.QUIET), (wording.price(tops.ask), styles.BAD)
+    )
+
+
+def _ladder(model: ViewModel, entry: Market, width: int, rows: int) -> RenderableType:
+    """Bids to the left and asks to the right of the middle, best at the top, bars by quantity."""
+    instrument = entry.outcomes[0].instrument if entry.outcomes else ""
+    tops = model.market_state.tops.get(instrument) or Tops()
+    bids, asks = tops.bids[:rows], tops.asks[:rows]
+    largest = max((each.quantity for each in (*bids, *asks)), default=0)
+    bar = max(0, (width - _LADDER_COLUMNS) // 2)
+    lines = [Text(f"book of {wording.instrument(instrument, width - 8)}", style=styles.QUIET)]
+    for row in range(max(len(bids), len(asks))):
+        line = Text()
+        if row < len(bids):
+            size = bids[row].quantity * bar // largest if largest else 0
+            line.append(f"{'█' * size:>{bar}} ", style=f"dim {styles.GOOD}")
+            line.append(f"{wording.quantity(bids[row].quantity):>9} ")
+            line.append(f"{wording.price(bids[row].price):>6}", style=styles.GOOD)
+        else:
+            line.append(" " * (bar + 17))
+        line.append(" │ ", style=styles.QUIET)
+        if row < len(asks):
+            size = asks[row].quantity * bar // largest if largest else 0
+            line.append(f"{wording.price(asks[row].price):<6}", style=styles.BAD)
+            line.append(f" {wording.quantity(asks[row].quantity):<9} ")
+            line.append("█" * size, style=f"dim {styles.BAD}")
+        lines.append(line)
+    return Text("\n").join(lines)

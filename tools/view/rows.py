@@ -1,0 +1,69 @@
+"""The plain records the view's model is made of."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from proto.risk import RiskState
+
+
+class ServiceRow(NamedTuple):
+    """What the supervisor knows of a service. ``lag``: messages on the tape after its position."""
+
+    name: str
+    state: str
+    position: int = 0
+    lag: int = 0
+    restarts: int = 0
+    detail: str = ""
+
+
+class PositionRow(NamedTuple):
+    """An open position; money and prices in millionths, ``exits`` as text."""
+
+    instrument: str
+    quantity: int
+    entry_price: int
+    mark: int | None
+    profit: int
+    cost: int
+    stage: str
+    exits: str
+
+
+@dataclass(slots=True)
+class OpenOrder:
+    """An order that may still trade."""
+
+    instrument: str
+    side: str
+    price: int
+    quantity: int
+    reduce_only: bool
+    status: str = "approved"
+    filled: int = 0
+
+
+@dataclass
+class Counts:
+    """How much of what was read, in this process' life."""
+
+    messages: int = 0
+    proposals: int = 0
+    approvals: int = 0
+    rejections: int = 0
+    claims: int = 0
+    fills: int = 0
+    settlements: int = 0
+
+
+@dataclass
+class Money:
+    """The books in millionths of a dollar; the limit and the state as risk last reported them."""
+
+    started_equity: int | None = None
+    exposure: int = 0
+    exposure_limit: int = 0
+    equity_offset: int = 0
+    cash_offset: int = 0
+    reported: bool = False
+    risk_state: RiskState = RiskState.ACTIVE
