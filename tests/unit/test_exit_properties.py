@@ -1,10 +1,17 @@
 """Whatever order things happen in: exits never take more than the position, and in the end it is left."""
 
+from typing import Any
+
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.machine.machine import Stamp
 from proto.execution import OrderStatus
+from proto.operator import Config
 from proto.units import SECOND
+from services.exit.machine import ExitMachine
+from tests.strategies import messages
 from tests.unit.exit_world import CENT, World
 
 picks = st.integers(0, 5)
@@ -92,3 +99,35 @@ def test_every_position_is_left_before_the_close_once_everybody_answers(script):
     assert world.exposed == 0
     if world.stages:
         assert world.stage == "closed"
+
+
+INPUTS = list(ExitMachine().reads)
+
+
+@st.composite
+def inputs(draw: st.DrawFn):
+    """Any valid message, about few enough names that they meet."""
+    message: Any = draw(st.one_of([messages(model) for model in INPUTS if model is not Config]))
+    names = {
+        "instrument": ["kalshi:M:yes", "kalshi:M:no"],
+        "market": ["kalshi:M"],
+        "order": ["a", "b", "c"],
+        "proposal": ["t:exit:1:0", "t:exit:2:0", "x"],
+        "fill_id": ["f1", "f2", "f3"],
+        "tape": ["t"],
+    }
+    changes = {
+        name: draw(st.sampled_from(values)) for name, values in names.items() if hasattr(message, name)
+    }
+    return msgspec.structs.replace(message, **changes) if changes else message
+
+
+@given(st.lists(inputs(), max_size=30), st.integers(0, 10**13))
+def test_no_valid_message_stops_the_machine(events, pause):
+    world = World(twin=False)
+    world.enter(10 * CENT, 50 * CENT)
+    machine = world.machine
+    for number, event in enumerate(events):
+        stamp = Stamp(100 + number, world.now + number * pause, verified=number % 5 != 0)
+        machine.on(event, stamp)
+        machine.restore(machine.snapshot())
