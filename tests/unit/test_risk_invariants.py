@@ -69,6 +69,7 @@ class RiskInvariants(RuleBasedStateMachine):
             "one_position_per_market": one_position,
             "daily_loss": ONE,
             "max_bet": 150_000,
+            "max_market": 200_000,
         }
         self.world = TwinWorld(autonomy=autonomy, **self.params)
         for name in MARKETS:
@@ -112,7 +113,7 @@ class RiskInvariants(RuleBasedStateMachine):
                 for kept in self.orders.values()
                 if kept.approval.market == f"kalshi:{name}" and not kept.reduce_only
             )
-            assert in_market <= scale(equity, 500_000) + ROUNDING
+            assert in_market <= scale(equity, 200_000) + ROUNDING
 
     def _open(self, *, pending: bool = False) -> list[Kept]:
         return [

@@ -190,6 +190,15 @@ def test_stakes_in_market_all_and_group_are_limited():
     }
 
 
+def test_a_market_counts_its_position_and_its_working_orders():
+    world = RiskWorld(one_position_per_market=False, max_market=120_000, max_heat=ONE, max_group=ONE)
+    order = world.approve()
+    assert set(world.reject()) == {"market_stake"}
+    world.fill(order)
+    world.update(order, OrderStatus.FILLED, order.quantity)
+    assert world.reject()["market_stake"][1] > 82_500_000 + 80 * ONE
+
+
 def test_the_group_counts_what_cannot_win_together():
     world = RiskWorld(markets=(), max_group=120_000, max_heat=ONE)
     for name in ("A", "B"):
