@@ -27,7 +27,10 @@ from tools.report import print_backtest, print_why
 from tools.up import Options, System, UsageError, run_headless, run_viewed
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="Presage: trading prediction markets.", pretty_exceptions_enable=False
+    no_args_is_help=True,
+    add_completion=False,
+    help="Presage: trading prediction markets.",
+    pretty_exceptions_enable=False,
 )
 journal_app = typer.Typer(no_args_is_help=True, help="The journal in PostgreSQL.")
 app.add_typer(journal_app, name="journal")
@@ -36,7 +39,9 @@ State = Annotated[Path, typer.Option("--state", envvar="PRESAGE_STATE", help="St
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Change a setting: risk.max_bet=0.01")]
 ConfigDirectory = Annotated[Path, typer.Option("--config", help="Directory of the YAML files.")]
-Strategies = Annotated[list[str] | None, typer.Option("--strategy", help="Name, module:Class or file.py:Class.")]
+Strategies = Annotated[
+    list[str] | None, typer.Option("--strategy", help="Name, module:Class or file.py:Class.")
+]
 DEFAULT_STATE = Path("state")
 
 T = TypeVar("T")
@@ -70,12 +75,16 @@ def up(
     recording: Annotated[list[Path] | None, typer.Option(help="Play a recording; may be repeated.")] = None,
     more: Annotated[list[Path] | None, typer.Argument(help="More recordings.", show_default=False)] = None,
     speed: Annotated[str, typer.Option(help="Times real time, or max (lockstep).")] = "1",
-    socket: Annotated[list[str] | None, typer.Option(help="ws:// address that sends raw venue frames.")] = None,
+    socket: Annotated[
+        list[str] | None, typer.Option(help="ws:// address that sends raw venue frames.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the synthetic market.")] = 7,
     for_s: Annotated[float | None, typer.Option("--for", help="End by itself after so many seconds.")] = None,
     state: State = DEFAULT_STATE,
     headless: Annotated[bool, typer.Option(help="No terminal view.")] = False,
-    adopt: Annotated[list[str] | None, typer.Option(help="Adopt the tape for a machine of a new version.")] = None,
+    adopt: Annotated[
+        list[str] | None, typer.Option(help="Adopt the tape for a machine of a new version.")
+    ] = None,
     picture: Annotated[Path | None, typer.Option(help="Write the last frame of the view as SVG.")] = None,
     strategy: Strategies = None,
     config: ConfigDirectory = CONFIG_DIRECTORY,
@@ -137,7 +146,9 @@ def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
 
 @app.command()
 def halt(
-    reason: Annotated[str, typer.Option(help="Why.")] = "operator", state: State = DEFAULT_STATE, as_json: AsJson = False
+    reason: Annotated[str, typer.Option(help="Why.")] = "operator",
+    state: State = DEFAULT_STATE,
+    as_json: AsJson = False,
 ) -> None:
     """Stop new orders now and cancel working ones. Works without the broker, survives restarts."""
     document = run(commands.halt(state, reason))
@@ -182,7 +193,9 @@ def _say(document: dict[str, Any], as_json: bool) -> None:
 
 
 @app.command()
-def why(name: Annotated[str, typer.Argument(metavar="ID")], state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+def why(
+    name: Annotated[str, typer.Argument(metavar="ID")], state: State = DEFAULT_STATE, as_json: AsJson = False
+) -> None:
     """The causal chain of an order, a rejection or an exit (order id, message id or sequence)."""
     chain = run(commands.why(state, name))
     if not chain:
@@ -200,7 +213,9 @@ def replay(
     to: Annotated[str, typer.Option("--to", help="Sequence or UTC time.")] = "",
     machine: Annotated[list[str] | None, typer.Option(help="Only this machine; may be repeated.")] = None,
     set_: Sets = None,
-    break_: Annotated[str, typer.Option("--break", help="Stop where this holds: kind=risk.rejection market=…")] = "",
+    break_: Annotated[
+        str, typer.Option("--break", help="Stop where this holds: kind=risk.rejection market=…")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Run every machine again over the tape and compare the bytes; with --set, what would have been."""
@@ -279,5 +294,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-
-

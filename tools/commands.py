@@ -1,5 +1,6 @@
 """What the commands do, apart from parsing arguments and printing."""
 
+import json
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -79,7 +80,9 @@ async def halt(state: Path, reason: str) -> dict[str, Any]:
     return {"halted": True, "seq": seq, "text": f"halted: {reason} (tape sequence {seq})"}
 
 
-async def give(state: Path, verb: Verb, *, order: str = "", machine: str = "", seq: int = 0) -> dict[str, Any]:
+async def give(
+    state: Path, verb: Verb, *, order: str = "", machine: str = "", seq: int = 0
+) -> dict[str, Any]:
     """Give a command that only the operator may give."""
     layout = StateLayout(state.resolve())
     if verb is Verb.SKIP and machine not in MACHINE_ORDER:
@@ -117,6 +120,8 @@ async def status(state: Path) -> dict[str, Any]:
     document: dict[str, Any] = {"running": bool(pid), "supervisor_pid": pid, "halted": halted, "services": {}}
     if pid:
         document |= await _live_status(layout)
+        servers = layout.root / "servers.json"
+        document["servers"] = json.loads(servers.read_text()) if servers.exists() else {}
     document["orders"] = _orders_state(document)
     return document
 
@@ -149,6 +154,9 @@ def _orders_state(document: Mapping[str, Any]) -> str:
         return f"halted: {document['halted']}"
     if document.get("broker") == "gone":
         return "no new orders: broker gone"
+    frozen = document.get("servers", {}).get("broker", "up")
+    if frozen != "up":
+        return f"no new orders: broker {frozen}"
     services: Mapping[str, Any] = document["services"]
     down = [name for name, report in services.items() if report.get("state") != "live"]
     if down:
@@ -228,7 +236,9 @@ async def _replay(
         run.strategies or ["momentum"],
         condition,
     )
-    skips = skips_in([r async for r in records(link, 1, None) if r.subject.startswith("operator.command.skip")])
+    skips = skips_in(
+        [r async for r in records(link, 1, None) if r.subject.startswith("operator.command.skip")]
+    )
     first_held = int((await stream_state(link.client))["first_seq"])
     start = engine.start(installation.layout.root, skips, max(window[0], first_held))
     if start < first_held:
@@ -246,13 +256,20 @@ async def _replay(
         "messages": engine.messages,
         "compared": engine.compared,
         "machines": list(engine.machines),
-        "starts": [{"seq": s, "machine": m.machine, "version": m.version, "build": m.build} for s, m in engine.starts],
+        "starts": [
+            {"seq": s, "machine": m.machine, "version": m.version, "build": m.build} for s, m in engine.starts
+        ],
         "difference": engine.difference.document() if engine.difference else None,
     }
     if engine.broke_at is not None:
         record, event = engine.broke_at
         states = {name: engine.state_of(name) for name in engine.machines}
-        document["break"] = {"seq": record.seq, "subject": record.subject, "message": repr(event), "state": states}
+        document["break"] = {
+            "seq": record.seq,
+            "subject": record.subject,
+            "message": repr(event),
+            "state": states,
+        }
     return document
 
 
@@ -322,9 +339,13 @@ def print_replay(console: Console, document: Mapping[str, Any]) -> None:
         console.print(f"[dim]{start['seq']}: {start['machine']} started, version {start['version']}[/]")
     difference = document["difference"]
     if difference is None:
-        console.print(f"[green]identical[/]: {document['messages']} messages, {document['compared']} outputs compared")
+        console.print(
+            f"[green]identical[/]: {document['messages']} messages, {document['compared']} outputs compared"
+        )
     else:
-        console.print(f"[red]difference[/] at {difference['seq']}, {difference['machine']}: {difference['text']}")
+        console.print(
+            f"[red]difference[/] at {difference['seq']}, {difference['machine']}: {difference['text']}"
+        )
         table = Table("field", "stored", "recomputed")
         for row in difference["fields"]:
             table.add_row(row["field"], str(row["stored"]), str(row["recomputed"]))
@@ -341,7 +362,9 @@ def _print_what_if(console: Console, document: Mapping[str, Any]) -> None:
     console.print(table)
     for row in document["decisions"][:20]:
         console.print(f"{row['instrument']}: {row['baseline']} → {row['changed']}", markup=False)
-    console.print(f"{document['decisions_differing']} decisions differ, profit by {document['profit_difference']:+.2f}")
+    console.print(
+        f"{document['decisions_differing']} decisions differ, profit by {document['profit_difference']:+.2f}"
+    )
 
 
 # --- journal --------------------------------------------------------------------------------------

@@ -58,9 +58,13 @@ class LiveView:
         for service, child in self._system.supervisor.children.items():
             report = latest.get(service, {})
             silent = monotonic() - self._system.reports.heard_at_s.get(service, 0.0) > SILENT_AFTER_S
-            state = "missing" if child.process is None or (report and silent) else report.get("state", "starting")
+            state = (
+                "missing" if child.process is None or (report and silent) else report.get("state", "starting")
+            )
             position = int(report.get("position", 0))
             # The feed writes and does not read: its position is its own counter.
             lag = 0 if service == "feed" else max(0, self.model.seq - position)
-            rows.append(ServiceRow(service, state, position, lag, child.restarts, str(report.get("detail", ""))))
+            rows.append(
+                ServiceRow(service, state, position, lag, child.restarts, str(report.get("detail", "")))
+            )
         self.model.show_services(rows)

@@ -197,9 +197,7 @@ class WhatIf:
         self.decisions: dict[str, str] = {}
         self._changes = changes
         self._schemas = schemas(strategies)
-        self._runner = InProcess(
-            [make() for make in factories(strategies).values()], WHAT_IF_TAPE, claims_of
-        )
+        self._runner = InProcess([make() for make in factories(strategies).values()], WHAT_IF_TAPE, claims_of)
         self._runner.observers.append(self._observe)
         self._opening: list[Message] = []
         self._missing = 0

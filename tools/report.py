@@ -44,13 +44,28 @@ def print_why(console: Console, chain: list[dict[str, Any]]) -> None:
             if name in ("checks", "failed", "payload", "evidence"):
                 continue
             body.add_row(name, _value(name, value))
-        console.print(Panel(body, title=title, title_align="left", subtitle=link["role"], subtitle_align="right"))
+        console.print(
+            Panel(body, title=title, title_align="left", subtitle=link["role"], subtitle_align="right")
+        )
         for name in ("checks", "failed"):
             if payload.get(name):
                 console.print(_checks(payload[name]))
 
 
-_AMOUNTS = ("price", "quantity", "fair_value", "edge", "strength", "bid", "ask", "bid_size", "ask_size", "fee", "filled", "remaining")
+_AMOUNTS = (
+    "price",
+    "quantity",
+    "fair_value",
+    "edge",
+    "strength",
+    "bid",
+    "ask",
+    "bid_size",
+    "ask_size",
+    "fee",
+    "filled",
+    "remaining",
+)
 
 
 def _value(name: str, value: Any) -> str:

@@ -28,6 +28,7 @@ from services.feed.recording import open_recording, recording_start
 from tools.composition import DEFAULT_STRATEGIES
 from tools.installation import Installation, running_supervisor
 from tools.operator import OperatorDesk, opening
+from tools.servers import ServerWatch
 from tools.summary import Summary
 from tools.supervisor import Supervisor
 from tools.watch import Reports, TapeWatch
@@ -66,6 +67,7 @@ class System:
         self.installation = Installation(options.state)
         self.supervisor = Supervisor(self.installation.layout)
         self.observers: list[Any] = []
+        self.servers: ServerWatch | None = None
         self.tape = ""
         self.new_epoch = False
         self.watch: TapeWatch | None = None
@@ -106,11 +108,15 @@ class System:
             await self._open(Mode.REALTIME, ClockOwner.MONITOR, time.time_ns(), "")
         if self.options.adopt:
             await self._desk.command(Verb.HALT, reason="adopted")
+        servers = self.servers = ServerWatch(
+            self.installation, operator, realtime=not self.options.recordings
+        )
         self.supervisor.start()
         self._tasks = [
             asyncio.create_task(self.supervisor.watch()),
             asyncio.create_task(self.watch.follow()),
             asyncio.create_task(self._note_position()),
+            asyncio.create_task(servers.watch()),
         ]
 
     async def _connect(self, user: str = "console") -> Link:

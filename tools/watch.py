@@ -78,7 +78,9 @@ class Reports:
             self.heard_at_s[service] = monotonic()
             self.changed.set()
 
-    async def wait_for(self, condition: Callable[[dict[str, dict[str, Any]]], bool], patience_s: float) -> bool:
+    async def wait_for(
+        self, condition: Callable[[dict[str, dict[str, Any]]], bool], patience_s: float
+    ) -> bool:
         """Wait until the reports satisfy ``condition``; whether they did in time."""
         deadline = monotonic() + patience_s
         while not condition(self.latest):

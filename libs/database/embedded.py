@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 from typing import IO
+from urllib.parse import quote
 
 import psutil
 
@@ -75,6 +76,10 @@ class DatabaseStartError(RuntimeError):
     """The embedded server did not start; the text ends with the last lines of its log."""
 
 
+class DatabaseInUse(DatabaseStartError):
+    """Another living process runs a server over the same state directory."""
+
+
 @dataclass(frozen=True)
 class _Owner:
     uid: int
@@ -86,16 +91,17 @@ class EmbeddedPostgres:
     """One server over ``state_dir``.
 
     ``start`` and ``stop`` may be called again and again, also after a kill -9 of the server or of the
-    process that started it. One owner at a time: ``start`` ends a server that another owner left running
-    over the same directory. The server ends with whoever started it: on Linux the kernel asks it to shut down
+    process that started it. One owner at a time: ``start`` ends a server that a dead owner left running
+    over the same directory, and refuses when its owner lives. The server ends with whoever started it: on Linux the kernel asks it to shut down
     when the thread that called ``start`` ends, so call it from a thread that lives on (the main one, or a
-    loop's executor). Everything is in ``state_dir``: ``data`` (the cluster), ``socket``, ``server.log``.
+    loop's executor). Everything is in ``state_dir``: ``data`` (the cluster), ``socket``, ``server.log``, ``owner``.
     """
 
     def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir.absolute()
         self.data_dir = self.state_dir / "data"
         self.log_path = self.state_dir / "server.log"
+        self._owner_path = self.state_dir / "owner"
         self._owner = _server_owner()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -117,7 +123,9 @@ class EmbeddedPostgres:
     @property
     def dsn(self) -> str:
         """How to connect; the same after every restart. It holds no secret."""
-        return f"postgresql:///{DATABASE}?user={ROLE}&host={self.socket_dir}&port={PORT}"
+        return (
+            f"postgresql:///{DATABASE}?user={ROLE}&host={quote(str(self.socket_dir), safe='/')}&port={PORT}"
+        )
 
     def start(self) -> str:
         """Start the server, creating the cluster the first time, and wait until it takes connections.
@@ -125,10 +133,12 @@ class EmbeddedPostgres:
         Returns: the DSN.
 
         Raises:
+            DatabaseInUse: another living process started one over this directory.
             DatabaseStartError: it did not come up; the text holds the end of the server's log.
         """
         if self.pid is not None:
             return self.dsn
+        self._check_owner()
         self._make_folders()
         self._end_orphans()
         if not (self.data_dir / "PG_VERSION").exists():
@@ -137,6 +147,7 @@ class EmbeddedPostgres:
         arguments = [str(_program("postgres")), "-D", str(self.data_dir), "-k", str(self.socket_dir)]
         for name, value in SETTINGS.items():
             arguments += ["-c", f"{name}={value}"]
+        self._owner_path.write_text(_identity(psutil.Process()))
         with self.log_path.open("ab") as output:
             self._process = self._spawn(arguments, output)
         self._wait_ready()
@@ -166,6 +177,21 @@ class EmbeddedPostgres:
         if process is not None:
             process.kill()
             process.wait()
+
+    def _check_owner(self) -> None:
+        """Only a server whose owner is gone (or is this process) is ended and started anew."""
+        if not self._owner_path.exists() or not self._servers():
+            return
+        noted = self._owner_path.read_text()
+        pid = int(noted.partition(" ")[0] or 0)
+        if pid == os.getpid() or not psutil.pid_exists(pid):
+            return
+        try:
+            alive = _identity(psutil.Process(pid)) == noted
+        except psutil.NoSuchProcess:
+            return
+        if alive:
+            raise DatabaseInUse(f"expected {self.state_dir} to be free, was in use by process {pid}")
 
     def _make_folders(self) -> None:
         self.state_dir.mkdir(parents=True, exist_ok=True)
@@ -275,6 +301,11 @@ class EmbeddedPostgres:
     def _rotate_log(self) -> None:
         if self.log_path.exists() and self.log_path.stat().st_size > LOG_BYTES_MAX:
             self.log_path.replace(self.log_path.with_suffix(".log.1"))
+
+
+def _identity(process: psutil.Process) -> str:
+    """Number and start time: numbers are given again."""
+    return f"{process.pid} {process.create_time()}"
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:

@@ -19,7 +19,8 @@ class Candle(Struct, gc=False):
     high: Price
     low: Price
     last: Price
-    volume: Quantity = 0
+    # A sum: plain, because it may pass the bound that a message's quantity has.
+    volume: int = 0
 
 
 class Candles(Struct):

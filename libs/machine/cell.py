@@ -74,6 +74,7 @@ class Cell:
         self.stopped: Diverged | Failed | None = None
         self.mismatch: Output | None = None
         self.on_event: Callable[[TapeRecord, Message], None] | None = None
+        intake.repeats = tuple(getattr(machine, "reads_repeats", ()))
         self._reads = frozenset(machine.reads)
         self._build = build
         self._signer = signer
@@ -162,10 +163,14 @@ class Cell:
             seen = mark is not None and (parsed.cause, parsed.index) <= (mark[1], mark[2])
             if seen:
                 return
-            self._diverge(record, f"the tape holds {record.subject} as {record.message_id}, recomputed was nothing")
+            self._diverge(
+                record, f"the tape holds {record.subject} as {record.message_id}, recomputed was nothing"
+            )
         elif mine.payload != record.payload or mine.subject != record.subject:
             self.mismatch = mine
-            self._diverge(record, f"recomputed {mine.subject} differs from {record.subject} at {record.message_id}")
+            self._diverge(
+                record, f"recomputed {mine.subject} differs from {record.subject} at {record.message_id}"
+            )
         else:
             self.confirmed += 1
             if self.ready and self.ready[0].record.seq <= parsed.cause:

@@ -30,10 +30,14 @@ class IntakeState(msgspec.Struct):
 
 
 class Intake:
-    """Turns records into events for one machine. Not pure (it verifies), but deterministic."""
+    """Turns records into events for one machine. Not pure (it verifies), but deterministic.
+
+    ``repeats``: kinds that the machine wants to see again when they were said before.
+    """
 
     def __init__(self, verifier: Verifier, state: IntakeState | None = None) -> None:
         self.state = state or IntakeState()
+        self.repeats: tuple[type[Message], ...] = ()
         self._verifier = verifier
 
     @property
@@ -56,7 +60,7 @@ class Intake:
             verified = self._claim_verified(event)  # type: ignore[arg-type]
         elif kind is Session or kind is Config or kind is Command:
             self._check_operator(record, event)  # type: ignore[arg-type]
-        if verified and not self._is_new(message_id):
+        if verified and not self._is_new(message_id) and kind not in self.repeats:
             return None
         now = self.state.timeline.observe(event, record.stored_at_ns)
         return Stamp(record.seq, now, message_id, verified)
@@ -87,7 +91,13 @@ class Intake:
     def _claim_verified(self, claim: Claim) -> bool:
         tape = claim.order.partition("-")[0]
         if not self._verifier.verify(
-            APPROVAL_DOMAIN, tape, claim.approval_subject, claim.message_id, claim.payload, claim.signature, claim.key_id
+            APPROVAL_DOMAIN,
+            tape,
+            claim.approval_subject,
+            claim.message_id,
+            claim.payload,
+            claim.signature,
+            claim.key_id,
         ):
             return False
         try:

@@ -109,7 +109,11 @@ class Broker:
         config = self._write_config()
         with (self.directory / "nats.log").open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - our own binary with our own configuration
-                [binary(), "-c", str(config)], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+                [binary(), "-c", str(config)],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
 
     async def ready(self) -> float:

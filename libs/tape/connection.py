@@ -13,6 +13,7 @@ from time import monotonic
 import nats.errors
 from nats.aio.client import Client
 
+from libs.tape.client import TapeClient
 from libs.tape.errors import BrokerUnavailable
 
 RECONNECT_WAIT_S = 0.1
@@ -29,7 +30,7 @@ class Link:
     """One service's connection: the client, what it may call itself, and what went wrong on it."""
 
     service: str
-    client: Client = field(default_factory=Client)
+    client: Client = field(default_factory=TapeClient)
     violations: int = 0
     slow_consumers: int = 0
     lost_at_s: float | None = None
@@ -61,9 +62,7 @@ class Link:
     async def _on_reconnected(self) -> None:
         self.lost_at_s = None
 
-    async def open(
-        self, url: str, user: str, password: str, patience_s: float = CONNECT_PATIENCE_S
-    ) -> None:
+    async def open(self, url: str, user: str, password: str, patience_s: float = CONNECT_PATIENCE_S) -> None:
         """Connect, waiting for a broker that is still starting.
 
         Raises:

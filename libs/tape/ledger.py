@@ -39,7 +39,11 @@ class Ledger:
     """Makes and reads claims. ``crash_point`` is called at named moments; tests end the process there."""
 
     def __init__(
-        self, link: Link, publisher: Publisher, file: Path, crash_point: Callable[[str], None] = lambda _: None
+        self,
+        link: Link,
+        publisher: Publisher,
+        file: Path,
+        crash_point: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._link = link
         self._publisher = publisher

@@ -96,12 +96,16 @@ class Publisher:
             return
         status = message.headers.get("Status") if message.headers else None
         if status == "503":
-            future.set_exception(BrokerUnavailable("expected a stream to store the message, was no responder"))
+            future.set_exception(
+                BrokerUnavailable("expected a stream to store the message, was no responder")
+            )
             return
         answer = json.loads(message.data)
         if "error" in answer:
             error = answer["error"]
-            text = f"expected the message to be stored, was {error.get('err_code')}: {error.get('description')}"
+            text = (
+                f"expected the message to be stored, was {error.get('err_code')}: {error.get('description')}"
+            )
             future.set_exception(PublishRefused(text))
         else:
             future.set_result(Stored(answer))

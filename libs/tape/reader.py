@@ -169,10 +169,12 @@ class TapeReader:
             return
         headers = message.headers
         self._heard_at_s = monotonic()
-        if headers is not None and headers.get("Status") == "100":
+        fields = message.reply.split(".")
+        # What the stream holds comes with an acknowledgement subject. A stored message may carry a header
+        # that looks like the broker's own status; it must not pass for one.
+        if fields[:2] != ["$JS", "ACK"] and headers is not None and headers.get("Status") == "100":
             await self._on_control(message, headers)
             return
-        fields = message.reply.split(".")
         # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<timestamp>.<pending>
         if len(fields) != 9 or fields[0] != "$JS":
             self._fail()

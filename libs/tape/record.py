@@ -3,6 +3,8 @@
 import hashlib
 from typing import NamedTuple
 
+from proto.ids import parse_number
+
 ID_HEADER = "Nats-Msg-Id"
 CAUSE_HEADER = "cause"
 ROOT_HEADER = "root"
@@ -28,14 +30,12 @@ class TapeRecord(NamedTuple):
     @property
     def cause(self) -> int:
         """Tape sequence of the input that caused this message; 0 when a shell took it in."""
-        text = self.headers.get(CAUSE_HEADER, "")
-        return int(text) if text.isdecimal() else 0
+        return parse_number(self.headers.get(CAUSE_HEADER, "")) or 0
 
     @property
     def root(self) -> int:
         """Tape sequence of the first cause in the chain; 0 when this message is itself the first."""
-        text = self.headers.get(ROOT_HEADER, "")
-        return int(text) if text.isdecimal() else 0
+        return parse_number(self.headers.get(ROOT_HEADER, "")) or 0
 
     def digest(self) -> str:
         """Hash of content and place, kept in snapshots to recognise the tape they belong to."""

@@ -79,7 +79,14 @@ class Verifier:
         return cls(json.loads(path.read_text()))
 
     def verify(
-        self, domain: str, tape: str, subject: str, message_id: str, payload: bytes, signature: str, key_id: str
+        self,
+        domain: str,
+        tape: str,
+        subject: str,
+        message_id: str,
+        payload: bytes,
+        signature: str,
+        key_id: str,
     ) -> bool:
         """Whether the signature is a known key's over exactly these bytes."""
         key = self._keys.get(key_id)

@@ -52,6 +52,8 @@ class ExecutionMachine(StateMachine[ExecutionState]):
 
     name: ClassVar[str] = "execution"
     version: ClassVar[int] = 1
+    reads_repeats: ClassVar[tuple[type[Message], ...]] = (Approval,)
+    """An approval that is said again is an attempt to send its order twice: it is refused and told."""
 
     def __init__(self) -> None:
         super().__init__(ExecutionState())

@@ -99,7 +99,12 @@ class ExecutionShell:
     def report(self) -> dict[str, object]:
         """What execution adds to its health report."""
         closed = "halted" if self.gate.halted or self._context.layout.halt_file.exists() else ""
-        return {"gate": closed or "open", "claimed": self.claimed, "lost": self.lost, "unclaimed": self.unclaimed}
+        return {
+            "gate": closed or "open",
+            "claimed": self.claimed,
+            "lost": self.lost,
+            "unclaimed": self.unclaimed,
+        }
 
     async def before_publish(self, effect: Effect) -> Sequence[Fact]:
         """Claim what the outputs call for; the facts to be published after them."""
@@ -109,7 +114,9 @@ class ExecutionShell:
             self._crash_point("before_publish")
             if reason:
                 self.unclaimed += 1
-                facts.append(Fact(Unclaimed(order=claim.order, reason=reason), effect.record.seq, effect.record.root))
+                facts.append(
+                    Fact(Unclaimed(order=claim.order, reason=reason), effect.record.seq, effect.record.root)
+                )
         return facts
 
     def _claims(self, effect: Effect) -> Sequence[Claim]:

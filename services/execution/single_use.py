@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from proto.ids import parse_number
+
 
 class OrderKey(NamedTuple):
     """Where an order comes from; within a tape (cause, output) tells the order of decisions."""
@@ -16,9 +18,12 @@ class OrderKey(NamedTuple):
 def parse_order_id(order: str) -> OrderKey | None:
     """Read ``{tape id}-{cause seq}-{index}``; ``None`` for anything else."""
     parts = order.rsplit("-", 2)
-    if len(parts) != 3 or not parts[0] or not (parts[1].isdecimal() and parts[2].isdecimal()):
+    if len(parts) != 3 or not parts[0]:
         return None
-    return OrderKey(parts[0], int(parts[1]), int(parts[2]))
+    cause, output = parse_number(parts[1]), parse_number(parts[2])
+    if cause is None or output is None:
+        return None
+    return OrderKey(parts[0], cause, output)
 
 
 class HighWater(Struct):

@@ -50,7 +50,7 @@ class FeedShell:
         self.detail = ""
         self.dead = 0
         self._dead_new: deque[DeadFrame] = deque(maxlen=DEAD_KEPT_MAX)
-        self._now = 0
+        self._retries_seen = 0
 
     async def run(self) -> None:
         """Run what the run file asks for."""
@@ -128,6 +128,11 @@ class FeedShell:
     async def _publish_all(self, messages: Iterable[Message]) -> None:
         for message in messages:
             await self.publisher.publish(message)
+        if self.publisher.retries != self._retries_seen:
+            # What waited for the broker is old: whole books follow it.
+            self._retries_seen = self.publisher.retries
+            for message in self.normalisers.resend(time.time_ns()):
+                await self.publisher.publish(message)
 
     async def _read(self, frame: RawFrame) -> None:
         result = self.normalisers.read(frame)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections import deque
+from time import monotonic
 from typing import Any
 
 from nats.aio.msg import Msg
@@ -23,6 +24,8 @@ CLOCK_EVERY_S = 1.0
 QUEUE_MAX = 10_000
 """Facts waiting to be published; the rate limits keep it near empty, a dead broker does not fill memory."""
 
+VIOLATION_OVER_S = 60.0
+"""Without a further refusal for this long the alert is over; the next one raises it again."""
 PERMISSION_VIOLATION = "permission_violation"
 DIVERGENCE = "divergence"
 
@@ -37,6 +40,7 @@ class MonitorShell:
         self._dead = DeadLetters()
         self._dead_told: dict[str, int] = {}
         self._violations: dict[str, int] = {}
+        self._violated_at_s: dict[str, float] = {}
         self._watch = HealthWatch((s for s in SERVICES if s != "monitor"), time.time_ns())
         self._queued = asyncio.Event()
 
@@ -74,7 +78,9 @@ class MonitorShell:
         if message.subject != f"{REPORT}.{service}":
             return
         now = time.time_ns()
-        self._put(self._watch.report(service, state, int(body.get("position", 0)), str(body.get("detail", "")), now))
+        self._put(
+            self._watch.report(service, state, int(body.get("position", 0)), str(body.get("detail", "")), now)
+        )
         self._watch_violations(service, int(body.get("violations", 0)))
         hold = self._watch.conditions.hold
         text = str(body.get("detail", ""))
@@ -84,10 +90,15 @@ class MonitorShell:
     def _watch_violations(self, service: str, count: int) -> None:
         before = self._violations.get(service, 0)
         self._violations[service] = count
+        now = monotonic()
         if count > before:
+            self._violated_at_s[service] = now
             text = f"{count - before} publishes or subscriptions refused by the broker"
             hold = self._watch.conditions.hold
             self._put(hold(PERMISSION_VIOLATION, Severity.CRITICAL, service, text, wrong=True))
+        elif now - self._violated_at_s.get(service, now) > VIOLATION_OVER_S:
+            hold = self._watch.conditions.hold
+            self._put(hold(PERMISSION_VIOLATION, Severity.CRITICAL, service, "no more refusals", wrong=False))
 
     def _take_dead_frames(self, service: str, body: dict[str, Any], now: int) -> None:
         """Dead frames of the feed: told one by one, and what a lost report swallowed by its count."""
@@ -114,7 +125,11 @@ class MonitorShell:
 
     def _owns_clock(self) -> bool:
         timeline = self._host.cells[0].intake.state.timeline
-        return timeline.clock_owner is ClockOwner.MONITOR and timeline.mode is Mode.REALTIME and timeline.tape != ""
+        return (
+            timeline.clock_owner is ClockOwner.MONITOR
+            and timeline.mode is Mode.REALTIME
+            and timeline.tape != ""
+        )
 
     async def publish_loop(self) -> None:
         """Put queued facts on the tape, in order."""

@@ -1,0 +1,54 @@
+"""A strategy for measuring: proposes on every n-th quote it sees, whatever the price."""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
+
+from msgspec import Meta, Struct
+
+from libs.indicators.tops import Top
+from proto.feed import Side
+from proto.signal import Proposal
+from proto.units import ONE, SECOND
+from services.signal.strategy import Strategy, StrategyParams
+
+
+class EveryNthParams(StrategyParams, frozen=True, kw_only=True):
+    """``every_n``: quotes of the YES instrument for one proposal."""
+
+    change_interval_s: Annotated[int, Meta(ge=0)] = 0
+    repeat_interval_s: Annotated[int, Meta(ge=0)] = 0
+    every_n: Annotated[int, Meta(ge=1)] = 20
+
+
+class Count(Struct):
+    """Quotes seen."""
+
+    seen: int = 0
+
+
+class EveryNth(Strategy[EveryNthParams, Count]):
+    """Buys one way only, at the ask, claiming a large edge, so that risk's other checks decide."""
+
+    name: ClassVar[str] = "every_nth"
+    params_type: ClassVar[type[StrategyParams]] = EveryNthParams
+    state_type: ClassVar[type[Struct]] = Count
+
+    def on_quote(self, instrument: str, top: Top) -> Sequence[Proposal]:
+        if not instrument.endswith(":yes") or top.ask is None:
+            return ()
+        self.state.seen += 1
+        if self.state.seen % self.params.every_n:
+            return ()
+        return (
+            Proposal(
+                strategy=self.name,
+                market=instrument.rpartition(":")[0],
+                instrument=instrument,
+                side=Side.BUY,
+                price=top.ask,
+                fair_value=min(ONE - 1, top.ask + 300_000),
+                edge=200_000,
+                strength=ONE,
+                expires_at=self.now + 5 * SECOND,
+            ),
+        )
