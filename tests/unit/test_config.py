@@ -1,4 +1,3 @@
-from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -19,8 +18,9 @@ from libs.config.errors import (
 from libs.config.load import config_hash, load, override, parse_set, parse_sets
 from proto.operator import Config
 from proto.units import MILLIONTHS, ONE, show
-
-CONFIG = Path(__file__).parents[2] / "config"
+from services.risk.params import RiskParams
+from tools.composition import CONFIG_DIRECTORY as CONFIG
+from tools.composition import schemas
 
 
 class Rung(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -248,9 +248,9 @@ def test_override_keeps_the_given_sections_as_they_are(directory):
 
 
 def test_overrides_are_validated_together_with_the_rest(directory):
-    sections = load(CONFIG, {"risk": risk_params()})
+    sections = load(CONFIG, {"risk": RiskParams})
     with pytest.raises(RefusedValueError, match="expected drawdown_reduce below drawdown_stop"):
-        override(sections, {"risk": risk_params()}, {"risk.drawdown_stop": "0.05"})
+        override(sections, {"risk": RiskParams}, {"risk.drawdown_stop": "0.05"})
 
 
 def test_the_hash_does_not_depend_on_order(directory):
@@ -264,24 +264,11 @@ def test_the_hash_does_not_depend_on_order(directory):
 # ── the shipped files ──
 
 
-def risk_params():
-    from services.risk.params import RiskParams
-
-    return RiskParams
-
-
-def shipped():
-    from services.execution.paper.machine import PaperParams
-    from services.execution.state import ExecutionParams
-
-    return {"risk": risk_params(), "execution": ExecutionParams, "paper": PaperParams}
-
-
 def test_the_shipped_files_say_what_the_defaults_are():
     """Whoever leaves a line out gets what the file would have said."""
-    schemas = shipped()
-    for section, document in load(CONFIG, schemas).items():
-        assert document == msgspec.to_builtins(schemas[section]()), section
+    shipped = schemas()
+    for section, document in load(CONFIG, shipped).items():
+        assert msgspec.convert(document, shipped[section]) == shipped[section](), section
 
 
 @pytest.mark.parametrize("path", sorted(CONFIG.rglob("*.yaml")), ids=lambda path: path.stem)
@@ -296,6 +283,6 @@ def test_every_key_is_there_with_a_comment_above_it(path):
 
 
 def test_the_shipped_files_leave_no_parameter_out():
-    for section, params in shipped().items():
-        keys = yaml.safe_load((CONFIG / f"{section}.yaml").read_text())
+    for section, params in schemas().items():
+        keys = yaml.safe_load(CONFIG.joinpath(*section.split(".")).with_suffix(".yaml").read_text())
         assert set(keys) == set(params.__struct_fields__), section

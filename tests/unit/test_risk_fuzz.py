@@ -30,7 +30,7 @@ NAMES = {
 def inputs(draw: st.DrawFn):
     """Any valid message, about few enough names that they meet."""
     message: Any = draw(st.one_of([messages(model) for model in INPUTS]))
-    changes = {
+    changes: dict[str, Any] = {
         name: draw(st.sampled_from(values)) for name, values in NAMES.items() if hasattr(message, name)
     }
     if isinstance(message, Fill | Settlement):
