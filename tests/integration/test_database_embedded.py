@@ -8,14 +8,16 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import asyncpg
 import psutil
 import pytest
 
-from libs.database.embedded import DatabaseStartError, EmbeddedPostgres
+from libs.database.embedded import DatabaseInUse, DatabaseStartError, EmbeddedPostgres
+
+Make = Callable[..., EmbeddedPostgres]
 
 
 @pytest.fixture
@@ -23,6 +25,35 @@ def folder() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="presage-test-"))
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Path]:
+    """A state directory that has been started once: making a cluster costs a second, a copy does not."""
+    path = Path(tempfile.mkdtemp(prefix="presage-test-"))
+    server = EmbeddedPostgres(path / "postgres")
+    server.start()
+    server.stop()
+    yield path / "postgres"
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def make(folder: Path, cluster: Path) -> Iterator[Make]:
+    """Servers over ``folder / where``, a made cluster unless ``fresh``; stopped when the test is over."""
+    made: list[EmbeddedPostgres] = []
+
+    def server(where: str = "postgres", *, fresh: bool = False) -> EmbeddedPostgres:
+        path = folder / where
+        if not fresh and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            subprocess.run(["cp", "-a", str(cluster), str(path)], check=True)
+        made.append(EmbeddedPostgres(path))
+        return made[-1]
+
+    yield server
+    for one in made:
+        one.stop()
 
 
 def query(dsn: str, statement: str) -> object:
@@ -47,8 +78,8 @@ def servers_in(folder: Path) -> list[int]:
     return found
 
 
-def test_it_starts_stops_and_keeps_what_was_stored(folder: Path) -> None:
-    server = EmbeddedPostgres(folder / "postgres")
+def test_it_starts_stops_and_keeps_what_was_stored(folder: Path, make: Make) -> None:
+    server = make(fresh=True)
     dsn = server.start()
     query(dsn, "CREATE TABLE kept AS SELECT 42 AS answer")
     assert server.start() == dsn
@@ -60,8 +91,8 @@ def test_it_starts_stops_and_keeps_what_was_stored(folder: Path) -> None:
     server.stop()
 
 
-def test_it_recovers_from_kill_9_with_the_same_address(folder: Path) -> None:
-    server = EmbeddedPostgres(folder / "postgres")
+def test_it_recovers_from_kill_9_with_the_same_address(make: Make) -> None:
+    server = make()
     dsn = server.start()
     for round_number in range(3):
         query(dsn, f"CREATE TABLE kept_{round_number} AS SELECT 1")
@@ -72,11 +103,11 @@ def test_it_recovers_from_kill_9_with_the_same_address(folder: Path) -> None:
     server.stop()
 
 
-def test_a_server_left_by_another_owner_is_ended_first(folder: Path) -> None:
-    left = EmbeddedPostgres(folder / "postgres")
+def test_a_server_left_by_another_owner_is_ended_first(folder: Path, make: Make) -> None:
+    left = make()
     left.start()
     pid = left.pid
-    server = EmbeddedPostgres(folder / "postgres")
+    server = make()
     dsn = server.start()
     assert query(dsn, "SELECT 1") == 1
     assert pid is not None
@@ -85,8 +116,8 @@ def test_a_server_left_by_another_owner_is_ended_first(folder: Path) -> None:
     server.stop()
 
 
-def test_a_stale_pid_file_naming_a_living_process_does_not_matter(folder: Path) -> None:
-    server = EmbeddedPostgres(folder / "postgres")
+def test_a_stale_pid_file_naming_a_living_process_does_not_matter(make: Make) -> None:
+    server = make()
     server.start()
     server.kill()
     stale = server.data_dir / "postmaster.pid"
@@ -96,8 +127,8 @@ def test_a_stale_pid_file_naming_a_living_process_does_not_matter(folder: Path) 
     server.stop()
 
 
-def test_a_cut_short_creation_is_done_again(folder: Path) -> None:
-    server = EmbeddedPostgres(folder / "postgres")
+def test_a_cut_short_creation_is_done_again(make: Make) -> None:
+    server = make(fresh=True)
     (server.data_dir / "base").mkdir(parents=True)
     (server.data_dir / "leftover").write_text("half")
     assert query(server.start(), "SELECT 1") == 1
@@ -105,11 +136,11 @@ def test_a_cut_short_creation_is_done_again(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["with 'quotes' & blanks", "x" * 120])
-def test_it_works_in_folders_that_only_the_caller_may_enter(folder: Path, name: str) -> None:
+def test_it_works_in_folders_that_only_the_caller_may_enter(folder: Path, make: Make, name: str) -> None:
     """As root the server runs as another user; a long path does not fit a socket's address."""
     closed = folder / "closed"
     closed.mkdir(mode=0o700)
-    server = EmbeddedPostgres(closed / name / "postgres")
+    server = make(f"closed/{name}/postgres")
     dsn = server.start()
     assert query(dsn, "SELECT 1") == 1
     server.kill()
@@ -119,11 +150,11 @@ def test_it_works_in_folders_that_only_the_caller_may_enter(folder: Path, name: 
     assert not any(socket.glob(".s.PGSQL*"))
 
 
-def test_it_is_durable_and_only_its_user_can_reach_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_durable_and_only_its_user_can_reach_it(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGOPTIONS", "-c fsync=off")
     monkeypatch.setenv("PGDATA", "/nowhere")
     monkeypatch.setenv("SOME_SECRET", "hush")
-    server = EmbeddedPostgres(folder / "postgres")
+    server = make()
     dsn = server.start()
     monkeypatch.delenv("PGOPTIONS")
     for name in ("fsync", "synchronous_commit", "full_page_writes", "data_checksums"):
@@ -139,8 +170,8 @@ def test_it_is_durable_and_only_its_user_can_reach_it(folder: Path, monkeypatch:
     server.stop()
 
 
-def test_a_start_that_fails_says_why_and_leaves_nothing(folder: Path) -> None:
-    server = EmbeddedPostgres(folder / "postgres")
+def test_a_start_that_fails_says_why_and_leaves_nothing(folder: Path, make: Make) -> None:
+    server = make()
     server.start()
     server.stop()
     (server.data_dir / "global" / "pg_control").unlink()
@@ -149,14 +180,31 @@ def test_a_start_that_fails_says_why_and_leaves_nothing(folder: Path) -> None:
     assert servers_in(folder) == []
 
 
+OWNER = (
+    "import sys, time; from pathlib import Path; from libs.database.embedded import EmbeddedPostgres;"
+    "server = EmbeddedPostgres(Path(sys.argv[1])); server.start(); print(server.pid, flush=True);"
+    "time.sleep(600)"
+)
+
+
+def test_a_server_whose_owner_lives_is_left_alone(make: Make, root: Path) -> None:
+    server = make()
+    arguments = [sys.executable, "-c", OWNER, str(server.state_dir)]
+    with subprocess.Popen(arguments, cwd=root, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        pid = int(owner.stdout.readline())
+        with pytest.raises(DatabaseInUse, match=str(owner.pid)):
+            server.start()
+        assert psutil.Process(pid).is_running()
+        owner.kill()
+    # Its owner gone, it may be ended: at once, or by the kernel before.
+    assert query(server.start(), "SELECT 1") == 1
+    server.stop()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal is Linux's")
-def test_it_ends_with_the_process_that_started_it(folder: Path, root: Path) -> None:
-    program = (
-        "import sys, time; from pathlib import Path; from libs.database.embedded import EmbeddedPostgres;"
-        "server = EmbeddedPostgres(Path(sys.argv[1])); server.start(); print(server.pid, flush=True);"
-        "time.sleep(600)"
-    )
-    arguments = [sys.executable, "-c", program, str(folder / "postgres")]
+def test_it_ends_with_the_process_that_started_it(make: Make, root: Path) -> None:
+    arguments = [sys.executable, "-c", OWNER, str(make().state_dir)]
     with subprocess.Popen(arguments, cwd=root, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
         server = psutil.Process(int(owner.stdout.readline()))

@@ -128,7 +128,9 @@ async def test_a_cut_tail_is_found_and_named(world: World) -> None:
     assert (KEPT[-1], Damage.TAIL_CUT) in await world.findings()
 
 
-async def test_a_cut_tail_with_the_journals_own_notes_made_to_fit_is_found_by_the_anchors(world: World) -> None:
+async def test_a_cut_tail_with_the_journals_own_notes_made_to_fit_is_found_by_the_anchors(
+    world: World,
+) -> None:
     last = KEPT[-20]
     await _cut_consistently(world.sql, last)
     assert (KEPT[-1], Damage.TAIL_CUT) in await world.findings()

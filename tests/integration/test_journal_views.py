@@ -1,7 +1,7 @@
 """The operator's views over a small hand-made history, with every number worked out by hand."""
 
 from collections.abc import AsyncIterator
-from decimal import Decimal
+from decimal import Decimal  # noqa: TID251 - what PostgreSQL's numeric comes as
 from pathlib import Path
 
 import asyncpg
@@ -238,7 +238,9 @@ async def test_equity_is_the_last_report_of_each_minute(sql: asyncpg.Connection)
 
 
 async def test_rejections_are_counted_under_every_check_that_failed(sql: asyncpg.Connection) -> None:
-    rows = await sql.fetch("SELECT reason, rejections, last_limit, last_value FROM journal.rejections_by_reason")
+    rows = await sql.fetch(
+        "SELECT reason, rejections, last_limit, last_value FROM journal.rejections_by_reason"
+    )
     assert [tuple(row) for row in rows] == [
         ("max_bet", 2, dec("0.2"), dec("0.25")),
         ("close_s", 1, 60, 30),
@@ -282,7 +284,9 @@ async def test_views_are_made_anew_when_their_text_changes(empty_database: str, 
     again = JournalWriter(empty_database, TAPE, tmp_path / "anchors.jsonl")
     await again.position()
     await again.close()
-    views = {row[0] for row in await connection.fetch("SELECT viewname FROM pg_views WHERE schemaname = 'journal'")}
+    views = {
+        row[0] for row in await connection.fetch("SELECT viewname FROM pg_views WHERE schemaname = 'journal'")
+    }
     assert "orders" in views
     assert "gone" not in views
     await connection.close()

@@ -1,7 +1,7 @@
 """The writer against a real PostgreSQL: each record once, in one chain, whatever is handed over how often."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -24,7 +24,7 @@ def anchors(tmp_path: Path) -> Path:
 
 
 @pytest_asyncio.fixture
-async def sql(empty_database: str) -> asyncpg.Connection:
+async def sql(empty_database: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(empty_database)
     yield connection
     await connection.close()
@@ -57,7 +57,7 @@ async def test_random_redelivery_stores_each_record_once(
     empty_database: str, anchors: Path, sql: asyncpg.Connection, seed: int
 ) -> None:
     """Batches of any size, each possibly handed over again, from any earlier place, by a new writer."""
-    chance = random.Random(seed)  # noqa: S311 - a seeded test
+    chance = random.Random(seed)
     records = mixed_tape(3_000)
     writer = JournalWriter(empty_database, TAPE, anchors)
     at = 0
@@ -134,10 +134,16 @@ POISON = [
 ]
 
 
-async def test_poison_is_kept_as_it_came(
-    empty_database: str, anchors: Path, sql: asyncpg.Connection
-) -> None:
-    subjects = ["risk.approval.x", "feed.trade.y", "no.such.kind", "risk", "x.started", "a\x00b.c\ud800", "v" * 3_000]
+async def test_poison_is_kept_as_it_came(empty_database: str, anchors: Path, sql: asyncpg.Connection) -> None:
+    subjects = [
+        "risk.approval.x",
+        "feed.trade.y",
+        "no.such.kind",
+        "risk",
+        "x.started",
+        "a\x00b.c\ud800",
+        "v" * 3_000,
+    ]
     headers = [{}, {"Nats-Msg-Id": "i" * 4_000, "cause": "9" * 40, "root": "-1", "sig": "\x00"}]
     records = [
         TapeRecord(seq, subject, header, payload, 1_779_000_000_000_000_000 + seq)
@@ -197,7 +203,7 @@ async def test_a_foreign_row_in_the_way_is_moved_and_reported(
     assert [(f.seq, f.damage) for f in findings] == [(15, Damage.INSERTED)]
 
 
-async def reader_of(tape: Sequence[TapeRecord]):  # type: ignore[no-untyped-def]
+async def reader_of(tape: Sequence[TapeRecord]):
     async def read(first: int, last: int) -> Sequence[TapeRecord]:
         return [r for r in tape if first <= r.seq <= last]
 
@@ -270,7 +276,9 @@ async def test_another_tape_altogether_is_another_run(
     await (await journal(empty_database, anchors, other, "other")).close()
     assert await sql.fetchval("SELECT count(DISTINCT run) FROM journal.fact") == 2
     assert await sql.fetchval("SELECT count(*) FROM journal.fact WHERE run = 2") == len(kept(other))
-    assert await sql.fetchval("SELECT count(*) FROM journal.fact") == len(kept(other)) + len(kept(mixed_tape(100)))
+    assert await sql.fetchval("SELECT count(*) FROM journal.fact") == len(kept(other)) + len(
+        kept(mixed_tape(100))
+    )
     await assert_sound(sql)
 
 

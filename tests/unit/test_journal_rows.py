@@ -1,6 +1,7 @@
 """From records to rows: nothing a tape can carry stops the journal, and the chain has one form."""
 
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 from hypothesis import given
@@ -50,7 +51,7 @@ def test_rows_do_not_depend_on_how_the_tape_is_cut_into_batches(sizes: list[int]
 
 def test_each_row_follows_the_one_before() -> None:
     rows = rows_of(list(kept(mixed_tape(50))))
-    for before, row in zip(rows, rows[1:], strict=False):
+    for before, row in pairwise(rows):
         assert (row.prev_hash, row.prev_seq, row.n) == (before.hash, before.seq, before.n + 1)
 
 
@@ -77,7 +78,7 @@ def test_nothing_a_tape_can_carry_stops_the_journal(
 
 @given(st.sampled_from(TABLE), st.binary(max_size=200))
 def test_an_unreadable_payload_is_kept_with_its_reason(row: object, payload: bytes) -> None:
-    kind = row.kind  # type: ignore[attr-defined]
+    kind = row.kind
     reading = read(f"{kind}.x", "", payload)
     assert (reading.body is None) == (reading.unreadable is not None)
 
@@ -94,7 +95,9 @@ def _config(document: dict[str, object]) -> bytes:
 
 
 def test_quotes_books_and_clocks_are_left_out_and_nothing_else() -> None:
-    left_out = {row.kind for row in TABLE if not is_kept(f"{row.kind}.x" if row.kind != "started" else "x.started")}
+    left_out = {
+        row.kind for row in TABLE if not is_kept(f"{row.kind}.x" if row.kind != "started" else "x.started")
+    }
     assert left_out == set(LEFT_OUT)
     assert is_kept("feed.quotes.x")
     assert not is_kept("feed.quote")

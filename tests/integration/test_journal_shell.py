@@ -1,0 +1,139 @@
+"""The journal's shell on a real broker and a real database: the tape as a source, anchors on the tape."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from libs.machine.codec import encode
+from libs.runtime.layout import RunFile
+from libs.runtime.service import Context
+from libs.tape.connection import Link, open_link
+from libs.tape.credentials import ADMIN, REPORT
+from libs.tape.publisher import Publisher
+from proto.message import Message
+from services.journal.service import JournalState
+from services.journal.shell import JournalShell, TapeSource, anchors_path
+from tests.journal_tape import order, quote, trade
+from tools.installation import Installation
+from tools.journal import anchors_on_tape, verify_journal
+
+pytestmark = pytest.mark.asyncio
+
+PATIENCE_S = 60.0
+
+
+class World:
+    """A broker with its streams, a database, and the administrator's link to publish with."""
+
+    def __init__(self, installation: Installation, dsn: str, admin: Link) -> None:
+        self.installation, self.dsn, self.admin = installation, dsn, admin
+        self.publisher = Publisher(admin)
+
+    async def context(self) -> Context:
+        layout = self.installation.layout
+        run = RunFile(broker_url=self.installation.broker_url, tape="t1", database_url=self.dsn)
+        link = await open_link(run.broker_url, "journal", layout.password("journal"))
+        return Context("journal", layout, run, link)
+
+    async def put(self, *messages: Message) -> int:
+        seq = 0
+        for message in messages:
+            seq = (await self.publisher.publish(message.subject(), encode(message), {"build": "test"})).seq
+        return seq
+
+
+@pytest_asyncio.fixture
+async def world(empty_database: str, tmp_path: Path) -> AsyncIterator[World]:
+    installation = Installation(tmp_path / "state")
+    await installation.start_broker()
+    admin = await installation.connect(ADMIN)
+    world = World(installation, empty_database, admin)
+    await world.publisher.start()
+    yield world
+    await admin.close()
+    await asyncio.to_thread(installation.broker.stop)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def stored(dsn: str) -> list[str]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return [r["kind"] for r in await connection.fetch("SELECT kind FROM journal.entry ORDER BY seq")]
+    finally:
+        await connection.close()
+
+
+async def test_the_tape_is_journaled_anchored_and_verified(world: World) -> None:
+    reports: list[dict[str, object]] = []
+
+    async def on_report(message: object) -> None:
+        reports.append(json.loads(message.data))
+
+    await world.admin.client.subscribe(f"{REPORT}.journal", cb=on_report)
+    last = await world.put(*(m for n in range(1, 200) for m in (order(n), quote(n), trade(n))))
+    context = await world.context()
+    shell = JournalShell(context)
+    task = asyncio.create_task(shell.run())
+    await until(lambda: shell.status.position >= last)
+    context.stop()
+    async with asyncio.timeout(PATIENCE_S):
+        await task
+    await context.link.close()
+    assert context.link.violations == 0
+    assert (await stored(world.dsn)).count("execution.order") == 199
+
+    # The farewell anchor is on the tape; a second life journals it and continues the chain.
+    context = await world.context()
+    shell = JournalShell(context)
+    task = asyncio.create_task(shell.run())
+    await until(lambda: shell.status.position > last)
+    await until(lambda: any(report["state"] == "live" for report in reports))
+    context.stop()
+    await task
+    assert "journal.anchor" in await stored(world.dsn)
+
+    source = TapeSource(context.link)
+    records = await source.read(1, (await source.window())[1])
+
+    async def batches():
+        yield records
+
+    anchors = await anchors_on_tape(batches())
+    assert anchors
+    path = anchors_path(world.installation.layout)
+    result = await verify_journal(world.dsn, path, anchors, batches())
+    assert result.findings == []
+    await context.link.close()
+
+
+async def test_the_journal_outlasts_kill_9_of_the_broker(world: World) -> None:
+    context = await world.context()
+    shell = JournalShell(context)
+    task = asyncio.create_task(shell.run())
+    first = await world.put(*(order(n) for n in range(1, 50)))
+    await until(lambda: shell.status.position >= first)
+    broker = world.installation.broker
+    assert broker.process is not None
+    broker.process.kill()
+    await asyncio.to_thread(broker.process.wait)
+    await asyncio.to_thread(broker.start)
+    await broker.ready()
+    await until(lambda: world.admin.connected)
+    second = await world.put(*(order(n) for n in range(50, 100)))
+    await until(lambda: shell.status.position >= second)
+    assert shell.status.state is JournalState.LIVE
+    context.stop()
+    await task
+    await context.link.close()
+    kinds = await stored(world.dsn)
+    assert kinds.count("execution.order") == 99
