@@ -1,4 +1,8 @@
-"""What the exit machine remembers: plain data."""
+"""What the exit machine remembers: plain data.
+
+Amounts are plain integers of one millionth, moments of one nanosecond: sums may pass the bounds that messages
+have, and a snapshot must be readable whatever was folded.
+"""
 
 from enum import StrEnum
 
@@ -8,7 +12,7 @@ from libs.indicators.tops import Tops
 from libs.portfolio.portfolio import Portfolio
 from proto.exit import ExitReason, PositionStage
 from proto.feed import Market
-from proto.units import ONE, Money, Nanoseconds, Price, Quantity
+from proto.units import ONE
 from services.exit.params import ExitParams
 
 
@@ -29,17 +33,17 @@ class ExitOrder(Struct):
     """
 
     step: Step
-    price: Price
-    quantity: Quantity
-    proposed_at: Nanoseconds
+    price: int
+    quantity: int
+    proposed_at: int
     proposal: str = ""
     order: str = ""
-    filled: Quantity = 0
+    filled: int = 0
     ended: bool = False
-    cancel_at: Nanoseconds = 0
+    cancel_at: int = 0
 
     @property
-    def open(self) -> Quantity:
+    def open(self) -> int:
         """What it may still take from the position."""
         return max(0, self.quantity - self.filled)
 
@@ -57,24 +61,24 @@ class Held(Struct):
     strategy: str
     stage: PositionStage = PositionStage.OPEN
     reason: ExitReason | None = None
-    bought: Quantity = 0
-    paid: Money = 0
-    first_sold: Quantity = 0
-    stop: Price = 0
-    movement: Price = 0
-    reference: Price = 0
-    reference_at: Nanoseconds = 0
-    target_at: Nanoseconds = 0
-    close_at: Nanoseconds = 0
+    bought: int = 0
+    paid: int = 0
+    first_sold: int = 0
+    stop: int = 0
+    movement: int = 0
+    reference: int = 0
+    reference_at: int = 0
+    target_at: int = 0
+    close_at: int = 0
     orders: list[ExitOrder] = []
 
     @property
-    def entry_price(self) -> Price:
+    def entry_price(self) -> int:
         """Average price of the entry fills, rounded down; sales do not change it."""
         return self.paid * ONE // self.bought if self.bought else 0
 
     @property
-    def open_quantity(self) -> Quantity:
+    def open_quantity(self) -> int:
         """What all exits together may still take: proposed, working, unknown."""
         return sum(order.open for order in self.orders)
 
@@ -102,6 +106,6 @@ class ExitState(Struct):
     held: dict[str, Held] = {}
     minute: int = 0
 
-    def quantity(self, held: Held) -> Quantity:
+    def quantity(self, held: Held) -> int:
         """What is held; a short position, which no exit of ours can make, counts as none."""
         return max(0, self.portfolio.quantity(held.instrument))

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from libs.machine.machine import Stamp
 from proto.execution import OrderStatus
 from proto.operator import Config
-from proto.units import SECOND
+from proto.units import ONE, SECOND
+from proto.venue import Fill, Settlement
 from services.exit.machine import ExitMachine
 from tests.strategies import messages
 from tests.unit.exit_world import CENT, World
@@ -116,9 +117,12 @@ def inputs(draw: st.DrawFn):
         "fill_id": ["f1", "f2", "f3"],
         "tape": ["t"],
     }
-    changes = {
+    changes: dict[str, Any] = {
         name: draw(st.sampled_from(values)) for name, values in names.items() if hasattr(message, name)
     }
+    if isinstance(message, Fill | Settlement):
+        # A contract pays 1 at most; the venues' gateways see to it.
+        changes["price"] = min(message.price, ONE)
     return msgspec.structs.replace(message, **changes) if changes else message
 
 
