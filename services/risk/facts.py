@@ -171,7 +171,7 @@ def exit_facts(state: State, params: RiskParams, candidate: Reservation, now: in
 
 def repeat_key(candidate: Reservation) -> str:
     """What makes two entries the same order said twice."""
-    return f"{candidate.instrument} {candidate.side} {candidate.price}"
+    return f"{candidate.instrument} {candidate.side.value} {candidate.price}"
 
 
 def _depth(bids: tuple[Level, ...], asks: tuple[Level, ...]) -> int:
@@ -206,10 +206,11 @@ def _group_loss(state: State, market: Market | None, candidate: Reservation, cos
     if market is None:
         return cost
     related = {market.market: market}
-    for name in _touched(state):
-        other = state.markets.get(name)
-        if other is not None and market.group and other.group == market.group:
-            related[name] = other
+    if market.group:
+        for name in _touched(state):
+            other = state.markets.get(name)
+            if other is not None and other.group == market.group:
+                related[name] = other
     legs = [
         Leg(name, instrument, position.quantity, position.cost)
         for name, instrument, position in state.portfolio.open_positions()
