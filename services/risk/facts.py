@@ -1,10 +1,9 @@
 """From risk's memory to the facts of one order: equity, size, stakes, and what the checks compare."""
 
-from collections.abc import Iterator
-
 from libs.exchange.fees import fee_estimate
+from libs.portfolio.position import Position
 from libs.sizing.kelly import drawdown_scale, kelly_fraction, quantity_for_stake
-from proto.feed import FeeSchedule, Level, Market, Side
+from proto.feed import FeeSchedule, Level, Side
 from proto.units import ONE, notional, scale
 from services.risk.checks import (
     ACTIVE,
@@ -29,6 +28,10 @@ from services.risk.state import State
 
 NO_FEES = FeeSchedule()
 """Of a market nobody has heard of: its orders are refused anyway."""
+Held = tuple[tuple[str, str, Position], ...]
+"""(market, instrument, position) of every open position."""
+Orders = list[tuple[Reservation, int]]
+"""Orders that may still fill, each with its stake."""
 DEPTH_LEVELS = 5
 """Levels a side whose quantities add up to the depth."""
 
@@ -108,8 +111,9 @@ def entry_facts(state: State, params: RiskParams, candidate: Reservation, now: i
     market = state.markets.get(candidate.market)
     view = state.books.get(candidate.instrument)
     cost = notional(candidate.price, candidate.quantity) + candidate.fee
-    reserved_now = reserved(state)
-    entries = open_entries(state)
+    held = tuple(state.portfolio.open_positions())
+    orders = [(r, r.stake) for r in state.reservations.values() if r.remaining]
+    reserved_now = sum(stake for _, stake in orders)
     return Entry(
         params=params,
         now=now,
@@ -132,14 +136,14 @@ def entry_facts(state: State, params: RiskParams, candidate: Reservation, now: i
         fee=candidate.fee,
         equity=equity_now,
         available=state.portfolio.cash - reserved_now,
-        market_stake=_market_stake(state, candidate.market),
-        total_stake=state.portfolio.exposure() + reserved_now,
-        group_loss=_group_loss(state, market, candidate, cost),
+        market_stake=_market_stake(held, orders, candidate.market),
+        total_stake=sum([position.worst_loss for _, _, position in held]) + reserved_now,
+        group_loss=_group_loss(state, held, orders, candidate, cost),
         day_equity=state.day_equity,
         day_loss=state.day_loss,
         drawdown=drawdown(state, equity_now),
-        position_count=_other_markets(state, entries, candidate.market),
-        conflict_count=_conflicts(state, params, entries, candidate),
+        position_count=_other_markets(held, orders, candidate.market),
+        conflict_count=_conflicts(held, orders, candidate, params.one_position_per_market),
         approved_count=len(state.approved_at),
         rested_at=state.rested_at.get(candidate.market, 0),
         repeated_at=state.repeated_at.get(repeat_key(candidate), 0),
@@ -181,52 +185,50 @@ def _depth(bids: tuple[Level, ...], asks: tuple[Level, ...]) -> int:
     )
 
 
-def _market_stake(state: State, market: str) -> int:
-    held = sum(position.worst_loss for position in state.portfolio.positions_in(market).values())
-    return held + sum(r.stake for r in state.reservations.values() if r.market == market)
+def _market_stake(held: Held, orders: Orders, market: str) -> int:
+    stake = sum([position.worst_loss for name, _, position in held if name == market])
+    return stake + sum([stake for order, stake in orders if order.market == market])
 
 
-def _other_markets(state: State, entries: list[Reservation], market: str) -> int:
+def _other_markets(held: Held, orders: Orders, market: str) -> int:
     """Markets with a position or an open entry, this one apart."""
-    names = dict.fromkeys(state.portfolio.open.values())
-    names.update(dict.fromkeys(entry.market for entry in entries))
+    names = dict.fromkeys([name for name, _, _ in held])
+    for order, _ in orders:
+        if not order.reduce_only:
+            names[order.market] = None
     return len(names) - (market in names)
 
 
-def _conflicts(state: State, params: RiskParams, entries: list[Reservation], candidate: Reservation) -> int:
+def _conflicts(held: Held, orders: Orders, candidate: Reservation, one_position: bool) -> int:
     """Positions and open entries in the market that forbid another: all, or those of other outcomes."""
-    here = [*state.portfolio.positions_in(candidate.market)]
-    here += [entry.instrument for entry in entries if entry.market == candidate.market]
-    if params.one_position_per_market:
+    market = candidate.market
+    here = [instrument for name, instrument, _ in held if name == market]
+    here += [order.instrument for order, _ in orders if order.market == market and not order.reduce_only]
+    if one_position:
         return len(here)
     return sum(instrument != candidate.instrument for instrument in here)
 
 
-def _group_loss(state: State, market: Market | None, candidate: Reservation, cost: int) -> int:
+def _group_loss(state: State, held: Held, orders: Orders, candidate: Reservation, cost: int) -> int:
+    market = state.markets.get(candidate.market)
     if market is None:
         return cost
     related = {market.market: market}
     if market.group:
-        for name in _touched(state):
+        for name in [*(name for name, _, _ in held), *(order.market for order, _ in orders)]:
             other = state.markets.get(name)
             if other is not None and other.group == market.group:
                 related[name] = other
     legs = [
         Leg(name, instrument, position.quantity, position.cost)
-        for name, instrument, position in state.portfolio.open_positions()
+        for name, instrument, position in held
         if name in related
     ]
-    working = [_working(r) for r in state.reservations.values() if r.market in related and r.remaining]
+    working = [_working(order) for order, _ in orders if order.market in related]
     working.append(
         Working(candidate.market, candidate.instrument, candidate.side is Side.BUY, candidate.quantity, cost)
     )
     return worst_loss(tuple(related.values()), legs, working)
-
-
-def _touched(state: State) -> Iterator[str]:
-    yield from state.portfolio.open.values()
-    for reservation in state.reservations.values():
-        yield reservation.market
 
 
 def _working(reservation: Reservation) -> Working:
