@@ -2,6 +2,14 @@
 
 from typing import NamedTuple
 
+DIGITS_MAX = 18
+"""Of a sequence or an index: below 10**18 it fits a database's integer and a snapshot's."""
+
+
+def parse_number(text: str) -> int | None:
+    """Read a sequence number out of an id or a header; ``None`` for anything else, however long."""
+    return int(text) if len(text) <= DIGITS_MAX and text.isdecimal() and text.isascii() else None
+
 
 class MessageId(NamedTuple):
     """``{tape}:{producer}:{cause}:{index}``: the index-th output of a producer for one cause.
@@ -22,9 +30,12 @@ class MessageId(NamedTuple):
 def parse_message_id(text: str) -> MessageId | None:
     """Read a message id; ``None`` if it is not of that form (operator messages, claims)."""
     parts = text.split(":")
-    if len(parts) != 4 or not (parts[2].isdecimal() and parts[3].isdecimal()):
+    if len(parts) != 4:
         return None
-    return MessageId(parts[0], parts[1], int(parts[2]), int(parts[3]))
+    cause, index = parse_number(parts[2]), parse_number(parts[3])
+    if cause is None or index is None:
+        return None
+    return MessageId(parts[0], parts[1], cause, index)
 
 
 def order_id(tape: str, cause: int, index: int) -> str:

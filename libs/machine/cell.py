@@ -70,6 +70,7 @@ class Cell:
         self.ready: deque[Effect] = deque()
         self.skips: set[int] = set()
         self.confirmed = 0
+        self._confirmed_to = (0, 0)
         self.acknowledged_to = 0
         self.stopped: Diverged | Failed | None = None
         self.mismatch: Output | None = None
@@ -155,13 +156,11 @@ class Cell:
         parsed = parse_message_id(record.message_id)
         if parsed is None or parsed.producer != self.name or parsed.tape != self.intake.tape:
             return
-        if parsed.cause <= self.verified_to:
+        if parsed.cause <= self.verified_to or not self.intake.is_word_of(self.name, record):
             return
         mine = self.open_outputs.pop((parsed.cause, parsed.index), None)
         if mine is None:
-            mark = self.intake.state.marks.get(self.name)
-            seen = mark is not None and (parsed.cause, parsed.index) <= (mark[1], mark[2])
-            if seen:
+            if (parsed.cause, parsed.index) <= self._confirmed_to:
                 return
             self._diverge(
                 record, f"the tape holds {record.subject} as {record.message_id}, recomputed was nothing"
@@ -173,6 +172,7 @@ class Cell:
             )
         else:
             self.confirmed += 1
+            self._confirmed_to = max(self._confirmed_to, (parsed.cause, parsed.index))
             if self.ready and self.ready[0].record.seq <= parsed.cause:
                 self._drop_confirmed(parsed.cause)
 

@@ -12,6 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
@@ -42,6 +43,8 @@ from proto.subjects import model_of
 
 IN_FLIGHT_MAX = 256
 """Outputs sent and not yet acknowledged; bounds what a read-back has to sort out."""
+PREPARED_MAX = 64
+"""Claims under way at a time: far more orders than risk lets through in a second."""
 SNAPSHOT_EVERY_SEQ = 20_000
 SNAPSHOT_EVERY_S = 30.0
 """A restart folds at most this much of the tape: well under a second."""
@@ -126,6 +129,7 @@ class Host:
         self._stopping = asyncio.Event()
         self._in_flight: deque[tuple[Cell, Effect, list[asyncio.Future[Stored]]]] = deque()
         self._grants: set[tuple[str, int]] = set()
+        self._preparing: dict[tuple[str, int], asyncio.Future[Sequence[Fact]]] = {}
         self._snapshot_at = monotonic()
         self._last: TapeRecord | None = None
         self._shell_counter = 0
@@ -244,6 +248,7 @@ class Host:
             for record in batch:
                 await self._take(record)
             if batch:
+                self._prepare()
                 self._work.set()
                 self._progress.set()
                 if self.settings.lockstep and self.status.live:
@@ -397,14 +402,42 @@ class Host:
                 best = cell
         return None if best is None else (best, best.ready[0])
 
-    @staticmethod
-    def _drop_settled(cell: Cell) -> None:
+    def _drop_settled(self, cell: Cell) -> None:
         """Forget effects whose outputs the tape already has."""
         while cell.ready and not any((o.cause, o.index) in cell.open_outputs for o in cell.ready[0].outputs):
-            cell.ready.popleft()
+            effect = cell.ready.popleft()
+            task = self._preparing.pop((cell.name, effect.record.seq), None)
+            if task is not None:
+                task.cancel()
+
+    def _prepare(self) -> None:
+        """Begin what comes before publishing for every waiting effect; publishing keeps the order.
+
+        In lockstep only a granted effect is prepared, when its turn has come.
+        """
+        if self._before_publish is None or self.settings.lockstep or not self.status.live:
+            return
+        for cell in self.cells:
+            for effect in islice(cell.ready, PREPARED_MAX):
+                key = (cell.name, effect.record.seq)
+                if key not in self._preparing:
+                    self._preparing[key] = asyncio.ensure_future(self._before_publish(effect))
+
+    async def _prepared(self, cell: Cell, effect: Effect) -> Sequence[Fact]:
+        """The facts to publish after an effect's outputs, once what comes before them is done."""
+        if self._before_publish is None:
+            return ()
+        key = (cell.name, effect.record.seq)
+        task = self._preparing.get(key)
+        if task is None:
+            return await self._before_publish(effect)
+        try:
+            return await task
+        finally:
+            del self._preparing[key]
 
     async def _send(self, cell: Cell, effect: Effect) -> None:
-        facts = await self._before_publish(effect) if self._before_publish is not None else ()
+        facts = await self._prepared(cell, effect)
         if not cell.ready or cell.ready[0] is not effect:
             return
         cell.ready.popleft()
@@ -445,6 +478,9 @@ class Host:
         for future in futures:
             stored = await self.publisher.wait(future)
             self.status.stored_to = max(self.status.stored_to, stored.seq)
+            if stored.duplicate:
+                # Stored by an earlier attempt, or its id taken by somebody else: the tape tells which.
+                raise BrokerUnavailable(f"expected a new message, was a duplicate of {stored.seq}")
 
     async def _read_back(self) -> None:
         """After a failure: wait for the broker, read all it has, and queue again what it lacks."""

@@ -17,6 +17,11 @@ from proto.message import Message
 from proto.operator import Command, Config, Session
 from proto.risk import Approval
 
+_SIGNED = f"{Approval.kind}."
+_SPEAKS_AS = {"paper": "venue"}
+AHEAD_MAX = 1_000
+"""How far the number in a message id may be ahead of the message's own sequence. A machine's cause never
+is, a shell's counter only while publishes are retried. It bounds what a forged id can silence."""
 NONCES_MAX = 10_000
 """Operator nonces remembered; older ones have expired long before as many commands were given."""
 
@@ -27,6 +32,11 @@ class IntakeState(msgspec.Struct):
     timeline: Timeline = msgspec.field(default_factory=Timeline)
     marks: dict[str, tuple[str, int, int]] = msgspec.field(default_factory=dict)
     nonces: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+def speaker(producer: str) -> str:
+    """First token of the subjects that a producer (a machine, or ``{service}-shell``) publishes on."""
+    return _SPEAKS_AS.get(producer) or producer.removesuffix("-shell")
 
 
 class Intake:
@@ -49,7 +59,8 @@ class Intake:
         """The stamp for a decoded record, or ``None`` if a machine must not see it.
 
         Raises:
-            Unreadable: an operator message without a valid signature, expired, or repeated.
+            Unreadable: an operator message without a valid signature, expired, or repeated; a message id
+                that its producer cannot have given.
         """
         kind = type(event)
         message_id = record.message_id
@@ -60,17 +71,31 @@ class Intake:
             verified = self._claim_verified(event)  # type: ignore[arg-type]
         elif kind is Session or kind is Config or kind is Command:
             self._check_operator(record, event)  # type: ignore[arg-type]
-        if verified and not self._is_new(message_id) and kind not in self.repeats:
+        if verified and not self._is_new(record, message_id) and kind not in self.repeats:
             return None
         now = self.state.timeline.observe(event, record.stored_at_ns)
         return Stamp(record.seq, now, message_id, verified)
 
-    def _is_new(self, message_id: str) -> bool:
+    def is_word_of(self, producer: str, record: TapeRecord) -> bool:
+        """Whether a record can be a producer's: on its subjects, and signed where a signature is due.
+
+        The broker checks who publishes on which subject, but an id is only a header: without this check
+        any service could speak, and be silenced, in the name of another.
+        """
+        if record.subject.partition(".")[0] != speaker(producer):
+            return False
+        return not record.subject.startswith(_SIGNED) or self._approval_verified(record, self.tape)
+
+    def _is_new(self, record: TapeRecord, message_id: str) -> bool:
         """Whether (cause, index) is above the producer's mark; ids of other forms always are."""
         parsed = parse_message_id(message_id)
         if parsed is None:
             return True
         tape, producer, cause, index = parsed
+        if record.subject.partition(".")[0] != speaker(producer):
+            raise Unreadable(f"expected an id of the subject's own service, was {message_id[:120]!r}")
+        if cause > record.seq + AHEAD_MAX:
+            raise Unreadable(f"expected an id not ahead of the tape, was {message_id[:120]!r}")
         mark = self.state.marks.get(producer)
         if mark is not None and mark[0] == tape and (cause, index) <= (mark[1], mark[2]):
             return False

@@ -6,7 +6,7 @@
     ├── BrokerUnavailable   no connection, or no answer in time: nothing is known about the outcome
     ├── TapeGap             the window no longer holds what a reader needs
     ├── PublishRefused      the broker answered that it will not store the message
-    └── ContentMismatch     the broker holds other content under the same message id
+    └── ContentMismatch     the broker holds other content than what can only stand there
 """
 
 
@@ -27,4 +27,4 @@ class PublishRefused(TapeError):
 
 
 class ContentMismatch(TapeError):
-    """A message id was used twice for different content."""
+    """Other content stands where only one thing can: under an order's subject in the ledger."""

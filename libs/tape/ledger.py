@@ -17,7 +17,7 @@ import nats.errors
 
 from libs.machine.codec import encode
 from libs.tape.connection import Link
-from libs.tape.errors import BrokerUnavailable, PublishRefused
+from libs.tape.errors import BrokerUnavailable, ContentMismatch, PublishRefused
 from libs.tape.publisher import Publisher
 from proto.execution import Claim
 from proto.subjects import LEDGER
@@ -28,11 +28,12 @@ NONCES_KEPT = 100_000
 
 
 class ClaimOutcome(StrEnum):
-    """How an attempt to claim ended."""
+    """How an attempt to claim ended. Blocked: something that is no claim of this order has its place."""
 
     WON = "won"
     LOST = "lost"
     UNAVAILABLE = "unavailable"
+    BLOCKED = "blocked"
 
 
 class Ledger:
@@ -91,15 +92,22 @@ class Ledger:
             stored = await self.read(claim.order)
         except BrokerUnavailable:
             return ClaimOutcome.UNAVAILABLE
+        except ContentMismatch:
+            return ClaimOutcome.BLOCKED
         if stored is None:
             return ClaimOutcome.UNAVAILABLE
-        return ClaimOutcome.WON if stored.nonce == claim.nonce else ClaimOutcome.LOST
+        if stored.nonce == claim.nonce:
+            return ClaimOutcome.WON
+        same = stored.payload == claim.payload and stored.signature == claim.signature
+        return ClaimOutcome.LOST if same else ClaimOutcome.BLOCKED
 
     async def read(self, order: str) -> Claim | None:
         """The stored claim of an order, or ``None`` when there is none.
 
         Raises:
             BrokerUnavailable: nothing is known.
+            ContentMismatch: what is stored there is no claim. The broker itself can be made to write its
+                own answers under any subject; nobody can claim this order any more.
         """
         body = json.dumps({"last_by_subj": f"{Claim.kind}.{order}"}).encode()
         try:
@@ -113,7 +121,11 @@ class Ledger:
             if answer["error"].get("code") == 404:
                 return None
             raise BrokerUnavailable(f"expected a claim or its absence, was {answer['error']}")
-        return msgspec.msgpack.decode(base64.b64decode(answer["message"]["data"]), type=Claim)
+        try:
+            # An empty message comes without "data".
+            return msgspec.msgpack.decode(base64.b64decode(answer["message"].get("data", "")), type=Claim)
+        except msgspec.DecodeError as e:
+            raise ContentMismatch(f"expected a claim of {order}, was {e}") from e
 
     def _remember(self, order: str, nonce: str) -> None:
         os.write(self._descriptor, f"{order} {nonce}\n".encode())

@@ -22,7 +22,7 @@ from libs.machine.host import Fact, Host
 from libs.runtime.layout import BUILD
 from libs.runtime.service import Context
 from libs.tape.credentials import HALT_SUBJECT
-from libs.tape.errors import BrokerUnavailable
+from libs.tape.errors import BrokerUnavailable, ContentMismatch
 from libs.tape.ledger import ClaimOutcome, Ledger
 from libs.tape.record import (
     BUILD_HEADER,
@@ -41,6 +41,9 @@ from services.execution.gate import Gate
 RETRY_WAIT_S = 0.05
 COPY_WAIT_S = 5.0
 """In lockstep the copy of a claim must be on the tape before the decision: normally a millisecond."""
+
+BLOCKED = "ledger blocked"
+"""Why there is no claim when something else stands in the ledger under the order's subject."""
 
 log = logging.getLogger("presage.execution")
 
@@ -161,6 +164,8 @@ class ExecutionShell:
                 if outcome is ClaimOutcome.LOST:
                     self.lost += 1
                     return ""
+                if outcome is ClaimOutcome.BLOCKED:
+                    return BLOCKED
             await asyncio.sleep(RETRY_WAIT_S)
 
     def _refusal(self, record: TapeRecord) -> str:
@@ -179,6 +184,8 @@ class ExecutionShell:
         assert self._ledger is not None
         try:
             return await self._ledger.read(claim.order) is None
+        except ContentMismatch:
+            return True
         except BrokerUnavailable:
             return None
 

@@ -8,7 +8,7 @@ from proto.ids import MessageId, order_id, parse_message_id
 from proto.message import token
 
 names = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=12)
-numbers = st.integers(0, 2**63 - 1)
+numbers = st.integers(0, 10**18 - 1)
 
 
 @given(names, names, numbers, numbers)
@@ -22,6 +22,7 @@ def test_a_message_id_is_read_back(tape: str, producer: str, cause: int, index: 
     [
         "", ":::", "t1:risk:1", "t1:risk:1:2:3", "t1:risk:-1:0", "t1:risk:1:-0", "t1:risk:1.0:0", "t1:risk:+1:0",
         "t1:risk: 1:0", "t1:risk:x:0", "t1:risk:1:", "halt-8a6f",
+        "t1:risk:1000000000000000000:0", "t1:risk:" + "9" * 5_000 + ":0", "t1:risk:٣:0", "t1:risk:²:0",
     ],
 )  # fmt: skip
 def test_anything_else_is_no_message_id(text: str):
