@@ -244,16 +244,59 @@ async def test_a_tape_that_lost_its_tail_gets_a_new_epoch(
     await assert_sound(sql)
 
 
-async def test_tails_lost_twice_the_second_time_deeper(
+async def test_tails_lost_again_and_again_deeper_and_less_deep(
     empty_database: str, anchors: Path, sql: asyncpg.Connection
 ) -> None:
     tape = mixed_tape(300)
     await (await journal(empty_database, anchors, tape)).close()
-    for left, name in ((250, "second"), (100, "third")):
+    for left, name in ((250, "second"), (100, "third"), (180, "fourth"), (180, "fifth")):
         tape = tape[:left] + mixed_tape(200, first=left + 1, tape=name)
         await (await journal(empty_database, anchors, tape)).close()
         assert await current(sql) == [(r.seq, r.message_id) for r in kept(tape)]
     await assert_sound(sql)
+
+
+async def test_a_deep_loss_hides_all_epochs_above_it(
+    empty_database: str, anchors: Path, sql: asyncpg.Connection
+) -> None:
+    """Where the present tape has quotes, rows of the first epoch must not be taken for its own."""
+    tape = mixed_tape(300)
+    await (await journal(empty_database, anchors, tape)).close()
+    tape = tape[:250] + mixed_tape(50, first=251, tape="second")
+    await (await journal(empty_database, anchors, tape)).close()
+    tape = tape[:100] + [record(seq, quote(seq)) for seq in range(101, 200)] + [record(200, order(200))]
+    writer = await journal(empty_database, anchors, tape)
+    epochs = await sql.fetchval("SELECT count(*) FROM journal.epoch")
+    assert await writer.append(tape[120:150]) == 0
+    await writer.close()
+    assert await sql.fetchval("SELECT count(*) FROM journal.epoch") == epochs
+
+
+async def test_a_lost_tail_of_nothing_but_quotes_needs_no_epoch(
+    empty_database: str, anchors: Path, sql: asyncpg.Connection
+) -> None:
+    """The position was beyond the last row; what uses those sequences now is stored all the same."""
+    first = record(1, order(1))
+    writer = await journal(empty_database, anchors, [first, record(2, quote(2)), record(3, quote(3))])
+    assert await writer.position() == 3
+    await writer.close()
+    tape = [first, record(2, order(2)), record(3, quote(4)), record(4, order(4))]
+    await (await journal(empty_database, anchors, tape)).close()
+    assert await stored(sql) == [(1, 1), (1, 2), (1, 4)]
+    await assert_sound(sql)
+
+
+async def test_a_damaged_row_is_not_taken_for_another_tape(
+    empty_database: str, anchors: Path, sql: asyncpg.Connection
+) -> None:
+    records = [record(seq, order(seq)) for seq in range(1, 31)]
+    writer = JournalWriter(empty_database, TAPE, anchors)
+    await writer.append(records)
+    await sql.execute("UPDATE journal.entry SET payload = 'x' WHERE seq = 12")
+    assert await writer.append(records) == 0
+    await writer.close()
+    assert await sql.fetchval("SELECT count(*) FROM journal.epoch") == 1
+    assert [(f.seq, f.damage) for f in (await verify(sql, [], [])).findings] == [(12, Damage.CHANGED)]
 
 
 async def test_a_lost_tail_is_noticed_without_a_restart(
