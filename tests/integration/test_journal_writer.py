@@ -264,7 +264,7 @@ async def test_a_deep_loss_hides_all_epochs_above_it(
     await (await journal(empty_database, anchors, tape)).close()
     tape = tape[:250] + mixed_tape(50, first=251, tape="second")
     await (await journal(empty_database, anchors, tape)).close()
-    tape = tape[:100] + [record(seq, quote(seq)) for seq in range(101, 200)] + [record(200, order(200))]
+    tape = tape[:100] + [record(seq, quote(seq)) for seq in range(101, 200)] + [record(200, order(7))]
     writer = await journal(empty_database, anchors, tape)
     epochs = await sql.fetchval("SELECT count(*) FROM journal.epoch")
     assert await writer.append(tape[120:150]) == 0
