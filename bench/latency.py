@@ -80,7 +80,7 @@ class Waits:
 
 async def measure_system(state: Path) -> Waits:
     """Run the real system on the bench's market until enough orders were claimed."""
-    frames, url, task = await venue.start(RATE)
+    url, task = await venue.start(RATE)
     options = Options(state=state, sockets=[url], strategies=[STRATEGY])
     known = sections(strategies=[STRATEGY], directory=_configuration(state), overrides=CHANGES)
     system = System(options, known)
@@ -117,7 +117,7 @@ async def _until(done) -> None:  # type: ignore[no-untyped-def]
 
 async def measure_bare(directory: Path) -> list[float]:
     """Run the bare chain on its own broker, on the same market."""
-    frames, url, task = await venue.start(RATE)
+    url, task = await venue.start(RATE)
     port = free_port()
     broker = await asyncio.create_subprocess_exec(
         binary(), "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(directory),
@@ -130,8 +130,7 @@ async def measure_bare(directory: Path) -> list[float]:
         await _bare_streams(address)
         last = await _role("claim", address)
         processes.append(last)
-        for number in (1, 0):
-            processes.append(await _role("hop", address, str(number)))
+        processes += [await _role("hop", address, str(number)) for number in (1, 0)]
         await asyncio.sleep(1.0)
         processes.append(await _role("source", address, url))
         assert last.stdout is not None

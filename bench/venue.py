@@ -70,8 +70,8 @@ class FrameServer:
             count += 1
 
 
-async def start(rate: int) -> tuple[FrameServer, str, asyncio.Future[None]]:
-    """Start a server on a free port; the server, its address, and a future to cancel."""
+async def start(rate: int) -> tuple[str, asyncio.Future[None]]:
+    """Start a server on a free port; its address, and a future to cancel."""
     frames = FrameServer(rate)
     started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -82,4 +82,4 @@ async def start(rate: int) -> tuple[FrameServer, str, asyncio.Future[None]]:
             await asyncio.Future()
 
     task = asyncio.ensure_future(run())
-    return frames, await started, task
+    return await started, task

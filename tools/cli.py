@@ -71,7 +71,7 @@ def emit(document: Any) -> None:
 
 
 @app.command()
-def up(
+def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
     recording: Annotated[list[Path] | None, typer.Option(help="Play a recording; may be repeated.")] = None,
     more: Annotated[list[Path] | None, typer.Argument(help="More recordings.", show_default=False)] = None,
     speed: Annotated[str, typer.Option(help="Times real time, or max (lockstep).")] = "1",

@@ -27,16 +27,21 @@ from proto.subjects import MACHINE_ORDER, SERVICES
 from tools.installation import Installation, running_supervisor, tape_access
 from tools.journal import (
     anchors_on_tape,
-    export_journal as export_rows,
     verification_document,
     verification_lines,
+)
+from tools.journal import (
+    export_journal as export_rows,
+)
+from tools.journal import (
     verify_journal as verify_rows,
 )
 from tools.operator import OperatorDesk
 from tools.replay import Replay, WhatIf, compare, is_input, skips_in
 from tools.up import UsageError
 from tools.watch import Reports
-from tools.why import Tape, document as why_document
+from tools.why import Tape
+from tools.why import document as why_document
 
 REPORT_PATIENCE_S = 1.5
 COMMAND_PATIENCE_S = 2.0
@@ -69,8 +74,8 @@ async def records(link: Link, first: int = 1, last: int | None = None) -> AsyncI
 
 async def halt(state: Path, reason: str) -> dict[str, Any]:
     """The HALT file first: it closes the gate without any broker; then the command on the tape."""
-    layout = StateLayout(state.resolve())
-    if not layout.root.exists():
+    layout = StateLayout(state)
+    if not layout.exists:
         raise UsageError(f"expected a state directory, was {state}")
     layout.halt_file.write_text(reason)
     try:
@@ -84,7 +89,7 @@ async def give(
     state: Path, verb: Verb, *, order: str = "", machine: str = "", seq: int = 0
 ) -> dict[str, Any]:
     """Give a command that only the operator may give."""
-    layout = StateLayout(state.resolve())
+    layout = StateLayout(state)
     if verb is Verb.SKIP and machine not in MACHINE_ORDER:
         raise UsageError(f"expected one of {', '.join(MACHINE_ORDER)}, was {machine!r}")
     stored = await _command(layout, verb, order=order, machine=machine, seq=seq)
@@ -112,8 +117,8 @@ async def _command(layout: StateLayout, verb: Verb, **fields: Any) -> int:
 
 async def status(state: Path) -> dict[str, Any]:
     """Who runs, how each service is, and whether new orders may leave."""
-    layout = StateLayout(state.resolve())
-    if not layout.run_file.exists():
+    layout = StateLayout(state)
+    if not layout.was_run:
         raise UsageError(f"expected a system that was run before in {state}, was none")
     pid = running_supervisor(layout)
     halted = layout.halt_file.read_text() if layout.halt_file.exists() else ""

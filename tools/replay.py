@@ -202,7 +202,7 @@ class WhatIf:
         self._opening: list[Message] = []
         self._missing = 0
 
-    def _observe(self, seq: int, producer: str, message_id: str, message: Message) -> None:
+    def _observe(self, seq: int, _producer: str, _message_id: str, message: Message) -> None:
         self.summary.add(seq, message)
         kind = message.kind
         if kind in ("risk.approval", "risk.rejection"):

@@ -57,7 +57,7 @@ class Supervisor:
             log_path.replace(log_path.with_suffix(".log.1"))
         environment = os.environ | {"PYTHONPATH": str(ROOT), "PRESAGE_RESTARTS": str(child.restarts)}
         with log_path.open("ab") as log:
-            child.process = subprocess.Popen(  # noqa: S603 - our own module
+            child.process = subprocess.Popen(
                 [sys.executable, "-m", f"services.{child.service}", "--state", str(self._layout.root)],
                 stdout=log,
                 stderr=log,

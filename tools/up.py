@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -286,7 +286,7 @@ class PlayProgress:
         )
         self._task = self._bar.add_task("playing", total=len(recordings), detail="")
 
-    def __enter__(self) -> "PlayProgress":
+    def __enter__(self) -> Self:
         self._bar.start()
         return self
 

@@ -443,9 +443,10 @@ class Host:
         cell.ready.popleft()
         futures: list[asyncio.Future[Stored]] = []
         try:
-            for output in effect.outputs:
-                if (output.cause, output.index) in cell.open_outputs:
-                    futures.append(await self.publisher.begin(output.subject, output.payload, output.headers))
+            missing = [o for o in effect.outputs if (o.cause, o.index) in cell.open_outputs]
+            for output in missing:
+                future = await self.publisher.begin(output.subject, output.payload, output.headers)
+                futures.append(future)
         finally:
             self._in_flight.append((cell, effect, futures))
         for fact in facts:

@@ -47,7 +47,7 @@ class StateLayout:
     """Paths in a state directory."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root = root = root.resolve()
         self.run_file = root / "run.json"
         self.tape_file = root / "tape.json"
         self.halt_file = root / "HALT"
@@ -60,6 +60,16 @@ class StateLayout:
         self.claims = root / "claims"
         self.journal = root / "journal"
         self.logs = root / "logs"
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a state directory."""
+        return self.root.exists()
+
+    @property
+    def was_run(self) -> bool:
+        """Whether a system was ever run in it."""
+        return self.run_file.exists()
 
     def prepare(self) -> None:
         """Create the directories."""

@@ -3,9 +3,9 @@
 import argparse
 import asyncio
 import contextlib
+import logging
 import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,8 @@ class Context:
 
 Main = Callable[[Context], Awaitable[None]]
 
+log = logging.getLogger("presage.service")
+
 
 def run_service(service: str, main: Main, arguments: Sequence[str] | None = None) -> int:
     """Run a service until it is asked to stop; the exit code for ``sys.exit``."""
@@ -73,7 +75,7 @@ def run_service(service: str, main: Main, arguments: Sequence[str] | None = None
     try:
         run = layout.read_run()
     except FileNotFoundError:
-        print(f"expected a run in {layout.root} (start one with presage up), was none", file=sys.stderr)
+        log.error("expected a run in %s (start one with presage up), was none", layout.root)
         return EXIT_FAILED
     return uvloop.run(_run(service, layout, run, main))
 
@@ -88,7 +90,7 @@ async def _run(service: str, layout: StateLayout, run: RunFile, main: Main) -> i
     try:
         await main(context)
     except MachineStopped as e:
-        print(f"{service}: {e}", file=sys.stderr)
+        log.error("machine stopped", extra={"detail": str(e)})
         return EXIT_STOPPED_MACHINE
     finally:
         watching.cancel()

@@ -108,7 +108,7 @@ class Broker:
         """Start the process; returns at once, ``ready`` waits for it."""
         config = self._write_config()
         with (self.directory / "nats.log").open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603 - our own binary with our own configuration
+            self.process = subprocess.Popen(
                 [binary(), "-c", str(config)],
                 stdout=log,
                 stderr=log,
@@ -208,7 +208,7 @@ async def ensure_streams(url: str, admin_password: str) -> None:
             max_reconnect_attempts=1,
             error_cb=quiet,
         )
-    except Exception as e:  # noqa: BLE001 - nats-py raises many kinds here; all mean "not yet"
+    except Exception as e:
         raise BrokerUnavailable(f"expected a broker at {url}, was {type(e).__name__}") from e
     try:
         for config in _stream_configs():
@@ -229,7 +229,7 @@ async def _ensure_stream(client: Client, config: dict[str, Any]) -> None:
         reply = await client.request(f"$JS.API.STREAM.CREATE.{name}", json.dumps(config).encode(), timeout=5)
     except TapeError:
         raise
-    except Exception as e:  # noqa: BLE001 - see above
+    except Exception as e:
         raise BrokerUnavailable(f"expected JetStream to answer for {name}, was {type(e).__name__}") from e
     answer = json.loads(reply.data)
     if "error" in answer:
@@ -245,6 +245,6 @@ async def stream_state(client: Client, stream: str = TAPE) -> dict[str, Any]:
     try:
         reply = await client.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=2)
         state: dict[str, Any] = json.loads(reply.data)["state"]
-    except Exception as e:  # noqa: BLE001 - see above
+    except Exception as e:
         raise BrokerUnavailable(f"expected the state of {stream}, was {type(e).__name__}") from e
     return state
