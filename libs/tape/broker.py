@@ -57,7 +57,9 @@ class Broker:
         self.directory = directory
         self.passwords = make_passwords(directory / "credentials")
         self.process: subprocess.Popen[bytes] | None = None
-        self.port = self._keep_port()
+        self._port_file = directory / "port"
+        self._settled = False
+        self.port = self._known_port()
 
     @property
     def url(self) -> str:
@@ -68,22 +70,28 @@ class Broker:
         assert self.process is not None
         return self.process.pid
 
-    def _keep_port(self) -> int:
-        """The port of the last start, so that clients find a restarted broker; another if it is taken."""
-        path = self.directory / "port"
-        if path.exists():
-            port = int(path.read_text())
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind(("127.0.0.1", port))
-                except OSError:
-                    pass
-                else:
-                    return port
+    def _known_port(self) -> int:
+        """The port of the last start: a broker of ours may be listening there now."""
+        if self._port_file.exists():
+            return int(self._port_file.read_text())
+        return self._new_port()
+
+    def _new_port(self) -> int:
         port = free_port()
-        path.write_text(str(port))
+        self._port_file.write_text(str(port))
         return port
+
+    def _settle_port(self) -> None:
+        """Before the first start: another port if somebody else took ours meanwhile.
+
+        Restarts keep it in any case, because the clients look for the broker there.
+        """
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", self.port))
+            except OSError:
+                self.port = self._new_port()
 
     def _write_config(self) -> Path:
         store = self.directory / "jetstream"
@@ -106,6 +114,9 @@ class Broker:
 
     def start(self) -> None:
         """Start the process; returns at once, ``ready`` waits for it."""
+        if not self._settled:
+            self._settle_port()
+            self._settled = True
         config = self._write_config()
         with (self.directory / "nats.log").open("ab") as log:
             self.process = subprocess.Popen(
