@@ -1,14 +1,14 @@
 """One installation: its servers, keys and tape, made on first use and kept in a state directory."""
 
 import asyncio
+import fcntl
 import json
 import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-
-import psutil
+from time import sleep
 
 from libs.database.embedded import EmbeddedPostgres
 from libs.runtime.layout import StateLayout, write_atomically
@@ -19,6 +19,9 @@ from libs.tape.errors import TapeError
 from libs.tape.signing import APPROVAL_DOMAIN, OPERATOR_DOMAIN, Signer
 from libs.tape.snapshots import Snapshot, SnapshotStore
 from proto.subjects import MACHINE_ORDER
+
+LOCK_ATTEMPTS = 10
+LOCK_WAIT_S = 0.05
 
 
 class Installation:
@@ -34,6 +37,7 @@ class Installation:
         self.external_database = os.environ.get("PRESAGE_DATABASE_URL", "")
         self.broker = Broker(self.layout.broker)
         self.database = EmbeddedPostgres(self.layout.postgres)
+        self._lock: int | None = None
         self._make_keys()
 
     @property
@@ -53,6 +57,43 @@ class Installation:
     def operator_signer(self) -> Signer:
         """The operator's key."""
         return Signer.load(OPERATOR_DOMAIN, self.layout.operator_key)
+
+    def take_over(self) -> int:
+        """Become the one supervisor of this state directory; another one's process id when there is one.
+
+        The lock ends with the process that holds it, however it ends. Servers that its last holder left
+        behind are ended.
+        """
+        descriptor = os.open(self.layout.supervisor_lock, os.O_RDWR | os.O_CREAT, 0o600)
+        for _ in range(LOCK_ATTEMPTS):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                # Perhaps only somebody who looks who holds it, for a moment.
+                sleep(LOCK_WAIT_S)
+            else:
+                break
+        else:
+            other = int(os.read(descriptor, 20) or b"0")
+            os.close(descriptor)
+            return other or -1
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+        self._lock = descriptor
+        if not self.external_broker:
+            self.broker.end_orphans()
+        return 0
+
+    @property
+    def owned(self) -> bool:
+        """Whether this process is the supervisor of the state directory."""
+        return self._lock is not None
+
+    def let_go(self) -> None:
+        """Stop being the supervisor."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     async def start_broker(self) -> None:
         """Start our broker, or make sure the streams exist on the given one."""
@@ -126,16 +167,17 @@ class Installation:
 def running_supervisor(layout: StateLayout) -> int:
     """Process id of the supervisor that runs this state directory; 0 when there is none."""
     try:
-        pid = layout.read_run().supervisor_pid
+        descriptor = os.open(layout.supervisor_lock, os.O_RDONLY)
     except FileNotFoundError:
         return 0
-    if pid and psutil.pid_exists(pid):
-        try:
-            command = " ".join(psutil.Process(pid).cmdline())
-        except psutil.Error:
-            return 0
-        return pid if "presage" in command or "tools.cli" in command or "tools/cli" in command else 0
-    return 0
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return int(os.read(descriptor, 20) or b"0")
+    else:
+        return 0
+    finally:
+        os.close(descriptor)
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from proto.operator import ClockOwner, Mode, Session, Verb
 from proto.subjects import SERVICES
 from services.feed.recording import open_recording, recording_start
 from tools.composition import DEFAULT_STRATEGIES
-from tools.installation import Installation, running_supervisor
+from tools.installation import Installation
 from tools.operator import OperatorDesk, opening
 from tools.servers import ServerWatch
 from tools.summary import Summary
@@ -73,6 +74,7 @@ class System:
         self.watch: TapeWatch | None = None
         self._sections = sections
         self._desk: OperatorDesk | None = None
+        self._database: asyncio.Task[str] | None = None
         self._links: list[Link] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._stored_at: dict[int, int] = {}
@@ -87,17 +89,18 @@ class System:
             UsageError: this state directory is being run by somebody else.
         """
         layout = self.installation.layout
-        other = running_supervisor(layout)
-        if other and other != os.getpid():
+        other = self.installation.take_over()
+        if other:
             raise UsageError(f"expected nobody to run {layout.root}, was process {other}")
-        database = asyncio.create_task(self.installation.start_database())
+        database = self._database = asyncio.create_task(self.installation.start_database())
         await self.installation.start_broker()
         operator = await self._connect(OPERATOR)
         self.tape, self.new_epoch = await self.installation.settle_tape(operator)
         self._desk = OperatorDesk(operator, self.installation.operator_signer(), self.tape)
         await self._desk.start()
         await self._check_time(operator)
-        layout.write_run(self._run_file(await database))
+        adopt_to = int((await stream_state(operator.client))["last_seq"])
+        layout.write_run(self._run_file(await database, adopt_to))
         await self.reports.listen(operator)
         self.watch = TapeWatch(await self._connect(), self._observe)
         if self.options.adopt:
@@ -124,7 +127,7 @@ class System:
         self._links.append(link)
         return link
 
-    def _run_file(self, database_url: str) -> RunFile:
+    def _run_file(self, database_url: str, adopt_to: int) -> RunFile:
         options = self.options
         return RunFile(
             broker_url=self.installation.broker_url,
@@ -136,6 +139,7 @@ class System:
             synthetic_seed=None if options.recordings or options.sockets else options.seed,
             socket_urls=options.sockets,
             adopt=options.adopt,
+            adopt_to=adopt_to if options.adopt else 0,
             metrics_ports={service: free_port() for service in SERVICES},
             strategies=list(options.strategies),
             supervisor_pid=os.getpid(),
@@ -181,7 +185,9 @@ class System:
         await self._open(Mode.PLAYBACK, ClockOwner.FEED, recording_start(path), name)
 
     async def stop(self) -> None:
-        """Stop everything; nothing stays behind."""
+        """Stop everything; nothing stays behind, however far the start had come."""
+        if not self.installation.owned:
+            return
         await self.supervisor.stop()
         for task in self._tasks:
             task.cancel()
@@ -190,7 +196,11 @@ class System:
             self.installation.note_position(self.watch.position)
         for link in self._links:
             await link.close()
+        if self._database is not None:
+            # A start that goes on in its thread would put up a server after everything was stopped.
+            await asyncio.gather(self._database, return_exceptions=True)
         await self.installation.stop()
+        self.installation.let_go()
 
     async def _note_position(self) -> None:
         assert self.watch is not None
@@ -258,6 +268,7 @@ class System:
 
 
 QUIET_S = 1.0
+STOPPED_CHECK_S = 0.5
 
 
 class Latest:
@@ -305,7 +316,28 @@ def _utc(at_ns: int) -> str:
 
 async def run_headless(system: System, *, visible: bool) -> dict[str, Any]:
     """Start, play or run, stop; the summary. ``visible``: a progress bar on stderr."""
-    return await _run(system, lambda: _work(system, visible=visible))
+
+    async def work() -> None:
+        telling = asyncio.create_task(_tell_stopped(system.reports))
+        try:
+            await _work(system, visible=visible)
+        finally:
+            telling.cancel()
+
+    return await _run(system, work)
+
+
+async def _tell_stopped(reports: Reports) -> None:
+    """Say on stderr which services do not go on, and why: the run waits for them."""
+    told: dict[str, str] = {}
+    while True:
+        await reports.wait_for(lambda _: False, STOPPED_CHECK_S)
+        for service, report in reports.latest.items():
+            stopped = report.get("state") in ("refused", "stopped")
+            text = f"{service} {report['state']}: {report.get('detail', '')}" if stopped else ""
+            if text and told.get(service) != text:
+                print(f"presage: {text}", file=sys.stderr)
+            told[service] = text
 
 
 async def _run(system: System, work: Callable[[], Coroutine[Any, Any, None]]) -> dict[str, Any]:
@@ -313,18 +345,21 @@ async def _run(system: System, work: Callable[[], Coroutine[Any, Any, None]]) ->
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    try:
+
+    async def whole() -> None:
         await system.start()
-        working = asyncio.create_task(work())
-        waiting = asyncio.create_task(stop.wait())
+        await work()
+
+    working = asyncio.create_task(whole())
+    waiting = asyncio.create_task(stop.wait())
+    try:
         await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
         if working.done():
             working.result()
-        else:
-            working.cancel()
-            await asyncio.gather(working, return_exceptions=True)
     finally:
+        for task in (working, waiting):
+            task.cancel()
+        await asyncio.gather(working, waiting, return_exceptions=True)
         await system.stop()
     return system.summary.document()
 

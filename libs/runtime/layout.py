@@ -4,6 +4,7 @@
 
     STATE/
       run.json        what this run is: broker address, tape id, lockstep, sources (no secrets)
+      supervisor.lock held by the one supervisor, whose process id is in it
       tape.json       tape id and epoch, newest sequence seen
       HALT            present while halted; closes execution's gate whatever else works
       broker/         nats-server: configuration, credentials/<user>, jetstream/
@@ -38,6 +39,7 @@ class RunFile(msgspec.Struct, kw_only=True, omit_defaults=True):
     synthetic_seed: int | None = None
     socket_urls: list[str] = msgspec.field(default_factory=list)
     adopt: list[str] = msgspec.field(default_factory=list)
+    adopt_to: int = 0
     metrics_ports: dict[str, int] = msgspec.field(default_factory=dict)
     strategies: list[str] = msgspec.field(default_factory=list)
     supervisor_pid: int = 0
@@ -49,6 +51,7 @@ class StateLayout:
     def __init__(self, root: Path) -> None:
         self.root = root = root.resolve()
         self.run_file = root / "run.json"
+        self.supervisor_lock = root / "supervisor.lock"
         self.tape_file = root / "tape.json"
         self.halt_file = root / "HALT"
         self.broker = root / "broker"

@@ -1,6 +1,7 @@
 """The embedded broker: a real nats-server as a child process, and its two streams."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -12,8 +13,10 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import psutil
 from nats.aio.client import Client
 
+from libs.tape import launch
 from libs.tape.credentials import ADMIN, authorization_block, make_passwords
 from libs.tape.errors import BrokerUnavailable, TapeError
 from proto.subjects import LEDGER, TAPE, tape_subjects
@@ -120,12 +123,30 @@ class Broker:
         config = self._write_config()
         with (self.directory / "nats.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [binary(), "-c", str(config)],
+                [*self._launcher(), binary(), "-c", str(config)],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
+
+    @staticmethod
+    def _launcher() -> list[str]:
+        return [os.path.abspath(sys.executable), "-I", "-S", launch.__file__, str(os.getpid())]
+
+    def end_orphans(self) -> None:
+        """End brokers over this directory that an earlier owner left behind. Only its owner may call this."""
+        config = str(self.directory / "nats.conf")
+        found = [
+            process
+            for process in psutil.process_iter(["name", "cmdline"])
+            if process.info["name"] == "nats-server" and config in (process.info["cmdline"] or ())
+        ]
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for process in found:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(number)
+            _, found = psutil.wait_procs(found, timeout=STOP_TIMEOUT_S)
 
     async def ready(self) -> float:
         """Wait until both streams exist and answer; return the seconds it took.
