@@ -70,7 +70,7 @@ class Cell:
         self.ready: deque[Effect] = deque()
         self.skips: set[int] = set()
         self.confirmed = 0
-        self._confirmed_to = (0, 0)
+        self.confirmed_to = (0, 0)
         self.acknowledged_to = 0
         self.stopped: Diverged | Failed | None = None
         self.mismatch: Output | None = None
@@ -93,7 +93,7 @@ class Cell:
         """
         if record.seq <= self.position:
             return
-        self._confirm_own(record)
+        self.confirm(record)
         if event is None:
             self._advance(record)
             return
@@ -127,6 +127,9 @@ class Cell:
             self.skips.add(event.seq)
 
     def _emit(self, record: TapeRecord, messages: list[Message]) -> None:
+        if record.seq <= self.verified_to:
+            # Adopted: the tape's word stands for what was said until there, nothing is said again.
+            return
         tape = self.intake.tape
         root = record.root or record.seq
         outputs: list[Output] = []
@@ -151,7 +154,7 @@ class Cell:
             self.stopped = Failed(self.name, record.seq, f"expected at most {OUTPUTS_OPEN_MAX} open outputs")
             raise self.stopped
 
-    def _confirm_own(self, record: TapeRecord) -> None:
+    def confirm(self, record: TapeRecord) -> None:
         """Compare an own output on the tape with the one recomputed here."""
         parsed = parse_message_id(record.message_id)
         if parsed is None or parsed.producer != self.name or parsed.tape != self.intake.tape:
@@ -160,7 +163,7 @@ class Cell:
             return
         mine = self.open_outputs.pop((parsed.cause, parsed.index), None)
         if mine is None:
-            if (parsed.cause, parsed.index) <= self._confirmed_to:
+            if (parsed.cause, parsed.index) <= self.confirmed_to:
                 return
             self._diverge(
                 record, f"the tape holds {record.subject} as {record.message_id}, recomputed was nothing"
@@ -172,7 +175,7 @@ class Cell:
             )
         else:
             self.confirmed += 1
-            self._confirmed_to = max(self._confirmed_to, (parsed.cause, parsed.index))
+            self.confirmed_to = max(self.confirmed_to, (parsed.cause, parsed.index))
             if self.ready and self.ready[0].record.seq <= parsed.cause:
                 self._drop_confirmed(parsed.cause)
 

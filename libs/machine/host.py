@@ -24,14 +24,15 @@ from nats.aio.msg import Msg
 from libs.machine.cell import Cell, Effect
 from libs.machine.codec import Unreadable, decode, encode
 from libs.machine.errors import Diverged, Failed, MachineStopped, UpgradeRefused
-from libs.machine.intake import Intake, IntakeState
+from libs.machine.intake import Intake
 from libs.machine.machine import Machine
+from libs.machine.skips import OPERATOR_PATTERN, gate, skip_in
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
 from libs.tape.credentials import LOCKSTEP_GRANT, LOCKSTEP_POLL, LOCKSTEP_REPORT, REPORT
 from libs.tape.errors import BrokerUnavailable, PublishRefused, TapeError, TapeGap
 from libs.tape.publisher import Publisher, Stored
-from libs.tape.reader import TapeReader
+from libs.tape.reader import TapeReader, read_subject
 from libs.tape.record import BUILD_HEADER, CAUSE_HEADER, ID_HEADER, ROOT_HEADER, TapeRecord
 from libs.tape.signing import Signer, Verifier
 from libs.tape.snapshots import Snapshot, SnapshotStore
@@ -81,6 +82,8 @@ class HostSettings:
     build: str
     lockstep: bool = False
     adopt: tuple[str, ...] = ()
+    adopt_to: int = 0
+    """Sequence up to which an adopted machine takes the tape's word: the tape's end when the run began."""
 
 
 @dataclass
@@ -92,6 +95,7 @@ class HostState:
     retries: int = 0
     stored_to: int = 0
     refused: str = ""
+    upgrade_refused: bool = False
     dead_reports: deque[tuple[TapeRecord, str]] = field(default_factory=lambda: deque(maxlen=1_000))
 
 
@@ -134,6 +138,7 @@ class Host:
         self._last: TapeRecord | None = None
         self._shell_counter = 0
         self._target = 0
+        self._skipped: dict[str, set[int]] = {}
 
     # --- start ----------------------------------------------------------------------------------
 
@@ -160,37 +165,85 @@ class Host:
             starts.append(cell.position)
             self.cells.append(cell)
         self._shell_counter = last_seq
+        if self._reader is not None:
+            await self._reader.close()
         self._reader = TapeReader(self.link, min(starts, default=last_seq))
 
     async def _load_cell(self, machine: Machine, last_seq: int) -> Cell:
         store = SnapshotStore(self.settings.state / "snapshots", machine.name)
         self._stores[machine.name] = store
+        starts = await self._starts_of(machine.name)
         for snapshot in store.newest_first():
             if snapshot.seq > last_seq or not await self._fits(snapshot):
                 continue
-            self._check_version(machine, snapshot)
-            intake = Intake(self._verifier, snapshot.intake)
-            cell = Cell(machine, intake, self.settings.build, self._signer)
-            machine.restore(snapshot.state)
-            cell.position = cell.verified_to = snapshot.seq
-            return self._adopt(cell, last_seq)
-        return self._adopt(Cell(machine, Intake(self._verifier), self.settings.build, self._signer), last_seq)
+            cell = self._restored(machine, snapshot, starts)
+            if cell is not None:
+                return cell
+        cell = Cell(machine, Intake(self._verifier), self.settings.build, self._signer)
+        return self._prepare_cell(cell, None, starts)
 
-    def _adopt(self, cell: Cell, last_seq: int) -> Cell:
-        """Take the tape's word for everything up to now: nothing is compared, nothing published."""
+    def _restored(
+        self, machine: Machine, snapshot: Snapshot, starts: Sequence[tuple[int, Started]]
+    ) -> Cell | None:
+        """A cell that goes on from a snapshot; ``None`` when its state cannot be read."""
+        try:
+            machine.restore(snapshot.state)
+        except msgspec.DecodeError as e:
+            if snapshot.version == machine.version or machine.name in self.settings.adopt:
+                return None
+            text = f"expected a state that {machine.name} version {machine.version} can read, was {e}"
+            raise UpgradeRefused(machine.name, snapshot.seq, f"{text}: {self._way_out(machine)}") from e
+        cell = Cell(machine, Intake(self._verifier, snapshot.intake), self.settings.build, self._signer)
+        cell.position = cell.verified_to = snapshot.seq
+        return self._prepare_cell(cell, snapshot, starts)
+
+    def _prepare_cell(
+        self, cell: Cell, snapshot: Snapshot | None, starts: Sequence[tuple[int, Started]]
+    ) -> Cell:
+        """Check who decided what stands after the snapshot; know what was adopted and skipped."""
+        machine = cell.machine
+        later = [start for seq, start in starts if seq > cell.position]
+        adopted = [s.from_seq for s in later if s.adopted and s.version == machine.version]
         if cell.name in self.settings.adopt:
-            cell.verified_to = last_seq
+            adopted.append(self.settings.adopt_to)
+        else:
+            self._check_version(machine, snapshot, later)
+        cell.verified_to = max([cell.verified_to, *adopted])
+        cell.skips |= self._skipped.get(cell.name, set())
         return cell
 
-    def _check_version(self, machine: Machine, snapshot: Snapshot) -> None:
-        if snapshot.version == machine.version or snapshot.planned or machine.name in self.settings.adopt:
+    async def _starts_of(self, name: str) -> list[tuple[int, Started]]:
+        """Earlier starts of a machine, oldest first: they say which version decided from there on."""
+        found: list[tuple[int, Started]] = []
+        for record in await read_subject(self.link, f"{self.settings.service}.{Started.kind}"):
+            try:
+                start = decode(record.subject, record.payload)
+            except Unreadable:
+                continue
+            if isinstance(start, Started) and start.machine == name:
+                found.append((record.seq, start))
+        return found
+
+    def _check_version(self, machine: Machine, snapshot: Snapshot | None, starts: Sequence[Started]) -> None:
+        """Another version's decisions may only end in a planned snapshot, or be adopted.
+
+        Raises:
+            UpgradeRefused: this version would have to recompute what another one decided.
+        """
+        deciding = [] if snapshot is None or snapshot.planned else [snapshot.version]
+        for start in starts:
+            adopted = start.adopted and start.version == machine.version
+            deciding = [start.version] if adopted else [*deciding, start.version]
+        other = next((version for version in deciding if version != machine.version), None)
+        if other is None:
             return
-        raise UpgradeRefused(
-            machine.name,
-            snapshot.seq,
-            f"expected {machine.name} version {snapshot.version} after a crash, was version {machine.version}: "
-            f"run the old build once to a planned stop, or start with --adopt {machine.name} (halted)",
-        )
+        seq = snapshot.seq if snapshot is not None else 0
+        text = f"expected {machine.name} version {other} after a crash, was version {machine.version}"
+        raise UpgradeRefused(machine.name, seq, f"{text}: {self._way_out(machine)}")
+
+    @staticmethod
+    def _way_out(machine: Machine) -> str:
+        return f"run the old build once to a planned stop, or start with --adopt {machine.name} (halted)"
 
     async def _fits(self, snapshot: Snapshot) -> bool:
         """Whether the tape still holds the message the snapshot was taken at."""
@@ -244,9 +297,13 @@ class Host:
     async def _read_loop(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         assert self._reader is not None
         while not self._stopping.is_set():
-            batch = await self._reader.next_batch(IDLE_WAIT_S)
+            reader = self._reader
+            batch = await reader.next_batch(IDLE_WAIT_S)
             for record in batch:
                 await self._take(record)
+                if self._reader is not reader:
+                    # A skip made everything start over: the rest of this batch comes again, in its place.
+                    break
             if batch:
                 self._prepare()
                 self._work.set()
@@ -260,7 +317,8 @@ class Host:
                 if task.done():
                     task.result()
 
-    async def _take(self, record: TapeRecord) -> None:
+    async def _take(self, record: TapeRecord) -> bool:
+        """Hand a record to the machines; ``False`` when one failed and all began anew from a snapshot."""
         event: Message | None = None
         reason = ""
         if self._is_read(record.subject):
@@ -275,7 +333,7 @@ class Host:
                 reason = str(e)
             except Failed as e:
                 await self._fail_stop(e)
-                return
+                return False
             except Diverged as e:
                 await self._hold(e)
                 raise
@@ -285,6 +343,7 @@ class Host:
         elif event is not None:
             for observer in self.observers:
                 observer(record, event)
+        return True
 
     def _is_read(self, subject: str) -> bool:
         if self.read_everything:
@@ -321,6 +380,7 @@ class Host:
         """Not live any more, nothing leaves; stay up to say so, until the operator stops the service."""
         self.status.live = False
         self.status.refused = str(stopped)
+        self.status.upgrade_refused = isinstance(stopped, UpgradeRefused)
         log.error("machine stopped", extra={"service": self.settings.service, "detail": str(stopped)})
         await self._report()
         await self._stopping.wait()
@@ -333,40 +393,32 @@ class Host:
         self.status.refused = str(failure)
         log.error("machine failed", extra={"service": self.settings.service, "detail": str(failure)})
         await self._report()
-        skips = await self._await_skip(failure)
-        await self._load()
-        for cell in self.cells:
-            cell.skips |= skips.get(cell.name, set())
+        await self._await_skip(failure)
+        self._skipped.setdefault(failure.machine, set()).add(failure.seq)
+        for task in self._preparing.values():
+            task.cancel()
+        self._preparing.clear()
         self._in_flight.clear()
+        await self._load()
         self.status.refused = ""
 
-    async def _await_skip(self, failure: Failed) -> dict[str, set[int]]:
-        """Every signed skip on the tape, once one for this failure is among them."""
-        assert self._reader is not None
-        watcher = Intake(self._verifier, IntakeState())
-        watcher.state.timeline.tape = self.settings.tape
-        skips: dict[str, set[int]] = {}
-        reader = TapeReader(self.link, failure.seq)
-        while failure.seq not in skips.get(failure.machine, set()):
-            if self._stopping.is_set():
-                raise failure
-            for record in await reader.next_batch(IDLE_WAIT_S):
-                command = self._skip_in(record, watcher)
-                if command is not None:
-                    skips.setdefault(command.machine, set()).add(command.seq)
-        await reader.close()
-        return skips
+    async def _await_skip(self, failure: Failed) -> None:
+        """Wait for a signed skip of this failure, wherever on the tape it stands.
 
-    @staticmethod
-    def _skip_in(record: TapeRecord, watcher: Intake) -> Command | None:
-        if not record.subject.startswith("operator.command.skip"):
-            return None
+        Raises:
+            Failed: the service is to stop.
+        """
+        watcher = gate(self._verifier, self.settings.tape)
+        reader = TapeReader(self.link, 0, filter_subject=OPERATOR_PATTERN)
         try:
-            event = decode(record.subject, record.payload)
-            accepted = watcher.accept(record, event)
-        except Unreadable:
-            return None
-        return event if accepted is not None and isinstance(event, Command) else None
+            while not self._stopping.is_set():
+                for record in await reader.next_batch(IDLE_WAIT_S):
+                    command = skip_in(record, watcher)
+                    if command and (command.machine, command.seq) == (failure.machine, failure.seq):
+                        return
+        finally:
+            await reader.close()
+        raise failure
 
     # --- publishing -----------------------------------------------------------------------------
 
@@ -389,7 +441,7 @@ class Host:
 
     def _next_effect(self) -> tuple[Cell, Effect] | None:
         """The effect with the lowest cause among the machines; in lockstep only a granted one."""
-        if len(self._in_flight) >= IN_FLIGHT_MAX:
+        if not self.status.live or len(self._in_flight) >= IN_FLIGHT_MAX:
             return None
         best: Cell | None = None
         for cell in self.cells:
@@ -438,7 +490,7 @@ class Host:
 
     async def _send(self, cell: Cell, effect: Effect) -> None:
         facts = await self._prepared(cell, effect)
-        if not cell.ready or cell.ready[0] is not effect:
+        if not self.status.live or cell not in self.cells or not cell.ready or cell.ready[0] is not effect:
             return
         cell.ready.popleft()
         futures: list[asyncio.Future[Stored]] = []
@@ -557,11 +609,15 @@ class Host:
         """What this service says of itself, as plain data."""
         stopped = next((str(c.stopped) for c in self.cells if c.stopped is not None), "")
         state = "live" if self.status.live else ("stopped" if self.status.refused or stopped else "starting")
+        if self.status.upgrade_refused:
+            state = "refused"
         return {
             "service": self.settings.service,
             "state": state,
             "detail": self.status.refused or stopped,
             "position": self.position,
+            "backlog": self._reader.backlog if self._reader else 0,
+            "lag": self._reader.lag if self._reader else 0,
             "open_outputs": sum(len(c.open_outputs) for c in self.cells),
             "dead": self.status.dead,
             "violations": self.link.violations,

@@ -45,6 +45,7 @@ class Context:
             build=BUILD,
             lockstep=self.run.lockstep,
             adopt=tuple(self.run.adopt),
+            adopt_to=self.run.adopt_to,
         )
 
     def stop(self) -> None:

@@ -55,11 +55,17 @@ class TapeReader:
         self._broken = True
         self._taken_in = position
         self._slow_seen = 0
+        self._pending = 0
 
     @property
     def backlog(self) -> int:
         """Messages received and not yet handed out."""
         return len(self._buffer)
+
+    @property
+    def lag(self) -> int:
+        """Messages of the stream not yet handed out, as far as the broker has told."""
+        return len(self._buffer) + self._pending
 
     async def next_batch(self, timeout_s: float) -> list[TapeRecord]:
         """The next messages in order; empty when none came within ``timeout_s``.
@@ -143,6 +149,8 @@ class TapeReader:
         if "error" in answer:
             raise BrokerUnavailable(f"expected a consumer, was {answer['error']}")
         self._consumer = answer["name"]
+        if not self._consumer_seq:
+            self._pending = int(answer.get("num_pending", 0))
         self._heard_at_s = monotonic()
         await self._check_window(start)
 
@@ -185,6 +193,7 @@ class TapeReader:
             return
         self._consumer_seq = consumer_seq
         self._taken_in = stream_seq
+        self._pending = int(fields[8])
         self._buffer.append(
             TapeRecord(stream_seq, message.subject, headers or {}, message.data, int(fields[7]))
         )
@@ -226,3 +235,21 @@ class TapeReader:
 
 
 log = logging.getLogger("presage.tape")
+
+
+async def read_subject(link: Link, subject: str, position: int = 0) -> list[TapeRecord]:
+    """What the tape holds of a subject (or pattern) after ``position``, up to now.
+
+    Raises:
+        BrokerUnavailable: the broker did not answer.
+    """
+    reader = TapeReader(link, position, filter_subject=subject)
+    found: list[TapeRecord] = []
+    try:
+        while not reader.restarts or reader.lag:
+            if not link.connected:
+                raise BrokerUnavailable(f"expected to read {subject}, was no connection")
+            found += await reader.next_batch(HEARTBEAT_S / 10)
+    finally:
+        await reader.close()
+    return found
