@@ -8,22 +8,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from libs.machine.codec import Unreadable, decode
+from libs.machine.skips import OPERATOR_PATTERN, gate, skips_of
 from libs.runtime.layout import StateLayout
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
 from libs.tape.credentials import OPERATOR
 from libs.tape.errors import BrokerUnavailable, PublishRefused, TapeError
-from libs.tape.reader import TapeReader
+from libs.tape.reader import TapeReader, read_subject
 from libs.tape.record import TapeRecord
 from libs.tape.signing import OPERATOR_DOMAIN, Signer, Verifier
+from libs.tape.snapshots import SnapshotStore
 from proto.message import Message
 from proto.operator import Verb
+from proto.service import Started
 from proto.subjects import MACHINE_ORDER, SERVICES
+from tools.composition import DEFAULT_STRATEGIES
 from tools.installation import Installation, running_supervisor, tape_access
 from tools.journal import (
     anchors_on_tape,
@@ -37,7 +42,7 @@ from tools.journal import (
     verify_journal as verify_rows,
 )
 from tools.operator import OperatorDesk
-from tools.replay import Replay, WhatIf, compare, is_input, skips_in
+from tools.replay import History, Replay, WhatIf, compare, is_input
 from tools.up import UsageError
 from tools.watch import Reports
 from tools.why import Tape
@@ -215,6 +220,8 @@ async def replay(request: ReplayRequest, *, visible: bool = False) -> dict[str, 
     async with tape_access(request.state) as (installation, link):
         first = await _sequence(link, request.from_, 1)
         last = await _sequence(link, request.to, int((await stream_state(link.client))["last_seq"]))
+        if first > last:
+            raise UsageError(f"expected --from before --to, was {first} and {last}")
         with Progress(console=Console(stderr=True), transient=True, disable=not visible) as bar:
             task = bar.add_task("replay", total=last)
 
@@ -234,46 +241,94 @@ async def _replay(
     condition: Callable[[TapeRecord, Message], bool] | None,
     step: Callable[[int], None],
 ) -> dict[str, Any]:
-    run = installation.layout.read_run()
-    engine = Replay(
-        Verifier.load(installation.layout.public_keys),
-        tuple(m for m in MACHINE_ORDER if not request.machines or m in request.machines),
-        run.strategies or ["momentum"],
-        condition,
-    )
-    skips = skips_in(
-        [r async for r in records(link, 1, None) if r.subject.startswith("operator.command.skip")]
-    )
+    verifier = Verifier.load(installation.layout.public_keys)
+    history = await _history(installation, link, verifier)
     first_held = int((await stream_state(link.client))["first_seq"])
-    start = engine.start(installation.layout.root, skips, max(window[0], first_held))
-    if start < first_held:
-        raise UsageError(f"expected a snapshot before {first_held}, where the tape's window begins, was none")
-    async for record in records(link, start, window[1]):
-        if not engine.take(record):
+    raised_at: list[tuple[str, int]] = []
+    while True:
+        engine = Replay(
+            verifier,
+            tuple(m for m in MACHINE_ORDER if not request.machines or m in request.machines),
+            installation.layout.read_run().strategies or DEFAULT_STRATEGIES,
+            condition,
+            raised_at,
+        )
+        start = engine.start(installation.layout.root, history, max(window[0], first_held))
+        if start < first_held:
+            text = f"expected a snapshot before {first_held}, where the tape's window begins, was none"
+            raise UsageError(text)
+        await _feed(engine, link, start, window[1], step)
+        if engine.skipping is None:
             break
+        # The machine raised here, as it did live: begin again without this input.
+        raised_at.append(engine.skipping)
+    engine.finish()
+    return _replay_document(engine, start, window[1])
+
+
+async def _feed(engine: Replay, link: Link, first: int, last: int, step: Callable[[int], None]) -> None:
+    """Run the window, then look behind it for outputs of its last inputs."""
+    async for record in records(link, first, last):
+        if not engine.take(record):
+            return
         if engine.messages % 1000 == 0:
             step(record.seq)
-    engine.finish(window[1])
+    if not engine.waiting:
+        return
+    async for record in records(link, last + 1):
+        if not engine.confirm(record) or not engine.waiting:
+            return
+
+
+async def _history(installation: Installation, link: Link, verifier: Verifier) -> History:
+    starts: list[tuple[int, Started]] = []
+    for record in await read_subject(link, f"*.{Started.kind}"):
+        try:
+            start = decode(record.subject, record.payload)
+        except Unreadable:
+            continue
+        if isinstance(start, Started):
+            starts.append((record.seq, start))
+    tape = installation.layout.read_run().tape
+    skips = skips_of(await read_subject(link, OPERATOR_PATTERN), verifier, tape)
+    digests: dict[int, str] = {}
+    for machine in MACHINE_ORDER:
+        for snapshot in SnapshotStore(installation.layout.root / "snapshots", machine).newest_first():
+            if snapshot.seq not in digests:
+                found = [r async for r in records(link, snapshot.seq, snapshot.seq) if r.seq == snapshot.seq]
+                digests[snapshot.seq] = found[0].digest() if found else ""
+    return History(starts, skips, lambda snapshot: digests.get(snapshot.seq) == snapshot.digest)
+
+
+def _replay_document(engine: Replay, first: int, last: int) -> dict[str, Any]:
     document: dict[str, Any] = {
         "identical": engine.difference is None,
-        "from": start,
-        "to": window[1],
+        "from": first,
+        "to": last,
         "messages": engine.messages,
         "compared": engine.compared,
         "machines": list(engine.machines),
         "starts": [
-            {"seq": s, "machine": m.machine, "version": m.version, "build": m.build} for s, m in engine.starts
+            {
+                "seq": seq,
+                "machine": start.machine,
+                "version": start.version,
+                "build": start.build,
+                "adopted": start.adopted,
+            }
+            for seq, start in engine.starts
         ],
+        "left_out": engine.left_out,
+        "skipped": [{"machine": machine, "seq": seq} for machine, seq in engine.raised_at],
         "difference": engine.difference.document() if engine.difference else None,
     }
     if engine.broke_at is not None:
         record, event = engine.broke_at
-        states = {name: engine.state_of(name) for name in engine.machines}
         document["break"] = {
             "seq": record.seq,
             "subject": record.subject,
-            "message": repr(event),
-            "state": states,
+            "message": msgspec.to_builtins(event, enc_hook=str),
+            "state": {name: engine.state_of(name) for name in engine.machines},
         }
     return document
 
@@ -281,18 +336,24 @@ async def _replay(
 async def _what_if(
     installation: Installation, link: Link, changes: Mapping[str, str], last: int, step: Callable[[int], None]
 ) -> dict[str, Any]:
-    strategies = installation.layout.read_run().strategies or ["momentum"]
+    run = installation.layout.read_run()
+    strategies = run.strategies or DEFAULT_STRATEGIES
     baseline, changed = WhatIf({}, strategies), WhatIf(changes, strategies)
+    watcher = gate(Verifier.load(installation.layout.public_keys), run.tape)
     async for record in records(link, 1, last):
         if not is_input(record.subject):
             continue
         try:
             message = decode(record.subject, record.payload)
+            if watcher.accept(record, message) is None:
+                continue
         except Unreadable:
             continue
         baseline.feed(message)
         changed.feed(message)
         step(record.seq)
+    if changed.unused:
+        raise UsageError(f"expected a tape that configures {changed.unused[0]}, was one without")
     return compare(baseline, changed) | {"set": dict(changes)}
 
 
@@ -341,7 +402,14 @@ def print_replay(console: Console, document: Mapping[str, Any]) -> None:
         _print_what_if(console, document)
         return
     for start in document["starts"][:20]:
-        console.print(f"[dim]{start['seq']}: {start['machine']} started, version {start['version']}[/]")
+        adopted = ", adopted" if start["adopted"] else ""
+        console.print(
+            f"[dim]{start['seq']}: {start['machine']} started, version {start['version']}{adopted}[/]"
+        )
+    for row in document["left_out"]:
+        console.print(f"not compared up to {row['to']}: {row['machine']}, {row['text']}")
+    for row in document["skipped"]:
+        console.print(f"skipped, as the operator said: {row['seq']}, {row['machine']}")
     difference = document["difference"]
     if difference is None:
         console.print(

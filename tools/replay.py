@@ -7,25 +7,28 @@ recorded inputs, as they were and with a change, both against the paper venue, a
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from libs.config.load import override
+from libs.config.load import override, section_of
 from libs.machine.cell import Cell
 from libs.machine.codec import Unreadable, decode
 from libs.machine.errors import Diverged, Failed
 from libs.machine.inprocess import InProcess
 from libs.machine.intake import Intake
+from libs.machine.machine import Machine
 from libs.tape.record import TapeRecord
 from libs.tape.signing import Verifier
-from libs.tape.snapshots import SnapshotStore
+from libs.tape.snapshots import Snapshot, SnapshotStore
 from proto.ids import parse_message_id
 from proto.message import Message
-from proto.operator import Command, Config, Session, Verb
+from proto.operator import Config, Session
 from proto.service import Started
 from proto.subjects import MACHINE_ORDER
+from proto.units import MILLISECOND, SECOND, show
 from services.execution.claims import claims_of
 from tools.composition import factories, schemas
 from tools.summary import Summary
@@ -49,43 +52,94 @@ class Difference:
 
 
 @dataclass
+class History:
+    """What a replay has to know beforehand: starts, signed skips, and where the tape begins and ends."""
+
+    starts: list[tuple[int, Started]] = field(default_factory=list)
+    skips: dict[str, set[int]] = field(default_factory=dict)
+    fits: Callable[[Snapshot], bool] = lambda _: True
+
+    def decided_by_others(self, machine: Machine) -> tuple[int, str]:
+        """Up to where another version decided (or an adoption reaches), and the words for it.
+
+        When the newest start is another version's, nothing is left out: comparing this build with that
+        tape is what the replay was asked for.
+        """
+        reach, text, other = 0, "", 0
+        for _, start in self.starts:
+            if start.machine != machine.name:
+                continue
+            if start.version != machine.version:
+                other = start.version
+            elif start.adopted:
+                reach, text, other = start.from_seq, f"adopted by version {start.version}", 0
+            elif other:
+                reach, text, other = start.from_seq, f"decided by version {other}", 0
+        return reach, text
+
+
+@dataclass
 class Replay:
     """Feed it the records of a tape in order; then ask ``finish``.
 
     ``machines`` limits it to some machines, ``break_on`` is called for each message and may stop it.
+    ``raised_at`` holds inputs at which a machine raised and went on after a signed skip: when one more is
+    found, ``skipping`` names it and the replay has to be begun again with it.
     """
 
     verifier: Verifier
     machines: Sequence[str] = MACHINE_ORDER
     strategies: Sequence[str] = ("momentum",)
     break_on: Callable[[TapeRecord, Message], bool] | None = None
+    raised_at: Sequence[tuple[str, int]] = ()
+    skipping: tuple[str, int] | None = None
     messages: int = 0
     compared: int = 0
     difference: Difference | None = None
     starts: list[tuple[int, Started]] = field(default_factory=list)
+    left_out: list[dict[str, Any]] = field(default_factory=list)
     broke_at: tuple[TapeRecord, Message] | None = None
     _cells: list[Cell] = field(default_factory=list)
-    _from: int = 1
+    _settled: dict[str, int] = field(default_factory=dict)
+    _history: History = field(default_factory=History)
 
-    def start(self, state: Path, records_skips: Mapping[str, set[int]], from_seq: int) -> int:
+    def start(self, state: Path, history: History, from_seq: int) -> int:
         """Make the cells, from snapshots at or before ``from_seq`` when it is not the beginning.
 
         Returns the sequence to read from.
         """
+        self._history = history
         makers = factories(self.strategies)
         for name in self.machines:
-            machine = makers[name]()
-            cell = Cell(machine, Intake(self.verifier), BUILD)
-            cell.skips = set(records_skips.get(name, set()))
-            if from_seq > 1:
-                for snapshot in SnapshotStore(state / "snapshots", name).newest_first():
-                    if snapshot.seq < from_seq and snapshot.version == machine.version:
-                        machine.restore(snapshot.state)
-                        cell.intake = Intake(self.verifier, snapshot.intake)
-                        cell.position = cell.verified_to = snapshot.seq
-                        break
-            self._cells.append(cell)
+            self._cells.append(self._cell(makers[name](), SnapshotStore(state / "snapshots", name), from_seq))
         return min(cell.position for cell in self._cells) + 1
+
+    def _cell(self, machine: Machine, store: SnapshotStore, from_seq: int) -> Cell:
+        snapshots = [snapshot for snapshot in store.newest_first() if self._history.fits(snapshot)]
+        self._settled[machine.name] = max((snapshot.seq for snapshot in snapshots), default=0)
+        reach, text = self._history.decided_by_others(machine)
+        if reach:
+            self.left_out.append({"machine": machine.name, "to": reach, "text": text})
+        cell = Cell(machine, Intake(self.verifier), BUILD)
+        for snapshot in snapshots:
+            usable = snapshot.seq <= reach or (
+                snapshot.seq < from_seq and snapshot.version == machine.version
+            )
+            if usable and self._restore(machine, snapshot):
+                cell.intake.state = snapshot.intake
+                cell.position = cell.verified_to = snapshot.seq
+                break
+        cell.verified_to = max(cell.verified_to, reach)
+        cell.skips = {seq for name, seq in self.raised_at if name == machine.name}
+        return cell
+
+    @staticmethod
+    def _restore(machine: Machine, snapshot: Snapshot) -> bool:
+        try:
+            machine.restore(snapshot.state)
+        except msgspec.DecodeError:
+            return False
+        return True
 
     def take(self, record: TapeRecord) -> bool:
         """Take the next record; ``False`` when the replay is over (a difference, or a break)."""
@@ -96,15 +150,18 @@ class Replay:
             event = None
         if isinstance(event, Started):
             self.starts.append((record.seq, event))
-            self._adopt(event, record.seq)
         for cell in self._cells:
-            if cell.stopped is not None:
-                continue
             try:
                 cell.take(record, event)
             except Unreadable:
                 continue
-            except (Diverged, Failed) as e:
+            except Failed as e:
+                if record.seq in self._history.skips.get(cell.name, ()):
+                    self.skipping = (cell.name, record.seq)
+                else:
+                    self.difference = Difference(record.seq, cell.name, str(e))
+                return False
+            except Diverged as e:
                 self._differs(cell, record, str(e))
                 return False
         if event is not None and self.break_on is not None and self.break_on(record, event):
@@ -112,37 +169,50 @@ class Replay:
             return False
         return True
 
-    def _adopt(self, started: Started, seq: int) -> None:
-        """A machine that was adopted took the tape's word for everything before: so does its replay."""
-        for cell in self._cells:
-            if started.adopted and cell.name == started.machine:
-                cell.open_outputs.clear()
-                cell.verified_to = max(cell.verified_to, seq)
-
     def _differs(self, cell: Cell, record: TapeRecord, text: str) -> None:
         self.difference = Difference(record.seq, cell.name, text)
-        parsed = parse_message_id(record.message_id)
-        if parsed is None or cell.mismatch is None:
+        if cell.mismatch is None:
             return
         try:
             stored = msgspec.msgpack.decode(record.payload)
             mine = msgspec.msgpack.decode(cell.mismatch.payload)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return
         self.difference.fields = list(differing(stored, mine))
 
-    def finish(self, last_seq: int) -> None:
+    @property
+    def waiting(self) -> bool:
+        """Whether recomputed outputs have not been seen on the tape so far."""
+        over = self.difference or self.broke_at or self.skipping
+        return not over and any(cell.open_outputs for cell in self._cells)
+
+    def confirm(self, record: TapeRecord) -> bool:
+        """Look only for outputs in a record behind the window; ``False`` when there is a difference."""
+        parsed = parse_message_id(record.message_id)
+        for cell in self._cells:
+            if parsed is None or parsed.producer != cell.name or parsed.cause > cell.position:
+                continue
+            try:
+                cell.confirm(record)
+            except Diverged as e:
+                self._differs(cell, record, str(e))
+                return False
+        return True
+
+    def finish(self) -> None:
         """Outputs that were recomputed and are not on the tape are a difference too.
 
-        Those of the very last inputs may still have been on their way when the tape was read.
+        A machine's outputs are stored in order, and a snapshot is only taken when all are stored. Only
+        what lies behind both may still have been on its way when the tape was read.
         """
         self.compared = sum(cell.confirmed for cell in self._cells)
         if self.difference is not None or self.broke_at is not None:
             return
         for cell in self._cells:
-            missing = [o for o in cell.open_outputs.values() if o.cause > cell.verified_to]
-            if missing and missing[0].cause < last_seq - TAIL_SEQ:
-                first = missing[0]
+            settled = max((self._settled[cell.name], OUTPUTS_MAX), cell.confirmed_to)
+            missing = sorted(place for place in cell.open_outputs if place <= settled)
+            if missing:
+                first = cell.open_outputs[missing[0]]
                 text = f"recomputed {first.subject} for the input {first.cause}, the tape has nothing"
                 self.difference = Difference(first.cause, cell.name, text)
                 return
@@ -155,8 +225,8 @@ class Replay:
         return None
 
 
-TAIL_SEQ = 50
-"""Inputs at the end of a tape whose outputs a killed system may not have published yet."""
+OUTPUTS_MAX = 1_000_000
+"""Above any index of an output."""
 
 
 def differing(stored: Any, recomputed: Any, path: str = "") -> Iterable[tuple[str, Any, Any]]:
@@ -169,21 +239,6 @@ def differing(stored: Any, recomputed: Any, path: str = "") -> Iterable[tuple[st
             yield from differing(a, b, f"{path}[{index}]")
     elif stored != recomputed:
         yield path, stored, recomputed
-
-
-def skips_in(records: Iterable[TapeRecord]) -> dict[str, set[int]]:
-    """Sequences the operator told machines to skip."""
-    skips: dict[str, set[int]] = {}
-    for record in records:
-        if not record.subject.startswith("operator.command.skip"):
-            continue
-        try:
-            command = decode(record.subject, record.payload)
-        except Unreadable:
-            continue
-        if isinstance(command, Command) and command.verb is Verb.SKIP:
-            skips.setdefault(command.machine, set()).add(command.seq)
-    return skips
 
 
 # --- what-if --------------------------------------------------------------------------------------
@@ -201,6 +256,8 @@ class WhatIf:
         self._runner.observers.append(self._observe)
         self._opening: list[Message] = []
         self._missing = 0
+        self._sections = {section_of(path, self._schemas) for path in changes}
+        self._found: set[str] = set()
 
     def _observe(self, seq: int, _producer: str, _message_id: str, message: Message) -> None:
         self.summary.add(seq, message)
@@ -224,7 +281,13 @@ class WhatIf:
             self._runner.feed_together(self._opening, "operator")
             self._opening = []
 
+    @property
+    def unused(self) -> list[str]:
+        """Changed sections that the tape never configured: the change changed nothing."""
+        return sorted(self._sections - self._found)
+
     def _changed(self, config: Config) -> Config:
+        self._found.add(config.section)
         schema = self._schemas.get(config.section)
         mine = {k: v for k, v in self._changes.items() if k.startswith(config.section + ".")}
         if schema is None or not mine:
@@ -245,9 +308,15 @@ def is_input(subject: str) -> bool:
 def _decision(message: Message) -> str:
     if message.kind == "risk.approval":
         quantity = getattr(message, "quantity", 0)
-        return f"approved {quantity / 1e6:g}"
+        return f"approved {show(quantity)}"
     failed = ", ".join(check.name for check in getattr(message, "failed", ()))
     return f"rejected ({failed})"
+
+
+def utc(at_ns: int) -> str:
+    """A session's time for people: UTC to the millisecond."""
+    moment = datetime.fromtimestamp(at_ns // SECOND, UTC)
+    return f"{moment:%Y-%m-%d %H:%M:%S}.{at_ns % SECOND // MILLISECOND:03d}Z"
 
 
 def compare(baseline: WhatIf, changed: WhatIf) -> dict[str, Any]:
@@ -257,7 +326,9 @@ def compare(baseline: WhatIf, changed: WhatIf) -> dict[str, Any]:
         before, after = baseline.decisions.get(key, "no decision"), changed.decisions.get(key, "no decision")
         if before != after:
             at, _, instrument = key.partition("|")
-            different.append({"at": at, "instrument": instrument, "baseline": before, "changed": after})
+            different.append(
+                {"at": utc(int(at)), "instrument": instrument, "baseline": before, "changed": after}
+            )
     first, second = baseline.summary.document(), changed.summary.document()
     names = ("proposals", "approvals", "rejected", "orders", "fills", "equity", "realised_profit", "fees")
     return {
@@ -270,4 +341,4 @@ def compare(baseline: WhatIf, changed: WhatIf) -> dict[str, Any]:
     }
 
 
-__all__ = ["Difference", "Replay", "WhatIf", "compare", "differing", "is_input", "skips_in"]
+__all__ = ["Difference", "History", "Replay", "WhatIf", "compare", "differing", "is_input"]
