@@ -28,14 +28,19 @@ OUTPUTS_PER_INPUT_MAX = 10_000
 
 
 class InProcess:
-    """Runs machines over inputs given one at a time. ``seq`` counts as the tape would."""
+    """Runs machines over inputs given one at a time. ``seq`` counts as the tape would.
 
-    def __init__(self, machines: Sequence[Machine], tape: str, claims_of: ClaimOf) -> None:
+    Approvals are signed by ``signer``, by a fresh key when none is given.
+    """
+
+    def __init__(
+        self, machines: Sequence[Machine], tape: str, claims_of: ClaimOf, signer: Signer | None = None
+    ) -> None:
         self.seq = 0
         self.tape = tape
         self.observers: list[Observer] = []
         self._claims_of = claims_of
-        self._signer = Signer.generate(APPROVAL_DOMAIN)
+        self._signer = signer or Signer.generate(APPROVAL_DOMAIN)
         self._verifier = Verifier({self._signer.key_id: self._signer.public_key})
         self._timeline = Timeline()
         self._machines = list(machines)
