@@ -369,7 +369,8 @@ class Host:
                 build=self.settings.build,
                 version=cell.machine.version,
                 from_seq=cell.verified_to,
-                adopted=cell.name in self.settings.adopt,
+                # A restart within the run that adopts goes on from a later snapshot: nothing is adopted then.
+                adopted=cell.name in self.settings.adopt and cell.verified_to <= self.settings.adopt_to,
             )
             await self._publish_fact(Fact(started))
         if self.settings.lockstep:
@@ -563,7 +564,8 @@ class Host:
         while not self._stopping.is_set():
             try:
                 stored = await self.publisher.publish(fact.message.subject(), payload, headers)
-            except BrokerUnavailable:
+            except (BrokerUnavailable, PublishRefused):
+                # Refused is what a broker with a full disk says; there will be room again.
                 await asyncio.sleep(RETRY_WAIT_S)
                 continue
             self.status.stored_to = max(self.status.stored_to, stored.seq)
