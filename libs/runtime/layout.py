@@ -6,6 +6,7 @@
       run.json        what this run is: broker address, tape id, lockstep, sources (no secrets)
       supervisor.lock held by the one supervisor, whose process id is in it
       tape.json       tape id and epoch, newest sequence seen
+      PAUSED          present while a server's disk is full; closes execution's gate, goes by itself
       HALT            present while halted; closes execution's gate whatever else works
       broker/         nats-server: configuration, credentials/<user>, jetstream/
       postgres/       the journal's database
@@ -54,6 +55,8 @@ class StateLayout:
         self.supervisor_lock = root / "supervisor.lock"
         self.tape_file = root / "tape.json"
         self.halt_file = root / "HALT"
+        self.pause_file = root / "PAUSED"
+        self.servers_file = root / "servers.json"
         self.broker = root / "broker"
         self.postgres = root / "postgres"
         self.keys = root / "keys"
@@ -81,9 +84,9 @@ class StateLayout:
         self.keys.chmod(0o700)
 
     def password(self, user: str) -> str:
-        """The broker password of a user: ``PRESAGE_NATS_PASSWORD_FILE`` or the state directory's."""
-        path = os.environ.get("PRESAGE_NATS_PASSWORD_FILE")
-        return (Path(path) if path else self.broker / "credentials" / user).read_text().strip()
+        """The broker password of a user: from a file of that name in ``PRESAGE_NATS_CREDENTIALS``, or ours."""
+        directory = os.environ.get("PRESAGE_NATS_CREDENTIALS")
+        return ((Path(directory) if directory else self.broker / "credentials") / user).read_text().strip()
 
     def read_run(self) -> RunFile:
         """How the current (or last) run is set up.

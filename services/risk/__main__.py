@@ -1,7 +1,9 @@
 """The risk service: ``python -m services.risk --state DIR``. The only process with the signing key."""
 
 import sys
+from typing import Any
 
+from libs.machine.host import Host
 from libs.runtime.service import Context, run_service
 from libs.runtime.wiring import serve_host
 from libs.tape.signing import APPROVAL_DOMAIN, Signer
@@ -10,7 +12,24 @@ from services.risk.machine import RiskMachine
 
 async def main(context: Context) -> None:
     signer = Signer.load(APPROVAL_DOMAIN, context.layout.risk_key)
-    await serve_host(context, context.host([RiskMachine], signer=signer))
+    host = context.host([RiskMachine], signer=signer)
+    host.extra_report = lambda: books(host)
+    await serve_host(context, host)
+
+
+def books(host: Host) -> dict[str, Any]:
+    """What risk adds to its health report: the account, in millionths of a dollar."""
+    machine = host.cells[0].machine if host.cells else None
+    if not isinstance(machine, RiskMachine):
+        return {}
+    return {
+        "cash": machine.state.portfolio.cash,
+        "exposure": machine.exposure(),
+        "exposure_limit": machine.exposure_limit(),
+        "positions": len(machine.state.portfolio.open),
+        "risk_state": machine.risk_state().value,
+        "headroom": machine.headroom(),
+    }
 
 
 if __name__ == "__main__":
