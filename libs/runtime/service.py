@@ -24,8 +24,12 @@ EXIT_FAILED = 1
 EXIT_STOPPED_MACHINE = 4
 
 
+INSTANCE_VARIABLE = "PRESAGE_INSTANCE"
+"""Names a second process of a service beside the supervisor's; empty for that one."""
+
+
 class Context:
-    """A service's surroundings: state directory, run file, connection, public keys."""
+    """A service's surroundings: state directory, run file, connection, public keys, instance."""
 
     def __init__(self, service: str, layout: StateLayout, run: RunFile, link: Link) -> None:
         self.service = service
@@ -33,6 +37,7 @@ class Context:
         self.run = run
         self.link = link
         self.verifier = Verifier.load(layout.public_keys)
+        self.instance = os.environ.get(INSTANCE_VARIABLE, "")
         self.stopping = asyncio.Event()
         self.on_stop: list[Callable[[], None]] = []
 

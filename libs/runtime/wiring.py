@@ -33,7 +33,8 @@ async def serve_status(context: Context, health: Health) -> AsyncIterator[Metric
         return Readiness(report["state"] == "live", f"{report['state']} {report.get('detail', '')}".strip())
 
     server = StatusServer(metrics, readiness)
-    await server.start(context.run.metrics_ports.get(context.service, 0))
+    # The port in the run file is the supervisor's instance's; a second one takes any.
+    await server.start(0 if context.instance else context.run.metrics_ports.get(context.service, 0))
     refreshing = asyncio.create_task(_refresh(metrics, health))
     try:
         yield metrics

@@ -1,5 +1,6 @@
 """Snapshots of machines on disk: written whole or not at all, recognised by the tape they belong to."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -11,6 +12,8 @@ KEPT_NEWEST = 3
 """If the newest does not fit the tape (a torn tail), an older one does."""
 KEPT_EVERY_SEQ = 250_000
 """One snapshot for each stretch of this many messages is kept, so that a replay can start there."""
+DIGEST_BYTES = hashlib.sha256().digest_size
+"""A file begins with the SHA-256 of what follows: a changed state would be believed otherwise."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,9 +43,11 @@ class SnapshotStore:
     def write(self, snapshot: Snapshot) -> None:
         """Keep a snapshot; old ones beyond what is kept are removed."""
         path = self._directory / f"{snapshot.seq:016d}.snapshot"
-        temporary = path.with_suffix(".new")
+        # A second process of the service may be writing the same snapshot.
+        temporary = path.with_suffix(f".{os.getpid()}.new")
         with temporary.open("wb") as file:
-            file.write(msgspec.msgpack.encode(snapshot))
+            content = msgspec.msgpack.encode(snapshot)
+            file.write(hashlib.sha256(content).digest() + content)
             file.flush()
             os.fdatasync(file.fileno())
         temporary.replace(path)
@@ -53,8 +58,8 @@ class SnapshotStore:
         found: list[Snapshot] = []
         for path in sorted(self._directory.glob("*.snapshot"), reverse=True):
             try:
-                found.append(msgspec.msgpack.decode(path.read_bytes(), type=Snapshot))
-            except (msgspec.DecodeError, OSError):
+                found.append(_read(path))
+            except (msgspec.DecodeError, ValueError, OSError):
                 continue
         return found
 
@@ -70,5 +75,12 @@ class SnapshotStore:
         for path in reversed(paths[KEPT_NEWEST:]):
             stretch = int(path.stem) // KEPT_EVERY_SEQ
             if stretch in seen:
-                path.unlink()
+                path.unlink(missing_ok=True)
             seen.add(stretch)
+
+
+def _read(path: Path) -> Snapshot:
+    content = path.read_bytes()
+    if hashlib.sha256(content[DIGEST_BYTES:]).digest() != content[:DIGEST_BYTES]:
+        raise ValueError(f"expected {path} as it was written, was changed")
+    return msgspec.msgpack.decode(content[DIGEST_BYTES:], type=Snapshot)

@@ -84,7 +84,8 @@ class ExecutionShell:
         self._host = host
         host.observers.append(self._observe)
         host.extra_report = self.report
-        file = self._context.layout.claims / "execution.log"
+        name = "-".join(filter(None, ("execution", self._context.instance)))
+        file = self._context.layout.claims / f"{name}.log"
         self._ledger = Ledger(self._context.link, host.publisher, file, self._crash_point)
         await self._context.link.client.subscribe(HALT_SUBJECT, cb=self._on_halt)
 
@@ -104,6 +105,7 @@ class ExecutionShell:
         closed = "halted" if self.gate.halted or self._context.layout.halt_file.exists() else ""
         return {
             "gate": closed or "open",
+            "instance": self._context.instance,
             "claimed": self.claimed,
             "lost": self.lost,
             "unclaimed": self.unclaimed,
