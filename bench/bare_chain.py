@@ -6,10 +6,12 @@
 import asyncio
 import sys
 import time
+from collections.abc import Awaitable, Callable
 
 import nats
 import uvloop
 from nats.aio.msg import Msg
+from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, DeliverPolicy
 from websockets.asyncio.client import connect
 
@@ -66,7 +68,9 @@ async def claim(url: str) -> None:
     await asyncio.Future()
 
 
-async def _subscribe(stream: nats.js.JetStreamContext, name: str, on_message) -> None:  # type: ignore[no-untyped-def]
+async def _subscribe(
+    stream: JetStreamContext, name: str, on_message: Callable[[Msg], Awaitable[None]]
+) -> None:
     config = ConsumerConfig(deliver_policy=DeliverPolicy.NEW)
     await stream.subscribe(f"bare.{name}", stream=STREAM, cb=on_message, ordered_consumer=True, config=config)
 

@@ -46,7 +46,6 @@ async def measure(tell: Tell, _recordings: Sequence[Path]) -> list[Figure]:
     """Append rows in batches as the service does; the count in the database is checked."""
     records = [_record(seq) for seq in range(1, ROWS + 1)]
     with tempfile.TemporaryDirectory() as directory:
-        Path(directory).chmod(0o755)
         database = EmbeddedPostgres(Path(directory) / "postgres")
         tell("starting PostgreSQL")
         dsn = await asyncio.to_thread(database.start)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from timeit import Timer
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from bench.feed_to_tape import quote
@@ -11,8 +12,6 @@ from bench.result import Figure, Tell
 from libs.machine.codec import encode
 from proto.feed import Quote
 from proto.units import AMOUNT_MAX
-
-import msgspec
 
 COUNT = 20_000
 ROUNDS = 5

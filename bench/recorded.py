@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from libs.machine.codec import encode
+from libs.machine.inprocess import InProcess
 from libs.tape.record import (
     BUILD_HEADER,
     CAUSE_HEADER,
@@ -24,9 +26,6 @@ from services.feed.recording import FRAMES_FILE, open_recording, recording_start
 from services.feed.synthetic_recording import write_recording
 from tools.composition import factories, sections
 from tools.operator import opening
-
-from libs.machine.codec import encode
-from libs.machine.inprocess import InProcess
 
 SEED = 7
 MINUTES = 30

@@ -12,7 +12,7 @@ from libs.runtime.layout import RunFile, StateLayout
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
 from libs.tape.credentials import ADMIN
-from libs.tape.publisher import Publisher
+from libs.tape.publisher import Publisher, Stored
 from libs.tape.record import TapeRecord
 from libs.tape.signing import APPROVAL_DOMAIN, Signer, Verifier
 from proto.execution import Claim
@@ -49,7 +49,7 @@ async def store(records: Sequence[TapeRecord], link: Link) -> None:
     """Put records on a broker's empty tape at the sequences they have; claims go through the ledger."""
     publisher = Publisher(link)
     await publisher.start()
-    waiting: list[asyncio.Future[object]] = []
+    waiting: list[asyncio.Future[Stored]] = []
     for record in records:
         claim = record.subject.startswith(Claim.kind)
         if claim or len(waiting) >= IN_FLIGHT:

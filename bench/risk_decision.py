@@ -166,7 +166,9 @@ async def measure(tell: Tell, _recordings: Sequence[Path]) -> list[Figure]:
             (approved_us if isinstance(answer, Approval) else rejected_us).append(took_us)
     both = approved_us + rejected_us
     if len(both) != DECISIONS or not approved_us or not rejected_us:
-        raise RuntimeError(f"expected approvals and rejections, was {len(approved_us)} and {len(rejected_us)}")
+        raise RuntimeError(
+            f"expected approvals and rejections, was {len(approved_us)} and {len(rejected_us)}"
+        )
     return [
         Figure("risk decision p50", percentile(both, 0.5) or 0.0, "µs", MEDIAN_AIM_US),
         Figure("risk decision p99", percentile(both, 0.99) or 0.0, "µs"),

@@ -4,10 +4,10 @@ import asyncio
 import json
 import time
 
+from websockets import ConnectionClosed
 from websockets.asyncio.server import ServerConnection, serve
 
 TICKER = "KXBTC5M-BENCH"
-SPEED_LIMIT_S = 0.001
 
 
 class FrameServer:
@@ -66,7 +66,10 @@ class FrameServer:
             delay = due - time.perf_counter()
             if delay > 0:
                 await asyncio.sleep(delay)
-            await connection.send(self.update())
+            try:
+                await connection.send(self.update())
+            except ConnectionClosed:
+                return
             count += 1
 
 

