@@ -1,5 +1,6 @@
 """Identifiers that carry their origin: message ids and order ids."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 DIGITS_MAX = 18
@@ -27,8 +28,12 @@ class MessageId(NamedTuple):
         return f"{self.tape}:{self.producer}:{self.cause}:{self.index}"
 
 
+@lru_cache(maxsize=64)
 def parse_message_id(text: str) -> MessageId | None:
-    """Read a message id; ``None`` if it is not of that form (operator messages, claims)."""
+    """Read a message id; ``None`` if it is not of that form (operator messages, claims).
+
+    The newest are remembered: every machine of a process reads the id of each message.
+    """
     parts = text.split(":")
     if len(parts) != 4:
         return None

@@ -1,6 +1,7 @@
 """The base of every message on the tape."""
 
 import re
+from functools import lru_cache
 from typing import Annotated, ClassVar
 
 from msgspec import Meta, Struct
@@ -32,6 +33,7 @@ class Message(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
         return ".".join((self.kind, *self.key()))
 
 
+@lru_cache(maxsize=4096)
 def token(text: str) -> str:
     """Escape one subject token: ``.``, ``*``, ``>``, ``%``, blanks and control characters become ``%XX``.
 

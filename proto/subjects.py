@@ -4,6 +4,7 @@ Broker permissions, the AsyncAPI document and the reference page are made from i
 they drift. The first token of a subject is the service that may publish it.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from proto import execution, exit, feed, monitor, operator, risk, service, signal, venue
@@ -91,6 +92,7 @@ _BY_KIND: dict[str, type[Message]] = {row.kind: row.model for row in TABLE}
 EXTRA_PUBLISH: dict[str, tuple[str, ...]] = {"execution": ("venue.>", "ledger.>")}
 
 
+@lru_cache(maxsize=1024)
 def model_of(subject: str) -> type[Message] | None:
     """The message class carried by ``subject``, or ``None`` for a subject that is not in the table."""
     first, _, rest = subject.partition(".")
