@@ -203,7 +203,7 @@ class FeedShell:
     async def _report(self) -> None:
         dead = [self._dead_new.popleft() for _ in range(min(DEAD_REPORTED_MAX, len(self._dead_new)))]
         told = [{"reason": d.reason, "source": d.source, "excerpt": d.excerpt.hex()} for d in dead]
-        body = self.health() | {"dead_frames": told}
+        body = self.health() | {"dead_frames": told, "dead_waiting": len(self._dead_new)}
         try:
             await self._context.link.client.publish(f"{REPORT}.feed", msgspec.json.encode(body))
         except (nats.errors.Error, OSError):

@@ -26,6 +26,7 @@ QUEUE_MAX = 10_000
 
 VIOLATION_OVER_S = 60.0
 """Without a further refusal for this long the alert is over; the next one raises it again."""
+DROPPED = "dead frames in a flood, dropped before they could be told one by one"
 PERMISSION_VIOLATION = "permission_violation"
 DIVERGENCE = "divergence"
 
@@ -102,7 +103,9 @@ class MonitorShell:
 
     def _take_dead_frames(self, service: str, body: dict[str, Any], now: int) -> None:
         """Dead frames of the feed: told one by one, and what a lost report swallowed by its count."""
-        frames = body.get("dead_frames") or []
+        if "dead_frames" not in body:
+            return
+        frames = body["dead_frames"]
         for frame in frames:
             dead = Dead(
                 producer=service,
@@ -111,7 +114,12 @@ class MonitorShell:
                 excerpt=bytes.fromhex(frame.get("excerpt", ""))[:DEAD_EXCERPT_BYTES_MAX],
             )
             self._put(self._dead.add(dead, now))
-        self._dead_told[service] = self._dead_told.get(service, 0) + len(frames)
+        # In a flood the feed keeps the newest frames only; the others are known by their number.
+        told = int(body.get("dead", 0)) - int(body.get("dead_waiting", 0))
+        lost = told - self._dead_told.get(service, told - len(frames)) - len(frames)
+        self._dead_told[service] = told
+        if lost > 0:
+            self._put(self._dead.add(Dead(producer=service, reason=DROPPED, count=lost), now))
 
     async def clock_loop(self) -> None:
         """Say what time it is once a second, when this session's clock is ours."""
