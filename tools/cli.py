@@ -51,7 +51,7 @@ errors = Console(stderr=True)
 
 def fail(text: str, code: int = FAILED) -> typer.Exit:
     """Print an error and make the exit for it."""
-    errors.print(f"presage: {text}", style="red", highlight=False, markup=False)
+    errors.print(f"presage: {text}", style="red", highlight=False, markup=False, soft_wrap=True)
     return typer.Exit(code)
 
 
