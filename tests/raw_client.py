@@ -30,15 +30,23 @@ class RawClient:
     async def __aenter__(self) -> Self:
         self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 22)
         self._writer.write(b"CONNECT " + json.dumps(self._connect).encode() + b"\r\n")
-        await self.settle()
-        assert not self.errors, f"expected to be let in, was {self.errors}"
+        try:
+            await self.settle()
+            assert not self.errors, f"expected to be let in, was {self.errors}"
+        except BaseException:
+            await self.close()
+            raise
         return self
+
+    async def close(self) -> None:
+        """Close the connection."""
+        self._writer.close()
+        await asyncio.gather(self._writer.wait_closed(), return_exceptions=True)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
-        await asyncio.gather(self._writer.wait_closed(), return_exceptions=True)
+        await self.close()
 
     def publish(self, subject: str | bytes, payload: bytes, reply: str = "", headers: bytes = b"") -> None:
         """Send a message; ``headers`` is the whole header block, well formed or not."""

@@ -1,0 +1,177 @@
+"""Keys and passwords: what they sign, who may read them, and that they are seen nowhere else."""
+
+import base64
+import json
+import stat
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.tape.credentials import USERS
+from libs.tape.signing import APPROVAL_DOMAIN, OPERATOR_DOMAIN, Signer, Verifier
+from proto.service import Started
+from proto.subjects import SERVICES
+from proto.venue import Ack
+from tests.harness import PATIENCE_S, kill, read_all, running, synthetic_recording
+from tests.raw_client import RawClient
+from tools.installation import Installation
+from tools.up import Options, System
+
+OWNER_ONLY = 0o077
+RISK = Signer.generate(APPROVAL_DOMAIN)
+OPERATOR = Signer.generate(OPERATOR_DOMAIN)
+VERIFIER = Verifier({signer.key_id: signer.public_key for signer in (RISK, OPERATOR)})
+parts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
+
+
+@given(parts, parts, parts, st.binary(max_size=40), parts, parts, parts, st.binary(max_size=40))
+def test_a_signature_is_good_for_what_was_signed_alone(
+    tape: str, subject: str, word: str, payload: bytes, tape2: str, subject2: str, word2: str, payload2: bytes
+):
+    signed, other = (tape, subject, word, payload), (tape2, subject2, word2, payload2)
+    text = RISK.sign(*signed)
+    assert VERIFIER.verify(APPROVAL_DOMAIN, *signed, text, RISK.key_id)
+    assert VERIFIER.verify(APPROVAL_DOMAIN, *other, text, RISK.key_id) == (signed == other)
+
+
+def test_a_key_is_good_for_its_own_domain_alone():
+    what = ("t", "s", "m", b"p")
+    for signer, domain in ((RISK, APPROVAL_DOMAIN), (OPERATOR, OPERATOR_DOMAIN)):
+        other = OPERATOR_DOMAIN if domain == APPROVAL_DOMAIN else APPROVAL_DOMAIN
+        assert VERIFIER.verify(domain, *what, signer.sign(*what), signer.key_id)
+        assert not VERIFIER.verify(other, *what, signer.sign(*what), signer.key_id)
+
+
+@given(st.text(), st.text())
+def test_any_text_is_a_signature_that_does_not_verify(signature: str, key_id: str):
+    for key in (key_id, RISK.key_id, OPERATOR.key_id):
+        assert not VERIFIER.verify(APPROVAL_DOMAIN, "t", "s", "m", b"p", signature, key)
+
+
+def test_a_key_is_made_for_its_owner_alone_and_never_shown(tmp_path: Path):
+    path = tmp_path / "keys" / "risk.key"
+    signer = Signer.create(APPROVAL_DOMAIN, path)
+    secret = path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert secret not in repr(signer) + str(signer) + str(vars(signer))
+    assert Signer.load(APPROVAL_DOMAIN, path).public_key == signer.public_key
+    with pytest.raises(FileExistsError):
+        Signer.create(APPROVAL_DOMAIN, path)
+    assert path.read_text() == secret
+
+
+# --- a running system gives no secret away ------------------------------------------------------------
+
+
+class Secrets:
+    """Every secret of an installation, in the forms in which it could slip out."""
+
+    def __init__(self, installation: Installation) -> None:
+        layout = installation.layout
+        self.found: dict[str, set[str]] = {}
+        self._needles: dict[str, tuple[bytes, ...]] = {}
+        for user in USERS:
+            password = layout.password(user)
+            self._needles[f"password of {user}"] = (password.encode(), password.encode().hex().encode())
+        for path in (layout.operator_key, layout.risk_key):
+            raw = bytes.fromhex(path.read_text())
+            self._needles[path.name] = (raw, raw.hex().encode(), base64.b64encode(raw).rstrip(b"="))
+
+    def search(self, place: str, data: bytes) -> None:
+        """Note every secret that is in ``data``."""
+        for name, needles in self._needles.items():
+            if any(needle in data for needle in needles):
+                self.found.setdefault(place, set()).add(name)
+
+
+def files_of(root: Path) -> Iterator[Path]:
+    """Every regular file below ``root``."""
+    yield from (path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def search_files(secrets: Secrets, root: Path) -> None:
+    for path in files_of(root):
+        try:
+            secrets.search(str(path.relative_to(root)), path.read_bytes())
+        except FileNotFoundError:
+            continue  # a temporary file of a server that runs
+
+
+def search_status_pages(secrets: Secrets, system: System) -> None:
+    ports = json.loads(system.installation.layout.run_file.read_bytes())["metrics_ports"]
+    assert set(ports) == set(SERVICES)
+    for service, port in ports.items():
+        for page in ("metrics", "healthz", "readyz"):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=PATIENCE_S) as answer:
+                data = answer.read()
+            assert data
+            secrets.search(f"/{page} of {service}", data)
+
+
+async def search_journal(secrets: Secrets, dsn: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        tables = await connection.fetch(
+            "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables WHERE schemaname = 'journal'"
+        )
+        assert tables
+        for table in tables:
+            rows = await connection.fetch(f"SELECT t::text AS row FROM {table['name']} t")
+            secrets.search(table["name"], "\n".join(row["row"] for row in rows).encode())
+        assert await connection.fetchval("SELECT count(*) FROM journal.entry")
+    finally:
+        await connection.close()
+
+
+def search_processes(secrets: Secrets, system: System) -> None:
+    """What any user of the machine may read of a process, and what its children inherit."""
+    pids = [child.pid for child in system.supervisor.children.values()] + [system.installation.broker.pid]
+    for pid in pids:
+        for part in ("cmdline", "environ"):
+            secrets.search(f"{part} of {pid}", Path(f"/proc/{pid}/{part}").read_bytes())
+
+
+@pytest.mark.broker
+@pytest.mark.postgres
+@pytest.mark.fault
+@pytest.mark.timeout(240)
+@pytest.mark.asyncio
+async def test_no_secret_is_in_logs_tape_metrics_journal_or_files_of_others(tmp_path: Path):
+    recording = synthetic_recording(tmp_path, minutes=10)
+    state = tmp_path / "state"
+    async with running(Options(state, recordings=[recording], speed=15.0)) as (system, tape):
+        broker = system.installation.broker
+        await tape.wait(lambda t: len(t.of(Ack)) >= 2)
+        # Refusals, a wrong password and a crash are what makes programs talkative.
+        async with RawClient(broker.port, "feed", broker.passwords["feed"]) as intruder:
+            intruder.publish("risk.approval.x", b"x")
+            await intruder.settle()
+        with pytest.raises((AssertionError, ConnectionError)):
+            async with RawClient(broker.port, "feed", "wrong"):
+                pass
+        kill(system, "signal")
+        await tape.wait(lambda t: [s.service for s in t.of(Started)].count("signal") == 2)
+
+        secrets = Secrets(system.installation)
+        search_status_pages(secrets, system)
+        search_processes(secrets, system)
+        for record in await read_all(system):
+            secrets.search("the tape", repr((record.subject, record.headers)).encode() + record.payload)
+        secrets.search("health reports", json.dumps(system.reports.latest).encode())
+        secrets.search("the summary", json.dumps(system.summary.document(), default=str).encode())
+        await search_journal(secrets, system.installation.layout.read_run().database_url)
+    search_files(secrets, state)
+
+    # Only the files that are there to hold them, each its owner's alone: so the search does find things.
+    holders = {"broker/nats.conf", "keys/operator.key", "keys/risk.key"}
+    holders |= {f"broker/credentials/{user}" for user in USERS}
+    assert secrets.found.keys() == holders
+    for name in holders:
+        assert not (state / name).stat().st_mode & OWNER_ONLY, name
+        assert name == "broker/nats.conf" or not (state / name).parent.stat().st_mode & OWNER_ONLY, name
