@@ -6,6 +6,8 @@ at the very end he gets risk's too, and then it is risk itself that notices.
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,7 +23,7 @@ from libs.tape.ledger import ClaimOutcome, Ledger
 from libs.tape.publisher import Publisher
 from libs.tape.record import ID_HEADER, KEY_ID_HEADER, SIGNATURE_HEADER, TapeRecord
 from libs.tape.signing import APPROVAL_DOMAIN, OPERATOR_DOMAIN, Signer
-from proto.execution import Claim, OrderUpdate, Refusal, RefusalReason
+from proto.execution import Claim, OrderStatus, OrderUpdate, Refusal, RefusalReason, Unclaimed
 from proto.ids import MessageId, order_id
 from proto.message import Message
 from proto.monitor import Alert, Dead
@@ -29,7 +31,7 @@ from proto.operator import Command, Config, Verb
 from proto.risk import Approval
 from proto.subjects import TAPE
 from proto.venue import Ack, AckStatus, Fill
-from tests.harness import PATIENCE_S, Tape, running, synthetic_recording
+from tests.harness import PATIENCE_S, Tape, kill, running, synthetic_recording
 from tests.raw_client import RawClient
 from tools.operator import expiry_ns, fresh_nonce
 from tools.up import Options, System
@@ -92,11 +94,13 @@ class Forger:
 
 
 @asynccontextmanager
-async def forging(directory: Path) -> AsyncIterator[tuple[System, Tape, Forger]]:
+async def forging(
+    directory: Path, changes: dict[str, str] | None = None
+) -> AsyncIterator[tuple[System, Tape, Forger]]:
     """A running system in which orders flow, and somebody with the administrator's password."""
     recording = synthetic_recording(directory, minutes=MINUTES)
     options = Options(directory / "state", recordings=[recording], speed=SPEED)
-    async with running(options) as (system, tape):
+    async with running(options, changes) as (system, tape):
         broker = system.installation.broker
         link = await open_link(broker.url, ADMIN, broker.passwords[ADMIN])
         try:
@@ -331,6 +335,36 @@ async def test_only_a_fresh_word_signed_by_the_operator_counts(tmp_path: Path):
 
 
 # --- the place of a claim taken by something else -----------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_an_order_whose_place_in_the_ledger_is_taken_is_given_up_and_others_flow(tmp_path: Path):
+    """What any service can do without the administrator: the broker's answer under the order's subject."""
+    patient = {"risk.approval_ttl_s": "300", "signal.momentum.expires_s": "300"}
+    async with forging(tmp_path, patient) as (system, tape, _):
+        await tape.wait(lambda t: len(accepted(t)) >= 1)
+        # Execution stands still until the place of its next order is taken.
+        execution = kill(system, "execution", signal.SIGSTOP)
+        try:
+            known = {approval.order for _, approval in approvals(tape)}
+            await tape.wait(lambda t: len(approvals(t)) > len(known))
+            order = approvals(tape)[-1][1].order
+            broker = system.installation.broker
+            async with RawClient(broker.port, "feed", broker.passwords["feed"]) as feed:
+                feed.publish(f"$JS.API.STREAM.INFO.{TAPE}", b"", reply=f"ledger.order.{order}")
+                await feed.settle()
+        finally:
+            os.kill(execution, signal.SIGCONT)
+        await tape.wait(lambda t: order in {unclaimed.order for unclaimed in t.of(Unclaimed)})
+        await tape.wait(
+            lambda t: (
+                (order, OrderStatus.DENIED) in {(update.order, update.status) for update in t.of(OrderUpdate)}
+            )
+        )
+        await more_orders(tape, 1)
+        for kind in (Claim, Ack, Fill):
+            assert order not in {message.order for message in tape.of(kind)}
+        assert all(child.restarts == 0 for child in system.supervisor.children.values())
 
 
 @pytest.fixture
