@@ -6,14 +6,14 @@ outputs when they come back on the tape: an output that was recomputed must equa
 
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from libs.machine.codec import encode
 from libs.machine.errors import Diverged, Failed
-from libs.machine.intake import Intake
-from libs.machine.machine import Machine
+from libs.machine.intake import Intake, speaker
+from libs.machine.machine import Machine, Stamp
 from libs.tape.record import (
     BUILD_HEADER,
     CAUSE_HEADER,
@@ -75,8 +75,9 @@ class Cell:
         self.stopped: Diverged | Failed | None = None
         self.mismatch: Output | None = None
         self.on_event: Callable[[TapeRecord, Message], None] | None = None
-        intake.repeats = tuple(getattr(machine, "reads_repeats", ()))
+        self._repeats: tuple[type[Message], ...] = tuple(getattr(machine, "reads_repeats", ()))
         self._reads = frozenset(machine.reads)
+        self._prefix = f"{speaker(machine.name)}."
         self._build = build
         self._signer = signer
 
@@ -91,42 +92,44 @@ class Cell:
             Diverged, Failed: the machine has stopped; the position stays before this record.
             Unreadable: an operator message that does not verify; the position moves on.
         """
-        if record.seq <= self.position:
+        seq = record.seq
+        if seq <= self.position:
             return
-        self.confirm(record)
+        # Most of the tape is others' word; only what stands on own subjects can be an own output.
+        if record.subject.startswith(self._prefix):
+            self.confirm(record)
         if event is None:
-            self._advance(record)
+            self.position = seq
             return
         try:
-            stamp = self.intake.accept(record, event)
+            stamp = self.intake.accept(record, event, self._repeats)
         except ValueError:
-            self._advance(record)
+            self.position = seq
             raise
         if stamp is not None:
-            self._note_skip(event)
-            if type(event) in self._reads and record.seq not in self.skips:
+            kind = type(event)
+            if kind is Command:
+                self._note_skip(event)  # type: ignore[arg-type]
+            if kind in self._reads and seq not in self.skips:
                 outputs = self._call(record, event, stamp)
                 if outputs:
                     self._emit(record, outputs)
-        self._advance(record)
+        self.position = seq
 
-    def _call(self, record: TapeRecord, event: Message, stamp: object) -> list[Message]:
+    def _call(self, record: TapeRecord, event: Message, stamp: Stamp) -> Sequence[Message]:
         try:
-            return list(self.machine.on(event, stamp))  # type: ignore[arg-type]
+            return self.machine.on(event, stamp)
         except Exception as e:
             where = traceback.extract_tb(e.__traceback__)[-1]
             text = f"{type(e).__name__}: {e} in {where.name} (line {where.lineno}) at sequence {record.seq}"
             self.stopped = Failed(self.name, record.seq, text[:400])
             raise self.stopped from e
 
-    def _advance(self, record: TapeRecord) -> None:
-        self.position = record.seq
+    def _note_skip(self, command: Command) -> None:
+        if command.verb is Verb.SKIP and command.machine == self.name:
+            self.skips.add(command.seq)
 
-    def _note_skip(self, event: Message) -> None:
-        if type(event) is Command and event.verb is Verb.SKIP and event.machine == self.name:
-            self.skips.add(event.seq)
-
-    def _emit(self, record: TapeRecord, messages: list[Message]) -> None:
+    def _emit(self, record: TapeRecord, messages: Sequence[Message]) -> None:
         if record.seq <= self.verified_to:
             # Adopted: the tape's word stands for what was said until there, nothing is said again.
             return

@@ -4,12 +4,14 @@ Live runners and replay use the same gate, so a replay reaches the same verdicts
 what a producer had already said, and checks signatures; nothing a forger writes gets past it unmarked.
 """
 
+from functools import lru_cache
+
 import msgspec
 
 from libs.machine.codec import Unreadable, decode
 from libs.machine.machine import Stamp
 from libs.machine.timeline import Timeline
-from libs.tape.record import KEY_ID_HEADER, SIGNATURE_HEADER, TapeRecord
+from libs.tape.record import ID_HEADER, KEY_ID_HEADER, SIGNATURE_HEADER, TapeRecord
 from libs.tape.signing import APPROVAL_DOMAIN, OPERATOR_DOMAIN, Verifier
 from proto.execution import Claim
 from proto.ids import parse_message_id
@@ -18,6 +20,7 @@ from proto.operator import Command, Config, Session
 from proto.risk import Approval
 
 _SIGNED = f"{Approval.kind}."
+_CHECKED = frozenset((Approval, Claim, Session, Config, Command))
 _SPEAKS_AS = {"paper": "venue"}
 AHEAD_MAX = 1_000
 """How far the number in a message id may be ahead of the message's own sequence. A machine's cause never
@@ -39,42 +42,70 @@ def speaker(producer: str) -> str:
     return _SPEAKS_AS.get(producer) or producer.removesuffix("-shell")
 
 
+@lru_cache(maxsize=64)
+def _prefix(producer: str) -> str:
+    return f"{speaker(producer)}."
+
+
 class Intake:
     """Turns records into events for one machine. Not pure (it verifies), but deterministic.
 
-    ``repeats``: kinds that the machine wants to see again when they were said before.
+    ``shared``: several machines at the same place ask about each record one after the other, and get the
+    one verdict.
     """
 
     def __init__(self, verifier: Verifier, state: IntakeState | None = None) -> None:
         self.state = state or IntakeState()
-        self.repeats: tuple[type[Message], ...] = ()
+        self.shared = False
         self._verifier = verifier
+        self._judged: TapeRecord | None = None
+        self._stamp = Stamp(0, 0)
+        self._new = False
+        self._refusal: Unreadable | None = None
 
     @property
     def tape(self) -> str:
         """Id of the tape as the current session says it; empty before the first session."""
         return self.state.timeline.tape
 
-    def accept(self, record: TapeRecord, event: Message) -> Stamp | None:
+    def accept(
+        self, record: TapeRecord, event: Message, repeats: tuple[type[Message], ...] = ()
+    ) -> Stamp | None:
         """The stamp for a decoded record, or ``None`` if a machine must not see it.
+
+        ``repeats``: kinds that the machine wants to see again when they were said before.
 
         Raises:
             Unreadable: an operator message without a valid signature, expired, or repeated; a message id
                 that its producer cannot have given.
         """
-        kind = type(event)
-        message_id = record.message_id
-        verified = True
-        if kind is Approval:
-            verified = self._approval_verified(record, self.tape)
-        elif kind is Claim:
-            verified = self._claim_verified(event)  # type: ignore[arg-type]
-        elif kind is Session or kind is Config or kind is Command:
-            self._check_operator(record, event)  # type: ignore[arg-type]
-        if verified and not self._is_new(record, message_id) and kind not in self.repeats:
-            return None
-        now = self.state.timeline.observe(event, record.stored_at_ns)
-        return Stamp(record.seq, now, message_id, verified)
+        if record is not self._judged or not self.shared:
+            self._judged = record
+            self._refusal = None
+            try:
+                self._judge(record, event)
+            except Unreadable as e:
+                self._refusal = e
+        if self._refusal is not None:
+            raise self._refusal
+        return self._stamp if self._new or type(event) in repeats else None
+
+    def _judge(self, record: TapeRecord, event: Message) -> None:
+        message_id = record.headers.get(ID_HEADER, "")
+        verified = type(event) not in _CHECKED or self._verified(record, event)
+        timeline = self.state.timeline
+        self._new = new = not verified or self._is_new(record, message_id)
+        now = timeline.observe(event, record.stored_at_ns) if new else timeline.now
+        self._stamp = Stamp(record.seq, now, message_id, verified)
+
+    def _verified(self, record: TapeRecord, event: Message) -> bool:
+        if isinstance(event, Approval):
+            return self._approval_verified(record, self.tape)
+        if isinstance(event, Claim):
+            return self._claim_verified(event)
+        if isinstance(event, Session | Config | Command):
+            self._check_operator(record, event)
+        return True
 
     def is_word_of(self, producer: str, record: TapeRecord) -> bool:
         """Whether a record can be a producer's: on its subjects, and signed where a signature is due.
@@ -92,12 +123,16 @@ class Intake:
         if parsed is None:
             return True
         tape, producer, cause, index = parsed
-        if record.subject.partition(".")[0] != speaker(producer):
+        if not record.subject.startswith(_prefix(producer)):
             raise Unreadable(f"expected an id of the subject's own service, was {message_id[:120]!r}")
         if cause > record.seq + AHEAD_MAX:
             raise Unreadable(f"expected an id not ahead of the tape, was {message_id[:120]!r}")
         mark = self.state.marks.get(producer)
-        if mark is not None and mark[0] == tape and (cause, index) <= (mark[1], mark[2]):
+        if (
+            mark is not None
+            and mark[0] == tape
+            and (cause < mark[1] or (cause == mark[1] and index <= mark[2]))
+        ):
             return False
         self.state.marks[producer] = (tape, cause, index)
         return True
