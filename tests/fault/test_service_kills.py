@@ -22,7 +22,7 @@ async def test_killing_every_service_loses_and_doubles_nothing(tmp_path, count):
     options = Options(state=tmp_path / "state", recordings=[recording], speed=3.0)
     patience_s = PATIENCE_S * minutes
     async with running(options, BUSY) as (system, tape):
-        plan = kill_plan(11, kills, 200, 2_500 * minutes)
+        plan = kill_plan(11, kills, 200, 2_200 * minutes)
         killing = asyncio.create_task(follow_plan(system, tape, plan, patience_s))
         summary = await play(system, patience_s)
         killed = await asyncio.wait_for(killing, 60)

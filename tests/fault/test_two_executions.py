@@ -95,7 +95,7 @@ async def claimed_nonces(state: Path) -> dict[str, str]:
 async def test_two_executions_send_each_order_once(tmp_path, count):
     minutes = count(1, 10)
     recording = busy_recording(tmp_path, minutes, results=minutes > 1)
-    options = Options(state=tmp_path / "state", recordings=[recording], speed=2.0)
+    options = Options(state=tmp_path / "state", recordings=[recording], speed=3.0)
     instances = Instances()
     async with running(options, BUSY) as (system, tape):
         await instances.listen(system)

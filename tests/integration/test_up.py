@@ -37,7 +37,8 @@ pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest
 
 KEYS = """frames events proposals approvals rejections orders fills exits settlements open_positions
 unknown_orders cash equity realised_profit fees latency_ms tape_last_seq divergences outputs_hash""".split()
-HOUR_NS = 3_600_000_000_000
+LATER_NS = 3_640_000_000_000
+"""An hour later, and 20 s before a full minute, when risk reports its books."""
 LIVE_S = 90.0
 STOP_S = 20.0
 """What is promised is 5 s; a machine busy with other tests may take longer."""
@@ -81,12 +82,13 @@ def presage_up(state: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 def wait_live(state: Path, process: subprocess.Popen[str]) -> None:
     """Until every service says that it is live and orders may leave."""
     deadline = monotonic() + LIVE_S
+    document: dict = {}
     while monotonic() < deadline:
         assert process.poll() is None, process.communicate()
         try:
             document = asyncio.run(commands.status(state))
         except UsageError:
-            document = {}
+            document = {"orders": "not started yet"}
         if document.get("orders") == "open":
             return
         sleep(POLL_S)
@@ -122,10 +124,10 @@ async def messages_of(state: Path) -> list:
 
 
 def recordings_in_order(directory: Path) -> list[Path]:
-    """Two sessions an hour apart; the first ends with a position open, because its result is not known yet."""
+    """Two sessions, an hour apart; the first ends with a position open, because its result is not known yet."""
     first = write_recording(directory / "first", SEED, 0.9)
     (first / RESULTS_FILE).unlink()
-    second = write_recording(directory / "second", SEED + 1, 1.1, start_ns=START_NS + HOUR_NS)
+    second = write_recording(directory / "second", SEED + 1, 0.6, start_ns=START_NS + LATER_NS)
     (second / RESULTS_FILE).unlink()
     return [first, second]
 
