@@ -20,6 +20,7 @@ from tools.operator import opening
 from tools.summary import Summary
 
 TAPE = "backtest"
+FEED = "feed"
 PROGRESS_EVERY = 5_000
 
 Progress = Callable[[int, int], None]
@@ -41,6 +42,8 @@ class Backtest:
 
     def _observe(self, seq: int, producer: str, _: str, message: Message) -> None:
         self.summary.add(seq, message)
+        if producer == FEED:
+            return
         if producer in MACHINE_ORDER:
             self.summary.outputs.add(TAPE, producer, message.subject(), encode(message))
         elif type(message) is Claim:

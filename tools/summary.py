@@ -7,12 +7,15 @@ from libs.machine.outputs_hash import OutputsHash
 from libs.portfolio.portfolio import Portfolio
 from proto.execution import TERMINAL, Claim, OrderStatus, OrderUpdate
 from proto.exit import ExitProposal
-from proto.feed import Book, Played, Quote
+from proto.feed import Book, FeedClock, Market, Played, Quote, Trade
 from proto.message import Message
 from proto.risk import Approval, Rejection
 from proto.signal import Proposal
 from proto.units import ONE
 from proto.venue import Account, Correction, Fill, Settlement
+
+# Inputs that say nothing about what came of a run: nearly all of a tape.
+_UNCOUNTED = frozenset((Book, Trade, FeedClock, Market))
 
 
 def percentile(values: list[float], fraction: float) -> float | None:
@@ -53,7 +56,7 @@ class Summary:
         if kind is Quote:
             if message.bid is not None:  # type: ignore[attr-defined]
                 self._marks[message.instrument] = message.bid  # type: ignore[attr-defined]
-        elif kind is not Book:
+        elif kind not in _UNCOUNTED:
             self._add_rare(message)
 
     def _add_rare(self, message: Message) -> None:

@@ -56,8 +56,16 @@ class Tops(Struct):
             top.gapped = True
         top.counter = book.counter
         top.at = book.at
-        top.bid, top.bid_size = (book.bids[0].price, book.bids[0].quantity) if book.bids else (None, 0)
-        top.ask, top.ask_size = (book.asks[0].price, book.asks[0].quantity) if book.asks else (None, 0)
+        if bids := book.bids:
+            best = bids[0]
+            top.bid, top.bid_size = best.price, best.quantity
+        else:
+            top.bid, top.bid_size = None, 0
+        if asks := book.asks:
+            best = asks[0]
+            top.ask, top.ask_size = best.price, best.quantity
+        else:
+            top.ask, top.ask_size = None, 0
         return top
 
     def on_gap(self, gap: Gap) -> None:

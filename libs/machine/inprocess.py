@@ -9,7 +9,7 @@ import heapq
 from collections.abc import Callable, Sequence
 
 from libs.machine.codec import encode
-from libs.machine.machine import Machine, Stamp
+from libs.machine.machine import Handler, Machine, Stamp
 from libs.machine.timeline import Timeline
 from libs.tape.signing import APPROVAL_DOMAIN, Signer, Verifier
 from proto.execution import Claim
@@ -46,10 +46,10 @@ class InProcess:
         self._machines = list(machines)
         self._waiting: list[tuple[int, int, str, Message, list[Message]]] = []
         self._signatures: dict[str, str] = {}
-        self._routes: dict[type[Message], list[tuple[int, Machine]]] = {}
+        self._routes: dict[type[Message], list[tuple[int, Handler]]] = {}
         for order, machine in enumerate(machines):
             for model in machine.reads:
-                self._routes.setdefault(model, []).append((order, machine))
+                self._routes.setdefault(model, []).append((order, machine.handler(model)))
 
     @property
     def now(self) -> int:
@@ -85,8 +85,8 @@ class InProcess:
         if route is None:
             return
         stamp = Stamp(seq, now, message_id, verified)
-        for order, machine in route:
-            outputs = machine.on(message, stamp)
+        for order, handle in route:
+            outputs = handle(message, stamp)
             if outputs:
                 heapq.heappush(self._waiting, (seq, order, message_id, message, list(outputs)))
 

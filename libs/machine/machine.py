@@ -31,6 +31,8 @@ class Stamp(msgspec.Struct, frozen=True, gc=False):
 
 
 State = TypeVar("State", bound=msgspec.Struct)
+
+
 Handler = Callable[[Any, Stamp], Sequence[Message]]
 
 
@@ -49,6 +51,10 @@ class Machine(Protocol):
 
     def on(self, event: Message, stamp: Stamp) -> Sequence[Message]:
         """Take one input; return the outputs it causes, in order."""
+        ...
+
+    def handler(self, kind: type[Message]) -> Handler:
+        """What ``on`` calls for a message class, for runners that route by class; the same for ever."""
         ...
 
     def snapshot(self) -> bytes:
@@ -80,6 +86,9 @@ class StateMachine(Generic[State]):
     def on(self, event: Message, stamp: Stamp) -> Sequence[Message]:
         handler = self.handlers.get(type(event))
         return NOTHING if handler is None else handler(event, stamp)
+
+    def handler(self, kind: type[Message]) -> Handler:
+        return self.handlers[kind]
 
     def snapshot(self) -> bytes:
         return msgspec.msgpack.encode(self.state)

@@ -24,8 +24,8 @@ def advance(state: State, params: RiskParams, now: int) -> int:
         state.day, state.day_equity, state.day_loss = day, equity, 0
     state.day_loss = max(state.day_loss, state.day_equity - equity)
     state.peak_equity = max(state.peak_equity, equity)
-    if state.approved_at:
-        window = params.order_rate_window_s * SECOND
+    window = params.order_rate_window_s * SECOND
+    if state.approved_at and now - min(state.approved_at) >= window:
         state.approved_at = [at for at in state.approved_at if now - at < window]
     return equity
 
