@@ -112,6 +112,7 @@ class Replay:
         makers = factories(self.strategies)
         for name in self.machines:
             self._cells.append(self._cell(makers[name](), SnapshotStore(state / "snapshots", name), from_seq))
+        self._share_gates()
         return min(cell.position for cell in self._cells) + 1
 
     def _cell(self, machine: Machine, store: SnapshotStore, from_seq: int) -> Cell:
@@ -132,6 +133,14 @@ class Replay:
         cell.verified_to = max(cell.verified_to, reach)
         cell.skips = {seq for name, seq in self.raised_at if name == machine.name}
         return cell
+
+    def _share_gates(self) -> None:
+        """Machines that begin at the same place with the same memory share one gate: it is asked once."""
+        gates: dict[tuple[int, bytes], Intake] = {}
+        for cell in self._cells:
+            intake = gates.setdefault((cell.position, msgspec.msgpack.encode(cell.intake.state)), cell.intake)
+            intake.shared = True
+            cell.intake = intake
 
     @staticmethod
     def _restore(machine: Machine, snapshot: Snapshot) -> bool:
