@@ -12,9 +12,11 @@ from time import monotonic
 import nats.errors
 
 from libs.machine.codec import encode
+from libs.machine.intake import AHEAD_MAX
 from libs.tape.connection import Link
 from libs.tape.errors import BrokerUnavailable, TapeError
 from libs.tape.publisher import Publisher, Stored
+from libs.tape.reader import TapeReader
 from libs.tape.record import BUILD_HEADER, ID_HEADER
 from proto.ids import MessageId, parse_message_id
 from proto.message import Message
@@ -25,6 +27,8 @@ UNACKNOWLEDGED_MAX = 2_000
 ACKNOWLEDGE_EVERY = 64
 RETRY_WAIT_S = 0.05
 LAST_TIMEOUT_S = 2.0
+SEARCHED_BACK = 100_000
+"""How much of the tape is searched for our last message when others have written under our name."""
 
 
 class FeedPublisher:
@@ -34,6 +38,7 @@ class FeedPublisher:
         self.counter = 0
         self.published = 0
         self.retries = 0
+        self._losses = link.losses
         self._link = link
         self._publisher = Publisher(link)
         self._tape = tape
@@ -73,8 +78,31 @@ class FeedPublisher:
         finally:
             if self._link.connected:
                 await subscription.unsubscribe()
-        parsed = parse_message_id((message.headers or {}).get(ID_HEADER, ""))
-        return parsed.cause if parsed is not None and parsed.tape == self._tape else 0
+        seq = int(message.reply.split(".")[5])  # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.…
+        counter = self._counter_in((message.headers or {}).get(ID_HEADER, ""), seq)
+        return await self._search_back(seq) if counter is None else counter
+
+    def _counter_in(self, message_id: str, seq: int) -> int | None:
+        """The counter in an id of ours; ``None`` for what others, or nobody, gave to a feed message."""
+        parsed = parse_message_id(message_id)
+        if parsed is None or parsed.producer != "feed" or parsed.cause > seq + AHEAD_MAX:
+            return None
+        return parsed.cause if parsed.tape == self._tape else 0
+
+    async def _search_back(self, last_seq: int) -> int:
+        """The last feed message is not ours: somebody else, or the broker for him, wrote it.
+
+        Counting from nought again would silence the feed, for readers drop what is not above its last id.
+        """
+        reader = TapeReader(self._link, max(0, last_seq - SEARCHED_BACK), filter_subject="feed.>")
+        newest = 0
+        try:
+            while reader.position < last_seq and (batch := await reader.next_batch(LAST_TIMEOUT_S)):
+                found = (self._counter_in(record.message_id, record.seq) for record in batch)
+                newest = max(newest, *(counter or 0 for counter in found))
+        finally:
+            await reader.close()
+        return newest
 
     async def publish_stored(self, message: Message) -> int:
         """Publish one message and wait until it is on the tape; its sequence. For lockstep."""
@@ -115,6 +143,7 @@ class FeedPublisher:
                 await self._recover()
 
     async def _send(self, entry: tuple[int, str, bytes], *, acknowledged: bool) -> None:
+        self._check_connection()
         counter, subject, payload = entry
         headers = self._headers(counter)
         if acknowledged:
@@ -125,9 +154,15 @@ class FeedPublisher:
     def _headers(self, counter: int) -> dict[str, str]:
         return {ID_HEADER: str(MessageId(self._tape, "feed", counter, 0)), BUILD_HEADER: self._build}
 
+    def _check_connection(self) -> None:
+        """Raises BrokerUnavailable when what was sent may have been lost with a connection since."""
+        if self._link.losses != self._losses:
+            raise BrokerUnavailable("expected an unbroken connection, was a new one")
+
     async def _settle(self) -> None:
         counter, future = self._acks.popleft()
         await self._publisher.wait(future)
+        self._check_connection()
         while self._kept and self._kept[0][0] <= counter:
             self._kept.popleft()
 
@@ -136,6 +171,7 @@ class FeedPublisher:
         while True:
             self.retries += 1
             self._acks.clear()
+            self._losses = self._link.losses
             try:
                 last = await self._last_stored()
                 while self._kept and self._kept[0][0] <= last:

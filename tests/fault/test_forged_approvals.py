@@ -179,7 +179,9 @@ async def test_no_forged_approval_reaches_the_venue(tmp_path: Path, count: Calla
                 )
             )
         await tape.wait(lambda t: set(forger.orders) - alerted(t) == set(forger.orders[8::9]))
-        assert set(forger.orders) - refusals(tape, RefusalReason.SIGNATURE) == set(forger.orders[8::9])
+        await tape.wait(
+            lambda t: set(forger.orders) - refusals(t, RefusalReason.SIGNATURE) == set(forger.orders[8::9])
+        )
         # A payload of another order than the subject's is no message at all.
         await tape.wait(lambda t: set(mismatched) & {dead.seq for dead in t.of(Dead)} != set())
         await more_orders(tape, 2)
@@ -326,7 +328,8 @@ async def test_only_a_fresh_word_signed_by_the_operator_counts(tmp_path: Path):
         await tape.wait(all_told)
         assert sum(told.values()) == len(ignored), told
         assert len(told) >= 4, f"expected signature, expiry, nonce and subject among the reasons, was {told}"
-        claims = [record for record, m in tape.messages if isinstance(m, Claim) and record.seq > halted_at]
+        # A claim on its way when the halt came may still land; none may answer a later approval.
+        claims = [record for record, m in tape.messages if isinstance(m, Claim) and record.cause > halted_at]
         assert not claims
         assert system.reports.latest["execution"]["gate"] == "halted"
         assert all(child.restarts == 0 for child in system.supervisor.children.values())

@@ -15,8 +15,10 @@ from libs.tape.connection import open_link
 from libs.tape.credentials import ADMIN, CONSOLE, OPERATOR, Permissions
 from libs.tape.reader import TapeReader
 from libs.tape.record import SIGNATURE_HEADER, TapeRecord
+from proto.feed import Quote
 from proto.subjects import LEDGER, SERVICES, TAPE
-from tests.raw_client import RawClient
+from services.feed.publish import FeedPublisher
+from tests.raw_client import RawClient, headers
 
 pytestmark = pytest.mark.broker
 
@@ -433,3 +435,28 @@ async def test_the_reader_takes_what_no_decent_client_would_write(broker: Broker
     assert tape[-1].subject == "feed.last"
     assert [record.seq for record in tape] == list(range(1, len(tape) + 1))
     assert all(isinstance(record.cause + record.root, int) for record in tape)
+
+
+@pytest.mark.asyncio
+async def test_the_feed_counts_on_from_its_own_last_word_whoever_wrote_after_it(broker: Broker):
+    link = await open_link(broker.url, "feed", broker.passwords["feed"])
+    try:
+        publisher = FeedPublisher(link, "t", "test")
+        await publisher.start()
+        for counter in range(1, 4):
+            await publisher.publish_stored(Quote(instrument="i", at=1, counter=counter))
+        async with client(broker, "signal") as injector, client(broker, "feed") as forger:
+            injector.publish(f"$JS.API.STREAM.INFO.{TAPE}", b"", reply="feed.quote.i")
+            await injector.settle()
+            for name in (f"t:feed:{10**17}:0", "t:risk:9:0", f"t:feed:{'9' * 5_000}:0", "", "x"):
+                forger.publish("feed.quote.i", b"", headers=headers(Nats_Msg_Id=name))
+            await forger.settle()
+        await held(broker, TAPE, at_least=9)
+        again = FeedPublisher(link, "t", "test")
+        await again.start()
+        assert again.counter == 3
+        other_tape = FeedPublisher(link, "te1", "test")
+        await other_tape.start()
+        assert other_tape.counter == 0
+    finally:
+        await link.close()
