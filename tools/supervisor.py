@@ -58,7 +58,13 @@ class Supervisor:
         environment = os.environ | {"PYTHONPATH": str(ROOT), "PRESAGE_RESTARTS": str(child.restarts)}
         with log_path.open("ab") as log:
             child.process = subprocess.Popen(
-                [sys.executable, "-m", f"services.{child.service}", "--state", str(self._layout.root)],
+                [
+                    os.path.abspath(sys.executable),
+                    "-m",
+                    f"services.{child.service}",
+                    "--state",
+                    str(self._layout.root),
+                ],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,

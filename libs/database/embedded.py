@@ -251,7 +251,9 @@ class EmbeddedPostgres:
         places = (self.data_dir, self.socket_dir, program("postgres").parent)
         closed = owner.is_other and not all(_enterable(place, owner) for place in places)
         numbers = (owner.uid, owner.gid, int(closed and sys.platform == "linux"), parent)
-        return [sys.executable, "-I", "-S", launch.__file__, *(str(number) for number in numbers)]
+        # Relative when PATH has a relative folder; the server is started in /.
+        python = os.path.abspath(sys.executable)
+        return [python, "-I", "-S", launch.__file__, *(str(number) for number in numbers)]
 
     def _wait_ready(self) -> None:
         process = self._process
