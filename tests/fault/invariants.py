@@ -22,7 +22,7 @@ from proto.ids import parse_message_id
 from proto.message import Message
 from proto.risk import Approval
 from proto.subjects import LEDGER, MACHINE_ORDER
-from proto.units import ONE
+from proto.units import ONE, SECOND
 from proto.venue import Ack, AckStatus, Fill
 from services.journal.rows import is_kept
 from tools import commands
@@ -181,8 +181,14 @@ def check_fates(
     """No order is lost: every approval was answered, and every claimed order came to a known state."""
     statuses: dict[str, OrderStatus] = {}
     unclaimed: set[str] = set()
+    claimed_at: dict[str, int] = {}
+    now = 0
     for _, message in decoded:
-        if isinstance(message, OrderUpdate):
+        if message.kind.startswith("feed."):
+            now = max(now, getattr(message, "at", 0))
+        elif isinstance(message, Claim):
+            claimed_at.setdefault(message.order, now)
+        elif isinstance(message, OrderUpdate):
             statuses[message.order] = message.status
         elif isinstance(message, Unclaimed):
             unclaimed.add(message.order)
@@ -193,9 +199,8 @@ def check_fates(
     if finished:
         between = [o for o, s in statuses.items() if s is OrderStatus.PENDING_SUBMIT]
         assert not between, f"expected a claim or its absence for every order, was neither for {between}"
-        forgotten = [
-            order for order in claims if statuses[order] not in TERMINAL and statuses[order] not in KNOWN
-        ]
+        late = [order for order in claims if now - claimed_at.get(order, 0) > ANSWER_NS_MAX]
+        forgotten = [o for o in late if statuses[o] not in TERMINAL and statuses[o] not in KNOWN]
         assert not forgotten, f"orders in no known state: {forgotten}"
     return len(unclaimed)
 
@@ -207,6 +212,8 @@ KNOWN = (
     OrderStatus.PENDING_CANCEL,
 )
 """What a claimed order may still be at the end: working, or unknown and said so."""
+ANSWER_NS_MAX = 6 * SECOND
+"""The venue takes its time to answer; after ``execution.ack_timeout_s`` (5 s) the order is unknown."""
 
 
 async def check_journal(dsn: str, records: list[TapeRecord]) -> int:

@@ -9,7 +9,7 @@ from proto.execution import Claim, OrderStatus, OrderUpdate, Unclaimed
 from proto.feed import FeedClock, Side
 from proto.message import Message
 from proto.risk import Approval, TimeInForce
-from proto.units import ONE
+from proto.units import ONE, SECOND
 from proto.venue import Ack, AckStatus, Fill
 from tests.fault import invariants
 
@@ -141,13 +141,18 @@ def test_doubled_and_unclaimed_fills_are_found(messages, text):
     [
         ((), "answer every approval"),
         ((update(OrderStatus.PENDING_SUBMIT),), "a claim or its absence"),
-        ((update(OrderStatus.SUBMITTED),), "no known state"),
+        ((CLAIM, update(OrderStatus.SUBMITTED), FeedClock(at=7 * SECOND)), "no known state"),
         ((update(OrderStatus.DENIED), Unclaimed(order=ORDER, reason="halted")), "yet claimed"),
     ],
 )
 def test_orders_that_got_lost_are_found(messages, text):
     with pytest.raises(AssertionError, match=text):
         invariants.check_fates(decoded(*messages), {ORDER: APPROVAL}, {ORDER: CLAIM}, finished=True)
+
+
+def test_an_order_on_its_way_when_the_recording_ends_is_not_lost():
+    fates = decoded(FeedClock(at=SECOND), CLAIM, update(OrderStatus.SUBMITTED), FeedClock(at=2 * SECOND))
+    assert invariants.check_fates(fates, {ORDER: APPROVAL}, {ORDER: CLAIM}, finished=True) == 0
 
 
 @pytest.mark.parametrize("status", [OrderStatus.FILLED, OrderStatus.UNKNOWN, OrderStatus.ACCEPTED])
