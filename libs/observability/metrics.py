@@ -202,6 +202,8 @@ class Metrics:
         """Take a host's health report (``libs.machine.host.Host.health``) over into the metrics."""
         self.ready.set(report.get("state") == "live")
         self.outputs_pending.set(int(report.get("open_outputs", 0)))
+        self.queue_depth.set(int(report.get("backlog", 0)))
+        self.tape_lag.set(int(report.get("lag", 0)))
         self.divergences.set(int(report.get("diverged", 0)))
         self.permission_violations.set(int(report.get("violations", 0)))
         self.reader_restarts.set(int(report.get("restarts", 0)))

@@ -45,6 +45,11 @@ class TapeSource:
         return 0 if self._reader is None else self._reader.backlog
 
     @property
+    def lag(self) -> int:
+        """Messages of the tape not yet handed out."""
+        return 0 if self._reader is None else self._reader.lag
+
+    @property
     def restarts(self) -> int:
         """How often the reader had to start again."""
         return 0 if self._reader is None else self._reader.restarts
@@ -144,6 +149,8 @@ class JournalShell:
             "detail": detail if status.detail else "",
             "position": status.position,
             "open_outputs": status.waiting,
+            "backlog": self.source.backlog,
+            "lag": self.source.lag,
             "dead": status.unreadable,
             "violations": self._link.violations,
             "diverged": False,
