@@ -13,7 +13,7 @@ from typing import NamedTuple
 from libs.machine.codec import encode
 from libs.machine.errors import Diverged, Failed
 from libs.machine.intake import Intake, speaker
-from libs.machine.machine import Machine, Stamp
+from libs.machine.machine import Machine
 from libs.tape.record import (
     BUILD_HEADER,
     CAUSE_HEADER,
@@ -76,7 +76,7 @@ class Cell:
         self.mismatch: Output | None = None
         self.on_event: Callable[[TapeRecord, Message], None] | None = None
         self._repeats: tuple[type[Message], ...] = tuple(getattr(machine, "reads_repeats", ()))
-        self._reads = frozenset(machine.reads)
+        self._handlers = {kind: machine.handler(kind) for kind in machine.reads}
         self._prefix = f"{speaker(machine.name)}."
         self._build = build
         self._signer = signer
@@ -110,20 +110,23 @@ class Cell:
             kind = type(event)
             if kind is Command:
                 self._note_skip(event)  # type: ignore[arg-type]
-            if kind in self._reads and seq not in self.skips:
-                outputs = self._call(record, event, stamp)
+            handle = self._handlers.get(kind)
+            if handle is not None and seq not in self.skips:
+                try:
+                    outputs = handle(event, stamp)
+                except Exception as e:
+                    raise self._failed(record, e) from e
                 if outputs:
                     self._emit(record, outputs)
         self.position = seq
 
-    def _call(self, record: TapeRecord, event: Message, stamp: Stamp) -> Sequence[Message]:
-        try:
-            return self.machine.on(event, stamp)
-        except Exception as e:
-            where = traceback.extract_tb(e.__traceback__)[-1]
-            text = f"{type(e).__name__}: {e} in {where.name} (line {where.lineno}) at sequence {record.seq}"
-            self.stopped = Failed(self.name, record.seq, text[:400])
-            raise self.stopped from e
+    def _failed(self, record: TapeRecord, error: Exception) -> Failed:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        text = (
+            f"{type(error).__name__}: {error} in {where.name} (line {where.lineno}) at sequence {record.seq}"
+        )
+        self.stopped = Failed(self.name, record.seq, text[:400])
+        return self.stopped
 
     def _note_skip(self, command: Command) -> None:
         if command.verb is Verb.SKIP and command.machine == self.name:
