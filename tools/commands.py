@@ -43,6 +43,7 @@ from tools.journal import (
 )
 from tools.operator import OperatorDesk
 from tools.replay import History, Replay, WhatIf, compare, is_input
+from tools.servers import DISK_FULL
 from tools.up import UsageError
 from tools.watch import Reports
 from tools.why import Tape
@@ -51,6 +52,8 @@ from tools.why import document as why_document
 REPORT_PATIENCE_S = 1.5
 COMMAND_PATIENCE_S = 2.0
 READ_WAIT_S = 1.0
+FEED_SILENT_S = 10
+"""As long as risk lets a book be old (``book_age_s_max``): then it refuses every entry."""
 
 
 # --- reading a tape -------------------------------------------------------------------------------
@@ -82,7 +85,11 @@ async def halt(state: Path, reason: str) -> dict[str, Any]:
     layout = StateLayout(state)
     if not layout.exists:
         raise UsageError(f"expected a state directory, was {state}")
-    layout.halt_file.write_text(reason)
+    try:
+        layout.halt_file.write_text(reason)
+    except OSError:
+        # On a full disk the file is there, without the reason. If it is not, this says so.
+        layout.halt_file.touch()
     try:
         seq = await _command(layout, Verb.HALT, reason=reason)
     except TapeError as e:
@@ -130,7 +137,7 @@ async def status(state: Path) -> dict[str, Any]:
     document: dict[str, Any] = {"running": bool(pid), "supervisor_pid": pid, "halted": halted, "services": {}}
     if pid:
         document |= await _live_status(layout)
-        servers = layout.root / "servers.json"
+        servers = layout.servers_file
         document["servers"] = json.loads(servers.read_text()) if servers.exists() else {}
     document["orders"] = _orders_state(document)
     return document
@@ -164,15 +171,20 @@ def _orders_state(document: Mapping[str, Any]) -> str:
         return f"halted: {document['halted']}"
     if document.get("broker") == "gone":
         return "no new orders: broker gone"
-    frozen = document.get("servers", {}).get("broker", "up")
-    if frozen != "up":
-        return f"no new orders: broker {frozen}"
+    servers: Mapping[str, Any] = document.get("servers", {})
+    if servers.get("broker", "up") != "up":
+        return f"no new orders: broker {servers['broker']}"
+    if servers.get("database") == DISK_FULL:
+        return f"no new orders: database {DISK_FULL}"
     services: Mapping[str, Any] = document["services"]
     down = [name for name, report in services.items() if report.get("state") != "live"]
     if down:
         return f"no new orders: {', '.join(down)} not live"
     gate = services.get("execution", {}).get("gate", "open")
-    return "open" if gate == "open" else f"no new orders: {gate}"
+    if gate != "open":
+        return f"no new orders: {gate}"
+    silent_s = services.get("feed", {}).get("silent_s", 0)
+    return "open" if silent_s < FEED_SILENT_S else f"no new orders: feed silent for {silent_s} s"
 
 
 def print_status(console: Console, document: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from time import sleep
 from libs.database.embedded import EmbeddedPostgres
 from libs.runtime.layout import StateLayout, write_atomically
 from libs.tape.broker import Broker, ensure_streams, stream_state
-from libs.tape.connection import Link, open_link
+from libs.tape.connection import CONNECT_PATIENCE_S, Link, open_link
 from libs.tape.credentials import ADMIN, CONSOLE, OPERATOR
 from libs.tape.errors import TapeError
 from libs.tape.signing import APPROVAL_DOMAIN, OPERATOR_DOMAIN, Signer
@@ -22,6 +22,10 @@ from proto.subjects import MACHINE_ORDER
 
 LOCK_ATTEMPTS = 10
 LOCK_WAIT_S = 0.05
+
+
+RUNNING_PATIENCE_S = 2.0
+"""A running system's broker answers at once, or is gone: who halts must not wait for it."""
 
 
 class Installation:
@@ -152,9 +156,9 @@ class Installation:
         if known is not None and seq > int(known["last_seq"]):
             self.layout.write_tape(known | {"last_seq": seq})
 
-    async def connect(self, user: str = CONSOLE) -> Link:
+    async def connect(self, user: str = CONSOLE, patience_s: float = CONNECT_PATIENCE_S) -> Link:
         """A connection for the console (read only) or the operator."""
-        return await open_link(self.broker_url, user, self.layout.password(user))
+        return await open_link(self.broker_url, user, self.layout.password(user), patience_s=patience_s)
 
     async def stop(self) -> None:
         """Stop the servers that were started here."""
@@ -187,7 +191,7 @@ async def tape_access(root: Path, user: str = CONSOLE) -> AsyncIterator[tuple[In
     running = running_supervisor(installation.layout) != 0
     if not running:
         await installation.start_broker()
-    link = await installation.connect(user)
+    link = await installation.connect(user, RUNNING_PATIENCE_S if running else CONNECT_PATIENCE_S)
     try:
         yield installation, link
     finally:

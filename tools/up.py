@@ -112,7 +112,7 @@ class System:
         if self.options.adopt:
             await self._desk.command(Verb.HALT, reason="adopted")
         servers = self.servers = ServerWatch(
-            self.installation, operator, realtime=not self.options.recordings
+            self.installation, operator, self.reports, realtime=not self.options.recordings
         )
         self.supervisor.start()
         self._tasks = [

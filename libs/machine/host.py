@@ -138,6 +138,7 @@ class Host:
         self._last: TapeRecord | None = None
         self._shell_counter = 0
         self._target = 0
+        self._losses = link.losses
         self._skipped: dict[str, set[int]] = {}
 
     # --- start ----------------------------------------------------------------------------------
@@ -498,6 +499,7 @@ class Host:
         try:
             missing = [o for o in effect.outputs if (o.cause, o.index) in cell.open_outputs]
             for output in missing:
+                self._check_connection()
                 future = await self.publisher.begin(output.subject, output.payload, output.headers)
                 futures.append(future)
         finally:
@@ -505,6 +507,14 @@ class Host:
         for fact in facts:
             await self._publish_fact(fact)
         self._progress.set()
+
+    def _check_connection(self) -> None:
+        """Raises BrokerUnavailable when outputs may have been lost with a connection since the last read-back.
+
+        Sent on over the next connection, later outputs would overtake them, and no reader would take them.
+        """
+        if self.link.losses != self._losses:
+            raise BrokerUnavailable("expected an unbroken connection, was a new one")
 
     async def _collect_loop(self) -> None:
         """Wait for acknowledgements in order; the first missing one asks for a read-back."""
@@ -539,6 +549,7 @@ class Host:
     async def _read_back(self) -> None:
         """After a failure: wait for the broker, read all it has, and queue again what it lacks."""
         self.status.retries += 1
+        self._losses = self.link.losses
         last_seq = int((await stream_state(self.link.client))["last_seq"])
         while self.position < last_seq and not self._stopping.is_set():
             await asyncio.sleep(RETRY_WAIT_S / 10)

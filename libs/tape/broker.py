@@ -26,6 +26,8 @@ TAPE_MESSAGES_MAX = 3_000_000
 TAPE_BYTES_MAX = 4 << 30
 LEDGER_BYTES_MAX = 256 << 20
 """Reserved for claims alone, about 200,000 orders, so that a full tape never blocks a claim's answer."""
+STORE_BYTES_MAX = TAPE_BYTES_MAX + 4 * LEDGER_BYTES_MAX
+"""Said explicitly: else it is three quarters of the free disk, and a broker with less does not start at all."""
 DUPLICATE_WINDOW_NS = 30 * 1_000_000_000
 """Only saves storing a second emission; correctness comes from the readers' high-water marks."""
 READY_TIMEOUT_S = 30.0
@@ -102,7 +104,11 @@ class Broker:
             (
                 "server_name: presage",
                 f"listen: 127.0.0.1:{self.port}",
-                f"jetstream {{ store_dir: {json.dumps(str(store))}, sync_interval: {json.dumps(SYNC_INTERVAL)} }}",
+                "jetstream {",
+                f"  store_dir: {json.dumps(str(store))}",
+                f"  sync_interval: {json.dumps(SYNC_INTERVAL)}",
+                f"  max_file_store: {STORE_BYTES_MAX}",
+                "}",
                 # Acknowledgement subjects keep their first form: the reader takes them apart.
                 "feature_flags { js_ack_fc_v2: false }",
                 authorization_block(self.passwords),

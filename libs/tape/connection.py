@@ -33,6 +33,9 @@ class Link:
     client: Client = field(default_factory=TapeClient)
     violations: int = 0
     slow_consumers: int = 0
+    losses: int = 0
+    """How often the connection was lost. What was sent before and not acknowledged may be missing: sending on
+    after a reconnect would store later messages without it, and readers never go back."""
     lost_at_s: float | None = None
     on_violation: list[str] = field(default_factory=list)
 
@@ -56,6 +59,7 @@ class Link:
             self.slow_consumers += 1
 
     async def _on_disconnected(self) -> None:
+        self.losses += 1
         if self.lost_at_s is None:
             self.lost_at_s = monotonic()
 
@@ -68,40 +72,57 @@ class Link:
         Raises:
             BrokerUnavailable: when there is none within ``patience_s``.
         """
-        deadline = monotonic() + patience_s
-        while True:
-            try:
-                await self.client.connect(
-                    url,
-                    user=user,
-                    password=password,
-                    name=self.service,
-                    inbox_prefix=f"_INBOX_{user}",
-                    connect_timeout=CONNECT_TIMEOUT_S,  # type: ignore[arg-type] # any number works
-                    allow_reconnect=True,
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type] # any number works
-                    pending_size=0,
-                    ping_interval=5,
-                    max_outstanding_pings=2,
-                    error_cb=self._on_error,
-                    disconnected_cb=self._on_disconnected,
-                    reconnected_cb=self._on_reconnected,
-                )
-            except (OSError, TimeoutError, nats.errors.Error) as e:
-                if monotonic() > deadline:
-                    raise BrokerUnavailable(f"expected a broker for {self.service}, was {e!r}") from e
-                await asyncio.sleep(RECONNECT_WAIT_S)
-            else:
-                return
+        failure: Exception | None = None
+        try:
+            # Told never to give up, the client does not give up its very first attempt either.
+            async with asyncio.timeout(patience_s):
+                while True:
+                    try:
+                        await self._connect(url, user, password)
+                    except (OSError, nats.errors.Error) as e:
+                        failure = e
+                        await asyncio.sleep(RECONNECT_WAIT_S)
+                    else:
+                        return
+        except TimeoutError as e:
+            await self.client.close()
+            raise BrokerUnavailable(
+                f"expected a broker for {self.service} within {patience_s} s, was {failure!r}"
+            ) from e
+
+    async def _connect(self, url: str, user: str, password: str) -> None:
+        await self.client.connect(
+            url,
+            user=user,
+            password=password,
+            name=self.service,
+            inbox_prefix=f"_INBOX_{user}",
+            connect_timeout=CONNECT_TIMEOUT_S,  # type: ignore[arg-type] # any number works
+            allow_reconnect=True,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type] # any number works
+            pending_size=0,
+            ping_interval=5,
+            max_outstanding_pings=2,
+            error_cb=self._on_error,
+            disconnected_cb=self._on_disconnected,
+            reconnected_cb=self._on_reconnected,
+        )
 
     async def close(self) -> None:
         """Close without waiting for anything in flight."""
         await self.client.close()
 
 
-async def open_link(url: str, user: str, password: str, service: str | None = None) -> Link:
+async def open_link(
+    url: str,
+    user: str,
+    password: str,
+    service: str | None = None,
+    *,
+    patience_s: float = CONNECT_PATIENCE_S,
+) -> Link:
     """Connect as ``user``; see ``Link.open``."""
     link = Link(service or user)
-    await link.open(url, user, password)
+    await link.open(url, user, password, patience_s)
     return link

@@ -1,7 +1,8 @@
 """The last gate before a claim: closed by anything that makes a new order doubtful.
 
 Halt reaches it three ways: through the machine (the tape), through a core message, and through the HALT
-file; the latter two work whatever the backlog and even without the broker.
+file; the latter two work whatever the backlog and even without the broker. The supervisor closes it with
+the file PAUSED while a server's disk is full, and opens it again when there is room.
 """
 
 from collections.abc import Callable
@@ -14,29 +15,39 @@ CLOCK_AGE_NS_MAX = 5_000_000_000
 
 
 class Gate:
-    """Says why a new order must not leave, or the empty string when it may."""
+    """Says why a new order must not leave, or the empty string when it may.
 
-    def __init__(self, halt_file: Path, wall_ns: Callable[[], int]) -> None:
+    ``clock_at_ns`` is what the session's clock said last. The feed's messages move the machine's time too,
+    but they are no clock: when the monitor is gone, nobody watches the services.
+    """
+
+    def __init__(self, halt_file: Path, pause_file: Path, wall_ns: Callable[[], int]) -> None:
         self.halted = False
+        self.clock_at_ns = 0
         self._halt_file = halt_file
+        self._pause_file = pause_file
         self._wall_ns = wall_ns
 
-    def closed(self, *, live: bool, realtime: bool, now_ns: int, stored_at_ns: int, connected: bool) -> str:
-        """Why the gate is closed.
+    def closed(self, *, live: bool, realtime: bool, stored_at_ns: int, connected: bool) -> str:
+        """Why an approval that the broker stored at ``stored_at_ns`` must not be acted on.
 
-        ``now_ns`` is the machine's time, ``stored_at_ns`` the broker's timestamp of the approval. The
-        clock rules hold in real time only: in playback the player decides what time it is.
+        The clock rules hold in real time only: in playback the player decides what time it is.
         """
+        standing = self.standing(live=live, realtime=realtime, connected=connected)
+        if not standing and realtime and self._wall_ns() - stored_at_ns > LAG_NS_MAX:
+            return "lagging"
+        return standing
+
+    def standing(self, *, live: bool, realtime: bool, connected: bool) -> str:
+        """Why the gate is closed for everything, whatever the approval."""
         if self.halted or self._halt_file.exists():
             return "halted"
+        if self._pause_file.exists():
+            return "paused"
         if not live:
             return "not live"
         if not connected:
             return "broker gone"
-        if realtime:
-            wall = self._wall_ns()
-            if wall - stored_at_ns > LAG_NS_MAX:
-                return "lagging"
-            if wall - now_ns > CLOCK_AGE_NS_MAX:
-                return "clock gone"
+        if realtime and self._wall_ns() - self.clock_at_ns > CLOCK_AGE_NS_MAX:
+            return "clock gone"
         return ""

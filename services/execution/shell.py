@@ -34,7 +34,8 @@ from libs.tape.record import (
 )
 from proto.execution import Claim, Unclaimed
 from proto.message import Message
-from proto.operator import Command, Mode, Verb
+from proto.monitor import Clock
+from proto.operator import Command, Mode, Session, Verb
 from services.execution.claims import claims_of
 from services.execution.gate import Gate
 
@@ -67,7 +68,7 @@ class ExecutionShell:
     """Makes claims for the execution machine of one host."""
 
     def __init__(self, context: Context, wall_ns: Callable[[], int] = time.time_ns) -> None:
-        self.gate = Gate(context.layout.halt_file, wall_ns)
+        self.gate = Gate(context.layout.halt_file, context.layout.pause_file, wall_ns)
         self.claimed = 0
         self.lost = 0
         self.unclaimed = 0
@@ -99,10 +100,17 @@ class ExecutionShell:
             self._copied.set()
         elif isinstance(event, Command) and event.verb in (Verb.RESUME, Verb.HALT):
             self.gate.halted = event.verb is Verb.HALT
+        elif isinstance(event, Clock):
+            self.gate.clock_at_ns = event.at
+        elif isinstance(event, Session):
+            self.gate.clock_at_ns = event.started_at
 
     def report(self) -> dict[str, object]:
         """What execution adds to its health report."""
-        closed = "halted" if self.gate.halted or self._context.layout.halt_file.exists() else ""
+        assert self._host is not None
+        closed = self.gate.standing(
+            live=self._host.status.live, realtime=self._realtime(), connected=self._context.link.connected
+        )
         return {
             "gate": closed or "open",
             "instance": self._context.instance,
@@ -172,14 +180,18 @@ class ExecutionShell:
 
     def _refusal(self, record: TapeRecord) -> str:
         assert self._host is not None
-        timeline = self._host.cells[0].intake.state.timeline
         return self.gate.closed(
             live=self._host.status.live,
-            realtime=timeline.mode is Mode.REALTIME,
-            now_ns=timeline.now,
+            realtime=self._realtime(),
             stored_at_ns=record.stored_at_ns,
             connected=self._context.link.connected,
         )
+
+    def _realtime(self) -> bool:
+        """Whether this session's clock is the wall's; an execution without a machine yet is not live."""
+        assert self._host is not None
+        cells = self._host.cells
+        return bool(cells) and cells[0].intake.state.timeline.mode is Mode.REALTIME
 
     async def _is_unclaimed(self, claim: Claim) -> bool | None:
         """Whether the ledger has no claim of this order; ``None`` when it cannot be read."""

@@ -112,7 +112,7 @@ class FeedPublisher:
         while True:
             try:
                 stored = await self._publisher.publish(subject, payload, self._headers(self.counter))
-            except BrokerUnavailable:
+            except TapeError:
                 self.retries += 1
                 await asyncio.sleep(RETRY_WAIT_S)
             else:

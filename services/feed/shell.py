@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -51,6 +52,8 @@ class FeedShell:
         self.dead = 0
         self._dead_new: deque[DeadFrame] = deque(maxlen=DEAD_KEPT_MAX)
         self._retries_seen = 0
+        self._frames_seen = 0
+        self._heard_at_s = monotonic()
 
     async def run(self) -> None:
         """Run what the run file asks for."""
@@ -185,6 +188,13 @@ class FeedShell:
             await self._report()
             await asyncio.sleep(REPORT_EVERY_S)
 
+    def _silent_s(self) -> int:
+        """Whole seconds since the last frame came in."""
+        if self.normalisers.frames != self._frames_seen:
+            self._frames_seen = self.normalisers.frames
+            self._heard_at_s = monotonic()
+        return int(monotonic() - self._heard_at_s)
+
     def health(self) -> dict[str, Any]:
         """What the feed says of itself."""
         return {
@@ -194,6 +204,7 @@ class FeedShell:
             "position": self.publisher.counter,
             "dead": self.dead,
             "frames": self.normalisers.frames,
+            "silent_s": self._silent_s(),
             "published": self.publisher.published,
             "retries": self.publisher.retries,
             "violations": self._context.link.violations,
