@@ -219,8 +219,12 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Run every machine again over the tape and compare the bytes; with --set, what would have been."""
-    request = commands.ReplayRequest(state, from_, to, machine or [], parse_sets(set_ or []), break_)
-    document = run(commands.replay(request, visible=sys.stderr.isatty() and not as_json))
+
+    async def work() -> dict[str, Any]:
+        request = commands.ReplayRequest(state, from_, to, machine or [], parse_sets(set_ or []), break_)
+        return await commands.replay(request, visible=sys.stderr.isatty() and not as_json)
+
+    document = run(work())
     if as_json:
         emit(document)
     else:

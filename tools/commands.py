@@ -208,7 +208,7 @@ async def why(state: Path, name: str) -> list[dict[str, Any]]:
     async with tape_access(state) as (_, link):
         async for record in records(link):
             tape.add(record)
-    return why_document(tape.chain(name))
+        return why_document(await tape.chain(name, lambda seq: records(link, seq, seq)))
 
 
 @dataclass

@@ -7,7 +7,6 @@ recorded inputs, as they were and with a change, both against the paper venue, a
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +27,10 @@ from proto.message import Message
 from proto.operator import Config, Session
 from proto.service import Started
 from proto.subjects import MACHINE_ORDER
-from proto.units import MILLISECOND, SECOND, show
+from proto.units import show
 from services.execution.claims import claims_of
 from tools.composition import factories, schemas
+from tools.moment import moment
 from tools.summary import Summary
 
 BUILD = "replay"
@@ -322,12 +322,6 @@ def _decision(message: Message) -> str:
     return f"rejected ({failed})"
 
 
-def utc(at_ns: int) -> str:
-    """A session's time for people: UTC to the millisecond."""
-    moment = datetime.fromtimestamp(at_ns // SECOND, UTC)
-    return f"{moment:%Y-%m-%d %H:%M:%S}.{at_ns % SECOND // MILLISECOND:03d}Z"
-
-
 def compare(baseline: WhatIf, changed: WhatIf) -> dict[str, Any]:
     """How decisions and profit differ."""
     different: list[dict[str, str]] = []
@@ -336,7 +330,7 @@ def compare(baseline: WhatIf, changed: WhatIf) -> dict[str, Any]:
         if before != after:
             at, _, instrument = key.partition("|")
             different.append(
-                {"at": utc(int(at)), "instrument": instrument, "baseline": before, "changed": after}
+                {"at": moment(int(at)), "instrument": instrument, "baseline": before, "changed": after}
             )
     first, second = baseline.summary.document(), changed.summary.document()
     names = ("proposals", "approvals", "rejected", "orders", "fills", "equity", "realised_profit", "fees")

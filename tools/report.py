@@ -2,18 +2,21 @@
 
 from typing import Any
 
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from proto.units import show
 from tools.backtest import Backtest
+from tools.moment import moment
 from tools.view.chart import line_chart
 from tools.view.history import EquityPoint
 
 CURVE_ROWS = 10
 PAYLOAD_FIELDS_MAX = 14
+BOOK_LEVELS_SHOWN = 3
 
 
 def print_backtest(console: Console, test: Backtest) -> None:
@@ -36,22 +39,76 @@ def print_backtest(console: Console, test: Backtest) -> None:
 def print_why(console: Console, chain: list[dict[str, Any]]) -> None:
     """One block a message: where it stands, how long it took, what it says, which checks it passed."""
     for link in chain:
-        took = "" if link["since_previous_ms"] is None else f"  +{link['since_previous_ms']:.3f} ms"
-        title = Text.assemble((f"{link['seq']}", "bold"), " ", (link["subject"], "cyan"), (took, "dim"))
         payload = link["payload"] or {}
-        body = Table(show_header=False, box=None, pad_edge=False)
-        for name, value in list(payload.items())[:PAYLOAD_FIELDS_MAX]:
-            if name in ("checks", "failed", "payload", "evidence"):
-                continue
-            body.add_row(name, _value(name, value))
+        body: list[RenderableType] = [_fields(payload)]
+        body += [_checks(payload[name]) for name in ("checks", "failed") if payload.get(name)]
+        asked = link["role"] == "asked for"
         console.print(
-            Panel(body, title=title, title_align="left", subtitle=link["role"], subtitle_align="right")
+            Panel(
+                Group(*body),
+                title=_title(link),
+                title_align="left",
+                subtitle=_subtitle(link),
+                subtitle_align="right",
+                border_style="cyan" if asked else "bright_black",
+            )
         )
-        for name in ("checks", "failed"):
-            if payload.get(name):
-                console.print(_checks(payload[name]))
 
 
+def _title(link: dict[str, Any]) -> Text:
+    words = ".".join(link["subject"].split(".")[:2])
+    return Text.assemble((f"{link['seq']}", "bold"), " ", (_HEADINGS.get(words, words), "bold cyan"))
+
+
+def _subtitle(link: dict[str, Any]) -> Text:
+    """Its role, its time of storing, and how long after its cause."""
+    parts = [link["role"], moment(link["stored_at"], date=False)]
+    if link["since_cause_ms"] is not None:
+        parts.append(f"{link['since_cause_ms']:.1f} ms after {link['cause']}")
+    return Text(" · ".join(parts), style="dim")
+
+
+def _fields(payload: dict[str, Any]) -> Table:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    left_out = ("checks", "failed", "evidence", *_TECHNICAL)
+    shown = {name: value for name, value in payload.items() if name not in left_out}
+    for name, value in list(shown.items())[:PAYLOAD_FIELDS_MAX]:
+        table.add_row(name, _value(name, value))
+    for name, value in payload.get("evidence") or ():
+        table.add_row(name, show(value))
+    return table
+
+
+_HEADINGS = {
+    "feed.quote": "the feed's quote",
+    "feed.book": "the feed's book",
+    "feed.trade": "the feed's trade",
+    "feed.clock": "the clock",
+    "monitor.clock": "the clock",
+    "feed.market": "the market",
+    "signal.proposal": "signal proposes",
+    "exit.proposal": "exit proposes",
+    "exit.cancel": "exit withdraws",
+    "exit.position": "exit follows the position",
+    "risk.approval": "risk approves",
+    "risk.rejection": "risk rejects",
+    "risk.pending": "risk waits for the operator",
+    "execution.order": "the order's state",
+    "execution.refusal": "execution refuses",
+    "execution.unclaimed": "no claim was made",
+    "execution.cancel": "execution cancels",
+    "ledger.order": "the claim is won",
+    "venue.ack": "the venue answers",
+    "venue.fill": "the venue fills",
+    "venue.settlement": "the venue settles",
+    "operator.command": "the operator commands",
+}
+"""What a message means, for people; the subject stands in the JSON."""
+_TECHNICAL = ("approval_subject", "signature", "key_id", "nonce", "payload", "counter", "client_order_id")
+"""Fields that explain nothing to a reader; all are in the JSON."""
+_TIMES = ("at", "expires_at", "claimed_at", "open_at", "close_at")
 _AMOUNTS = (
     "price",
     "quantity",
@@ -65,17 +122,29 @@ _AMOUNTS = (
     "fee",
     "filled",
     "remaining",
+    "entry_price",
+    "strike",
+    "deposit",
 )
 
 
 def _value(name: str, value: Any) -> str:
-    return show(value) if name in _AMOUNTS and isinstance(value, int) else str(value)[:160]
+    if isinstance(value, int) and not isinstance(value, bool):
+        if name in _AMOUNTS:
+            return show(value)
+        if name in _TIMES:
+            return moment(value) if value else "–"
+    if name in ("bids", "asks"):
+        return "  ".join(f"{show(price)} × {show(quantity)}" for price, quantity in value[:BOOK_LEVELS_SHOWN])
+    return str(value)[:160]
 
 
 def _checks(checks: list[list[Any]]) -> Table:
-    table = Table("check", "limit", "value", "", box=None)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name, justify in (("check", "left"), ("limit", "right"), ("value", "right"), ("", "left")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for name, limit, value, passed in checks:
         exact = name.endswith(("_s", "_count", "_ms"))
         texts = [str(number) if exact else show(number) for number in (limit, value)]
-        table.add_row(name, *texts, "[green]passed[/]" if passed else "[red]failed[/]")
+        table.add_row(name, *texts, "[green]passed[/]" if passed else "[bold red]failed[/]")
     return table

@@ -1,5 +1,6 @@
 """Why: the causal chain of an order, a rejection, an exit, or any message of the tape."""
 
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,12 +8,17 @@ import msgspec
 
 from libs.machine.codec import Unreadable, decode
 from libs.tape.record import TapeRecord
+from proto.execution import Claim
 from proto.message import Message
+from proto.risk import Approval, Rejection
 
 LINKS_MAX = 64
 """Causes followed upwards; a decision has four or five."""
 FOLLOWED_MAX = 500
 """Messages that follow from it, shown at the most."""
+
+Fetch = Callable[[int], AsyncIterator[TapeRecord]]
+"""Reads one record of the tape by its sequence; nothing when the window no longer holds it."""
 
 
 @dataclass
@@ -23,83 +29,115 @@ class Link:
     message: Message | None
     role: str
 
-    def document(self, previous_ns: int | None) -> dict[str, Any]:
-        """As plain data, with the time since the link before in milliseconds."""
-        payload = msgspec.to_builtins(self.message, enc_hook=str) if self.message is not None else None
-        took = None if previous_ns is None else round((self.record.stored_at_ns - previous_ns) / 1e6, 3)
+    def document(self, stored_at_ns: dict[int, int], previous_ns: int | None) -> dict[str, Any]:
+        """As plain data, with the time since its cause and since the link before, in milliseconds."""
+        record = self.record
+        cause_ns = stored_at_ns.get(record.cause)
         return {
-            "seq": self.record.seq,
+            "seq": record.seq,
             "role": self.role,
-            "subject": self.record.subject,
-            "message_id": self.record.message_id,
-            "cause": self.record.cause or None,
-            "root": self.record.root or None,
-            "since_previous_ms": took,
-            "payload": payload,
+            "subject": record.subject,
+            "message_id": record.message_id,
+            "stored_at": record.stored_at_ns,
+            "cause": record.cause or None,
+            "root": record.root or None,
+            "since_cause_ms": _milliseconds(cause_ns, record.stored_at_ns),
+            "since_previous_ms": _milliseconds(previous_ns, record.stored_at_ns),
+            "payload": _plain(self.message),
         }
 
 
+def _milliseconds(since_ns: int | None, until_ns: int) -> float | None:
+    return None if since_ns is None else round((until_ns - since_ns) / 1e6, 3)
+
+
+def _plain(message: Message | None) -> Any:
+    if message is None:
+        return None
+    plain = msgspec.to_builtins(message, enc_hook=str)
+    if isinstance(message, Claim):
+        # The approval as it was signed: shown where it stands itself, here only how long it is.
+        plain["payload"] = f"{len(message.payload)} bytes, the approval as it was signed"
+    return plain
+
+
 class Tape:
-    """The part of a tape that is not prices, indexed, with prices fetched when they are a cause."""
+    """Everything on a tape but prices, indexed; a price is fetched when it is a cause."""
 
     def __init__(self) -> None:
         self.records: dict[int, TapeRecord] = {}
         self.by_order: dict[str, list[int]] = {}
         self.by_id: dict[str, int] = {}
         self.by_cause: dict[int, list[int]] = {}
+        self.by_market: dict[str, int] = {}
 
     def add(self, record: TapeRecord) -> None:
         """Take one record."""
-        self.records[record.seq] = record
+        if record.subject.startswith("feed."):
+            return
+        self._keep(record)
         if record.message_id:
             self.by_id.setdefault(record.message_id, record.seq)
         if record.cause:
             self.by_cause.setdefault(record.cause, []).append(record.seq)
-        if not record.subject.startswith("feed."):
-            order = getattr(_read(record), "order", "")
-            if order:
-                self.by_order.setdefault(order, []).append(record.seq)
+        message = _read(record)
+        order = getattr(message, "order", "")
+        if order:
+            self.by_order.setdefault(order, []).append(record.seq)
+        if isinstance(message, Approval | Rejection):
+            for name in (message.market, message.instrument):
+                self.by_market[name] = record.seq
 
-    def find(self, name: str) -> list[int]:
-        """Sequences that ``name`` stands for: an order, a message id, a sequence, or a market's name."""
+    def _keep(self, record: TapeRecord) -> None:
+        self.records[record.seq] = record
+
+    async def find(self, name: str, fetch: Fetch) -> list[int]:
+        """Sequences that ``name`` stands for.
+
+        It is an order, a message id, a sequence, or a market or instrument (its newest decision).
+        """
         if name in self.by_order:
             return self.by_order[name]
         if name in self.by_id:
             return [self.by_id[name]]
-        if name.isdecimal() and int(name) in self.records:
+        if name in self.by_market:
+            return [self.by_market[name]]
+        if name.isdecimal() and name.isascii() and await self._held(int(name), fetch):
             return [int(name)]
         return []
 
-    def chain(self, name: str) -> list[Link]:
+    async def _held(self, seq: int, fetch: Fetch) -> bool:
+        """Whether the record is here, fetched if need be."""
+        if seq not in self.records:
+            async for record in fetch(seq):
+                if record.seq == seq:
+                    self._keep(record)
+        return seq in self.records
+
+    async def chain(self, name: str, fetch: Fetch) -> list[Link]:
         """From the first cause to what followed, in tape order."""
-        found = self.find(name)
-        if not found:
-            return []
+        found = await self.find(name, fetch)
         roles: dict[int, str] = dict.fromkeys(found, "asked for")
         for seq in found:
-            self._causes(seq, roles)
-        self._proposals(found, roles)
+            await self._causes(seq, roles, fetch)
+        for seq in found:
+            proposal = self.by_id.get(getattr(_read(self.records[seq]), "proposal", ""))
+            if proposal is not None:
+                roles.setdefault(proposal, "proposal")
+                await self._causes(proposal, roles, fetch)
         self._consequences(found, roles)
         ordered = sorted(roles)[: LINKS_MAX + FOLLOWED_MAX]
-        return [Link(self.records[s], _read(self.records[s]), roles[s]) for s in ordered if s in self.records]
+        return [Link(self.records[s], _read(self.records[s]), roles[s]) for s in ordered]
 
-    def _causes(self, seq: int, roles: dict[int, str]) -> None:
+    async def _causes(self, seq: int, roles: dict[int, str], fetch: Fetch) -> None:
         for _ in range(LINKS_MAX):
-            record = self.records.get(seq)
-            if record is None or not record.cause:
+            cause = self.records[seq].cause
+            if not cause or not await self._held(cause, fetch):
                 return
-            seq = record.cause
+            seq = cause
             roles.setdefault(seq, "cause")
 
-    def _proposals(self, found: list[int], roles: dict[int, str]) -> None:
-        """The proposal an approval or rejection names, with its own causes."""
-        for seq in found:
-            proposal = getattr(_read(self.records[seq]), "proposal", "")
-            if proposal in self.by_id:
-                roles.setdefault(self.by_id[proposal], "proposal")
-                self._causes(self.by_id[proposal], roles)
-
-    def _consequences(self, found: list[int], roles: dict[int, str]) -> None:
+    def _consequences(self, found: Sequence[int], roles: dict[int, str]) -> None:
         waiting = list(found)
         for _ in range(FOLLOWED_MAX):
             if not waiting:
@@ -117,11 +155,12 @@ def _read(record: TapeRecord) -> Message | None:
         return None
 
 
-def document(links: list[Link]) -> list[dict[str, Any]]:
+def document(links: Sequence[Link]) -> list[dict[str, Any]]:
     """The chain as plain data."""
     out: list[dict[str, Any]] = []
+    stored = {link.record.seq: link.record.stored_at_ns for link in links}
     previous: int | None = None
     for link in links:
-        out.append(link.document(previous))
+        out.append(link.document(stored, previous))
         previous = link.record.stored_at_ns
     return out
