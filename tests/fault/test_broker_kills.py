@@ -1,0 +1,80 @@
+"""kill -9 and SIGTERM of the broker under the whole system: it comes back by itself, and nothing is lost."""
+
+import asyncio
+import random
+import signal
+
+import pytest
+
+from libs.tape.broker import Broker
+from tests.fault import invariants
+from tests.fault.rig import BUSY, busy_recording, play
+from tests.harness import Tape, running
+from tools.up import Options, System
+
+pytestmark = [pytest.mark.fault, pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.soak]
+
+PATIENCE_S = 200.0
+POLL_S = 0.01
+
+
+async def end_by_plan(system: System, tape: Tape, plan: list[tuple[int, signal.Signals]]) -> int:
+    """Signal the broker whenever the tape gets to the next place of the plan; the number of brokers ended."""
+    broker = system.installation.broker
+    ended = 0
+    for seq, number in plan:
+        await tape.wait(lambda t, seq=seq: bool(t.messages) and t.messages[-1][0].seq >= seq, PATIENCE_S)
+        await running_again(broker)
+        process = broker.process
+        assert process is not None
+        process.send_signal(number)
+        while process.poll() is None:
+            await asyncio.sleep(POLL_S)
+        ended += 1
+    return ended
+
+
+async def running_again(broker: Broker) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while broker.process is None or broker.process.poll() is not None:
+            await asyncio.sleep(POLL_S)
+
+
+def plan_of(seed: int, kills: int, last_seq: int) -> list[tuple[int, signal.Signals]]:
+    """Random places on the tape, kill -9 and SIGTERM in turn."""
+    places = sorted(random.Random(seed).sample(range(200, last_seq), kills))
+    return [(seq, (signal.SIGKILL, signal.SIGTERM)[i % 2]) for i, seq in enumerate(places)]
+
+
+@pytest.mark.timeout(14_000)
+@pytest.mark.asyncio
+async def test_ending_the_broker_while_orders_flow_loses_and_doubles_nothing(tmp_path, count):
+    kills, minutes = count(6, 60), count(1, 10)
+    recording = busy_recording(tmp_path, minutes)
+    options = Options(state=tmp_path / "state", recordings=[recording], speed=8.0)
+    async with running(options, BUSY) as (system, tape):
+        ending = asyncio.create_task(end_by_plan(system, tape, plan_of(5, kills, 1_900 * minutes)))
+        summary = await play(system, PATIENCE_S * minutes)
+        ended = await asyncio.wait_for(ending, 60)
+        assert system.servers is not None
+        restarts = system.servers.broker_restarts
+    assert ended == restarts == kills
+    assert summary["divergences"] == 0
+    found = await invariants.check(options.state)
+    assert found.claims >= 10, found
+    assert found.fills >= 5, found
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.asyncio
+async def test_in_lockstep_a_killed_broker_changes_no_decision(tmp_path):
+    recording = busy_recording(tmp_path, 1.0)
+    hashes = []
+    for name, kills in (("calm", 0), ("killed", 3)):
+        options = Options(state=tmp_path / name, recordings=[recording], speed=None)
+        async with running(options, BUSY) as (system, tape):
+            ending = asyncio.create_task(end_by_plan(system, tape, plan_of(9, kills, 1_900)))
+            summary = await play(system, PATIENCE_S)
+            assert await asyncio.wait_for(ending, 60) == kills
+        hashes.append(summary["outputs_hash"])
+    assert hashes[0] == hashes[1]

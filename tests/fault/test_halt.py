@@ -1,0 +1,214 @@
+"""Halt, and everything else that must stop new orders at once while cancels still go, in real time."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from libs.tape.credentials import OPERATOR
+from libs.tape.signing import OPERATOR_DOMAIN, Signer
+from proto.execution import TERMINAL, Cancel, Claim, OrderStatus, OrderUpdate
+from proto.feed import Trade
+from proto.message import Message
+from proto.monitor import Clock
+from proto.operator import Command, Verb
+from proto.risk import Approval
+from proto.subjects import SERVICES
+from proto.units import SECOND
+from proto.venue import Fill
+from tests.fault import invariants
+from tests.fault.live import flowing, presage, status_text, status_until, trading
+from tests.harness import Tape, kill
+from tools.operator import OperatorDesk
+from tools.up import System
+
+pytestmark = [
+    pytest.mark.fault,
+    pytest.mark.broker,
+    pytest.mark.postgres,
+    pytest.mark.slow,
+    pytest.mark.timeout(400),
+]
+
+HALT_WITHIN_NS = SECOND
+WATCHED = 5
+"""Messages of a kind that comes about once a second, for as long as no order may leave."""
+
+
+def working(tape: Tape) -> set[str]:
+    """Orders that rest at the venue."""
+    status = {m.order: m.status for m in tape.of(OrderUpdate)}
+    return {o for o, s in status.items() if s in (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED)}
+
+
+def open_orders(tape: Tape) -> set[str]:
+    return {o for o, s in {m.order: m.status for m in tape.of(OrderUpdate)}.items() if s not in TERMINAL}
+
+
+def claims_after(tape: Tape, moment_ns: int) -> list[str]:
+    return [m.order for r, m in tape.messages if isinstance(m, Claim) and r.stored_at_ns > moment_ns]
+
+
+async def pass_by(tape: Tape, kind: type[Message], number: int = WATCHED) -> None:
+    """Let so many more messages of a kind go by."""
+    wanted = len(tape.of(kind)) + number
+    await tape.wait(lambda t: len(t.of(kind)) >= wanted)
+
+
+@contextmanager
+def frozen(system: System, service: str) -> Iterator[None]:
+    """A service's process is stopped by SIGSTOP: it holds its connection and says nothing."""
+    pid = kill(system, service, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.asyncio
+async def test_halt_stops_orders_within_a_second_cancels_them_and_survives_every_restart(tmp_path):
+    state = tmp_path / "state"
+    async with trading(state) as (system, tape):
+        await flowing(tape)
+        await tape.wait(lambda t: bool(working(t)))
+        resting = working(tape)
+        code, said = await presage("halt", "--reason", "a test", "--state", str(state))
+        assert code == 0, said
+        halted_ns = system.installation.layout.halt_file.stat().st_mtime_ns
+        await tape.wait(lambda t: not open_orders(t))
+        cancelled = {m.order for m in tape.of(OrderUpdate) if m.status is OrderStatus.CANCELED}
+        assert resting & cancelled
+        await pass_by(tape, Clock)
+        for service in SERVICES:
+            kill(system, service)
+        assert await status_until(state, lambda text: "halted" in text) == "halted: a test"
+        await pass_by(tape, Clock)
+        assert not claims_after(tape, halted_ns + HALT_WITHIN_NS)
+    async with trading(state) as (_, tape):
+        await pass_by(tape, Clock)
+        assert not claims_after(tape, halted_ns + HALT_WITHIN_NS)
+        assert "halted" in await status_text(state)
+        code, said = await presage("resume", "--state", str(state))
+        assert code == 0, said
+        await flowing(tape, 1)
+        assert await status_text(state) == "open"
+    found = await invariants.check(state, finished=False)
+    assert found.claims >= 4
+
+
+@pytest.mark.asyncio
+async def test_only_the_operators_key_resumes(tmp_path):
+    state = tmp_path / "state"
+    async with trading(state) as (system, tape):
+        await flowing(tape, 1)
+        await presage("halt", "--state", str(state))
+        halted_ns = system.installation.layout.halt_file.stat().st_mtime_ns
+        system.installation.layout.halt_file.unlink()
+        link = await system.installation.connect(OPERATOR)
+        stranger = OperatorDesk(link, Signer.generate(OPERATOR_DOMAIN), system.tape)
+        await stranger.start()
+        await stranger.command(Verb.RESUME)
+        await link.close()
+        await tape.wait(lambda t: any(m.verb is Verb.RESUME for m in t.of(Command)))
+        await pass_by(tape, Clock)
+        assert not claims_after(tape, halted_ns + HALT_WITHIN_NS)
+        assert "halted" in await status_text(state)
+        await presage("resume", "--state", str(state))
+        await flowing(tape, 1)
+
+
+@pytest.mark.asyncio
+async def test_the_halt_file_closes_the_gate_without_a_broker(tmp_path):
+    state = tmp_path / "state"
+    async with trading(state) as (system, tape):
+        await flowing(tape, 1)
+        system.installation.broker.kill()
+        assert await status_text(state) == "no new orders: broker gone"
+        code, said = await presage("halt", "--state", str(state))
+        assert code == 0, said
+        assert "halted by file" in said
+        claimed = len(tape.of(Claim))
+        system.installation.broker.start()
+        await system.installation.broker.ready()
+        await pass_by(tape, Clock)
+        approved = len(tape.of(Approval))
+        await tape.wait(lambda t: len(t.of(Approval)) > approved)
+        await pass_by(tape, Clock)
+        assert len(tape.of(Claim)) <= claimed + 1  # one may have been stored as the broker died
+        await presage("resume", "--state", str(state))
+        await flowing(tape, 1)
+    await invariants.check(state, finished=False)
+
+
+@pytest.mark.asyncio
+async def test_without_a_clock_no_order_leaves_and_cancels_go(tmp_path):
+    state = tmp_path / "state"
+    async with trading(state) as (system, tape):
+        await flowing(tape, 1)
+        await tape.wait(lambda t: bool(working(t)))
+        with frozen(system, "monitor"):
+            report = system.reports.latest
+            assert await system.reports.wait_for(
+                lambda latest: latest["execution"].get("gate") == "clock gone", 60
+            ), report
+            claimed = len(tape.of(Claim))
+            approved = len(tape.of(Approval))
+            await pass_by(tape, Trade, 20)
+            await tape.wait(lambda t: len(t.of(Approval)) > approved)
+            await pass_by(tape, Trade, 20)
+            assert len(tape.of(Claim)) <= claimed + 1  # one may have been on its way as the gate closed
+            assert (await status_text(state)).startswith("no new orders: monitor not live")
+            resting = working(tape)
+            cancels = len(tape.of(Cancel))
+            await presage("halt", "--state", str(state))
+            await tape.wait(lambda t: not resting & working(t))
+            assert not resting or len(tape.of(Cancel)) > cancels
+        await presage("resume", "--state", str(state))
+        await flowing(tape, 1)
+    await invariants.check(state, finished=False)
+
+
+@pytest.mark.asyncio
+async def test_a_silent_feed_stops_orders_and_cancels_go(tmp_path):
+    state = tmp_path / "state"
+    async with trading(state) as (system, tape):
+        await flowing(tape, 1)
+        with frozen(system, "feed"):
+            text = await status_until(state, lambda text: text != "open")
+            assert text == "no new orders: feed not live"
+            # By then every book is older than risk allows.
+            await pass_by(tape, Clock, 12)
+            claimed = len(tape.of(Claim))
+            resting = working(tape)
+            await pass_by(tape, Clock)
+            assert len(tape.of(Claim)) == claimed
+            await presage("halt", "--state", str(state))
+            await tape.wait(lambda t: not resting & working(t))
+        await presage("resume", "--state", str(state))
+        await flowing(tape, 1)
+    await invariants.check(state, finished=False)
+
+
+@pytest.mark.asyncio
+async def test_close_only_lets_exits_through_and_nothing_else(tmp_path):
+    state = tmp_path / "state"
+    # Positions leave six seconds after they were opened, unless a target was met.
+    async with trading(state, {"exit.decay_s": "6", "exit.decay_movement": "0.5"}) as (_, tape):
+        await tape.wait(lambda t: bool(t.of(Fill)))
+        code, said = await presage("close-only", "--state", str(state))
+        assert code == 0, said
+        await tape.wait(lambda t: any(m.verb is Verb.CLOSE_ONLY for m in t.of(Command)))
+        given = next(r for r, m in tape.messages if isinstance(m, Command) and m.verb is Verb.CLOSE_ONLY)
+
+        def exits(tape: Tape) -> list[bool]:
+            reduces = {m.order: m.reduce_only for m in tape.of(Approval)}
+            return [reduces[o] for o in claims_after(tape, given.stored_at_ns + HALT_WITHIN_NS)]
+
+        await tape.wait(lambda t: bool(exits(t)))
+        await pass_by(tape, Clock)
+        assert all(exits(tape))
+        await presage("resume", "--state", str(state))
+        await tape.wait(lambda t: not all(exits(t)))
+    await invariants.check(state, finished=False)

@@ -1,0 +1,90 @@
+"""A tape that lost its tail: a new epoch, halted, and nothing of the lost part is mistaken for what follows."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from libs.tape.snapshots import SnapshotStore
+from proto.execution import Claim
+from proto.monitor import Clock
+from proto.operator import Session
+from proto.subjects import LEDGER, MACHINE_ORDER
+from tests.fault.live import flowing, presage, status_text, trading
+from tests.harness import Tape, read_all, readable
+from tools import commands
+
+pytestmark = [
+    pytest.mark.fault,
+    pytest.mark.broker,
+    pytest.mark.postgres,
+    pytest.mark.slow,
+    pytest.mark.timeout(400),
+]
+
+STREAM = Path("jetstream") / "jetstream" / "$G" / "streams"
+
+
+def put_back(broker: Path, copy: Path, *, ledger: bool) -> None:
+    """The tape as it was when the copy was made; with ``ledger`` the claims too."""
+    streams = [path.name for path in (copy / STREAM).iterdir()]
+    for name in streams:
+        if name == LEDGER and not ledger:
+            continue
+        shutil.rmtree(broker / STREAM / name)
+        shutil.copytree(copy / STREAM / name, broker / STREAM / name)
+
+
+async def pass_by(tape: Tape, clocks: int) -> None:
+    wanted = len(tape.of(Clock)) + clocks
+    await tape.wait(lambda t: len(t.of(Clock)) >= wanted)
+
+
+@pytest.mark.parametrize("ledger", [True, False], ids=["claims-lost-too", "claims-kept"])
+@pytest.mark.asyncio
+async def test_a_torn_tail_opens_a_new_epoch_halted(tmp_path, ledger):
+    state, copy = tmp_path / "state", tmp_path / "copy"
+    async with trading(state) as (system, tape):
+        await flowing(tape)
+    broker = system.installation.broker.directory
+    shutil.copytree(broker / "jetstream", copy / "jetstream")
+    async with trading(state) as (system, tape):
+        kept_to = tape.messages[-1][0].seq
+        await flowing(tape)
+        before = system.tape
+        lost_claims = {m.order for r, m in tape.messages if isinstance(m, Claim) and r.seq > kept_to}
+    assert lost_claims
+    put_back(broker, copy, ledger=ledger)
+
+    async with trading(state) as (system, tape):
+        assert system.new_epoch
+        assert system.tape != before
+        torn_at = next(r.seq for r, m in tape.messages if isinstance(m, Session) and m.tape == system.tape)
+        assert [m.halted for m in tape.of(Session)][-1]
+        assert (await status_text(state)).startswith("halted: new epoch")
+        for machine in MACHINE_ORDER:
+            store = SnapshotStore(state / "snapshots", machine)
+            assert all(s.tape == system.tape or s.seq < torn_at for s in store.newest_first())
+        claims = len(tape.of(Claim))
+        await pass_by(tape, 3)
+        if ledger:
+            assert len(tape.of(Claim)) == claims
+        code, said = await presage("resume", "--state", str(state))
+        assert code == 0, said
+        await flowing(tape)
+        records = await read_all(system)
+    fates(readable(records), lost_claims, kept=not ledger)
+    verification, lines = await commands.verify_journal(state)
+    assert verification["sound"], lines
+    replayed = await commands.replay(commands.ReplayRequest(state))
+    assert replayed["identical"], replayed["difference"]
+
+
+def fates(messages, lost_claims, *, kept):
+    """No order twice; what was claimed in the lost part is on the tape again if the ledger kept it."""
+    claims = [m.order for _, m in messages if isinstance(m, Claim)]
+    assert len(claims) == len(set(claims))
+    if kept:
+        assert lost_claims <= set(claims)
+    else:
+        assert not lost_claims & set(claims)
