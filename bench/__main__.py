@@ -61,7 +61,11 @@ def _command(arguments: argparse.Namespace) -> str:
 
 
 def main() -> int:
-    """Measure, print, and write the page if asked; 0 also when an aim is missed: figures are not tests."""
+    """Measure, print, and write the page if asked.
+
+    Returns:
+        0, also when an aim is missed; 1 when a measurement failed, and then the page is left alone.
+    """
     arguments = _arguments()
     console = Console(stderr=True)
     about = machine.describe()
@@ -69,6 +73,7 @@ def main() -> int:
         console.print(f"[bold yellow]{warning}[/]")
     restart.WINDOW.full = arguments.full
     figures: list[Figure] = []
+    failed: list[str] = []
     with tempfile.TemporaryDirectory() as directory:
         recordings = [recorded.synthetic(Path(directory))]
         names = arguments.names or list(MEASUREMENTS)
@@ -78,13 +83,21 @@ def main() -> int:
             def tell(line: str, head: str = f"[{number}/{len(names)}] {name}") -> None:
                 console.print(f"{head}: {line}", highlight=False, markup=False)
 
-            figures += asyncio.run(_measured(name, tell, recordings))
+            try:
+                figures += asyncio.run(_measured(name, tell, recordings))
+            except (RuntimeError, TimeoutError, OSError) as e:
+                # The other measurements still say something; this one says that it failed.
+                failed.append(name)
+                tell(f"failed: {type(e).__name__}: {e}")
             tell(f"done in {monotonic() - began:.0f} s")
     if arguments.json:
         json.dump(report.document(figures, about), sys.stdout, indent=2, ensure_ascii=False)
         print()
     else:
         report.print_table(Console(width=None if sys.stdout.isatty() else 110), figures, about)
+    if failed:
+        console.print(f"[bold red]not measured: {', '.join(failed)}[/]")
+        return 1
     if arguments.write:
         page = report.PAGE.read_text()
         report.PAGE.write_text(report.rewrite(page, report.generated(figures, about, _command(arguments))))
