@@ -1,0 +1,189 @@
+"""A strategy that raises in the running system: stopped, told, killed, skipped, and replayed alike."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import psutil
+import pytest
+
+from libs.machine.codec import encode
+from libs.tape.credentials import ADMIN
+from libs.tape.publisher import Publisher
+from libs.tape.reader import read_subject
+from proto.feed import Trade
+from proto.monitor import Alert
+from proto.operator import Verb
+from proto.service import Started
+from services.feed.play import play
+from services.feed.recording import open_recording
+from tests.harness import readable, synthetic_recording
+from tools import commands
+from tools.installation import tape_access
+
+pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.fault, pytest.mark.slow]
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 90.0
+TRADE_NUMBER = 60
+STRATEGY = '''
+from services.signal.momentum import Momentum
+
+
+class Raising(Momentum):
+    """Momentum that cannot bear one trade."""
+
+    def on_trade(self, trade):
+        if (trade.instrument, trade.at, trade.trade_id) == {trade!r}:
+            raise ZeroDivisionError("this trade")
+        return super().on_trade(trade)
+'''
+
+
+@contextmanager
+def up(state: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """``presage up`` as a user starts it; stopped like a user stops it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tools.cli", "up", "--state", str(state), "--headless", "--json", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        try:
+            process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+
+
+async def status_when(state: Path, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The first status that satisfies a condition."""
+    deadline = monotonic() + PATIENCE_S
+    document: dict[str, Any] = {}
+    while monotonic() < deadline:
+        if (state / "run.json").exists():
+            document = await commands.status(state)
+            if document.get("services") and condition(document):
+                return document
+        await asyncio.sleep(0.1)
+    pytest.fail(f"expected another status in time, was {document}")
+
+
+def is_signal(state: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda document: document["services"].get("signal", {}).get("state") == state
+
+
+def pid_of(process: subprocess.Popen[str], service: str) -> int:
+    children = psutil.Process(process.pid).children()
+    return next(child.pid for child in children if f"services.{service}" in child.cmdline())
+
+
+def replayed(state: Path, strategy: str = "momentum") -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.cli", "replay", "--state", str(state), "--json"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+async def tape_of(state: Path, subject: str) -> list[Any]:
+    async with tape_access(state) as (_, link):
+        return [message for _, message in readable(await read_subject(link, subject))]
+
+
+@pytest.mark.asyncio
+@pytest.mark.timeout(300)
+async def test_a_raising_strategy_stops_alone_and_goes_on_after_the_skip(tmp_path: Path) -> None:
+    recording = synthetic_recording(tmp_path, minutes=3)
+    trades = [m for m in play(open_recording(recording)) if isinstance(m, Trade)]
+    strategy = tmp_path / "raising.py"
+    one = trades[TRADE_NUMBER]
+    strategy.write_text(STRATEGY.format(trade=(one.instrument, one.at, one.trade_id)))
+    state = tmp_path / "state"
+    arguments = ("--recording", str(recording), "--speed", "max", "--strategy", f"{strategy}:Raising")
+    with up(state, *arguments) as process:
+        document = await status_when(state, is_signal("stopped"))
+        detail = document["services"]["signal"]["detail"]
+        assert "ZeroDivisionError: this trade" in detail
+        assert document["orders"].startswith("no new orders: ")
+        found = re.search(r"sequence (\d+)", detail)
+        assert found is not None
+        seq = int(found[1])
+        assert document["services"]["signal"]["position"] == seq - 1
+
+        os.kill(pid_of(process, "signal"), signal.SIGKILL)
+        await status_when(state, lambda d: not is_signal("stopped")(d))
+        document = await status_when(state, is_signal("stopped"))
+        assert f"sequence {seq}" in document["services"]["signal"]["detail"]
+        alerts = [a for a in await tape_of(state, "monitor.alert.>") if isinstance(a, Alert)]
+        assert any(a.rule == "machine_stopped" and a.topic == "signal" and a.active for a in alerts)
+
+        await commands.give(state, Verb.SKIP, machine="signal", seq=seq)
+        stdout, stderr = await asyncio.to_thread(process.communicate, timeout=PATIENCE_S)
+    assert process.returncode == 0, stderr
+    assert json.loads(stdout)["divergences"] == 0
+    assert "signal stopped: ZeroDivisionError" in stderr
+    result = replayed(state)
+    assert result["identical"]
+    assert result["skipped"] == [{"machine": "signal", "seq": seq}]
+
+
+@pytest.mark.asyncio
+@pytest.mark.timeout(300)
+async def test_an_upgrade_after_a_crash_refuses_and_adopts_in_the_running_system(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with up(state) as process:
+        await status_when(state, is_signal("live"))
+    assert process.returncode == 0
+    old = Started(service="signal", machine="signal", build="0.0.9", version=99, from_seq=1)
+    # As if another build had run since and crashed: its start stands on the tape, no snapshot does.
+    async with tape_access(state, ADMIN) as (_, link):
+        publisher = Publisher(link)
+        await publisher.start()
+        await publisher.publish(old.subject(), encode(old), {})
+
+    with up(state):
+        document = await status_when(state, is_signal("refused"))
+        assert (
+            "expected signal version 99 after a crash, was version 1"
+            in document["services"]["signal"]["detail"]
+        )
+        assert "--adopt signal" in document["services"]["signal"]["detail"]
+        assert document["orders"].startswith("no new orders: ")
+        assert "signal" in document["orders"]
+        # It stays up to say so: the same process, and still refused a second later.
+        await status_when(state, lambda d: d["services"]["monitor"]["state"] == "live")
+        assert is_signal("refused")(await commands.status(state))
+
+    with up(state, "--adopt", "signal"):
+        document = await status_when(state, is_signal("live"))
+        assert document["halted"] == "adopted"
+        assert document["orders"] == "halted: adopted"
+        await commands.give(state, Verb.RESUME)
+        await status_when(state, lambda d: d["orders"] == "open")
+    starts = [s for s in await tape_of(state, "signal.started") if isinstance(s, Started)]
+    assert [(s.version, s.adopted) for s in starts] == [(1, False), (99, False), (1, True)]
+    result = replayed(state)
+    assert result["identical"]
+    assert {row["machine"]: row["text"] for row in result["left_out"]} == {"signal": "adopted by version 1"}
+
+    with up(state):
+        # The adoption needs no repeating.
+        await status_when(state, lambda d: d["orders"] == "open")
