@@ -52,6 +52,11 @@ TERMINAL = (
 """States an order never leaves; only these release its reserved exposure."""
 
 
+NO_APPROVAL = "no_approval"
+"""Reason of an order whose claim is on the tape and whose approval is not: a lost tail took it along. Risk
+reserves for it, because it may be at the venue."""
+
+
 class OrderUpdate(Message, frozen=True, kw_only=True, gc=False):
     """An order changed state. Quantities are totals, not increments."""
 

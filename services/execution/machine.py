@@ -9,8 +9,10 @@ from typing import ClassVar
 
 import msgspec
 
+from libs.machine.codec import Unreadable, decode
 from libs.machine.machine import NOTHING, Stamp, StateMachine
 from proto.execution import (
+    NO_APPROVAL,
     TERMINAL,
     Cancel,
     Claim,
@@ -40,11 +42,13 @@ from services.execution.orders import (
     track,
     update_of,
 )
-from services.execution.single_use import OrderKey
+from services.execution.single_use import OrderKey, parse_order_id
 from services.execution.state import ExecutionParams, ExecutionState
 
 ENDED_MAX = 500
 """Ended orders kept for late fills, corrections and questions; a late fill comes within seconds."""
+ADOPTED_NS_MAX = 86_400 * SECOND
+"""Claims of lost approvals are minutes old: a day is far more, and less than it takes to forget an order."""
 
 
 class ExecutionMachine(StateMachine[ExecutionState]):
@@ -173,7 +177,8 @@ class ExecutionMachine(StateMachine[ExecutionState]):
             return NOTHING
         tracked = state.live.get(event.order)
         if tracked is None:
-            return self._claim_of_ended(state.ended.get(event.order))
+            ended = state.ended.get(event.order)
+            return self._adopt(event, stamp) if ended is None else self._claim_of_ended(ended)
         if tracked.claimed:
             return NOTHING
         tracked.claimed = True
@@ -186,10 +191,27 @@ class ExecutionMachine(StateMachine[ExecutionState]):
             return submitted, Cancel(order=tracked.order, reason=tracked.cancel_reason)
         return (submitted,)
 
-    def _claim_of_ended(self, ended: Tracked | None) -> Sequence[Message]:
-        if ended is None:
+    def _adopt(self, claim: Claim, stamp: Stamp) -> Sequence[Message]:
+        """A claim without its approval: the tape lost its tail and the ledger did not.
+
+        The order may be at the venue. It is followed from here on, so that its exposure is reserved, and
+        cancelled. One that ended long ago, and was forgotten here, is not taken for such an order.
+        """
+        approval = _approval_in(claim)
+        if approval is None or stamp.now > approval.expires_at + ADOPTED_NS_MAX:
             self.state.counters.unmatched += 1
             return NOTHING
+        tracked = track(approval, msgspec.structs.replace(stamp, message_id=claim.message_id))
+        key = parse_order_id(claim.order)
+        if key is not None:
+            self.state.used.rise(key)
+        tracked.claimed = True
+        tracked.cancel_reason = NO_APPROVAL
+        self.state.live[tracked.order] = tracked
+        submitted = self._move(tracked, OrderStatus.SUBMITTED, stamp.now, NO_APPROVAL)
+        return submitted, Cancel(order=tracked.order, reason=NO_APPROVAL)
+
+    def _claim_of_ended(self, ended: Tracked) -> Sequence[Message]:
         first, ended.claimed = not ended.claimed, True
         if first and ended.status is OrderStatus.DENIED:
             # Sent although it was denied here: whatever became of it, it must not go on working.
@@ -362,6 +384,15 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         state.ended[tracked.order] = tracked
         if len(state.ended) > ENDED_MAX:
             del state.ended[next(iter(state.ended))]
+
+
+def _approval_in(claim: Claim) -> Approval | None:
+    """The approval a claim carries."""
+    try:
+        approval = decode(claim.approval_subject, claim.payload)
+    except Unreadable:
+        return None
+    return approval if isinstance(approval, Approval) and approval.order == claim.order else None
 
 
 def _refuse(approval: Approval, reason: RefusalReason, stamp: Stamp) -> Refusal:

@@ -11,9 +11,9 @@ from typing import ClassVar, Final
 import msgspec
 
 from libs.machine.machine import NOTHING, Stamp, StateMachine
-from proto.execution import TERMINAL, OrderUpdate
+from proto.execution import NO_APPROVAL, TERMINAL, OrderUpdate
 from proto.exit import ExitProposal
-from proto.feed import Book, FeedClock, Gap, Market, Quote
+from proto.feed import Book, FeedClock, Gap, Market, Quote, Side
 from proto.ids import order_id
 from proto.message import Message
 from proto.monitor import Clock
@@ -267,6 +267,8 @@ class RiskMachine(StateMachine[State]):
 
     def _on_order(self, event: OrderUpdate, _stamp: Stamp) -> Sequence[Message]:
         reservation = self.state.reservations.get(event.order)
+        if reservation is None and event.reason == NO_APPROVAL and event.status not in TERMINAL:
+            self.state.reservations[event.order] = _worst_case(event)
         if reservation is None or event.status not in TERMINAL:
             return NOTHING
         # Fills it reports that have not arrived stay reserved until they do.
@@ -364,3 +366,23 @@ class RiskMachine(StateMachine[State]):
         if waiting is None or not waiting.pending:
             return NOTHING
         return (answers.rejection(self._release(order), (Check("operator", ONE, 0, passed=False),)),)
+
+
+def _worst_case(order: OrderUpdate) -> Reservation:
+    """An order that this tape did not approve (it lost its tail): what it may cost at most, one a contract."""
+    return Reservation(
+        strategy=order.strategy,
+        market=order.market,
+        instrument=order.instrument,
+        side=Side.SELL if order.reduce_only else Side.BUY,
+        price=ONE,
+        approved_quantity=order.remaining,
+        quantity=order.remaining,
+        fee=0,
+        time_in_force=TimeInForce.GTC,
+        expires_at=0,
+        proposal="",
+        reduce_only=order.reduce_only,
+        pending=False,
+        reason=order.reason,
+    )

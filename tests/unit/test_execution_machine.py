@@ -226,6 +226,24 @@ def test_a_fill_of_nobodys_order_is_counted():
     assert tape.machines[0].state.counters.unmatched == 2
 
 
+def test_a_claim_whose_approval_the_tape_lost_is_followed_and_cancelled():
+    tape = execution_hand()
+    lost = approval()
+    update, cancel = tape.put(claim(lost))
+    assert (update.order, update.status, update.reason) == (lost.order, S.SUBMITTED, "no_approval")
+    assert (update.remaining, update.instrument) == (lost.quantity, lost.instrument)
+    assert isinstance(cancel, Cancel)
+    assert cancel.order == lost.order
+    assert tape.put(claim(lost)) == []
+    assert states(tape.put(ack(AckStatus.CANCELED))) == [(S.CANCELED, 0, 10)]
+
+
+def test_a_claim_of_an_order_forgotten_long_ago_is_not_adopted():
+    tape = execution_hand()
+    tape.tick(100_000)
+    assert tape.put(claim(approval())) == []
+
+
 # ── unknown ──
 
 

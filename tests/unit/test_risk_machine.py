@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from libs.machine.machine import Stamp
-from proto.execution import OrderStatus
+from proto.execution import NO_APPROVAL, OrderStatus, OrderUpdate
 from proto.feed import Gap, MarketStatus, PriceStep, Side
 from proto.operator import Verb
 from proto.risk import Approval, Pending, PortfolioReport, Rejection, RiskState, TimeInForce
@@ -654,3 +654,23 @@ def test_a_wrong_configuration_stops_the_machine():
         world.configure(drawdown_reduce=500_000, drawdown_stop=400_000)
     with pytest.raises(msgspec.ValidationError, match="max_bte"):
         world.configure(max_bte=1)
+
+
+def test_an_order_of_a_lost_approval_is_reserved_at_its_worst_until_it_ended():
+    world = RiskWorld()
+    reserved = world.machine.reserved_exposure()
+    lost = world.approve()
+    other = RiskWorld()
+    submitted = OrderUpdate(
+        order=lost.order,
+        status=OrderStatus.SUBMITTED,
+        instrument=lost.instrument,
+        market=lost.market,
+        strategy=lost.strategy,
+        remaining=lost.quantity,
+        reason=NO_APPROVAL,
+    )
+    other.send(submitted)
+    assert other.machine.reserved_exposure() == reserved + lost.quantity
+    other.send(msgspec.structs.replace(submitted, status=OrderStatus.CANCELED, reason=""))
+    assert other.machine.reserved_exposure() == reserved
