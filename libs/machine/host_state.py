@@ -1,0 +1,50 @@
+"""What a host is told, what it shows of itself, and what its shell puts on the tape."""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from libs.machine.cell import Effect
+from libs.tape.record import TapeRecord
+from proto.message import Message
+
+
+class Fact(NamedTuple):
+    """A message of a shell: what it saw outside. ``cause`` is the input it answers, 0 for none."""
+
+    message: Message
+    cause: int = 0
+    root: int = 0
+
+
+BeforePublish = Callable[[Effect], Awaitable[Sequence[Fact]]]
+"""Called before the outputs of a cause are published; what it returns is published after them."""
+
+
+@dataclass
+class HostSettings:
+    """What a host needs to know besides its machines. ``tape`` is the id of the current epoch."""
+
+    service: str
+    tape: str
+    state: Path
+    build: str
+    lockstep: bool = False
+    adopt: tuple[str, ...] = ()
+    adopt_to: int = 0
+    """Sequence up to which an adopted machine takes the tape's word: the tape's end when the run began."""
+
+
+@dataclass
+class HostState:
+    """What a host shows of itself."""
+
+    live: bool = False
+    dead: int = 0
+    retries: int = 0
+    stored_to: int = 0
+    refused: str = ""
+    upgrade_refused: bool = False
+    dead_reports: deque[tuple[TapeRecord, str]] = field(default_factory=lambda: deque(maxlen=1_000))

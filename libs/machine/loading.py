@@ -1,0 +1,128 @@
+"""Making cells at a start: the newest snapshot that fits the tape, and who may go on from it."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from libs.machine.cell import Cell
+from libs.machine.codec import Unreadable, decode
+from libs.machine.errors import UpgradeRefused
+from libs.machine.host_state import HostSettings
+from libs.machine.intake import Intake
+from libs.machine.machine import Machine
+from libs.tape.connection import Link
+from libs.tape.errors import TapeGap
+from libs.tape.reader import TapeReader, read_subject
+from libs.tape.signing import Signer, Verifier
+from libs.tape.snapshots import Snapshot, SnapshotStore
+from proto.service import Started
+
+
+class CellLoader:
+    """Loads the cells of one host. ``skipped``: sequences that machines were told to leave out in this run."""
+
+    def __init__(
+        self,
+        settings: HostSettings,
+        link: Link,
+        verifier: Verifier,
+        signer: Signer | None,
+        skipped: Mapping[str, set[int]],
+    ) -> None:
+        self._settings = settings
+        self._link = link
+        self._verifier = verifier
+        self._signer = signer
+        self._skipped = skipped
+
+    async def load(self, machine: Machine, store: SnapshotStore, last_seq: int) -> Cell:
+        """The cell of a fresh machine, restored as far as a snapshot goes.
+
+        Raises:
+            UpgradeRefused: another version decided what this one would have to recompute.
+        """
+        starts = await self._starts_of(machine.name)
+        for snapshot in store.newest_first():
+            if snapshot.seq > last_seq or not await self._fits(snapshot):
+                continue
+            cell = self._restored(machine, snapshot, starts)
+            if cell is not None:
+                return cell
+        cell = Cell(machine, Intake(self._verifier), self._settings.build, self._signer)
+        return self._prepare_cell(cell, None, starts)
+
+    def _restored(
+        self, machine: Machine, snapshot: Snapshot, starts: Sequence[tuple[int, Started]]
+    ) -> Cell | None:
+        """A cell that goes on from a snapshot; ``None`` when its state cannot be read."""
+        try:
+            machine.restore(snapshot.state)
+        except msgspec.DecodeError as e:
+            if snapshot.version == machine.version or machine.name in self._settings.adopt:
+                return None
+            text = f"expected a state that {machine.name} version {machine.version} can read, was {e}"
+            raise UpgradeRefused(machine.name, snapshot.seq, f"{text}: {self._way_out(machine)}") from e
+        cell = Cell(machine, Intake(self._verifier, snapshot.intake), self._settings.build, self._signer)
+        cell.position = cell.verified_to = snapshot.seq
+        return self._prepare_cell(cell, snapshot, starts)
+
+    def _prepare_cell(
+        self, cell: Cell, snapshot: Snapshot | None, starts: Sequence[tuple[int, Started]]
+    ) -> Cell:
+        """Check who decided what stands after the snapshot; know what was adopted and skipped."""
+        machine = cell.machine
+        later = [start for seq, start in starts if seq > cell.position]
+        adopted = [s.from_seq for s in later if s.adopted and s.version == machine.version]
+        if cell.name in self._settings.adopt:
+            adopted.append(self._settings.adopt_to)
+        else:
+            self._check_version(machine, snapshot, later)
+        cell.verified_to = max([cell.verified_to, *adopted])
+        cell.skips |= self._skipped.get(cell.name, set())
+        return cell
+
+    async def _starts_of(self, name: str) -> list[tuple[int, Started]]:
+        """Earlier starts of a machine, oldest first: they say which version decided from there on."""
+        found: list[tuple[int, Started]] = []
+        for record in await read_subject(self._link, f"{self._settings.service}.{Started.kind}"):
+            try:
+                start = decode(record.subject, record.payload)
+            except Unreadable:
+                continue
+            if isinstance(start, Started) and start.machine == name:
+                found.append((record.seq, start))
+        return found
+
+    def _check_version(self, machine: Machine, snapshot: Snapshot | None, starts: Sequence[Started]) -> None:
+        """Another version's decisions may only end in a planned snapshot, or be adopted.
+
+        Raises:
+            UpgradeRefused: this version would have to recompute what another one decided.
+        """
+        deciding = [] if snapshot is None or snapshot.planned else [snapshot.version]
+        for start in starts:
+            adopted = start.adopted and start.version == machine.version
+            deciding = [start.version] if adopted else [*deciding, start.version]
+        other = next((version for version in deciding if version != machine.version), None)
+        if other is None:
+            return
+        seq = snapshot.seq if snapshot is not None else 0
+        text = f"expected {machine.name} version {other} after a crash, was version {machine.version}"
+        raise UpgradeRefused(machine.name, seq, f"{text}: {self._way_out(machine)}")
+
+    @staticmethod
+    def _way_out(machine: Machine) -> str:
+        return f"run the old build once to a planned stop, or start with --adopt {machine.name} (halted)"
+
+    async def _fits(self, snapshot: Snapshot) -> bool:
+        """Whether the tape still holds the message the snapshot was taken at."""
+        if snapshot.seq == 0:
+            return True
+        reader = TapeReader(self._link, snapshot.seq - 1)
+        try:
+            batch = await reader.next_batch(2.0)
+        except TapeGap:
+            return False
+        finally:
+            await reader.close()
+        return bool(batch) and batch[0].seq == snapshot.seq and batch[0].digest() == snapshot.digest
