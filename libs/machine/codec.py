@@ -2,11 +2,16 @@
 
 import msgspec
 
+from libs.machine.nesting import is_nested_deeper
 from proto.message import Message
 from proto.subjects import TABLE, model_of
 
 PAYLOAD_BYTES_MAX = 256 * 1024
 """A message is a few hundred bytes; the largest is a configuration section. Far below the broker's 1 MiB."""
+
+DEPTH_MAX = 400
+"""Levels of nesting; ours have five. Far below what any caller's stack has room for, so that all agree;
+a payload of so many bytes cannot have more, which spares the small ones the look."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[type[Message], msgspec.msgpack.Decoder[Message]] = {
@@ -34,6 +39,8 @@ def decode(subject: str, payload: bytes) -> Message:
         raise Unreadable(f"expected a subject of the table, was {subject[:120]!r}")
     if len(payload) > PAYLOAD_BYTES_MAX:
         raise Unreadable(f"expected at most {PAYLOAD_BYTES_MAX} bytes, was {len(payload)}")
+    if len(payload) > DEPTH_MAX and is_nested_deeper(payload, DEPTH_MAX):
+        raise Unreadable(f"{model.__name__}: expected at most {DEPTH_MAX} levels of nesting")
     try:
         message = _decoders[model].decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as e:

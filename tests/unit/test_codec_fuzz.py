@@ -116,3 +116,22 @@ def test_thousands_of_torn_and_flipped_payloads(count: Callable[[int, int], int]
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.kind)
 def test_deep_huge_and_lying_lengths(sample: Message, payload: bytes):
     assert reads_or_refuses(sample.subject(), payload) is None
+
+
+@given(st.integers(1, 900), st.booleans(), st.integers(0, 400))
+def test_the_verdict_on_deep_nesting_does_not_depend_on_the_caller_s_stack(
+    depth: int, lists: bool, frames: int
+):
+    sample = SAMPLES[0]
+    fields = msgspec.msgpack.encode(msgspec.to_builtins(sample))
+    assert fields[0] >> 4 == 8, "a small map"
+    nested = (b"\x91" if lists else b"\x81\xa1a") * depth + b"\xc0"
+    payload = bytes([fields[0] + 1]) + fields[1:] + b"\xa1z" + nested
+
+    def verdict(left: int) -> bool:
+        if left:
+            return verdict(left - 1)
+        return reads_or_refuses(sample.subject(), payload) is not None
+
+    assert verdict(frames) == verdict(0)
+    assert verdict(0) == (depth < 400 or len(payload) <= 400)
