@@ -365,20 +365,17 @@ async def _run(system: System, work: Callable[[], Coroutine[Any, Any, None]]) ->
 
 
 async def run_viewed(system: System, draw: Callable[[], Awaitable[None]]) -> dict[str, Any]:
-    """As ``run_headless``, with the terminal view instead of a progress bar."""
-    drawing: asyncio.Task[None] | None = None
+    """As ``run_headless``, with the terminal view instead of a progress bar, until the stop begins."""
 
     async def work() -> None:
-        nonlocal drawing
         drawing = asyncio.ensure_future(draw())
-        await _work(system, visible=False)
-
-    try:
-        return await _run(system, work)
-    finally:
-        if drawing is not None:
+        try:
+            await _work(system, visible=False)
+        finally:
             drawing.cancel()
             await asyncio.gather(drawing, return_exceptions=True)
+
+    return await _run(system, work)
 
 
 async def _work(system: System, *, visible: bool) -> None:

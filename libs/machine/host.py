@@ -282,6 +282,11 @@ class Host:
             await reader.close()
         raise failure
 
+    @property
+    def settled(self) -> bool:
+        """Whether all outputs of everything processed are acknowledged."""
+        return self._outbox.settled()
+
     async def publish_fact(self, fact: Fact) -> None:
         """Put a fact of this service's shell on the tape; returns when it is stored."""
         await self._outbox.publish_fact(fact)

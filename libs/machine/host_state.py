@@ -35,6 +35,8 @@ class HostSettings:
     adopt: tuple[str, ...] = ()
     adopt_to: int = 0
     """Sequence up to which an adopted machine takes the tape's word: the tape's end when the run began."""
+    crash_point: Callable[[str], None] = lambda _: None
+    """Called at named moments; fault tests end the process there."""
 
 
 @dataclass

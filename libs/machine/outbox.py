@@ -190,6 +190,9 @@ class Outbox:
                 futures.append(future)
         finally:
             self._in_flight.append((cell, effect, futures))
+        if facts:
+            await self._collect(futures)
+            self._settings.crash_point("before_facts")
         for fact in facts:
             await self.publish_fact(fact)
         self._progress.set()

@@ -1,5 +1,6 @@
 """The execution service: ``python -m services.execution --state DIR``. Hosts the paper venue too."""
 
+import asyncio
 import sys
 
 from libs.runtime.service import Context, run_service
@@ -13,7 +14,12 @@ async def main(context: Context) -> None:
     shell = ExecutionShell(context)
     host = context.host([ExecutionMachine, PaperMachine], before_publish=shell.before_publish)
     await shell.start(host)
-    await serve_host(context, host)
+    sweeping = asyncio.create_task(shell.sweep_loop())
+    try:
+        await serve_host(context, host)
+    finally:
+        sweeping.cancel()
+        await asyncio.gather(sweeping, return_exceptions=True)
 
 
 if __name__ == "__main__":

@@ -38,8 +38,11 @@ from proto.monitor import Clock
 from proto.operator import Command, Mode, Session, Verb
 from services.execution.claims import claims_of
 from services.execution.gate import Gate
+from services.execution.machine import ExecutionMachine
 
 RETRY_WAIT_S = 0.05
+SWEEP_EVERY_S = 1.0
+"""An order found waiting twice, a second apart, with nothing under way, has been left behind."""
 COPY_WAIT_S = 5.0
 """In lockstep the copy of a claim must be on the tape before the decision: normally a millisecond."""
 
@@ -83,6 +86,7 @@ class ExecutionShell:
     async def start(self, host: Host) -> None:
         """Open the claims file and listen to halts beside the tape."""
         self._host = host
+        host.settings.crash_point = self._crash_point
         host.observers.append(self._observe)
         host.extra_report = self.report
         name = "-".join(filter(None, ("execution", self._context.instance)))
@@ -96,8 +100,9 @@ class ExecutionShell:
 
     def _observe(self, record: TapeRecord, event: Message) -> None:
         if isinstance(event, Claim):
-            self._copies[event.order] = record.seq
-            self._copied.set()
+            if self._context.run.lockstep:
+                self._copies[event.order] = record.seq
+                self._copied.set()
         elif isinstance(event, Command) and event.verb in (Verb.RESUME, Verb.HALT):
             self.gate.halted = event.verb is Verb.HALT
         elif isinstance(event, Clock):
@@ -186,6 +191,40 @@ class ExecutionShell:
             stored_at_ns=record.stored_at_ns,
             connected=self._context.link.connected,
         )
+
+    async def sweep_loop(self) -> None:
+        """Find orders that a crash left between their decision and the fact that there is no claim."""
+        before: set[str] = set()
+        while True:
+            await asyncio.sleep(SWEEP_EVERY_S)
+            stranded = self._stranded()
+            for order in stranded:
+                if order in before:
+                    await self._tell_if_unclaimed(order)
+            before = set(stranded)
+
+    def _stranded(self) -> list[str]:
+        """Orders that wait for a claim although nothing of execution's is on its way any more."""
+        host = self._host
+        if host is None or not host.status.live or not host.settled:
+            return []
+        machine = host.cells[0].machine
+        assert isinstance(machine, ExecutionMachine)
+        return [waiting.order for waiting in machine.awaiting_claim()]
+
+    async def _tell_if_unclaimed(self, order: str) -> None:
+        """Nobody will claim it any more: if nobody did, say so, and risk releases what it reserved."""
+        assert self._host is not None
+        assert self._ledger is not None
+        try:
+            claim = await self._ledger.read(order)
+        except ContentMismatch:
+            claim = None
+        except BrokerUnavailable:
+            return
+        if claim is None:
+            self.unclaimed += 1
+            await self._host.publish_fact(Fact(Unclaimed(order=order, reason="stranded")))
 
     def _realtime(self) -> bool:
         """Whether this session's clock is the wall's; an execution without a machine yet is not live."""
