@@ -261,10 +261,12 @@ def synth(
     directory: Path,
     minutes: Annotated[int, typer.Option(help="How long.")] = 15,
     seed: Annotated[int, typer.Option(help="Same seed, same market.")] = 7,
+    as_json: AsJson = False,
 ) -> None:
     """Write a synthetic market as a recording."""
     write_recording(directory, seed, minutes)
-    console.print(f"wrote {directory}: {minutes} minutes, seed {seed}")
+    document = {"directory": str(directory), "minutes": minutes, "seed": seed}
+    _say(document | {"text": f"wrote {directory}: {minutes} minutes, seed {seed}"}, as_json)
 
 
 @journal_app.command("verify")

@@ -1,8 +1,6 @@
-"""What the commands do, apart from parsing arguments and printing."""
+"""``presage replay``: the tape once more, or a what-if over it."""
 
-import json
-import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,200 +13,20 @@ from rich.table import Table
 
 from libs.machine.codec import Unreadable, decode
 from libs.machine.skips import OPERATOR_PATTERN, gate, skips_of
-from libs.runtime.layout import StateLayout
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
-from libs.tape.credentials import OPERATOR
-from libs.tape.errors import BrokerUnavailable, PublishRefused, TapeError
-from libs.tape.reader import TapeReader, read_subject
+from libs.tape.reader import read_subject
 from libs.tape.record import TapeRecord
-from libs.tape.signing import OPERATOR_DOMAIN, Signer, Verifier
+from libs.tape.signing import Verifier
 from libs.tape.snapshots import SnapshotStore
 from proto.message import Message
-from proto.operator import Verb
 from proto.service import Started
-from proto.subjects import MACHINE_ORDER, SERVICES
+from proto.subjects import MACHINE_ORDER
+from tools.commands.reading import records
 from tools.composition import DEFAULT_STRATEGIES
-from tools.installation import Installation, running_supervisor, tape_access
-from tools.journal import (
-    anchors_on_tape,
-    verification_document,
-    verification_lines,
-)
-from tools.journal import (
-    export_journal as export_rows,
-)
-from tools.journal import (
-    verify_journal as verify_rows,
-)
-from tools.operator import OperatorDesk
+from tools.installation import Installation, tape_access
 from tools.replay import History, Replay, WhatIf, compare, is_input
-from tools.servers import DISK_FULL
 from tools.up import UsageError
-from tools.watch import Reports
-from tools.why import Tape
-from tools.why import document as why_document
-
-REPORT_PATIENCE_S = 1.5
-COMMAND_PATIENCE_S = 2.0
-READ_WAIT_S = 1.0
-FEED_SILENT_S = 10
-"""As long as risk lets a book be old (``book_age_s_max``): then it refuses every entry."""
-
-
-# --- reading a tape -------------------------------------------------------------------------------
-
-
-async def records(link: Link, first: int = 1, last: int | None = None) -> AsyncIterator[TapeRecord]:
-    """The records of a tape from ``first`` (or where the window begins) to ``last`` (or its end now)."""
-    state = await stream_state(link.client)
-    if not state["messages"]:
-        return
-    first = max(first, int(state["first_seq"]))
-    end = int(state["last_seq"]) if last is None else min(last, int(state["last_seq"]))
-    reader = TapeReader(link, first - 1)
-    try:
-        while reader.position < end:
-            for record in await reader.next_batch(READ_WAIT_S):
-                if record.seq > end:
-                    return
-                yield record
-    finally:
-        await reader.close()
-
-
-# --- operator -------------------------------------------------------------------------------------
-
-
-async def halt(state: Path, reason: str) -> dict[str, Any]:
-    """The HALT file first: it closes the gate without any broker; then the command on the tape."""
-    layout = StateLayout(state)
-    if not layout.exists:
-        raise UsageError(f"expected a state directory, was {state}")
-    try:
-        layout.halt_file.write_text(reason)
-    except OSError:
-        # On a full disk the file is there, without the reason. If it is not, this says so.
-        layout.halt_file.touch()
-    try:
-        seq = await _command(layout, Verb.HALT, reason=reason)
-    except TapeError as e:
-        return {"halted": True, "seq": None, "text": f"halted by file; the broker did not answer ({e})"}
-    return {"halted": True, "seq": seq, "text": f"halted: {reason} (tape sequence {seq})"}
-
-
-async def give(
-    state: Path, verb: Verb, *, order: str = "", machine: str = "", seq: int = 0
-) -> dict[str, Any]:
-    """Give a command that only the operator may give."""
-    layout = StateLayout(state)
-    if verb is Verb.SKIP and machine not in MACHINE_ORDER:
-        raise UsageError(f"expected one of {', '.join(MACHINE_ORDER)}, was {machine!r}")
-    stored = await _command(layout, verb, order=order, machine=machine, seq=seq)
-    if verb is Verb.RESUME:
-        layout.halt_file.unlink(missing_ok=True)
-    return {"verb": verb.value, "seq": stored, "text": f"{verb.value} given (tape sequence {stored})"}
-
-
-async def _command(layout: StateLayout, verb: Verb, **fields: Any) -> int:
-    """Sign and publish a command; the broker of a stopped system is started for it."""
-    known = layout.read_tape()
-    if known is None:
-        raise UsageError(f"expected a system that was run before in {layout.root}, was none")
-    async with tape_access(layout.root, OPERATOR) as (_, link):
-        desk = OperatorDesk(link, Signer.load(OPERATOR_DOMAIN, layout.operator_key), str(known["tape"]))
-        await desk.start()
-        try:
-            return await desk.command(verb, **fields)
-        except (BrokerUnavailable, PublishRefused) as e:
-            raise TapeError(f"expected the command to be stored, was {e}") from e
-
-
-# --- status ---------------------------------------------------------------------------------------
-
-
-async def status(state: Path) -> dict[str, Any]:
-    """Who runs, how each service is, and whether new orders may leave."""
-    layout = StateLayout(state)
-    if not layout.was_run:
-        raise UsageError(f"expected a system that was run before in {state}, was none")
-    pid = running_supervisor(layout)
-    halted = layout.halt_file.read_text() if layout.halt_file.exists() else ""
-    document: dict[str, Any] = {"running": bool(pid), "supervisor_pid": pid, "halted": halted, "services": {}}
-    if pid:
-        document |= await _live_status(layout)
-        servers = layout.servers_file
-        document["servers"] = json.loads(servers.read_text()) if servers.exists() else {}
-    document["orders"] = _orders_state(document)
-    return document
-
-
-async def _live_status(layout: StateLayout) -> dict[str, Any]:
-    run = layout.read_run()
-    link = Link("status")
-    try:
-        await link.open(run.broker_url, "console", layout.password("console"), patience_s=COMMAND_PATIENCE_S)
-    except BrokerUnavailable:
-        return {"broker": "gone"}
-    reports = Reports()
-    try:
-        await reports.listen(link)
-        await reports.wait_for(lambda latest: all(s in latest for s in SERVICES), REPORT_PATIENCE_S)
-        tape = await stream_state(link.client)
-    except BrokerUnavailable:
-        return {"broker": "gone"}
-    finally:
-        await link.close()
-    services = {s: reports.latest.get(s, {"state": "missing"}) for s in SERVICES}
-    return {"broker": "up", "tape_last_seq": tape["last_seq"], "services": services}
-
-
-def _orders_state(document: Mapping[str, Any]) -> str:
-    """Whether new orders may leave, in a word, and if not why."""
-    if not document["running"]:
-        return "stopped"
-    if document["halted"]:
-        return f"halted: {document['halted']}"
-    if document.get("broker") == "gone":
-        return "no new orders: broker gone"
-    servers: Mapping[str, Any] = document.get("servers", {})
-    if servers.get("broker", "up") != "up":
-        return f"no new orders: broker {servers['broker']}"
-    if servers.get("database") == DISK_FULL:
-        return f"no new orders: database {DISK_FULL}"
-    services: Mapping[str, Any] = document["services"]
-    down = [name for name, report in services.items() if report.get("state") != "live"]
-    if down:
-        return f"no new orders: {', '.join(down)} not live"
-    gate = services.get("execution", {}).get("gate", "open")
-    if gate != "open":
-        return f"no new orders: {gate}"
-    silent_s = services.get("feed", {}).get("silent_s", 0)
-    return "open" if silent_s < FEED_SILENT_S else f"no new orders: feed silent for {silent_s} s"
-
-
-def print_status(console: Console, document: Mapping[str, Any]) -> None:
-    """The status as a table."""
-    table = Table("service", "state", "position", "dead", "detail", box=None)
-    for name, report in document["services"].items():
-        style = "green" if report.get("state") == "live" else "red"
-        row = (str(report.get(key, "")) for key in ("position", "dead", "detail"))
-        table.add_row(name, f"[{style}]{report.get('state')}[/]", *row)
-    console.print(f"orders: {document['orders']}", style="bold", highlight=False)
-    if document["services"]:
-        console.print(table)
-
-
-# --- why and replay -------------------------------------------------------------------------------
-
-
-async def why(state: Path, name: str) -> list[dict[str, Any]]:
-    """The chain of causes of ``name``; empty when the tape does not know it."""
-    tape = Tape()
-    async with tape_access(state) as (_, link):
-        async for record in records(link):
-            tape.add(record)
-        return why_document(await tape.chain(name, lambda seq: records(link, seq, seq)))
 
 
 @dataclass
@@ -450,51 +268,3 @@ def _print_what_if(console: Console, document: Mapping[str, Any]) -> None:
     console.print(
         f"{document['decisions_differing']} decisions differ, profit by {document['profit_difference']:+.2f}"
     )
-
-
-# --- journal --------------------------------------------------------------------------------------
-
-
-async def verify_journal(state: Path) -> tuple[dict[str, Any], list[str]]:
-    """Verify the journal against itself, its anchors and the tape."""
-    async with tape_access(state) as (installation, link):
-
-        async def batches() -> AsyncIterator[Sequence[TapeRecord]]:
-            batch: list[TapeRecord] = []
-            async for record in records(link):
-                batch.append(record)
-                if len(batch) == 1000:
-                    yield batch
-                    batch = []
-            yield batch
-
-        anchors = await anchors_on_tape(batches())
-        dsn, started = await _database(installation)
-        try:
-            path = installation.layout.journal / "anchors.jsonl"
-            result = await verify_rows(dsn, path, anchors, batches())
-        finally:
-            if started:
-                installation.database.stop()
-    return verification_document(result), verification_lines(result)
-
-
-async def export_journal(state: Path, output: Path, from_seq: int, to_seq: int | None) -> int:
-    """Export the journal to a file, or to stdout for ``-``."""
-    installation = Installation(state)
-    dsn, started = await _database(installation)
-    try:
-        if str(output) == "-":
-            return await export_rows(dsn, sys.stdout.buffer, from_seq=from_seq, to_seq=to_seq)
-        with output.open("wb") as file:
-            return await export_rows(dsn, file, from_seq=from_seq, to_seq=to_seq)
-    finally:
-        if started:
-            installation.database.stop()
-
-
-async def _database(installation: Installation) -> tuple[str, bool]:
-    """The database's address, and whether it was started for this command."""
-    if running_supervisor(installation.layout):
-        return installation.layout.read_run().database_url, False
-    return await installation.start_database(), not installation.external_database

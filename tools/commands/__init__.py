@@ -1,0 +1,22 @@
+"""What the commands do, apart from parsing arguments; one module a subject."""
+
+from tools.commands.explaining import why
+from tools.commands.journal import export_journal, verify_journal
+from tools.commands.operating import give, halt
+from tools.commands.reading import records
+from tools.commands.replaying import ReplayRequest, print_replay, replay
+from tools.commands.status import print_status, status
+
+__all__ = [
+    "ReplayRequest",
+    "export_journal",
+    "give",
+    "halt",
+    "print_replay",
+    "print_status",
+    "records",
+    "replay",
+    "status",
+    "verify_journal",
+    "why",
+]

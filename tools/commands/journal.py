@@ -1,0 +1,56 @@
+"""``presage journal``: verify and export, with the database started when it does not run."""
+
+import sys
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from libs.tape.record import TapeRecord
+from tools import journal
+from tools.commands.reading import records
+from tools.installation import Installation, running_supervisor, tape_access
+
+
+async def verify_journal(state: Path) -> tuple[dict[str, Any], list[str]]:
+    """Verify the journal against itself, its anchors and the tape."""
+    async with tape_access(state) as (installation, link):
+
+        async def batches() -> AsyncIterator[Sequence[TapeRecord]]:
+            batch: list[TapeRecord] = []
+            async for record in records(link):
+                batch.append(record)
+                if len(batch) == 1000:
+                    yield batch
+                    batch = []
+            yield batch
+
+        anchors = await journal.anchors_on_tape(batches())
+        dsn, started = await _database(installation)
+        try:
+            path = installation.layout.journal / "anchors.jsonl"
+            result = await journal.verify_journal(dsn, path, anchors, batches())
+        finally:
+            if started:
+                installation.database.stop()
+    return journal.verification_document(result), journal.verification_lines(result)
+
+
+async def export_journal(state: Path, output: Path, from_seq: int, to_seq: int | None) -> int:
+    """Export the journal to a file, or to stdout for ``-``."""
+    installation = Installation(state)
+    dsn, started = await _database(installation)
+    try:
+        if str(output) == "-":
+            return await journal.export_journal(dsn, sys.stdout.buffer, from_seq=from_seq, to_seq=to_seq)
+        with output.open("wb") as file:
+            return await journal.export_journal(dsn, file, from_seq=from_seq, to_seq=to_seq)
+    finally:
+        if started:
+            installation.database.stop()
+
+
+async def _database(installation: Installation) -> tuple[str, bool]:
+    """The database's address, and whether it was started for this command."""
+    if running_supervisor(installation.layout):
+        return installation.layout.read_run().database_url, False
+    return await installation.start_database(), not installation.external_database

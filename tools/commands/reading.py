@@ -1,0 +1,28 @@
+"""Reading a tape from outside, from one sequence to another."""
+
+from collections.abc import AsyncIterator
+
+from libs.tape.broker import stream_state
+from libs.tape.connection import Link
+from libs.tape.reader import TapeReader
+from libs.tape.record import TapeRecord
+
+READ_WAIT_S = 1.0
+
+
+async def records(link: Link, first: int = 1, last: int | None = None) -> AsyncIterator[TapeRecord]:
+    """The records of a tape from ``first`` (or where the window begins) to ``last`` (or its end now)."""
+    state = await stream_state(link.client)
+    if not state["messages"]:
+        return
+    first = max(first, int(state["first_seq"]))
+    end = int(state["last_seq"]) if last is None else min(last, int(state["last_seq"]))
+    reader = TapeReader(link, first - 1)
+    try:
+        while reader.position < end:
+            for record in await reader.next_batch(READ_WAIT_S):
+                if record.seq > end:
+                    return
+                yield record
+    finally:
+        await reader.close()
