@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 LOCKS := requirements.txt requirements-dev.txt
 # Extra arguments: make run ARGS="--speed 10", make test ARGS="-k risk"
 ARGS ?=
+# Tests run side by side: they mostly wait for processes, so twice the cores of a small machine.
+WORKERS ?= 4
 
 # The first of these that is new enough; PYTHON=… chooses another.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -28,8 +30,8 @@ run: setup #-- start everything on paper with a synthetic market and show it liv
 	@exec $(BIN)/presage up $(ARGS)
 
 .PHONY: test
-test: setup #-- run every test
-	@exec $(BIN)/python -m pytest $(ARGS)
+test: setup #-- run every test, WORKERS at a time
+	@exec $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS)
 
 .PHONY: setup
 setup: $(VENV)/.installed $(VENV)/.linked #-- make the environment in .venv; nothing to do while the locks are unchanged
