@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import time
 from collections import deque
 from time import monotonic
@@ -11,6 +12,7 @@ from nats.aio.msg import Msg
 
 from libs.machine.host import Fact, Host
 from libs.runtime.service import Context
+from libs.runtime.wiring import RESTARTS_VARIABLE
 from libs.tape.credentials import REPORT
 from libs.tape.record import TapeRecord
 from proto.message import Message
@@ -40,6 +42,8 @@ class MonitorShell:
         self._queue: deque[Message] = deque(maxlen=QUEUE_MAX)
         self._dead = DeadLetters()
         self._dead_told: dict[str, int] = {}
+        # A monitor in its second life cannot know what the first one has told already.
+        self._restarted = os.environ.get(RESTARTS_VARIABLE, "0") != "0"
         self._violations: dict[str, int] = {}
         self._violated_at_s: dict[str, float] = {}
         self._watch = HealthWatch((s for s in SERVICES if s != "monitor"), time.time_ns())
@@ -116,7 +120,10 @@ class MonitorShell:
             self._put(self._dead.add(dead, now))
         # In a flood the feed keeps the newest frames only; the others are known by their number.
         told = int(body.get("dead", 0)) - int(body.get("dead_waiting", 0))
-        lost = told - self._dead_told.get(service, told - len(frames)) - len(frames)
+        before = self._dead_told.get(service, told - len(frames) if self._restarted else 0)
+        if told < before:
+            before = 0  # the service has started anew and counts from the beginning
+        lost = told - before - len(frames)
         self._dead_told[service] = told
         if lost > 0:
             self._put(self._dead.add(Dead(producer=service, reason=DROPPED, count=lost), now))

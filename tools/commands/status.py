@@ -33,12 +33,14 @@ async def status(state: Path) -> dict[str, Any]:
     if not layout.was_run:
         raise UsageError(f"expected a system that was run before in {state}, was none")
     pid = running_supervisor(layout)
-    halted = layout.halt_file.read_text() if layout.halt_file.exists() else ""
-    document: dict[str, Any] = {"running": bool(pid), "supervisor_pid": pid, "halted": halted, "services": {}}
+    document: dict[str, Any] = {"running": bool(pid), "supervisor_pid": pid, "halted": "", "services": {}}
     if pid:
         document |= await _live_status(layout)
         servers = layout.servers_file
         document["servers"] = json.loads(servers.read_text()) if servers.exists() else {}
+    # Last, so that a halt given meanwhile shows.
+    if layout.halt_file.exists():
+        document["halted"] = layout.halt_file.read_text() or "halted"
     document["orders"] = _orders_state(document)
     risk = document["services"].get("risk", {})
     document["account"] = {name: risk[name] for name in ACCOUNT if name in risk}
