@@ -178,6 +178,7 @@ class Host:
                 await self._lockstep.report()
             if not self.status.live and self._reader.position >= self._target:
                 await self._go_live()
+                self._outbox.wake()
             self._maybe_snapshot()
             for task in tasks:
                 if task.done():

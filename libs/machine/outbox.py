@@ -76,9 +76,9 @@ class Outbox:
 
     def wake(self) -> None:
         """There may be something to send, or the tape has moved on."""
-        self.prepare()
-        self._work.set()
-        self._progress.set()
+        if self._broken or any(cell.ready for cell in self._cells()):
+            self.prepare()
+            self._work.set()
 
     def stop(self) -> None:
         """Give up what cannot be sent now."""
@@ -190,12 +190,12 @@ class Outbox:
                 futures.append(future)
         finally:
             self._in_flight.append((cell, effect, futures))
+            self._progress.set()
         if facts:
             await self._collect(futures)
             self._settings.crash_point("before_facts")
         for fact in facts:
             await self.publish_fact(fact)
-        self._progress.set()
 
     def _check_connection(self) -> None:
         """Raises BrokerUnavailable when outputs may have been lost with a connection since the last read-back.
