@@ -60,7 +60,9 @@ class Tape:
 
 
 @asynccontextmanager
-async def running(options: Options, changes: dict[str, str] | None = None) -> AsyncIterator[tuple[System, Tape]]:
+async def running(
+    options: Options, changes: dict[str, str] | None = None
+) -> AsyncIterator[tuple[System, Tape]]:
     """A started system, every service live; stopped when the block ends. ``changes`` as with --set."""
     system = System(options, sections(overrides=changes or {}, strategies=options.strategies))
     tape = Tape()

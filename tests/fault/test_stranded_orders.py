@@ -25,7 +25,9 @@ def accepted(tape: Tape) -> set[str]:
 async def test_an_order_left_behind_by_a_crash_is_proved_unclaimed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = Options(state=tmp_path / "state", recordings=[busy_recording(tmp_path, 1, results=False)], speed=4.0)
+    options = Options(
+        state=tmp_path / "state", recordings=[busy_recording(tmp_path, 1, results=False)], speed=4.0
+    )
     options.state.mkdir()
     # The file closes the gate; the machine, which knows of no halt, goes on accepting approvals.
     (options.state / "HALT").write_text("test")
