@@ -3,6 +3,7 @@
 import asyncio
 import random
 import signal
+from functools import partial
 
 import pytest
 
@@ -21,12 +22,16 @@ CLAIMS_MIN, FILLS_MIN = 10, 5
 POLL_S = 0.01
 
 
+def has_come_to(seq: int, tape: Tape) -> bool:
+    return bool(tape.messages) and tape.messages[-1][0].seq >= seq
+
+
 async def end_by_plan(system: System, tape: Tape, plan: list[tuple[int, signal.Signals]]) -> int:
     """Signal the broker whenever the tape gets to the next place of the plan; the number of brokers ended."""
     broker = system.installation.broker
     ended = 0
     for seq, number in plan:
-        await tape.wait(lambda t, seq=seq: bool(t.messages) and t.messages[-1][0].seq >= seq, PATIENCE_S)
+        await tape.wait(partial(has_come_to, seq), PATIENCE_S)
         await running_again(broker)
         process = broker.process
         assert process is not None

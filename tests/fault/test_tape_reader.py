@@ -250,7 +250,8 @@ async def test_a_publish_whose_answer_is_lost_is_neither_doubled_nor_orphaned(br
     feed = FeedPublisher(link, TAPE_ID, "test")
     await feed.start()
     deaf = feed._publisher
-    hear, lost = deaf._on_ack, []
+    hear = deaf._on_ack
+    lost: list[object] = []
 
     async def lose(message):
         if len(lost) < 3:
@@ -332,7 +333,7 @@ async def test_dropped_messages_within_the_client_are_noticed_and_healed(broker)
         if len(seen) % 97 != 0:
             await take(message)
 
-    reader._on_message = lossy
+    reader._on_message = lossy  # type: ignore[method-assign] # what a slow consumer does
     following = asyncio.create_task(read_until(reader, lambda found: len(found) >= total))
     for number in range(total):
         await feed.publish(FeedClock(at=number))
