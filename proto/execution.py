@@ -6,17 +6,6 @@ from typing import ClassVar
 from proto.message import Message, Name, Text, token
 from proto.units import Nanoseconds, Quantity
 
-__all__ = [
-    "Cancel",
-    "Claim",
-    "OrderStatus",
-    "OrderUpdate",
-    "Query",
-    "Refusal",
-    "RefusalReason",
-    "Unclaimed",
-]
-
 
 class OrderStatus(StrEnum):
     """States of an order. Unknown is a state of its own: never treated as rejected.

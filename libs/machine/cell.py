@@ -6,7 +6,7 @@ outputs when they come back on the tape: an output that was recomputed must equa
 
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -71,10 +71,8 @@ class Cell:
         self.skips: set[int] = set()
         self.confirmed = 0
         self.confirmed_to = (0, 0)
-        self.acknowledged_to = 0
         self.stopped: Diverged | Failed | None = None
         self.mismatch: Output | None = None
-        self.on_event: Callable[[TapeRecord, Message], None] | None = None
         self._repeats: tuple[type[Message], ...] = tuple(getattr(machine, "reads_repeats", ()))
         self._handlers = {kind: machine.handler(kind) for kind in machine.reads}
         self._prefix = f"{speaker(machine.name)}."

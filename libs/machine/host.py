@@ -184,8 +184,8 @@ class Host:
                 if task.done():
                     task.result()
 
-    async def _take(self, record: TapeRecord) -> bool:
-        """Hand a record to the machines; ``False`` when one failed and all began anew from a snapshot."""
+    async def _take(self, record: TapeRecord) -> None:
+        """Hand a record to the machines; when one fails, all begin anew with another reader after a skip."""
         event: Message | None = None
         reason = ""
         if self._is_read(record.subject):
@@ -200,7 +200,7 @@ class Host:
                 reason = str(e)
             except Failed as e:
                 await self._fail_stop(e)
-                return False
+                return
             except Diverged as e:
                 await self._hold(e)
                 raise
@@ -210,7 +210,6 @@ class Host:
         elif event is not None:
             for observer in self.observers:
                 observer(record, event)
-        return True
 
     def _is_read(self, subject: str) -> bool:
         if self.read_everything:
@@ -222,7 +221,6 @@ class Host:
 
     def _count_dead(self, record: TapeRecord, reason: str) -> None:
         self.status.dead += 1
-        self.status.dead_reports.append((record, reason))
         if self.on_dead is not None:
             self.on_dead(record, reason)
 

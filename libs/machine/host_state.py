@@ -1,13 +1,11 @@
 """What a host is told, what it shows of itself, and what its shell puts on the tape."""
 
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from libs.machine.cell import Effect
-from libs.tape.record import TapeRecord
 from proto.message import Message
 
 
@@ -49,4 +47,3 @@ class HostState:
     stored_to: int = 0
     refused: str = ""
     upgrade_refused: bool = False
-    dead_reports: deque[tuple[TapeRecord, str]] = field(default_factory=lambda: deque(maxlen=1_000))

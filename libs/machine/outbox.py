@@ -221,7 +221,6 @@ class Outbox:
                 continue
             if self._in_flight and self._in_flight[0][1] is effect:
                 self._in_flight.popleft()
-                cell.acknowledged_to = effect.record.seq
                 self._grants.discard((cell.name, effect.record.seq))
                 self._work.set()
                 await self._acknowledged()

@@ -37,7 +37,6 @@ class Link:
     """How often the connection was lost. What was sent before and not acknowledged may be missing: sending on
     after a reconnect would store later messages without it, and readers never go back."""
     lost_at_s: float | None = None
-    on_violation: list[str] = field(default_factory=list)
 
     @property
     def connected(self) -> bool:
@@ -53,7 +52,6 @@ class Link:
         text = str(error)
         if "permissions violation" in text.lower():
             self.violations += 1
-            self.on_violation = [*self.on_violation[-15:], text[:200]]
             log.error("permission violation", extra={"service": self.service, "detail": text[:200]})
         elif isinstance(error, nats.errors.SlowConsumerError):
             self.slow_consumers += 1

@@ -64,10 +64,6 @@ class Ledger:
                 nonces[order] = nonce
         return nonces
 
-    def own_nonce(self, order: str) -> str | None:
-        """The nonce this process (or an earlier life of it) used for an order."""
-        return self._nonces.get(order)
-
     async def claim(self, claim: Claim, headers: Mapping[str, str]) -> ClaimOutcome:
         """Try to win the order. Safe to repeat: a claim already ours is won again, without a second one."""
         nonce = self._nonces.get(claim.order)
