@@ -19,7 +19,8 @@ def requirements(path: Path) -> set[str]:
 
 
 def test_dependencies_are_what_the_lock_is_made_of(root: Path, project: dict[str, Any]):
-    declared = project["project"]["dependencies"] + project["project"]["optional-dependencies"]["embedded"]
+    extras = project["project"]["optional-dependencies"].values()
+    declared = [*project["project"]["dependencies"], *(name for extra in extras for name in extra)]
     assert set(declared) == requirements(root / "requirements.in")
 
 
@@ -62,14 +63,15 @@ def test_warnings_are_errors_and_exceptions_state_their_reason(root: Path, proje
             assert "#" in line, line
 
 
-def test_every_package_of_the_four_is_found_by_the_build(root: Path, project: dict[str, Any]):
+def test_every_package_is_found_by_the_build(root: Path, project: dict[str, Any]):
     assert project["tool"]["setuptools"]["packages"]["find"]["include"] == [
         "proto*",
         "libs*",
         "services*",
+        "sandbox*",
         "tools*",
     ]
-    for name in ("proto", "libs", "services", "tools"):
+    for name in ("proto", "libs", "services", "sandbox", "tools"):
         folders = {path.parent for path in (root / name).rglob("*.py") if "__pycache__" not in path.parts}
         assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []
 

@@ -1,0 +1,25 @@
+"""What every venue's normaliser offers: raw frames in, feed messages out, pure and replayable."""
+
+from typing import Protocol
+
+from proto.message import Message
+
+
+class Normaliser(Protocol):
+    """One venue's frames and REST bodies, in the order they were received.
+
+    A REST answer that matters is a frame too, wrapped as ``{"_rest":"<name>","body":…}``, and so are
+    connects and disconnects: a recording of the frames is a recording of everything.
+    """
+
+    def normalise(self, data: bytes, at: int) -> list[Message]:
+        """What one frame received at ``at`` (ns) changed. Raises ``FrameError``; nothing changed then."""
+
+    def tick(self, at: int) -> list[Message]:
+        """What the passing of time alone brings; called ten times a second."""
+
+    def resend(self, at: int) -> list[Message]:
+        """All markets and whole books as snapshots, after the broker was away."""
+
+    def commands(self, at: int) -> list[bytes]:
+        """Frames to send to the venue now, such as a request for the snapshot of a broken book."""
