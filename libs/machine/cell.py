@@ -159,29 +159,35 @@ class Cell:
             raise self.stopped
 
     def confirm(self, record: TapeRecord) -> None:
-        """Compare an own output on the tape with the one recomputed here."""
+        """Compare an own output on the tape with the one recomputed here.
+
+        Its id may name an earlier epoch than the session: what a torn tail left unsaid is said after it.
+        """
         parsed = parse_message_id(record.message_id)
-        if parsed is None or parsed.producer != self.name or parsed.tape != self.intake.tape:
+        if parsed is None or parsed.producer != self.name:
             return
         if parsed.cause <= self.verified_to or not self.intake.is_word_of(self.name, record):
             return
-        mine = self.open_outputs.pop((parsed.cause, parsed.index), None)
-        if mine is None:
-            if (parsed.cause, parsed.index) <= self.confirmed_to:
-                return
+        place = (parsed.cause, parsed.index)
+        mine = self.open_outputs.get(place)
+        if mine is not None and mine.headers[ID_HEADER] == record.message_id:
+            del self.open_outputs[place]
+            self._compare(mine, place, record)
+        elif place > self.confirmed_to:
             self._diverge(
                 record, f"the tape holds {record.subject} as {record.message_id}, recomputed was nothing"
             )
-        elif mine.payload != record.payload or mine.subject != record.subject:
+
+    def _compare(self, mine: Output, place: tuple[int, int], record: TapeRecord) -> None:
+        if mine.payload != record.payload or mine.subject != record.subject:
             self.mismatch = mine
             self._diverge(
                 record, f"recomputed {mine.subject} differs from {record.subject} at {record.message_id}"
             )
-        else:
-            self.confirmed += 1
-            self.confirmed_to = max(self.confirmed_to, (parsed.cause, parsed.index))
-            if self.ready and self.ready[0].record.seq <= parsed.cause:
-                self._drop_confirmed(parsed.cause)
+        self.confirmed += 1
+        self.confirmed_to = max(self.confirmed_to, place)
+        if self.ready and self.ready[0].record.seq <= mine.cause:
+            self._drop_confirmed(mine.cause)
 
     def _drop_confirmed(self, cause: int) -> None:
         """Forget effects that need no publishing any more, because the tape has all their outputs."""

@@ -14,7 +14,7 @@ from libs.machine.timeline import Timeline
 from libs.tape.record import ID_HEADER, KEY_ID_HEADER, SIGNATURE_HEADER, TapeRecord
 from libs.tape.signing import APPROVAL_DOMAIN, OPERATOR_DOMAIN, Verifier
 from proto.execution import Claim
-from proto.ids import parse_message_id
+from proto.ids import MessageId, parse_message_id
 from proto.message import Message
 from proto.operator import Command, Config, Session
 from proto.risk import Approval
@@ -100,7 +100,7 @@ class Intake:
 
     def _verified(self, record: TapeRecord, event: Message) -> bool:
         if isinstance(event, Approval):
-            return self._approval_verified(record, self.tape)
+            return self._approval_verified(record)
         if isinstance(event, Claim):
             return self._claim_verified(event)
         if isinstance(event, Session | Config | Command):
@@ -115,10 +115,10 @@ class Intake:
         """
         if record.subject.partition(".")[0] != speaker(producer):
             return False
-        return not record.subject.startswith(_SIGNED) or self._approval_verified(record, self.tape)
+        return not record.subject.startswith(_SIGNED) or self._approval_verified(record)
 
     def _is_new(self, record: TapeRecord, message_id: str) -> bool:
-        """Whether (cause, index) is above the producer's mark; ids of other forms always are."""
+        """Whether an id is above its producer's mark, which it then becomes; ids of other forms always are."""
         parsed = parse_message_id(message_id)
         if parsed is None:
             return True
@@ -128,19 +128,24 @@ class Intake:
         if cause > record.seq + AHEAD_MAX:
             raise Unreadable(f"expected an id not ahead of the tape, was {message_id[:120]!r}")
         mark = self.state.marks.get(producer)
-        if (
-            mark is not None
-            and mark[0] == tape
-            and (cause < mark[1] or (cause == mark[1] and index <= mark[2]))
-        ):
+        if mark is not None and not self._rises(parsed, mark):
             return False
         self.state.marks[producer] = (tape, cause, index)
         return True
 
-    def _approval_verified(self, record: TapeRecord, tape: str) -> bool:
+    def _rises(self, parsed: MessageId, mark: tuple[str, int, int]) -> bool:
+        if parsed.tape == mark[0]:
+            return (parsed.cause, parsed.index) > mark[1:]
+        # A shell's numbers begin anew with an epoch. What a machine still had to say of the epoch before comes
+        # first: once a producer has spoken in the present one, an earlier one's word can only be a repetition.
+        return mark[0] != self.tape
+
+    def _approval_verified(self, record: TapeRecord) -> bool:
+        """Whether risk signed it, for the epoch that its id names: an earlier one's is genuine, if too late."""
+        parsed = parse_message_id(record.message_id)
         return self._verifier.verify(
             APPROVAL_DOMAIN,
-            tape,
+            parsed.tape if parsed is not None else self.tape,
             record.subject,
             record.message_id,
             record.payload,

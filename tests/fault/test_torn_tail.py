@@ -1,18 +1,24 @@
 """A tape that lost its tail: a new epoch, halted, and nothing of the lost part is mistaken for what follows."""
 
 import shutil
+import signal
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+from libs.tape.record import TapeRecord
 from libs.tape.snapshots import SnapshotStore
 from proto.execution import TERMINAL, Claim, OrderUpdate
+from proto.ids import MessageId, parse_message_id
 from proto.monitor import Clock
 from proto.operator import Session
+from proto.risk import Approval
 from proto.subjects import LEDGER, MACHINE_ORDER
 from tests.fault.live import flowing, presage, status_text, trading
-from tests.harness import Tape, read_all, readable
+from tests.harness import Tape, kill, read_all, readable
 from tools import commands
+from tools.up import System
 
 pytestmark = [
     pytest.mark.fault,
@@ -41,6 +47,19 @@ def put_back(broker: Path, copy: Path, *, ledger: bool) -> None:
         shutil.copytree(copy / STREAM / name, broker / STREAM / name)
 
 
+async def leave_unsaid(system: System, tape: Tape) -> None:
+    """Freeze execution and go on: a stop now leaves approvals on the tape that it has not answered."""
+    kill(system, "execution", signal.SIGSTOP)
+    seen = len(tape.of(Approval))
+    await tape.wait(lambda t: len(t.of(Approval)) > seen)
+
+
+def outputs(records: Iterable[TapeRecord]) -> list[tuple[int, MessageId]]:
+    """Sequence and id of everything that machines said."""
+    found = ((record.seq, parse_message_id(record.message_id)) for record in records)
+    return [(seq, said) for seq, said in found if said is not None and said.producer in MACHINE_ORDER]
+
+
 async def pass_by(tape: Tape, clocks: int) -> None:
     wanted = len(tape.of(Clock)) + clocks
     await tape.wait(lambda t: len(t.of(Clock)) >= wanted)
@@ -52,6 +71,7 @@ async def test_a_torn_tail_opens_a_new_epoch_halted(tmp_path, ledger):
     state, copy = tmp_path / "state", tmp_path / "copy"
     async with trading(state) as (system, tape):
         await flowing(tape)
+        await leave_unsaid(system, tape)
     broker = system.installation.broker.directory
     shutil.copytree(broker / "jetstream", copy / "jetstream")
     async with trading(state) as (system, tape):
@@ -78,7 +98,14 @@ async def test_a_torn_tail_opens_a_new_epoch_halted(tmp_path, ledger):
         code, said = await presage("resume", "--state", str(state))
         assert code == 0, said
         await flowing(tape)
+        # It has no snapshot since the tail was lost: it computes all of that again, and says none of it again.
+        kill(system, "execution")
+        await flowing(tape)
         records = await read_all(system)
+    said_after = [said for seq, said in outputs(records) if seq > torn_at]
+    assert len(said_after) == len(set(said_after))
+    late = {said.producer for said in said_after if said.tape == before}
+    assert "execution" in late, "expected something left unsaid by the lost tail, was nothing"
     fates(readable(records), lost_claims, kept=not ledger)
     verification, lines = await commands.verify_journal(state)
     assert verification["sound"], lines

@@ -68,13 +68,19 @@ class MemoryTape:
     def __init__(self) -> None:
         self.records: list[TapeRecord] = []
         self._nonce = 0
+        self.tape = ""
+        self.open(TAPE)
+
+    def open(self, tape: str) -> None:
+        """A session begins: the first one, or that of a new epoch after the tail was lost."""
+        self.tape = tape
         self.operate(
             Session(
-                tape=TAPE,
+                tape=tape,
                 mode=Mode.PLAYBACK,
                 clock_owner=ClockOwner.FEED,
                 started_at=START_NS,
-                nonce="first",
+                nonce=f"session of {tape}",
                 expires_at=2**62,
             )
         )
@@ -88,7 +94,7 @@ class MemoryTape:
         seq = len(self.records) + 1
         trade = Trade(instrument="i", at=START_NS + at_s * SECOND, price=price, quantity=1, trade_id=str(seq))
         return self.store(
-            trade.subject(), encode(trade), {ID_HEADER: str(MessageId(TAPE, "feed-shell", seq, 0))}
+            trade.subject(), encode(trade), {ID_HEADER: str(MessageId(self.tape, "feed-shell", seq, 0))}
         )
 
     def operate(self, message: Session | Config | Command, *, signed: bool = True) -> TapeRecord:
@@ -96,7 +102,7 @@ class MemoryTape:
         payload = encode(message)
         headers = {ID_HEADER: message_id, KEY_ID_HEADER: OPERATOR.key_id}
         if signed:
-            headers[SIGNATURE_HEADER] = OPERATOR.sign(TAPE, message.subject(), message_id, payload)
+            headers[SIGNATURE_HEADER] = OPERATOR.sign(self.tape, message.subject(), message_id, payload)
         return self.store(message.subject(), payload, headers)
 
     def skip(self, seq: int, machine: str = "signal", *, signed: bool = True) -> TapeRecord:

@@ -82,6 +82,65 @@ def test_a_missing_tail_is_published_and_nothing_else(
     assert said(whole.records) == complete
 
 
+@given(trades, trades, st.data())
+def test_what_a_torn_tail_left_unsaid_is_said_once_under_its_own_epoch(
+    before: list[tuple[int, int]], after: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    # The tail with some of the outputs is lost, a new epoch begins, and only then does the machine restart.
+    tape = MemoryTape()
+    for price, at_s in before:
+        tape.trade(price, at_s)
+    inputs = len(tape.records)
+    tape.live(cell_of())
+    complete = said(tape.records)
+    tape.records = tape.records[: inputs + data.draw(st.integers(0, len(complete)))]
+    tape.open("t1e1")
+    cell = cell_of()
+    for price, at_s in after:
+        tape.trade(price, at_s)
+        tape.live(cell)
+    assert said(tape.records)[: len(complete)] == complete
+    assert not cell.open_outputs
+    # A crash before the next snapshot: everything is recomputed, nothing is missing, nothing is said again.
+    again = cell_of()
+    tape.play(again)
+    assert not again.open_outputs
+    assert not again.ready
+    assert again.confirmed == len(said(tape.records))
+    assert again.machine.snapshot() == cell.machine.snapshot()
+
+
+def test_an_earlier_epochs_output_that_was_never_computed_is_a_divergence() -> None:
+    tape = MemoryTape()
+    tape.trade(1)
+    cell = cell_of()
+    tape.play(cell)
+    own = cell.ready[0].outputs[0]
+    tape.open("t1e1")
+    invented = own.headers | {ID_HEADER: f"{own.headers[ID_HEADER]}1"}
+    tape.say(own)
+    tape.store(own.subject, own.payload, invented)
+    with pytest.raises(Diverged, match="recomputed was nothing"):
+        tape.play(cell)
+
+
+def test_an_earlier_epochs_output_after_one_of_the_new_epoch_is_nobodys_news() -> None:
+    tape = MemoryTape()
+    tape.trade(2)
+    cell = cell_of()
+    tape.live(cell)
+    old = tape.records[-1]
+    tape.open("t1e1")
+    tape.trade(1)
+    tape.live(cell)
+    before = cell.machine.snapshot()
+    tape.store(old.subject, old.payload, old.headers)
+    tape.store(old.subject, old.payload, old.headers | {ID_HEADER: "t1:signal:2:3"})
+    tape.play(cell)
+    assert cell.machine.snapshot() == before
+    assert not cell.open_outputs
+
+
 @given(trades, st.data())
 def test_own_outputs_on_the_tape_twice_do_no_harm(prices: list[tuple[int, int]], data: st.DataObject) -> None:
     tape, whole = lived(prices)

@@ -141,6 +141,45 @@ def test_an_approval_of_another_tape_is_not_verified():
     assert not stamp.verified
 
 
+def new_epoch(world: World, tape: str = "t1e1") -> None:
+    session = Session(
+        tape=tape,
+        mode=Mode.PLAYBACK,
+        clock_owner=ClockOwner.FEED,
+        started_at=NOW,
+        nonce=f"session of {tape}",
+        expires_at=NOW,
+    )
+    message_id = f"operator.{session.nonce}"
+    text = OPERATOR.sign(tape, session.subject(), message_id, encode(session))
+    headers = {ID_HEADER: message_id, SIGNATURE_HEADER: text, KEY_ID_HEADER: OPERATOR.key_id}
+    assert world.take(session, headers) is not None
+
+
+def test_an_approval_of_an_earlier_epoch_is_genuine_and_still_names_it():
+    # Execution refuses it for its tape, and gives back what was reserved for it.
+    world = World()
+    new_epoch(world)
+    stamp = world.approve(approval(), "t1:risk:7:0")
+    assert stamp is not None
+    assert stamp.verified
+    assert stamp.message_id == "t1:risk:7:0"
+
+
+def test_an_earlier_epochs_word_is_news_until_its_producer_speaks_in_the_new_one():
+    world = World()
+    assert world.say(ack(), "paper", cause=50) is not None
+    new_epoch(world)
+    assert world.say(ack(), "paper", cause=51) is not None
+    assert world.say(ack(), "paper", cause=51) is None
+    # A shell counts from the beginning again.
+    assert world.take(ack(), {ID_HEADER: "t1e1:paper:3:0"}) is not None
+    assert world.say(ack(), "paper", cause=51) is None
+    assert world.say(ack(), "paper", cause=52) is None
+    assert world.take(ack(), {ID_HEADER: "t1e1:paper:3:0"}) is None
+    assert world.take(ack(), {ID_HEADER: "t1e1:paper:4:0"}) is not None
+
+
 @given(st.integers(0, 10**18 - 1), st.integers(0, 10**18 - 1))
 def test_no_forged_approval_silences_a_genuine_one(cause: int, index: int):
     world = World()
