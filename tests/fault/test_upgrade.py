@@ -173,14 +173,19 @@ async def test_a_replay_by_another_version_tells_the_difference(
 ) -> None:
     async with world(tmp_path) as w:
         async with w.host(Counter):
+            first = await w.trade()
             await w.trade()
-            seq = await w.trade()
             await w.says([1, 2])
         assert (await replayed(w, Counter, monkeypatch))["identical"]
         difference = (await replayed(w, NewCounter, monkeypatch))["difference"]
         assert difference["machine"] == "signal"
         assert difference["fields"] == [{"field": "price", "stored": 1, "recomputed": 100}]
-        assert (await replayed(w, NewCounter, monkeypatch, to=str(seq - 2)))["identical"]
+        # Nothing was decided before the first trade: no version differs there.
+        before = await replayed(w, NewCounter, monkeypatch, to=str(first - 1))
+        assert before["identical"]
+        assert before["to"] == first - 1
+        # What it decided at once differs, wherever the window ends: the output is looked for behind it.
+        assert not (await replayed(w, NewCounter, monkeypatch, to=str(first)))["identical"]
 
 
 @pytest.mark.asyncio
