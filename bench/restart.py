@@ -24,7 +24,7 @@ from bench.result import Figure, Tell
 from libs.machine.codec import Unreadable, decode, encode
 from libs.machine.intake import IntakeState
 from libs.runtime.layout import RunFile
-from libs.tape.broker import TAPE_MESSAGES_MAX, free_port, stream_state
+from libs.tape.broker import TAPE_MESSAGES_MAX, stream_state
 from libs.tape.connection import Link
 from libs.tape.credentials import ADMIN, OPERATOR
 from libs.tape.publisher import Publisher, Stored
@@ -162,7 +162,7 @@ class Running:
                 broker_url=self.installation.broker_url,
                 tape=self._tape,
                 socket_urls=[self._market],
-                metrics_ports={service: free_port() for service in SERVICES},
+                metrics_ports=self.supervisor.listen(),
                 strategies=[STRATEGY],
                 supervisor_pid=os.getpid(),
             )

@@ -69,7 +69,7 @@ async def running(
     system.observers.append(tape.take)
     try:
         await system.start()
-        assert await system.all_live(), f"expected all services live, was {system.reports.latest}"
+        assert await system.all_live(), f"expected all services live: {system.not_live()}"
         yield system, tape
     finally:
         await system.stop()

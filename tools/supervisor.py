@@ -3,12 +3,14 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
+from libs.runtime.child import RESTARTS_VARIABLE, STATUS_VARIABLE
 from libs.runtime.layout import StateLayout
 from proto.subjects import SERVICES
 
@@ -19,6 +21,10 @@ STEADY_S = 10.0
 """A service that ran this long has recovered: its next restart is quick again."""
 STOP_PATIENCE_S = 3.0
 LOG_BYTES_MAX = 16 << 20
+STATUS_HOST = "127.0.0.1"
+LAST_WORDS_BYTES_MAX = 4_096
+"""Read back from the end of a log: its last line is what matters, and no line is that long."""
+LAST_WORDS_CHARACTERS_MAX = 300
 
 
 @dataclass
@@ -45,6 +51,18 @@ class Supervisor:
         self.children = {service: Child(service) for service in services}
         self._layout = layout
         self._stopping = False
+        self._sockets: dict[str, socket.socket] = {}
+
+    def listen(self) -> dict[str, int]:
+        """Open the socket of each service's status endpoints; their ports.
+
+        They stay open here and the services inherit them: a port that is only looked up can be somebody
+        else's by the time the service listens, and then it starts and dies for ever. It stays the same
+        when a service is restarted.
+        """
+        for service in self.children:
+            self._sockets[service] = socket.create_server((STATUS_HOST, 0))
+        return {service: opened.getsockname()[1] for service, opened in self._sockets.items()}
 
     def start(self) -> None:
         """Start every service."""
@@ -55,7 +73,11 @@ class Supervisor:
         log_path = self._layout.logs / f"{child.service}.log"
         if log_path.exists() and log_path.stat().st_size > LOG_BYTES_MAX:
             log_path.replace(log_path.with_suffix(".log.1"))
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "PRESAGE_RESTARTS": str(child.restarts)}
+        environment = os.environ | {"PYTHONPATH": str(ROOT), RESTARTS_VARIABLE: str(child.restarts)}
+        inherited: tuple[int, ...] = ()
+        if child.service in self._sockets:
+            inherited = (self._sockets[child.service].fileno(),)
+            environment[STATUS_VARIABLE] = str(inherited[0])
         with log_path.open("ab") as log:
             child.process = subprocess.Popen(
                 [
@@ -70,6 +92,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 cwd=ROOT,
                 env=environment,
+                pass_fds=inherited,
                 start_new_session=True,
             )
         child.started_at_s = monotonic()
@@ -94,6 +117,18 @@ class Supervisor:
             child.in_a_row = 0 if now - child.started_at_s > STEADY_S else child.in_a_row + 1
             child.restart_at_s = now + BACKOFF_S[min(child.in_a_row, len(BACKOFF_S) - 1)]
 
+    def last_words(self, service: str) -> str:
+        """How a service does, shortly: how it ended when it did, and the last line of its log."""
+        child = self.children[service]
+        path = self._layout.logs / f"{service}.log"
+        end = path.read_bytes()[-LAST_WORDS_BYTES_MAX:] if path.exists() else b""
+        lines = end.decode(errors="replace").split("\n")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
+        log = f"log: {last[-LAST_WORDS_CHARACTERS_MAX:]}"
+        if not child.exit_codes:
+            return log
+        return f"ended {child.restarts} times, last with {child.exit_codes[-1]}, {log}"
+
     async def watch(self) -> None:
         """Check until cancelled."""
         while True:
@@ -114,3 +149,5 @@ class Supervisor:
             if process.poll() is None:
                 process.kill()
             process.wait()
+        while self._sockets:
+            self._sockets.popitem()[1].close()

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from libs.runtime.layout import RunFile
-from libs.tape.broker import free_port, stream_state
+from libs.tape.broker import stream_state
 from libs.tape.connection import Link
 from libs.tape.credentials import OPERATOR
 from libs.tape.record import TapeRecord
@@ -140,7 +140,7 @@ class System:
             socket_urls=options.sockets,
             adopt=options.adopt,
             adopt_to=adopt_to if options.adopt else 0,
-            metrics_ports={service: free_port() for service in SERVICES},
+            metrics_ports=self.supervisor.listen(),
             strategies=list(options.strategies),
             supervisor_pid=os.getpid(),
         )
@@ -234,6 +234,16 @@ class System:
         return await self.reports.wait_for(
             lambda latest: all(latest.get(s, {}).get("state") == "live" for s in SERVICES), START_PATIENCE_S
         )
+
+    def not_live(self) -> str:
+        """The services that are not live, each with its state and last words; for who waited in vain."""
+        found = []
+        for service in SERVICES:
+            report = self.reports.latest.get(service, {"state": "silent"})
+            if report["state"] != "live":
+                said = ": ".join(filter(None, (report["state"], report.get("detail", ""))))
+                found.append(f"{service} was {said} ({self.supervisor.last_words(service)})")
+        return "; ".join(found)
 
     # --- playing --------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ service's event loop, so an answer to ``/healthz`` is itself the proof that the 
 
 import asyncio
 import json
+import socket
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -55,9 +56,10 @@ class StatusServer:
         self._server: asyncio.Server | None = None
         self._connections = 0
 
-    async def start(self, port: int = 0) -> int:
-        """Listen on ``port``, 0 for a free one; return the port. Raises ``OSError`` if it is taken."""
-        self._server = await asyncio.start_server(self._serve, HOST, port, limit=REQUEST_BYTES_MAX)
+    async def start(self, listening: socket.socket | None = None) -> int:
+        """Serve on a socket, or on a free port; the port."""
+        opened = listening or socket.create_server((HOST, 0))
+        self._server = await asyncio.start_server(self._serve, sock=opened, limit=REQUEST_BYTES_MAX)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:

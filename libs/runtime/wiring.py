@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,14 +11,13 @@ from libs.machine.host import Host
 from libs.observability.metrics import Metrics
 from libs.observability.server import Readiness, StatusServer
 from libs.observability.tape_metrics import TapeMetrics
+from libs.runtime.child import RESTARTS_VARIABLE, STATUS_VARIABLE
 from libs.runtime.layout import BUILD
 from libs.runtime.service import Context
 from libs.tape.record import TapeRecord
 from proto.message import Message
 
 REFRESH_S = 0.5
-RESTARTS_VARIABLE = "PRESAGE_RESTARTS"
-"""How often the supervisor has restarted this service, told to the new process."""
 
 Health = Callable[[], dict[str, Any]]
 
@@ -33,8 +33,7 @@ async def serve_status(context: Context, health: Health) -> AsyncIterator[Metric
         return Readiness(report["state"] == "live", f"{report['state']} {report.get('detail', '')}".strip())
 
     server = StatusServer(metrics, readiness)
-    # The port in the run file is the supervisor's instance's; a second one takes any.
-    await server.start(0 if context.instance else context.run.metrics_ports.get(context.service, 0))
+    await server.start(_inherited_socket())
     refreshing = asyncio.create_task(_refresh(metrics, health))
     try:
         yield metrics
@@ -42,6 +41,12 @@ async def serve_status(context: Context, health: Health) -> AsyncIterator[Metric
         refreshing.cancel()
         await asyncio.gather(refreshing, return_exceptions=True)
         await server.close()
+
+
+def _inherited_socket() -> socket.socket | None:
+    """The supervisor's socket; ``None`` for a process that was started by hand: it takes any free port."""
+    descriptor = os.environ.get(STATUS_VARIABLE, "")
+    return socket.socket(fileno=int(descriptor)) if descriptor else None
 
 
 async def _refresh(metrics: Metrics, health: Health) -> None:

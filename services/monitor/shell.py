@@ -11,8 +11,8 @@ from typing import Any
 from nats.aio.msg import Msg
 
 from libs.machine.host import Fact, Host
+from libs.runtime.child import RESTARTS_VARIABLE
 from libs.runtime.service import Context
-from libs.runtime.wiring import RESTARTS_VARIABLE
 from libs.tape.credentials import REPORT
 from libs.tape.record import TapeRecord
 from proto.message import Message

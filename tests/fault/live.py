@@ -63,7 +63,7 @@ async def trading(
     system.observers.append(tape.take)
     try:
         await system.start()
-        assert await system.all_live(), f"expected all services live, was {system.reports.latest}"
+        assert await system.all_live(), f"expected all services live: {system.not_live()}"
         yield system, tape
     finally:
         await system.stop()
