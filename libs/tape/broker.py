@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -33,13 +34,36 @@ DUPLICATE_WINDOW_NS = 30 * 1_000_000_000
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 3.0
 SYNC_INTERVAL = "1s"
+PORTS = range(20_000, 30_000)
+"""Below what Linux (32768) and others give to outgoing connections and to whoever listens on any port."""
+PORT_ATTEMPTS = 100
+PORT_TAKEN = "address already in use"
+"""What the broker's log says when somebody else listens on its port."""
 
 
 def free_port() -> int:
-    """A free TCP port on loopback."""
+    """A free TCP port on loopback, outside the range from which the system serves whoever takes any.
+
+    A port of that range may be given to somebody else whenever its broker restarts.
+
+    Raises:
+        TapeError: none was found.
+    """
+    for _ in range(PORT_ATTEMPTS):
+        port = PORTS.start + secrets.randbelow(len(PORTS))
+        if _is_free(port):
+            return port
+    raise TapeError(f"expected a free port from {PORTS.start} to {PORTS.stop}, was none in {PORT_ATTEMPTS}")
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def binary() -> str:
@@ -87,16 +111,12 @@ class Broker:
         return port
 
     def _settle_port(self) -> None:
-        """Before the first start: another port if somebody else took ours meanwhile.
+        """Until it was ready once: another port if somebody else took ours meanwhile.
 
         Restarts keep it in any case, because the clients look for the broker there.
         """
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", self.port))
-            except OSError:
-                self.port = self._new_port()
+        if not self._settled and not _is_free(self.port):
+            self.port = self._new_port()
 
     def _write_config(self) -> Path:
         store = self.directory / "jetstream"
@@ -123,9 +143,7 @@ class Broker:
 
     def start(self) -> None:
         """Start the process; returns at once, ``ready`` waits for it."""
-        if not self._settled:
-            self._settle_port()
-            self._settled = True
+        self._settle_port()
         config = self._write_config()
         with (self.directory / "nats.log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -163,15 +181,27 @@ class Broker:
         began = monotonic()
         while monotonic() - began < READY_TIMEOUT_S:
             if self.process is not None and self.process.poll() is not None:
-                log = (self.directory / "nats.log").read_text(errors="replace")[-600:]
-                raise BrokerUnavailable(f"expected a running broker, was an exit: {log}")
+                self._start_elsewhere()
             try:
                 await ensure_streams(self.url, self.passwords[ADMIN])
             except (BrokerUnavailable, OSError):
                 await asyncio.sleep(0.05)
             else:
+                self._settled = True
                 return monotonic() - began
         raise BrokerUnavailable(f"expected the broker to be ready in {READY_TIMEOUT_S} s, was not")
+
+    def _start_elsewhere(self) -> None:
+        """Its process ended: start it on another port when somebody was quicker at ours.
+
+        Raises:
+            BrokerUnavailable: it ended for another reason, or its clients know it by this port.
+        """
+        log = (self.directory / "nats.log").read_text(errors="replace")[-600:]
+        if self._settled or PORT_TAKEN not in log:
+            raise BrokerUnavailable(f"expected a running broker, was an exit: {log}")
+        self.port = self._new_port()
+        self.start()
 
     def stop(self) -> None:
         """Ask it to stop, and end it if it does not."""

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from libs.tape import broker as broker_module
+from libs.tape.broker import Broker
 from libs.tape.credentials import OPERATOR
+from libs.tape.errors import BrokerUnavailable
 from tools import servers
 from tools.installation import Installation
 from tools.servers import ServerWatch
@@ -77,6 +81,33 @@ async def test_killed_servers_are_started_again_where_their_clients_look(tmp_pat
             "database": "up",
             "database_restarts": 1,
         }
+
+
+@pytest.mark.asyncio
+async def test_a_port_that_somebody_was_quicker_at_is_left_to_him_until_clients_know_it(
+    tmp_path, monkeypatch
+):
+    # Whoever looks finds every port free: the other one always comes between the look and the broker.
+    monkeypatch.setattr(broker_module, "_is_free", lambda _: True)
+    broker = Broker(tmp_path)
+    wanted = broker.port
+    try:
+        with socket.create_server(("127.0.0.1", wanted)):
+            broker.start()
+            await broker.ready()
+            assert broker.port != wanted
+        known = broker.port
+        assert Broker(tmp_path).port == known
+        broker.stop()
+        with socket.create_server(("127.0.0.1", known)):
+            broker.start()
+            with pytest.raises(BrokerUnavailable, match="address already in use"):
+                await broker.ready()
+        broker.start()
+        await broker.ready()
+        assert broker.port == known
+    finally:
+        broker.stop()
 
 
 @pytest.mark.asyncio
