@@ -1,19 +1,14 @@
 """The ``presage`` command. Exit codes: 0 ok, 1 failed, 2 usage, 3 difference found."""
 
-import json
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
-import uvloop
-from rich.console import Console
 from rich.progress import Progress
 
 from libs.config.errors import ConfigError
 from libs.config.load import parse_sets
-from libs.tape.errors import TapeError
 from proto.operator import Verb
 from services.feed.recording import RecordingError
 from services.feed.synthetic_recording import write_recording
@@ -24,7 +19,8 @@ from tools.composition import CONFIG_DIRECTORY, DEFAULT_STRATEGIES, sections
 from tools.exit_codes import DIFFERENCE, FAILED, USAGE
 from tools.live_view import LiveView
 from tools.report import print_backtest, print_why
-from tools.up import Options, System, UsageError, run_headless, run_viewed
+from tools.terminal import DEFAULT_STATE, AsJson, State, console, emit, errors, fail, run, say
+from tools.up import Options, System, run_headless, run_viewed
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -35,39 +31,11 @@ app = typer.Typer(
 journal_app = typer.Typer(no_args_is_help=True, help="The journal in PostgreSQL.")
 app.add_typer(journal_app, name="journal")
 
-State = Annotated[Path, typer.Option("--state", envvar="PRESAGE_STATE", help="State directory.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Change a setting: risk.max_bet=0.01")]
 ConfigDirectory = Annotated[Path, typer.Option("--config", help="Directory of the YAML files.")]
 Strategies = Annotated[
     list[str] | None, typer.Option("--strategy", help="Name, module:Class or file.py:Class.")
 ]
-DEFAULT_STATE = Path("state")
-
-T = TypeVar("T")
-console = Console()
-errors = Console(stderr=True)
-
-
-def fail(text: str, code: int = FAILED) -> typer.Exit:
-    """Print an error and make the exit for it."""
-    errors.print(f"presage: {text}", style="red", highlight=False, markup=False, soft_wrap=True)
-    return typer.Exit(code)
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a command's coroutine; errors that a user can mend become a line and an exit code."""
-    try:
-        return uvloop.run(work)
-    except (UsageError, ConfigError, RecordingError, StrategyNotFound) as e:
-        raise fail(str(e), USAGE) from e
-    except (TapeError, OSError, RuntimeError) as e:
-        raise fail(f"{type(e).__name__}: {e}") from e
-
-
-def emit(document: Any) -> None:
-    """Print a document as JSON."""
-    sys.stdout.write(json.dumps(document, indent=2) + "\n")
 
 
 @app.command()
@@ -152,44 +120,37 @@ def halt(
 ) -> None:
     """Stop new orders now and cancel working ones. Works without the broker, survives restarts."""
     document = run(commands.halt(state, reason))
-    _say(document, as_json)
+    say(document, as_json)
 
 
 @app.command()
 def resume(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     """Let orders leave again."""
-    _say(run(commands.give(state, Verb.RESUME)), as_json)
+    say(run(commands.give(state, Verb.RESUME)), as_json)
 
 
 @app.command("close-only")
 def close_only(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     """Let exits through and nothing else."""
-    _say(run(commands.give(state, Verb.CLOSE_ONLY)), as_json)
+    say(run(commands.give(state, Verb.CLOSE_ONLY)), as_json)
 
 
 @app.command()
 def approve(order: str, state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     """Approve an order that waits for the operator."""
-    _say(run(commands.give(state, Verb.APPROVE, order=order)), as_json)
+    say(run(commands.give(state, Verb.APPROVE, order=order)), as_json)
 
 
 @app.command()
 def deny(order: str, state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     """Deny an order that waits for the operator."""
-    _say(run(commands.give(state, Verb.DENY, order=order)), as_json)
+    say(run(commands.give(state, Verb.DENY, order=order)), as_json)
 
 
 @app.command()
 def skip(seq: int, machine: str, state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     """Let a machine that raised at SEQ go on without that message."""
-    _say(run(commands.give(state, Verb.SKIP, machine=machine, seq=seq)), as_json)
-
-
-def _say(document: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        emit(document)
-    else:
-        console.print(document["text"])
+    say(run(commands.give(state, Verb.SKIP, machine=machine, seq=seq)), as_json)
 
 
 @app.command()
@@ -266,7 +227,7 @@ def synth(
     """Write a synthetic market as a recording."""
     write_recording(directory, seed, minutes)
     document = {"directory": str(directory), "minutes": minutes, "seed": seed}
-    _say(document | {"text": f"wrote {directory}: {minutes} minutes, seed {seed}"}, as_json)
+    say(document | {"text": f"wrote {directory}: {minutes} minutes, seed {seed}"}, as_json)
 
 
 @journal_app.command("verify")
