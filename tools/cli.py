@@ -15,6 +15,7 @@ from services.feed.synthetic_recording import write_recording
 from services.signal.discovery import StrategyNotFound
 from tools import commands
 from tools.backtest import Backtest
+from tools.cli_keys import keys_app
 from tools.composition import CONFIG_DIRECTORY, DEFAULT_STRATEGIES, sections
 from tools.exit_codes import DIFFERENCE, FAILED, USAGE
 from tools.live_view import LiveView
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 journal_app = typer.Typer(no_args_is_help=True, help="The journal in PostgreSQL.")
 app.add_typer(journal_app, name="journal")
+app.add_typer(keys_app, name="keys")
 
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Change a setting: risk.max_bet=0.01")]
 ConfigDirectory = Annotated[Path, typer.Option("--config", help="Directory of the YAML files.")]

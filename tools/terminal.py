@@ -37,6 +37,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine; errors that a user can mend become a line and an exit code."""
     try:
         return uvloop.run(work)
+    except typer.Exit:
+        raise
     except (UsageError, ConfigError, RecordingError, StrategyNotFound, KeyStoreError) as e:
         raise fail(str(e), USAGE) from e
     except (TapeError, OSError, RuntimeError) as e:

@@ -10,11 +10,13 @@
       HALT            present while halted; closes execution's gate whatever else works
       broker/         nats-server: configuration, credentials/<user>, jetstream/
       postgres/       the journal's database
-      keys/           operator.key, risk.key (owner only), public.json
+      keys/           operator.key, risk.key (owner only), public.json;
+                      venues/ the trading keys, encrypted; feed/ read-only keys for market data
       snapshots/      <machine>/<seq>.snapshot
       claims/         execution's own synced record of its claims
       journal/        anchors of the hash chain
       logs/           one file a service
+      frames/         <date>/frames-<n>.jsonl.gz: raw frames of the live venues, see services/feed/recorder.py
 """
 
 import json
@@ -39,6 +41,8 @@ class RunFile(msgspec.Struct, kw_only=True, omit_defaults=True):
     recordings: list[str] = msgspec.field(default_factory=list)
     synthetic_seed: int | None = None
     socket_urls: list[str] = msgspec.field(default_factory=list)
+    venues: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
+    """Venue → its resolved section of the configuration (with the sandbox's addresses, when it is used)."""
     adopt: list[str] = msgspec.field(default_factory=list)
     adopt_to: int = 0
     metrics_ports: dict[str, int] = msgspec.field(default_factory=dict)
@@ -63,6 +67,8 @@ class StateLayout:
         self.operator_key = self.keys / "operator.key"
         self.risk_key = self.keys / "risk.key"
         self.public_keys = self.keys / "public.json"
+        self.venue_keys = self.keys / "venues"
+        self.feed_keys = self.keys / "feed"
         self.claims = root / "claims"
         self.journal = root / "journal"
         self.logs = root / "logs"

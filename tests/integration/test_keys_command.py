@@ -1,0 +1,56 @@
+"""``presage keys`` as an operator uses it."""
+
+import json
+from pathlib import Path
+
+from typer.testing import CliRunner, Result
+
+from libs.keys.passphrase import FILE_VARIABLE
+from tools.cli import app
+
+PASSPHRASE = "correct horse battery"
+SECRET = "7b" * 32
+
+
+def presage(state: Path, *arguments: str, given: str = "") -> Result:
+    (state.parent / "passphrase").write_text(PASSPHRASE)
+    environment = {FILE_VARIABLE: str(state.parent / "passphrase")}
+    return CliRunner().invoke(app, ["keys", *arguments, "--state", str(state)], input=given, env=environment)
+
+
+def test_a_key_is_added_listed_and_removed_without_ever_being_shown(tmp_path: Path):
+    state = tmp_path / "state"
+    added = presage(state, "add", "polymarket", given=f"0x{SECRET}\n")
+    assert added.exit_code == 0, added.stderr
+    listed = presage(state, "list", "--json")
+    assert json.loads(listed.stdout)["trading"] == {"polymarket": "encrypted"}
+    removed = presage(state, "remove", "polymarket")
+    assert removed.stdout == "polymarket: removed\n"
+    assert "no keys" in presage(state, "list").stdout
+    said = added.stdout + added.stderr + listed.stdout + removed.stdout
+    assert SECRET not in said
+    assert PASSPHRASE not in said
+
+
+def test_a_new_signer_is_made_once(tmp_path: Path):
+    state = tmp_path / "state"
+    made = presage(state, "new", "polymarket", "--json")
+    assert made.exit_code == 0, made.stderr
+    assert len(json.loads(made.stdout)["address"]) == 42
+    again = presage(state, "new", "polymarket")
+    assert again.exit_code == 2
+    assert "remove it first" in again.stderr
+
+
+def test_what_is_wrong_is_said_in_one_line(tmp_path: Path):
+    state = tmp_path / "state"
+    for arguments, given, expected in (
+        (("add", "binance"), "", "expected one of polymarket, kalshi, manifold, was 'binance'"),
+        (("add", "polymarket"), "12\n", "expected 32 bytes in hexadecimal"),
+        (("add", "kalshi"), "", "expected --pem FILE and --key-id ID"),
+        (("new", "kalshi"), "", "its keys are made on its website"),
+    ):
+        said = presage(state, *arguments, given=given)
+        assert said.exit_code == 2, said.stderr
+        assert expected in said.stderr
+        assert said.stderr.count("\n") == 1
