@@ -1,13 +1,20 @@
 """How the system is put together: its machines, their sections of the configuration, the fixed order."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from libs.config.errors import UnknownKeyError
 from libs.config.load import Sections, load
 from libs.machine.machine import Machine
+from libs.venues.binance.params import BinanceParams
+from libs.venues.coinbase.params import CoinbaseParams
+from libs.venues.kalshi.params import KalshiParams
+from libs.venues.manifold.params import ManifoldParams
+from libs.venues.params import VenueParams
+from libs.venues.polymarket.params import PolymarketParams
 from proto.subjects import MACHINE_ORDER
 from services.execution.machine import ExecutionMachine
 from services.execution.paper.machine import PaperMachine, PaperParams
@@ -23,6 +30,15 @@ from services.signal.machine import SignalMachine
 
 CONFIG_DIRECTORY = Path(__file__).resolve().parent.parent / "config"
 DEFAULT_STRATEGIES = ("momentum",)
+
+VENUES: dict[str, type[VenueParams]] = {
+    "polymarket": PolymarketParams,
+    "kalshi": KalshiParams,
+    "manifold": ManifoldParams,
+    "binance": BinanceParams,
+    "coinbase": CoinbaseParams,
+}
+"""Venue → the parameters of its section ``venues.<name>``."""
 
 
 def factories(strategies: Sequence[str] = DEFAULT_STRATEGIES) -> dict[str, Callable[[], Machine]]:
@@ -64,3 +80,31 @@ def sections(
         ConfigError: naming file, line and key.
     """
     return load(directory, schemas(strategies), overrides)
+
+
+def venue_schemas(venues: Iterable[str] = tuple(VENUES)) -> dict[str, type[msgspec.Struct]]:
+    """Section → parameters of the venues given. Machines read none of them, a session without them has none."""
+    return {f"venues.{name}": VENUES[name] for name in venues}
+
+
+def venue_sections(
+    venues: Iterable[str],
+    directory: Path = CONFIG_DIRECTORY,
+    overrides: Mapping[str, Any] | None = None,
+) -> Sections:
+    """The resolved sections of the venues given, as ``venues.<name>``.
+
+    Raises:
+        ConfigError: naming file, line and key; also for a venue that does not exist.
+    """
+    names = tuple(venues)
+    for name in names:
+        if name not in VENUES:
+            raise UnknownKeyError(f"expected one of {', '.join(VENUES)}, was {name[:40]!r}")
+    return load(directory, venue_schemas(names), overrides)
+
+
+def split_overrides(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Overrides of the machines' sections, and those of the venues'."""
+    of_venues = {path: value for path, value in overrides.items() if path.startswith("venues.")}
+    return {path: value for path, value in overrides.items() if path not in of_venues}, of_venues

@@ -72,6 +72,7 @@ class StateLayout:
         self.claims = root / "claims"
         self.journal = root / "journal"
         self.logs = root / "logs"
+        self.frames = root / "frames"
 
     @property
     def exists(self) -> bool:

@@ -20,7 +20,7 @@ from proto.operator import Config
 from proto.units import MILLIONTHS, ONE, show
 from services.risk.params import RiskParams
 from tools.composition import CONFIG_DIRECTORY as CONFIG
-from tools.composition import schemas
+from tools.composition import schemas, venue_schemas, venue_sections
 
 
 class Rung(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -266,7 +266,7 @@ def test_the_hash_does_not_depend_on_order(directory):
 
 def test_the_shipped_files_say_what_the_defaults_are():
     """Whoever leaves a line out gets what the file would have said."""
-    shipped = schemas()
+    shipped = schemas() | venue_schemas()
     for section, document in load(CONFIG, shipped).items():
         assert msgspec.convert(document, shipped[section]) == shipped[section](), section
 
@@ -283,6 +283,34 @@ def test_every_key_is_there_with_a_comment_above_it(path):
 
 
 def test_the_shipped_files_leave_no_parameter_out():
-    for section, params in schemas().items():
+    for section, params in (schemas() | venue_schemas()).items():
         keys = yaml.safe_load(CONFIG.joinpath(*section.split(".")).with_suffix(".yaml").read_text())
         assert set(keys) == set(params.__struct_fields__), section
+
+
+def test_a_venue_that_does_not_exist_is_named_with_those_that_do():
+    with pytest.raises(UnknownKeyError, match=r"expected one of polymarket, .*, was 'kalhsi'"):
+        venue_sections(["kalhsi"])
+
+
+@pytest.mark.parametrize(
+    ("override", "error"),
+    [
+        ("venues.polymarket.clob_url=https://user:pass@example.org", RefusedValueError),
+        ("venues.polymarket.clob_url=https://user@example.org", RefusedValueError),
+        ("venues.kalshi.private_key=abc", SecretError),
+        ("venues.kalshi.serie=KXBTC", ConfigError),
+        ("venues.kalshi.series=[../../etc]", RefusedValueError),
+        ("venues.binance.symbols=[btcusdt]", RefusedValueError),
+        ("venues.manifold.hours_ahead=1.5", RefusedValueError),
+    ],
+)
+def test_a_venue_takes_no_secret_no_stranger_and_no_odd_address(override, error):
+    path, value = parse_set(override)
+    with pytest.raises(error):
+        venue_sections([path.split(".")[1]], overrides={path: value})
+
+
+def test_another_host_takes_the_place_of_the_real_one():
+    path, value = parse_set("venues.polymarket.gamma_url=http://127.0.0.1:8080")
+    assert venue_sections(["polymarket"], overrides={path: value})["venues.polymarket"]["gamma_url"] == value

@@ -1,0 +1,1 @@
+"""Binance spot: public prices, used as reference."""

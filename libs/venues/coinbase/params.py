@@ -1,0 +1,26 @@
+"""Configuration section ``venues.coinbase``."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from libs.venues.params import Seconds, SocketUrl, Url, VenueParams
+
+Product = Annotated[str, Meta(pattern=r"^[A-Z0-9]{1,20}-[A-Z0-9]{1,20}\Z")]
+
+
+class CoinbaseParams(VenueParams, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """Coinbase Exchange: public prices, for reference.
+
+    Attributes:
+        rest_url: base of the REST interface. websocket_url: the public feed.
+        products: pairs followed.
+        backfill_count: candles asked for at the start.
+    """
+
+    rest_url: Url = "https://api.exchange.coinbase.com"
+    websocket_url: SocketUrl = "wss://ws-feed.exchange.coinbase.com"
+    products: tuple[Product, ...] = ("BTC-USD",)
+    backfill_count: Annotated[int, Meta(ge=1, le=300)] = 200
+    silence_s: Seconds = 15
+    book_lease_s: Seconds = 15

@@ -1,0 +1,1 @@
+"""Manifold, play money."""

@@ -1,0 +1,27 @@
+"""Configuration section ``venues.manifold``."""
+
+from libs.venues.params import DiscoveryParams, Hours, Id, Seconds, SocketUrl, Url
+from proto.units import Money
+
+
+class ManifoldParams(DiscoveryParams, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """Manifold (play money): hosts and which markets are followed.
+
+    Attributes:
+        rest_url: base of the REST interface, with its version.
+        websocket_url: bets as they are made.
+        markets: contracts followed always, by id.
+        term: words searched for; markets found are followed too. Empty: none but ``markets``.
+        volume_min: mana traded so far that a found market must have.
+    """
+
+    enabled: bool = False
+    rest_url: Url = "https://api.manifold.markets/v0"
+    websocket_url: SocketUrl = "wss://api.manifold.markets/ws"
+    markets: tuple[Id, ...] = ()
+    term: str = "bitcoin"
+    volume_min: Money = 0
+    hours_ahead: Hours = 168
+    discovery_every_s: Seconds = 60
+    silence_s: Seconds = 120
+    book_lease_s: Seconds = 60

@@ -1,0 +1,52 @@
+"""What the configuration sections of all venues have in common; each venue's own struct adds to it.
+
+A section is ``venues.<name>``, its file ``config/venues/<name>.yaml``. It never holds a secret: keys are files
+(see ``libs/keys``).
+"""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+Url = Annotated[str, Meta(pattern=r"^https?://[^\s@]+[^\s@/]\Z", max_length=200)]
+"""Base address of a REST interface, without a slash at its end and without user and password."""
+SocketUrl = Annotated[str, Meta(pattern=r"^wss?://[^\s@]+\Z", max_length=200)]
+Seconds = Annotated[int, Meta(ge=1, le=7 * 86_400)]
+Hours = Annotated[int, Meta(ge=1, le=24 * 366)]
+Count = Annotated[int, Meta(ge=1, le=10_000)]
+Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,100}\Z")]
+"""A venue's own name for something: it ends up in addresses and commands, so it is plain."""
+
+
+class VenueParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """Market data of one venue.
+
+    Attributes:
+        enabled: whether the feed connects to it at all.
+        silence_s: a socket that delivers no data for so long is closed and opened anew, answered pings or not.
+        connection_max_s: a connection is replaced after so long, before the venue ends it.
+        book_lease_s: a book without proof of continuity for so long is not traded on.
+        lease_failures_count: after so many vain attempts to heal a stale book the connection is replaced.
+    """
+
+    enabled: bool = True
+    silence_s: Seconds = 30
+    connection_max_s: Seconds = 82_800
+    book_lease_s: Seconds = 30
+    lease_failures_count: Count = 3
+
+
+class DiscoveryParams(VenueParams, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """A venue whose markets come and go: how they are found.
+
+    Attributes:
+        discovery_every_s: how often the venue is asked for markets.
+        discovery_pages_max: pages read each time; what is on later ones is not found.
+        markets_max: markets followed at once; those that end first come first.
+        hours_ahead: only markets that end within so many hours.
+    """
+
+    discovery_every_s: Seconds = 20
+    discovery_pages_max: Count = 3
+    markets_max: Count = 40
+    hours_ahead: Hours = 24

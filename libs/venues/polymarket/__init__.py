@@ -1,0 +1,1 @@
+"""Polymarket, international CLOB: market data without keys, and trading with them."""

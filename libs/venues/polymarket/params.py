@@ -1,0 +1,32 @@
+"""Configuration section ``venues.polymarket``."""
+
+from typing import Literal
+
+from libs.venues.params import DiscoveryParams, Id, SocketUrl, Url
+from proto.units import Money
+
+
+class PolymarketParams(DiscoveryParams, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """Polymarket: hosts and which markets are followed.
+
+    Attributes:
+        clob_url: order books and orders. gamma_url: what markets there are. data_url: positions and trades.
+        market_websocket_url: books and trades as they change. user_websocket_url: own orders and fills.
+        windows: up-or-down series by the beginning of their slug (``btc-updown-5m``); the window that runs
+            and the next one are followed, whatever the filters below say.
+        tags: Gamma's tag ids; markets of any of them are followed. Empty: none but ``windows``.
+        categories: a market's category must be one of these; empty lets all in.
+        volume_min: dollars traded so far that a market must have.
+        neg_risk: any, only or none: events of several outcomes of which one wins.
+    """
+
+    clob_url: Url = "https://clob.polymarket.com"
+    gamma_url: Url = "https://gamma-api.polymarket.com"
+    data_url: Url = "https://data-api.polymarket.com"
+    market_websocket_url: SocketUrl = "wss://ws-subscriptions-clob.polymarket.com/ws/market"
+    user_websocket_url: SocketUrl = "wss://ws-subscriptions-clob.polymarket.com/ws/user"
+    windows: tuple[Id, ...] = ("btc-updown-5m", "btc-updown-15m")
+    tags: tuple[Id, ...] = ()
+    categories: tuple[str, ...] = ()
+    volume_min: Money = 0
+    neg_risk: Literal["any", "only", "none"] = "any"
