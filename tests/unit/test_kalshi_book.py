@@ -243,3 +243,16 @@ def test_empty_snapshot_empties_both_instruments() -> None:
     for instrument in (YES, NO):
         assert (observer.books[instrument].bids, observer.books[instrument].asks) == ((), ())
         assert (observer.quotes[instrument].bid, observer.quotes[instrument].ask) == (None, None)
+
+
+def test_a_distrusted_book_is_a_gap_until_its_snapshot():
+    kalshi, observer = KalshiNormaliser(), FeedObserver()
+    observer.see(kalshi.normalise(snapshot(TICKER, 1, [(400, 5)], [(500, 5)]), START))
+    observer.see(kalshi.distrust(f"kalshi:{TICKER}", START + 1, "stale"))
+    assert [gap.reason for gap in observer.gaps] == ["stale", "stale"]
+    assert kalshi.distrust(f"kalshi:{TICKER}", START + 2, "stale") == []
+    assert kalshi.distrust("kalshi:OTHER", START + 2, "stale") == []
+    assert len(kalshi.commands(START + 2)) == 1
+    observer.see(kalshi.normalise(snapshot(TICKER, 2, [(410, 5)], [(500, 5)]), START + 3))
+    assert observer.whole(YES)
+    assert observer.quotes[YES].bid == 410_000

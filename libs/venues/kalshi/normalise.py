@@ -130,6 +130,14 @@ class KalshiNormaliser:
                 self._show_whole(market, at, out)
         return out
 
+    def distrust(self, market: str, at: int, reason: str) -> list[Message]:
+        """The book of ``market`` (``kalshi:T``) is not vouched for any more: drop it and want it again."""
+        out: list[Message] = []
+        known = self._markets.get(market.removeprefix(f"{VENUE}:"))
+        if known is not None and known.whole and not known.over(at):
+            self._break(known, at, reason, out)
+        return out
+
     def commands(self, at: int) -> list[bytes]:
         """Requests to send to the venue now: a snapshot for each broken book, repeated if unanswered."""
         commands = []
