@@ -23,6 +23,7 @@ from bench import (
     report,
     restart,
     risk_decision,
+    signing,
 )
 from bench.result import Figure, Tell
 
@@ -37,6 +38,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "journal": journal.measure,
     "restart": restart.measure,
     "messages": messages.measure,
+    "signing": signing.measure,
 }
 
 

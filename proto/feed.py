@@ -6,15 +6,17 @@ or ``{venue}:{symbol}`` for a reference price (``coinbase:BTC-USD``). Markets ar
 """
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from proto.message import Message, Name, Text, token
 from proto.units import Nanoseconds, Price, Quantity
 
 BOOK_LEVELS_MAX = 10
 """Levels a side in a book message: risk looks at the top five, the queue model a little deeper."""
+EXPONENT_MAX = 8
+"""Polymarket has used 1 and 2; a bound keeps the integers of a fee small."""
 
 
 class Side(StrEnum):
@@ -113,15 +115,21 @@ class Outcome(Struct, frozen=True, array_like=True, gc=False):
     instrument: Name
 
 
+Exponent = Annotated[int, Meta(ge=0, le=EXPONENT_MAX)]
+"""How fast a fee falls towards the edges of the price range."""
+
+
 class FeeSchedule(Struct, frozen=True, omit_defaults=True, gc=False):
     """The venue's fee for a market: ``model`` names the formula, rates are in millionths.
 
-    ``kalshi_quadratic``: rate * contracts * price * (1 - price); see ``libs/exchange/fees.py``.
+    ``kalshi_quadratic``: rate * contracts * price * (1 - price); ``polymarket``: rate * contracts *
+    (price * (1 - price)) ** exponent; see ``libs/exchange/fees.py``.
     """
 
     model: Name = "none"
     taker_rate: Price = 0
     maker_rate: Price = 0
+    exponent: Exponent = 1
 
 
 class Market(Message, frozen=True, kw_only=True, gc=False):

@@ -3,6 +3,8 @@
 Their bytes are the golden corpus (``tests/golden/messages.txt``): a change of the format shows there.
 """
 
+from msgspec import structs
+
 from proto import execution, exit, feed, monitor, operator, risk, service, signal, venue
 from proto.message import Message
 from proto.units import ONE, SECOND
@@ -265,4 +267,7 @@ OPERATIONS = (
     service.Anchor(day="2026-05-13", seq=4711, rows=900, head="9f86d081", at=AT),
 )
 
-SAMPLES: tuple[Message, ...] = (*BOOKS, *DECISIONS, *ORDERS, *OPERATIONS)
+# Later fields of nested structs: each gets a sample of its own, so that the earlier lines stay as they are.
+LATER = (structs.replace(BOOKS[3], fees=feed.FeeSchedule("polymarket", 70_000, 1, exponent=2)),)
+
+SAMPLES: tuple[Message, ...] = (*BOOKS, *DECISIONS, *ORDERS, *OPERATIONS, *LATER)

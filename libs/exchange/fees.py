@@ -7,6 +7,10 @@ Kalshi's formula (docs.kalshi.com: series fees, "Fee Rounding"), checked against
 2. the change of the balance (money for the contracts − trade fee) is rounded down to the account's
    precision, and what that takes is the rounding fee;
 3. rounding fees add up over the fills of one order; once they exceed $0.01 a cent is given back.
+
+Polymarket's (docs.polymarket.com: trading/fees): rate × contracts × (price × (1 − price)) ^ exponent,
+takers only, rounded to $0.00001; what is below half of that costs nothing. Rate and exponent are the
+market's own ``feeSchedule``; what ``/fee-rate`` answers is not the rate.
 """
 
 from msgspec import Struct
@@ -16,9 +20,14 @@ from proto.units import ONE, notional
 
 NO_FEE = "none"
 KALSHI_QUADRATIC = "kalshi_quadratic"
+POLYMARKET = "polymarket"
+KNOWN_MODELS = (NO_FEE, KALSHI_QUADRATIC, POLYMARKET)
+"""Formulas that can be computed; a market with another one is not traded."""
 
 TRADE_FEE_STEP = 100
 """Kalshi rounds a trade fee up to this: $0.0001."""
+POLYMARKET_STEP = 10
+"""Polymarket rounds a fee to this: $0.00001."""
 REBATE = 10_000
 """What Kalshi gives back when an order's rounding fees exceed it: $0.01."""
 DIRECT_PRECISION = 100
@@ -35,12 +44,21 @@ def fee_of(schedule: FeeSchedule, price: int, quantity: int, maker: bool = False
     """
     if schedule.model == NO_FEE:
         return 0
-    if schedule.model != KALSHI_QUADRATIC:
+    if schedule.model not in KNOWN_MODELS:
         return quantity
     rate = schedule.maker_rate if maker else schedule.taker_rate
+    if schedule.model == POLYMARKET:
+        return _polymarket_fee(schedule.exponent, rate, price, quantity)
     # A payout pays 1 a contract, so a price outside 0..1 (a reference instrument) has no fee.
     exact = rate * quantity * price * max(0, ONE - price)
     return -(-exact // (ONE * ONE * ONE * TRADE_FEE_STEP)) * TRADE_FEE_STEP
+
+
+def _polymarket_fee(exponent: int, rate: int, price: int, quantity: int) -> int:
+    exact = rate * quantity * pow(price * max(0, ONE - price), exponent)
+    unit = ONE * pow(ONE * ONE, exponent) * POLYMARKET_STEP
+    steps: int = (2 * exact + unit) // (2 * unit)
+    return steps * POLYMARKET_STEP
 
 
 def fee_estimate(schedule: FeeSchedule, price: int, quantity: int) -> int:

@@ -1,4 +1,4 @@
-"""Kalshi's fees: the recorded fills to the last digit, the documented rounding, and its bounds."""
+"""Fees: Kalshi's recorded fills to the last digit, Polymarket's published table, rounding and bounds."""
 
 import json
 
@@ -108,3 +108,46 @@ def test_balances_keep_their_precision_and_fees_stay_within_bounds(fills, precis
         fees += fee
     assert fees == trade_fees + accumulator.rounding
     assert accumulator.rounding >= 0
+
+
+CRYPTO = FeeSchedule(model="polymarket", taker_rate=70_000)
+
+
+@pytest.mark.parametrize(
+    ("rate", "fee"), [(70_000, 1_750_000), (50_000, 1_250_000), (40_000, 1_000_000), (0, 0)]
+)
+def test_polymarkets_published_fees_of_a_hundred_shares_at_a_half(rate: int, fee: int):
+    schedule = FeeSchedule(model="polymarket", taker_rate=rate)
+    assert fee_of(schedule, 500_000, 100 * ONE) == fee
+
+
+def test_polymarket_charges_takers_only_and_whole_steps():
+    assert fee_of(CRYPTO, 500_000, 100 * ONE, maker=True) == 0
+    # 0.07 * 10 * 0.377 * 0.623 = 0.16440970
+    assert fee_of(CRYPTO, 377_000, 10 * ONE) == 164_410
+    # 0.07 * 0.01 * 0.01 * 0.99 = 0.00000693 is charged as 0.00001, less than half of that not at all.
+    assert fee_of(CRYPTO, 10_000, 10_000) == 10
+    assert fee_of(CRYPTO, 10_000, 7_000) == 0
+
+
+def test_the_exponent_is_one_unless_said_otherwise():
+    squared = FeeSchedule(model="polymarket", taker_rate=250_000, exponent=2)
+    assert fee_of(squared, 500_000, 100 * ONE) == 1_562_500
+    assert fee_of(FeeSchedule(model="polymarket", taker_rate=70_000, exponent=0), 300_000, ONE) == 70_000
+
+
+@given(
+    price=st.integers(0, 2 * ONE),
+    quantity=st.integers(0, 1_000_000 * ONE),
+    rate=st.integers(0, ONE),
+    exponent=st.integers(0, 8),
+)
+def test_polymarkets_fee_is_bounded_and_the_same_for_both_outcomes(
+    price: int, quantity: int, rate: int, exponent: int
+):
+    schedule = FeeSchedule(model="polymarket", taker_rate=rate, exponent=exponent)
+    fee = fee_of(schedule, price, quantity)
+    assert 0 <= fee <= quantity + 10
+    assert fee % 10 == 0
+    if price <= ONE:
+        assert fee == fee_of(schedule, ONE - price, quantity)
