@@ -5,7 +5,7 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -124,7 +124,7 @@ class VenueSocket:
         except WebSocketException as e:
             raise NotSent(self.venue, f"the socket closed: {type(e).__name__}") from e
 
-    async def frames(self) -> AsyncIterator[SocketEvent]:
+    async def frames(self) -> AsyncGenerator[SocketEvent]:
         """Connect, and yield what comes, for ever. Closing the iterator closes the connection."""
         failures = 0
         line: _Line | None = None
