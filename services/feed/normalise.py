@@ -6,8 +6,11 @@ from typing import NamedTuple
 from libs.venues.coinbase.normalise import CoinbaseNormaliser
 from libs.venues.frame import FrameError, RawFrame
 from libs.venues.kalshi.normalise import KalshiNormaliser
+from libs.venues.normaliser import Normaliser
 from proto.message import Message
 from proto.monitor import DEAD_EXCERPT_BYTES_MAX
+from services.feed import control
+from services.feed.control import FEED
 
 KALSHI = "kalshi"
 COINBASE = "coinbase"
@@ -40,27 +43,44 @@ def source_of(data: bytes) -> str:
 
 
 class Normalisers:
-    """The normalisers of a session, with counters ``frames`` (all that came) and ``dead``."""
+    """The normalisers of a session, with counters ``frames`` (all that came from venues) and ``dead``."""
 
     def __init__(self) -> None:
         self.kalshi = KalshiNormaliser()
         self.coinbase = CoinbaseNormaliser()
+        self.by_venue: dict[str, Normaliser] = {
+            KALSHI: self.kalshi,
+            COINBASE: self.coinbase,
+        }
         self.frames = 0
         self.dead = 0
 
     def read(self, frame: RawFrame) -> list[Message] | DeadFrame:
         """Normalise one frame; it never raises, an unreadable frame comes back as a ``DeadFrame``."""
-        self.frames += 1
         try:
-            if frame.source == KALSHI:
-                return self.kalshi.normalise(frame.data, frame.at)
-            if frame.source == COINBASE:
-                return self.coinbase.normalise(frame.data, frame.at)
+            if frame.source == FEED:
+                return self._control(frame)
+            self.frames += 1
+            normaliser = self.by_venue.get(frame.source)
+            if normaliser is not None:
+                return normaliser.normalise(frame.data, frame.at)
         except FrameError as e:
             self.dead += 1
             return dead_frame(frame, str(e))
         self.dead += 1
         return dead_frame(frame, f"expected a frame of a known venue, was {frame.source[:40]!r}")
+
+    def _control(self, frame: RawFrame) -> list[Message]:
+        """What a frame of the feed's own says."""
+        said = control.decode(frame.data)
+        if isinstance(said, control.Tick):
+            return self.tick(frame.at)
+        if isinstance(said, control.Resend):
+            return self.resend(frame.at)
+        normaliser = self.by_venue.get(said.msg.venue)
+        if normaliser is None:
+            raise FrameError(f"expected a known venue, was {said.msg.venue[:40]!r}")
+        return normaliser.distrust(said.msg.market, frame.at, said.msg.reason)
 
     def bury(self, dead: DeadFrame) -> DeadFrame:
         """Count a frame that was lost before it could be read: a torn line, an oversized message."""
@@ -70,12 +90,22 @@ class Normalisers:
 
     def tick(self, at: int) -> list[Message]:
         """What the passing of time alone brings: call it ten times a second when live."""
-        return self.kalshi.tick(at)
+        out: list[Message] = []
+        for normaliser in self.by_venue.values():
+            out += normaliser.tick(at)
+        return out
 
     def resend(self, at: int) -> list[Message]:
         """All markets and whole books as snapshots: to be published after the broker was away."""
-        return self.kalshi.resend(at)
+        out: list[Message] = []
+        for normaliser in self.by_venue.values():
+            out += normaliser.resend(at)
+        return out
 
     def commands(self, at: int) -> list[tuple[str, bytes]]:
         """Requests to send, as (source, command): snapshots of broken books."""
-        return [(KALSHI, command) for command in self.kalshi.commands(at)]
+        return [
+            (venue, command)
+            for venue, normaliser in self.by_venue.items()
+            for command in normaliser.commands(at)
+        ]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from proto.feed import FeedClock, Played
 from proto.message import Message
 from proto.units import SECOND
+from services.feed.frame_files import FrameRecording
 from services.feed.normalise import DeadFrame, Normalisers
 from services.feed.recording import Recording
 
@@ -12,11 +13,14 @@ CLOCKS_MAX = 60
 """Silent seconds told one by one; a longer silence is skipped but for its last minute."""
 
 
-def play(recording: Recording, normalisers: Normalisers | None = None) -> Iterator[Message | DeadFrame]:
+def play(
+    recording: Recording | FrameRecording, normalisers: Normalisers | None = None
+) -> Iterator[Message | DeadFrame]:
     """Yield a recording's messages in order, a ``FeedClock`` at each new second, ``Played`` at the end.
 
     ``at`` never goes backwards. The same recording gives the same messages, always. The caller counts
-    and reports the dead frames; ``normalisers`` may be given to read its counters afterwards.
+    and reports the dead frames; ``normalisers`` may be given to read its counters afterwards. Where the
+    recording tells of the passing of time itself, that alone moves what waits for its turn.
     """
     normalisers = normalisers or Normalisers()
     at = second = 0
@@ -24,7 +28,7 @@ def play(recording: Recording, normalisers: Normalisers | None = None) -> Iterat
         at = max(at, frame.at)
         if at >= (second + 1) * SECOND:
             if second:
-                yield from _pass_time(normalisers, second, at // SECOND)
+                yield from _pass_time(None if recording.ticked else normalisers, second, at // SECOND)
             second = at // SECOND
         if isinstance(frame, DeadFrame):
             yield normalisers.bury(frame)
@@ -37,8 +41,9 @@ def play(recording: Recording, normalisers: Normalisers | None = None) -> Iterat
     yield Played(recording=recording.name[:200], at=at, frames=normalisers.frames, dead=normalisers.dead)
 
 
-def _pass_time(normalisers: Normalisers, before: int, now: int) -> Iterator[Message]:
+def _pass_time(normalisers: Normalisers | None, before: int, now: int) -> Iterator[Message]:
     """The clock from one second to another, and what time alone brings at each."""
     for second in range(max(before + 1, now - CLOCKS_MAX + 1), now + 1):
         yield FeedClock(at=second * SECOND)
-        yield from normalisers.tick(second * SECOND)
+        if normalisers is not None:
+            yield from normalisers.tick(second * SECOND)

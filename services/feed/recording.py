@@ -2,7 +2,8 @@
 
 A recording is a directory with ``ws.jsonl.gz`` (Kalshi frames, one ``{"recv_ns":…,"frame":{…}}`` a line),
 ``coinbase_btcusd_trades.csv.gz`` and ``results.json``, the latter two if they exist; or a ``ws.jsonl.gz``
-alone. What cannot be read is reported as dead and counted, never raised. Memory stays bounded.
+alone; or what the feed's own recorder wrote (``frame_files.py``), a directory or one file of it. What cannot be
+read is reported as dead and counted, never raised. Memory stays bounded.
 """
 
 import heapq
@@ -17,8 +18,9 @@ from msgspec import Meta, Struct
 from libs.venues.frame import FrameError, RawFrame
 from libs.venues.kalshi.amounts import nanoseconds
 from proto.units import SECOND
+from services.feed.frame_files import PATTERN, FrameRecording, find_frame_files, in_time, torn
 from services.feed.lines import Torn, read_lines
-from services.feed.normalise import COINBASE, KALSHI, DeadFrame, dead_frame
+from services.feed.normalise import COINBASE, KALSHI, DeadFrame
 
 FRAMES_FILE = "ws.jsonl.gz"
 TRADES_FILE = "coinbase_btcusd_trades.csv.gz"
@@ -28,12 +30,8 @@ PRODUCT = "BTC-USD"
 
 SETTLEMENT_DELAY_NS = 10 * SECOND
 """A recording knows a result but not when it came: the venue settles some seconds after the close."""
-JUMP_NS_MAX = 24 * 3600 * SECOND
-"""A receive time so far ahead of the one before is a damaged digit, and would end the session."""
 RESULTS_BYTES_MAX = 1024 * 1024
 """results.json holds one entry of about 200 bytes a market."""
-
-_RECORDER = "recorder"
 
 
 class RecordingError(ValueError):
@@ -65,39 +63,47 @@ class Span(NamedTuple):
 
 
 class Recording(NamedTuple):
-    """The files of one recorded session; missing ones are ``None``."""
+    """The files of one recorded session; missing ones are ``None``. Nothing in them says that time passed."""
 
     name: str
     frames_file: Path
     trades_file: Path | None
     results_file: Path | None
+    ticked: bool = False
 
     def frames(self) -> Iterator[RawFrame | DeadFrame]:
         """All frames by receive time; unreadable pieces in between, as dead frames."""
-        streams = [_in_time(_kalshi_frames(self.frames_file))]
+        streams = [in_time(_kalshi_frames(self.frames_file))]
         if self.trades_file:
-            streams.append(_in_time(_coinbase_frames(self.trades_file)))
+            streams.append(in_time(_coinbase_frames(self.trades_file)))
         if self.results_file:
             streams.append(_result_frames(self.results_file))
         return heapq.merge(*streams, key=lambda frame: frame.at)
 
 
-def open_recording(path: Path) -> Recording:
+def open_recording(path: Path) -> Recording | FrameRecording:
     """Find the files of a recording; nothing is read yet.
 
     Raises:
-        RecordingError: when there is no ``ws.jsonl.gz``.
+        RecordingError: when there is neither a ``ws.jsonl.gz`` nor a file of recorded frames.
     """
     if path.is_dir():
+        files = find_frame_files(path)
+        if files and not (path / FRAMES_FILE).is_file():
+            return FrameRecording(path.resolve().name, files)
         frames, trades, results = path / FRAMES_FILE, path / TRADES_FILE, path / RESULTS_FILE
         if not frames.is_file():
-            raise RecordingError(f"expected {FRAMES_FILE} in the recording {path}, was not there")
+            raise RecordingError(
+                f"expected {FRAMES_FILE} or {PATTERN} in the recording {path}, was not there"
+            )
         name = path.resolve().name
         return Recording(
             name, frames, trades if trades.is_file() else None, results if results.is_file() else None
         )
     if not path.is_file():
         raise RecordingError(f"expected a recording (a directory or a {FRAMES_FILE}), was {path}")
+    if path.match(PATTERN):
+        return FrameRecording(path.name, (path,))
     return Recording(path.name, path, None, None)
 
 
@@ -132,12 +138,12 @@ def recording_start(path: Path) -> int:
 def _kalshi_frames(path: Path) -> Iterator[RawFrame | DeadFrame]:
     for line in read_lines(path):
         if isinstance(line, Torn):
-            yield _torn(line)
+            yield torn(line)
             continue
         try:
             decoded = _line.decode(line)
         except _DECODE_ERRORS as e:
-            yield _torn(Torn(f"expected a recorded frame: {e}", line))
+            yield torn(Torn(f"expected a recorded frame: {e}", line))
             continue
         yield RawFrame(decoded.recv_ns, KALSHI, bytes(decoded.frame))
 
@@ -146,13 +152,13 @@ def _coinbase_frames(path: Path) -> Iterator[RawFrame | DeadFrame]:
     """Rows as the frames they were made from; the recorder did not keep size and side."""
     for number, line in enumerate(read_lines(path)):
         if isinstance(line, Torn):
-            yield _torn(line)
+            yield torn(line)
             continue
         fields = line.decode("utf-8", "replace").rstrip("\r").split(",")
         if number == 0 and ",".join(fields) == TRADES_HEADER:
             continue
         if len(fields) != 5 or not (_is_number(fields[1]) and _is_number(fields[3])):
-            yield _torn(Torn(f"expected the fields {TRADES_HEADER}", line))
+            yield torn(Torn(f"expected the fields {TRADES_HEADER}", line))
             continue
         time, recv_ns, price, trade_id, kind = fields
         match = {"type": kind, "trade_id": int(trade_id), "price": price, "product_id": PRODUCT, "time": time}
@@ -170,14 +176,14 @@ def _result_frames(path: Path) -> Iterator[RawFrame | DeadFrame]:
     try:
         rows = _results.decode(data)
     except _DECODE_ERRORS as e:
-        return iter([_torn(Torn(f"expected a list of results: {e}", data))])
+        return iter([torn(Torn(f"expected a list of results: {e}", data))])
     frames: list[RawFrame | DeadFrame] = []
     for row in rows:
         try:
             result = _result.decode(row)
             at = nanoseconds(result.close_time) + SETTLEMENT_DELAY_NS
         except (*_DECODE_ERRORS, FrameError) as e:
-            frames.append(_torn(Torn(f"expected a result: {e}", bytes(row))))
+            frames.append(torn(Torn(f"expected a result: {e}", bytes(row))))
             continue
         body = {
             "market_ticker": result.market,
@@ -188,25 +194,3 @@ def _result_frames(path: Path) -> Iterator[RawFrame | DeadFrame]:
         data = msgspec.json.encode({"type": "market_lifecycle_v2", "sid": 0, "msg": body})
         frames.append(RawFrame(at, KALSHI, data))
     return iter(sorted(frames, key=lambda frame: frame.at))
-
-
-def _in_time(frames: Iterator[RawFrame | DeadFrame]) -> Iterator[RawFrame | DeadFrame]:
-    """Let time only move forward: a late frame is moved up, one from far ahead is dead.
-
-    A dead piece has no time of its own and takes that of the frame before it.
-    """
-    at = 0
-    for frame in frames:
-        if isinstance(frame, DeadFrame):
-            yield frame._replace(at=at)
-        elif at and frame.at > at + JUMP_NS_MAX:
-            yield dead_frame(frame._replace(at=at), f"expected a receive time near {at}, was {frame.at}")
-        elif frame.at < at:
-            yield frame._replace(at=at)
-        else:
-            at = frame.at
-            yield frame
-
-
-def _torn(torn: Torn) -> DeadFrame:
-    return dead_frame(RawFrame(0, _RECORDER, torn.beginning), torn.reason)

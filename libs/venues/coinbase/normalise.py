@@ -88,6 +88,22 @@ class CoinbaseNormaliser:
         self._last[product] = match.trade_id
         return [trade]
 
+    def tick(self, at: int) -> list[Message]:  # noqa: ARG002 - the port's signature
+        """Time alone brings nothing."""
+        return []
+
+    def resend(self, at: int) -> list[Message]:  # noqa: ARG002 - the port's signature
+        """The next trade tells the price."""
+        return []
+
+    def commands(self, at: int) -> list[bytes]:  # noqa: ARG002 - the port's signature
+        """Nothing is ever asked for."""
+        return []
+
+    def distrust(self, market: str, at: int, reason: str) -> list[Message]:  # noqa: ARG002 - the port's signature
+        """There is no book to drop."""
+        return []
+
 
 def _trade(match: _Match, at: int) -> Trade:
     whole, _, fraction = match.size.partition(".")

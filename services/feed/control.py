@@ -1,0 +1,70 @@
+"""The feed's own frames: what is no venue's word and yet must be in a recording, so that it plays back alike.
+
+``_tick`` says that time has passed, ``_resend`` that everything is to be told again, ``_stale`` that nobody
+vouches for a market's books. Their source is ``feed``. A connection's beginning and end come under the venue's
+own name, in the form its normaliser reads.
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from libs.venues.frame import FrameError
+
+FEED = "feed"
+"""The source of the feed's own frames."""
+
+TICK = b'{"type":"_tick"}'
+RESEND = b'{"type":"_resend"}'
+CONNECTED = b'{"type":"_ws_connected","msg":{}}'
+DISCONNECTED = b'{"type":"_ws_disconnected","msg":{}}'
+
+Text = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class Tick(Struct, tag_field="type", tag="_tick", gc=False):
+    """Time has passed: books that waited for their turn go out, markets open and close."""
+
+
+class Resend(Struct, tag_field="type", tag="_resend", gc=False):
+    """What was published may be lost: everything is told again."""
+
+
+class StaleBody(Struct, gc=False):
+    """``market`` as it is named on the tape (``kalshi:T``)."""
+
+    venue: Text
+    market: Text
+    reason: Text
+
+
+class Stale(Struct, tag_field="type", tag="_stale", gc=False):
+    """A market's books have been without proof of continuity for too long."""
+
+    msg: StaleBody
+
+
+_decoder: msgspec.json.Decoder[Tick | Resend | Stale] = msgspec.json.Decoder(Tick | Resend | Stale)
+
+
+def decode(data: bytes) -> Tick | Resend | Stale:
+    """Read a frame of the feed's own.
+
+    Raises:
+        FrameError: for anything else.
+    """
+    try:
+        return _decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+        raise FrameError(f"expected a frame of the feed's own: {e}"[:300]) from e
+
+
+def stale(venue: str, market: str, reason: str) -> bytes:
+    """The frame that says that a market's books are not vouched for."""
+    return msgspec.json.encode(Stale(StaleBody(venue, market, reason)))
+
+
+def rest(name: str, body: bytes) -> bytes:
+    """A REST answer as a frame; ``body`` is JSON as it came."""
+    return b'{"_rest":%b,"body":%b}' % (msgspec.json.encode(name), body.strip())
