@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from libs.venues.kalshi.amounts import QUANTITY_GRID
 from libs.venues.kalshi.book import BidSide
+from libs.venues.kalshi.legs import VENUE
 from proto.feed import (
     Book,
     FeeSchedule,
@@ -16,7 +17,6 @@ from proto.feed import (
 )
 from proto.units import ONE, SECOND
 
-VENUE = "kalshi"
 TITLE_CHARACTERS_MAX = 200
 """Titles are for people; the longest seen is about 120 characters."""
 
@@ -69,12 +69,14 @@ class KalshiMarket:
         "book_due_at",
         "close_at",
         "counter",
+        "fees",
         "gapped",
         "market",
         "no",
         "no_instrument",
         "open_at",
         "pending",
+        "polled",
         "price_steps",
         "result",
         "series",
@@ -108,6 +110,9 @@ class KalshiMarket:
         self.no = BidSide()
         self.whole = False
         self.gapped = False
+        # Whether the book came by REST: it cannot be continued with changes.
+        self.polled = False
+        self.fees = FEES
         self.counter = 0
         self.pending = False
         self.book_due_at = 0
@@ -148,6 +153,7 @@ class KalshiMarket:
         self.yes.replace({})
         self.no.replace({})
         self.whole = False
+        self.polled = False
         self.pending = False
 
     def facts(self, at: int) -> Market:
@@ -166,7 +172,7 @@ class KalshiMarket:
             settlement_average_s=self.series.settlement_average_s,
             price_steps=self.price_steps,
             quantity_step=QUANTITY_GRID,
-            fees=FEES,
+            fees=self.fees,
             result=self.result,
         )
 

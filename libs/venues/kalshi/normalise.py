@@ -5,16 +5,20 @@ that raises leaves the books as they were. What a lost frame makes untrue is dro
 and asked for again; nothing is quoted from a market until a snapshot has healed it.
 """
 
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from libs.venues.frame import FrameError
-from libs.venues.kalshi import amounts, wire
-from libs.venues.kalshi.market import STRUCTURES, VENUE, KalshiMarket
+from libs.venues.kalshi import amounts, listings, rest, wire
+from libs.venues.kalshi.following import MARKETS_MAX as FOLLOWED_MAX
+from libs.venues.kalshi.following import Following
+from libs.venues.kalshi.legs import VENUE
+from libs.venues.kalshi.market import STRUCTURES, KalshiMarket
 from libs.venues.kalshi.streams import Order, Streams
-from proto.feed import Gap, MarketStatus, Side, Trade
+from proto.feed import FeeSchedule, Gap, MarketStatus, Side, Trade
 from proto.message import Message
 from proto.units import AMOUNT_MAX, MILLISECOND, ONE, SECOND
 
@@ -24,32 +28,12 @@ SNAPSHOT_RETRY_NS = 2 * SECOND
 """A snapshot answers within one round trip; after so long the request is taken for lost."""
 MARKETS_MAX = 1024
 """Markets kept at once; settled ones go first, then those without a book. A day of KXBTC15M is 96."""
+POLLED_TRADES_MAX = 5_000
+"""Ids of trades remembered, so that a trade polled twice is told once: a page of REST has at most 1,000."""
+FOLLOWED_AFTER_CLOSE_NS = 60 * SECOND
+"""A market that is over stays subscribed for so long: its last trades and its empty book still come."""
 
 _NEVER = 2**63
-_EVENTS = {
-    "created": MarketStatus.LISTED,
-    "activated": MarketStatus.OPEN,
-    "open": MarketStatus.OPEN,
-    "opened": MarketStatus.OPEN,
-    "deactivated": MarketStatus.PAUSED,
-    "close": MarketStatus.CLOSED,
-    "closed": MarketStatus.CLOSED,
-    "determined": MarketStatus.DETERMINED,
-    "disputed": MarketStatus.DISPUTED,
-    "settled": MarketStatus.SETTLED,
-}
-# Status words of the REST interface, which the recorder copies.
-_STATUSES = {
-    "initialized": MarketStatus.LISTED,
-    "inactive": MarketStatus.PAUSED,
-    "active": MarketStatus.OPEN,
-    "open": MarketStatus.OPEN,
-    "closed": MarketStatus.CLOSED,
-    "determined": MarketStatus.DETERMINED,
-    "disputed": MarketStatus.DISPUTED,
-    "finalized": MarketStatus.SETTLED,
-    "settled": MarketStatus.SETTLED,
-}
 
 
 class KalshiNormaliser:
@@ -58,9 +42,13 @@ class KalshiNormaliser:
     Counters, for metrics and tests: ``frames`` read, ``unused`` of a type not used here, ``old``
     repeated sequence numbers, ``gaps``, ``errors`` the venue reported, ``ticker_checks`` tickers
     compared with the book and ``ticker_matches`` equal ones (the ticker lags: about 90 %).
+
+    With ``follow`` (series such as ``KXBTC15M``) the commands also subscribe: to the life of markets, and to
+    the books of at most ``markets_max`` markets of these series as they are listed, by the socket or by
+    REST answers. Without it every market whose frames come is read, as in a recording.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, follow: Sequence[str] = (), markets_max: int = FOLLOWED_MAX) -> None:
         self.frames = 0
         self.unused = 0
         self.old = 0
@@ -76,6 +64,11 @@ class KalshiNormaliser:
         self._requests = 0
         self._wake_at = _NEVER
         self._amounts = amounts.Amounts()
+        self._following = Following(follow, markets_max)
+        # Whether levels of the NO side come in YES prices, as the connection was asked for.
+        self._no_as_yes = False
+        self._fees: dict[str, FeeSchedule] = {}
+        self._polled_trades: OrderedDict[str, None] = OrderedDict()
         self._handlers: dict[type, Callable[[Any, int, list[Message]], None]] = {
             wire.Delta: self._on_delta,
             wire.Snapshot: self._on_snapshot,
@@ -90,6 +83,14 @@ class KalshiNormaliser:
             wire.Connected: self._on_connection,
             wire.Disconnected: self._on_connection,
             wire.Rotated: self._on_unused,
+            listings.RestAnswer: self._on_rest,
+        }
+        self._rest_handlers: dict[type, Callable[[Any, str, int, list[Message]], None]] = {
+            rest.Markets: self._on_listed,
+            rest.OneMarket: self._on_listed,
+            rest.OneSeries: self._on_series,
+            rest.OneBook: self._on_polled_book,
+            rest.Trades: self._on_polled_trades,
         }
 
     @property
@@ -103,7 +104,8 @@ class KalshiNormaliser:
         Raises:
             FrameError: for a frame that is not of the protocol; nothing has changed then.
         """
-        frame = wire.decode(data)
+        is_rest = data.startswith(listings.REST_PREFIX)
+        frame = listings.decode_rest(data) if is_rest else wire.decode(data)
         self.frames += 1
         out: list[Message] = []
         if frame is None:
@@ -139,19 +141,27 @@ class KalshiNormaliser:
         return out
 
     def commands(self, at: int) -> list[bytes]:
-        """Requests to send to the venue now: a snapshot for each broken book, repeated if unanswered."""
-        commands = []
+        """Requests to send to the venue now; one that stays unanswered is repeated.
+
+        Markets to follow or to leave, and a snapshot for each broken book.
+        """
+        commands = [self._command(name, params) for name, params in self._following.commands(at)]
         for ticker, asked_at in self._wanted.items():
             if asked_at and at - asked_at < SNAPSHOT_RETRY_NS:
                 continue
             market = self._markets.get(ticker)
             sid = (market.sid if market else 0) or self._book_sid
+            if self._following.active and not sid:
+                # Not subscribed yet: subscribing brings the snapshot.
+                continue
             self._wanted[ticker] = at
-            self._requests += 1
-            params = {"sids": [sid], "market_tickers": [ticker], "action": "get_snapshot"}
-            command = {"id": self._requests, "cmd": "update_subscription", "params": params}
-            commands.append(msgspec.json.encode(command))
+            params: dict[str, object] = {"sids": [sid], "market_tickers": [ticker], "action": "get_snapshot"}
+            commands.append(self._command("update_subscription", params))
         return commands
+
+    def _command(self, name: str, params: dict[str, object]) -> bytes:
+        self._requests += 1
+        return msgspec.json.encode({"id": self._requests, "cmd": name, "params": params})
 
     # ── the order book ──────────────────────────────────────────────────────────────────────────────
 
@@ -160,13 +170,19 @@ class KalshiNormaliser:
         price = self._amounts.price(body.price_dollars)
         change = self._amounts.quantity(body.delta_fp)
         market = self._markets.get(body.market_ticker) or self._unseen(body.market_ticker)
-        side = market.yes if body.side == "yes" else market.no
+        if body.side == "yes":
+            side = market.yes
+        else:
+            side = market.no
+            if self._no_as_yes:
+                price = ONE - price
         quantity = side.levels.get(price, 0) + change
         if quantity > AMOUNT_MAX:
             raise FrameError(f"expected a level of at most {AMOUNT_MAX}, was {quantity}")
         if not self._in_order(frame.sid, frame.seq, at, out):
             return
-        if not market.whole:
+        # A polled book is a picture of some moment: changes cannot be added to it.
+        if not market.whole or market.polled:
             self._adopt(market, frame.sid)
             self._break(market, at, "deltas without a snapshot", out)
             return
@@ -188,6 +204,8 @@ class KalshiNormaliser:
         body = frame.msg
         yes = self._amounts.levels(body.yes_dollars_fp)
         no = self._amounts.levels(body.no_dollars_fp)
+        if self._no_as_yes:
+            no = {ONE - price: quantity for price, quantity in no.items()}
         market = self._markets.get(body.market_ticker) or self._unseen(body.market_ticker)
         # A snapshot tells all, whatever was lost before it: after a gap it heals its market at once.
         if not self._in_order(frame.sid, frame.seq, at, out, accept_gap=True):
@@ -195,6 +213,12 @@ class KalshiNormaliser:
         self._adopt(market, frame.sid)
         market.yes.replace(yes)
         market.no.replace(no)
+        market.polled = False
+        self._following.on_snapshot(market.ticker)
+        self._healed(market, at, out)
+
+    def _healed(self, market: KalshiMarket, at: int, out: list[Message]) -> None:
+        """The levels just taken over are the whole book."""
         market.whole = True
         market.gapped = False
         self._wanted.pop(market.ticker, None)
@@ -228,6 +252,8 @@ class KalshiNormaliser:
                 del self._markets[oldest]
                 self._wanted.pop(oldest, None)
             self._markets[market.ticker] = market
+            if fees := self._fees.get(market.ticker.partition("-")[0]):
+                market.fees = fees
         market.sid = sid
 
     def _break(self, market: KalshiMarket, at: int, reason: str, out: list[Message]) -> None:
@@ -252,13 +278,17 @@ class KalshiNormaliser:
     # ── trades and tickers ──────────────────────────────────────────────────────────────────────────
 
     def _on_trade(self, frame: wire.Trade, at: int, out: list[Message]) -> None:
+        self._tell_trade(frame.msg, frame.msg.market_ticker, at, out)
+
+    def _tell_trade(
+        self, body: wire.TradeBody | rest.Trade, ticker: str, at: int, out: list[Message]
+    ) -> None:
         """A trade takes from one side of the book, which both instruments show: each gets its own."""
-        body = frame.msg
         price = self._amounts.price(body.yes_price_dollars)
         quantity = self._amounts.quantity(body.count_fp)
         if not 0 < quantity <= AMOUNT_MAX:
             raise FrameError(f"expected a positive count, was {body.count_fp[:40]!r}")
-        market = f"{VENUE}:{body.market_ticker}"
+        market = f"{VENUE}:{ticker}"
         taker = body.taker_outcome_side or body.taker_side
         for outcome, own_price in (("yes", price), ("no", ONE - price)):
             aggressor = None if taker is None else Side.BUY if taker == outcome else Side.SELL
@@ -287,10 +317,14 @@ class KalshiNormaliser:
 
     def _on_lifecycle(self, frame: wire.Lifecycle, at: int, out: list[Message]) -> None:
         body = frame.msg
+        if not self._following.of_interest(body.market_ticker):
+            self.unused += 1
+            return
         metadata = body.additional_metadata or wire.Metadata()
+        steps = listings.price_steps(body.price_ranges)
         strike = amounts.strike(body.floor_strike)
         strike = amounts.strike(metadata.floor_strike) if strike is None else strike
-        status = _EVENTS.get(body.event_type)
+        status = listings.EVENTS.get(body.event_type)
         market = self._markets.get(body.market_ticker) or self._unseen(body.market_ticker)
         self._adopt(market, market.sid)
         market.strike = market.strike if strike is None else strike
@@ -300,7 +334,9 @@ class KalshiNormaliser:
             market.set_close(body.close_ts * SECOND)
         if metadata.title:
             market.set_title(metadata.title)
-        if body.price_level_structure in STRUCTURES:
+        if steps:
+            market.price_steps = steps
+        elif body.price_level_structure in STRUCTURES:
             market.price_steps = STRUCTURES[body.price_level_structure]
         if body.result and status in (MarketStatus.DETERMINED, MarketStatus.SETTLED):
             market.result = body.result
@@ -313,7 +349,7 @@ class KalshiNormaliser:
         self._adopt(market, market.sid)
         market.strike = market.strike if strike is None else strike
         market.set_close(close_at)
-        self._announce(market, _STATUSES.get(body.status), at, out)
+        self._announce(market, listings.STATUSES.get(body.status), at, out)
 
     def _announce(
         self, market: KalshiMarket, status: MarketStatus | None, at: int, out: list[Message]
@@ -329,9 +365,19 @@ class KalshiNormaliser:
         if market.status is MarketStatus.SETTLED:
             market.drop_book()
             self._wanted.pop(market.ticker, None)
+        if self._following.active:
+            self._follow(market, at)
         change_at = market.next_change_at()
         if change_at is not None and change_at < self._wake_at:
             self._wake_at = change_at
+
+    def _follow(self, market: KalshiMarket, at: int) -> None:
+        """Subscribe to a market of a followed series, and leave it once it is over."""
+        if not market.over(at):
+            if self._following.of_interest(market.ticker):
+                self._following.want(market.ticker, market.close_at)
+        elif market.status is MarketStatus.SETTLED or at >= market.close_at + FOLLOWED_AFTER_CLOSE_NS:
+            self._following.drop(market.ticker)
 
     def _follow_clock(self, market: KalshiMarket, at: int) -> None:
         """Open a listed market and close an open one when their time has come."""
@@ -364,16 +410,22 @@ class KalshiNormaliser:
 
     def _on_connection(self, frame: wire.Connected | wire.Disconnected, at: int, out: list[Message]) -> None:
         """A connection begins or ends: sequences start again, and its books are not kept up any more."""
-        reason = "connection lost" if isinstance(frame, wire.Disconnected) else "connection started again"
+        lost = isinstance(frame, wire.Disconnected)
+        reason = "connection lost" if lost else "connection started again"
+        self._no_as_yes = isinstance(frame, wire.Connected) and frame.msg.use_yes_price
         self._streams.clear()
+        self._following.on_connection(not lost)
+        self._book_sid = 0
         for market in self._markets.values():
             if market.whole and not market.over(at):
                 self._break(market, at, reason, out)
             market.drop_book()
+            market.sid = 0
         # Subscribing brings the first snapshots by itself.
         self._wanted.clear()
 
     def _on_subscribed(self, frame: wire.Subscribed, at: int, out: list[Message]) -> None:  # noqa: ARG002
+        self._following.on_subscribed(frame.msg.channel, frame.msg.sid)
         if frame.msg.channel == "orderbook_delta":
             self._book_sid = frame.msg.sid
 
@@ -386,6 +438,67 @@ class KalshiNormaliser:
 
     def _on_unused(self, frame: object, at: int, out: list[Message]) -> None:  # noqa: ARG002
         self.unused += 1
+
+    # ── REST answers ────────────────────────────────────────────────────────────────────────────────
+
+    def _on_rest(self, answer: listings.RestAnswer, at: int, out: list[Message]) -> None:
+        self._rest_handlers[type(answer.body)](answer.body, answer.ticker, at, out)
+
+    def _on_listed(
+        self, body: rest.Markets | rest.OneMarket, _ticker: str, at: int, out: list[Message]
+    ) -> None:
+        """Markets as the venue lists them; what the socket has told already is not undone by them."""
+        bodies = body.markets if isinstance(body, rest.Markets) else [body.market]
+        for listing in [listings.read_listing(market) for market in bodies]:
+            known = self._markets.get(listing.ticker)
+            full = len(self._markets) >= MARKETS_MAX and self._dispensable() is None
+            if not self._following.of_interest(listing.ticker) or (known is None and full):
+                self.unused += 1
+                continue
+            market = known or KalshiMarket(listing.ticker)
+            self._adopt(market, market.sid)
+            listings.apply(market, listing)
+            self._announce(market, listing.status, at, out)
+
+    def _on_series(self, body: rest.OneSeries, _ticker: str, at: int, out: list[Message]) -> None:
+        """The fees of a series, for all its markets."""
+        fees = listings.fees_of(body.series)
+        if len(self._fees) < MARKETS_MAX:
+            self._fees[body.series.ticker] = fees
+        for market in self._markets.values():
+            if market.ticker.partition("-")[0] == body.series.ticker:
+                market.fees = fees
+                self._announce(market, None, at, out)
+
+    def _on_polled_book(self, body: rest.OneBook, ticker: str, at: int, out: list[Message]) -> None:
+        """A whole book by REST, for who has no key for the socket. A book from the socket is better."""
+        if not ticker:
+            raise FrameError("expected the ticker of a polled book")
+        yes = self._amounts.levels(body.orderbook_fp.yes_dollars or [])
+        no = self._amounts.levels(body.orderbook_fp.no_dollars or [])
+        market = self._markets.get(ticker) or self._unseen(ticker)
+        if market.whole and not market.polled:
+            self.unused += 1
+            return
+        self._adopt(market, market.sid)
+        market.yes.replace(yes)
+        market.no.replace(no)
+        market.polled = True
+        self._healed(market, at, out)
+
+    def _on_polled_trades(self, body: rest.Trades, _ticker: str, at: int, out: list[Message]) -> None:
+        """Public trades by REST, newest first there; each is told once, oldest first."""
+        told: list[tuple[str, list[Message]]] = []
+        for trade in reversed(body.trades):
+            if trade.trade_id not in self._polled_trades:
+                messages: list[Message] = []
+                self._tell_trade(trade, trade.ticker, at, messages)
+                told.append((trade.trade_id, messages))
+        for trade_id, messages in told:
+            self._polled_trades[trade_id] = None
+            if len(self._polled_trades) > POLLED_TRADES_MAX:
+                self._polled_trades.popitem(last=False)
+            out += messages
 
     # ── reading values ──────────────────────────────────────────────────────────────────────────────
 

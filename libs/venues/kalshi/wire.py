@@ -99,6 +99,14 @@ class Metadata(Struct, gc=False):
     floor_strike: msgspec.Raw = msgspec.Raw()
 
 
+class PriceRange(Struct, gc=False):
+    """From ``start`` to ``end`` a YES price is a multiple of ``step``, all in dollars."""
+
+    start: Annotated[str, Meta(max_length=40)]
+    end: Annotated[str, Meta(max_length=40)]
+    step: Annotated[str, Meta(max_length=40)]
+
+
 class LifecycleBody(Struct, gc=False):
     """An event in a market's life; times in seconds."""
 
@@ -108,6 +116,7 @@ class LifecycleBody(Struct, gc=False):
     close_ts: Timestamp | None = None
     result: Annotated[str, Meta(max_length=20, pattern=r"^[a-z_]*\Z")] | None = None
     price_level_structure: str | None = None
+    price_ranges: list[PriceRange] = []
     floor_strike: msgspec.Raw = msgspec.Raw()
     additional_metadata: Metadata | None = None
 
@@ -174,8 +183,16 @@ class WatchMarket(Struct, gc=False, tag_field="type", tag="_watch_market"):
     msg: WatchBody
 
 
+class ConnectedBody(Struct, gc=False):
+    """How the connection was subscribed: ``use_yes_price`` puts levels of the NO side in YES prices."""
+
+    use_yes_price: bool = False
+
+
 class Connected(Struct, gc=False, tag_field="type", tag="_ws_connected"):
     """A new connection: subscriptions and their sequences start again."""
+
+    msg: ConnectedBody = msgspec.field(default_factory=ConnectedBody)
 
 
 class Disconnected(Struct, gc=False, tag_field="type", tag="_ws_disconnected"):

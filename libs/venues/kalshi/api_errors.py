@@ -1,0 +1,42 @@
+"""Kalshi's three shapes of an error, and what its codes mean for an order. facts/venues.md B.4.
+
+Documented ``{"code", "message", "details"}``; seen on the wire ``{"error": {"code", "message", "details"}}``;
+and ``{"error": "too many requests"}`` from the limiter.
+"""
+
+import msgspec
+
+from libs.venues.errors import Refused
+
+CODE_CHARACTERS_MAX = 80
+_GONE = ("market_inactive", "market_closed", "market_not_active", "order_not_found", "not_found")
+
+
+def read_error(status: int, body: bytes) -> tuple[str, str]:
+    """Code and text of an error body; raises nothing. The code is in small letters, "" when there is none."""
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return "", f"status {status}"
+    inner = found.get("error") if isinstance(found, dict) else None
+    if isinstance(inner, str):
+        return inner.lower().replace(" ", "_")[:CODE_CHARACTERS_MAX], inner
+    fields = inner if isinstance(inner, dict) else found
+    if not isinstance(fields, dict):
+        return "", f"status {status}"
+    code = str(fields.get("code") or "")
+    words = [str(fields[name]) for name in ("code", "message", "details") if fields.get(name)]
+    return code.lower()[:CODE_CHARACTERS_MAX], ": ".join(words) or f"status {status}"
+
+
+def is_duplicate(error: Refused) -> bool:
+    """Whether a refused order is one the venue already has: 409, and no other reason for a 409.
+
+    A fill-or-kill order that cannot be filled is a 409 too, with a code of its own.
+    """
+    return error.status == 409 and not error.code.startswith("fill_or_kill")
+
+
+def is_gone(error: Refused) -> bool:
+    """Whether a cancel was refused because there is nothing left to cancel: unknown, or the market is over."""
+    return error.status == 404 or any(word in error.code for word in _GONE)

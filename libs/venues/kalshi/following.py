@@ -1,0 +1,143 @@
+"""Which markets one connection is subscribed to, and the commands that make it so. Pure.
+
+A subscription of books needs tickers, and new markets open while it lives: they are added to it, and
+markets that are over are taken off. ``update_subscription`` takes one subscription at a time.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from proto.units import SECOND
+
+MARKET_CHANNELS = ("orderbook_delta", "ticker", "trade")
+LIFECYCLE_CHANNEL = "market_lifecycle_v2"
+BATCH_MAX = 50
+"""Tickers in one command: its frame stays below 4 kB."""
+MARKETS_MAX = 200
+"""Markets followed at once unless told otherwise: about 20 series of rolling windows."""
+RETRY_NS = 10 * SECOND
+"""A subscription answers within a round trip; after so long a request is taken for lost."""
+
+Params = dict[str, object]
+Command = tuple[str, Params]
+
+
+class Following:
+    """Markets wanted, asked for and confirmed on the present connection.
+
+    ``series`` are prefixes of tickers (``KXBTC15M``); with none, nothing is followed and no command made.
+    """
+
+    def __init__(self, series: Sequence[str] = (), markets_max: int = MARKETS_MAX) -> None:
+        self._series = frozenset(series)
+        self._markets_max = markets_max
+        # In the order they will close.
+        self._wanted: dict[str, int] = {}
+        self._leaving: list[str] = []
+        self._asked: dict[str, int] = {}
+        self._confirmed: set[str] = set()
+        self._sids: dict[str, int] = {}
+        self._connected = False
+        self._subscribed_at: dict[str, int] = {}
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is followed at all."""
+        return bool(self._series)
+
+    @property
+    def tickers(self) -> tuple[str, ...]:
+        """Markets wanted now, those that close first in front."""
+        return tuple(self._wanted)
+
+    def of_interest(self, ticker: str) -> bool:
+        """Whether a market belongs to a followed series; everything does when none is named."""
+        return not self._series or ticker.partition("-")[0] in self._series
+
+    def on_connection(self, connected: bool) -> None:
+        """A connection began or ended: it has no subscription yet, or none any more."""
+        self._connected = connected
+        self._asked.clear()
+        self._confirmed.clear()
+        self._leaving.clear()
+        self._sids.clear()
+        self._subscribed_at.clear()
+
+    def on_subscribed(self, channel: str, sid: int) -> None:
+        """The venue gave a subscription its number."""
+        self._sids[channel] = sid
+
+    def on_snapshot(self, ticker: str) -> None:
+        """A market's book came: it is subscribed."""
+        self._confirmed.add(ticker)
+
+    def want(self, ticker: str, close_at: int) -> None:
+        """Follow a market; when there are too many, those that close last are left out."""
+        if not self._series or self._wanted.get(ticker) == close_at:
+            return
+        self._wanted[ticker] = close_at
+        ordered = sorted(self._wanted.items(), key=lambda item: item[1] or 2**63)
+        self._wanted = dict(ordered[: self._markets_max])
+        for left_out, _ in ordered[self._markets_max :]:
+            self._leave(left_out)
+
+    def drop(self, ticker: str) -> None:
+        """Follow a market no more."""
+        if self._wanted.pop(ticker, None) is not None:
+            self._leave(ticker)
+
+    def commands(self, at: int) -> Iterator[Command]:
+        """What to ask of the venue now; asking counts as asked."""
+        if not (self._connected and self._series):
+            return
+        if self._due(LIFECYCLE_CHANNEL, at):
+            yield "subscribe", {"channels": [LIFECYCLE_CHANNEL]}
+        fresh = [ticker for ticker in self._wanted if self._missing(ticker, at)]
+        if "orderbook_delta" not in self._sids:
+            if fresh and self._due("orderbook_delta", at):
+                yield "subscribe", self._opening(fresh[:BATCH_MAX], at)
+            return
+        for batch in _batches(fresh):
+            self._asked.update(dict.fromkeys(batch, at))
+            yield from self._updates(batch, "add_markets")
+        leaving, self._leaving = self._leaving, []
+        for batch in _batches(leaving):
+            yield from self._updates(batch, "delete_markets")
+
+    def _opening(self, tickers: list[str], at: int) -> Params:
+        self._asked.update(dict.fromkeys(tickers, at))
+        return {
+            "channels": list(MARKET_CHANNELS),
+            "market_tickers": tickers,
+            "send_initial_snapshot": True,
+            # Said although false is still the default: the venue means to change it.
+            "use_yes_price": False,
+        }
+
+    def _updates(self, tickers: list[str], action: str) -> Iterator[Command]:
+        for channel in MARKET_CHANNELS:
+            sid = self._sids.get(channel)
+            if sid is not None:
+                params: Params = {"sids": [sid], "market_tickers": tickers, "action": action}
+                yield "update_subscription", params
+
+    def _missing(self, ticker: str, at: int) -> bool:
+        asked_at = self._asked.get(ticker)
+        return ticker not in self._confirmed and (asked_at is None or at - asked_at >= RETRY_NS)
+
+    def _due(self, channel: str, at: int) -> bool:
+        """Whether a channel is to be subscribed to now; noting that it is."""
+        asked_at = self._subscribed_at.get(channel)
+        if channel in self._sids or (asked_at is not None and at - asked_at < RETRY_NS):
+            return False
+        self._subscribed_at[channel] = at
+        return True
+
+    def _leave(self, ticker: str) -> None:
+        if self._asked.pop(ticker, None) is not None:
+            self._leaving.append(ticker)
+        self._confirmed.discard(ticker)
+
+
+def _batches(tickers: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(tickers), BATCH_MAX):
+        yield tickers[start : start + BATCH_MAX]

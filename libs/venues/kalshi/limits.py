@@ -1,0 +1,56 @@
+"""Kalshi's request budgets: tokens a second for reads and for writes, by the account's tier.
+
+A request costs 10, a cancel 2; a batch is billed by item and must fit whole. facts/venues.md B.7.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from libs.venues.transport.rate_limit import TokenBucket
+
+COST = 10
+CANCEL_COST = 2
+BURST_S = 2.0
+"""Most tiers hold two seconds of budget; less is kept here, since the venue's clock is not ours."""
+_KEPT = 0.9
+"""Share of a budget we use: requests arrive closer together than they left."""
+READ, WRITE = "read", "write"
+
+
+class Budget(NamedTuple):
+    """Tokens a second."""
+
+    read: int
+    write: int
+
+
+TIERS: Mapping[str, Budget] = {
+    "basic": Budget(200, 100),
+    "advanced": Budget(300, 300),
+    "expert": Budget(600, 600),
+    "premier": Budget(1_000, 1_000),
+    "paragon": Budget(2_000, 2_000),
+    "prime": Budget(4_000, 4_000),
+    "prestige": Budget(10_000, 8_000),
+}
+"""By the venue's names of its tiers, in small letters. A new account is basic."""
+
+
+def buckets(tier: str = "basic") -> dict[str, TokenBucket]:
+    """The two buckets of an account.
+
+    Raises:
+        ValueError: for a tier the venue does not have.
+    """
+    budget = TIERS.get(tier)
+    if budget is None:
+        raise ValueError(f"expected a tier of {', '.join(TIERS)}, was {tier!r}")
+    return {
+        READ: TokenBucket(budget.read * _KEPT, budget.read * BURST_S * _KEPT),
+        WRITE: TokenBucket(budget.write * _KEPT, budget.write * BURST_S * _KEPT),
+    }
+
+
+def batch_max(tier: str, cost: int = COST) -> int:
+    """Orders in one batch: what fits a full bucket whole."""
+    return int(TIERS[tier].write * BURST_S * _KEPT // cost)
