@@ -101,6 +101,29 @@ class Trade(Message, frozen=True, kw_only=True, gc=False):
         return (token(self.instrument),)
 
 
+class Candle(Message, frozen=True, kw_only=True, gc=False):
+    """A closed candle as the venue counts it: history at the start, then each as it closes.
+
+    It covers ``interval_s`` from ``start_at``: first, highest, lowest and last price, and the volume in
+    millionths of a coin. ``at`` is when we got it, so history is older than its message.
+    """
+
+    kind: ClassVar[str] = "feed.candle"
+
+    instrument: Name
+    at: Nanoseconds
+    start_at: Nanoseconds
+    interval_s: int
+    first: Price
+    high: Price
+    low: Price
+    last: Price
+    volume: Quantity = 0
+
+    def key(self) -> tuple[str, ...]:
+        return (token(self.instrument),)
+
+
 class PriceStep(Struct, frozen=True, array_like=True, gc=False):
     """From ``start`` (inclusive) upwards valid prices are multiples of ``step``."""
 

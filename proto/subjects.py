@@ -50,6 +50,7 @@ TABLE: tuple[Row, ...] = (
     Row(feed.Quote, "feed", _DECIDING, "best bid or ask changed"),
     Row(feed.Book, "feed", _DECIDING, "top levels, at most ten times a second an instrument"),
     Row(feed.Trade, "feed", ("signal", "paper", "monitor"), "a trade at the venue"),
+    Row(feed.Candle, "feed", ("signal",), "a reference price's closed candle"),
     Row(feed.Market, "feed", _DECIDING, "listing, status, strike and result of a market"),
     Row(feed.Gap, "feed", _DECIDING, "continuity lost"),
     Row(feed.FeedClock, "feed", _DECIDING, "recorded time passes"),

@@ -60,6 +60,17 @@ BOOKS = (
         result="yes",
     ),
     feed.Gap(venue="kalshi", at=AT, reason="expected seq 18, was 20", instrument=YES),
+    feed.Candle(
+        instrument="binance:BTCUSDT",
+        at=AT + 3,
+        start_at=AT - 300 * SECOND,
+        interval_s=300,
+        first=103_250_000_000,
+        high=103_310_120_000,
+        low=103_190_000_000,
+        last=103_250_120_000,
+        volume=21_632_720,
+    ),
     feed.FeedClock(at=AT),
     feed.Played(recording="2026-05-13", at=AT, frames=61_000, dead=2),
 )

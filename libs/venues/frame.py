@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import msgspec
+
 FRAME_BYTES_MAX = 1024 * 1024
 """Longest frame read. A Kalshi snapshot of all 999 price levels of both sides is below 60 kB."""
 
@@ -19,3 +21,14 @@ class RawFrame(NamedTuple):
     at: int
     source: str
     data: bytes
+
+
+def rest_frame(name: str, body: bytes, **query: str) -> bytes:
+    """A REST answer as a frame: ``{"_rest":"klines","query":{"symbol":"BTCUSDT"},"body":…}``.
+
+    ``query`` is what the body does not say of itself. ``body`` is JSON, kept byte for byte.
+    """
+    wrapped = {"_rest": name, "query": query, "body": msgspec.Raw(body)}
+    if not query:
+        del wrapped["query"]
+    return msgspec.json.encode(wrapped)
