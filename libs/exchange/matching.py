@@ -162,6 +162,7 @@ class LimitOrderBook:
             state=state,
             reason=reason,
             matches=tuple(turn.matches),
+            completed=tuple(turn.completed),
             removed=tuple(turn.removed),
             changes=_last_of_each(turn.changes),
         )
@@ -255,6 +256,7 @@ class _Turn:
         self, book: LimitOrderBook, order: LimitOrder, side: Side, price: int, self_trade: SelfTrade
     ) -> None:
         self.matches: list[Match] = []
+        self.completed: list[LimitOrder] = []
         self.removed: list[LimitOrder] = []
         self.changes: list[LevelChange] = []
         self.stopped = False
@@ -292,6 +294,7 @@ class _Turn:
         left = self._ladder.take(price, maker, quantity)
         if not maker.remaining:
             del self._book._orders[maker.order_id]
+            self.completed.append(maker)
         self.changes.append(LevelChange(self._ladder.side, price, left))
         self._book._matches += 1
         self.matches.append(

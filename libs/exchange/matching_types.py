@@ -100,12 +100,16 @@ class LevelChange(Struct, frozen=True):
 
 
 class Placement(Struct, frozen=True, kw_only=True):
-    """What became of a new order. ``removed`` are makers of the same owner that gave way to it."""
+    """What became of a new order.
+
+    ``completed`` are the makers it filled whole, ``removed`` those of the same owner that gave way to it.
+    """
 
     order: LimitOrder
     state: OrderState
     reason: str = ""
     matches: tuple[Match, ...] = ()
+    completed: tuple[LimitOrder, ...] = ()
     removed: tuple[LimitOrder, ...] = ()
     changes: tuple[LevelChange, ...] = ()
 

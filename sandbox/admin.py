@@ -1,0 +1,151 @@
+"""``/_sandbox``: what tests, benches and the soak read, and where they switch faults on. Loopback only."""
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from aiohttp import web
+
+from sandbox.accounts import Account
+from sandbox.faults.rules import FaultScript
+from sandbox.world.markets import SandboxMarket
+from sandbox.world.world import VENUES
+
+if TYPE_CHECKING:
+    from sandbox.server import Sandbox
+
+
+class Admin:
+    """The sandbox's own endpoints."""
+
+    def __init__(self, sandbox: "Sandbox") -> None:
+        self._sandbox = sandbox
+
+    def application(self) -> web.Application:
+        """The application behind ``urls["admin"]``."""
+        app = web.Application()
+        app.add_routes(
+            [
+                web.get("/_sandbox/state", self._state),
+                web.get("/_sandbox/arrivals", self._arrivals),
+                web.get("/_sandbox/faults", self._faults),
+                web.post("/_sandbox/faults", self._set_faults),
+                web.delete("/_sandbox/faults", self._clear_faults),
+                web.post("/_sandbox/tick", self._tick),
+            ]
+        )
+        return app
+
+    async def _state(self, _request: web.Request) -> web.Response:
+        return _json(state_of(self._sandbox))
+
+    async def _arrivals(self, request: web.Request) -> web.Response:
+        venue, operation = request.query.get("venue"), request.query.get("operation")
+        found = [
+            a for a in self._sandbox.arrivals if venue in (None, a.venue) and operation in (None, a.operation)
+        ]
+        return _json({"arrivals": found})
+
+    async def _faults(self, _request: web.Request) -> web.Response:
+        faults = self._sandbox.faults
+        counts = [
+            {"venue": venue, "kind": kind, "count": n} for (venue, kind), n in sorted(faults.counts.items())
+        ]
+        return _json({"seed": faults.seed, "rules": faults.rules, "counts": counts, "log": list(faults.log)})
+
+    async def _set_faults(self, request: web.Request) -> web.Response:
+        """Replace the rules by a script; with ``?add=1`` add its rules to those in force."""
+        try:
+            script = msgspec.json.decode(await request.read(), type=FaultScript)
+        except msgspec.DecodeError as e:
+            return web.json_response({"error": f"expected a fault script: {e}"}, status=400)
+        if request.query.get("add"):
+            self._sandbox.faults.add(*script.faults)
+        else:
+            self._sandbox.faults.load(script)
+        return _json({"rules": self._sandbox.faults.rules})
+
+    async def _clear_faults(self, _request: web.Request) -> web.Response:
+        self._sandbox.faults.clear()
+        return _json({"rules": ()})
+
+    async def _tick(self, request: web.Request) -> web.Response:
+        """Change a market's tick: ``{"venue","market","tick"}``, tick in millionths."""
+        try:
+            asked = msgspec.json.decode(await request.read(), type=_Tick)
+        except msgspec.DecodeError as e:
+            return web.json_response({"error": f"expected venue, market and tick: {e}"}, status=400)
+        market = self._sandbox.world.market(asked.venue, asked.market)
+        if market is None:
+            return web.json_response({"error": f"no market {asked.market[:80]!r}"}, status=404)
+        self._sandbox.world.change_tick(market, asked.tick)
+        return _json({"market": market.id, "tick": market.tick})
+
+
+class _Tick(msgspec.Struct, forbid_unknown_fields=True):
+    venue: str
+    market: str
+    tick: int
+
+
+def state_of(sandbox: "Sandbox") -> dict[str, Any]:
+    """Accounts, positions, orders and markets of every venue; numbers in millionths, times in ns."""
+    venues: dict[str, dict[str, Any]] = {
+        name: {
+            "accounts": [_account(account) for account in sandbox.accounts.of(name)],
+            "server": server.state(),
+        }
+        for name, server in sandbox.servers.items()
+    }
+    for name, shown in venues.items():
+        if name in VENUES:
+            shown["markets"] = [market_row(m) for m in sandbox.world.markets(name)]
+    price = {source: sandbox.world.price.at(source) for source in sandbox.world.spot}
+    return {
+        "seed": sandbox.seed,
+        "at": sandbox.world.now(),
+        "price": price,
+        "urls": sandbox.urls,
+        "venues": venues,
+    }
+
+
+def market_row(market: SandboxMarket) -> dict[str, Any]:
+    """One market, briefly."""
+    bid, ask = market.book.best()
+    return {
+        "id": market.id,
+        "slug": market.slug,
+        "title": market.title,
+        "kind": market.kind,
+        "status": market.status,
+        "open_ns": market.open_ns,
+        "close_ns": market.close_ns,
+        "strike": market.strike,
+        "tick": market.tick,
+        "outcomes": market.outcomes,
+        "tokens": market.tokens,
+        "bid": bid,
+        "ask": ask,
+        "last_price": market.last_price,
+        "result": market.result,
+    }
+
+
+def _account(account: Account) -> dict[str, Any]:
+    return {
+        "owner": account.owner,
+        "cash": account.cash,
+        "available": account.available,
+        "fees_paid": account.fees_paid,
+        "positions": [
+            {"market": market, "outcome": outcome, "quantity": quantity}
+            for (market, outcome), quantity in sorted(account.positions.items())
+            if quantity
+        ],
+        "orders": [{"market": market.id, "order": order} for market, order in account.open.values()],
+        "fills": len(account.fills),
+    }
+
+
+def _json(document: Any) -> web.Response:
+    return web.Response(body=msgspec.json.encode(document), content_type="application/json")

@@ -1,0 +1,156 @@
+"""The sandbox: one world, a server for each venue on loopback, and the admin endpoints beside them."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterable
+from typing import Any, Self
+
+from aiohttp import web
+
+from proto.units import parse
+from sandbox.accounts import Accounts
+from sandbox.admin import Admin
+from sandbox.arrivals import Arrivals
+from sandbox.faults.rules import FaultKind, FaultScript
+from sandbox.faults.script import Faults
+from sandbox.http import FaultyHandlers
+from sandbox.registry import SERVERS, known, server_class
+from sandbox.venue import VenueServer
+from sandbox.world.events import PriceMoved, WorldEvent
+from sandbox.world.markets import MANIFOLD, POLYMARKET
+from sandbox.world.world import UPDATES_PER_S, VENUES, World
+
+HOST = "127.0.0.1"
+SHUTDOWN_S = 1.0
+"""What open requests get to end by themselves when the sandbox stops."""
+
+
+class Sandbox:
+    """Everything, in one event loop.
+
+    ``venues``: those to serve, every installed one when ``None``. ``port_base``: admin there, the venues
+    on the ports that follow in the registry's order; 0: any free ports. With ``live=False``
+    time passes by ``await sandbox.world.advance(to_ns)`` alone.
+    """
+
+    def __init__(
+        self,
+        seed: int = 7,
+        venues: Iterable[str] | None = None,
+        faults: FaultScript | None = None,
+        *,
+        time_scale: float = 1.0,
+        port_base: int = 0,
+        updates_per_s: float = UPDATES_PER_S,
+        start_ns: int | None = None,
+        live: bool = True,
+    ) -> None:
+        self.seed = seed
+        chosen = list(venues) if venues is not None else [v for v in SERVERS if known(v)]
+        classes = {venue: server_class(venue) for venue in chosen}
+        self.live = live
+        self.world = World(
+            seed,
+            start_ns if start_ns is not None else time.time_ns(),
+            time.time_ns if live else None,
+            venues=[venue for venue in VENUES if venue in classes],
+            time_scale=time_scale,
+            updates_per_s=updates_per_s,
+        )
+        self.faults = Faults(seed)
+        self.arrivals = Arrivals()
+        self.accounts = Accounts(self.world)
+        self.servers: dict[str, VenueServer] = {
+            venue: make(self.world, self.accounts, self.faults, arrivals=self.arrivals, seed=seed)
+            for venue, make in classes.items()
+        }
+        self.urls: dict[str, dict[str, str]] = {}
+        self._port_base = port_base
+        self._handlers: list[FaultyHandlers] = []
+        self._runners: list[web.AppRunner] = []
+        self._task: asyncio.Task[None] | None = None
+        self.world.subscribe(self._on)
+        if faults is not None:
+            self.faults.load(faults)
+
+    @property
+    def credentials(self) -> dict[str, dict[str, Any]]:
+        """Ready-made test accounts, by venue. Secrets of this sandbox only, and never to be logged."""
+        return {venue: server.credentials() for venue, server in self.servers.items()}
+
+    async def start(self) -> None:
+        """Listen, and let time pass.
+
+        Raises:
+            OSError: when a port is taken.
+        """
+        try:
+            base = await self._listen(Admin(self).application(), 0)
+            self.urls["admin"] = {"rest": base}
+            for venue, server in self.servers.items():
+                handlers = FaultyHandlers(server)
+                self._handlers.append(handlers)
+                await server.start()
+                offset = 1 + list(SERVERS).index(venue)
+                base = await self._listen(handlers.application(), offset)
+                self.urls[venue] = server.urls(base)
+        except BaseException:
+            await self.stop()
+            raise
+        if self.live:
+            self._task = asyncio.create_task(self.world.run())
+
+    async def stop(self) -> None:
+        """Close every connection and end; more than once does no harm."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+        for server in self.servers.values():
+            await server.stop()
+        for handlers in self._handlers:
+            await handlers.close()
+        for runner in self._runners:
+            await runner.cleanup()
+        self._handlers.clear()
+        self._runners.clear()
+
+    async def wait(self) -> None:
+        """Run until cancelled, or until the world fails."""
+        if self._task is not None:
+            await self._task
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def _listen(self, app: web.Application, offset: int) -> str:
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+        self._runners.append(runner)
+        await runner.setup()
+        port = self._port_base + offset if self._port_base else 0
+        site = web.TCPSite(runner, HOST, port)
+        await site.start()
+        return f"http://{HOST}:{runner.addresses[0][1]}"
+
+    def _on(self, event: WorldEvent) -> None:
+        """Faults of the world itself are asked for with every step of the price."""
+        if not isinstance(event, PriceMoved):
+            return
+        for venue in (POLYMARKET, MANIFOLD):
+            if venue not in self.servers:
+                continue
+            action = self.faults.pick(venue, "world", {})
+            if action.kind is FaultKind.TICK_SIZE_CHANGE and action.rule is not None:
+                self._change_ticks(venue, action.rule.market, parse(action.rule.tick))
+
+    def _change_ticks(self, venue: str, market_id: str, tick: int) -> None:
+        """Change one market's tick, or that of every market which takes orders."""
+        for market in self.world.markets(venue):
+            if market.accepts_orders and market_id in ("", market.id):
+                self.world.change_tick(market, tick)

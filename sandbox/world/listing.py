@@ -1,0 +1,154 @@
+"""Which markets exist: series whose windows roll over, one open and the next listed at any time."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from proto.units import ONE, SECOND
+from sandbox.world import ids
+from sandbox.world.markets import (
+    CENTS,
+    KALSHI,
+    MANIFOLD,
+    POLYMARKET,
+    TAPERED,
+    MarketKind,
+    SandboxMarket,
+)
+
+SPAN_S_MIN = 10
+"""A window shorter than this is over before anybody has read its listing."""
+SETTLEMENT_AVERAGE_S = 60
+RANGE_WIDTH = 0.006
+"""Inner ranges of a neg-risk event are so wide, as a fraction of the price: all outcomes stay in play."""
+DISPUTED_EVERY = 5
+"""Of Kalshi's windows one in so many is disputed before it settles."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Markets that follow one another. ``window_s`` is the nominal length, before ``time_scale``."""
+
+    venue: str
+    name: str
+    kind: MarketKind
+    window_s: int
+    version: str = "v1"
+
+
+SERIES = (
+    Series(POLYMARKET, "btc-updown-5m", MarketKind.UPDOWN, 300),
+    Series(POLYMARKET, "btc-updown-15m", MarketKind.UPDOWN, 900),
+    Series(POLYMARKET, "btc-updown-1h", MarketKind.UPDOWN, 3600, version="v2"),
+    Series(POLYMARKET, "bitcoin-range", MarketKind.NEG_RISK, 1800),
+    Series(POLYMARKET, "sandbox-coin-lands-on-edge", MarketKind.VOID, 1200),
+    Series(KALSHI, "KXBTC15M", MarketKind.UPDOWN, 900),
+    Series(KALSHI, "KXBTC1H", MarketKind.UPDOWN, 3600),
+    Series(MANIFOLD, "bitcoin-level-15m", MarketKind.QUESTION, 900),
+    Series(MANIFOLD, "bitcoin-level-1h", MarketKind.QUESTION, 3600),
+    Series(MANIFOLD, "sandbox-coin-lands-on-edge", MarketKind.VOID, 1200),
+)
+
+
+def span_s(series: Series, time_scale: float) -> int:
+    """The real length of a series' windows, in whole seconds."""
+    return max(SPAN_S_MIN, round(series.window_s / time_scale))
+
+
+def make(
+    seed: int, series: Series, open_s: int, time_scale: float, *, listed_ns: int, price: int
+) -> list[SandboxMarket]:
+    """The markets of one window: one, or the ranges of a neg-risk event.
+
+    ``price`` (millionths of a dollar) is Bitcoin's now, around which levels and ranges are set.
+    """
+    close_s = open_s + span_s(series, time_scale)
+    if series.kind is MarketKind.NEG_RISK:
+        return _ranges(seed, series, (open_s, close_s), time_scale, listed_ns, price)
+    market = _market(seed, series, (open_s, close_s), time_scale, listed_ns)
+    if series.kind is MarketKind.QUESTION:
+        market.strike = round(price / ONE / 50) * 50 * ONE
+        market.title = f"Bitcoin above ${market.strike // ONE:,} at the close? {_words(open_s, close_s)}"
+    return [market]
+
+
+def _words(open_s: int, close_s: int) -> str:
+    return ids.window_words(open_s, close_s)
+
+
+def _market(
+    seed: int, series: Series, window: tuple[int, int], time_scale: float, listed_ns: int, suffix: str = ""
+) -> SandboxMarket:
+    open_s, close_s = window
+    slug = f"{series.name}-{open_s}{suffix}"
+    up_down = series.kind is MarketKind.UPDOWN and series.venue == POLYMARKET
+    neg_risk = series.kind is MarketKind.NEG_RISK
+    market_id, tokens = _identity(seed, series, slug, close_s)
+    count = open_s // (close_s - open_s)
+    return SandboxMarket(
+        id=market_id,
+        venue=series.venue,
+        kind=series.kind,
+        series=series.name,
+        slug=slug,
+        title=_title(series, window),
+        outcomes=("up", "down") if up_down else ("yes", "no"),
+        window_s=series.window_s,
+        listed_ns=listed_ns,
+        open_ns=open_s * SECOND,
+        close_ns=close_s * SECOND,
+        price_steps=TAPERED if series.venue == KALSHI else CENTS,
+        event_id=market_id.rsplit("-", 1)[0] if series.venue == KALSHI else f"{series.name}-{open_s}",
+        event_title=_title(series, window),
+        number=ids.number(seed, f"{series.venue}/{slug}"),
+        version=series.version,
+        tokens=tokens,
+        neg_risk=neg_risk,
+        disputes=series.kind is MarketKind.VOID or (series.venue == KALSHI and count % DISPUTED_EVERY == 0),
+        settlement_average_s=max(1.0, SETTLEMENT_AVERAGE_S / time_scale),
+    )
+
+
+def _identity(seed: int, series: Series, slug: str, close_s: int) -> tuple[str, tuple[str, ...]]:
+    if series.venue == KALSHI:
+        return ids.kalshi_ticker(series.name, close_s), ()
+    if series.venue == MANIFOLD:
+        return ids.digest(seed, slug, "contract").hex()[:12], ()
+    if series.version == "v2":
+        return ids.position_ids(seed, slug, neg_risk=series.kind is MarketKind.NEG_RISK)
+    return ids.condition_id(seed, slug), ids.token_ids(seed, slug)
+
+
+def _title(series: Series, window: tuple[int, int]) -> str:
+    words = _words(*window)
+    if series.kind is MarketKind.VOID:
+        return f"Will the sandbox's coin land on heads? {words}"
+    if series.kind is MarketKind.NEG_RISK:
+        return f"Where will Bitcoin be? {words}"
+    if series.venue == KALSHI:
+        return f"BTC price up in {series.window_s // 60} minutes?"
+    return f"Bitcoin Up or Down - {words}"
+
+
+def _ranges(
+    seed: int, series: Series, window: tuple[int, int], time_scale: float, listed_ns: int, price: int
+) -> list[SandboxMarket]:
+    """Four ranges, the outer ones open: below, just below, just above and above the present price."""
+    width = round(price * RANGE_WIDTH / ONE) * ONE
+    middle = round(price / ONE / 10) * 10 * ONE
+    bounds: tuple[int | None, ...] = (None, middle - width, middle, middle + width, None)
+    markets = []
+    for i, (lower, upper) in enumerate(pairwise(bounds)):
+        market = _market(seed, series, window, time_scale, listed_ns, suffix=f"-{i}")
+        market.lower, market.upper = lower, upper
+        market.label = _range_words(lower, upper)
+        market.title = f"Will Bitcoin be {market.label}? {_words(*window)}"
+        markets.append(market)
+    return markets
+
+
+def _range_words(lower: int | None, upper: int | None) -> str:
+    if lower is None:
+        return f"below ${(upper or 0) // ONE:,}"
+    if upper is None:
+        return f"at or above ${lower // ONE:,}"
+    return f"${lower // ONE:,} to ${upper // ONE:,}"

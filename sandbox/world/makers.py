@@ -1,0 +1,148 @@
+"""Who quotes and trades a book besides the clients: one maker who looks at an old price, and noise.
+
+Each book has a generator of its own, drawn from the seed and the market's id, so that what happens in one
+book changes nothing in another.
+"""
+
+import random
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+from libs.exchange.matching_types import LimitOrder
+from proto.feed import Side
+from proto.risk import TimeInForce
+from proto.units import ONE
+from sandbox.world.fair import fair_value
+from sandbox.world.markets import KALSHI, MANIFOLD, POLYMARKET, MarketKind, SandboxMarket
+
+if TYPE_CHECKING:
+    from sandbox.world.world import World
+
+MAKER, NOISE = "~maker", "~noise"
+"""Owners that are part of the world. What happens to their orders is told to nobody."""
+DEPTH_LEVELS = 8
+"""Levels the maker keeps on each side."""
+# How far behind the price a venue's makers look, in nominal seconds; drawn once a market.
+LAG_S = {POLYMARKET: (12.0, 40.0), KALSHI: (30.0, 90.0), MANIFOLD: (60.0, 120.0)}
+# The maker's best prices are so many grid steps from his fair value.
+HALF_SPREAD_STEPS = {POLYMARKET: 1, KALSHI: 1, MANIFOLD: 2}
+# Contracts of a level, in whole ones.
+SIZES = {POLYMARKET: (30, 900), KALSHI: (400, 2_400), MANIFOLD: (20, 200)}
+TRADE_MAX = 60
+"""Contracts of the largest noise trade: below most levels, so noise hardly moves the price."""
+REPLACE_CHANCE, TRADE_CHANCE = 0.75, 0.12
+"""Of what a book does besides following the price."""
+COIN_STEP = 0.004
+"""How far the fair value of a market that nothing decides wanders in one act."""
+
+
+class Maker:
+    """The maker and the noise of one book. ``act`` is called ``updates_per_s`` times a second."""
+
+    def __init__(self, world: "World", market: SandboxMarket) -> None:
+        self.draw = random.Random(f"presage-sandbox/{world.seed}/{market.venue}/{market.id}")
+        self.lag_s = self.draw.uniform(*LAG_S[market.venue]) / world.time_scale
+        self._world = world
+        self._market = market
+        self._coin = 0.5
+        self._count = 0
+        self._centre = 0
+        self._quotes: dict[tuple[Side, int], str] = {}
+        self._use_grid()
+
+    def act(self) -> None:
+        """Follow the price if it moved; else change a size or trade a little."""
+        if self._steps != self._market.price_steps:
+            self._use_grid()
+        centre = min(max(bisect_left(self._grid, round(ONE * self._fair())), 1), len(self._grid) - 2)
+        if centre != self._centre or not self._quotes:
+            self._centre = centre
+            self._requote()
+        elif self.draw.random() < TRADE_CHANCE:
+            self._trade()
+        elif self.draw.random() < REPLACE_CHANCE:
+            self._replace()
+
+    def leave(self) -> None:
+        """Cancel everything."""
+        self._quotes.clear()
+        self._world.desk.withdraw(self._market, MAKER)
+
+    def _fair(self) -> float:
+        if self._market.kind is MarketKind.VOID:
+            self._coin = min(max(self._coin + self.draw.gauss(0, COIN_STEP), 0.3), 0.7)
+            return self._coin
+        world = self._world
+        return fair_value(self._market, world.price.ago(self.lag_s), world.at, world.time_scale)
+
+    def _use_grid(self) -> None:
+        """Read the market's price steps; quotes on an older grid go."""
+        self._steps = self._market.price_steps
+        grid: list[int] = []
+        for step, following in zip(self._steps, [*(s.start for s in self._steps[1:]), ONE], strict=True):
+            grid += range(step.start or step.step, following, step.step)
+        self._grid = grid
+        self._centre = -1
+        if self._quotes:
+            self.leave()
+
+    def _requote(self) -> None:
+        """Move all quotes around the new centre: what would be in the way goes first."""
+        half = HALF_SPREAD_STEPS[self._market.venue]
+        grid, centre = self._grid, self._centre
+        first_bid, first_ask = centre - half, centre + half
+        wanted = {(Side.BUY, grid[i]) for i in range(max(0, first_bid - DEPTH_LEVELS + 1), first_bid + 1)}
+        asks = range(first_ask, min(len(grid), first_ask + DEPTH_LEVELS))
+        wanted |= {(Side.SELL, grid[i]) for i in asks}
+        old = [order for key, order in self._quotes.items() if key not in wanted]
+        book = self._market.book
+        kept = {k: o for k, o in self._quotes.items() if k in wanted and book.order(o) is not None}
+        fresh = []
+        for side, price in sorted(wanted - kept.keys()):
+            order = self._order(side, price, self._size())
+            kept[side, price] = order.order_id
+            fresh.append(order)
+        self._quotes = kept
+        self._world.desk.requote(self._market, old, fresh)
+
+    def _replace(self) -> None:
+        """One level, more often a near one, is cancelled and placed anew with another size."""
+        side = Side.BUY if self.draw.random() < 0.5 else Side.SELL
+        near = sorted((p for s, p in self._quotes if s is side), reverse=side is Side.BUY)
+        if near:
+            price = near[min(int(self.draw.expovariate(0.6)), len(near) - 1)]
+            order = self._order(side, price, self._size())
+            old, self._quotes[side, price] = self._quotes[side, price], order.order_id
+            self._world.desk.requote(self._market, [old], [order])
+
+    def _trade(self) -> None:
+        """A noise trader takes a little from the best level of one side, whosever it is."""
+        side = Side.BUY if self.draw.random() < 0.5 else Side.SELL
+        quantity = self.draw.randint(1, TRADE_MAX) * ONE
+        bid, ask = self._market.book.best()
+        price = ask if side is Side.BUY else bid
+        if price is not None:
+            order = self._order(side, price, quantity, owner=NOISE, time_in_force=TimeInForce.IOC)
+            self._world.desk.requote(self._market, [], [order])
+
+    def _size(self) -> int:
+        return self.draw.randint(*SIZES[self._market.venue]) * ONE
+
+    def _order(
+        self,
+        side: Side,
+        price: int,
+        quantity: int,
+        owner: str = MAKER,
+        time_in_force: TimeInForce = TimeInForce.GTC,
+    ) -> LimitOrder:
+        self._count += 1
+        return LimitOrder(
+            order_id=f"{owner}-{self._count}",
+            owner=owner,
+            outcome=0,
+            side=side,
+            price=price,
+            quantity=quantity,
+            time_in_force=time_in_force,
+        )
