@@ -32,7 +32,15 @@ CONNECT_TIMEOUT_S = 5.0
 
 # What a value PostgreSQL or its client cannot take looks like; the row is then stored without its decoded form.
 _REFUSED = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, ValueError, TypeError, OverflowError)
-_BROKEN = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, store.Displaced)
+# The client's internal error is its word for a server that said farewell and whose connection still stands.
+_BROKEN = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+    store.Displaced,
+)
 
 T = TypeVar("T")
 
@@ -118,7 +126,7 @@ class JournalWriter:
         if connection is not None:
             try:
                 await connection.close(timeout=CONNECT_TIMEOUT_S)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            except _BROKEN:
                 connection.terminate()
 
     async def _guard(self, work: Awaitable[T]) -> T:

@@ -116,6 +116,12 @@ class World:
             await connection.close()
 
 
+@pytest.fixture(autouse=True)
+def patient_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A planned stop reads what the tape holds; how long it may take on a busy machine is not the question."""
+    monkeypatch.setattr(service_module, "DRAIN_S", PATIENCE_S)
+
+
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not condition():
@@ -160,6 +166,7 @@ async def main():
     print(start, flush=True)
     for at in range(start, len(records), 25):
         await writer.append(records[at : at + 25])
+        print(at, flush=True)
         await writer.anchor()
 
 asyncio.run(main())
@@ -179,12 +186,12 @@ async def test_kill_9_of_the_journal_at_random_points_loses_and_doubles_nothing(
         )
         assert process.stdout is not None
         positions.append(int(await process.stdout.readline()))
-        await asyncio.sleep(chance.uniform(0.0, 0.2))  # the random point, not a synchronisation
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-    assert positions == sorted(positions)
-    assert positions[-1] > 0, "the journal was killed while it worked"
+        # Wherever it is after so many batches: it does not wait to be killed.
+        for _ in range(chance.randint(1, 12)):
+            assert await process.stdout.readline()
+        process.kill()
+        await process.communicate()
+    assert positions == sorted(set(positions))
     service, task = world.start(tape)
     await finished(service, task)
     assert await world.stored() == seqs(tape.records)
@@ -196,16 +203,21 @@ async def test_kill_9_of_the_database_under_load_loses_and_doubles_nothing(
 ) -> None:
     records = mixed_tape(12_000)
     tape = FakeTape(records, batch=37)
+    tape.open_gate(0)
     service, task = world.start(tape)
     for kill in range(4):
+        # However far it gets before the database is gone, there is more to be stored afterwards.
         target = kill * 2_500 + 100
+        tape.open_gate(target + 1_500)
         await until(lambda: service.status.position >= target)  # noqa: B023 - awaited at once
         await asyncio.to_thread(postgres.kill)
+        tape.open_gate(target + 2_000)
         await until(lambda: service.status.state is JournalState.DATABASE_DOWN)
         assert service.status.waiting > 0
         assert tape.pauses > 0
         postgres.start()
         await until(lambda: service.status.state is JournalState.LIVE)
+    tape.open_gate()
     await finished(service, task)
     assert await world.stored() == seqs(records)
     assert service.status.retries > 0
