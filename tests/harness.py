@@ -83,6 +83,18 @@ def kill(system: System, service: str, number: signal.Signals = signal.SIGKILL) 
     return pid
 
 
+async def caught_up(system: System, tape: Tape) -> None:
+    """Wait until the test has seen what is on the tape now: its own view of it may lag on a busy machine."""
+    link = await system.installation.connect()
+    try:
+        last = int((await stream_state(link.client))["last_seq"])
+    finally:
+        await link.close()
+    watch = system.watch
+    assert watch is not None
+    await tape.wait(lambda _: watch.position >= last)
+
+
 async def read_all(system: System) -> list[TapeRecord]:
     """Every record of the tape."""
     link = await system.installation.connect()

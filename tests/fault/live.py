@@ -102,7 +102,10 @@ async def status_text(state: Path) -> str:
 
 
 async def status_until(state: Path, condition: Callable[[str], bool]) -> str:
-    """Wait until ``presage status`` says what is wanted; its words."""
+    """Wait until ``presage status`` says what is wanted; its words.
+
+    One look may miss a service's report on a busy machine, or fall between two parts of the same change.
+    """
     deadline = monotonic() + PATIENCE_S
     while True:
         document: dict[str, Any] = await commands.status(state)

@@ -16,7 +16,7 @@ from proto.operator import Session
 from proto.risk import Approval
 from proto.subjects import LEDGER, MACHINE_ORDER
 from tests.fault.live import flowing, presage, status_text, trading
-from tests.harness import Tape, kill, read_all, readable
+from tests.harness import Tape, caught_up, kill, read_all, readable
 from tools import commands
 from tools.up import System
 
@@ -50,6 +50,7 @@ def put_back(broker: Path, copy: Path, *, ledger: bool) -> None:
 async def leave_unsaid(system: System, tape: Tape) -> None:
     """Freeze execution and go on: a stop now leaves approvals on the tape that it has not answered."""
     kill(system, "execution", signal.SIGSTOP)
+    await caught_up(system, tape)
     seen = len(tape.of(Approval))
     await tape.wait(lambda t: len(t.of(Approval)) > seen)
 
