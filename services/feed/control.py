@@ -1,11 +1,11 @@
 """The feed's own frames: what is no venue's word and yet must be in a recording, so that it plays back alike.
 
-``_tick`` says that time has passed, ``_resend`` that everything is to be told again, ``_stale`` that nobody
-vouches for a market's books. Their source is ``feed``. A connection's beginning and end come under the venue's
-own name, in the form its normaliser reads.
+``_setup`` says with which parameters a venue is read, ``_tick`` that time has passed, ``_resend`` that everything is
+to be told again, ``_stale`` that nobody vouches for a market's books. Their source is ``feed``. A connection's
+beginning and end come under the venue's own name, in the form its normaliser reads.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
@@ -31,6 +31,19 @@ class Resend(Struct, tag_field="type", tag="_resend", gc=False):
     """What was published may be lost: everything is told again."""
 
 
+class SetupBody(Struct, gc=False):
+    """``params`` are the venue's section of the configuration; it holds no secret."""
+
+    venue: Text
+    params: dict[str, Any]
+
+
+class Setup(Struct, tag_field="type", tag="_setup", gc=False):
+    """A venue is read from here on with these parameters. Said again, it changes nothing."""
+
+    msg: SetupBody
+
+
 class StaleBody(Struct, gc=False):
     """``market`` as it is named on the tape (``kalshi:T``)."""
 
@@ -45,10 +58,12 @@ class Stale(Struct, tag_field="type", tag="_stale", gc=False):
     msg: StaleBody
 
 
-_decoder: msgspec.json.Decoder[Tick | Resend | Stale] = msgspec.json.Decoder(Tick | Resend | Stale)
+Control = Tick | Resend | Stale | Setup
+
+_decoder: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
 
 
-def decode(data: bytes) -> Tick | Resend | Stale:
+def decode(data: bytes) -> Control:
     """Read a frame of the feed's own.
 
     Raises:
@@ -63,6 +78,11 @@ def decode(data: bytes) -> Tick | Resend | Stale:
 def stale(venue: str, market: str, reason: str) -> bytes:
     """The frame that says that a market's books are not vouched for."""
     return msgspec.json.encode(Stale(StaleBody(venue, market, reason)))
+
+
+def setup(venue: str, params: dict[str, Any]) -> bytes:
+    """The frame that says with which parameters a venue is read."""
+    return msgspec.json.encode(Setup(SetupBody(venue, params)))
 
 
 def rest(name: str, body: bytes) -> bytes:

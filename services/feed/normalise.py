@@ -1,12 +1,17 @@
 """One front for the normalisers of all venues: frames in, messages or dead frames out."""
 
 import re
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
 
 from libs.venues.coinbase.normalise import CoinbaseNormaliser
 from libs.venues.frame import FrameError, RawFrame
 from libs.venues.kalshi.normalise import KalshiNormaliser
+from libs.venues.kalshi.params import KalshiParams
 from libs.venues.normaliser import Normaliser
+from proto.feed import Gap
 from proto.message import Message
 from proto.monitor import DEAD_EXCERPT_BYTES_MAX
 from services.feed import control
@@ -42,18 +47,43 @@ def source_of(data: bytes) -> str:
     return KALSHI if _KALSHI_FRAME.search(data, 0, _SNIFF_BYTES_MAX) else ""
 
 
+def _kalshi(params: dict[str, Any]) -> Normaliser:
+    """Without parameters every market is read, as old recordings want it."""
+    if not params:
+        return KalshiNormaliser()
+    section = msgspec.convert(params, KalshiParams)
+    return KalshiNormaliser(section.series, section.markets_max)
+
+
+_MAKERS: dict[str, Callable[[dict[str, Any]], Normaliser]] = {
+    KALSHI: _kalshi,
+    COINBASE: lambda _: CoinbaseNormaliser(),
+}
+"""Venue → a normaliser for its section of the configuration (empty: the defaults of a recording)."""
+
+
 class Normalisers:
     """The normalisers of a session, with counters ``frames`` (all that came from venues) and ``dead``."""
 
     def __init__(self) -> None:
-        self.kalshi = KalshiNormaliser()
-        self.coinbase = CoinbaseNormaliser()
-        self.by_venue: dict[str, Normaliser] = {
-            KALSHI: self.kalshi,
-            COINBASE: self.coinbase,
-        }
+        self.by_venue: dict[str, Normaliser] = {venue: make({}) for venue, make in _MAKERS.items()}
         self.frames = 0
         self.dead = 0
+        self._parameters: dict[str, dict[str, Any]] = {}
+
+    @property
+    def kalshi(self) -> KalshiNormaliser:
+        """Kalshi's, with its counters."""
+        found = self.by_venue[KALSHI]
+        assert isinstance(found, KalshiNormaliser)
+        return found
+
+    @property
+    def coinbase(self) -> CoinbaseNormaliser:
+        """Coinbase's, with its counters."""
+        found = self.by_venue[COINBASE]
+        assert isinstance(found, CoinbaseNormaliser)
+        return found
 
     def read(self, frame: RawFrame) -> list[Message] | DeadFrame:
         """Normalise one frame; it never raises, an unreadable frame comes back as a ``DeadFrame``."""
@@ -77,10 +107,27 @@ class Normalisers:
             return self.tick(frame.at)
         if isinstance(said, control.Resend):
             return self.resend(frame.at)
+        if isinstance(said, control.Setup):
+            return self._set_up(said.msg, frame.at)
         normaliser = self.by_venue.get(said.msg.venue)
         if normaliser is None:
             raise FrameError(f"expected a known venue, was {said.msg.venue[:40]!r}")
         return normaliser.distrust(said.msg.market, frame.at, said.msg.reason)
+
+    def _set_up(self, said: control.SetupBody, at: int) -> list[Message]:
+        """Read a venue with parameters of its own from here on; the same ones again change nothing."""
+        make = _MAKERS.get(said.venue)
+        if make is None:
+            raise FrameError(f"expected a known venue, was {said.venue[:40]!r}")
+        known = self._parameters.get(said.venue)
+        if known == said.params:
+            return []
+        try:
+            self.by_venue[said.venue] = make(said.params)
+        except msgspec.ValidationError as e:
+            raise FrameError(f"expected parameters of {said.venue}: {e}"[:300]) from e
+        self._parameters[said.venue] = said.params
+        return [] if known is None else [Gap(venue=said.venue, at=at, reason="read with other parameters")]
 
     def bury(self, dead: DeadFrame) -> DeadFrame:
         """Count a frame that was lost before it could be read: a torn line, an oversized message."""

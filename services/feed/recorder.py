@@ -184,6 +184,7 @@ class Recorder:
             log.warning("%s", detail)
         self.detail = detail
         self._paused_until_s = time.monotonic() + RETRY_S
+        self._lost = True
         if self._file is not None:
             file, self._file = self._file, None
             file.leave()

@@ -1,6 +1,7 @@
-"""The feed's shell: from raw frames to the tape, played, synthetic or from sockets."""
+"""The feed's shell: from raw frames to the tape, played, synthetic or from the venues."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -20,10 +21,13 @@ from libs.venues.frame import RawFrame
 from proto.message import Message
 from proto.operator import Mode, Session
 from proto.units import SECOND
+from services.feed.live.build import build
+from services.feed.live.live_feed import LiveFeed
 from services.feed.lockstep import Lockstep
 from services.feed.normalise import DeadFrame, Normalisers
 from services.feed.play import play
 from services.feed.publish import FeedPublisher, Pace
+from services.feed.recorder import Recorder
 from services.feed.recording import open_recording
 from services.feed.sessions import Progress, opened_sessions
 from services.feed.socket_source import SocketSource
@@ -54,6 +58,7 @@ class FeedShell:
         self._retries_seen = 0
         self._frames_seen = 0
         self._heard_at_s = monotonic()
+        self._venues: LiveFeed | None = None
 
     async def run(self) -> None:
         """Run what the run file asks for."""
@@ -69,6 +74,8 @@ class FeedShell:
                 await gather_until_stopped(
                     self._context, self._run_sockets(run.socket_urls), self._tick_loop()
                 )
+            elif run.venues:
+                await gather_until_stopped(self._context, self._run_venues())
             elif run.synthetic_seed is not None:
                 await gather_until_stopped(self._context, self._run_synthetic(run.synthetic_seed))
             if self._context.link.connected:
@@ -134,6 +141,9 @@ class FeedShell:
         if self.publisher.retries != self._retries_seen:
             # What waited for the broker is old: whole books follow it.
             self._retries_seen = self.publisher.retries
+            if self._venues is not None:
+                self._venues.resend()
+                return
             for message in self.normalisers.resend(time.time_ns()):
                 await self.publisher.publish(message)
 
@@ -143,6 +153,27 @@ class FeedShell:
             self.bury(result)
         elif result:
             await self._publish_all(result)
+
+    async def _run_venues(self) -> None:
+        """Follow the venues of the run file; their raw frames are recorded."""
+        recorder = Recorder(self._context.layout.frames)
+        venues = self._venues = build(
+            self._context.run.venues, self._context.layout.feed_keys, self.normalisers, recorder
+        )
+        recorder.start()
+        self.live = True
+        try:
+            async with contextlib.aclosing(venues.frames()) as frames:
+                async for frame in frames:
+                    result = self.normalisers.read(frame)
+                    if isinstance(result, DeadFrame):
+                        self.bury(result)
+                        result = []
+                    venues.told(frame, result)
+                    if result:
+                        await self._publish_all(result)
+        finally:
+            await asyncio.to_thread(recorder.close)
 
     async def _run_sockets(self, urls: list[str]) -> None:
         self.live = True
@@ -200,7 +231,7 @@ class FeedShell:
         return {
             "service": "feed",
             "state": "live" if self.live else "starting",
-            "detail": self.detail,
+            "detail": self.detail if self._venues is None else self._venues.detail,
             "position": self.publisher.counter,
             "dead": self.dead,
             "frames": self.normalisers.frames,

@@ -1,0 +1,1 @@
+"""Live sources: one for each venue, all into one queue."""

@@ -1,0 +1,33 @@
+"""The feed's own keys: read-only ones for market data, never those that trade.
+
+Kalshi signs even the handshake of its market-data websocket. The key for that is made for the feed alone and
+kept apart: ``presage keys add kalshi --market-data``, which stores it in ``STATE/keys/feed/``, or mounted by the
+platform as ``PRESAGE_KEYS_DIR/feed/kalshi.pem`` and ``kalshi.id``. Trading keys exist only in execution.
+"""
+
+import os
+from pathlib import Path
+
+from libs.keys.errors import BadKey
+from libs.keys.kinds import RsaKey
+from libs.keys.passphrase import inherited
+from libs.keys.store import KEYS_DIRECTORY_VARIABLE, KeyStore
+from libs.venues.kalshi.auth import KalshiCredentials, Signer
+
+
+def kalshi_signer(feed_keys: Path) -> Signer:
+    """The signer of the feed's Kalshi key. A plain PEM in ``feed_keys`` needs no passphrase.
+
+    Raises:
+        KeyStoreError: there is none, or it cannot be opened; free of secrets, with what to do.
+    """
+    mounted = Path(os.environ.get(KEYS_DIRECTORY_VARIABLE) or feed_keys) / "feed"
+    if (mounted / "kalshi.pem").exists():
+        key = KeyStore(feed_keys, mounted).load("kalshi", RsaKey)
+    else:
+        try:
+            key = KeyStore(feed_keys, feed_keys).load("kalshi", RsaKey)
+        except BadKey:
+            # Encrypted, as `presage keys` stores it.
+            key = KeyStore(feed_keys, mounted).load("kalshi", RsaKey, inherited())
+    return Signer(KalshiCredentials(key.key_id, key.private_key_pem))

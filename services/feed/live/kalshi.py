@@ -1,0 +1,189 @@
+"""Kalshi live: one signed socket; markets from REST; the normaliser itself asks for the subscriptions."""
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from libs.venues.kalshi.auth import Signer
+from libs.venues.kalshi.client import KalshiClient
+from libs.venues.kalshi.listings import rest_frame
+from libs.venues.kalshi.params import KalshiParams
+from libs.venues.transport.rate_limit import TokenBucket
+from libs.venues.transport.websocket import VenueSocket
+from proto.feed import Market, MarketStatus
+from proto.message import Message
+from proto.units import SECOND, UnitError, parse
+from services.feed.live.moment import now_ns
+from services.feed.live.source import Emit, LiveSource
+
+VENUE = "kalshi"
+PAGE_ROWS = 200
+"""Markets a page: about 2 kB each, so that a page stays well below the longest frame."""
+OUTGOING_PER_S, OUTGOING_BURST = 10.0, 30.0
+"""Commands on the socket; the venue answers more with `too many requests` (code 27)."""
+TICKERS_MAX = 100
+"""Ended markets asked about in one question."""
+
+_TICKER = re.compile(rb'"market_ticker":\s*"([A-Za-z0-9._-]{1,80})"')
+_SUBSCRIBED = b'"subscribed"'
+_OVER = (MarketStatus.DETERMINED, MarketStatus.SETTLED)
+
+
+class _Page(msgspec.Struct, gc=False):
+    markets: list[msgspec.Raw] = []
+    cursor: str = ""
+
+
+class _Row(msgspec.Struct, gc=False):
+    volume_fp: str = "0"
+
+
+class _Subscribed(msgspec.Struct, gc=False):
+    class Body(msgspec.Struct, gc=False):
+        channel: str
+        sid: int
+
+    msg: Body
+
+
+_page = msgspec.json.Decoder(_Page)
+_row = msgspec.json.Decoder(_Row)
+_subscribed = msgspec.json.Decoder(_Subscribed)
+
+
+class KalshiSource(LiveSource):
+    """Follows the series of its section. ``signer`` holds the feed's own key, which cannot trade."""
+
+    venue = VENUE
+
+    def __init__(
+        self, params: KalshiParams, emit: Emit, signer: Signer, client: KalshiClient | None = None
+    ) -> None:
+        super().__init__(params, emit)
+        self._params = params
+        self._signer = signer
+        self._client = client or KalshiClient(params.rest_url)
+        self._book_sid = 0
+        self._asked = 0
+        # Markets of the followed series: name on the tape → close in ns.
+        self._followed: dict[str, int] = {}
+        self._unresolved: dict[str, None] = {}
+        self._series_told = False
+
+    def open_socket(self) -> VenueSocket:
+        params = self._params
+        return VenueSocket(
+            VENUE,
+            params.websocket_url,
+            headers=partial(self._signer.headers, "GET", params.websocket_url),
+            silence_s=params.silence_s,
+            max_age_s=params.connection_max_s,
+            outgoing=TokenBucket(OUTGOING_PER_S, OUTGOING_BURST),
+        )
+
+    def look_every_s(self) -> float:
+        return self._params.discovery_every_s
+
+    async def look(self) -> None:
+        """Ask for the markets of each series that close soon, and what became of those that have closed."""
+        for series in self._params.series:
+            if not self._series_told:
+                await self.emit(rest_frame("series", await self._client.raw(f"/series/{series}")))
+            await self._look_at(series)
+        self._series_told = True
+        if self._unresolved:
+            tickers = ",".join(market.partition(":")[2] for market in list(self._unresolved)[:TICKERS_MAX])
+            await self.emit(rest_frame("markets", await self._client.raw("/markets", {"tickers": tickers})))
+
+    async def _look_at(self, series: str) -> None:
+        now_s = now_ns() // SECOND
+        query: dict[str, str | int] = {
+            "series_ticker": series,
+            "min_close_ts": now_s,
+            "max_close_ts": now_s + self._params.hours_ahead * 3600,
+            "limit": PAGE_ROWS,
+        }
+        for _ in range(self._params.discovery_pages_max):
+            body = await self._client.raw("/markets", query)
+            await self.emit(rest_frame("markets", self._traded_enough(body)))
+            cursor = _page.decode(body).cursor
+            if not cursor:
+                return
+            query["cursor"] = cursor
+
+    def _traded_enough(self, body: bytes) -> bytes:
+        """The page without the markets whose volume is too small."""
+        if not self._params.volume_min:
+            return body
+        page = _page.decode(body)
+        rows = [row for row in page.markets if _volume(row) >= self._params.volume_min]
+        return msgspec.json.encode(_Page(rows, page.cursor))
+
+    def about(self, data: bytes) -> Iterable[str]:
+        # One market a frame; REST answers and the venue's acknowledgements name none in this form.
+        found = _TICKER.search(data)
+        return () if found is None else (f"{VENUE}:{found[1].decode()}",)
+
+    async def on_frame(self, data: bytes) -> None:
+        if _SUBSCRIBED in data[:80]:
+            try:
+                body = _subscribed.decode(data).msg
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                return
+            if body.channel == "orderbook_delta":
+                self._book_sid = body.sid
+
+    def see(self, messages: Sequence[Message], at: int) -> None:
+        changed = False
+        for message in messages:
+            if isinstance(message, Market):
+                self._note(message)
+                changed = True
+        if changed:
+            soonest = sorted(self._followed, key=self._followed.__getitem__)
+            self.leases.follow(soonest[: self._params.markets_max], at)
+        super().see(messages, at)
+
+    def _note(self, market: Market) -> None:
+        """Keep to the series followed, from listing to close; then until the result is known."""
+        if market.market.partition(":")[2].partition("-")[0] not in self._params.series:
+            return
+        if market.status in _OVER:
+            self._followed.pop(market.market, None)
+            self._unresolved.pop(market.market, None)
+        elif market.status is MarketStatus.CLOSED:
+            self._followed.pop(market.market, None)
+            self._unresolved[market.market] = None
+        else:
+            self._followed[market.market] = market.close_at
+
+    async def probe(self, markets: Sequence[str]) -> None:
+        """Ask for the snapshots of these markets: a whole book is the best proof."""
+        if not self._book_sid:
+            return
+        self._asked += 1
+        params: dict[str, Any] = {
+            "sids": [self._book_sid],
+            "market_tickers": [market.partition(":")[2] for market in markets],
+            "action": "get_snapshot",
+        }
+        # Numbers far above the normaliser's own, so that answers can be told apart.
+        command = {"id": 1_000_000 + self._asked, "cmd": "update_subscription", "params": params}
+        await self.send(msgspec.json.encode(command))
+
+    async def resubscribe(self, markets: Sequence[str]) -> None:
+        await self.probe(markets)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+
+def _volume(row: msgspec.Raw) -> int:
+    """Contracts traded in a market, in millionths; a row that says it unreadably counts as none."""
+    try:
+        return parse(_row.decode(row).volume_fp)
+    except (msgspec.DecodeError, UnitError):
+        return 0

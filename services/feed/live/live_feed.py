@@ -1,0 +1,181 @@
+"""All live sources into one queue: the same frames in the same order for the books, the recorder and the leases.
+
+What is not a venue's word but changes what is told (time passing, a lease that ran out) is a frame too. So a
+recording of the frames played back gives the same messages.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from typing import Any
+
+from libs.venues.frame import RawFrame
+from proto.message import Message
+from proto.units import SECOND
+from services.feed import control
+from services.feed.control import FEED
+from services.feed.live.lease import REASON
+from services.feed.live.moment import now_ns
+from services.feed.live.source import LiveSource
+from services.feed.normalise import Normalisers
+from services.feed.recorder import Recorder
+
+QUEUE_FRAMES_MAX = 10_000
+"""A few seconds of the busiest markets; beyond it the sockets' own flow control takes over."""
+TICK_NS = SECOND // 10
+"""Books held back by conflation go out ten times a second even when no frame comes."""
+RECORDED_CHECK_TICKS = 10
+
+
+class Inlet:
+    """The one queue that all sources write to."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[RawFrame] = asyncio.Queue(QUEUE_FRAMES_MAX)
+
+    async def emit(self, source: str, data: bytes, at_ns: int = 0) -> None:
+        """Append a frame, received at ``at_ns`` or now; waits while the queue is full."""
+        await self.queue.put(RawFrame(at_ns or now_ns(), source, data))
+
+
+class LiveFeed:
+    """The live venues of a run. Read ``frames`` and hand back to ``told`` what each of them came to.
+
+    ``sections`` are the venues' parameters, ``off`` those that are wanted and cannot be used, with the reason.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[LiveSource],
+        inlet: Inlet,
+        normalisers: Normalisers,
+        sections: Mapping[str, Mapping[str, Any]],
+        *,
+        off: Mapping[str, str] | None = None,
+        recorder: Recorder | None = None,
+    ) -> None:
+        self.sources = {source.venue: source for source in sources}
+        self.off = dict(off or {})
+        self.recorder = recorder
+        self._inlet = inlet
+        self._normalisers = normalisers
+        self._sections = sections
+        # The feed's own frames, which come before what waits in the queue.
+        self._own: deque[tuple[str, bytes]] = deque()
+        self._held: RawFrame | None = None
+        self._at = 0
+        self._ticked_at = 0
+        self._ticks = 0
+        self._recorded = (0, 0)
+
+    @property
+    def detail(self) -> str:
+        """What is wrong, in words; empty when nothing is."""
+        found = [f"{venue} is off: {reason}" for venue, reason in self.off.items()]
+        found += [source.detail for source in self.sources.values()]
+        found += [self.recorder.detail] if self.recorder is not None else []
+        return "; ".join(filter(None, found))
+
+    async def frames(self) -> AsyncGenerator[RawFrame, None]:
+        """Yield frames for ever; close the iterator (or cancel) to close the sockets."""
+        tasks = [asyncio.create_task(source.run()) for source in self.sources.values()]
+        for venue in self.sources:
+            self._own.append((FEED, control.setup(venue, dict(self._sections[venue]))))
+        try:
+            while True:
+                frame = await self._next()
+                if self.recorder is not None:
+                    self.recorder.add(frame)
+                yield frame
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _next(self) -> RawFrame:
+        """The next frame in order: the feed's own, a tick that is due, then what came from outside."""
+        while True:
+            if self._own:
+                source, data = self._own.popleft()
+                return RawFrame(self._passed(0), source, data)
+            if self._held is None:
+                self._held = await self._take()
+            at = self._passed(self._held.at if self._held is not None else now_ns())
+            if at - self._ticked_at >= TICK_NS:
+                self._ticked_at = at
+                return RawFrame(at, FEED, control.TICK)
+            if self._held is not None:
+                frame, self._held = self._held, None
+                return frame._replace(at=at)
+
+    async def _take(self) -> RawFrame | None:
+        """A frame from outside; ``None`` when a tick is due before one comes."""
+        with contextlib.suppress(asyncio.QueueEmpty):
+            return self._inlet.queue.get_nowait()
+        wait_s = (self._ticked_at + TICK_NS - now_ns()) / SECOND
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, wait_s)):
+                return await self._inlet.queue.get()
+        return None
+
+    def _passed(self, at: int) -> int:
+        """Time goes on, and never back."""
+        self._at = max(self._at, at) or now_ns()
+        return self._at
+
+    # --- what the frames came to ----------------------------------------------------------------
+
+    def told(self, frame: RawFrame, messages: Sequence[Message]) -> None:
+        """Take what a frame came to: leases are renewed by it, markets followed, books asked for."""
+        source = self.sources.get(frame.source)
+        if source is not None:
+            if frame.data == control.CONNECTED:
+                source.leases.connected(frame.at)
+            source.leases.prove(source.about(frame.data), frame.at)
+            if messages:
+                source.see(messages, frame.at)
+            return
+        for venue, its in _by_venue(messages).items():
+            if venue in self.sources:
+                self.sources[venue].see(its, frame.at)
+        if frame.data == control.TICK:
+            self._on_tick(frame.at)
+
+    def resend(self) -> None:
+        """What was published may be lost: tell everything again."""
+        self._own.append((FEED, control.RESEND))
+
+    def _on_tick(self, at: int) -> None:
+        self._ticks += 1
+        for venue, command in self._normalisers.commands(at):
+            if venue in self.sources:
+                self.sources[venue].soon_send(command)
+        for source in self.sources.values():
+            if not source.connected:
+                continue
+            due = source.leases.due(at)
+            self._own.extend((FEED, control.stale(source.venue, market, REASON)) for market in due.stale)
+            source.act_on(due)
+        if self.recorder is not None and self._ticks % RECORDED_CHECK_TICKS == 0:
+            self._check_recorder(self.recorder)
+
+    def _check_recorder(self, recorder: Recorder) -> None:
+        """A new file, or one with a hole, should hold whole books and markets: ask the venues for them."""
+        recorded = (recorder.files, recorder.dropped)
+        if recorded != self._recorded:
+            first = self._recorded == (0, 0)
+            self._recorded = recorded
+            if not first:
+                for source in self.sources.values():
+                    self._own.append((FEED, control.setup(source.venue, dict(self._sections[source.venue]))))
+                    source.show_all()
+
+
+def _by_venue(messages: Iterable[Message]) -> dict[str, list[Message]]:
+    """Messages by the venue they are about."""
+    found: dict[str, list[Message]] = {}
+    for message in messages:
+        venue = getattr(message, "venue", "") or getattr(message, "instrument", "").partition(":")[0]
+        found.setdefault(venue, []).append(message)
+    return found
