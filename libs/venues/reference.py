@@ -1,0 +1,210 @@
+"""What is known of one reference instrument: best prices, and a book where the venue gives one.
+
+Nobody trades here, so ten quotes a second are enough: a coin's best price moves by a cent hundreds of times
+a second, and every one of them would be on the tape.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from libs.venues.frame import FrameError
+from proto.feed import BOOK_LEVELS_MAX, Book, Gap, Level, Quote
+from proto.message import Message
+from proto.units import MILLISECOND, UnitError, parse
+
+INTERVAL_NS = 100 * MILLISECOND
+"""Between two quotes, and between two books, of an instrument."""
+LEVELS_MAX = 20_000
+"""Levels kept a side. Binance's largest snapshot has 5,000; far ones pile up between snapshots."""
+DECIMALS_KEPT = 6
+"""Sizes carry eight decimals; what is finer than a millionth of a coin is cut off."""
+
+
+class Top(NamedTuple):
+    """Best bid and ask with their sizes; ``None`` for an empty side."""
+
+    bid: int | None
+    bid_size: int
+    ask: int | None
+    ask_size: int
+
+
+def price_of(text: str) -> int:
+    """A positive price in millionths.
+
+    Raises:
+        FrameError: for anything else, also for more than six decimals.
+    """
+    try:
+        price = parse(text)
+    except UnitError as e:
+        raise FrameError(str(e)) from e
+    if price <= 0:
+        raise FrameError(f"expected a positive price, was {text[:40]!r}")
+    return price
+
+
+def size_of(text: str) -> int:
+    """A size of at least 0 in millionths of a coin, cut off there.
+
+    Raises:
+        FrameError: for anything else.
+    """
+    whole, point, fraction = text.partition(".")
+    # Only digits are cut off: anything else must fail in parse().
+    if fraction.isdecimal():
+        fraction = fraction[:DECIMALS_KEPT]
+    try:
+        size = parse(f"{whole}{point}{fraction}")
+    except UnitError as e:
+        raise FrameError(str(e)) from e
+    if size < 0 or text.startswith("-"):
+        raise FrameError(f"expected a size of at least 0, was {text[:40]!r}")
+    return size
+
+
+class Reference:
+    """One instrument. ``counter`` is shared by its quotes and books. Changes wait for ``show``."""
+
+    __slots__ = (
+        "_book_due_at",
+        "_book_pending",
+        "_quote_due_at",
+        "_shown",
+        "asks",
+        "bids",
+        "counter",
+        "instrument",
+        "top",
+        "venue",
+        "whole",
+    )
+
+    def __init__(self, venue: str, instrument: str) -> None:
+        self.venue = venue
+        self.instrument = instrument
+        self.counter = 0
+        self.top: Top | None = None
+        self.bids: dict[int, int] = {}
+        self.asks: dict[int, int] = {}
+        self.whole = False
+        self._shown: Top | None = None
+        self._quote_due_at = 0
+        self._book_pending = False
+        self._book_due_at = 0
+
+    def replace(self, bids: Mapping[int, int], asks: Mapping[int, int]) -> None:
+        """Take over a whole book; it is shown as a snapshot by ``heal``."""
+        self.bids, self.asks = dict(bids), dict(asks)
+        self.whole = True
+
+    def change(self, bids: Mapping[int, int], asks: Mapping[int, int]) -> bool:
+        """Set levels to their new sizes, 0 removes; false when the book has grown beyond all measure."""
+        for side, changes in ((self.bids, bids), (self.asks, asks)):
+            for price, size in changes.items():
+                if size:
+                    side[price] = size
+                else:
+                    side.pop(price, None)
+        self._book_pending = True
+        return len(self.bids) <= LEVELS_MAX and len(self.asks) <= LEVELS_MAX
+
+    def forget(self) -> None:
+        """Drop what is not vouched for any more: the book and the best prices."""
+        self.bids, self.asks = {}, {}
+        self.whole = self._book_pending = False
+        self.top = self._shown = None
+
+    def lose(self, at: int, reason: str) -> list[Message]:
+        """Forget, and say so if anything was whole."""
+        told = self.whole or self.top is not None
+        self.forget()
+        return [Gap(venue=self.venue, at=at, reason=reason[:200], instrument=self.instrument)] if told else []
+
+    def show(self, at: int) -> list[Message]:
+        """The quote and the book that have waited long enough."""
+        out: list[Message] = []
+        if self.top is not None and at >= self._quote_due_at and self._news():
+            if self._shown is None and not self.whole:
+                # After a gap only a book makes the instrument whole again: its best prices are one.
+                out.append(self._book(at, snapshot=True))
+            out.append(self._quote(at, self.top))
+            self._shown = self.top
+            self._quote_due_at = at + INTERVAL_NS
+        if self._book_pending and at >= self._book_due_at:
+            out.append(self._book(at, snapshot=False))
+        return out
+
+    def heal(self, at: int) -> list[Message]:
+        """Everything that is known, as a snapshot; nothing when nothing is."""
+        if not self.whole and self.top is None:
+            return []
+        out: list[Message] = [self._book(at, snapshot=True)]
+        if self.top is not None:
+            out.append(self._quote(at, self.top))
+            self._shown = self.top
+            self._quote_due_at = at + INTERVAL_NS
+        return out
+
+    def _news(self) -> bool:
+        """Whether a best price changed; sizes alone are told by the next book."""
+        old, new = self._shown, self.top
+        return old is None or new is None or (old.bid, old.ask) != (new.bid, new.ask)
+
+    def _quote(self, at: int, top: Top) -> Quote:
+        self.counter += 1
+        return Quote(
+            instrument=self.instrument,
+            at=at,
+            counter=self.counter,
+            bid=top.bid,
+            bid_size=top.bid_size,
+            ask=top.ask,
+            ask_size=top.ask_size,
+        )
+
+    def _book(self, at: int, snapshot: bool) -> Book:
+        self.counter += 1
+        self._book_pending = False
+        self._book_due_at = at + INTERVAL_NS
+        if self.whole:
+            bids = [Level(p, self.bids[p]) for p in sorted(self.bids, reverse=True)[:BOOK_LEVELS_MAX]]
+            asks = [Level(p, self.asks[p]) for p in sorted(self.asks)[:BOOK_LEVELS_MAX]]
+        else:
+            top = self.top or Top(None, 0, None, 0)
+            bids = [Level(top.bid, top.bid_size)] if top.bid is not None else []
+            asks = [Level(top.ask, top.ask_size)] if top.ask is not None else []
+        return Book(
+            instrument=self.instrument,
+            at=at,
+            counter=self.counter,
+            bids=tuple(bids),
+            asks=tuple(asks),
+            snapshot=snapshot,
+        )
+
+
+class Repeats:
+    """Tells trades already seen by their rising ids. A long run of old ids is a new count, not a repetition."""
+
+    RUN_MAX = 64
+
+    __slots__ = ("last", "missed", "old", "run")
+
+    def __init__(self) -> None:
+        self.last = 0
+        self.run = 0
+        self.old = 0
+        self.missed = 0
+
+    def is_new(self, number: int) -> bool:
+        """Count a trade; false when it was seen before."""
+        if number <= self.last and self.run < self.RUN_MAX:
+            self.run += 1
+            self.old += 1
+            return False
+        if self.last and number > self.last + 1:
+            self.missed += number - self.last - 1
+        self.run = 0
+        self.last = number
+        return True
