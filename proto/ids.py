@@ -43,6 +43,11 @@ def parse_message_id(text: str) -> MessageId | None:
     return MessageId(parts[0], parts[1], cause, index)
 
 
+def venue_of(name: str) -> str:
+    """The venue of a market or an instrument: what stands before the first colon."""
+    return name.partition(":")[0]
+
+
 def order_id(tape: str, cause: int, index: int) -> str:
     """``{tape}-{cause seq}-{index}``: unique for ever, and it names the decision it came from."""
     return f"{tape}-{cause}-{index}"

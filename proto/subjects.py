@@ -44,7 +44,6 @@ class Row(NamedTuple):
 
 _DECIDING = ("signal", "risk", "execution", "paper", "exit", "monitor")
 _TRADING = ("risk", "execution", "paper", "exit", "monitor")
-_BOOKS = ("risk", "exit", "monitor")
 
 TABLE: tuple[Row, ...] = (
     Row(feed.Quote, "feed", _DECIDING, "best bid or ask changed"),
@@ -68,9 +67,16 @@ TABLE: tuple[Row, ...] = (
     Row(execution.Claim, "ledger", ("execution", "paper", "monitor"), "the right to send an order"),
     Row(venue.Ack, "venue", ("execution", "monitor"), "the venue answered for an order"),
     Row(venue.Fill, "venue", ("risk", "execution", "exit", "monitor"), "a trade of ours"),
-    Row(venue.Settlement, "venue", _BOOKS, "the venue paid an instrument out"),
+    Row(venue.TradeState, "venue", ("monitor",), "a fill on its way to finality"),
+    Row(
+        venue.Settlement,
+        "venue",
+        ("risk", "execution", "exit", "monitor"),
+        "the venue paid an instrument out",
+    ),
     Row(venue.Correction, "venue", ("risk", "execution", "exit", "monitor"), "a fill taken back"),
-    Row(venue.Account, "venue", _BOOKS, "money in or out"),
+    Row(venue.Account, "venue", ("risk", "execution", "exit", "monitor"), "money in or out"),
+    Row(venue.Reconciliation, "venue", ("execution", "monitor"), "our books beside the venue's"),
     Row(venue.StatusReport, "venue", ("execution",), "answer to a look-up"),
     Row(exit.ExitProposal, "exit", ("risk", "monitor"), "reduce a position"),
     Row(exit.ExitCancel, "exit", ("execution", "monitor"), "withdraw a working exit"),

@@ -3,18 +3,31 @@
 from enum import StrEnum
 from typing import ClassVar
 
+from msgspec import Struct
+
 from proto.feed import Side
 from proto.message import Message, Name, Text, token
 from proto.units import Money, Nanoseconds, Price, Quantity
 
 
 class AckStatus(StrEnum):
-    """What the venue said about an order."""
+    """What the venue said about an order. Unknown: sent, and nothing proves what became of it."""
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
     CANCELED = "canceled"
     EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+
+class TradeStatus(StrEnum):
+    """Where a trade stands between match and final settlement. Venues without a chain confirm at once."""
+
+    MATCHED = "matched"
+    MINED = "mined"
+    RETRYING = "retrying"
+    CONFIRMED = "confirmed"
+    FAILED = "failed"
 
 
 class Ack(Message, frozen=True, kw_only=True, gc=False):
@@ -50,6 +63,21 @@ class Fill(Message, frozen=True, kw_only=True, gc=False):
     quantity: Quantity
     fee: Money
     maker: bool = False
+    at: Nanoseconds = 0
+
+    def key(self) -> tuple[str, ...]:
+        return (token(self.order),)
+
+
+class TradeState(Message, frozen=True, kw_only=True, gc=False):
+    """A fill that is not final when it happens took another step. A failed one is corrected as well."""
+
+    kind: ClassVar[str] = "venue.trade"
+
+    fill_id: Name
+    order: Name
+    instrument: Name
+    status: TradeStatus
     at: Nanoseconds = 0
 
     def key(self) -> tuple[str, ...]:
@@ -112,3 +140,43 @@ class StatusReport(Message, frozen=True, kw_only=True, gc=False):
 
     def key(self) -> tuple[str, ...]:
         return (token(self.order),)
+
+
+class Difference(Struct, frozen=True, array_like=True, gc=False):
+    """Something at the venue that our books do not explain, with both sides' figure (millionths).
+
+    ``difference``: position, balance, foreign_position, foreign_order, foreign_fill, still_working,
+    over_fill, fill_changed, unreadable. ``topic``: the instrument or order.
+    """
+
+    difference: Name
+    topic: Text
+    ours: int = 0
+    theirs: int = 0
+
+
+class Reconciliation(Message, frozen=True, kw_only=True, gc=False):
+    """Our books beside the venue's, at the start and every half minute.
+
+    ``complete``: every question was answered; if not, ``reason`` says which was not. ``clean``: complete
+    and without a difference that stops trading. ``differences`` holds at most ``DIFFERENCES_MAX``.
+    """
+
+    kind: ClassVar[str] = "venue.reconciliation"
+
+    venue: Name
+    complete: bool
+    clean: bool = False
+    reason: Text = ""
+    differences: tuple[Difference, ...] = ()
+    open_orders: int = 0
+    balance: Money = 0
+    available: Money = 0
+    at: Nanoseconds = 0
+
+    def key(self) -> tuple[str, ...]:
+        return (token(self.venue),)
+
+
+DIFFERENCES_MAX = 20
+"""More than anybody reads at once; the next reconciliation shows those that are left."""

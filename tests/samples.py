@@ -210,6 +210,20 @@ ORDERS = (
         maker=True,
         at=AT,
     ),
+    venue.TradeState(
+        fill_id="fill:kalshi:815", order=ORDER, instrument=YES, status=venue.TradeStatus.MINED, at=AT
+    ),
+    venue.Reconciliation(
+        venue="kalshi",
+        complete=True,
+        clean=True,
+        reason="none",
+        differences=(venue.Difference("position", YES, 40 * ONE, 41 * ONE),),
+        open_orders=3,
+        balance=955 * ONE,
+        available=900 * ONE,
+        at=AT,
+    ),
     venue.Settlement(settlement_id="s:1", market=MARKET, instrument=YES, price=ONE, at=AT),
     venue.Correction(correction_id="c:1", fill_id="fill:kalshi:815", order=ORDER, reason="failed"),
     venue.Account(account_id="a:1", venue="kalshi", deposit=-1_000 * ONE, at=AT),

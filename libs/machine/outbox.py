@@ -63,6 +63,7 @@ class Outbox:
         self._broken = False
         self._losses = link.losses
         self._shell_counter = 0
+        self._facts = asyncio.Lock()
 
     # --- for the host ---------------------------------------------------------------------------
 
@@ -250,11 +251,20 @@ class Outbox:
         self._progress.set()
 
     async def publish_fact(self, fact: Fact) -> None:
-        """Publish a shell's message, with an id of the shell's own counter; retried until stored."""
+        """Publish a shell's message, with an id of the shell's own counter; retried until stored.
+
+        One at a time, in the order of the calls: a fact that is retried after a later one was stored would
+        be below its producer's mark, and no reader would take it.
+        """
+        async with self._facts:
+            await self._store_fact(fact)
+
+    async def _store_fact(self, fact: Fact) -> None:
         self._shell_counter = max(self._shell_counter + 1, self._position())
-        message_id = str(
-            MessageId(self._settings.tape, f"{self._settings.service}-shell", self._shell_counter, 0)
-        )
+        producer = f"{fact.message.kind.partition('.')[0]}-shell"
+        if "." not in fact.message.kind:
+            producer = f"{self._settings.service}-shell"
+        message_id = str(MessageId(self._settings.tape, producer, self._shell_counter, 0))
         headers = {ID_HEADER: message_id, BUILD_HEADER: self._settings.build}
         if fact.cause:
             headers |= {CAUSE_HEADER: str(fact.cause), ROOT_HEADER: str(fact.root or fact.cause)}

@@ -64,6 +64,10 @@ class Ledger:
                 nonces[order] = nonce
         return nonces
 
+    def remembers(self, order: str) -> bool:
+        """Whether this or an earlier process of ours ever tried to claim the order."""
+        return order in self._nonces
+
     async def claim(self, claim: Claim, headers: Mapping[str, str]) -> ClaimOutcome:
         """Try to win the order. Safe to repeat: a claim already ours is won again, without a second one."""
         nonce = self._nonces.get(claim.order)

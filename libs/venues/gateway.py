@@ -13,17 +13,7 @@ from msgspec import Struct
 
 from proto.feed import Side
 from proto.risk import TimeInForce
-from proto.venue import AckStatus
-
-
-class TradeStatus(StrEnum):
-    """Where a trade stands between match and final settlement. Venues without a chain confirm at once."""
-
-    MATCHED = "matched"
-    MINED = "mined"
-    RETRYING = "retrying"
-    CONFIRMED = "confirmed"
-    FAILED = "failed"
+from proto.venue import AckStatus, TradeStatus
 
 
 class NewOrder(Struct, frozen=True, kw_only=True):
@@ -168,3 +158,19 @@ class VenueGateway(Protocol):
 
     def events(self) -> AsyncIterator[UserEvent]:
         """The user stream, reconnecting for ever; says when it lost and regained continuity."""
+
+
+__all__ = [
+    "AckStatus",
+    "Balance",
+    "FillReport",
+    "NewOrder",
+    "OrderReport",
+    "Prepared",
+    "SentOrder",
+    "SettlementReport",
+    "StreamState",
+    "TradeStatus",
+    "UserEvent",
+    "VenueGateway",
+]

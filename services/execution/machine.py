@@ -25,13 +25,22 @@ from proto.execution import (
 )
 from proto.exit import ExitCancel
 from proto.feed import FeedClock
-from proto.ids import order_id, parse_message_id
+from proto.ids import order_id, parse_message_id, venue_of
 from proto.message import Message
 from proto.monitor import Clock
 from proto.operator import Command, Config, Session, Verb
 from proto.risk import Approval, TimeInForce
 from proto.units import SECOND
-from proto.venue import Ack, AckStatus, Correction, Fill, StatusReport
+from proto.venue import (
+    Account,
+    Ack,
+    AckStatus,
+    Correction,
+    Fill,
+    Reconciliation,
+    Settlement,
+    StatusReport,
+)
 from services.execution.orders import (
     ENDINGS,
     TRANSITIONS,
@@ -43,8 +52,11 @@ from services.execution.orders import (
     update_of,
 )
 from services.execution.single_use import OrderKey, parse_order_id
-from services.execution.state import ExecutionParams, ExecutionState
+from services.execution.state import ExecutionParams, ExecutionState, VenueRecord
 
+NO_ANSWER = "no_answer"
+DOUBLINGS_MAX = 12
+"""Of the second between the first two questions: beyond an hour, which is ``query_interval_s`` at most."""
 ENDED_MAX = 500
 """Ended orders kept for late fills, corrections and questions; a late fill comes within seconds."""
 ADOPTED_NS_MAX = 86_400 * SECOND
@@ -55,7 +67,8 @@ class ExecutionMachine(StateMachine[ExecutionState]):
     """Follows every order; see the README beside it for the crash argument."""
 
     name: ClassVar[str] = "execution"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
+    """2: keeps the books of live venues, and asks at once about an order without a usable answer."""
     reads_repeats: ClassVar[tuple[type[Message], ...]] = (Approval,)
     """An approval that is said again is an attempt to send its order twice: it is refused and told."""
 
@@ -72,6 +85,9 @@ class ExecutionMachine(StateMachine[ExecutionState]):
             Fill: self._fill,
             Correction: self._correction,
             StatusReport: self._report,
+            Settlement: self._settlement,
+            Account: self._account,
+            Reconciliation: self._reconciliation,
             ExitCancel: self._exit_cancel,
             Clock: self._clock,
             FeedClock: self._clock,
@@ -83,6 +99,12 @@ class ExecutionMachine(StateMachine[ExecutionState]):
     def admission(self) -> Admission:
         """Which orders the shell may still claim."""
         return self.state.admission
+
+    @property
+    def live_venues(self) -> tuple[str, ...]:
+        """Venues that get real orders."""
+        params = self.state.params
+        return () if params is None else params.live_venues
 
     def awaiting_claim(self) -> list[AwaitingClaim]:
         """Orders for which neither a claim nor the proof that there is none has been read, oldest first."""
@@ -231,6 +253,9 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         tracked = self.state.live.get(event.order)
         if tracked is None:
             return self._ack_of_ended(event)
+        tracked.venue_order_id = event.venue_order_id or tracked.venue_order_id
+        if event.status is AckStatus.UNKNOWN:
+            return self._doubt(tracked, event.reason, stamp.now)
         if event.status is AckStatus.ACCEPTED:
             return self._found_working(tracked, stamp.now)
         return self._finish(tracked, event.status, stamp.now, event.reason)
@@ -245,6 +270,13 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         ):
             return (Cancel(order=event.order, reason=ended.status.value),)
         return NOTHING
+
+    def _doubt(self, tracked: Tracked, reason: str, now: int) -> Sequence[Message]:
+        """The request left and its answer proves nothing: ask at once."""
+        if tracked.status not in (OrderStatus.PENDING_SUBMIT, OrderStatus.SUBMITTED):
+            return NOTHING
+        tracked.asks, tracked.asked_at = 1, now
+        return self._move(tracked, OrderStatus.UNKNOWN, now, reason or NO_ANSWER), Query(order=tracked.order)
 
     def _found_working(self, tracked: Tracked, now: int) -> list[Message]:
         """The venue holds the order."""
@@ -266,6 +298,7 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         return (self._move(tracked, ending, now, reason),)
 
     def _fill(self, event: Fill, stamp: Stamp) -> Sequence[Message]:
+        self._fold(venue_of(event.market), event)
         tracked = self._known(event.order)
         if tracked is None or event.fill_id in tracked.fills:
             return NOTHING
@@ -286,6 +319,9 @@ class ExecutionMachine(StateMachine[ExecutionState]):
 
     def _correction(self, event: Correction, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
         tracked = self._known(event.order)
+        for venue in self.live_venues:
+            if tracked is None or venue_of(tracked.market) == venue:
+                self._fold(venue, event)
         if tracked is None or event.fill_id in tracked.voided:
             return NOTHING
         tracked.voided[event.fill_id] = 1
@@ -299,13 +335,31 @@ class ExecutionMachine(StateMachine[ExecutionState]):
             return NOTHING
         if not event.found:
             return self._finish(tracked, AckStatus.REJECTED, stamp.now, "absent")
-        if event.status is None:
+        if event.status is None or event.status is AckStatus.UNKNOWN:
             return NOTHING
         if event.status is not AckStatus.ACCEPTED:
             return self._finish(tracked, event.status, stamp.now, "reconciled")
         if tracked.status is OrderStatus.PENDING_CANCEL:
             return (Cancel(order=tracked.order, reason="still_working"),)
         return self._found_working(tracked, stamp.now)
+
+    # ── the books of live venues ──
+
+    def _settlement(self, event: Settlement, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
+        return self._fold(venue_of(event.market), event)
+
+    def _account(self, event: Account, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
+        return self._fold(event.venue, event)
+
+    def _fold(self, venue: str, event: Message) -> Sequence[Message]:
+        if venue in self.live_venues:
+            self.state.venues.setdefault(venue, VenueRecord()).portfolio.apply(event)
+        return NOTHING
+
+    def _reconciliation(self, event: Reconciliation, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
+        if event.complete and event.venue in self.live_venues:
+            self.state.venues.setdefault(event.venue, VenueRecord()).reconciled_at = event.at
+        return NOTHING
 
     # ── cancels and time ──
 
@@ -352,11 +406,16 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         waits = status in (OrderStatus.SUBMITTED, OrderStatus.UNKNOWN, OrderStatus.PENDING_CANCEL)
         if not waits and not (status in WORKING and tracked.ends_by_itself):
             return NOTHING
-        if now < tracked.since + patience or now < tracked.asked_at + params.query_interval_s * SECOND:
+        interval = params.query_interval_s * SECOND
+        if status is OrderStatus.UNKNOWN and tracked.asks:
+            if now < tracked.asked_at + min(interval, SECOND << min(tracked.asks - 1, DOUBLINGS_MAX)):
+                return NOTHING
+            tracked.asks += 1
+        elif now < tracked.since + patience or now < tracked.asked_at + interval:
             return NOTHING
         outputs: list[Message] = []
         if status is OrderStatus.SUBMITTED:
-            outputs.append(self._move(tracked, OrderStatus.UNKNOWN, now, "no_answer"))
+            outputs.append(self._move(tracked, OrderStatus.UNKNOWN, now, NO_ANSWER))
         tracked.asked_at = now
         outputs.append(Query(order=tracked.order))
         return outputs

@@ -15,6 +15,7 @@ TRANSITIONS: dict[OrderStatus, tuple[OrderStatus, ...]] = {
     # A venue's answer may reach the tape before the broker's copy of the claim: it proves the claim.
     S.PENDING_SUBMIT: (
         S.SUBMITTED,
+        S.UNKNOWN,
         S.ACCEPTED,
         S.PARTIALLY_FILLED,
         S.FILLED,
@@ -71,7 +72,8 @@ class Tracked(Struct):
 
     ``traded`` is every fill, ``undone`` what corrections took back of it. ``since`` is when the present
     status began, ``asked_at`` when the venue was last asked (tape time). ``cancel_reason`` is set when
-    the order is to be cancelled but the venue may not know it yet.
+    the order is to be cancelled but the venue may not know it yet. ``asks`` counts the questions about an
+    order whose request had no usable answer: they come at once, then ever more slowly.
     """
 
     order: str
@@ -86,6 +88,8 @@ class Tracked(Struct):
     status: OrderStatus
     since: int
     asked_at: int = 0
+    asks: int = 0
+    venue_order_id: str = ""
     traded: int = 0
     undone: int = 0
     claimed: bool = False

@@ -2,8 +2,9 @@
 
 For each approval the machine accepted, and before that decision is published: the gate is asked, the
 expiry checked on the session's clock, then the claim is made. For the paper venue the claim, copied onto
-the tape by the broker, is the submission. Whatever happens, the outcome is one of three: a claim of ours,
-a claim of somebody else, or the fact that there is none and will be none.
+the tape by the broker, is the submission. A live order is signed first, because its claim carries the id by
+which the venue can be asked, and sent by the venue's desk once the claim is won. Whatever happens, the outcome
+is one of three: a claim of ours, a claim of somebody else, or the fact that there is none and will be none.
 """
 
 import asyncio
@@ -32,11 +33,18 @@ from libs.tape.record import (
     SIGNATURE_HEADER,
     TapeRecord,
 )
+from libs.venues.errors import VenueError
+from libs.venues.gateway import Prepared, VenueGateway
 from proto.execution import Claim, Unclaimed
+from proto.ids import venue_of
 from proto.message import Message
 from proto.monitor import Clock
 from proto.operator import Command, Mode, Session, Verb
+from proto.risk import Approval
 from services.execution.claims import claims_of
+from services.execution.desk.desk import Desk
+from services.execution.desk.surroundings import Surroundings
+from services.execution.desk.venue import VenueDesk
 from services.execution.gate import Gate
 from services.execution.machine import ExecutionMachine
 
@@ -45,6 +53,10 @@ SWEEP_EVERY_S = 1.0
 """An order found waiting twice, a second apart, with nothing under way, has been left behind."""
 COPY_WAIT_S = 5.0
 """In lockstep the copy of a claim must be on the tape before the decision: normally a millisecond."""
+
+DESK_CHECK_S = 0.1
+GatewayFactory = Callable[[Sequence[str]], Sequence[VenueGateway]]
+"""Makes the gateways of the venues with these names."""
 
 BLOCKED = "ledger blocked"
 """Why there is no claim when something else stands in the ledger under the order's subject."""
@@ -68,18 +80,30 @@ def crash_point_from_environment() -> Callable[[str], None]:
 
 
 class ExecutionShell:
-    """Makes claims for the execution machine of one host."""
+    """Makes claims for the execution machine of one host, and trades at the live venues.
 
-    def __init__(self, context: Context, wall_ns: Callable[[], int] = time.time_ns) -> None:
+    ``make_gateways`` is asked once the tape has said which venues are live.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        make_gateways: GatewayFactory = lambda _: (),
+        wall_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
         self.gate = Gate(context.layout.halt_file, context.layout.pause_file, wall_ns)
         self.claimed = 0
         self.lost = 0
         self.unclaimed = 0
+        self.desk: Desk | None = None
+        self._no_desk = "no gateway"
+        self._make_gateways = make_gateways
         self._context = context
         self._wall_ns = wall_ns
         self._crash_point = crash_point_from_environment()
         self._host: Host | None = None
         self._ledger: Ledger | None = None
+        self._won: set[str] = set()
         self._copies: dict[str, int] = {}
         self._copied = asyncio.Event()
 
@@ -98,7 +122,103 @@ class ExecutionShell:
         # Closing on an unsigned message is safe: anyone may halt. Only a signed resume opens again.
         self.gate.halted = True
 
+    # ── the live venues ──
+
+    async def trade_loop(self) -> None:
+        """Wait until the tape names live venues, then trade there until cancelled."""
+        assert self._host is not None
+        assert self._ledger is not None
+        host = self._host
+        while not (host.status.live and self._machine().live_venues):
+            await asyncio.sleep(DESK_CHECK_S)
+        try:
+            gateways = self._make_gateways(self._machine().live_venues)
+        except Exception as e:
+            # Whatever is wrong with keys or addresses: nothing is traded, and the operator is told why.
+            self._no_desk = f"no gateway: {e}"[:300]
+            log.exception("no gateways")
+            return
+        around = Surroundings(
+            publish=host.publish_fact,
+            spool=self._context.layout.claims / "facts.jsonl",
+            state=lambda: self._machine().state,
+            away_s=self._context.link.away_s,
+            halted=lambda: self.gate.halted or self._context.layout.halt_file.exists(),
+            refusal=self._standing,
+            crash_point=self._crash_point,
+            wall_ns=self._wall_ns,
+        )
+        desk = Desk(gateways, around)
+        await desk.start(self._ledger.read)
+        self.desk = desk
+        await desk.run()
+
+    async def stop(self) -> None:
+        """Come to a planned stop: nothing new leaves, resting entries are cancelled."""
+        if self.desk is not None:
+            await self.desk.stop()
+
+    async def close(self) -> None:
+        """Close the gateways."""
+        if self.desk is not None:
+            await self.desk.close()
+
+    def _machine(self) -> ExecutionMachine:
+        assert self._host is not None
+        machine = self._host.cells[0].machine
+        assert isinstance(machine, ExecutionMachine)
+        return machine
+
+    def _live_refusal(self, approval: Approval) -> str:
+        """Why an order may not go to a live venue, besides what holds for every order."""
+        if venue_of(approval.market) not in self._machine().live_venues:
+            return "venue not live"
+        if not self._realtime():
+            return "live venue in playback"
+        if self._wall_ns() >= approval.expires_at:
+            return "expired"
+        return self.desk.reason(approval.market) if self.desk is not None else self._no_desk
+
+    async def _settle_live(self, claim: Claim, record: TapeRecord) -> str:
+        """As ``_settle`` for a live order: signed, claimed under the venue's id, sent by the desk."""
+        assert self._ledger is not None
+        approval = decode(claim.approval_subject, claim.payload)
+        assert isinstance(approval, Approval)
+        if self._ledger.remembers(claim.order):
+            while (unclaimed := await self._is_unclaimed(claim)) is None:
+                await asyncio.sleep(RETRY_WAIT_S)
+            if not unclaimed:
+                # Claimed before, by this process or the one before it, and perhaps sent: never again.
+                return ""
+        desk, prepared, refused = self._prepare(approval, record.stored_at_ns)
+        if prepared is not None:
+            claim = msgspec.structs.replace(claim, client_order_id=prepared.client_order_id)
+        reason = await self._settle(claim, record, lambda: refused or self._live_refusal(approval))
+        if desk is not None and prepared is not None and claim.order in self._won:
+            self._won.discard(claim.order)
+            desk.begin(claim, approval, prepared)
+        return reason
+
+    def _prepare(self, approval: Approval, approved_at: int) -> tuple[VenueDesk | None, Prepared | None, str]:
+        """Build and sign a live order: the desk, the request, or why there is none."""
+        desk = self.desk.at(approval.market) if self.desk is not None else None
+        reason = self._live_refusal(approval)
+        if desk is None or reason:
+            return None, None, reason or "no gateway"
+        try:
+            return desk, desk.prepare(approval, approved_at), ""
+        except VenueError as e:
+            return None, None, str(e)[:300]
+        except Exception as e:
+            log.exception("prepare failed", extra={"order": approval.order})
+            return None, None, f"prepare failed: {type(e).__name__}"
+
+    # ── claims ──
+
     def _observe(self, record: TapeRecord, event: Message) -> None:
+        if self.desk is not None:
+            assert self._host is not None
+            self.desk.observe(record, event, live=self._host.status.live)
         if isinstance(event, Claim):
             if self._context.run.lockstep:
                 self._copies[event.order] = record.seq
@@ -113,22 +233,36 @@ class ExecutionShell:
     def report(self) -> dict[str, object]:
         """What execution adds to its health report."""
         assert self._host is not None
-        closed = self.gate.standing(
-            live=self._host.status.live, realtime=self._realtime(), connected=self._context.link.connected
-        )
         return {
-            "gate": closed or "open",
+            "gate": (self._standing() if self._host.cells else "not live") or "open",
             "instance": self._context.instance,
             "claimed": self.claimed,
             "lost": self.lost,
             "unclaimed": self.unclaimed,
-        }
+        } | self._venues_report()
+
+    def _standing(self) -> str:
+        assert self._host is not None
+        return self.gate.standing(
+            live=self._host.status.live, realtime=self._realtime(), connected=self._context.link.connected
+        )
+
+    def _venues_report(self) -> dict[str, object]:
+        """State of each live venue's gate; nothing while everything is paper."""
+        assert self._host is not None
+        venues = self._machine().live_venues if self._host.cells else ()
+        if not venues:
+            return {}
+        reports = self.desk.report() if self.desk is not None else {}
+        return {"venues": {venue: reports.get(venue, {"gate": self._no_desk}) for venue in venues}}
 
     async def before_publish(self, effect: Effect) -> Sequence[Fact]:
         """Claim what the outputs call for; the facts to be published after them."""
         facts: list[Fact] = []
         for claim in self._claims(effect):
-            reason = await self._settle(claim, effect.record)
+            live = bool(self._machine().live_venues)
+            settle = self._settle_live if live else self._settle
+            reason = await settle(claim, effect.record)
             self._crash_point("before_publish")
             if reason:
                 self.unclaimed += 1
@@ -155,8 +289,13 @@ class ExecutionShell:
             for c in claims
         ]
 
-    async def _settle(self, claim: Claim, record: TapeRecord) -> str:
-        """Claim, or find out that there is no claim; the reason why there is none."""
+    async def _settle(
+        self, claim: Claim, record: TapeRecord, refusal: Callable[[], str] | None = None
+    ) -> str:
+        """Claim, or find out that there is no claim; the reason why there is none.
+
+        ``refusal`` makes the order a live one, and adds its own reasons why it must not be claimed.
+        """
         assert self._ledger is not None
         headers = {
             CAUSE_HEADER: str(record.seq),
@@ -164,16 +303,19 @@ class ExecutionShell:
             BUILD_HEADER: BUILD,
         }
         while True:
-            reason = self._refusal(record)
+            reason = self._refusal(record) or (refusal() if refusal is not None else "")
             if reason:
                 absent = await self._is_unclaimed(claim)
                 if absent is not None:
                     return reason if absent else ""
             else:
                 outcome = await self._ledger.claim(claim, headers)
-                self._crash_point("after_submit")
+                if refusal is None:
+                    self._crash_point("after_submit")
                 if outcome is ClaimOutcome.WON:
                     self.claimed += 1
+                    if refusal is not None:
+                        self._won.add(claim.order)
                     await self._await_copy(claim.order)
                     return ""
                 if outcome is ClaimOutcome.LOST:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from libs.portfolio.portfolio import Portfolio
 from services.execution.orders import Admission, Tracked
 from services.execution.single_use import HighWater
 
@@ -11,14 +12,17 @@ Seconds = Annotated[int, Meta(ge=1, le=3600)]
 
 
 class ExecutionParams(Struct, frozen=True, forbid_unknown_fields=True):
-    """Section ``execution``. Both count tape time.
+    """Section ``execution``. Times count tape time.
 
     ``ack_timeout_s``: a sent order (or cancel) without an answer for so long is asked about; default 5.
     ``query_interval_s``: and asked about again after so long, until there is proof; default 10.
+    ``live_venues``: real orders go to these venues; default none, everything is paper. While there are any,
+    nothing is traded at the others, and the paper venue takes no order and opens no account.
     """
 
     ack_timeout_s: Seconds = 5
     query_interval_s: Seconds = 10
+    live_venues: tuple[Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,40}\Z")], ...] = ()
 
 
 class Counters(Struct):
@@ -30,6 +34,13 @@ class Counters(Struct):
     unverified_claims: int = 0
 
 
+class VenueRecord(Struct):
+    """What the tape says of our account at one live venue; ``reconciled_at`` is the venue's time (ns)."""
+
+    portfolio: Portfolio = field(default_factory=Portfolio)
+    reconciled_at: int = 0
+
+
 class ExecutionState(Struct):
     """``live`` orders can still change; ``ended`` ones are kept a while, oldest first."""
 
@@ -38,5 +49,6 @@ class ExecutionState(Struct):
     admission: Admission = Admission.OPEN
     live: dict[str, Tracked] = {}
     ended: dict[str, Tracked] = {}
+    venues: dict[str, VenueRecord] = {}
     used: HighWater = field(default_factory=HighWater)
     counters: Counters = field(default_factory=Counters)

@@ -17,6 +17,7 @@ from libs.machine.codec import Unreadable, decode
 from libs.machine.machine import NOTHING, Stamp, StateMachine
 from proto.execution import Cancel, Claim, Query
 from proto.feed import Book, FeedClock, Gap, Market, MarketStatus, Quote, Side, Trade
+from proto.ids import venue_of
 from proto.message import Message
 from proto.monitor import Clock
 from proto.operator import Config, Session
@@ -26,6 +27,7 @@ from proto.venue import Account, Ack, AckStatus, Fill, Settlement, StatusReport
 from services.execution.single_use import HighWater, parse_order_id
 
 VENUE = "paper"
+EXECUTION = "execution"
 FINISHED_MAX = 2_000
 """Finished orders remembered for look-ups; execution asks within a minute or not at all."""
 
@@ -67,9 +69,10 @@ class Finished(Struct, array_like=True):
 
 
 class PaperState(Struct):
-    """``traded``: markets in which an order of ours filled → their instruments, until they settle."""
+    """``live_venues``: traded for real, so not here. ``traded``: markets in which an order of ours filled → their instruments, until they settle."""
 
     params: PaperParams | None = None
+    live_venues: tuple[str, ...] = ()
     funded: bool = False
     submissions: int = 0
     ignored: int = 0
@@ -84,7 +87,8 @@ class PaperMachine(StateMachine[PaperState]):
     """An exchange on the observed market, with its account."""
 
     name: ClassVar[str] = "paper"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
+    """2: stands back from venues that are traded for real."""
 
     def __init__(self) -> None:
         super().__init__(PaperState())
@@ -149,13 +153,16 @@ class PaperMachine(StateMachine[PaperState]):
         return NOTHING
 
     def _config(self, event: Config, stamp: Stamp) -> Sequence[Message]:
+        state = self.state
+        if event.section == EXECUTION:
+            state.live_venues = tuple(event.document.get("live_venues", ()))
         if event.section != VENUE:
             return NOTHING
-        state = self.state
         state.params = params = msgspec.convert(event.document, PaperParams)
         state.exchange.latency = params.latency_ms * MILLISECOND
         state.exchange.precision = params.fee_precision
-        if state.funded:
+        if state.funded or state.live_venues:
+            # Play money in the books of a real account would be sized with.
             return NOTHING
         state.funded = True
         return (
@@ -172,7 +179,7 @@ class PaperMachine(StateMachine[PaperState]):
     def _claim(self, event: Claim, stamp: Stamp) -> Sequence[Message]:
         state = self.state
         approval = _approval_in(event) if stamp.verified and state.params is not None else None
-        if state.params is None or approval is None or self._seen(event.order):
+        if state.params is None or approval is None or self._seen(event.order) or self._live(approval):
             state.ignored += 1
             return NOTHING
         state.submissions += 1
@@ -196,6 +203,9 @@ class PaperMachine(StateMachine[PaperState]):
             post_only=approval.post_only,
         )
         return self._tell(state.exchange.submit(new, stamp.now), stamp.now)
+
+    def _live(self, approval: Approval) -> bool:
+        return venue_of(approval.market) in self.state.live_venues
 
     def _seen(self, order: str) -> bool:
         """Whether this order was here before, even if only its number remains, or proved absent."""
@@ -227,6 +237,9 @@ class PaperMachine(StateMachine[PaperState]):
         if event.order not in state.finished:
             if self._seen(event.order):
                 return (StatusReport(order=event.order, found=True),)
+            if state.live_venues:
+                # Very likely an order at a real venue: its absence is not ours to say.
+                return NOTHING
             # Absence is a promise: whatever comes for this order later is not taken.
             self._finish(event.order, Finished(status=None))
         finished = state.finished[event.order]

@@ -1,0 +1,53 @@
+"""Our books beside a venue's: what neither fills on their way nor rounding explain. Pure."""
+
+from collections.abc import Iterable, Mapping
+
+from libs.portfolio.portfolio import Portfolio
+from libs.venues.gateway import Balance, FillReport
+from proto.feed import Side
+from proto.units import ONE
+from proto.venue import Difference
+
+BALANCE_TOLERANCE = ONE // 100
+"""A cent: fees and payouts are rounded by the venue, fill by fill."""
+BALANCE_TOLERANCE_SHARE = 10_000
+"""And one ten-thousandth of the balance, which many such roundings may add up to."""
+STOPPING = ("position", "over_fill", "unreadable", "fill_changed")
+"""Differences with which nothing new is sent."""
+
+
+def positions(book: Portfolio, theirs: Mapping[str, int], moving: Iterable[FillReport]) -> list[Difference]:
+    """Instruments held in another quantity than the venue says.
+
+    ``moving``: fills so new, or so little settled, that the venue may or may not count them yet.
+    """
+    slack: dict[str, tuple[int, int]] = {}
+    for report in moving:
+        less, more = slack.get(report.instrument, (0, 0))
+        if report.side is Side.BUY:
+            less += report.quantity
+        else:
+            more += report.quantity
+        slack[report.instrument] = less, more
+    found: list[Difference] = []
+    ours = {instrument: position.quantity for _, instrument, position in book.open_positions()}
+    for instrument in sorted({*ours, *theirs}):
+        mine, other = ours.get(instrument, 0), theirs.get(instrument, 0)
+        less, more = slack.get(instrument, (0, 0))
+        if not mine - less <= other <= mine + more:
+            kind = "position" if _is_ours(book, instrument) else "foreign_position"
+            found.append(Difference(kind, instrument, mine, other))
+    return found
+
+
+def balance(book: Portfolio, theirs: Balance) -> list[Difference]:
+    """Money that our fills, fees and payouts do not explain: a deposit, a withdrawal, or an error."""
+    tolerance = max(BALANCE_TOLERANCE, abs(theirs.total) // BALANCE_TOLERANCE_SHARE)
+    if abs(theirs.total - book.cash) <= tolerance:
+        return []
+    return [Difference("balance", "money", book.cash, theirs.total)]
+
+
+def _is_ours(book: Portfolio, instrument: str) -> bool:
+    """Whether an order of ours ever traded it, as far as the book remembers."""
+    return any(instrument in ledger.positions for ledger in book.ledgers.values())

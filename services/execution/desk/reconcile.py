@@ -1,0 +1,252 @@
+"""Our books beside a venue's: at the start, every half minute, and whenever something was missed."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from libs.venues.errors import VenueError
+from libs.venues.gateway import Balance, FillReport, OrderReport, SettlementReport
+from proto.units import SECOND
+from proto.venue import DIFFERENCES_MAX, Difference, Reconciliation
+from services.execution.desk import differences
+from services.execution.desk.orders import OwnOrder
+from services.execution.orders import WORKING
+
+if TYPE_CHECKING:
+    from services.execution.desk.venue import VenueDesk
+
+EVERY_S = 30.0
+AGAIN_S = 2.0
+"""After a difference seen for the first time, or a failure: an answer may have been a moment old."""
+BLIND_S = 5.0
+"""While the user stream is down, this is how fills are heard of."""
+SOON_S = 0.2
+"""What asks for one at once often comes in a bunch."""
+PATIENCE_S = 25.0
+"""For all answers of one reconciliation."""
+MOVING_NS = 30 * SECOND
+"""A venue's positions may lag behind its fills for so long."""
+OVERLAP_NS = 600 * SECOND
+"""Fills are asked for from so long before the last reconciliation: venues tell some of them late."""
+SETTLEMENTS_NS = 86_400 * SECOND
+CLAIM_MARGIN_NS = 60 * SECOND
+ABSENCE_MARGIN_NS = 120 * SECOND
+"""Beyond an order's expiry before its absence can be proved. Covers the minute that Polymarket adds to every
+expiry, and three times the longest delay after which an order was seen to appear (40 s)."""
+CLEAN_MISSES = 2
+"""Clean reconciliations that must miss an order before it counts as absent."""
+AT_ONCE = ("over_fill", "unreadable", "fill_changed", "foreign_fill")
+"""Differences that no later answer can explain; the others are told when they are seen twice."""
+
+
+log = logging.getLogger("presage.desk")
+
+
+class Answers(NamedTuple):
+    """All that a venue was asked. ``missing``: open orders of ours that it did not find."""
+
+    open_orders: Sequence[OrderReport]
+    positions: dict[str, int]
+    balance: Balance
+    fills: Sequence[FillReport]
+    settlements: Sequence[SettlementReport]
+
+
+class Reconciler:
+    """Reconciles one venue's desk.
+
+    ``stopping`` says which difference stops trading, ``suspicious`` that one was seen for the first time.
+    """
+
+    def __init__(self, desk: "VenueDesk") -> None:
+        self.stopping = ""
+        self.suspicious = False
+        self.absence_margin_ns = ABSENCE_MARGIN_NS
+        self._desk = desk
+        self._lock = asyncio.Lock()
+        self._wanted = asyncio.Event()
+        self._before: dict[tuple[str, str], int] = {}
+        self._recent: deque[tuple[int, FillReport]] = deque()
+        self._seen_recent: dict[tuple[str, str], int] = {}
+
+    def soon(self) -> None:
+        """Ask for one now rather than in half a minute."""
+        self._wanted.set()
+
+    async def loop(self) -> None:
+        """Reconcile for ever."""
+        while True:
+            self._wanted.clear()
+            found = await self._desk.reconcile()
+            wait_s = EVERY_S if self._desk.stream_up else BLIND_S
+            if not found.complete or self.suspicious:
+                wait_s = AGAIN_S
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._wanted.wait()
+                await asyncio.sleep(SOON_S)
+            except TimeoutError:
+                continue
+
+    async def run(self) -> Reconciliation:
+        """Ask everything, tell what is new, compare."""
+        desk = self._desk
+        async with self._lock:
+            began = desk.wall_ns()
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    answers = await self._ask(began)
+                    self._take(answers, began)
+                    missing = await self._ask_missing(answers)
+            except Exception as e:
+                if not isinstance(e, VenueError | TimeoutError):
+                    log.exception("gateway failed", extra={"venue": desk.venue})
+                reason = str(e) or f"no answer within {PATIENCE_S:.0f} s"
+                return Reconciliation(venue=desk.venue, complete=False, reason=reason[:500], at=began)
+            found = self._compare(answers)
+            self._count_misses(missing, found, began)
+            self._forget()
+            return self._told(found, answers, began)
+
+    # ── asking ──
+
+    async def _ask(self, began: int) -> Answers:
+        gateway = self._desk.gateway
+        # Positions before fills: what a position counts is then among the fills, as far as the venue knows.
+        open_orders, positions, balance = await asyncio.gather(
+            gateway.open_orders(), gateway.positions(), gateway.balance()
+        )
+        since = self._since(began)
+        fills, settlements = await asyncio.gather(
+            gateway.fills(since), gateway.settlements(max(min(since, began - SETTLEMENTS_NS), 0))
+        )
+        return Answers(open_orders, positions, balance, fills, settlements)
+
+    def _since(self, began: int) -> int:
+        """From when on fills may be missing."""
+        desk = self._desk
+        moments = [desk.reconciled_at or began]
+        if not desk.reconciled_at:
+            moments += [own.claimed_at for own in desk.orders]
+        moments = [moment - OVERLAP_NS for moment in moments]
+        moments += [own.claimed_at - CLAIM_MARGIN_NS for own in desk.orders if desk.is_open(own)]
+        moments += [report.at - CLAIM_MARGIN_NS for report in desk.facts.unconfirmed.values() if report.at]
+        return max(min(moments), 0)
+
+    async def _ask_missing(self, answers: Answers) -> list[OwnOrder]:
+        """Orders of ours that are neither resting nor found when asked for."""
+        desk = self._desk
+        resting = {id(desk.orders.find(r.client_order_id, r.venue_order_id)) for r in answers.open_orders}
+        missing: list[OwnOrder] = []
+        for own in desk.orders:
+            waits = desk.is_open(own) and own.approval.order not in desk.in_flight and id(own) not in resting
+            if waits and not await desk.ask(own):
+                missing.append(own)
+        return missing
+
+    # ── taking ──
+
+    def _take(self, answers: Answers, began: int) -> None:
+        desk = self._desk
+        for report in answers.open_orders:
+            own = desk.orders.find(report.client_order_id, report.venue_order_id)
+            tracked = desk.tracked(own) if own is not None else None
+            if own is None or tracked is None:
+                continue
+            own.misses = 0
+            if tracked.status not in WORKING:
+                for message in desk.facts.take_report(own, report, asked=True):
+                    desk.tell(own, message)
+        for fill in answers.fills:
+            desk.take_fill(fill, reconciling=True)
+        for message in desk.facts.take_settlements(answers.settlements):
+            desk.tell(None, message)
+        if not desk.facts.book.accounts:
+            desk.deposit(answers.balance.total, began)
+
+    def note_fill(self, report: FillReport, now: int) -> None:
+        """A fill was heard of: for a while the venue's position may not count it."""
+        key = (report.trade_id, report.venue_order_id or report.client_order_id)
+        if key not in self._seen_recent and report.at > now - 2 * OVERLAP_NS:
+            self._seen_recent[key] = now
+            self._recent.append((now, report))
+
+    def _moving(self, now: int) -> list[FillReport]:
+        while self._recent and self._recent[0][0] < now - MOVING_NS:
+            self._recent.popleft()
+        for key, at in list(self._seen_recent.items()):
+            if at < now - 4 * OVERLAP_NS:
+                del self._seen_recent[key]
+        return [*(report for _, report in self._recent), *self._desk.facts.unconfirmed.values()]
+
+    # ── comparing ──
+
+    def _compare(self, answers: Answers) -> list[Difference]:
+        desk = self._desk
+        facts = desk.facts
+        moving = self._moving(desk.wall_ns())
+        found = list(facts.oddities.values())
+        found += differences.positions(facts.book, answers.positions, moving)
+        if not moving and not facts.holds_fills:
+            found += differences.balance(facts.book, answers.balance)
+        for report in answers.open_orders:
+            own = desk.orders.find(report.client_order_id, report.venue_order_id)
+            if own is None:
+                found.append(
+                    Difference(
+                        "foreign_order", report.venue_order_id[:200] or report.instrument, 0, report.remaining
+                    )
+                )
+            elif not desk.is_open(own) and desk.tracked(own) is not None:
+                found.append(Difference("still_working", own.approval.order, 0, report.remaining))
+                desk.spawn(desk.cancel(own.approval.order))
+        if facts.holds_fills and not desk.in_flight and not desk.unresolved:
+            found += [
+                Difference("foreign_fill", f"{report.instrument} {report.trade_id}"[:500], 0, report.quantity)
+                for report in facts.drop_held()
+            ]
+        return found
+
+    def _told(self, found: list[Difference], answers: Answers, began: int) -> Reconciliation:
+        keys = {(d.difference, d.topic): 1 for d in found}
+        certain = [d for d in found if d.difference in AT_ONCE or (d.difference, d.topic) in self._before]
+        self.suspicious = any(d.difference in differences.STOPPING and d not in certain for d in found)
+        self._before = keys
+        stopping = [d for d in certain if d.difference in differences.STOPPING]
+        self.stopping = f"{stopping[0].difference} of {stopping[0].topic}"[:200] if stopping else ""
+        return Reconciliation(
+            venue=self._desk.venue,
+            complete=True,
+            clean=not self.stopping and not self.suspicious,
+            differences=tuple(certain[:DIFFERENCES_MAX]),
+            open_orders=len(answers.open_orders),
+            balance=answers.balance.total,
+            available=answers.balance.available,
+            at=began,
+        )
+
+    def _count_misses(self, missing: list[OwnOrder], found: list[Difference], began: int) -> None:
+        """Absence is proved by clean reconciliations that began when the order could not come any more."""
+        desk = self._desk
+        spoiling = (*differences.STOPPING, "foreign_fill")
+        clean = not desk.facts.holds_fills and not any(d.difference in spoiling for d in found)
+        for own in missing:
+            over = began >= max(own.approval.expires_at, own.claimed_at) + self.absence_margin_ns
+            own.misses = own.misses + 1 if over and clean else 0
+            if own.misses >= CLEAN_MISSES:
+                desk.tell(own, desk.facts.absent(own))
+
+    def _forget(self) -> None:
+        """Drop orders of which the machine has no memory any more, and for which no trade is still open."""
+        desk = self._desk
+        waiting = {
+            report.client_order_id or report.venue_order_id for report in desk.facts.unconfirmed.values()
+        }
+        for own in desk.orders:
+            names = (own.client_order_id, own.venue_order_id)
+            if desk.tracked(own) is None and own.seen_tracked and not any(name in waiting for name in names):
+                desk.orders.forget(own.approval.order)
+            elif desk.tracked(own) is not None:
+                own.seen_tracked = True

@@ -1,0 +1,27 @@
+"""What the desk is given by execution's shell, and by tests."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.execution.desk.queue import Publish
+from services.execution.state import ExecutionState
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the desk asks of execution's shell.
+
+    ``away_s``: for how long the broker has been gone; ``halted``: whether a halt came beside the tape;
+    ``refusal``: why new orders must not leave; ``spool``: the file for facts that cannot be told.
+    """
+
+    publish: Publish
+    spool: Path
+    state: Callable[[], ExecutionState]
+    away_s: Callable[[], float]
+    halted: Callable[[], bool]
+    refusal: Callable[[], str]
+    crash_point: Callable[[str], None] = lambda _: None
+    wall_ns: Callable[[], int] = time.time_ns

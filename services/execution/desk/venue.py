@@ -1,0 +1,438 @@
+"""The desk at one venue: sends each order once, cancels, asks, listens, and keeps the books in step.
+
+It decides nothing. What the venue says goes onto the tape as facts, and the machine draws the conclusions.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+
+from libs.portfolio.portfolio import Portfolio
+from libs.venues.errors import NotSent, RateLimited, Refused, Unavailable, VenueError
+from libs.venues.gateway import (
+    FillReport,
+    NewOrder,
+    OrderReport,
+    Prepared,
+    StreamState,
+    UserEvent,
+    VenueGateway,
+)
+from proto.execution import TERMINAL, Claim, OrderStatus
+from proto.message import Message
+from proto.risk import Approval
+from proto.units import SECOND
+from proto.venue import Account, Ack, AckStatus, Fill, Reconciliation
+from services.execution.desk.facts import VenueFacts
+from services.execution.desk.orders import OwnOrder, OwnOrders
+from services.execution.desk.reconcile import Reconciler
+from services.execution.desk.standing import Standing
+from services.execution.desk.surroundings import Surroundings
+from services.execution.orders import Tracked
+from services.execution.state import VenueRecord
+
+SUBMIT_PATIENCE_S = 20.0
+"""Longer than any gateway's own timeouts; an answer that takes so long is treated as none."""
+QUESTIONS_MAX = 8
+"""Look-ups under way at a time: more would only wait for the venue's rate limit."""
+HEARTBEATS_MISSED_MAX = 2
+"""Heartbeats that may fail before everything is cancelled: the venue is about to do it itself."""
+FETCH_WAIT_S = 1.0
+"""Between attempts to get fills that the venue counts and has not shown yet."""
+FETCH_ATTEMPTS_MAX = 5
+"""Then the next reconciliation goes on."""
+CLAIM_MARGIN_NS = 60 * SECOND
+"""A venue's clock may be behind ours: its fills are asked for from so long before the claim."""
+
+Tell = Callable[[Message, int, int], None]
+"""Queues a fact, with the places of its cause and root on the tape."""
+
+log = logging.getLogger("presage.desk")
+
+
+class VenueDesk:
+    """One venue; ``now_s`` is a clock that only rises."""
+
+    def __init__(
+        self,
+        gateway: VenueGateway,
+        tell: Tell,
+        around: Surroundings,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.gateway = gateway
+        self.venue = gateway.venue
+        self.orders = OwnOrders()
+        self.standing = Standing(now_s)
+        self.submitted = 0
+        self.stream_up = False
+        self.facts = VenueFacts(self.venue, self.orders, Portfolio())
+        self.reconciler = Reconciler(self)
+        self.wall_ns = around.wall_ns
+        self.in_flight: dict[str, asyncio.Event] = {}
+        self._tell = tell
+        self._state = around.state
+        self._refusal = around.refusal
+        self._crash_point = around.crash_point
+        self._sent: set[str] = set()
+        self._questions = asyncio.Semaphore(QUESTIONS_MAX)
+        self._asking: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._fetching = False
+        self._heartbeats_missed = 0
+
+    # ── what is known ──
+
+    def seed(self) -> None:
+        """Begin with the books as the tape has them."""
+        record = self._state().venues.get(self.venue, VenueRecord())
+        copy = msgspec.msgpack.decode(msgspec.msgpack.encode(record.portfolio), type=Portfolio)
+        self.facts = VenueFacts(self.venue, self.orders, copy)
+
+    def learn(self, claim: Claim, approval: Approval, cause: int = 0, root: int = 0) -> OwnOrder:
+        """An order was claimed, now or before the restart."""
+        own = self.orders.add(claim, approval, cause, root)
+        tracked = self.tracked(own)
+        if tracked is not None:
+            self.orders.learn(own, tracked.venue_order_id)
+            own.fills = {**tracked.fills, **own.fills}
+            if own.traded > approval.quantity:
+                self.facts.stopped[approval.market] = "over-filled"
+        return own
+
+    def is_claimed(self, order: str) -> bool:
+        """Whether the machine has read a claim of the order that verifies."""
+        state = self._state()
+        tracked = state.live.get(order) or state.ended.get(order)
+        return tracked is not None and tracked.claimed
+
+    def recall(self, message: Message) -> None:
+        """A fact that was told and is not on the tape yet."""
+        if isinstance(message, Account) and message.venue != self.venue:
+            return
+        own = self.orders.get(getattr(message, "order", ""))
+        if isinstance(message, Fill) and own is not None:
+            own.fills[message.fill_id] = message.quantity
+        if own is not None or isinstance(message, Account):
+            self.facts.book.apply(message)
+
+    def tracked(self, own: OwnOrder) -> Tracked | None:
+        """What the machine knows of an order."""
+        state = self._state()
+        order = own.approval.order
+        return state.live.get(order) or state.ended.get(order)
+
+    def is_open(self, own: OwnOrder) -> bool:
+        """Whether, for all the tape says, the order can still change."""
+        tracked = self.tracked(own)
+        return tracked is not None and tracked.status not in TERMINAL
+
+    @property
+    def reconciled_at(self) -> int:
+        """When the tape says that the books last agreed."""
+        return self._state().venues.get(self.venue, VenueRecord()).reconciled_at
+
+    @property
+    def unresolved(self) -> int:
+        """Orders whose outcome is not known."""
+        return sum(
+            tracked.status is OrderStatus.UNKNOWN
+            for own in self.orders
+            if (tracked := self.tracked(own)) is not None
+        )
+
+    def reason(self, market: str = "") -> str:
+        """Why a new order for ``market`` must not leave; empty when it may."""
+        return self.standing.reason() or self.facts.stopped.get(market, "")
+
+    def report(self) -> dict[str, Any]:
+        """For the health report."""
+        return {
+            "gate": self.standing.reason() or "open",
+            "reconciled_at": self.standing.reconciled_at,
+            "unknown": self.unresolved,
+            "open": sum(self.is_open(own) for own in self.orders),
+            "submitted": self.submitted,
+            "in_flight": len(self.in_flight),
+            "user_stream": "up" if self.stream_up else "down",
+            "stopped_markets": dict(list(self.facts.stopped.items())[:10]),
+            "unconfirmed_fills": len(self.facts.unconfirmed),
+            "empty_fills": self.facts.empty_fills,
+        }
+
+    # ── orders ──
+
+    def prepare(self, approval: Approval, approved_at: int) -> Prepared:
+        """Build and sign. Raises ``Refused`` for what the venue cannot express."""
+        return self.gateway.prepare(new_order(approval, approved_at))
+
+    def begin(self, claim: Claim, approval: Approval, prepared: Prepared) -> None:
+        """Send an order whose claim was won just now, without waiting for the venue."""
+        own = self.learn(claim, approval)
+        if claim.order in self._sent:
+            return
+        self._sent.add(claim.order)
+        self.in_flight[claim.order] = asyncio.Event()
+        self.spawn(self.submit(own, prepared))
+
+    async def submit(self, own: OwnOrder, prepared: Prepared) -> None:
+        """Send once, and tell what the answer proves."""
+        order = own.approval.order
+        arrived = self.in_flight.setdefault(order, asyncio.Event())
+        try:
+            reason = self._refusal() or self.reason(own.approval.market)
+            if reason:
+                # Claimed and not sent, and nobody else can send it: that is proof.
+                self.tell(own, _rejected(order, f"not sent: {reason}"))
+                return
+            self.submitted += 1
+            told = await self._send(own, prepared)
+            self._crash_point("after_submit")
+            for message in told:
+                self.tell(own, message)
+        finally:
+            self.in_flight.pop(order, None)
+            arrived.set()
+        self._fetch_lacking()
+
+    async def _send(self, own: OwnOrder, prepared: Prepared) -> list[Message]:
+        order = own.approval.order
+        try:
+            async with asyncio.timeout(SUBMIT_PATIENCE_S):
+                report = await self.gateway.submit(prepared)
+        except (RateLimited, Unavailable) as e:
+            self.standing.pause(e.retry_after_s)
+            return [_rejected(order, str(e))]
+        except Refused as e:
+            return [_rejected(order, f"{e.code or e.status}: {e}")]
+        except NotSent as e:
+            return [_rejected(order, f"not sent: {e}")]
+        except (VenueError, TimeoutError) as e:
+            return [_doubtful(order, str(e) or "no answer in time")]
+        except Exception:
+            log.exception("submit failed", extra={"venue": self.venue, "order": order})
+            return [_doubtful(order, "the gateway failed")]
+        return self.facts.take_report(own, report, asked=False)
+
+    async def cancel(self, order: str) -> None:
+        """Cancel, once the order's own request is answered, and ask what became of it.
+
+        A failed one is not repeated here: the machine asks about a cancel without effect, and cancels again.
+        """
+        own = self.orders.get(order)
+        if own is None:
+            return
+        await self._answered(order)
+        try:
+            await self.gateway.cancel(own.sent)
+        except VenueError as e:
+            log.warning("cancel failed", extra={"venue": self.venue, "order": order, "detail": str(e)})
+        await self.look_up(order)
+
+    async def look_up(self, order: str) -> None:
+        """Ask what became of an order and tell the answer; not-found alone proves nothing."""
+        own = self.orders.get(order)
+        if own is None or order in self._asking:
+            return
+        await self._answered(order)
+        self._asking.add(order)
+        try:
+            async with self._questions:
+                await self.ask(own)
+        except VenueError as e:
+            log.warning("look-up failed", extra={"venue": self.venue, "order": order, "detail": str(e)})
+        finally:
+            self._asking.discard(order)
+        self._fetch_lacking()
+
+    async def ask(self, own: OwnOrder) -> bool:
+        """Look one order up; whether the venue has it. Raises what the gateway raises."""
+        report = await self.gateway.look_up(own.sent)
+        if report is None:
+            return False
+        for message in self.facts.take_report(own, report, asked=True):
+            self.tell(own, message)
+        return True
+
+    async def _answered(self, order: str) -> None:
+        """Wait until an order's own request is answered: before, the venue may not know it."""
+        arrived = self.in_flight.get(order)
+        if arrived is not None:
+            await arrived.wait()
+
+    # ── what the venue says by itself ──
+
+    def take(self, event: UserEvent) -> None:
+        """An event of the user stream."""
+        if isinstance(event, FillReport):
+            self.take_fill(event)
+        elif isinstance(event, OrderReport):
+            own = self.orders.find(event.client_order_id, event.venue_order_id)
+            if own is not None:
+                for message in self.facts.take_report(own, event, asked=False):
+                    self.tell(own, message)
+                self._fetch_lacking()
+        else:
+            self.stream_up = event is StreamState.CONNECTED
+            if self.stream_up:
+                self.reconciler.soon()
+
+    def take_fill(self, report: FillReport, *, reconciling: bool = False) -> None:
+        """A fill, from whichever channel."""
+        self.reconciler.note_fill(report, self.wall_ns())
+        oddities = len(self.facts.oddities)
+        own = self.orders.find(report.client_order_id, report.venue_order_id)
+        for message in self.facts.take_fill(report):
+            self.tell(own, message)
+        if len(self.facts.oddities) > oddities and not reconciling:
+            self.reconciler.soon()
+
+    def tell(self, own: OwnOrder | None, message: Message) -> None:
+        """Queue a fact. Its cause is the order's claim, where that was seen on the tape."""
+        self._tell(message, own.cause if own else 0, own.root if own else 0)
+
+    def _fetch_lacking(self) -> None:
+        """Get fills that the venue counts and has not shown: the order's end waits for them."""
+        if not self._fetching and self.facts.lacking():
+            self._fetching = True
+            self.spawn(self._fetch())
+
+    async def _fetch(self) -> None:
+        try:
+            for attempt in range(FETCH_ATTEMPTS_MAX):
+                lacking = self.facts.lacking()
+                if not lacking:
+                    return
+                if attempt:
+                    await asyncio.sleep(FETCH_WAIT_S)
+                since = min(own.claimed_at for own in lacking) - CLAIM_MARGIN_NS
+                for report in await self.gateway.fills(max(since, 0)):
+                    self.take_fill(report)
+        except VenueError as e:
+            log.warning("fills not read", extra={"venue": self.venue, "detail": str(e)})
+        finally:
+            self._fetching = False
+        self.reconciler.soon()
+
+    # ── books ──
+
+    async def reconcile(self) -> Reconciliation:
+        """Put our books beside the venue's, and tell what came of it."""
+        doubts = self.standing.doubts
+        found = await self.reconciler.run()
+        self._tell(found, 0, 0)
+        if found.complete:
+            self.standing.hold("books", self.reconciler.stopping)
+            if not self.reconciler.suspicious:
+                self.standing.reconciled(found.at, doubts)
+        else:
+            self.standing.failed()
+            log.warning("not reconciled", extra={"venue": self.venue, "detail": found.reason})
+        return found
+
+    def deposit(self, total: int, at: int) -> None:
+        """The balance the account begins with in our books."""
+        account = Account(
+            account_id=f"account:{self.venue}:start",
+            venue=self.venue,
+            deposit=total - self.facts.book.cash,
+            at=at,
+        )
+        if self.facts.book.apply(account):
+            self._tell(account, 0, 0)
+
+    # ── safety ──
+
+    async def heartbeat(self) -> None:
+        """One beat of the dead man's switch, while orders may rest."""
+        if not self.in_flight and not any(self.is_open(own) for own in self.orders):
+            self._heartbeats_missed = 0
+            self.standing.hold("heartbeat", "")
+            return
+        try:
+            await self.gateway.heartbeat()
+        except Exception as e:  # noqa: BLE001  (reported, and acted on)
+            # Also for an error of the adapter's own: what rests must not outlive it.
+            self._heartbeats_missed += 1
+            self.standing.hold("heartbeat", f"heartbeat failed: {e}"[:200])
+            if self._heartbeats_missed >= HEARTBEATS_MISSED_MAX:
+                await self.cancel_all("heartbeat failed")
+            return
+        if self._heartbeats_missed:
+            # The venue may have cancelled what rested.
+            self.standing.doubt("heartbeat was away")
+            self.reconciler.soon()
+        self._heartbeats_missed = 0
+        self.standing.hold("heartbeat", "")
+
+    async def cancel_all(self, why: str) -> bool:
+        """Cancel everything at the venue, whatever the tape says; whether the venue agreed."""
+        self.standing.doubt(why)
+        try:
+            await self.gateway.cancel_all()
+        except VenueError as e:
+            log.warning("cancel-all failed", extra={"venue": self.venue, "detail": str(e)})
+            return False
+        log.warning("everything cancelled", extra={"venue": self.venue, "detail": why})
+        self.reconciler.soon()
+        return True
+
+    async def withdraw(self) -> None:
+        """Before a planned stop: cancel resting entries and tell how they ended. Exits stay at the venue."""
+        resting = [own for own in self.orders if self.is_open(own) and not own.approval.reduce_only]
+        self.standing.doubt("stopping")
+        await asyncio.gather(*(self.cancel(own.approval.order) for own in resting))
+
+    # ── tasks ──
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something beside everything else; cancelled by ``close``."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("desk task failed", extra={"venue": self.venue}, exc_info=task.exception())
+
+    async def idle(self) -> None:
+        """Wait until nothing is under way; for tests and for a planned stop."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def close(self) -> None:
+        """Give up what is under way and close the gateway."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.gateway.close()
+
+
+def new_order(approval: Approval, approved_at: int) -> NewOrder:
+    """What the gateway is told of an approval that the broker stored at ``approved_at``."""
+    return NewOrder(
+        order=approval.order,
+        market=approval.market,
+        instrument=approval.instrument,
+        side=approval.side,
+        price=approval.price,
+        quantity=approval.quantity,
+        time_in_force=approval.time_in_force,
+        expires_at=approval.expires_at,
+        approved_at=approved_at,
+        post_only=approval.post_only,
+        reduce_only=approval.reduce_only,
+    )
+
+
+def _rejected(order: str, reason: str) -> Ack:
+    return Ack(order=order, status=AckStatus.REJECTED, reason=reason[:500])
+
+
+def _doubtful(order: str, reason: str) -> Ack:
+    return Ack(order=order, status=AckStatus.UNKNOWN, reason=reason[:500])

@@ -1,0 +1,36 @@
+"""The gateways of the live venues, from the run's addresses and the keys that only this process opens."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from libs.keys.passphrase import inherited
+from libs.keys.store import KeyStore
+from libs.runtime.layout import RunFile, StateLayout
+from libs.venues.gateway import VenueGateway
+
+Settings = Mapping[str, Any]
+"""A venue's section of the configuration, as the run file has it: addresses, nothing secret."""
+
+Builder = Callable[[Settings, KeyStore, str | None], VenueGateway]
+
+BUILDERS: dict[str, Builder] = {}
+"""Venue → how its gateway is made of its section, the keys, and their passphrase."""
+
+
+def make_gateways(venues: Sequence[str], run: RunFile, layout: StateLayout) -> list[VenueGateway]:
+    """A gateway for each venue.
+
+    Raises:
+        KeyStoreError: a key is missing or does not open; the text says which file.
+        ValueError: a venue that cannot be traded, or is not configured.
+    """
+    store = KeyStore(layout.venue_keys)
+    passphrase = inherited()
+    made: list[VenueGateway] = []
+    for venue in venues:
+        if venue not in BUILDERS:
+            raise ValueError(f"expected one of {', '.join(sorted(BUILDERS))} as a live venue, was {venue!r}")
+        if venue not in run.venues:
+            raise ValueError(f"expected a configuration of {venue} in the run file, was none")
+        made.append(BUILDERS[venue](run.venues[venue], store, passphrase))
+    return made

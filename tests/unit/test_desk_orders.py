@@ -1,0 +1,363 @@
+"""The desk at one venue: each order leaves once, and what became of it is told as the venue proves it."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+import pytest
+
+from libs.venues.errors import Refused
+from libs.venues.gateway import FillReport
+from proto.execution import OrderStatus, OrderUpdate
+from proto.feed import Side
+from proto.risk import TimeInForce
+from proto.units import ONE
+from proto.venue import Ack, AckStatus, Fill, StatusReport, TradeStatus
+from services.execution.desk import venue as module
+from services.execution.desk.reconcile import ABSENCE_MARGIN_NS
+from tests.desk_world import DeskWorld
+from tests.unit.order_tape import ORDER, approval, of
+
+S = OrderStatus
+CLIENT = f"c-{ORDER}"
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FETCH_WAIT_S", 0.0)
+
+
+def run(scene: Callable[[DeskWorld], Coroutine[Any, Any, None]]) -> DeskWorld:
+    """Play a scene in a world whose first reconciliation is done."""
+    world = DeskWorld()
+
+    async def play() -> None:
+        await world.desk.reconcile()
+        await world.store()
+        await scene(world)
+        await world.desk.idle()
+
+    asyncio.run(play())
+    assert all(count == 1 for count in world.gateway.submits.values())
+    return world
+
+
+def test_an_order_is_sent_acknowledged_filled():
+    async def scene(world: DeskWorld) -> None:
+        await world.send()
+        await world.store()
+        assert world.status() is S.ACCEPTED
+        assert world.order().venue_order_id == "v-1"
+        world.exchange.fill(CLIENT, 4 * ONE)
+        world.exchange.fill(CLIENT, 6 * ONE)
+        await world.stream()
+        await world.store()
+
+    world = run(scene)
+    assert world.status() is S.FILLED
+    assert [f.fill_id for f in world.told(Fill)] == [f"fill:kalshi:t-1:{ORDER}", f"fill:kalshi:t-2:{ORDER}"]
+    assert [f.strategy for f in world.told(Fill)] == ["momentum", "momentum"]
+    assert world.book.cash == world.exchange.cash
+
+
+def test_a_fill_before_the_acknowledgement_is_told_once_its_order_is_known():
+    async def scene(world: DeskWorld) -> None:
+        world.gateway.script.append("accepted_silently")
+        await world.send(how="")
+        world.exchange.events.popleft()
+        world.exchange.fill(CLIENT, 10 * ONE)
+        await world.stream()
+        assert world.told(Fill) == []
+        await world.store()
+        # The machine asked at once, and with the answer came the venue's id.
+        assert world.status() is S.FILLED
+
+    assert len(run(scene).told(Fill)) == 1
+
+
+@pytest.mark.parametrize("channel", ["stream", "reconciliation", "both", "thrice"])
+def test_a_fill_counts_once_over_three_channels(channel: str):
+    async def scene(world: DeskWorld) -> None:
+        await world.send(how="filled_at_once")
+        await world.desk.idle()
+        fill = world.exchange.trades[0]
+        if channel in ("stream", "both", "thrice"):
+            world.desk.take(fill)
+        if channel in ("reconciliation", "both", "thrice"):
+            await world.desk.reconcile()
+        if channel == "thrice":
+            world.desk.take(fill)
+        await world.store()
+
+    world = run(scene)
+    assert len(world.told(Fill)) == 1
+    assert world.book.quantity(world.told(Fill)[0].instrument) == 10 * ONE
+
+
+def test_an_empty_fill_is_counted_and_not_told():
+    async def scene(world: DeskWorld) -> None:
+        await world.send()
+        world.exchange.trade(world.exchange.orders[CLIENT], 0)
+        await world.stream()
+
+    world = run(scene)
+    assert world.told(Fill) == []
+    assert world.desk.report()["empty_fills"] == 1
+
+
+def test_a_lost_answer_makes_the_order_unknown_at_once_and_it_is_found():
+    async def scene(world: DeskWorld) -> None:
+        await world.send(how="accepted_silently")
+        await world.store(2)
+        assert world.told(Ack)[0].status is AckStatus.UNKNOWN
+        assert of(OrderUpdate, world.hand.said)[-1].status in (S.UNKNOWN, S.ACCEPTED)
+        await world.store()
+
+    world = run(scene)
+    assert S.UNKNOWN in [u.status for u in of(OrderUpdate, world.hand.said)]
+    assert world.status() is S.ACCEPTED
+
+
+def test_questions_about_an_unknown_order_come_ever_more_slowly():
+    async def scene(world: DeskWorld) -> None:
+        await world.send(how="lost")
+        await world.store()
+        asked = []
+        for second in range(40):
+            before = world.order().asks
+            await world.tick()
+            if world.order().asks > before:
+                asked.append(second + 1)
+        assert asked == [1, 3, 7, 15, 25, 35]
+
+    assert run(scene).status() is S.UNKNOWN
+
+
+def test_not_found_proves_nothing_before_the_order_can_no_longer_come():
+    async def scene(world: DeskWorld) -> None:
+        await world.send(how="late")
+        await world.store()
+        for _ in range(5):
+            await world.tick(8)
+            await world.desk.reconcile()
+            await world.store()
+        assert world.status() is S.UNKNOWN
+        world.gateway.arrive()
+        await world.desk.reconcile()
+        await world.store()
+
+    assert run(scene).status() is S.ACCEPTED
+
+
+def test_absence_takes_two_clean_reconciliations_after_the_expiry():
+    async def scene(world: DeskWorld) -> None:
+        event = await world.send(how="lost")
+        await world.store()
+        await world.tick((event.expires_at + ABSENCE_MARGIN_NS - world.now) // 1_000_000_000 - 1)
+        for _ in range(3):
+            await world.desk.reconcile()
+        assert world.told(StatusReport) == []
+        await world.tick(1)
+        await world.desk.reconcile()
+        assert world.told(StatusReport) == []
+        world.gateway.failing = True
+        await world.desk.reconcile()
+        world.gateway.failing = False
+        await world.desk.reconcile()
+        await world.store()
+
+    world = run(scene)
+    assert [(r.order, r.found) for r in world.told(StatusReport)] == [(ORDER, False)]
+    assert world.status() is S.REJECTED
+
+
+def test_a_reconciliation_with_a_difference_does_not_count_towards_absence():
+    async def scene(world: DeskWorld) -> None:
+        await world.send(how="lost")
+        await world.store()
+        await world.tick(600)
+        # A fill that belongs to nobody we know: perhaps it is the lost order's.
+        world.exchange.foreign.clear()
+        world.desk.facts.take_fill(_foreign_fill(world))
+        for _ in range(4):
+            await world.desk.reconcile()
+        await world.store()
+
+    assert run(scene).status() is S.UNKNOWN
+
+
+def _foreign_fill(world: DeskWorld) -> Any:
+    return FillReport(
+        trade_id="t-x",
+        client_order_id="",
+        venue_order_id="v-x",
+        instrument="kalshi:X:yes",
+        side=Side.BUY,
+        price=ONE // 2,
+        quantity=ONE,
+        fee=0,
+        maker=False,
+        status=TradeStatus.CONFIRMED,
+        at=world.now,
+    )
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"), [("refused", "balance"), ("not_sent", "not sent"), ("unavailable", "restarting")]
+)
+def test_a_definite_no_rejects_the_order(how: str, reason: str):
+    async def scene(world: DeskWorld) -> None:
+        await world.send(how=how)
+        await world.store()
+
+    world = run(scene)
+    assert world.status() is S.REJECTED
+    assert reason in world.told(Ack)[0].reason
+    assert world.desk.reason() == ("the venue asked to wait" if how == "unavailable" else "")
+
+
+def test_an_adapters_own_error_is_an_unknown_outcome():
+    async def scene(world: DeskWorld) -> None:
+        await world.send(how="broken")
+        await world.store(1)
+
+    assert run(scene).told(Ack)[0].status is AckStatus.UNKNOWN
+
+
+def test_a_claimed_order_is_not_sent_through_a_gate_that_closed_meanwhile():
+    async def scene(world: DeskWorld) -> None:
+        world.refusal = "halted"
+        await world.send(how="")
+        await world.store()
+
+    world = run(scene)
+    assert world.gateway.submits == {}
+    assert world.status() is S.REJECTED
+    assert world.told(Ack)[0].reason == "not sent: halted"
+
+
+def test_the_answer_may_be_on_the_tape_before_the_claim():
+    async def scene(world: DeskWorld) -> None:
+        await world.send(how="accepted_silently", copied=False)
+        await world.store(1)
+        world.hand.put(world.claims[ORDER])
+        await world.store()
+
+    assert run(scene).status() is S.ACCEPTED
+
+
+def test_a_cancel_waits_for_the_orders_own_answer_and_tells_the_outcome():
+    async def scene(world: DeskWorld) -> None:
+        await world.send()
+        await world.store()
+        world.exchange.fill(CLIENT, 3 * ONE)
+        # Neither the fill nor the cancel comes over the user stream.
+        world.exchange.events.clear()
+        await world.desk.cancel(ORDER)
+        assert world.told(Ack)[-1].status is not AckStatus.CANCELED
+        await world.desk.idle()
+        await world.store()
+
+    world = run(scene)
+    assert [type(m) for m in (*world.stored, *world.facts)][-2:] == [Fill, Ack]
+    assert (world.status(), world.order().traded) == (S.CANCELED, 3 * ONE)
+
+
+def test_an_end_waits_until_the_venue_shows_its_fills():
+    async def scene(world: DeskWorld) -> None:
+        await world.send()
+        await world.store()
+        world.exchange.fill(CLIENT, 3 * ONE)
+        world.exchange.cancel(CLIENT)
+        world.gateway.hidden_fills = module.FETCH_ATTEMPTS_MAX
+        world.desk.take(world.exchange.report(world.exchange.orders[CLIENT]))
+        await world.desk.idle()
+        await world.store()
+        assert world.status() is S.ACCEPTED
+        await world.desk.reconcile()
+        await world.store()
+
+    world = run(scene)
+    assert (world.status(), world.order().traded) == (S.CANCELED, 3 * ONE)
+
+
+def test_a_trade_that_fails_takes_its_position_back():
+    async def scene(world: DeskWorld) -> None:
+        await world.send()
+        world.exchange.fill(CLIENT, 10 * ONE, TradeStatus.MATCHED)
+        await world.stream()
+        await world.store()
+        instrument = world.told(Fill)[0].instrument
+        assert world.book.quantity(instrument) == 10 * ONE
+        world.exchange.settle_trade(0, TradeStatus.MINED)
+        world.exchange.settle_trade(0, TradeStatus.FAILED)
+        await world.stream()
+        await world.desk.reconcile()
+        await world.store()
+        assert world.book.quantity(instrument) == 0
+
+    world = run(scene)
+    assert world.order().filled == 0
+    assert world.book.cash == world.exchange.cash
+    assert world.desk.report()["unconfirmed_fills"] == 0
+
+
+def test_more_filled_than_ordered_stops_the_market():
+    async def scene(world: DeskWorld) -> None:
+        event = await world.send()
+        await world.store()
+        world.exchange.trade(world.exchange.orders[CLIENT], 12 * ONE)
+        await world.stream()
+        await world.store()
+        assert world.desk.reason(event.market) == "over-filled"
+        assert world.desk.reason("kalshi:OTHER") == ""
+        found = await world.desk.reconcile()
+        assert [(d.difference, d.ours, d.theirs) for d in found.differences] == [
+            ("over_fill", 10 * ONE, 12 * ONE)
+        ]
+        world.restart()
+        assert world.desk.facts.stopped == {event.market: "over-filled"}
+
+    world = run(scene)
+    assert world.book.quantity(world.told(Fill)[0].instrument) == 12 * ONE
+
+
+def test_a_restarted_desk_asks_and_never_sends_again():
+    async def scene(world: DeskWorld) -> None:
+        # The process died after the venue had the order and before anything was told.
+        await world.send(how="ok")
+        world.restart()
+        assert world.desk.reason() == "not reconciled"
+        world.exchange.fill(CLIENT, 10 * ONE)
+        world.exchange.events.clear()
+        await world.desk.reconcile()
+        await world.store()
+        assert world.desk.reason() == ""
+
+    world = run(scene)
+    assert world.status() is S.FILLED
+    assert len(world.told(Fill)) == 1
+
+
+def test_a_restarted_desk_tells_no_fill_twice():
+    async def scene(world: DeskWorld) -> None:
+        await world.send()
+        world.exchange.fill(CLIENT, 4 * ONE)
+        await world.stream()
+        await world.store()
+        world.restart()
+        await world.desk.reconcile()
+        await world.stream()
+        await world.store()
+
+    world = run(scene)
+    assert len(world.told(Fill)) == 1
+    assert world.status() is S.PARTIALLY_FILLED
+
+
+def test_what_the_venue_cannot_express_is_not_claimed():
+    world = DeskWorld()
+    odd = msgspec.structs.replace(approval(), quantity=ONE + 1, time_in_force=TimeInForce.GTD)
+    with pytest.raises(Refused, match="whole hundredths"):
+        world.desk.prepare(odd, world.now)
