@@ -1,0 +1,521 @@
+"""Raw Polymarket frames to feed messages: books by token, trades, and the life of markets.
+
+Pure: time comes with the frames. Every event of a frame is read and checked before any is applied, so a
+frame that raises leaves no trace. There are no sequence numbers: continuity is proved by the venue's hash
+of each book (``book.py``). A book that is not true is dropped, said with a Gap, and subscribed to again.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from libs.venues.frame import FrameError
+from libs.venues.polymarket import gamma, wire
+from libs.venues.polymarket.book import DOUBT_NS_MAX, Numbers, TokenBook, number, rows_of
+from libs.venues.polymarket.book_hash import level_text
+from libs.venues.polymarket.market import VENUE, Listing, PolymarketMarket
+from libs.venues.polymarket.prices import Strikes
+from proto.feed import Gap, MarketStatus, Side, Trade
+from proto.message import Message
+from proto.units import AMOUNT_MAX, MILLISECOND, ONE, SECOND
+
+BOOK_INTERVAL_NS = 100 * MILLISECOND
+"""At most ten books a second an instrument: what the queue model and the depth checks can use."""
+SNAPSHOT_RETRY_NS = 5 * SECOND
+"""A subscription is answered within a round trip; after so long it is taken for lost."""
+MARKETS_MAX = 1024
+"""Markets kept at once; settled ones go first, then those without a book."""
+TOKENS_PER_COMMAND_MAX = 100
+"""Tokens named in one command: about 8 kB."""
+TRADES_REMEMBERED_MAX = 2_000
+"""Trades by which the other outcome's report of the same one is told; they come within a second."""
+
+_NEVER = 2**63
+_HASH_CHARACTERS = 40
+Apply = Callable[[int, list[Message]], None]
+
+
+class PolymarketNormaliser:
+    """Normalises the frames of one market connection and the REST bodies beside it.
+
+    Counters: ``frames`` read, ``unused`` events of no use here or of markets nobody asked for,
+    ``skipped`` markets of a page that could not be read, ``gaps``, ``checked`` and ``matched`` states compared with the venue's hash.
+    """
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.unused = 0
+        self.skipped = 0
+        self.gaps = 0
+        self._checked_before = 0
+        self._matched_before = 0
+        self._markets: dict[str, PolymarketMarket] = {}
+        self._books: dict[str, TokenBook] = {}
+        # Tokens whose book is asked for: token → when last, 0 for never.
+        self._wanted: dict[str, int] = {}
+        self._left: list[str] = []
+        self._trades: dict[tuple[str, int, int], str] = {}
+        self._strikes = Strikes()
+        self._numbers = Numbers()
+        self._wake_at = _NEVER
+        self._readers: dict[type, Callable[[Any], Apply]] = {
+            wire.BookEvent: self._read_book,
+            wire.PriceChange: self._read_changes,
+            wire.LastTrade: self._read_trade,
+            wire.TickSizeChange: self._read_tick,
+            wire.MarketResolved: self._read_resolved,
+            wire.ClobBook: lambda frame: self._read_book(frame.body, rest=True),
+            wire.GammaMarkets: self._read_gamma,
+            wire.GammaEvents: self._read_gamma,
+            wire.ClobMarket: self._read_clob_market,
+            wire.Price: self._read_price,
+            wire.Connected: lambda _: partial(self._on_connection, "connection started again", True),
+            wire.Disconnected: lambda _: partial(self._on_connection, "connection lost", False),
+            wire.BestBidAsk: lambda _: self._on_unused,
+            wire.NewMarket: lambda _: self._on_unused,
+            type(None): lambda _: self._on_unused,
+        }
+
+    @property
+    def checked(self) -> int:
+        """Book states compared with the venue's hash."""
+        return self._checked_before + sum(book.checked for book in self._books.values())
+
+    @property
+    def matched(self) -> int:
+        """Those of them that were equal."""
+        return self._matched_before + sum(book.matched for book in self._books.values())
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Tokens whose book is missing or broken; ``/book`` heals them as well as a subscription does."""
+        return tuple(self._wanted)
+
+    def tokens(self) -> tuple[str, ...]:
+        """Every token to be subscribed to: the outcomes of all markets that have not ended."""
+        return tuple(token for m in self._markets.values() if not m.over for token in m.tokens)
+
+    def subscription(self) -> bytes:
+        """The first frame of a connection."""
+        first = {"type": "market", "assets_ids": list(self.tokens()), "custom_feature_enabled": True}
+        return msgspec.json.encode(first)
+
+    def normalise(self, data: bytes, at: int) -> list[Message]:
+        """Read one frame received at ``at`` (ns) and return what it, and the time, changed.
+
+        Raises:
+            FrameError: for a frame that is not of the protocol; nothing has changed then.
+        """
+        # Read all, then apply all: no event of a bad frame counts.
+        steps = [self._readers[type(event)](event) for event in wire.decode(data)]
+        self.frames += 1
+        out: list[Message] = []
+        for step in steps:
+            step(at, out)
+        if at >= self._wake_at:
+            self._on_time(at, out)
+        return out
+
+    def tick(self, at: int) -> list[Message]:
+        """Time passed without a frame: books that waited for their turn, doubts that were not dispelled."""
+        out: list[Message] = []
+        if at >= self._wake_at:
+            self._on_time(at, out)
+        return out
+
+    def resend(self, at: int) -> list[Message]:
+        """Everything as it stands: all markets, and a snapshot of each whole book."""
+        out: list[Message] = [market.facts(at) for market in self._markets.values()]
+        for book in self._books.values():
+            if book.whole:
+                self._show_whole(book, at, out)
+        return out
+
+    def commands(self, at: int) -> list[bytes]:
+        """Subscriptions to send now: new tokens, and broken books by leaving and joining again."""
+        fresh = [token for token, asked_at in self._wanted.items() if not asked_at]
+        again = [t for t, asked_at in self._wanted.items() if asked_at and at - asked_at >= SNAPSHOT_RETRY_NS]
+        for token in (*fresh, *again):
+            self._wanted[token] = at
+        leave, self._left = [*self._left, *again], []
+        # A book that broke was subscribed to: joining anew brings its snapshot.
+        leave += [token for token in fresh if self._books[token].gapped]
+        return [*_commands("unsubscribe", leave), *_commands("subscribe", [*fresh, *again])]
+
+    def distrust(self, market: str, at: int, reason: str) -> list[Message]:
+        """The books of ``market`` (``polymarket:0x…``) are not vouched for any more: drop and want them again."""
+        out: list[Message] = []
+        known = self._markets.get(market.removeprefix(f"{VENUE}:"))
+        if known is not None and not known.over:
+            for token in known.tokens:
+                if self._books[token].whole:
+                    self._break(self._books[token], at, reason, out)
+        return out
+
+    # ── the order book ──────────────────────────────────────────────────────────────────────────────
+
+    def _read_book(self, frame: wire.BookEvent | wire.ClobBook.Body, *, rest: bool = False) -> Apply:
+        rows = [
+            rows_of([(row.price, row.size) for row in side], self._numbers)
+            for side in (frame.bids, frame.asks)
+        ]
+        if frame.tick_size is not None:
+            number(frame.tick_size)
+        return partial(self._on_book, frame, rows, rest)
+
+    def _on_book(
+        self,
+        frame: wire.BookEvent | wire.ClobBook.Body,
+        rows: list[list[tuple[int, int, str]]],
+        rest: bool,
+        at: int,
+        out: list[Message],
+    ) -> None:
+        book = self._books.get(frame.asset_id)
+        # A REST body may be older than what the socket has brought since: it heals, it never replaces.
+        market = self._markets.get(book.condition) if book else None
+        if book is None or market is None or market.over or (rest and book.whole):
+            self.unused += 1
+            return
+        book.bids.replace(rows[0])
+        book.asks.replace(rows[1])
+        book.timestamp = frame.timestamp
+        book.hash = frame.hash if len(frame.hash) == _HASH_CHARACTERS else ""
+        book.tick = frame.tick_size if frame.tick_size is not None else book.tick
+        book.last_trade = frame.last_trade_price if frame.last_trade_price is not None else book.last_trade
+        if isinstance(frame, wire.ClobBook.Body):
+            book.size_min = frame.min_order_size if frame.min_order_size is not None else book.size_min
+            book.neg_risk = frame.neg_risk if frame.neg_risk is not None else book.neg_risk
+        book.doubt_since = 0
+        if not book.verify(at):
+            self._break(book, at, "a snapshot's hash does not match", out, by_hash=True)
+            return
+        book.whole = True
+        book.gapped = False
+        self._wanted.pop(book.token, None)
+        self._show_whole(book, at, out)
+
+    def _read_changes(self, frame: wire.PriceChange) -> Apply:
+        price, size, books = self._numbers.price, self._numbers.size, self._books
+        rows = [(books.get(c.asset_id), price(c.price), size(c.size), c) for c in frame.price_changes]
+        return partial(self._on_changes, rows, frame.timestamp)
+
+    def _on_changes(
+        self,
+        rows: list[tuple[TokenBook | None, int, int, wire.Change]],
+        timestamp: str,
+        at: int,
+        out: list[Message],
+    ) -> None:
+        touched: dict[str, tuple[TokenBook, tuple[int | None, int | None], wire.Change]] = {}
+        for book, price, size, change in rows:
+            if book is None or not book.whole:
+                self.unused += 1
+                continue
+            if book.doubt_since and timestamp != book.timestamp:
+                # The batch is over, and the book is not what the venue says it is.
+                self._break(book, at, "a change's hash does not match", out, by_hash=True)
+                continue
+            seen = touched.get(book.token)
+            touched[book.token] = (book, seen[1] if seen else book.top(), change)
+            side = book.bids if change.side == "BUY" else book.asks
+            side.set(price, size, level_text(change.price, change.size))
+            book.timestamp = timestamp
+            book.hash = change.hash if len(change.hash) == _HASH_CHARACTERS else ""
+        for book, top, change in touched.values():
+            if book.whole:
+                self._changed(book, top, change, at, out)
+
+    def _changed(
+        self,
+        book: TokenBook,
+        top: tuple[int | None, int | None],
+        change: wire.Change,
+        at: int,
+        out: list[Message],
+    ) -> None:
+        """After a frame's changes to one book: check it, and show it."""
+        tops = (change.best_bid, change.best_ask) if change.best_bid or change.best_ask else None
+        if not book.verify(at, change.price, tops):
+            self._wake(book.doubt_since + DOUBT_NS_MAX)
+        if book.top() != top:
+            out.append(book.quote(at))
+        if not book.pending:
+            book.pending = True
+            self._wake(book.due_at)
+
+    def _show_whole(self, book: TokenBook, at: int, out: list[Message]) -> None:
+        whole = book.book(at, snapshot=True)
+        if whole is not None:
+            out.append(whole)
+        out.append(book.quote(at))
+        book.pending = False
+        book.due_at = at + BOOK_INTERVAL_NS
+
+    def _break(
+        self, book: TokenBook, at: int, reason: str, out: list[Message], *, by_hash: bool = False
+    ) -> None:
+        """Drop a book that is not true any more, say so once, and want it again."""
+        if by_hash:
+            book.strike(at)
+        book.drop()
+        market = self._markets.get(book.condition)
+        if market is None or market.over:
+            return
+        self._wanted.setdefault(book.token, 0)
+        if book.gapped:
+            return
+        book.gapped = True
+        self.gaps += 1
+        out.append(Gap(venue=VENUE, at=at, reason=reason, instrument=book.instrument))
+
+    # ── trades and ticks ────────────────────────────────────────────────────────────────────────────
+
+    def _read_trade(self, frame: wire.LastTrade) -> Apply:
+        price, size = self._numbers.price(frame.price), self._numbers.size(frame.size or "0")
+        return partial(self._on_trade, frame, price, size)
+
+    def _on_trade(self, frame: wire.LastTrade, price: int, size: int, at: int, out: list[Message]) -> None:
+        """A trade takes from both outcomes' books, which mirror one another: each gets its own."""
+        book = self._books.get(frame.asset_id)
+        market = self._markets.get(book.condition) if book else None
+        if book is None or market is None:
+            self.unused += 1
+            return
+        book.last_trade = frame.price
+        if not size:
+            return
+        first = market.tokens[0] == frame.asset_id
+        origin = frame.transaction_hash or frame.timestamp
+        key = (origin, price if first else ONE - price, size)
+        if self._trades.setdefault(key, frame.asset_id) != frame.asset_id:
+            return  # the other outcome has told it
+        if len(self._trades) > TRADES_REMEMBERED_MAX:
+            del self._trades[next(iter(self._trades))]
+        taker = Side(frame.side.lower()) if frame.side else None
+        trade_id = f"{origin}:{frame.price}:{frame.size}"[:120]
+        for index, token in enumerate(market.tokens):
+            own = token == frame.asset_id
+            if not own and len(market.tokens) != 2:
+                continue
+            out.append(
+                Trade(
+                    instrument=market.instrument(index),
+                    at=at,
+                    trade_id=trade_id,
+                    price=price if own else ONE - price,
+                    quantity=min(size, AMOUNT_MAX),
+                    aggressor=taker if own or taker is None else _other(taker),
+                )
+            )
+
+    def _read_tick(self, frame: wire.TickSizeChange) -> Apply:
+        if not 0 < number(frame.new_tick_size) < ONE:
+            raise FrameError(f"expected a tick between 0 and 1, was {frame.new_tick_size[:40]!r}")
+        return partial(self._on_tick, frame)
+
+    def _on_tick(self, frame: wire.TickSizeChange, at: int, out: list[Message]) -> None:
+        book = self._books.get(frame.asset_id)
+        market = self._markets.get(book.condition) if book else None
+        if book is None or market is None:
+            self.unused += 1
+            return
+        book.tick = market.tick = frame.new_tick_size
+        market.tick_told = True
+        self._announce(market, at, out)
+
+    # ── the life of markets ─────────────────────────────────────────────────────────────────────────
+
+    def _read_gamma(self, frame: wire.GammaMarkets | wire.GammaEvents) -> Apply:
+        """Read a page. One odd market among a hundred is skipped; a page of nothing else is refused."""
+        body = frame.body
+        if not isinstance(body, wire.GammaPage):
+            listed = isinstance(frame, wire.GammaEvents)
+            body = wire.GammaPage(events=body) if listed else wire.GammaPage(markets=body)
+        named = [("", raw) for raw in body.markets]
+        reasons = []
+        for raw_event in body.events:
+            try:
+                event = gamma.read_event(raw_event)
+            except FrameError as e:
+                reasons.append(e)
+                continue
+            named += [(event.negRiskMarketID or "", raw) for raw in event.markets]
+        listings = []
+        for group, raw in named:
+            try:
+                listings.append(Listing(gamma.read_market(raw), group))
+            except FrameError as e:
+                reasons.append(e)
+        if reasons and not listings:
+            raise reasons[0]
+        return partial(self._on_listings, listings, len(reasons))
+
+    def _on_listings(self, listings: list[Listing], skipped: int, at: int, out: list[Message]) -> None:
+        self.skipped += skipped
+        for listing in listings:
+            market = self._markets.get(listing.condition)
+            if not listing.tradable or (market is not None and market.tokens != listing.tokens):
+                self.unused += 1
+                continue
+            if market is None:
+                market = self._adopt(listing)
+            listing.apply(market)
+            strike = self._strikes.of(market.symbol, market.average_s, market.open_at)
+            market.strike = market.strike if strike is None else strike
+            for index, token in enumerate(market.tokens):
+                self._open_book(market, index, token)
+            self._announce(market, at, out)
+
+    def _adopt(self, listing: Listing) -> PolymarketMarket:
+        """Keep a market seen for the first time, at the cost of the one that is missed least."""
+        if len(self._markets) >= MARKETS_MAX:
+            self._forget(self._dispensable())
+        market = self._markets[listing.condition] = PolymarketMarket(listing.condition)
+        return market
+
+    def _dispensable(self) -> str:
+        """The oldest market that is over, else the oldest without a whole book, else the oldest."""
+        over = (c for c, m in self._markets.items() if m.over)
+        empty = (c for c, m in self._markets.items() if not any(self._books[t].whole for t in m.tokens))
+        return next(over, None) or next(empty, None) or next(iter(self._markets))
+
+    def _forget(self, condition: str) -> None:
+        for token in self._markets.pop(condition).tokens:
+            book = self._books.pop(token)
+            self._checked_before += book.checked
+            self._matched_before += book.matched
+            self._wanted.pop(token, None)
+            self._left.append(token)
+
+    def _open_book(self, market: PolymarketMarket, index: int, token: str) -> None:
+        """Keep a book for an outcome, with what its hash covers; a new one is wanted."""
+        book = self._books.get(token)
+        if book is None:
+            book = self._books[token] = TokenBook(token, market.condition, market.instrument(index))
+            if not market.over:
+                self._wanted[token] = 0
+        book.size_min = book.size_min if book.size_min is not None else market.size_min or None
+        book.neg_risk = market.neg_risk if market.neg_risk is not None else book.neg_risk
+        book.tick = book.tick if book.tick is not None else market.tick or None
+
+    def _read_resolved(self, frame: wire.MarketResolved) -> Apply:
+        return partial(self._on_resolved, frame.market, frame.winning_asset_id or "")
+
+    def _read_clob_market(self, frame: wire.ClobMarket) -> Apply:
+        body = frame.body
+        winners = [token.token_id for token in body.tokens if token.winner]
+        if not body.closed or (len(winners) != 1 and not body.is_50_50_outcome):
+            return self._on_unused
+        winner = gamma.VOID if body.is_50_50_outcome else winners[0]
+        return partial(self._on_resolved, body.condition_id, winner)
+
+    def _on_resolved(self, condition: str, winner: str, at: int, out: list[Message]) -> None:
+        """A market has its result. Without a winner it has ended, and Gamma will say how."""
+        market = self._markets.get(condition)
+        if market is None or (winner and winner != gamma.VOID and winner not in market.tokens):
+            self.unused += 1
+            return
+        if winner:
+            market.result = winner if winner == gamma.VOID else market.names[market.tokens.index(winner)]
+        market.advance(MarketStatus.SETTLED if market.result else MarketStatus.CLOSED)
+        self._announce(market, at, out)
+
+    def _read_price(self, frame: wire.Price) -> Apply:
+        sample = self._strikes.read(frame)
+        return self._on_unused if sample is None else partial(self._on_price, sample)
+
+    def _on_price(self, sample: tuple[str, int, int, int], at: int, out: list[Message]) -> None:
+        self._strikes.take(sample)
+        for market in self._markets.values():
+            if market.strike is None and market.window and market.open_at <= at + SECOND:
+                strike = self._strikes.of(market.symbol, market.average_s, market.open_at)
+                if strike is not None:
+                    market.strike = strike
+                    self._announce(market, at, out)
+
+    def _announce(self, market: PolymarketMarket, at: int, out: list[Message]) -> None:
+        """Emit a market's facts if they changed, at the stage of life that venue and clock allow."""
+        if market.window and not market.over and market.close_at > 0:
+            if at >= market.close_at:
+                market.advance(MarketStatus.CLOSED)
+            else:
+                self._wake(market.close_at)
+        facts = market.facts(0)
+        if facts != market.told:
+            market.told = facts
+            out.append(market.facts(at))
+        if market.over:
+            self._leave(market)
+
+    def _leave(self, market: PolymarketMarket) -> None:
+        """The books of an ended market are of no more use."""
+        for token in market.tokens:
+            book = self._books.get(token)
+            if book is not None and (book.whole or token in self._wanted):
+                self._left.append(token)
+                book.drop()
+                self._wanted.pop(token, None)
+
+    # ── time and the connection ─────────────────────────────────────────────────────────────────────
+
+    def _wake(self, at: int) -> None:
+        self._wake_at = min(self._wake_at, at)
+
+    def _on_time(self, at: int, out: list[Message]) -> None:
+        """Publish the books whose turn it is, end doubts and windows, and note when to wake next."""
+        self._wake_at = _NEVER
+        for market in self._markets.values():
+            if market.window and not market.over and market.close_at:
+                if market.close_at <= at:
+                    self._announce(market, at, out)
+                else:
+                    self._wake(market.close_at)
+        for book in self._books.values():
+            if book.doubt_since and at - book.doubt_since >= DOUBT_NS_MAX:
+                self._break(book, at, "a change's hash does not match", out, by_hash=True)
+            elif book.doubt_since:
+                self._wake(book.doubt_since + DOUBT_NS_MAX)
+            if book.pending and book.due_at <= at:
+                book.pending = False
+                shown = book.book(at, snapshot=False)
+                if shown is not None:
+                    out.append(shown)
+                    book.due_at = at + BOOK_INTERVAL_NS
+            elif book.pending:
+                self._wake(book.due_at)
+
+    def _on_connection(self, reason: str, up: bool, at: int, out: list[Message]) -> None:
+        """A connection begins or ends: no book is kept up any more until its snapshot comes."""
+        for book in self._books.values():
+            market = self._markets.get(book.condition)
+            if book.whole and market is not None and not market.over:
+                self._break(book, at, reason, out)
+            book.drop()
+        # The first frame of a connection subscribes to all; what it does not bring is asked for later.
+        self._wanted = dict.fromkeys(self.tokens(), at) if up else {}
+        self._left = []
+
+    def _on_unused(self, at: int, out: list[Message]) -> None:  # noqa: ARG002
+        self.unused += 1
+
+
+def _other(side: Side) -> Side:
+    return Side.SELL if side is Side.BUY else Side.BUY
+
+
+def _commands(operation: str, tokens: list[str]) -> list[bytes]:
+    """Frames that name the tokens, each once."""
+    unique = list(dict.fromkeys(tokens))
+    return [
+        msgspec.json.encode(
+            {
+                "operation": operation,
+                "assets_ids": unique[start : start + TOKENS_PER_COMMAND_MAX],
+                "custom_feature_enabled": True,
+            }
+        )
+        for start in range(0, len(unique), TOKENS_PER_COMMAND_MAX)
+    ]
