@@ -201,7 +201,7 @@ class TestDepth:
         assert normaliser.normalise(diff(1, 5, [["10", "1"]]), AT) == []
         assert normaliser.normalise(diff(6, 8, [["10", "3"]], [["12", "4"]]), AT) == []
         assert normaliser.normalise(diff(9, 9, [["9", "0"]]), AT) == []
-        assert normaliser.wanted_snapshots == ("BTCUSDT",)
+        assert list(normaliser.wanted_snapshots) == ["BTCUSDT"]
         out = normaliser.normalise(snapshot(6, [["10", "2"], ["9", "5"]], [["11", "1"]]), AT)
         assert not normaliser.wanted_snapshots
         book, quote = out

@@ -1,1 +1,1 @@
-"""Coinbase Exchange: the public trade feed, used as a reference price."""
+"""Coinbase Exchange: public prices, used as reference."""

@@ -1,42 +1,29 @@
-"""Raw Coinbase ``match`` frames to feed trades.
+"""Raw Coinbase frames to feed messages: trades, best prices, the book where it is subscribed, candles.
 
 Pure: time comes with the frames. Trade ids rise by one a product, which shows repetitions (Coinbase
 repeats the last trade after each connect, as ``last_match``) and losses. A lost trade of a reference
 price needs no healing, the next one tells the price, so losses are only counted.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct
 
-from libs.venues.frame import FRAME_BYTES_MAX, FrameError
-from proto.feed import Side, Trade
+from libs.venues.coinbase import wire
+from libs.venues.frame import FrameError
+from libs.venues.reference import Reference, Top, price_of, size_of
+from proto.feed import Candle, Side, Trade
 from proto.message import Message
-from proto.units import AMOUNT_MAX, UnitError, parse
+from proto.units import AMOUNT_MAX, ONE, SECOND, UnitError, parse
 
 VENUE = "coinbase"
 PRODUCTS_MAX = 1_000
 """Coinbase lists some hundreds of products; more means that the names are garbage."""
 SIZE_DECIMALS_MAX = 6
 """Sizes carry eight decimals; what is finer than a millionth of a coin is cut off."""
+GRANULARITIES_S = frozenset((60, 300, 900, 3_600, 21_600, 86_400))
 
-
-class _Match(Struct, gc=False):
-    product_id: Annotated[str, Meta(pattern=r"^[A-Z0-9]{1,20}-[A-Z0-9]{1,20}\Z")]
-    price: str
-    trade_id: Annotated[int, Meta(ge=1, le=2**53)]
-    size: str = "0"
-    side: Literal["buy", "sell"] | None = None
-
-
-class _Envelope(Struct, gc=False):
-    type: str
-
-
-_match = msgspec.json.Decoder(_Match)
-_envelope = msgspec.json.Decoder(_Envelope)
-_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError)
 # Coinbase names the side of the maker's resting order; the taker is on the other.
 _AGGRESSOR = {"buy": Side.SELL, "sell": Side.BUY, None: None}
 
@@ -45,7 +32,8 @@ class CoinbaseNormaliser:
     """Normalises the frames of one Coinbase connection, or of a recording.
 
     Counters: ``frames`` read, ``unused`` of a type not used here, ``old`` repeated trades, ``missed``
-    trades that were never seen.
+    trades that were never seen, ``behind`` heartbeats that named a later trade than we had, ``errors`` the
+    venue reported, ``gaps``.
     """
 
     def __init__(self) -> None:
@@ -53,7 +41,24 @@ class CoinbaseNormaliser:
         self.unused = 0
         self.old = 0
         self.missed = 0
+        self.behind = 0
+        self.errors = 0
+        self.last_error = ""
+        self.gaps = 0
         self._last: dict[str, int] = {}
+        self._references: dict[str, Reference] = {}
+        self._candles: dict[tuple[str, int], int] = {}
+        self._handlers: dict[type, Callable[[Any, int], list[Message]]] = {
+            wire.Match: self._on_match,
+            wire.Ticker: self._on_ticker,
+            wire.Snapshot: self._on_snapshot,
+            wire.Update: self._on_update,
+            wire.Heartbeat: self._on_heartbeat,
+            wire.Error: self._on_error,
+            wire.Connected: self._on_connected,
+            wire.Disconnected: self._on_disconnected,
+            wire.Rest: self._on_rest,
+        }
 
     def normalise(self, data: bytes, at: int) -> list[Message]:
         """Read one frame received at ``at`` (ns).
@@ -63,24 +68,38 @@ class CoinbaseNormaliser:
         Raises:
             FrameError: for a frame that is not of the protocol; nothing has changed then.
         """
-        if len(data) > FRAME_BYTES_MAX:
-            raise FrameError(f"expected a frame of at most {FRAME_BYTES_MAX} bytes, was {len(data)}")
-        try:
-            kind = _envelope.decode(data).type
-            match = _match.decode(data) if kind in ("match", "last_match") else None
-        except _DECODE_ERRORS as e:
-            raise FrameError(f"expected a Coinbase frame: {e}"[:300]) from e
-        if match is None:
-            self.frames += 1
-            self.unused += 1
-            return []
+        frame = wire.decode(data)
+        out = [] if frame is None else self._handlers[type(frame)](frame, at)
+        self.frames += 1
+        self.unused += frame is None
+        return out
+
+    def tick(self, at: int) -> list[Message]:
+        """Quotes and books that waited for their turn."""
+        return [message for known in self._references.values() for message in known.show(at)]
+
+    def resend(self, at: int) -> list[Message]:
+        """Whole books and best prices as snapshots."""
+        return [message for known in self._references.values() for message in known.heal(at)]
+
+    def commands(self, at: int) -> list[bytes]:  # noqa: ARG002 - the port's signature
+        """Nothing is ever asked for: the next frame tells what the last one did not."""
+        return []
+
+    def distrust(self, market: str, at: int, reason: str) -> list[Message]:
+        """Drop what is known of one product's prices; the next frames build it up again."""
+        known = self._references.get(market.removeprefix(f"{VENUE}:"))
+        return self._lose(known, at, reason) if known is not None else []
+
+    # ── trades ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _on_match(self, match: wire.Match, at: int) -> list[Message]:
         trade = _trade(match, at)
         product = match.product_id
         last = self._last.get(product)
         if last is None and len(self._last) >= PRODUCTS_MAX:
             raise FrameError(f"expected at most {PRODUCTS_MAX} products, was {product} too")
-        self.frames += 1
-        if last is not None and match.trade_id <= last and kind == "last_match":
+        if last is not None and match.trade_id <= last and match.type == "last_match":
             self.old += 1
             return []
         if last is not None and match.trade_id > last + 1:
@@ -88,24 +107,113 @@ class CoinbaseNormaliser:
         self._last[product] = match.trade_id
         return [trade]
 
-    def tick(self, at: int) -> list[Message]:  # noqa: ARG002 - the port's signature
-        """Time alone brings nothing."""
+    def _on_heartbeat(self, frame: wire.Heartbeat, at: int) -> list[Message]:  # noqa: ARG002
+        """A later trade than ours means that trades are missing; the next one will tell how many."""
+        self.behind += frame.last_trade_id > self._last.get(frame.product_id, frame.last_trade_id)
         return []
 
-    def resend(self, at: int) -> list[Message]:  # noqa: ARG002 - the port's signature
-        """The next trade tells the price."""
+    def _backfill(self, product: str, rows: list[wire.RestTrade], at: int) -> list[Message]:
+        """Trades missed since the last one seen; of an unknown product only the newest, for its price."""
+        matches = [wire.Match(product, row.price, row.trade_id, row.size, row.side) for row in rows]
+        matches.sort(key=lambda match: match.trade_id)
+        read = [(match.trade_id, _trade(match, at)) for match in matches]
+        last = self._last.get(product)
+        if last is None and len(self._last) >= PRODUCTS_MAX:
+            raise FrameError(f"expected at most {PRODUCTS_MAX} products, was {product} too")
+        new = read[-1:] if last is None else [(number, trade) for number, trade in read if number > last]
+        if new:
+            self._last[product] = new[-1][0]
+        return [trade for _, trade in new]
+
+    # ── best prices and books ───────────────────────────────────────────────────────────────────────
+
+    def _on_ticker(self, frame: wire.Ticker, at: int) -> list[Message]:
+        top = _top(frame.best_bid, frame.best_bid_size, frame.best_ask, frame.best_ask_size)
+        return self._best(frame.product_id, top, at)
+
+    def _best(self, product: str, top: Top, at: int) -> list[Message]:
+        known = self._reference(product)
+        # A book that is kept up knows its best prices earlier than the ticker, which speaks after trades.
+        if not known.whole:
+            known.top = top
+        return known.show(at)
+
+    def _on_snapshot(self, frame: wire.Snapshot, at: int) -> list[Message]:
+        bids, asks = (
+            {price_of(price): size_of(size) for price, size in rows} for rows in (frame.bids, frame.asks)
+        )
+        known = self._reference(frame.product_id)
+        known.replace({p: s for p, s in bids.items() if s}, {p: s for p, s in asks.items() if s})
+        known.top = _top_of(known)
+        return known.heal(at)
+
+    def _on_update(self, frame: wire.Update, at: int) -> list[Message]:
+        changes: dict[str, dict[int, int]] = {"buy": {}, "sell": {}}
+        for side, price, size in frame.changes:
+            changes[side][price_of(price)] = size_of(size)
+        known = self._reference(frame.product_id)
+        if not known.whole:
+            return []
+        if not known.change(changes["buy"], changes["sell"]):
+            return self._lose(known, at, "more levels than a book has")
+        known.top = _top_of(known)
+        return known.show(at)
+
+    def _lose(self, known: Reference, at: int, reason: str) -> list[Message]:
+        out = known.lose(at, reason)
+        self.gaps += bool(out)
+        return out
+
+    # ── the connection and REST ─────────────────────────────────────────────────────────────────────
+
+    def _on_connected(self, frame: wire.Connected, at: int) -> list[Message]:  # noqa: ARG002
         return []
 
-    def commands(self, at: int) -> list[bytes]:  # noqa: ARG002 - the port's signature
-        """Nothing is ever asked for."""
+    def _on_disconnected(self, frame: wire.Disconnected, at: int) -> list[Message]:  # noqa: ARG002
+        return [m for known in self._references.values() for m in self._lose(known, at, "connection lost")]
+
+    def _on_error(self, frame: wire.Error, at: int) -> list[Message]:  # noqa: ARG002
+        self.errors += 1
+        self.last_error = f"{frame.message} {frame.reason}".strip()[:200]
         return []
 
-    def distrust(self, market: str, at: int, reason: str) -> list[Message]:  # noqa: ARG002 - the port's signature
-        """There is no book to drop."""
-        return []
+    def _on_rest(self, frame: wire.Rest, at: int) -> list[Message]:
+        if frame.name == "trades":
+            return self._backfill(frame.product, frame.body, at)
+        if frame.name == "ticker":
+            return self._best(frame.product, _top(frame.body.bid, "0", frame.body.ask, "0"), at)
+        return self._history(frame, at)
+
+    def _history(self, frame: wire.Rest, at: int) -> list[Message]:
+        """Closed candles later than those told, oldest first."""
+        length_s = frame.granularity_s
+        if length_s not in GRANULARITIES_S:
+            raise FrameError(f"expected a length of candles the venue has, was {length_s} s")
+        candles = sorted(
+            (_candle(frame.product, length_s, row, at) for row in frame.body), key=lambda c: c.start_at
+        )
+        key = (frame.product, length_s)
+        told = self._candles.get(key, -1)
+        if told < 0 and len(self._candles) >= PRODUCTS_MAX:
+            raise FrameError(f"expected at most {PRODUCTS_MAX} kinds of candles, was {key} too")
+        new: list[Message] = []
+        for candle in candles:
+            if told < candle.start_at <= at - length_s * SECOND:
+                new.append(candle)
+                told = candle.start_at
+        self._candles[key] = told
+        return new
+
+    def _reference(self, product: str) -> Reference:
+        known = self._references.get(product)
+        if known is None:
+            if len(self._references) >= PRODUCTS_MAX:
+                raise FrameError(f"expected at most {PRODUCTS_MAX} products, was {product} too")
+            known = self._references[product] = Reference(VENUE, f"{VENUE}:{product}")
+        return known
 
 
-def _trade(match: _Match, at: int) -> Trade:
+def _trade(match: wire.Match, at: int) -> Trade:
     whole, _, fraction = match.size.partition(".")
     # Only digits are cut off: anything else must fail in parse().
     if fraction.isdecimal():
@@ -124,3 +232,49 @@ def _trade(match: _Match, at: int) -> Trade:
         quantity=quantity,
         aggressor=_AGGRESSOR[match.side],
     )
+
+
+def _top(bid: str, bid_size: str, ask: str, ask_size: str) -> Top:
+    """Best prices; 0 stands for an empty side."""
+    best_bid, best_ask = (price_of(text) if text.strip("0.") else None for text in (bid, ask))
+    if best_bid is not None and best_ask is not None and best_bid > best_ask:
+        raise FrameError(f"expected a bid of at most the ask, was {bid[:40]} and {ask[:40]}")
+    return Top(best_bid, size_of(bid_size), best_ask, size_of(ask_size))
+
+
+def _top_of(book: Reference) -> Top:
+    bid, ask = max(book.bids, default=None), min(book.asks, default=None)
+    return Top(bid, book.bids.get(bid or 0, 0), ask, book.asks.get(ask or 0, 0))
+
+
+def _candle(product: str, length_s: int, row: list[msgspec.Raw], at: int) -> Candle:
+    start, *prices, volume = (bytes(value).decode("ascii", "replace").strip() for value in row)
+    if not (start.isdecimal() and len(start) <= 10):
+        raise FrameError(f"expected a time in seconds, was {start[:40]!r}")
+    low, high, first, last = (price_of(text) for text in prices)
+    if not low <= min(first, last) <= max(first, last) <= high:
+        raise FrameError(f"expected low ≤ open, close ≤ high, was {low} {first} {last} {high}")
+    return Candle(
+        instrument=f"{VENUE}:{product}",
+        at=at,
+        start_at=int(start) * SECOND,
+        interval_s=length_s,
+        first=first,
+        high=high,
+        low=low,
+        last=last,
+        volume=_volume(volume),
+    )
+
+
+def _volume(text: str) -> int:
+    """A volume in millionths. A JSON number may have an exponent, a tiny one does: then it is rounded."""
+    if "e" not in text.lower():
+        return size_of(text)
+    try:
+        value = float(text)
+    except ValueError as e:
+        raise FrameError(f"expected a number, was {text[:40]!r}") from e
+    if not 0 <= value <= AMOUNT_MAX // ONE:
+        raise FrameError(f"expected a volume of at most {AMOUNT_MAX // ONE}, was {text[:40]!r}")
+    return round(value * ONE)

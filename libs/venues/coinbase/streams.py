@@ -1,0 +1,31 @@
+"""Coinbase's public channels as one socket."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from libs.venues.coinbase.hosts import CHANNELS, CONNECTION_MAX_S, SILENCE_S, WEBSOCKET_URL
+from libs.venues.transport.websocket import VenueSocket
+
+VENUE = "coinbase"
+
+
+def coinbase_socket(
+    products: Sequence[str],
+    websocket_url: str = WEBSOCKET_URL,
+    *,
+    channels: Sequence[str] = CHANNELS,
+    silence_s: float = SILENCE_S,
+    connection_max_s: float = CONNECTION_MAX_S,
+) -> VenueSocket:
+    """The channels of ``products``. Heartbeats count as data: they carry the newest trade's number."""
+    command = {"type": "subscribe", "product_ids": list(products), "channels": list(channels)}
+    subscribe = msgspec.json.encode(command)
+    return VenueSocket(
+        VENUE,
+        websocket_url,
+        silence_s=silence_s,
+        max_age_s=connection_max_s,
+        subscribe=lambda: [subscribe],
+        proves=lambda frame: b'"type":"subscriptions"' not in frame[:60],
+    )
