@@ -36,9 +36,12 @@ class FaultyHandlers:
 
     def application(self) -> web.Application:
         """The venue's application."""
-        app = web.Application(
-            middlewares=[web.middleware(self._handle)], client_max_size=self._server.client_max_bytes
-        )
+
+        @web.middleware
+        async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await self._handle(request, handler)
+
+        app = web.Application(middlewares=[handle], client_max_size=self._server.client_max_bytes)
         app.add_routes(self._server.routes())
         return app
 

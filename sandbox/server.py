@@ -67,6 +67,7 @@ class Sandbox:
         }
         self.urls: dict[str, dict[str, str]] = {}
         self._port_base = port_base
+        self._started: list[VenueServer] = []
         self._handlers: list[FaultyHandlers] = []
         self._runners: list[web.AppRunner] = []
         self._task: asyncio.Task[None] | None = None
@@ -91,6 +92,7 @@ class Sandbox:
             for venue, server in self.servers.items():
                 handlers = FaultyHandlers(server)
                 self._handlers.append(handlers)
+                self._started.append(server)
                 await server.start()
                 offset = 1 + list(SERVERS).index(venue)
                 base = await self._listen(handlers.application(), offset)
@@ -108,12 +110,13 @@ class Sandbox:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
-        for server in self.servers.values():
+        for server in self._started:
             await server.stop()
         for handlers in self._handlers:
             await handlers.close()
         for runner in self._runners:
             await runner.cleanup()
+        self._started.clear()
         self._handlers.clear()
         self._runners.clear()
 

@@ -12,6 +12,8 @@ from sandbox.faults.script import Faults
 
 QUEUE_MAX = 20_000
 """Frames waiting for one client. A client so far behind is cut off, as the venues do."""
+DRAIN_S = 0.5
+"""How long the last words may take; a client that does not read gets no more of them."""
 FRAME_BYTES_MAX = 256 * 1024
 """Longest frame read from a client: a subscription of a thousand token ids is below 100 kB."""
 
@@ -68,6 +70,11 @@ class ClientSocket:
         with contextlib.suppress(ConnectionError, RuntimeError):
             await self.socket.close(code=code, message=text.encode())
 
+    async def drain(self) -> None:
+        """Wait until what is queued has been written, half a second at most."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._queue.join(), DRAIN_S)
+
     def send(self, text: str, facts: Mapping[str, str] | None = None) -> None:
         """Queue a frame of data, unless a fault loses it."""
         self._queue_frame(text, facts, faulty=True)
@@ -75,6 +82,11 @@ class ClientSocket:
     def reply(self, text: str) -> None:
         """Queue an answer to the client's own frame (ack, PONG): faults leave it alone, silence does not."""
         self._queue_frame(text, None, faulty=False)
+
+    def end(self, code: int, text: str) -> None:
+        """Close soon, from where nobody can wait."""
+        self._closing = True
+        self._tasks.append(asyncio.create_task(self.close(code, text)))
 
     @property
     def silent(self) -> bool:
@@ -93,7 +105,7 @@ class ClientSocket:
             self.frames_lost += 1
             return
         if self._queue.qsize() >= QUEUE_MAX:
-            self._end(WSCloseCode.TRY_AGAIN_LATER, "too slow")
+            self.end(WSCloseCode.TRY_AGAIN_LATER, "too slow")
             return
         self._queue.put_nowait((delay_s, text))
 
@@ -106,13 +118,9 @@ class ClientSocket:
         if action.kind is FaultKind.SILENT_SOCKET:
             self._silent_until = time.monotonic() + action.seconds if action.seconds else float("inf")
         if action.kind is FaultKind.CLOSE_SOCKET:
-            self._end(WSCloseCode.GOING_AWAY, "going away")
+            self.end(WSCloseCode.GOING_AWAY, "going away")
             return True
         return False
-
-    def _end(self, code: int, text: str) -> None:
-        self._closing = True
-        self._tasks.append(asyncio.create_task(self.close(code, text)))
 
     async def _write(self) -> None:
         with contextlib.suppress(ConnectionError, RuntimeError):
@@ -122,6 +130,7 @@ class ClientSocket:
                     await asyncio.sleep(delay_s)
                 await self.socket.send_str(text)
                 self.frames_sent += 1
+                self._queue.task_done()
 
     async def _ping(self, every_s: float) -> None:
         with contextlib.suppress(ConnectionError, RuntimeError):

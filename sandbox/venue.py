@@ -74,7 +74,8 @@ class VenueServer:
 
 def fault_of(request: web.Request) -> FaultAction:
     """The fault this request was given; kinds that only the venue can act out are the handler's work."""
-    return request[FAULT] if FAULT in request else NO_FAULT
+    action: FaultAction = request.get(FAULT, NO_FAULT)
+    return action
 
 
 def arrival_of(request: web.Request) -> Arrival:

@@ -81,7 +81,12 @@ class World(Scheduler):
     def subscribe(self, callback: Callback) -> Callable[[], None]:
         """Be called with every event, in order; returns what ends it. A callback must not raise."""
         self._callbacks.append(callback)
-        return lambda: self._callbacks.remove(callback)
+
+        def end() -> None:
+            if callback in self._callbacks:
+                self._callbacks.remove(callback)
+
+        return end
 
     def emit(self, event: WorldEvent) -> None:
         """Tell everybody; the grid of a Polymarket book is looked at after each of its changes."""

@@ -1,0 +1,41 @@
+import argparse
+import asyncio
+from pathlib import Path
+
+from sandbox.main import Options, serve
+from sandbox.registry import SERVERS
+from sandbox.world.world import UPDATES_PER_S
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description="The venues on this machine.")
+    parser.add_argument(
+        "--venue", action="append", choices=list(SERVERS), help="serve this one; may be repeated"
+    )
+    parser.add_argument("--seed", type=int, default=7, help="same seed, same markets and keys")
+    parser.add_argument("--faults", type=Path, help="fault script (YAML)")
+    parser.add_argument("--time-scale", type=float, default=1.0, help="windows are so many times shorter")
+    parser.add_argument("--port-base", type=int, default=0, help="first of six ports; 0: any free ones")
+    parser.add_argument(
+        "--state", type=Path, default=Path("state"), help="where addresses and keys are written"
+    )
+    parser.add_argument(
+        "--updates-per-s", type=float, default=UPDATES_PER_S, help="changes a second of a book"
+    )
+    parser.add_argument("--json", action="store_true", help="print addresses as one line of JSON")
+    given = parser.parse_args()
+    options = Options(
+        venues=tuple(given.venue or ()),
+        seed=given.seed,
+        faults=given.faults,
+        time_scale=given.time_scale,
+        port_base=given.port_base,
+        state=given.state,
+        as_json=given.json,
+        updates_per_s=given.updates_per_s,
+    )
+    asyncio.run(serve(options))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Coinbase Exchange's frames and rows, from the world's trades and candles."""
+
+from typing import Any
+
+from proto.feed import Side
+from proto.units import ONE, SECOND
+from sandbox.texts import fixed, iso
+from sandbox.world.events import SpotTraded
+from sandbox.world.spot import Candle
+
+PRODUCT = "BTC-USD"
+_MAKER = {Side.BUY: "sell", Side.SELL: "buy"}
+"""Trades name the side of the maker's resting order."""
+
+
+def match(trade: SpotTraded, sequence: int, kind: str = "match") -> dict[str, Any]:
+    """``match``, or ``last_match`` right after a subscription."""
+    return {
+        "type": kind,
+        "trade_id": trade.trade_id,
+        "maker_order_id": f"00000000-0000-4000-8000-{2 * trade.trade_id:012x}",
+        "taker_order_id": f"00000000-0000-4000-8000-{2 * trade.trade_id + 1:012x}",
+        "side": _MAKER[trade.side],
+        "size": fixed(trade.quantity, 8),
+        "price": fixed(trade.price, 2),
+        "product_id": PRODUCT,
+        "sequence": sequence,
+        "time": iso(trade.at),
+    }
+
+
+def ticker(
+    trade: SpotTraded, sequence: int, best: tuple[tuple[int, int], tuple[int, int]], day: list[Candle]
+) -> dict[str, Any]:
+    """``ticker``: a trade with the best prices after it and the last day around it."""
+    (bid, bid_size), (ask, ask_size) = best
+    volume = sum(c.volume for c in day)
+    return {
+        "type": "ticker",
+        "sequence": sequence,
+        "product_id": PRODUCT,
+        "price": fixed(trade.price, 2),
+        "open_24h": fixed(day[0].open, 2),
+        "volume_24h": fixed(volume, 8),
+        "low_24h": fixed(min(c.low for c in day), 2),
+        "high_24h": fixed(max(c.high for c in day), 2),
+        "volume_30d": fixed(30 * volume, 8),
+        "best_bid": fixed(bid, 2),
+        "best_bid_size": fixed(bid_size, 8),
+        "best_ask": fixed(ask, 2),
+        "best_ask_size": fixed(ask_size, 8),
+        "side": trade.side.value,
+        "time": iso(trade.at),
+        "trade_id": trade.trade_id,
+        "last_size": fixed(trade.quantity, 8),
+    }
+
+
+def heartbeat(last_trade_id: int, sequence: int, at: int) -> dict[str, Any]:
+    """``heartbeat``, once a second."""
+    return {
+        "type": "heartbeat",
+        "last_trade_id": last_trade_id,
+        "product_id": PRODUCT,
+        "sequence": sequence,
+        "time": iso(at),
+    }
+
+
+def trade_row(trade: SpotTraded) -> dict[str, Any]:
+    """One row of ``/products/…/trades``."""
+    return {
+        "trade_id": trade.trade_id,
+        "side": _MAKER[trade.side],
+        "size": fixed(trade.quantity, 8),
+        "price": fixed(trade.price, 2),
+        "time": iso(trade.at),
+    }
+
+
+def candle_row(candle: Candle) -> list[Any]:
+    """One row of ``/products/…/candles``: time in s, low, high, open, close, volume, all JSON numbers."""
+    prices = (candle.low, candle.high, candle.open, candle.close)
+    return [candle.open_ns // SECOND, *(p / ONE for p in prices), candle.volume / ONE]
