@@ -1,0 +1,111 @@
+"""The Data API's paths (facts A.8): positions, trades, activity and value of a wallet, v1 and v2."""
+
+from collections.abc import Sequence
+
+from proto.units import SECOND
+from sandbox.polymarket.doors import Answer, Call
+from sandbox.polymarket.exchange import Exchange
+from sandbox.polymarket.gamma import amount, outcome_word
+from sandbox.polymarket.history import History, PublicTrade
+from sandbox.polymarket.holdings import Holdings, entry_body
+from sandbox.polymarket.keys import Refusal
+from sandbox.polymarket.orders import wallet_of_stranger
+
+OFFSET_MAX = 3500
+"""Beyond it the venue answers 400."""
+LIMIT, LIMIT_MAX = 100, 500
+"""Items of a page, when not asked for and at most."""
+Rows = Sequence[dict[str, object]]
+
+
+class DataApi:
+    """Handlers of the paths under ``/data-api``."""
+
+    def __init__(self, exchange: Exchange, holdings: Holdings, history: History) -> None:
+        self._exchange = exchange
+        self._holdings = holdings
+        self._history = history
+
+    async def positions(self, call: Call) -> Answer:
+        return Answer(_page(self._positions(call), call))
+
+    def _positions(self, call: Call) -> list[dict[str, object]]:
+        rows = self._holdings.positions(_user(call))
+        wanted = {word for text in call.query.getall("market", []) for word in text.split(",")}
+        return [row for row in rows if not wanted or row["conditionId"] in wanted]
+
+    async def value(self, call: Call) -> Answer:
+        user = _user(call)
+        return Answer([{"user": user, "value": amount(self._holdings.value(user))}])
+
+    async def activity(self, call: Call) -> Answer:
+        user = _user(call).lower()
+        kinds = set(call.query.get("type", "").upper().split(",")) - {""}
+        rows = [
+            entry_body(entry)
+            for entry in reversed(self._holdings.activity)
+            if entry.wallet == user and (not kinds or entry.kind in kinds)
+        ]
+        return Answer(_page(rows, call))
+
+    async def trades(self, call: Call) -> Answer:
+        return Answer(_page(self._trades(call), call))
+
+    def _trades(self, call: Call) -> list[dict[str, object]]:
+        """A wallet's own trades, or everybody's by the taker's side."""
+        user = call.query.get("user", "").lower()
+        if user:
+            return [
+                entry_body(entry)
+                for entry in reversed(self._holdings.activity)
+                if entry.wallet == user and entry.kind == "TRADE"
+            ]
+        wanted = {word for text in call.query.getall("market", []) for word in text.split(",")}
+        return [
+            self._public(trade)
+            for trade in reversed(self._history.trades)
+            if not wanted or trade.market.id in wanted
+        ]
+
+    def _public(self, trade: PublicTrade) -> dict[str, object]:
+        return {
+            "proxyWallet": wallet_of_stranger(trade.owner),
+            "side": trade.side,
+            "asset": trade.market.tokens[trade.outcome],
+            "conditionId": trade.market.id,
+            "size": amount(trade.size),
+            "price": amount(trade.price),
+            "timestamp": trade.at_ns // SECOND,
+            "title": trade.market.title,
+            "slug": trade.market.slug,
+            "icon": "",
+            "eventSlug": trade.market.slug,
+            "outcome": outcome_word(trade.market, trade.outcome),
+            "outcomeIndex": trade.outcome,
+            "transactionHash": "",
+        }
+
+    async def closed_positions(self, call: Call) -> Answer:
+        user = _user(call).lower()
+        rows = [
+            entry_body(entry)
+            for entry in reversed(self._holdings.activity)
+            if entry.wallet == user and entry.kind == "REDEEM"
+        ]
+        return Answer(_page(rows, call))
+
+
+def _user(call: Call) -> str:
+    user = call.query.get("user", "")
+    if not user:
+        raise Refusal(400, "required query param 'user' not provided")
+    return user
+
+
+def _page(rows: Rows, call: Call) -> Rows:
+    query = call.query
+    offset = int(query["offset"]) if query.get("offset", "").isdecimal() else 0
+    if offset > OFFSET_MAX:
+        raise Refusal(400, f"max historical activity offset of {OFFSET_MAX} exceeded")
+    limit = min(int(query["limit"]), LIMIT_MAX) if query.get("limit", "").isdecimal() else LIMIT
+    return rows[offset : offset + limit]

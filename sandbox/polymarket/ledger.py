@@ -1,0 +1,106 @@
+"""What each wallet holds: on chain, promised to matched trades, and as the CLOB believes it.
+
+A match moves nothing yet: cost and tokens are promised, and only the mined transaction moves them. The CLOB's
+belief about token balances trails the chain after a buy, as it does at the venue.
+"""
+
+from collections.abc import Iterator
+
+from msgspec import Struct, field
+
+COLLATERAL = "collateral"
+"""The asset id of pUSD in this ledger."""
+
+
+class Wallet(Struct):
+    """Amounts in millionths by asset id. ``promised`` leaves when matched trades settle."""
+
+    address: str
+    owner: str
+    chain: dict[str, int] = field(default_factory=dict)
+    promised: dict[str, int] = field(default_factory=dict)
+    believed: dict[str, int] = field(default_factory=dict)
+
+    def on_chain(self, asset: str) -> int:
+        return self.chain.get(asset, 0)
+
+    def balance(self, asset: str) -> int:
+        """What the CLOB answers when asked for the balance."""
+        if asset == COLLATERAL:
+            return self.on_chain(asset)
+        return self.believed.get(asset, 0)
+
+    def free(self, asset: str) -> int:
+        """What new orders may still use, before open orders are counted."""
+        return self.balance(asset) - self.promised.get(asset, 0)
+
+
+class Movement(Struct, frozen=True):
+    """What one trade does to one wallet: it gives ``paid`` of one asset and gets ``got`` of another."""
+
+    wallet: str
+    pays: str
+    paid: int
+    gets: str
+    got: int
+
+
+class Ledger:
+    """Wallets by address (lower case)."""
+
+    def __init__(self) -> None:
+        self._wallets: dict[str, Wallet] = {}
+
+    def open(self, address: str, owner: str) -> Wallet:
+        """The wallet, made when new. ``owner`` is the address of the key that controls it."""
+        key = address.lower()
+        if key not in self._wallets:
+            self._wallets[key] = Wallet(address=key, owner=owner.lower())
+        return self._wallets[key]
+
+    def find(self, address: str) -> Wallet | None:
+        return self._wallets.get(address.lower())
+
+    def credit(self, address: str, asset: str, amount: int) -> None:
+        """A deposit (or, negative, a withdrawal), known to everybody at once."""
+        wallet = self._wallets[address.lower()]
+        wallet.chain[asset] = wallet.on_chain(asset) + amount
+        self.look(address, asset)
+
+    def look(self, address: str, asset: str) -> None:
+        """The CLOB looks at the chain: what it believes is true again."""
+        wallet = self._wallets[address.lower()]
+        if asset != COLLATERAL:
+            wallet.believed[asset] = wallet.on_chain(asset)
+
+    def look_everywhere(self) -> None:
+        """The same for everything that anybody holds."""
+        for wallet in self._wallets.values():
+            for asset in wallet.chain:
+                self.look(wallet.address, asset)
+
+    def __iter__(self) -> Iterator[Wallet]:
+        return iter(self._wallets.values())
+
+    def promise(self, movement: Movement) -> None:
+        """A match: what it will pay is no longer free."""
+        wallet = self._wallets.get(movement.wallet)
+        if wallet is not None:
+            wallet.promised[movement.pays] = wallet.promised.get(movement.pays, 0) + movement.paid
+
+    def release(self, movement: Movement) -> None:
+        """The settlement failed: as if the match had not been."""
+        wallet = self._wallets.get(movement.wallet)
+        if wallet is not None:
+            wallet.promised[movement.pays] -= movement.paid
+
+    def settle(self, movement: Movement) -> None:
+        """The transaction is mined. The CLOB knows what was given, not yet what was got."""
+        wallet = self._wallets.get(movement.wallet)
+        if wallet is None:
+            return
+        wallet.promised[movement.pays] -= movement.paid
+        wallet.chain[movement.pays] = wallet.on_chain(movement.pays) - movement.paid
+        wallet.chain[movement.gets] = wallet.on_chain(movement.gets) + movement.got
+        if movement.pays != COLLATERAL:
+            wallet.believed[movement.pays] = wallet.believed.get(movement.pays, 0) - movement.paid

@@ -1,0 +1,53 @@
+"""When the engine takes no orders, or not all of them (facts A.6): restart, post-only, cancel-only."""
+
+from collections.abc import Callable
+
+from proto.units import SECOND
+from sandbox.polymarket.keys import Refusal
+from sandbox.polymarket.options import Options
+
+CANCEL_ONLY = "Trading is currently cancel-only. New orders are not accepted, but cancels are allowed."
+POST_ONLY = "post-only mode: only post-only orders and cancels are allowed"
+DISABLED = "Trading is currently disabled. No orders or cancels are accepted."
+RESTARTING = "service not ready"
+RATE_LIMITED = "Too Many Requests"
+
+
+class Modes:
+    """Which of them holds now; moments in ns. A restart is followed by post-only by itself."""
+
+    def __init__(self, now: Callable[[], int], options: Options) -> None:
+        self.cancel_only = False
+        self.disabled = False
+        self._now = now
+        self._options = options
+        self._restarted_at = 0
+        self._open_at = 0
+
+    def restart(self, restart_s: float | None = None, post_only_s: float | None = None) -> None:
+        """The engine goes down now: 425 for ``restart_s``, then post-only for ``post_only_s``."""
+        down = self._options.restart_s if restart_s is None else restart_s
+        quiet = self._options.post_only_s if post_only_s is None else post_only_s
+        self._restarted_at = self._now() + round(down * SECOND)
+        self._open_at = self._restarted_at + round(quiet * SECOND)
+
+    def admit_cancel(self) -> None:
+        """Raises what a cancel is answered."""
+        if self._now() < self._restarted_at:
+            raise Refusal(425, RESTARTING)
+        if self.disabled:
+            raise Refusal(503, DISABLED)
+
+    def admit_order(self, post_only: bool) -> None:
+        """Raises what an order is answered."""
+        self.admit_cancel()
+        if self.cancel_only:
+            raise Refusal(503, CANCEL_ONLY)
+        left = self._open_at - self._now()
+        if left > 0 and not post_only:
+            raise post_only_refusal(-(-left // SECOND))
+
+
+def post_only_refusal(seconds: int) -> Refusal:
+    """What an order that may take is answered in post-only mode."""
+    return Refusal(503, POST_ONLY, {"code": "post_only_mode", "retry_after_seconds": seconds})

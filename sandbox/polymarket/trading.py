@@ -1,0 +1,212 @@
+"""Trading at the CLOB (facts A.4, A.6): keys, orders, cancels, and what an account has there."""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from proto.units import SECOND
+from sandbox.faults.rules import FILL, FaultKind
+from sandbox.polymarket.contracts import ALLOWANCE_MAX, EXCHANGES
+from sandbox.polymarket.doors import PREFIX, Answer, Call, decode, page
+from sandbox.polymarket.exchange import Exchange
+from sandbox.polymarket.intake import BAD_PAYLOAD, read_request
+from sandbox.polymarket.keys import ApiKey, Refusal
+from sandbox.polymarket.ledger import COLLATERAL
+from sandbox.polymarket.modes import post_only_refusal
+from sandbox.polymarket.orders import order_body, trade_body
+from sandbox.polymarket.wire import CANCELS_MAX, ORDERS_MAX, Beat, CancelMarket, CancelOne
+from sandbox.venue import arrival_of, fault_of
+from sandbox.world.markets import POLYMARKET
+
+ACK_DELAY_S = 0.25
+"""How long the answer waits behind the fills when a fault asks for it without a time."""
+ASSET_TYPES = ("COLLATERAL", "CONDITIONAL", "CONDITIONAL-V2")
+
+
+class Trading:
+    """Handlers of the paths that need a signature or a key."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+
+    # ── keys ────────────────────────────────────────────────────────────────────────────────────────
+
+    async def create_key(self, call: Call) -> Answer:
+        address, nonce = self.exchange.keys.check_l1(call.request.headers, call.received_s)
+        return Answer(_credentials(self.exchange.keys.create(address, nonce)))
+
+    async def derive_key(self, call: Call) -> Answer:
+        address, nonce = self.exchange.keys.check_l1(call.request.headers, call.received_s)
+        return Answer(_credentials(self.exchange.keys.derive(address, nonce)))
+
+    async def api_keys(self, call: Call) -> Answer:
+        key = self._key(call)
+        return Answer({"apiKeys": self.exchange.keys.of_address(key.address)})
+
+    async def delete_key(self, call: Call) -> Answer:
+        self.exchange.keys.delete(self._key(call))
+        return Answer("OK")
+
+    async def closed_only(self, call: Call) -> Answer:
+        self._key(call)
+        return Answer({"closed_only": False})
+
+    def _key(self, call: Call) -> ApiKey:
+        path = call.request.path.removeprefix(PREFIX)
+        at_s = call.received_s
+        return self.exchange.keys.check_l2(call.request.headers, call.request.method, path, call.body, at_s)
+
+    # ── orders ──────────────────────────────────────────────────────────────────────────────────────
+
+    async def post_order(self, call: Call) -> Answer:
+        key = self._key(call)
+        headers = self.exchange.limits.charge_orders(key.address, 1)
+        return Answer(await self._submit(call, key, call.body), headers)
+
+    async def _submit(self, call: Call, key: ApiKey, body: bytes) -> dict[str, object]:
+        """One order in. A fault may make its fills known before its answer."""
+        order = read_request(body)
+        if fault_of(call.request).kind is FaultKind.POST_ONLY and not order.post_only:
+            raise post_only_refusal(int(fault_of(call.request).seconds))
+        arrival_of(call.request).keys.append(self.exchange.order_id(order))
+        answer = await self.exchange.submit(key, order)
+        if answer["tradeIDs"]:
+            action = self.exchange.faults.pick_kind(FaultKind.FILL_BEFORE_ACK, POLYMARKET, FILL)
+            if action:
+                await asyncio.sleep(action.seconds or ACK_DELAY_S)
+        return answer
+
+    async def post_orders(self, call: Call) -> Answer:
+        key = self._key(call)
+        legs = decode(call.body, list[msgspec.Raw])
+        if len(legs) > ORDERS_MAX:
+            raise Refusal(400, f"Too many orders in payload: {len(legs)}, max allowed: {ORDERS_MAX}")
+        headers = self.exchange.limits.charge_orders(key.address, max(1, len(legs)))
+        return Answer([await self._leg(call, key, bytes(leg)) for leg in legs], headers)
+
+    async def _leg(self, call: Call, key: ApiKey, leg: bytes) -> dict[str, object]:
+        """One order of a batch: a refusal of it is told in its own element, with ``success`` all the same."""
+        try:
+            return await self._submit(call, key, leg)
+        except Refusal as refusal:
+            if refusal.status >= 420:
+                raise
+            return {
+                "errorMsg": refusal.text,
+                "orderID": "",
+                "takingAmount": "",
+                "makingAmount": "",
+                "status": "",
+                "success": True,
+                "tradeIDs": [],
+                "transactionsHashes": [],
+            }
+
+    async def cancel_order(self, call: Call) -> Answer:
+        key = self._key(call)
+        wanted = decode(call.body, CancelOne)
+        return self._cancel(key, [wanted.orderID])
+
+    async def cancel_orders(self, call: Call) -> Answer:
+        key = self._key(call)
+        return self._cancel(key, decode(call.body, list[str], CANCELS_MAX))
+
+    def _cancel(self, key: ApiKey, ids: Sequence[str]) -> Answer:
+        self.exchange.modes.admit_cancel()
+        headers = self.exchange.limits.charge_cancels(key.address, max(1, len(ids)))
+        return Answer(self.exchange.cancel(key.key, ids), headers)
+
+    async def cancel_all(self, call: Call) -> Answer:
+        key = self._key(call)
+        return self._cancel_many(key, CancelMarket())
+
+    async def cancel_market(self, call: Call) -> Answer:
+        key = self._key(call)
+        wanted = decode(call.body, CancelMarket) if call.body else CancelMarket()
+        if not (wanted.market or wanted.asset_id):
+            raise Refusal(400, BAD_PAYLOAD)
+        return self._cancel_many(key, wanted)
+
+    def _cancel_many(self, key: ApiKey, wanted: CancelMarket) -> Answer:
+        exchange = self.exchange
+        exchange.modes.admit_cancel()
+        ids = [
+            order.id
+            for order in exchange.working(key.key)
+            if wanted.market in ("", order.market.id) and wanted.asset_id in ("", order.token)
+        ]
+        headers = exchange.limits.charge_cancels(key.address, 1 + len(ids), overdraw=True)
+        return Answer(exchange.cancel(key.key, ids), headers)
+
+    async def heartbeat(self, call: Call) -> Answer:
+        key = self._key(call)
+        beat = decode(call.body, Beat) if call.body else Beat()
+        return Answer({"heartbeat_id": self.exchange.heartbeats.beat(key.key, beat.heartbeat_id)})
+
+    # ── what is there ───────────────────────────────────────────────────────────────────────────────
+
+    async def order(self, call: Call) -> Answer:
+        key = self._key(call)
+        order = self.exchange.orders.get(call.parts["order_id"])
+        if order is None or order.owner != key.key:
+            raise Refusal(404, "Order not found")
+        return Answer(order_body(order))
+
+    async def orders(self, call: Call) -> Answer:
+        key, query = self._key(call), call.query
+        chosen = [
+            order_body(order)
+            for order in self.exchange.working(key.key)
+            if query.get("id", order.id) == order.id
+            and query.get("market", order.market.id) == order.market.id
+            and query.get("asset_id", order.token) == order.token
+        ]
+        return Answer(page(chosen, call))
+
+    async def trades(self, call: Call) -> Answer:
+        key, query = self._key(call), call.query
+        after, before = _seconds(query.get("after"), 0), _seconds(query.get("before"), 2**40)
+        wallet = query.get("maker_address", "").lower()
+        chosen = [
+            trade_body(trade, key.key)
+            for trade in self.exchange.trades.by_id.values()
+            if trade.concerns(key.key)
+            and query.get("id", trade.id) == trade.id
+            and query.get("market", trade.market.id) == trade.market.id
+            and query.get("asset_id", trade.token) in trade.tokens
+            and (not wallet or wallet in trade.wallets)
+            and after <= trade.matched_ns // SECOND <= before
+        ]
+        return Answer(page(chosen[::-1], call))
+
+    async def balance(self, call: Call) -> Answer:
+        return Answer(self._balance(call, refresh=False))
+
+    async def update_balance(self, call: Call) -> Answer:
+        self._balance(call, refresh=True)
+        return Answer("")
+
+    def _balance(self, call: Call, *, refresh: bool) -> dict[str, object]:
+        key, query = self._key(call), call.query
+        kind, asset = query.get("asset_type", ""), query.get("token_id", "")
+        if kind not in ASSET_TYPES or (kind != ASSET_TYPES[0] and self.exchange.token(asset) is None):
+            raise Refusal(400, "Invalid asset type")
+        group = self.exchange.wallets(key.address).get(_seconds(query.get("signature_type"), 0))
+        if group is None:
+            raise Refusal(400, "Invalid signature type")
+        asset = COLLATERAL if kind == ASSET_TYPES[0] else asset
+        self.exchange.meet_stale_balance(fault_of(call.request))
+        if refresh:
+            for wallet in group:
+                self.exchange.look(wallet, asset)
+        balance = sum(self.exchange.ledger.open(wallet, key.address).balance(asset) for wallet in group)
+        return {"balance": str(balance), "allowances": dict.fromkeys(EXCHANGES, str(ALLOWANCE_MAX))}
+
+
+def _credentials(key: ApiKey) -> dict[str, str]:
+    return {"apiKey": key.key, "secret": key.secret, "passphrase": key.passphrase}
+
+
+def _seconds(text: str | None, otherwise: int) -> int:
+    return int(text) if text and text.isdecimal() else otherwise

@@ -1,0 +1,97 @@
+"""The user channel (facts A.10): orders and trades of the holder of an API key."""
+
+import json
+
+import msgspec
+from aiohttp import WSCloseCode, WSMsgType, web
+from msgspec import Struct
+
+from sandbox.faults.script import Faults
+from sandbox.polymarket.exchange import Exchange
+from sandbox.polymarket.market_channel import PING, PONG
+from sandbox.sockets import ClientSocket
+from sandbox.world.markets import POLYMARKET
+
+
+class Auth(Struct, frozen=True, rename="camel"):
+    """The credentials themselves; the channel is only as safe as its TLS."""
+
+    api_key: str
+    secret: str
+    passphrase: str
+
+
+class Subscribe(Struct, frozen=True):
+    """The first frame, with ``auth``, or a later one with ``operation``. No markets: all of them."""
+
+    type: str = ""
+    operation: str = ""
+    auth: Auth | None = None
+    markets: list[str] | None = None
+
+
+class _Client(Struct):
+    socket: ClientSocket
+    owner: str = ""
+    markets: set[str] | None = None
+
+
+class UserChannel:
+    """Everybody who follows their own orders."""
+
+    def __init__(self, exchange: Exchange, faults: Faults) -> None:
+        self._exchange = exchange
+        self._faults = faults
+        self._clients: list[_Client] = []
+        exchange.listeners.append(self._on_frame)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """One connection, from its handshake to its end."""
+        client = _Client(ClientSocket(self._faults, POLYMARKET, "user_socket"))
+        socket = await client.socket.open(request)
+        self._clients.append(client)
+        try:
+            async for message in socket:
+                if message.type is WSMsgType.TEXT and not self._read(client, message.data):
+                    await client.socket.close(WSCloseCode.POLICY_VIOLATION, "invalid auth")
+        finally:
+            self._clients.remove(client)
+            await client.socket.close()
+        return socket
+
+    async def close(self) -> None:
+        for client in tuple(self._clients):
+            await client.socket.close()
+
+    def _read(self, client: _Client, text: str) -> bool:
+        """Act on a frame; whether the connection may stay."""
+        if text == PING:
+            client.socket.reply(PONG)
+            return True
+        try:
+            asked = msgspec.json.decode(text, type=Subscribe)
+        except msgspec.DecodeError:
+            client.socket.reply("INVALID MESSAGE")
+            return True
+        if asked.auth is not None:
+            auth = asked.auth
+            key = self._exchange.keys.check_socket(auth.api_key, auth.secret, auth.passphrase)
+            if key is None:
+                return False
+            client.owner = key.key
+            client.markets = None if asked.markets is None else set(asked.markets)
+        elif asked.operation:
+            self._follow(client, asked.operation == "subscribe", set(asked.markets or ()))
+        return True
+
+    def _follow(self, client: _Client, more: bool, markets: set[str]) -> None:
+        known = client.markets or set()
+        client.markets = known | markets if more else known - markets
+
+    def _on_frame(self, owner: str, market: str, frame: dict[str, object]) -> None:
+        text = None
+        for client in self._clients:
+            if client.owner == owner and (client.markets is None or market in client.markets):
+                text = text or json.dumps(frame, separators=(",", ":"), ensure_ascii=False)
+                facts = {"event_type": str(frame["event_type"]), "market": market}
+                client.socket.send(text, facts)
