@@ -232,6 +232,33 @@ def synth(
     say(document | {"text": f"wrote {directory}: {minutes} minutes, seed {seed}"}, as_json)
 
 
+@app.command("sandbox")
+def sandbox_(
+    venue: Annotated[list[str] | None, typer.Option(help="Serve this venue; may be repeated.")] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same markets and keys.")] = 7,
+    faults: Annotated[Path | None, typer.Option(help="Fault script (YAML).")] = None,
+    time_scale: Annotated[float, typer.Option(help="Windows are so many times shorter.")] = 1.0,
+    port_base: Annotated[int, typer.Option(help="First of six ports; 0: any free ones.")] = 0,
+    updates_per_s: Annotated[float, typer.Option(help="Changes a second of each book.")] = 3.0,
+    state: State = DEFAULT_STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Serve the venues on this machine: synthetic markets behind their real protocols."""
+    run(
+        commands.serve_sandbox(
+            console,
+            venues=venue or [],
+            seed=seed,
+            faults=faults,
+            time_scale=time_scale,
+            port_base=port_base,
+            state=state,
+            as_json=as_json,
+            updates_per_s=updates_per_s,
+        )
+    )
+
+
 @journal_app.command("verify")
 def journal_verify(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     """Find changed, removed and inserted rows, and a cut tail."""

@@ -5,6 +5,7 @@ from tools.commands.journal import export_journal, verify_journal
 from tools.commands.operating import give, halt
 from tools.commands.reading import records
 from tools.commands.replaying import ReplayRequest, print_replay, replay
+from tools.commands.serving import serve_sandbox
 from tools.commands.status import print_status, status
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "print_status",
     "records",
     "replay",
+    "serve_sandbox",
     "status",
     "verify_journal",
     "why",
