@@ -12,7 +12,7 @@ import msgspec
 from libs.machine.machine import NOTHING, Handler, Stamp, StateMachine
 from proto import execution, exit, feed, monitor, operator, risk, venue
 from proto.message import Message
-from services.monitor import books, feeds, orders, positions
+from services.monitor import books, feeds, orders, positions, venues
 from services.monitor.board import Board
 from services.monitor.params import MonitorParams
 from services.monitor.state import MonitorState
@@ -27,7 +27,8 @@ class MonitorMachine(StateMachine[MonitorState]):
     """Reads the tape and says what an operator must know, once, and once when it is over."""
 
     name: ClassVar[str] = "monitor"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
+    """2: watches live venues."""
 
     def __init__(self) -> None:
         super().__init__(MonitorState())
@@ -35,7 +36,7 @@ class MonitorMachine(StateMachine[MonitorState]):
             feed.Quote: self._on_book,
             feed.Book: self._on_book,
             feed.Trade: self._on_trade,
-            feed.Market: self._apply(feeds.on_market),
+            feed.Market: self._apply(feeds.on_market, venues.on_market),
             feed.Gap: self._apply(feeds.on_gap),
             feed.FeedClock: self._on_clock,
             monitor.Clock: self._on_clock,
@@ -50,16 +51,19 @@ class MonitorMachine(StateMachine[MonitorState]):
             execution.Refusal: self._apply(orders.on_refusal),
             execution.Claim: self._on_claim,
             venue.Fill: self._apply(positions.on_fill),
-            venue.Correction: self._apply(positions.on_correction),
-            venue.Settlement: self._apply(positions.on_settlement),
+            venue.Correction: self._apply(positions.on_correction, venues.on_correction),
+            venue.Settlement: self._apply(positions.on_settlement, venues.on_settlement),
+            venue.TradeState: self._apply(venues.on_trade_state),
+            venue.Reconciliation: self._apply(venues.on_reconciliation),
             exit.PositionUpdate: self._apply(positions.on_position_update),
             exit.ExitProposal: self._apply(positions.on_exit_proposal),
         }
 
-    def _apply(self, rule: Rule) -> Handler:
+    def _apply(self, *rules: Rule) -> Handler:
         def handle(event: Message, stamp: Stamp) -> Sequence[Message]:
             board = Board(self.state, stamp.now)
-            rule(self.state, board, event)
+            for rule in rules:
+                rule(self.state, board, event)
             return board.out
 
         return handle
@@ -95,6 +99,7 @@ class MonitorMachine(StateMachine[MonitorState]):
             return NOTHING
         orders.sweep(self.state, board)
         positions.sweep(self.state, board)
+        venues.sweep(self.state, board)
         feeds.sweep(self.state, board)
         books.sweep(self.state, board)
         board.expire()
@@ -111,6 +116,7 @@ class MonitorMachine(StateMachine[MonitorState]):
     def _rebase(self, board: Board) -> None:
         orders.rebase(self.state, board.now)
         positions.rebase(self.state, board.now)
+        venues.rebase(self.state, board.now)
         feeds.rebase(self.state, board.now)
         books.rebase(self.state, board.now)
         board.rebase()

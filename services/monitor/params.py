@@ -17,6 +17,9 @@ class MonitorParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=
         resting_order_s: an order that rests at the venue by intent may stand still that long.
         orphaned_position_s: a position may be unknown to the exit service that long.
         unprotected_position_s: a position may be without a working exit or exit proposal that long.
+        unreconciled_venue_s: a live venue's books may go without a complete comparison that long.
+        unconfirmed_fill_s: a fill may stand between match and finality that long.
+        missing_payout_s: a position in a decided market may wait for its payout that long.
         silent_feed_s: an instrument of an open market may be without any feed message that long.
         notice_s: an alert about a single event (a refused approval) is over after that long.
         rejection_storm_count: more rejections than this within a minute are a storm.
@@ -26,6 +29,9 @@ class MonitorParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=
     resting_order_s: Seconds = 4 * 3_600
     orphaned_position_s: Seconds = 10
     unprotected_position_s: Seconds = 60
+    unreconciled_venue_s: Seconds = 120
+    unconfirmed_fill_s: Seconds = 120
+    missing_payout_s: Seconds = 2 * 3_600
     silent_feed_s: Seconds = 60
     notice_s: Seconds = 300
     rejection_storm_count: Count = 300

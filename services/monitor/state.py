@@ -55,6 +55,13 @@ class PositionRecord(msgspec.Struct):
     fills: dict[str, int] = msgspec.field(default_factory=dict)
 
 
+class UnconfirmedFill(msgspec.Struct, gc=False):
+    """A fill that may still fail, and since when it has been so."""
+
+    instrument: str
+    since: int
+
+
 class FeedRecord(msgspec.Struct, gc=False):
     """Continuity of one instrument's feed. ``attention`` sends its messages the long way round.
 
@@ -88,6 +95,9 @@ class MonitorState(msgspec.Struct):
     claimed_count: int = 0
     positions: dict[str, PositionRecord] = msgspec.field(default_factory=dict)
     settled: dict[str, bool] = msgspec.field(default_factory=dict)
+    reconciled: dict[str, int] = msgspec.field(default_factory=dict)
+    unconfirmed: dict[str, UnconfirmedFill] = msgspec.field(default_factory=dict)
+    decided: dict[str, int] = msgspec.field(default_factory=dict)
     feeds: dict[str, FeedRecord] = msgspec.field(default_factory=dict)
     markets: dict[str, Market] = msgspec.field(default_factory=dict)
     reports: dict[int, ReportPair] = msgspec.field(default_factory=dict)
