@@ -11,6 +11,8 @@ from msgspec import Meta, Struct
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s@]+[^\s@/]\Z", max_length=200)]
 """Base address of a REST interface, without a slash at its end and without user and password."""
 SocketUrl = Annotated[str, Meta(pattern=r"^wss?://[^\s@]+\Z", max_length=200)]
+AnySocketUrl = Annotated[str, Meta(pattern=r"^(wss?://[^\s@]+)?\Z", max_length=200)]
+"""A websocket, or "" for none."""
 Seconds = Annotated[int, Meta(ge=1, le=7 * 86_400)]
 Hours = Annotated[int, Meta(ge=1, le=24 * 366)]
 Count = Annotated[int, Meta(ge=1, le=10_000)]

@@ -83,8 +83,3 @@ def stale(venue: str, market: str, reason: str) -> bytes:
 def setup(venue: str, params: dict[str, Any]) -> bytes:
     """The frame that says with which parameters a venue is read."""
     return msgspec.json.encode(Setup(SetupBody(venue, params)))
-
-
-def rest(name: str, body: bytes) -> bytes:
-    """A REST answer as a frame; ``body`` is JSON as it came."""
-    return b'{"_rest":%b,"body":%b}' % (msgspec.json.encode(name), body.strip())

@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from libs.venues.binance.normalise import BinanceNormaliser
 from libs.venues.coinbase.normalise import CoinbaseNormaliser
 from libs.venues.frame import FrameError, RawFrame
 from libs.venues.kalshi.normalise import KalshiNormaliser
 from libs.venues.kalshi.params import KalshiParams
 from libs.venues.normaliser import Normaliser
+from libs.venues.polymarket.normalise import PolymarketNormaliser
 from proto.feed import Gap
 from proto.message import Message
 from proto.monitor import DEAD_EXCERPT_BYTES_MAX
@@ -19,6 +21,8 @@ from services.feed.control import FEED
 
 KALSHI = "kalshi"
 COINBASE = "coinbase"
+POLYMARKET = "polymarket"
+BINANCE = "binance"
 
 # What only one venue's frames have, and early: within so many bytes.
 _COINBASE_FRAME = re.compile(rb'"product_ids?"')
@@ -57,6 +61,8 @@ def _kalshi(params: dict[str, Any]) -> Normaliser:
 
 _MAKERS: dict[str, Callable[[dict[str, Any]], Normaliser]] = {
     KALSHI: _kalshi,
+    POLYMARKET: lambda _: PolymarketNormaliser(),
+    BINANCE: lambda _: BinanceNormaliser(),
     COINBASE: lambda _: CoinbaseNormaliser(),
 }
 """Venue → a normaliser for its section of the configuration (empty: the defaults of a recording)."""
@@ -76,6 +82,13 @@ class Normalisers:
         """Kalshi's, with its counters."""
         found = self.by_venue[KALSHI]
         assert isinstance(found, KalshiNormaliser)
+        return found
+
+    @property
+    def polymarket(self) -> PolymarketNormaliser:
+        """Polymarket's, with its counters and subscriptions."""
+        found = self.by_venue[POLYMARKET]
+        assert isinstance(found, PolymarketNormaliser)
         return found
 
     @property

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from libs.venues.params import DiscoveryParams, Id, SocketUrl, Url
+from libs.venues.params import AnySocketUrl, DiscoveryParams, Id, SocketUrl, Url
 from proto.units import Money
 
 
@@ -12,9 +12,11 @@ class PolymarketParams(DiscoveryParams, frozen=True, forbid_unknown_fields=True,
     Attributes:
         clob_url: order books and orders. gamma_url: what markets there are. data_url: positions and trades.
         market_websocket_url: books and trades as they change. user_websocket_url: own orders and fills.
+        prices_websocket_url: what Chainlink says, which decides up-or-down markets; "" does without the strikes.
         windows: up-or-down series by the beginning of their slug (``btc-updown-5m``); the window that runs
             and the next one are followed, whatever the filters below say.
         tags: Gamma's tag ids; markets of any of them are followed. Empty: none but ``windows``.
+        any_tag: markets are followed whatever their tags.
         categories: a market's category must be one of these; empty lets all in.
         volume_min: dollars traded so far that a market must have.
         neg_risk: any, only or none: events of several outcomes of which one wins.
@@ -25,8 +27,10 @@ class PolymarketParams(DiscoveryParams, frozen=True, forbid_unknown_fields=True,
     data_url: Url = "https://data-api.polymarket.com"
     market_websocket_url: SocketUrl = "wss://ws-subscriptions-clob.polymarket.com/ws/market"
     user_websocket_url: SocketUrl = "wss://ws-subscriptions-clob.polymarket.com/ws/user"
+    prices_websocket_url: AnySocketUrl = "wss://ws-live-data.polymarket.com"
     windows: tuple[Id, ...] = ("btc-updown-5m", "btc-updown-15m")
     tags: tuple[Id, ...] = ()
+    any_tag: bool = False
     categories: tuple[str, ...] = ()
     volume_min: Money = 0
     neg_risk: Literal["any", "only", "none"] = "any"

@@ -2,17 +2,23 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from libs.keys.errors import KeyStoreError
+from libs.venues.binance.params import BinanceParams
+from libs.venues.coinbase.params import CoinbaseParams
 from libs.venues.kalshi.auth import CredentialError
 from libs.venues.kalshi.params import KalshiParams
 from libs.venues.params import VenueParams
+from libs.venues.polymarket.params import PolymarketParams
+from services.feed.live.binance import BinanceSource
+from services.feed.live.coinbase import CoinbaseSource
 from services.feed.live.credentials import kalshi_signer
 from services.feed.live.kalshi import KalshiSource
 from services.feed.live.live_feed import Inlet, LiveFeed
+from services.feed.live.polymarket import PolymarketSource
 from services.feed.live.source import Emit, LiveSource
 from services.feed.normalise import Normalisers
 from services.feed.recorder import Recorder
@@ -20,15 +26,39 @@ from services.feed.recorder import Recorder
 Section = Mapping[str, Any]
 
 
-def _kalshi(section: Section, emit: Emit, feed_keys: Path) -> LiveSource:
+class Surroundings(NamedTuple):
+    """What a source is given beside its section."""
+
+    emit: Emit
+    feed_keys: Path
+    normalisers: Normalisers
+
+
+def _polymarket(section: Section, given: Surroundings) -> LiveSource:
+    params = msgspec.convert(section, PolymarketParams)
+    return PolymarketSource(params, given.emit, lambda: given.normalisers.polymarket)
+
+
+def _kalshi(section: Section, given: Surroundings) -> LiveSource:
     params = msgspec.convert(section, KalshiParams)
-    return KalshiSource(params, emit, kalshi_signer(feed_keys))
+    return KalshiSource(params, given.emit, kalshi_signer(given.feed_keys))
 
 
-SOURCES: dict[str, Callable[[Section, Emit, Path], LiveSource]] = {
+def _binance(section: Section, given: Surroundings) -> LiveSource:
+    return BinanceSource(msgspec.convert(section, BinanceParams), given.emit)
+
+
+def _coinbase(section: Section, given: Surroundings) -> LiveSource:
+    return CoinbaseSource(msgspec.convert(section, CoinbaseParams), given.emit)
+
+
+SOURCES: dict[str, Callable[[Section, Surroundings], LiveSource]] = {
+    "polymarket": _polymarket,
     "kalshi": _kalshi,
+    "binance": _binance,
+    "coinbase": _coinbase,
 }
-"""Venue → its source, from its section, the queue and the directory of the feed's own keys."""
+"""Venue → its source."""
 
 
 def build(
@@ -43,6 +73,7 @@ def build(
         msgspec.ValidationError: for a section that is none of its venue.
     """
     inlet = Inlet()
+    given = Surroundings(inlet.emit, feed_keys, normalisers)
     sources: list[LiveSource] = []
     off: dict[str, str] = {}
     for venue, section in sections.items():
@@ -51,7 +82,7 @@ def build(
             off[venue] = f"expected one of {', '.join(SOURCES)}"
         elif section.get("enabled", VenueParams().enabled):
             try:
-                sources.append(make(section, inlet.emit, feed_keys))
+                sources.append(make(section, given))
             except (KeyStoreError, CredentialError) as e:
                 off[venue] = f"{e} (presage keys add {venue} --market-data)"
     return LiveFeed(sources, inlet, normalisers, sections, off=off, recorder=recorder)

@@ -70,6 +70,10 @@ class LiveSource:
         """The socket with its subscriptions; nothing is connected yet."""
         raise NotImplementedError
 
+    def side_sockets(self) -> Sequence[VenueSocket]:
+        """Further sockets, whose frames come among the others. Nothing is leased on them."""
+        return ()
+
     def ready(self) -> bool:
         """Whether there is something to subscribe to."""
         return True
@@ -84,6 +88,9 @@ class LiveSource:
     def about(self, data: bytes) -> Iterable[str]:
         """The markets (as on the tape) that a frame proves to be kept up."""
         raise NotImplementedError
+
+    def on_connected(self) -> None:
+        """A new connection, after which something may be missing."""
 
     async def on_frame(self, data: bytes) -> None:
         """A frame came in, before anybody else reads it."""
@@ -166,7 +173,13 @@ class LiveSource:
 
     async def _run_once(self) -> None:
         """Run until something raises that should not: one venue's fault must not end the others."""
-        tasks = [asyncio.create_task(loop()) for loop in (self._follow, self._look_loop, self._errand_loop)]
+        loops = [
+            self._follow(),
+            self._look_loop(),
+            self._errand_loop(),
+            *map(self._read_side, self.side_sockets()),
+        ]
+        tasks = [asyncio.create_task(loop) for loop in loops]
         try:
             await asyncio.gather(*tasks)
         except Exception as e:
@@ -217,8 +230,15 @@ class LiveSource:
                     self.connected = True
                     if not event.overlapped:
                         await self.emit(CONNECTED, event.at_ns)
+                        self.on_connected()
                 else:
                     await self._on_lost(event.reason)
+
+    async def _read_side(self, socket: VenueSocket) -> None:
+        async with contextlib.aclosing(socket.frames()) as events:
+            async for event in events:
+                if isinstance(event, Received) and event.data not in KEEPALIVE_ANSWERS:
+                    await self.emit(event.data, event.at_ns)
 
     async def _on_lost(self, reason: str) -> None:
         if self._lost_because != reason:

@@ -1,0 +1,58 @@
+"""Binance live: one socket of combined streams, candles from REST at the start and after each hole."""
+
+import re
+from collections.abc import Iterable
+
+from libs.venues.binance.params import BinanceParams
+from libs.venues.binance.rest import BinanceRest
+from libs.venues.binance.streams import VENUE, binance_socket, stream_names
+from libs.venues.transport.websocket import VenueSocket
+from services.feed.live.moment import now_ns
+from services.feed.live.source import Emit, LiveSource
+
+_SYMBOL = re.compile(rb'"s":"([A-Z0-9]{2,20})"')
+_SHUTDOWN = b"serverShutdown"
+
+
+class BinanceSource(LiveSource):
+    """Trades, best prices and candles of the section's symbols."""
+
+    venue = VENUE
+    books = False
+
+    def __init__(self, params: BinanceParams, emit: Emit) -> None:
+        super().__init__(params, emit)
+        self._params = params
+        self._rest = BinanceRest(params.rest_url)
+        self.leases.follow([f"{VENUE}:{symbol}" for symbol in params.symbols], now_ns())
+
+    def open_socket(self) -> VenueSocket:
+        params = self._params
+        return binance_socket(
+            stream_names(params.symbols, params.intervals),
+            params.websocket_url,
+            silence_s=params.silence_s,
+            connection_max_s=params.connection_max_s,
+        )
+
+    async def look(self) -> None:
+        """Fill in the candles that no socket tells any more."""
+        for symbol in self._params.symbols:
+            for interval in self._params.intervals:
+                await self.emit(await self._rest.klines(symbol, interval, self._params.backfill_count))
+
+    def on_connected(self) -> None:
+        if self.connects > 1:
+            self._refresh.set()
+
+    async def on_frame(self, data: bytes) -> None:
+        if _SHUTDOWN in data[:200]:
+            # The venue goes down for maintenance within minutes; another machine of it answers now.
+            self._again.set()
+
+    def about(self, data: bytes) -> Iterable[str]:
+        found = _SYMBOL.search(data) if not data.startswith(b'{"_rest"') else None
+        return () if found is None else (f"{VENUE}:{found[1].decode()}",)
+
+    async def close(self) -> None:
+        await self._rest.close()

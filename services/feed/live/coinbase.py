@@ -1,0 +1,55 @@
+"""Coinbase live: trades and best prices from one socket, candles from REST at the start and after each hole."""
+
+import re
+from collections.abc import Iterable
+
+from libs.venues.coinbase.params import CoinbaseParams
+from libs.venues.coinbase.rest import CoinbaseRest
+from libs.venues.coinbase.streams import VENUE, coinbase_socket
+from libs.venues.transport.websocket import VenueSocket
+from services.feed.live.moment import now_ns
+from services.feed.live.source import Emit, LiveSource
+
+GRANULARITY_S = 60
+"""Candles asked for: the shortest the venue has, from which longer ones follow."""
+
+_PRODUCT = re.compile(rb'"product_id":"([A-Z0-9]{1,20}-[A-Z0-9]{1,20})"')
+
+
+class CoinbaseSource(LiveSource):
+    """Trades, best prices and heartbeats of the section's products."""
+
+    venue = VENUE
+    books = False
+
+    def __init__(self, params: CoinbaseParams, emit: Emit) -> None:
+        super().__init__(params, emit)
+        self._params = params
+        self._rest = CoinbaseRest(params.rest_url)
+        self.leases.follow([f"{VENUE}:{product}" for product in params.products], now_ns())
+
+    def open_socket(self) -> VenueSocket:
+        params = self._params
+        return coinbase_socket(
+            params.products,
+            params.websocket_url,
+            silence_s=params.silence_s,
+            connection_max_s=params.connection_max_s,
+        )
+
+    async def look(self) -> None:
+        """Fill in the candles that no socket tells any more."""
+        for product in self._params.products:
+            count, now_ms = self._params.backfill_count, now_ns() // 1_000_000
+            await self.emit(await self._rest.candles(product, GRANULARITY_S, count, now_ms))
+
+    def on_connected(self) -> None:
+        if self.connects > 1:
+            self._refresh.set()
+
+    def about(self, data: bytes) -> Iterable[str]:
+        found = _PRODUCT.search(data) if not data.startswith(b'{"_rest"') else None
+        return () if found is None else (f"{VENUE}:{found[1].decode()}",)
+
+    async def close(self) -> None:
+        await self._rest.close()

@@ -1,0 +1,292 @@
+"""The feed's live sources against venues on loopback: what is followed, what is believed, and what is recorded."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from libs.venues.frame import RawFrame
+from libs.venues.kalshi.params import KalshiParams
+from libs.venues.polymarket.params import PolymarketParams
+from proto.feed import FeedClock, Played
+from proto.message import Message
+from services.feed.live import live_feed, source
+from services.feed.live.build import build
+from services.feed.live.live_feed import LiveFeed
+from services.feed.live.polymarket import PolymarketSource
+from services.feed.normalise import DeadFrame, Normalisers
+from services.feed.play import play
+from services.feed.recorder import Limits, Recorder
+from services.feed.recording import open_recording
+from tests.unit.feed_observer import FeedObserver
+from tests.venue_stand_in import CONDITION, DOWN, UP, PolymarketStandIn, gamma_market, until
+
+pytestmark = pytest.mark.asyncio
+
+
+class Session:
+    """A live feed that is read as the shell reads it, without a broker."""
+
+    def __init__(
+        self, sections: dict[str, dict[str, Any]], keys: Path, recorder: Recorder | None = None
+    ) -> None:
+        self.normalisers = Normalisers()
+        self.live: LiveFeed = build(sections, keys, self.normalisers, recorder)
+        self.observer = FeedObserver()
+        self.messages: list[Message] = []
+        self.frames: list[RawFrame] = []
+        self.dead: list[DeadFrame] = []
+
+    async def run(self) -> None:
+        async with contextlib.aclosing(self.live.frames()) as frames:
+            async for frame in frames:
+                result = self.normalisers.read(frame)
+                if isinstance(result, DeadFrame):
+                    self.dead.append(result)
+                    result = []
+                self.frames.append(frame)
+                self.live.told(frame, result)
+                self.observer.see(result)
+                self.messages += result
+
+    def whole(self, *instruments: str) -> bool:
+        return all(self.observer.whole(instrument) for instrument in instruments)
+
+
+@asynccontextmanager
+async def running(
+    sections: dict[str, dict[str, Any]], tmp_path: Path, recorder: Recorder | None = None
+) -> AsyncIterator[Session]:
+    session = Session(sections, tmp_path / "keys" / "feed", recorder)
+    task = asyncio.create_task(session.run())
+    try:
+        yield session
+        if task.done():
+            task.result()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def polymarket(venue: PolymarketStandIn, **changes: Any) -> dict[str, dict[str, Any]]:
+    params = PolymarketParams(
+        clob_url=venue.rest_url,
+        gamma_url=venue.rest_url,
+        market_websocket_url=venue.websocket_url,
+        prices_websocket_url="",
+        windows=(),
+        any_tag=True,
+        discovery_every_s=1,
+        **changes,
+    )
+    return {"polymarket": msgspec.to_builtins(params)}
+
+
+@pytest.mark.parametrize("trades_go_on", [True, False])
+async def test_silent_freeze_is_a_gap_and_the_connection_is_replaced(
+    tmp_path: Path, trades_go_on: bool
+) -> None:
+    """Pain point 3: the socket is open, PINGs are answered, and no book comes any more.
+
+    The second case is the worse one: another market's frames go on, so the socket is not even silent.
+    """
+    async with PolymarketStandIn() as venue:
+        venue.dumb = lambda connection: connection == 1 and venue.bid == 50
+        sections = polymarket(venue, book_lease_s=1, lease_failures_count=1, silence_s=3)
+        async with running(sections, tmp_path) as session:
+            await until(lambda: session.whole(UP, DOWN))
+            venue.bid = 50
+            while venue.connections == 1:
+                if trades_go_on:
+                    other = {"event_type": "new_market", "market": "0x01"}
+                    await venue.sockets[-1].send_str(msgspec.json.encode(other).decode())
+                await asyncio.sleep(0.05)
+            reasons = [gap.reason for gap in session.observer.gaps]
+            assert "stale" in reasons[:2], "a book that nothing proved was offered as fresh"
+            await until(lambda: session.observer.quotes[UP].bid == 500_000 and session.whole(UP, DOWN))
+            assert session.live.sources["polymarket"].replaced >= (1 if trades_go_on else 0)
+
+
+async def test_a_quiet_book_stays_fresh_because_the_venue_vouches_for_it(tmp_path: Path) -> None:
+    async with PolymarketStandIn() as venue:
+        sections = polymarket(venue, book_lease_s=1, silence_s=30)
+        async with running(sections, tmp_path) as session:
+            await until(lambda: session.whole(UP, DOWN))
+            asked = len(venue.heard)
+            # Five times half a lease, without a change of the book: asked each time, believed all the time.
+            await until(lambda: len(venue.heard) >= asked + 10)
+            assert session.observer.gaps == []
+            assert venue.connections == 1
+
+
+async def test_a_lost_connection_is_a_gap_until_the_next_one_brings_whole_books(tmp_path: Path) -> None:
+    async with PolymarketStandIn() as venue, running(polymarket(venue), tmp_path) as session:
+        await until(lambda: session.whole(UP, DOWN))
+        venue.bid = 45
+        await venue.sockets[-1].close()
+        await until(lambda: len(session.observer.gaps) >= 2)
+        assert {gap.reason for gap in session.observer.gaps} == {"connection lost"}
+        await until(lambda: session.whole(UP, DOWN) and session.observer.quotes[UP].bid == 450_000)
+        assert venue.connections == 2
+
+
+async def test_a_recording_of_the_session_gives_the_same_messages(tmp_path: Path) -> None:
+    """With a lost connection, a stale book, changes, ticks and a frame that nobody can read."""
+    recorder = Recorder(tmp_path / "frames", Limits(free_bytes_min=0))
+    recorder.start()
+    async with PolymarketStandIn() as venue:
+        sections = polymarket(venue, book_lease_s=1, lease_failures_count=9)
+        async with running(sections, tmp_path, recorder) as session:
+            await until(lambda: session.whole(UP, DOWN))
+            for cents in range(30, 40):
+                await venue.change(f"0.{cents}", str(cents))
+                await asyncio.sleep(0.03)
+            await venue.sockets[-1].send_str("not JSON")
+            await venue.sockets[-1].close()
+            await until(lambda: venue.connections == 2 and session.whole(UP, DOWN))
+            venue.dumb = lambda _: True
+            await until(lambda: any(gap.reason == "stale" for gap in session.observer.gaps))
+            venue.dumb = lambda _: False
+            await until(lambda: session.whole(UP, DOWN))
+            venue.markets.append(gamma_market(1_800, "0x" + "cd" * 32, ("333", "444")))
+            await until(lambda: session.whole(f"polymarket:{venue.markets[1]['conditionId']}:up"))
+    recorder.close()
+    assert (recorder.dropped, recorder.detail) == (0, "")
+    played = list(play(open_recording(tmp_path / "frames")))
+    dead = [piece for piece in played if isinstance(piece, DeadFrame)]
+    assert [(piece.source, piece.reason) for piece in dead] == [(d.source, d.reason) for d in session.dead]
+    assert len(dead) == 1
+    told = [m for m in played if not isinstance(m, DeadFrame | FeedClock | Played)]
+    assert told == session.messages
+    assert {type(m).__name__ for m in told} >= {"Market", "Book", "Quote", "Gap"}
+
+
+@pytest.mark.parametrize("refusal", ["html", "rate_limited", "busy"])
+async def test_a_venue_that_refuses_its_markets_is_asked_again_and_told_of(
+    tmp_path: Path, refusal: str
+) -> None:
+    answers = {
+        "html": lambda: web.Response(status=502, text="<html>bad gateway</html>", content_type="text/html"),
+        "rate_limited": lambda: web.json_response({"error": "x"}, status=429, headers={"Retry-After": "1"}),
+        "busy": lambda: web.json_response({"error": "later"}, status=503),
+    }
+    async with PolymarketStandIn() as venue:
+        venue.refuse = answers[refusal]
+        async with running(polymarket(venue), tmp_path) as session:
+            await until(lambda: session.live.detail.startswith("polymarket: "))
+            assert session.live.detail.rpartition(": ")[2] or refusal
+            asked = len(venue.asked)
+            assert venue.connections == 0
+            venue.refuse = lambda: None
+            await until(lambda: session.whole(UP, DOWN))
+            assert len(venue.asked) > asked
+            await until(lambda: session.live.detail == "")
+
+
+async def test_a_venue_without_its_key_is_off_and_the_others_go_on(tmp_path: Path) -> None:
+    async with PolymarketStandIn() as venue:
+        sections = polymarket(venue) | {"kalshi": msgspec.to_builtins(KalshiParams())}
+        async with running(sections, tmp_path) as session:
+            await until(lambda: session.whole(UP, DOWN))
+            assert session.live.detail.startswith("kalshi is off: expected a key in ")
+            assert session.live.detail.endswith("(presage keys add kalshi --market-data)")
+
+
+async def test_a_venue_that_is_not_enabled_is_left_alone(tmp_path: Path) -> None:
+    async with PolymarketStandIn() as venue:
+        sections = polymarket(venue, enabled=False)
+        async with running(sections, tmp_path) as session:
+            assert session.live.sources == {}
+            assert session.live.detail == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "row", "wanted"),
+    [
+        ({"volume_min": 2_000_000_000}, {}, False),
+        ({"volume_min": 1_000_000_000}, {}, True),
+        ({"volume_min": 1_000_000}, {"volume": "many"}, False),
+        ({"categories": ("Politics",)}, {}, False),
+        ({"categories": ("Politics", "Crypto")}, {}, True),
+        ({"neg_risk": "only"}, {}, False),
+        ({"neg_risk": "none"}, {"negRisk": True}, False),
+        ({"neg_risk": "only"}, {"negRisk": True}, True),
+        ({}, {"clobTokenIds": "[]"}, False),
+        ({}, {"conditionId": "rubbish"}, False),
+    ],
+)
+async def test_only_what_passes_the_filters_is_followed(
+    tmp_path: Path, changes: dict[str, Any], row: dict[str, Any], wanted: bool
+) -> None:
+    other = "0x" + "cd" * 32
+    async with PolymarketStandIn() as venue:
+        # The second market always passes; it shows that the first one has been judged.
+        certain = {"volume": "9999999", "category": "Politics", "negRisk": bool(row.get("negRisk"))}
+        if changes.get("neg_risk") == "only":
+            certain["negRisk"] = True
+        if changes.get("neg_risk") == "none":
+            certain["negRisk"] = False
+        venue.markets = [
+            venue.markets[0] | row,
+            gamma_market(3_600, other, ("333", "444")) | certain,
+        ]
+        async with running(polymarket(venue, **changes), tmp_path) as session:
+            await until(lambda: session.whole(f"polymarket:{other}:up"))
+            assert (f"polymarket:{CONDITION}" in session.observer.markets) is wanted
+
+
+async def test_the_look_at_gamma_carries_the_filters(tmp_path: Path) -> None:
+    async with PolymarketStandIn() as venue:
+        sections = polymarket(venue, hours_ahead=5)
+        sections["polymarket"] |= {"any_tag": False, "tags": ["7", "8"], "windows": ["btc-updown-5m"]}
+        async with running(sections, tmp_path) as session:
+            await until(lambda: session.whole(UP))
+        slugs = [path for path in venue.asked if "slug=btc-updown-5m-" in path]
+        assert len(set(slugs)) >= 2
+        tagged = [path for path in venue.asked if "tag_id=" in path]
+        assert {path.partition("tag_id=")[2][:1] for path in tagged} == {"7", "8"}
+        assert all(
+            "closed=false" in path and "end_date_min=" in path and "end_date_max=" in path for path in tagged
+        )
+
+
+async def test_a_source_that_raises_is_started_again_and_ends_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(source, "RESTART_S", 0.05)
+    raised: list[int] = []
+
+    async def fail(self: PolymarketSource) -> None:
+        if not raised:
+            raised.append(1)
+            raise ZeroDivisionError
+        await look(self)
+
+    look = PolymarketSource.look
+    monkeypatch.setattr(PolymarketSource, "look", fail)
+    async with PolymarketStandIn() as venue, running(polymarket(venue), tmp_path) as session:
+        await until(lambda: session.whole(UP, DOWN))
+    assert raised
+    assert "source stopped" in caplog.text
+
+
+async def test_frames_wait_for_a_slow_reader_and_none_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_feed, "QUEUE_FRAMES_MAX", 10)
+    async with PolymarketStandIn() as venue:
+        async with running(polymarket(venue), tmp_path) as session:
+            await until(lambda: session.whole(UP, DOWN))
+            for size in range(1, 501):
+                await venue.change("0.30", str(size))
+            last = b'"size":"500"'
+            await until(lambda: any(last in frame.data for frame in session.frames[-50:]))
+        changes = [frame for frame in session.frames if b"price_change" in frame.data]
+        assert len(changes) == 500
+        assert [frame.at for frame in session.frames] == sorted(frame.at for frame in session.frames)
