@@ -49,11 +49,14 @@ class Lifecycle:
         for market in make(world.seed, series, open_s, scale, listed_ns=world.at, price=price):
             world.add(market)
             world.emit(MarketMoved(market, world.at, None))
+            if market.open_ns <= world.at:
+                self._open(market)
+            else:
+                world.schedule(market.open_ns, partial(self._open, market))
             # The maker of a Polymarket quotes before the open: the venue takes orders from the listing on.
             if series.venue != MANIFOLD:
                 self._makers[market] = Maker(world, market)
                 self._act(market)
-            world.schedule(market.open_ns, partial(self._open, market))
             world.schedule(market.close_ns, partial(self._close, market))
         span = span_s(series, scale)
         if open_s * SECOND > world.at:
