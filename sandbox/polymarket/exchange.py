@@ -33,6 +33,8 @@ from sandbox.world.world import World
 NOT_FOUND = "Order not found or already canceled"
 HELD = "order is delayed and can't be canceled yet"
 UNKNOWN_BOOK = "No orderbook exists for the requested token id"
+ORDERS_KEPT = 50_000
+"""Orders that can be asked about; an ended one is forgotten when so many newer ones came."""
 Listener = Callable[[str, str, dict[str, object]], None]
 """Called with API key, market id and frame of the user channel."""
 
@@ -65,6 +67,7 @@ class Exchange:
         self.listeners: list[Listener] = []
         self._wallets: dict[str, dict[int, tuple[str, ...]]] = {}
         self._tokens: dict[str, Token] = {}
+        self._open: dict[str, Order] = {}
         world.subscribe(self._on_event)
 
     def now_s(self) -> float:
@@ -100,8 +103,8 @@ class Exchange:
     def reserved(self, wallet: str, asset: str) -> int:
         """What the open orders of a wallet still need of an asset."""
         total = 0
-        for order in self.orders.values():
-            if order.working and order.wallet == wallet:
+        for order in self._live():
+            if order.wallet == wallet:
                 if order.buy and asset == COLLATERAL:
                     total += notional(order.price, max(0, order.remaining))
                 elif not order.buy and asset == order.token:
@@ -187,7 +190,7 @@ class Exchange:
     async def _hold(self, order: Order, terms: Terms) -> dict[str, object]:
         """The taker delay: the order is held, cannot be cancelled, and is checked again afterwards."""
         order.status = Status.DELAYED
-        self.orders[order.id] = order
+        self._keep(order)
         if self.options.taker_delay_ms >= self.options.delayed_answer_ms:
             self.world.after(self.options.taker_delay_ms / 1000, lambda: self._release_late(order, terms))
             return _answer(order, "delayed", 0, 0)
@@ -195,7 +198,7 @@ class Exchange:
         return self._release(order, terms)
 
     def _release(self, order: Order, terms: Terms) -> dict[str, object]:
-        del self.orders[order.id]
+        self._drop(order)
         order.status = Status.LIVE
         intake.check_market(order.market, order.token)
         self._check(order, terms)
@@ -216,11 +219,11 @@ class Exchange:
             size, spent = intake.affordable(order.market, order.outcome, terms.cost, order.price)
             if not size or (order.order_type == "FOK" and not spent):
                 raise self._killed(order)
-        self.orders[order.id] = order
+        self._keep(order)
         placement = self.world.place(order.market, _limit_order(order, size, self.options))
         self.trades.flush()
         if placement.state is OrderState.REJECTED:
-            del self.orders[order.id]
+            self._drop(order)
             if placement.reason == Reason.CROSSES:
                 raise Refusal(400, intake.CROSSES)
             raise self._killed(order)
@@ -263,7 +266,27 @@ class Exchange:
         return self.cancel(key, [order.id for order in self.working(key)])
 
     def working(self, key: str) -> list[Order]:
-        return [order for order in self.orders.values() if order.owner == key and order.working]
+        """The orders of an API key that rest or are held."""
+        return [order for order in self._live() if order.owner == key]
+
+    def _live(self) -> list[Order]:
+        """Every order that rests or is held; those that have ended since the last look are let go."""
+        ended = [order_id for order_id, order in self._open.items() if not order.working]
+        for order_id in ended:
+            del self._open[order_id]
+        return list(self._open.values())
+
+    def _keep(self, order: Order) -> None:
+        """Remember an order; the oldest of those that have ended are forgotten when there are too many."""
+        self.orders[order.id] = self._open[order.id] = order
+        if len(self.orders) > ORDERS_KEPT:
+            oldest = next((o.id for o in self.orders.values() if not o.working), None)
+            if oldest is not None:
+                del self.orders[oldest]
+
+    def _drop(self, order: Order) -> None:
+        del self.orders[order.id]
+        self._open.pop(order.id, None)
 
     # ── what the world tells ────────────────────────────────────────────────────────────────────────
 
@@ -284,7 +307,7 @@ class Exchange:
             order = self.orders.get(execution.order_id)
             if order is not None:
                 order.matched += match.quantity
-                if not execution.remaining and order.order_type in ("GTC", "GTD"):
+                if not execution.remaining:
                     order.status = Status.MATCHED
                     order.ends_ns = event.at
         self.trades.matched(event.market, match)

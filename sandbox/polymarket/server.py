@@ -149,11 +149,16 @@ class PolymarketServer(VenueServer):
             *self._private(),
             *self._gamma(),
             *self._data(),
-            web.get("/relayer/deployed", door(_deployed)),
+            web.get("/relayer/deployed", door(self._deployed)),
             web.get("/ws/market", self.market_channel.handle),
             web.get("/ws/user", self.user_channel.handle),
             web.get("/rtds", self.prices.handle),
         ]
+
+    async def _deployed(self, call: Call) -> Answer:
+        """The relayer: a wallet exists once it was given money."""
+        wallet = self.exchange.ledger.find(call.query.get("address", ""))
+        return Answer({"deployed": wallet is not None and bool(wallet.chain)})
 
     def _market_data(self) -> list[web.RouteDef]:
         books = self.books
@@ -242,8 +247,3 @@ class PolymarketServer(VenueServer):
             "/value": data.value,
         }
         return [web.get(f"/data-api{path}", door(handler)) for path, handler in reads.items()]
-
-
-async def _deployed(call: Call) -> Answer:
-    """The relayer: every wallet of the sandbox is there."""
-    return Answer({"address": call.query.get("address", ""), "deployed": True})
