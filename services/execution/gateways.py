@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from libs.keys.kinds import RsaKey
 from libs.keys.passphrase import inherited
 from libs.keys.store import KeyStore
 from libs.runtime.layout import RunFile, StateLayout
@@ -13,7 +14,23 @@ Settings = Mapping[str, Any]
 
 Builder = Callable[[Settings, KeyStore, str | None], VenueGateway]
 
-BUILDERS: dict[str, Builder] = {}
+
+def _kalshi(settings: Settings, keys: KeyStore, passphrase: str | None) -> VenueGateway:
+    # Imported where it is needed: a paper run loads no signing library.
+    from libs.venues.kalshi.auth import KalshiCredentials
+    from libs.venues.kalshi.gateway import KalshiGateway
+    from libs.venues.kalshi.options import KalshiOptions
+
+    key = keys.load("kalshi", RsaKey, passphrase)
+    options = KalshiOptions(
+        rest_url=settings["rest_url"],
+        websocket_url=settings["websocket_url"],
+        series=tuple(settings.get("series", ())),
+    )
+    return KalshiGateway(KalshiCredentials(key.key_id, key.private_key_pem), options)
+
+
+BUILDERS: dict[str, Builder] = {"kalshi": _kalshi}
 """Venue → how its gateway is made of its section, the keys, and their passphrase."""
 
 
@@ -26,11 +43,13 @@ def make_gateways(venues: Sequence[str], run: RunFile, layout: StateLayout) -> l
     """
     store = KeyStore(layout.venue_keys)
     passphrase = inherited()
-    made: list[VenueGateway] = []
-    for venue in venues:
-        if venue not in BUILDERS:
-            raise ValueError(f"expected one of {', '.join(sorted(BUILDERS))} as a live venue, was {venue!r}")
-        if venue not in run.venues:
-            raise ValueError(f"expected a configuration of {venue} in the run file, was none")
-        made.append(BUILDERS[venue](run.venues[venue], store, passphrase))
-    return made
+    return [gateway_of(venue, run, store, passphrase) for venue in venues]
+
+
+def gateway_of(venue: str, run: RunFile, store: KeyStore, passphrase: str | None) -> VenueGateway:
+    """One venue's gateway, not started. Raises as ``make_gateways``."""
+    if venue not in BUILDERS:
+        raise ValueError(f"expected one of {', '.join(sorted(BUILDERS))} as a live venue, was {venue!r}")
+    if venue not in run.venues:
+        raise ValueError(f"expected a configuration of {venue} in the run file, was none")
+    return BUILDERS[venue](run.venues[venue], store, passphrase)

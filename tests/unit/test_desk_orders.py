@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from libs.venues.errors import Refused
-from libs.venues.gateway import FillReport
+from libs.venues.gateway import FillReport, OrderReport, Prepared
 from proto.execution import OrderStatus, OrderUpdate
 from proto.feed import Side
 from proto.risk import TimeInForce
@@ -262,6 +262,36 @@ def test_a_cancel_waits_for_the_orders_own_answer_and_tells_the_outcome():
     world = run(scene)
     assert [type(m) for m in (*world.stored, *world.facts)][-2:] == [Fill, Ack]
     assert (world.status(), world.order().traded) == (S.CANCELED, 3 * ONE)
+
+
+def test_cancels_and_questions_wait_for_an_order_under_way():
+    async def scene(world: DeskWorld) -> None:
+        event = approval(1)
+        world.approve(event)
+        won = world.win(event)
+        answer = asyncio.Event()
+        send = world.gateway.submit
+
+        async def slowly(prepared: Prepared) -> OrderReport:
+            await answer.wait()
+            return await send(prepared)
+
+        world.gateway.submit = slowly  # type: ignore[method-assign]
+        prepared = world.desk.prepare(event, world.now)
+        world.desk.begin(won, event, prepared)
+        # Told a second time, by a runner that begins anew: nothing is sent again.
+        world.desk.begin(won, event, prepared)
+        cancelling = asyncio.ensure_future(world.desk.cancel(ORDER))
+        await asyncio.sleep(0)
+        await world.desk.reconcile()
+        assert not cancelling.done()
+        answer.set()
+        await cancelling
+        await world.desk.idle()
+        await world.store()
+        assert world.exchange.orders[CLIENT].status is AckStatus.CANCELED
+
+    assert run(scene).status() is S.CANCELED
 
 
 def test_an_end_waits_until_the_venue_shows_its_fills():

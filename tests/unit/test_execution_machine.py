@@ -18,7 +18,7 @@ from proto.exit import ExitCancel
 from proto.operator import Config, Verb
 from proto.risk import TimeInForce
 from proto.units import ONE
-from proto.venue import AckStatus, StatusReport
+from proto.venue import Account, Ack, AckStatus, Reconciliation, Settlement, StatusReport
 from services.execution import machine as module
 from services.execution.machine import ExecutionMachine
 from services.execution.single_use import HighWater, OrderKey, parse_order_id
@@ -386,3 +386,75 @@ def test_what_is_no_order_id_is_not_read_as_one(text):
 
 def test_a_tape_id_may_hold_hyphens():
     assert parse_order_id("2026-11-21-7-0") == OrderKey("2026-11-21", 7, 0)
+
+
+# ── live venues ──
+
+
+def live_hand() -> Hand:
+    tape = Hand(ExecutionMachine())
+    tape.put(session(START_S))
+    tape.put(Config(section="execution", document={"live_venues": ["kalshi"]}, nonce="n", expires_at=0))
+    return tape
+
+
+def test_an_answer_that_proves_nothing_makes_the_order_unknown_and_asks_at_once():
+    tape = submitted()
+    update, query = tape.put(ack(AckStatus.UNKNOWN, reason="timeout"))
+    assert (update.status, update.reason, update.remaining) == (S.UNKNOWN, "timeout", 10 * ONE)
+    assert query == Query(order=ORDER)
+    assert tape.put(ack(AckStatus.UNKNOWN)) == []
+
+
+def test_such_an_answer_may_come_before_the_claim():
+    tape = execution_hand()
+    tape.approve(approval(1))
+    assert states(tape.put(ack(AckStatus.UNKNOWN))) == [(S.UNKNOWN, 0, 10)]
+    assert tape.put(claim(approval(1))) == []
+    assert tape.machines[0].awaiting_claim() == []
+
+
+@pytest.mark.parametrize("status", [AckStatus.ACCEPTED, AckStatus.CANCELED])
+def test_a_late_doubt_does_not_undo_what_is_known(status):
+    tape = submitted()
+    tape.put(ack(status))
+    assert tape.put(ack(AckStatus.UNKNOWN)) == []
+
+
+def test_a_report_of_an_unknown_status_proves_nothing():
+    tape = submitted()
+    assert tape.put(StatusReport(order=ORDER, found=True, status=AckStatus.UNKNOWN)) == []
+
+
+def test_the_books_of_a_live_venue_are_kept_in_its_state():
+    tape = live_hand()
+    tape.approve(approval(1))
+    tape.put(claim(approval(1)))
+    tape.put(Account(account_id="a", venue="kalshi", deposit=100 * ONE))
+    tape.put(Account(account_id="b", venue="paper", deposit=100 * ONE))
+    tape.put(fill(1, 4))
+    tape.put(fill(2, 2))
+    tape.put(correction(2))
+    state = tape.machines[0].state
+    assert list(state.venues) == ["kalshi"]
+    book = state.venues["kalshi"].portfolio
+    assert (book.quantity(YES), book.cash) == (4 * ONE, 100 * ONE - 1_800_000)
+    tape.put(Settlement(settlement_id="s", market=MARKET, instrument=YES, price=ONE))
+    assert (book.quantity(YES), book.cash) == (0, 100 * ONE + 2_200_000)
+    tape.put(Reconciliation(venue="kalshi", complete=False, at=5))
+    assert state.venues["kalshi"].reconciled_at == 0
+    tape.put(Reconciliation(venue="kalshi", complete=True, at=7))
+    tape.put(Reconciliation(venue="polymarket", complete=True, at=9))
+    assert state.venues["kalshi"].reconciled_at == 7
+
+
+def test_on_paper_no_books_are_kept():
+    tape = accepted()
+    tape.put(fill(1, 4))
+    assert tape.machines[0].state.venues == {}
+
+
+def test_the_venues_own_id_is_remembered():
+    tape = submitted()
+    tape.put(Ack(order=ORDER, status=AckStatus.ACCEPTED, venue_order_id="v-1"))
+    assert tape.machines[0].state.live[ORDER].venue_order_id == "v-1"

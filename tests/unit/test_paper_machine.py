@@ -259,3 +259,38 @@ def test_a_handler_with_nothing_to_do_says_nothing():
     for event in (listing(), book({44: 1}, {45: 1})):
         assert list(machine.on(event, stamp)) == []
     assert machine.on(Config(section="risk", document={}, nonce="n", expires_at=0), stamp) == ()
+
+
+# ── beside live venues ──
+
+
+def beside_live(*live: str) -> Hand:
+    """A paper venue in a session in which some venues are traded for real."""
+    hand = Hand(PaperMachine())
+    hand.put(session(START_S))
+    hand.put(Config(section="execution", document={"live_venues": [*live]}, nonce="n", expires_at=0))
+    hand.put(Config(section="paper", document={"latency_ms": 0}, nonce="n", expires_at=0))
+    hand.put(listing())
+    hand.put(book({44: 10}, {45: 5, 46: 7}))
+    return hand
+
+
+def test_a_live_venues_orders_are_none_of_its_business():
+    hand = beside_live("kalshi")
+    event = approval()
+    assert hand.put(claim(event)) == []
+    # Above all it must not say that an order at the real venue is absent.
+    assert hand.put(Query(order=event.order)) == []
+    assert hand.put(Cancel(order=event.order)) == []
+    assert hand.put(listing(MarketStatus.SETTLED, "yes")) == []
+    assert hand.said == []
+
+
+def test_play_money_stays_out_of_real_books():
+    assert of(Account, beside_live("polymarket").said) == []
+    assert len(of(Account, beside_live().said)) == 1
+
+
+def test_without_live_venues_everything_is_paper_again():
+    hand = beside_live()
+    assert of(Fill, hand.put(claim(approval())))

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -68,8 +67,7 @@ class Reconciler:
         self._lock = asyncio.Lock()
         self._wanted = asyncio.Event()
         self._before: dict[tuple[str, str], int] = {}
-        self._recent: deque[tuple[int, FillReport]] = deque()
-        self._seen_recent: dict[tuple[str, str], int] = {}
+        self._recent: dict[tuple[str, str], tuple[int, FillReport]] = {}
 
     def soon(self) -> None:
         """Ask for one now rather than in half a minute."""
@@ -167,19 +165,16 @@ class Reconciler:
             desk.deposit(answers.balance.total, began)
 
     def note_fill(self, report: FillReport, now: int) -> None:
-        """A fill was heard of: for a while the venue's position may not count it."""
-        key = (report.trade_id, report.venue_order_id or report.client_order_id)
-        if key not in self._seen_recent and report.at > now - 2 * OVERLAP_NS:
-            self._seen_recent[key] = now
-            self._recent.append((now, report))
+        """A fill was heard of: while it is new, the venue's position may not count it."""
+        at = report.at or now
+        if at > now - MOVING_NS:
+            self._recent.setdefault(
+                (report.trade_id, report.venue_order_id or report.client_order_id), (at, report)
+            )
 
     def _moving(self, now: int) -> list[FillReport]:
-        while self._recent and self._recent[0][0] < now - MOVING_NS:
-            self._recent.popleft()
-        for key, at in list(self._seen_recent.items()):
-            if at < now - 4 * OVERLAP_NS:
-                del self._seen_recent[key]
-        return [*(report for _, report in self._recent), *self._desk.facts.unconfirmed.values()]
+        self._recent = {key: (at, r) for key, (at, r) in self._recent.items() if at > now - MOVING_NS}
+        return [*(report for _, report in self._recent.values()), *self._desk.facts.unconfirmed.values()]
 
     # ── comparing ──
 

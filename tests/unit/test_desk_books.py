@@ -1,0 +1,431 @@
+"""Reconciliation: what opens a venue's gate, what shuts it, and what is only told."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+import pytest
+
+from libs.venues.gateway import OrderReport
+from proto.execution import OrderStatus
+from proto.feed import Side
+from proto.units import ONE, SECOND
+from proto.venue import Account, AckStatus, Fill, Reconciliation, Settlement, StatusReport, TradeStatus
+from services.execution.desk import venue as module
+from services.execution.desk.reconcile import MOVING_NS, OVERLAP_NS
+from services.execution.desk.standing import FAILURES_MAX, PAUSE_S_DEFAULT, Standing
+from tests.desk_world import DeskWorld
+from tests.scripted_venue import CASH
+from tests.unit.order_tape import MARKET, NO, ORDER, YES
+
+CLIENT = f"c-{ORDER}"
+Scene = Callable[[DeskWorld], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FETCH_WAIT_S", 0.0)
+
+
+def run(scene: Scene) -> DeskWorld:
+    world = DeskWorld()
+    asyncio.run(scene(world))
+    return world
+
+
+async def held(world: DeskWorld, contracts: int = 10, status: TradeStatus = TradeStatus.CONFIRMED) -> None:
+    """Hold some contracts, long enough for every answer to count them."""
+    await world.desk.reconcile()
+    await world.send()
+    await world.store()
+    world.exchange.fill(CLIENT, contracts * ONE, status)
+    await world.stream()
+    await world.store()
+    await world.tick(MOVING_NS // SECOND + 1)
+    await world.desk.reconcile()
+    await world.store()
+
+
+def kinds(found: Reconciliation) -> list[tuple[str, str]]:
+    return [(d.difference, d.topic) for d in found.differences]
+
+
+def test_nothing_leaves_before_the_first_complete_answer():
+    async def scene(world: DeskWorld) -> None:
+        world.gateway.failing = True
+        found = await world.desk.reconcile()
+        assert (found.complete, found.clean, found.reason) == (
+            False,
+            False,
+            "kalshi: expected JSON, was HTML",
+        )
+        assert world.desk.reason(MARKET) == "not reconciled"
+        world.gateway.failing = False
+        found = await world.desk.reconcile()
+        assert (found.complete, found.clean) == (True, True)
+        assert world.desk.reason(MARKET) == ""
+
+    run(scene)
+
+
+@pytest.mark.parametrize("part", ["open_orders", "fills", "positions", "balance", "settlements"])
+def test_every_single_answer_is_needed(part: str, monkeypatch: pytest.MonkeyPatch):
+    async def scene(world: DeskWorld) -> None:
+        async def broken(*_: object) -> None:
+            raise KeyError("an adapter's own error")
+
+        monkeypatch.setattr(world.gateway, part, broken)
+        assert not (await world.desk.reconcile()).complete
+        assert world.desk.reason() == "not reconciled"
+
+    run(scene)
+
+
+def test_the_gate_shuts_after_failures_in_a_row_and_opens_with_the_next_answer():
+    async def scene(world: DeskWorld) -> None:
+        await world.desk.reconcile()
+        world.gateway.failing = True
+        for _ in range(FAILURES_MAX - 1):
+            await world.desk.reconcile()
+        assert world.desk.reason() == ""
+        await world.desk.reconcile()
+        assert world.desk.reason() == f"{FAILURES_MAX} reconciliations failed"
+        world.gateway.failing = False
+        await world.desk.reconcile()
+        assert world.desk.reason() == ""
+
+    run(scene)
+
+
+def test_the_account_begins_with_the_venues_balance_once():
+    async def scene(world: DeskWorld) -> None:
+        await world.desk.reconcile()
+        await world.store()
+        world.exchange.cash += 500 * ONE
+        world.restart()
+        await world.desk.reconcile()
+        await world.store()
+
+    world = run(scene)
+    assert [(a.account_id, a.deposit) for a in world.told(Account)] == [("account:kalshi:start", CASH)]
+    assert world.book.cash == CASH
+
+
+def test_money_that_comes_from_elsewhere_is_told_and_not_taken_into_the_books():
+    async def scene(world: DeskWorld) -> None:
+        await world.desk.reconcile()
+        world.exchange.cash += ONE
+        assert kinds(await world.desk.reconcile()) == []
+        found = await world.desk.reconcile()
+        assert kinds(found) == [("balance", "money")]
+        assert found.clean
+        assert world.desk.reason() == ""
+        world.exchange.cash -= ONE
+        assert kinds(await world.desk.reconcile()) == []
+
+    assert len(run(scene).told(Account)) == 1
+
+
+def test_a_cent_of_rounding_is_no_difference():
+    async def scene(world: DeskWorld) -> None:
+        await world.desk.reconcile()
+        world.exchange.cash -= ONE // 100
+        await world.desk.reconcile()
+        assert kinds(await world.desk.reconcile()) == []
+
+    run(scene)
+
+
+def test_money_is_not_compared_while_orders_rest():
+    async def scene(world: DeskWorld) -> None:
+        await world.desk.reconcile()
+        await world.send()
+        await world.store()
+        world.exchange.cash -= 5 * ONE
+        for _ in range(2):
+            assert kinds(await world.desk.reconcile()) == []
+
+    run(scene)
+
+
+def test_a_position_that_fills_do_not_explain_shuts_the_gate_until_it_is_explained():
+    async def scene(world: DeskWorld) -> None:
+        await held(world)
+        world.exchange.extra = {YES: 3 * ONE}
+        found = await world.desk.reconcile()
+        # The first time it may be an answer of a moment ago: asked again in two seconds.
+        assert (kinds(found), found.clean, world.desk.reconciler.suspicious) == ([], False, True)
+        found = await world.desk.reconcile()
+        assert (kinds(found), found.clean) == ([("position", YES)], False)
+        assert (found.differences[0].ours, found.differences[0].theirs) == (10 * ONE, 13 * ONE)
+        assert world.desk.reason(MARKET) == f"position of {YES}"
+        world.exchange.extra = {}
+        await world.desk.reconcile()
+        assert world.desk.reason(MARKET) == ""
+
+    run(scene)
+
+
+def test_after_a_restart_a_position_difference_keeps_the_gate_shut():
+    async def scene(world: DeskWorld) -> None:
+        await held(world)
+        world.exchange.extra = {YES: -10 * ONE}
+        world.restart()
+        await world.desk.reconcile()
+        assert world.desk.reason() == "not reconciled"
+        await world.desk.reconcile()
+        assert world.desk.reason() == f"position of {YES}"
+
+    run(scene)
+
+
+def test_a_positions_lag_behind_its_fills_is_no_difference():
+    async def scene(world: DeskWorld) -> None:
+        await held(world)
+        world.exchange.fill(CLIENT, ONE)
+        await world.send(2)
+        world.exchange.fill("c-tape1-2-0", 2 * ONE)
+        await world.stream()
+        world.exchange.extra = {YES: -2 * ONE}
+        for _ in range(2):
+            found = await world.desk.reconcile()
+            assert (kinds(found), found.clean) == ([], True)
+        await world.tick(MOVING_NS // SECOND + 1)
+        assert not (await world.desk.reconcile()).clean
+
+    run(scene)
+
+
+def test_an_unconfirmed_fill_may_be_missing_from_the_position_for_as_long_as_it_takes():
+    async def scene(world: DeskWorld) -> None:
+        await held(world, status=TradeStatus.MATCHED)
+        world.exchange.extra = {YES: -10 * ONE}
+        await world.tick(600)
+        assert (await world.desk.reconcile()).clean
+
+    run(scene)
+
+
+def test_what_is_not_ours_is_told_and_left_alone():
+    async def scene(world: DeskWorld) -> None:
+        await world.desk.reconcile()
+        world.exchange.foreign.append(
+            OrderReport(
+                client_order_id="web-1",
+                venue_order_id="v-99",
+                instrument=NO,
+                status=AckStatus.ACCEPTED,
+                remaining=7 * ONE,
+            )
+        )
+        world.exchange.extra = {NO: 5 * ONE}
+        await world.desk.reconcile()
+        found = await world.desk.reconcile()
+        assert kinds(found) == [("foreign_position", NO), ("foreign_order", "v-99")]
+        assert found.clean
+        assert found.open_orders == 1
+        await world.store()
+
+    world = run(scene)
+    assert world.desk.reason(MARKET) == ""
+    assert world.told(Fill) == []
+    assert world.book.quantity(NO) == 0
+
+
+def test_an_order_that_works_although_it_ended_is_cancelled_and_told():
+    async def scene(world: DeskWorld) -> None:
+        await world.desk.reconcile()
+        await world.send()
+        await world.store()
+        world.exchange.orders[CLIENT].status = AckStatus.CANCELED
+        world.desk.take(world.exchange.report(world.exchange.orders[CLIENT]))
+        await world.store()
+        assert world.status() is OrderStatus.CANCELED
+        world.exchange.orders[CLIENT].status = AckStatus.ACCEPTED
+        await world.desk.reconcile()
+        await world.desk.idle()
+        assert world.exchange.orders[CLIENT].status is AckStatus.CANCELED
+
+    run(scene)
+
+
+def test_orders_that_ended_unseen_are_told_with_their_fills_first():
+    async def scene(world: DeskWorld) -> None:
+        await world.desk.reconcile()
+        await world.send()
+        await world.store()
+        world.exchange.fill(CLIENT, 4 * ONE)
+        world.exchange.cancel(CLIENT)
+        world.exchange.events.clear()
+        await world.desk.reconcile()
+        await world.store()
+
+    world = run(scene)
+    assert (world.status(), world.order().traded) == (OrderStatus.CANCELED, 4 * ONE)
+
+
+def test_fills_are_asked_for_from_before_the_last_time():
+    async def scene(world: DeskWorld) -> None:
+        await held(world)
+        # A fill that the venue tells late, from between two reconciliations.
+        late = msgspec.structs.replace(world.exchange.trades[0], trade_id="t-late", quantity=0)
+        world.exchange.trades.append(msgspec.structs.replace(late, at=world.now - OVERLAP_NS + SECOND))
+        before = world.desk.report()["empty_fills"]
+        await world.desk.reconcile()
+        assert world.desk.report()["empty_fills"] == before + 1
+
+    run(scene)
+
+
+def test_fills_of_an_open_order_are_asked_for_from_its_claim_on():
+    async def scene(world: DeskWorld) -> None:
+        await world.desk.reconcile()
+        await world.send()
+        await world.store()
+        world.exchange.trade(world.exchange.orders[CLIENT], 4 * ONE)
+        shown = world.exchange.trades.pop()
+        world.exchange.events.clear()
+        await world.tick(2 * OVERLAP_NS // SECOND)
+        await world.desk.reconcile()
+        await world.store()
+        world.exchange.trades.append(shown)
+        await world.desk.reconcile()
+
+    assert len(run(scene).told(Fill)) == 1
+
+
+@pytest.mark.parametrize("price", [ONE, 0, ONE // 2])
+def test_a_payout_is_told_when_the_money_is_there(price: int):
+    async def scene(world: DeskWorld) -> None:
+        await held(world)
+        assert world.book.exposure() > 0
+        world.exchange.settle(MARKET, YES, price)
+        # A payout of something that was never ours.
+        world.exchange.settle("kalshi:OTHER", "kalshi:OTHER:yes", ONE)
+        for _ in range(2):
+            await world.desk.reconcile()
+            await world.store()
+
+    world = run(scene)
+    assert [(s.instrument, s.price) for s in world.told(Settlement)] == [(YES, price)]
+    assert world.book.exposure() == 0
+    assert world.book.cash == world.exchange.cash
+
+
+def test_a_working_order_is_not_reported_again_and_again():
+    async def scene(world: DeskWorld) -> None:
+        await world.desk.reconcile()
+        await world.send()
+        await world.store()
+        for _ in range(3):
+            await world.desk.reconcile()
+
+    assert run(scene).told(StatusReport) == []
+
+
+def test_a_fill_nobody_can_read_stops_the_venue():
+    async def scene(world: DeskWorld) -> None:
+        await world.desk.reconcile()
+        await world.send()
+        await world.store()
+        world.exchange.fill(CLIENT, ONE)
+        world.exchange.trades[0] = msgspec.structs.replace(world.exchange.trades[0], price=-1)
+        found = await world.desk.reconcile()
+        assert kinds(found) == [("unreadable", f"fill:kalshi:t-1:{ORDER}")]
+        assert world.desk.reason().startswith("unreadable")
+
+    assert run(scene).told(Fill) == []
+
+
+def test_a_heartbeat_only_beats_while_orders_may_rest():
+    async def scene(world: DeskWorld) -> None:
+        await world.desk.reconcile()
+        await world.desk.heartbeat()
+        assert world.gateway.beats == 0
+        await world.send()
+        await world.store()
+        await world.desk.heartbeat()
+        assert world.gateway.beats == 1
+
+    run(scene)
+
+
+def test_a_failing_heartbeat_shuts_the_gate_then_cancels_everything():
+    async def scene(world: DeskWorld) -> None:
+        await world.desk.reconcile()
+        await world.send()
+        await world.store()
+        world.gateway.beat_fails = True
+        await world.desk.heartbeat()
+        assert world.desk.reason().startswith("heartbeat failed")
+        assert world.gateway.cancel_alls == 0
+        await world.desk.heartbeat()
+        assert world.gateway.cancel_alls == 1
+        world.gateway.beat_fails = False
+        await world.desk.heartbeat()
+        # The venue may have cancelled too: only a look at everything opens the gate again.
+        assert world.desk.reason() != ""
+        await world.desk.reconcile()
+        await world.store()
+        assert world.desk.reason() == ""
+
+    assert run(scene).status() is OrderStatus.CANCELED
+
+
+def test_a_reconciliation_that_began_before_a_doubt_does_not_lift_it():
+    async def scene(world: DeskWorld) -> None:
+        ask = world.gateway.positions
+
+        async def doubted() -> dict[str, int]:
+            world.desk.standing.doubt("broker gone")
+            return await ask()
+
+        world.gateway.positions = doubted  # type: ignore[method-assign]
+        await world.desk.reconcile()
+        assert world.desk.reason() == "broker gone"
+        world.gateway.positions = ask  # type: ignore[method-assign]
+        await world.desk.reconcile()
+        assert world.desk.reason() == ""
+
+    run(scene)
+
+
+def test_before_a_planned_stop_entries_are_cancelled_and_exits_stay():
+    async def scene(world: DeskWorld) -> None:
+        await world.desk.reconcile()
+        await world.send(1)
+        await world.send(2, side=Side.SELL, reduce_only=True)
+        await world.store()
+        await world.desk.withdraw()
+        await world.store()
+
+    world = run(scene)
+    assert (world.status(1), world.status(2)) == (OrderStatus.CANCELED, OrderStatus.ACCEPTED)
+    assert world.desk.reason() == "stopping"
+
+
+def test_a_venue_that_asks_to_wait_is_given_the_time():
+    now = 0.0
+    standing = Standing(lambda: now)
+    standing.reconciled(1, 0)
+    standing.pause(2.0)
+    standing.pause(0.5)
+    assert standing.reason() == "the venue asked to wait"
+    now = 2.0
+    assert standing.reason() == ""
+    standing.pause(0)
+    now = 2.0 + PAUSE_S_DEFAULT
+    assert standing.reason() == ""
+
+
+def test_what_the_health_report_says_of_a_venue():
+    async def scene(world: DeskWorld) -> None:
+        await world.desk.reconcile()
+        await world.send(how="lost")
+        await world.store()
+
+    report = run(scene).desk.report()
+    assert report["gate"] == "open"
+    assert report["reconciled_at"] > 0
+    assert (report["unknown"], report["open"], report["submitted"], report["in_flight"]) == (1, 1, 1, 0)
