@@ -21,8 +21,8 @@ PAGE_ROWS = 1_000
 """Rows asked for of market lists; the venue's most."""
 ACCOUNT_PAGE_ROWS = 200
 """Rows asked for of an account's lists; the venue's most."""
-STATUSES_UNAVAILABLE = frozenset({503})
-"""Maintenance."""
+STATUSES_UNAVAILABLE: frozenset[int] = frozenset()
+"""No status is documented to mean that an order was not taken: after a 503 nobody knows."""
 
 Body = TypeVar("Body")
 Query = Mapping[str, str | int]
@@ -133,13 +133,15 @@ class KalshiClient:
         cost = limits.COST * len(bodies)
         return await self._batch("POST", {"orders": bodies}, cost, len(bodies))
 
-    async def cancel_order(self, order_id: str) -> rest.Reduced:
+    async def cancel_order(self, order_id: str, exchange_index: int = 0) -> rest.Reduced:
+        """Cancel an order; ``exchange_index`` is the shard of its market."""
         path = f"/portfolio/events/orders/{order_id}"
-        return await self._effect("DELETE", path, None, rest.Reduced, cost=limits.CANCEL_COST)
+        query = {"exchange_index": exchange_index} if exchange_index else None
+        return await self._effect("DELETE", path, None, rest.Reduced, cost=limits.CANCEL_COST, query=query)
 
-    async def cancel_orders(self, order_ids: Sequence[str]) -> list[rest.BatchItem]:
-        """Cancel several; each succeeds or fails by itself."""
-        orders = [{"order_id": order_id} for order_id in order_ids]
+    async def cancel_orders(self, order_ids: Mapping[str, int]) -> list[rest.BatchItem]:
+        """Cancel several, given with the shards of their markets; each succeeds or fails by itself."""
+        orders = [{"order_id": order_id, "exchange_index": shard} for order_id, shard in order_ids.items()]
         return await self._batch("DELETE", {"orders": orders}, limits.CANCEL_COST * len(orders), len(orders))
 
     async def amend_order(self, order_id: str, body: Mapping[str, object]) -> rest.Amended:
@@ -229,12 +231,20 @@ class KalshiClient:
         raise BadAnswer(VENUE, f"GET {path}: expected at most {PAGES_MAX} pages")
 
     async def _effect(
-        self, method: str, path: str, body: bytes | None, kind: type[Body], cost: int = limits.COST
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        kind: type[Body],
+        *,
+        cost: int = limits.COST,
+        query: Query | None = None,
     ) -> Body:
         answer = await self._http.request(
             method,
             path,
             effect=True,
+            query=query,
             body=body,
             headers=self._headers(method, path),
             bucket=limits.WRITE,

@@ -1,0 +1,416 @@
+"""Kalshi's order entry: what it checks, what it refuses, and what becomes of an order."""
+
+import random
+import re
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from libs.exchange.matching_types import Execution, LimitOrder, OrderState, Reason
+from proto.feed import MarketStatus, Side
+from proto.risk import TimeInForce
+from proto.units import ONE, SECOND, UnitError, notional, parse
+from sandbox.accounts import Account, Accounts, InsufficientFunds
+from sandbox.faults.rules import FILL, FaultKind
+from sandbox.faults.script import Faults
+from sandbox.kalshi.bodies import COUNT_GRID, PRICE_GRID, count, dollars
+from sandbox.kalshi.groups import Group, Groups
+from sandbox.kalshi.ledger import SELF_TRADES, FillRow, Record
+from sandbox.kalshi.refusals import Refusal, bad_request, not_found
+from sandbox.world.events import FillEvent, OrderChange, OrderEvent
+from sandbox.world.ids import digest
+from sandbox.world.markets import KALSHI, SandboxMarket
+from sandbox.world.world import World
+
+ORDERS_MAX = 200_000
+"""Orders kept for ever; a soak of a day stays far below."""
+_TIMES = {
+    "good_till_canceled": TimeInForce.GTC,
+    "immediate_or_cancel": TimeInForce.IOC,
+    "fill_or_kill": TimeInForce.FOK,
+}
+_CLIENT_ID = re.compile(r"[-\w:+=/]{1,64}\Z")
+Read = TypeVar("Read")
+Told = Callable[[str, str, dict[str, object]], None]
+"""Called with owner, channel and the body of a frame."""
+
+
+class NewOrder(Struct, kw_only=True):
+    """The body of a new order."""
+
+    ticker: str
+    side: str
+    count: str
+    price: str
+    time_in_force: str
+    self_trade_prevention_type: str
+    client_order_id: str = ""
+    post_only: bool = False
+    expiration_time: int | None = None
+    reduce_only: bool = False
+    cancel_order_on_pause: bool = False
+    order_group_id: str | None = None
+    subaccount: int = 0
+    exchange_index: int = 0
+
+
+class Change(Struct, kw_only=True):
+    """The body of an amendment; ``count`` is the new total, what is filled included."""
+
+    ticker: str
+    side: str
+    price: str
+    count: str
+
+
+class KalshiExchange:
+    """Orders of all clients. ``tell`` gets what their sockets shall hear, in the order it happens."""
+
+    def __init__(self, world: World, accounts: Accounts, faults: Faults, draw: random.Random) -> None:
+        self.paused = False
+        self.records: list[Record] = []
+        self.fills: list[FillRow] = []
+        self.groups = Groups()
+        self.tell: Told = lambda *_: None
+        self._world = world
+        self._accounts = accounts
+        self._faults = faults
+        self._draw = draw
+        self._by_id: dict[str, Record] = {}
+        self._by_client_id: dict[tuple[str, str], Record] = {}
+        self._by_engine_id: dict[str, Record] = {}
+        world.desk.fees[KALSHI] = self._fee
+
+    # ── orders ──────────────────────────────────────────────────────────────────────────────────────
+
+    def place(self, account: Account, new: NewOrder) -> Record:
+        """Take an order, or raise ``Refusal``."""
+        if new.client_order_id and not _CLIENT_ID.match(new.client_order_id):
+            raise bad_request("invalid client_order_id")
+        known = self._by_client_id.get((account.owner, new.client_order_id))
+        if known is not None and new.client_order_id:
+            raise Refusal(409, "order_already_exists", known.order_id)
+        market = self._market(new.ticker)
+        record = self._record(account, market, new)
+        if new.reduce_only:
+            record.quantity = self._reducing(account, record)
+        self._check_money(account, record, record.quantity)
+        if len(self.records) >= ORDERS_MAX:
+            raise Refusal(503, "service_unavailable", "the sandbox is full")
+        return self._enter(record)
+
+    def _record(self, account: Account, market: SandboxMarket, new: NewOrder) -> Record:
+        if new.side not in ("bid", "ask"):
+            raise bad_request("invalid side")
+        time_in_force = _TIMES.get(new.time_in_force)
+        if time_in_force is None or new.self_trade_prevention_type not in SELF_TRADES:
+            raise bad_request("invalid time_in_force or self_trade_prevention_type")
+        resting = time_in_force is TimeInForce.GTC
+        if (new.expiration_time is not None or new.post_only) and not resting:
+            raise bad_request("expiration_time and post_only need good_till_canceled")
+        if new.expiration_time is not None:
+            if new.expiration_time <= self._world.now() // SECOND:
+                raise bad_request("expiration_time is in the past")
+            time_in_force = TimeInForce.GTD
+        group = None
+        if new.order_group_id:
+            group = self.groups.get(new.order_group_id, account.owner)
+            if not group.enabled:
+                raise Refusal(400, "order_group_triggered", group.group_id)
+        return Record(
+            order_id=self._new_id(),
+            client_order_id=new.client_order_id,
+            owner=account.owner,
+            market=market,
+            side=new.side,
+            price=price_of(market, new.price),
+            quantity=count_of(new.count),
+            time_in_force=time_in_force,
+            created_at=self._world.now(),
+            post_only=new.post_only,
+            expiration_s=new.expiration_time,
+            self_trade=new.self_trade_prevention_type,
+            group_id=group.group_id if group else None,
+            cancel_on_pause=new.cancel_order_on_pause,
+            subaccount=new.subaccount,
+        )
+
+    def _enter(self, record: Record) -> Record:
+        """Put an order into the book; refused ones leave no trace."""
+        order = record.engine_order(record.quantity)
+        self._by_engine_id[order.order_id] = record
+        placement = self._world.place(record.market, order, SELF_TRADES[record.self_trade])
+        if placement.state is OrderState.REJECTED and placement.reason != Reason.IOC_UNFILLED:
+            del self._by_engine_id[order.order_id]
+            if placement.reason == Reason.CROSSES:
+                raise Refusal(400, "post_only_cross", "the order would have crossed the book")
+            raise Refusal(409, "fill_or_kill_insufficient_resting_volume")
+        if record.order_id not in self._by_id:
+            self._keep(record)
+        if placement.state is OrderState.REJECTED:
+            self._ended(record)
+        return record
+
+    def _keep(self, record: Record) -> None:
+        self.records.append(record)
+        self._by_id[record.order_id] = record
+        if record.client_order_id:
+            self._by_client_id[record.owner, record.client_order_id] = record
+
+    def cancel(self, owner: str, order_id: str) -> tuple[Record, int]:
+        """Cancel an order; how many contracts it still had."""
+        record = self.get(owner, order_id)
+        if record.status != "resting":
+            raise not_found("order")
+        # Nothing can be done in a market that is over.
+        if record.market.status is not MarketStatus.OPEN:
+            raise Refusal(400, "MARKET_INACTIVE", record.market.id)
+        remaining = record.remaining
+        self._world.cancel(record.market, record.engine_id)
+        return record, remaining
+
+    def decrease(self, owner: str, order_id: str, by: int | None, to: int | None) -> tuple[Record, int]:
+        """Take contracts off an order; by how many it shrank."""
+        record = self._working(owner, order_id)
+        remaining = record.remaining
+        left = max(0, remaining - by) if by is not None else (to or 0)
+        if left > remaining:
+            raise bad_request("an order can only be decreased")
+        if not left:
+            return self.cancel(owner, order_id)
+        order = record.market.book.order(record.engine_id)
+        assert order is not None
+        self._world.desk.reduce(record.market, record.engine_id, order.filled + left)
+        record.quantity = record.filled + left
+        return record, remaining - left
+
+    def amend(self, account: Account, order_id: str, change: Change) -> Record:
+        """Change price and total count: the order leaves the book and comes anew, at the end of its queue."""
+        record = self._working(account.owner, order_id)
+        if change.ticker != record.market.id or change.side != record.side:
+            raise bad_request("ticker and side of an order cannot change")
+        price, total = price_of(record.market, change.price), count_of(change.count)
+        if total <= record.filled:
+            raise bad_request("count must exceed what is filled")
+        old_price, old_total = record.price, record.quantity
+        self._by_engine_id.pop(record.engine_id, None)
+        self._world.cancel(record.market, record.engine_id)
+        record.price, record.quantity = price, total
+        try:
+            self._check_money(account, record, total - record.filled)
+            self._reenter(record)
+        except Refusal:
+            record.price, record.quantity = old_price, old_total
+            self._reenter(record)
+            raise
+        return record
+
+    def _reenter(self, record: Record) -> None:
+        order = record.engine_order(record.quantity - record.filled)
+        self._by_engine_id[order.order_id] = record
+        placement = self._world.place(record.market, order, SELF_TRADES[record.self_trade])
+        if placement.state is OrderState.REJECTED:
+            raise Refusal(400, "post_only_cross", "the order would have crossed the book")
+
+    def cancel_where(self, records: Iterable[Record]) -> None:
+        """Cancel all of them that rest."""
+        for record in list(records):
+            if record.status == "resting":
+                self._world.cancel(record.market, record.engine_id)
+
+    def pause(self) -> None:
+        """Trading stops; orders that asked for it are canceled."""
+        self.paused = True
+        self.cancel_where(record for record in self.records if record.cancel_on_pause)
+
+    def trigger(self, group: Group) -> None:
+        """Cancel all orders of a group and let it take no more."""
+        group.enabled = False
+        self.cancel_where(record for record in self.records if record.group_id == group.group_id)
+
+    # ── what is there ───────────────────────────────────────────────────────────────────────────────
+
+    def get(self, owner: str, order_id: str) -> Record:
+        record = self._by_id.get(order_id)
+        if record is None or record.owner != owner:
+            raise not_found("order")
+        return record
+
+    def _working(self, owner: str, order_id: str) -> Record:
+        record = self.get(owner, order_id)
+        if record.status != "resting":
+            raise not_found("order")
+        if record.market.status is not MarketStatus.OPEN:
+            raise Refusal(400, "MARKET_INACTIVE", record.market.id)
+        return record
+
+    def _market(self, ticker: str) -> SandboxMarket:
+        market = self._world.market(KALSHI, ticker)
+        if market is None:
+            raise Refusal(404, "market_not_found", ticker)
+        if self.paused:
+            raise Refusal(400, "trading_is_paused")
+        if not market.accepts_orders:
+            raise Refusal(400, "MARKET_INACTIVE", ticker)
+        return market
+
+    def _reducing(self, account: Account, record: Record) -> int:
+        """The count of a reduce-only order: no more than the position it closes."""
+        held = account.held(record.market, 1 - record.outcome)
+        resting = sum(
+            other.remaining
+            for other in self.records
+            if other.owner == record.owner and other.market is record.market and other.side == record.side
+        )
+        closing = min(record.quantity, held - resting)
+        if closing <= 0:
+            raise Refusal(400, "reduce_only_no_position", record.market.id)
+        return closing
+
+    def _check_money(self, account: Account, record: Record, quantity: int) -> None:
+        price = record.price if record.side == "bid" else ONE - record.price
+        fee = -(-70_000 * quantity * price * (ONE - price) // ONE**3)
+        order = LimitOrder(
+            order_id="",
+            owner=record.owner,
+            outcome=record.outcome,
+            side=Side.BUY,
+            price=price,
+            quantity=quantity,
+        )
+        try:
+            account.check(record.market, order, fee)
+        except InsufficientFunds as e:
+            raise Refusal(400, "insufficient_balance", str(e)) from e
+
+    def _new_id(self) -> str:
+        text = f"{self._draw.getrandbits(128):032x}"
+        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-8{text[17:20]}-{text[20:]}"
+
+    # ── what happens in the world ───────────────────────────────────────────────────────────────────
+
+    def _fee(self, _market: SandboxMarket, execution: Execution) -> int:
+        record = self._by_engine_id.get(execution.order_id)
+        return record.charge(execution) if record is not None else 0
+
+    def on_order(self, event: OrderEvent) -> None:
+        """An order of a client was placed, changed or ended."""
+        record = self._by_engine_id.get(event.order.order_id)
+        if record is None or event.change is OrderChange.REJECTED:
+            return
+        if event.change is OrderChange.PLACED and record.order_id not in self._by_id:
+            self._keep(record)
+        record.updated_at = event.at
+        if event.change is OrderChange.CANCELLED:
+            record.status = "canceled"
+        elif not event.order.remaining:
+            record.status = "executed"
+        self.tell(record.owner, "user_orders", record.frame())
+
+    def _ended(self, record: Record) -> None:
+        """An order that found nothing to take: it was there, and is canceled."""
+        record.status = "canceled"
+        record.updated_at = self._world.now()
+        self.tell(record.owner, "user_orders", record.frame())
+
+    def on_fill(self, event: FillEvent) -> None:
+        """An order of a client was filled; its account has been told already."""
+        record = self._by_engine_id.get(event.execution.order_id)
+        account = self._accounts.get(KALSHI, event.owner)
+        if record is None or account is None:
+            return
+        execution = event.execution
+        extra = self._over_fill(account, record, execution)
+        quantity = execution.quantity + extra
+        record.fill(execution.price, quantity, event.fee, execution.maker)
+        row = FillRow(
+            trade_id=trade_id(event.market, event.match.number),
+            record=record,
+            price=execution.price,
+            quantity=quantity,
+            fee=event.fee,
+            maker=execution.maker,
+            at=event.at,
+            position_after=account.held(event.market, 0) - account.held(event.market, 1),
+        )
+        self.fills.append(row)
+        for _ in range(2 if self._struck(FaultKind.DUPLICATE_FILL) else 1):
+            self.tell(event.owner, "fill", row.frame())
+        self.tell(event.owner, "market_positions", self._position(account, row))
+        group = self.groups.find(record.group_id)
+        if group is not None and group.enabled and group.filled(event.at, quantity):
+            # Not while the book is in the middle of a match.
+            self._world.schedule(self._world.at, partial(self.trigger, group))
+
+    def _over_fill(self, account: Account, record: Record, execution: Execution) -> int:
+        action = self._faults.pick_kind(FaultKind.OVER_FILL, KALSHI, FILL)
+        if not action or action.rule is None:
+            return 0
+        extra = parse(action.rule.amount)
+        account.move(record.market, record.outcome, extra, -notional(execution.price, extra))
+        return extra
+
+    def _struck(self, kind: FaultKind) -> bool:
+        return bool(self._faults.pick_kind(kind, KALSHI, FILL))
+
+    def _position(self, account: Account, row: FillRow) -> dict[str, object]:
+        market = row.record.market
+        rows = [r for r in self.fills if r.record.owner == account.owner and r.record.market is market]
+        return position_frame(account, market, rows)
+
+
+def position_frame(account: Account, market: SandboxMarket, rows: list[FillRow]) -> dict[str, object]:
+    """The body of a ``market_position`` frame."""
+    held = account.held(market, 0) - account.held(market, 1)
+    spent = sum(notional(row.price, row.quantity) for row in rows)
+    fees = sum(row.fee for row in rows)
+    return {
+        "user_id": account.owner,
+        "market_ticker": market.id,
+        "position_fp": count(held),
+        "position_cost_dollars": dollars(spent),
+        "realized_pnl_dollars": "0.0000",
+        "fees_paid_dollars": dollars(fees),
+        "position_fee_cost_dollars": dollars(fees),
+        "volume_fp": count(sum(row.quantity for row in rows)),
+    }
+
+
+def trade_id(market: SandboxMarket, number: int) -> str:
+    """The id of a match, the same for the public and for both sides."""
+    text = digest(number, KALSHI, market.id).hex()
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-8{text[17:20]}-{text[20:32]}"
+
+
+def price_of(market: SandboxMarket, text: str) -> int:
+    """A YES price of a request, on the market's grid."""
+    price = _number(text, "price")
+    if price % PRICE_GRID or not market.on_grid(price):
+        raise bad_request(f"invalid price {text[:20]}")
+    return price
+
+
+def count_of(text: str) -> int:
+    """A count of a request."""
+    value = _number(text, "count")
+    if value <= 0 or value % COUNT_GRID:
+        raise bad_request(f"invalid count {text[:20]}")
+    return value
+
+
+def _number(text: str, name: str) -> int:
+    try:
+        return parse(text)
+    except UnitError:
+        raise bad_request(f"invalid {name}") from None
+
+
+def read_body(data: bytes, kind: type[Read]) -> Read:
+    """A request's body."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        raise bad_request(str(e)[:120]) from None

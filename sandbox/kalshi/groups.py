@@ -1,0 +1,72 @@
+"""Order groups: more than a limit of contracts within a rolling 15 seconds cancels all orders of the group."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from proto.units import ONE, SECOND
+from sandbox.kalshi.bodies import count
+from sandbox.kalshi.refusals import Refusal, not_found
+
+WINDOW_NS = 15 * SECOND
+GROUPS_MAX = 100
+LIMIT_MAX = 1_000_000
+
+
+@dataclass(slots=True)
+class Group:
+    """One group of one account. ``limit`` in contracts (millionths); ``enabled`` until it is triggered."""
+
+    group_id: str
+    owner: str
+    limit: int
+    enabled: bool = True
+    fills: deque[tuple[int, int]] = field(default_factory=deque)
+
+    def filled(self, at: int, quantity: int) -> bool:
+        """Count a fill; whether the group is triggered by it."""
+        self.fills.append((at, quantity))
+        return self.exceeded(at)
+
+    def exceeded(self, at: int) -> bool:
+        """Whether the window holds more than the limit."""
+        while self.fills and self.fills[0][0] <= at - WINDOW_NS:
+            self.fills.popleft()
+        return sum(quantity for _, quantity in self.fills) > self.limit
+
+    def summary(self) -> dict[str, Any]:
+        return {
+            "id": self.group_id,
+            "is_auto_cancel_enabled": self.enabled,
+            "contracts_limit_fp": count(self.limit),
+        }
+
+
+class Groups:
+    """All groups, by id."""
+
+    def __init__(self) -> None:
+        self._groups: dict[str, Group] = {}
+
+    def create(self, group_id: str, owner: str, contracts: int) -> Group:
+        if not 1 <= contracts <= LIMIT_MAX:
+            raise Refusal(400, "bad_request", f"contracts_limit must be from 1 to {LIMIT_MAX}")
+        if len(self.of(owner)) >= GROUPS_MAX:
+            raise Refusal(400, "bad_request", "too many order groups")
+        group = self._groups[group_id] = Group(group_id, owner, contracts * ONE)
+        return group
+
+    def get(self, group_id: str, owner: str) -> Group:
+        group = self._groups.get(group_id)
+        if group is None or group.owner != owner:
+            raise not_found("order group")
+        return group
+
+    def find(self, group_id: str | None) -> Group | None:
+        return self._groups.get(group_id) if group_id else None
+
+    def delete(self, group: Group) -> None:
+        del self._groups[group.group_id]
+
+    def of(self, owner: str) -> list[Group]:
+        return [group for group in self._groups.values() if group.owner == owner]

@@ -1,0 +1,208 @@
+"""Orders and fills of the sandbox's accounts, and what each one's bodies look like on the wire."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from libs.exchange.fees import DIRECT_PRECISION, KALSHI_QUADRATIC, Charged, FeeAccumulator
+from libs.exchange.matching_types import Execution, LimitOrder, SelfTrade
+from proto.feed import FeeSchedule, Side
+from proto.risk import TimeInForce
+from proto.units import ONE, notional
+from sandbox.kalshi.bodies import count, dollars, fine_dollars, iso
+from sandbox.world.markets import SandboxMarket
+
+FEES = FeeSchedule(model=KALSHI_QUADRATIC, taker_rate=70_000)
+"""Of a quadratic series with multiplier 1: takers pay, makers do not."""
+YES, NO = "yes", "no"
+SELF_TRADES = {"taker_at_cross": SelfTrade.CANCEL_TAKER, "maker": SelfTrade.CANCEL_MAKER}
+
+
+@dataclass(slots=True)
+class Record:
+    """One order of a client, for ever. ``price`` is for YES; a bid buys YES, an ask buys NO."""
+
+    order_id: str
+    client_order_id: str
+    owner: str
+    market: SandboxMarket
+    side: str
+    price: int
+    quantity: int
+    time_in_force: TimeInForce
+    created_at: int
+    post_only: bool = False
+    expiration_s: int | None = None
+    self_trade: str = "taker_at_cross"
+    group_id: str | None = None
+    cancel_on_pause: bool = False
+    subaccount: int = 0
+    engine_id: str = ""
+    versions: int = 0
+    status: str = "resting"
+    filled: int = 0
+    updated_at: int = 0
+    taker_cost: int = 0
+    maker_cost: int = 0
+    taker_fees: int = 0
+    maker_fees: int = 0
+    rounding: FeeAccumulator = field(default_factory=FeeAccumulator)
+
+    @property
+    def outcome(self) -> int:
+        """Index of the outcome it is positioned for."""
+        return 0 if self.side == "bid" else 1
+
+    @property
+    def remaining(self) -> int:
+        """What rests; nothing of a canceled order does."""
+        return max(0, self.quantity - self.filled) if self.status == "resting" else 0
+
+    def engine_order(self, quantity: int) -> LimitOrder:
+        """The order for the book: always a buy, of YES or of NO. Each one has an id of its own."""
+        self.versions += 1
+        self.engine_id = f"{self.order_id}/{self.versions}"
+        return LimitOrder(
+            order_id=self.engine_id,
+            owner=self.owner,
+            outcome=self.outcome,
+            side=Side.BUY,
+            price=self.price if self.side == "bid" else ONE - self.price,
+            quantity=quantity,
+            time_in_force=self.time_in_force,
+            post_only=self.post_only,
+            expires_at=(self.expiration_s or 0) * 10**9,
+        )
+
+    def charge(self, execution: Execution) -> int:
+        """The whole fee of one more fill, rounding included."""
+        fill = Charged(execution.price, execution.quantity, buy=True, maker=execution.maker)
+        return self.rounding.charge(FEES, fill, DIRECT_PRECISION)
+
+    def fill(self, price: int, quantity: int, fee: int, maker: bool) -> None:
+        """Count a fill; ``price`` in its own outcome's space."""
+        self.filled += quantity
+        cost = notional(price, quantity)
+        if maker:
+            self.maker_cost += cost
+            self.maker_fees += fee
+        else:
+            self.taker_cost += cost
+            self.taker_fees += fee
+
+    def body(self) -> dict[str, Any]:
+        """The order object of REST."""
+        outcome = YES if self.side == "bid" else NO
+        return {
+            "order_id": self.order_id,
+            "user_id": self.owner,
+            "client_order_id": self.client_order_id,
+            "ticker": self.market.id,
+            # The pair that the two after it replaced: always a purchase of what it is positioned for.
+            "side": outcome,
+            "action": "buy",
+            "outcome_side": outcome,
+            "book_side": self.side,
+            "type": "limit",
+            "status": self.status,
+            "yes_price_dollars": dollars(self.price),
+            "no_price_dollars": dollars(ONE - self.price),
+            "initial_count_fp": count(self.quantity),
+            "fill_count_fp": count(self.filled),
+            "remaining_count_fp": count(self.remaining),
+            "taker_fees_dollars": fine_dollars(self.taker_fees),
+            "maker_fees_dollars": fine_dollars(self.maker_fees),
+            "taker_fill_cost_dollars": fine_dollars(self.taker_cost),
+            "maker_fill_cost_dollars": fine_dollars(self.maker_cost),
+            "created_time": iso(self.created_at),
+            "last_update_time": iso(self.updated_at or self.created_at),
+            "expiration_time": iso(self.expiration_s * 10**9, fraction=False) if self.expiration_s else None,
+            "self_trade_prevention_type": self.self_trade,
+            "order_group_id": self.group_id,
+            "cancel_order_on_pause": self.cancel_on_pause,
+            "subaccount_number": self.subaccount,
+            "exchange_index": 2,
+        }
+
+    def frame(self) -> dict[str, Any]:
+        """The body of a ``user_order`` frame."""
+        return {
+            "order_id": self.order_id,
+            "user_id": self.owner,
+            "ticker": self.market.id,
+            "status": self.status,
+            "side": YES if self.side == "bid" else NO,
+            "is_yes": self.side == "bid",
+            "yes_price_dollars": dollars(self.price),
+            "initial_count_fp": count(self.quantity),
+            "fill_count_fp": count(self.filled),
+            "remaining_count_fp": count(self.remaining),
+            "taker_fill_cost_dollars": dollars(self.taker_cost),
+            "maker_fill_cost_dollars": dollars(self.maker_cost),
+            "client_order_id": self.client_order_id,
+            "self_trade_prevention_type": self.self_trade,
+            "created_time": iso(self.created_at),
+            "created_ts_ms": self.created_at // 1_000_000,
+            "expiration_ts_ms": (self.expiration_s or 0) * 1_000,
+            "subaccount_number": self.subaccount,
+        }
+
+
+@dataclass(slots=True)
+class FillRow:
+    """One fill of one order. ``price`` in the space of the order's own outcome."""
+
+    trade_id: str
+    record: Record
+    price: int
+    quantity: int
+    fee: int
+    maker: bool
+    at: int
+    position_after: int
+
+    @property
+    def yes_price(self) -> int:
+        return self.price if self.record.side == "bid" else ONE - self.price
+
+    def body(self) -> dict[str, Any]:
+        """The fill object of REST."""
+        outcome = YES if self.record.side == "bid" else NO
+        return {
+            "fill_id": self.trade_id,
+            "trade_id": self.trade_id,
+            "order_id": self.record.order_id,
+            "ticker": self.record.market.id,
+            "market_ticker": self.record.market.id,
+            "side": outcome,
+            "action": "buy",
+            "outcome_side": outcome,
+            "book_side": self.record.side,
+            "count_fp": count(self.quantity),
+            "yes_price_dollars": dollars(self.yes_price),
+            "no_price_dollars": dollars(ONE - self.yes_price),
+            "fee_cost": fine_dollars(self.fee),
+            "is_taker": not self.maker,
+            "created_time": iso(self.at),
+            "ts": self.at // 10**9,
+            "subaccount_number": self.record.subaccount,
+        }
+
+    def frame(self) -> dict[str, Any]:
+        """The body of a ``fill`` frame; it does not tell the fee."""
+        outcome = YES if self.record.side == "bid" else NO
+        return {
+            "trade_id": self.trade_id,
+            "order_id": self.record.order_id,
+            "market_ticker": self.record.market.id,
+            "exchange_index": 2,
+            "is_taker": not self.maker,
+            "side": outcome,
+            "action": "buy",
+            "yes_price_dollars": dollars(self.yes_price),
+            "count_fp": count(self.quantity),
+            "post_position_fp": count(self.position_after),
+            "purchased_side": outcome,
+            "subaccount": self.record.subaccount,
+            "ts": self.at // 10**9,
+            "ts_ms": self.at // 1_000_000,
+        }

@@ -1,0 +1,282 @@
+"""Public REST: exchange, series, events, markets, books, trades, candles. No key needed."""
+
+from collections import deque
+from typing import Any
+
+from aiohttp import web
+
+from proto.feed import Side
+from proto.units import ONE
+from sandbox.kalshi.bodies import (
+    FILTER_STATUS,
+    bids,
+    count,
+    dollars,
+    event_body,
+    iso,
+    market_body,
+    rows,
+    series_body,
+)
+from sandbox.kalshi.exchange import KalshiExchange, trade_id
+from sandbox.kalshi.pages import flag, newest_first, number_of
+from sandbox.kalshi.refusals import Refusal, answer, bad_request
+from sandbox.world.events import BookChanged, Traded, WorldEvent
+from sandbox.world.listing import SERIES
+from sandbox.world.markets import KALSHI, SandboxMarket
+from sandbox.world.world import World
+
+PREFIX = "/trade-api/v2"
+TRADES_MAX = 50_000
+"""Public trades kept, of all markets."""
+CANDLES_MAX = 24 * 60
+MARKETS_LIMIT = TRADES_LIMIT = 1_000
+EVENTS_LIMIT = 200
+BOOKS_MAX = 100
+"""Tickers in one question for several books."""
+PERIODS = (1, 60, 1_440)
+_EMPTY = {"open_dollars": None, "high_dollars": None, "low_dollars": None, "close_dollars": None}
+
+
+class Candle:
+    """One minute of a market: prices of trades and of both sides of the YES book, in millionths."""
+
+    __slots__ = ("asks", "bids", "interest", "trades", "volume")
+
+    def __init__(self) -> None:
+        self.trades: list[tuple[int, int]] = []
+        self.bids: list[int] = []
+        self.asks: list[int] = []
+        self.volume = 0
+        self.interest = 0
+
+
+class MarketData:
+    """Handlers of public reads, and the memory behind them: trades and candles."""
+
+    def __init__(self, world: World, exchange: KalshiExchange) -> None:
+        self._world = world
+        self._exchange = exchange
+        self._trades: deque[tuple[SandboxMarket, dict[str, Any], int]] = deque(maxlen=TRADES_MAX)
+        self._candles: dict[str, dict[int, Candle]] = {}
+
+    def routes(self) -> list[web.RouteDef]:
+        """All public reads; fixed paths before those with a ticker in them."""
+        return [
+            web.get(f"{PREFIX}/exchange/status", self._status),
+            web.get(f"{PREFIX}/exchange/schedule", self._schedule),
+            web.get(f"{PREFIX}/series", self._all_series),
+            web.get(f"{PREFIX}/series/fee_changes", self._fee_changes),
+            web.get(f"{PREFIX}/series/{{series}}", self._series),
+            web.get(f"{PREFIX}/series/{{series}}/markets/{{ticker}}/candlesticks", self._candlesticks),
+            web.get(f"{PREFIX}/events", self._events),
+            web.get(f"{PREFIX}/events/{{event}}", self._event),
+            web.get(f"{PREFIX}/markets", self._markets),
+            web.get(f"{PREFIX}/markets/trades", self._public_trades),
+            web.get(f"{PREFIX}/markets/orderbooks", self._orderbooks),
+            web.get(f"{PREFIX}/markets/{{ticker}}", self._market),
+            web.get(f"{PREFIX}/markets/{{ticker}}/orderbook", self._orderbook),
+        ]
+
+    # ── memory ──────────────────────────────────────────────────────────────────────────────────────
+
+    def on(self, event: WorldEvent) -> None:
+        """Remember trades and candles."""
+        if isinstance(event, Traded):
+            self._on_trade(event)
+        elif isinstance(event, BookChanged):
+            candle = self._candle(event.market, event.at)
+            bid, ask = event.market.book.best(0)
+            candle.bids.append(bid or 0)
+            candle.asks.append(ask or ONE)
+            candle.bids[1:-1] = [min(candle.bids), max(candle.bids)]
+            candle.asks[1:-1] = [min(candle.asks), max(candle.asks)]
+
+    def _on_trade(self, event: Traded) -> None:
+        body = trade_body(event)
+        self._trades.append((event.market, body, event.at // 10**9))
+        candle = self._candle(event.market, event.at)
+        candle.trades.append((event.market.last_price or 0, event.match.quantity))
+        candle.volume += event.match.quantity
+
+    def _candle(self, market: SandboxMarket, at: int) -> Candle:
+        candles = self._candles.setdefault(market.id, {})
+        minute = at // 10**9 // 60
+        candle = candles.get(minute)
+        if candle is None:
+            candle = candles[minute] = Candle()
+            if len(candles) > CANDLES_MAX:
+                del candles[min(candles)]
+        candle.interest = market.open_interest
+        return candle
+
+    # ── handlers ────────────────────────────────────────────────────────────────────────────────────
+
+    async def _status(self, _request: web.Request) -> web.Response:
+        return answer({"exchange_active": True, "trading_active": not self._exchange.paused})
+
+    async def _schedule(self, _request: web.Request) -> web.Response:
+        day = [{"open_time": "00:00", "close_time": "00:00"}]
+        week = dict.fromkeys(
+            ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"), day
+        )
+        hours = [{"start_time": "2026-01-01T00:00:00Z", "end_time": "2027-01-01T00:00:00Z", **week}]
+        return answer({"schedule": {"standard_hours": hours, "maintenance_windows": []}})
+
+    async def _all_series(self, _request: web.Request) -> web.Response:
+        return answer({"series": [series_body(s.name) for s in SERIES if s.venue == KALSHI]})
+
+    async def _fee_changes(self, _request: web.Request) -> web.Response:
+        return answer({"series_fee_change_arr": []})
+
+    async def _series(self, request: web.Request) -> web.Response:
+        name = request.match_info["series"]
+        if not any(series.venue == KALSHI and series.name == name for series in SERIES):
+            raise Refusal(404, "not_found", "series", shape="documented")
+        return answer({"series": series_body(name)})
+
+    async def _events(self, request: web.Request) -> web.Response:
+        wanted = self._filter(request)
+        groups: dict[str, list[SandboxMarket]] = {}
+        for market in filter(wanted, self._world.markets(KALSHI)):
+            groups.setdefault(market.event_id, []).append(market)
+        events = list(groups.items())
+        page, cursor = newest_first(request, events, lambda _: True, EVENTS_LIMIT)
+        nested = flag(request, "with_nested_markets")
+        return answer({"events": [event_body(e, ms, nested=nested) for e, ms in page], "cursor": cursor})
+
+    async def _event(self, request: web.Request) -> web.Response:
+        name = request.match_info["event"]
+        markets = [market for market in self._world.markets(KALSHI) if market.event_id == name]
+        if not markets:
+            raise Refusal(404, "not_found", "event", shape="documented")
+        nested = flag(request, "with_nested_markets")
+        body: dict[str, Any] = {"event": event_body(name, markets, nested=nested)}
+        if not nested:
+            body["markets"] = [market_body(market) for market in markets]
+        return answer(body)
+
+    async def _markets(self, request: web.Request) -> web.Response:
+        wanted = self._filter(request)
+        page, cursor = newest_first(request, self._world.markets(KALSHI), wanted, MARKETS_LIMIT)
+        return answer({"markets": [market_body(market) for market in page], "cursor": cursor})
+
+    def _filter(self, request: web.Request) -> Any:
+        """Which markets a request asks for."""
+        query = request.query
+        status = query.get("status", "")
+        statuses = FILTER_STATUS.get(status)
+        if status and statuses is None:
+            raise bad_request("invalid status filter")
+        tickers = frozenset(query["tickers"].split(",")) if query.get("tickers") else None
+        series, event = query.get("series_ticker", ""), query.get("event_ticker", "")
+        least, most = number_of(request, "min_close_ts", 0), number_of(request, "max_close_ts", 2**40)
+
+        def wanted(market: SandboxMarket) -> bool:
+            return (
+                (statuses is None or market.status in statuses)
+                and (tickers is None or market.id in tickers)
+                and series in ("", market.series)
+                and event in ("", market.event_id)
+                and least <= market.close_ns // 10**9 <= most
+            )
+
+        return wanted
+
+    async def _market(self, request: web.Request) -> web.Response:
+        return answer({"market": market_body(self._found(request))})
+
+    async def _orderbook(self, request: web.Request) -> web.Response:
+        market = self._found(request)
+        return answer({"orderbook_fp": _book(market, number_of(request, "depth", 0))})
+
+    async def _orderbooks(self, request: web.Request) -> web.Response:
+        tickers = request.query.get("tickers", "").split(",")
+        if not 1 <= len(tickers) <= BOOKS_MAX:
+            raise bad_request("invalid tickers")
+        found = [self._world.market(KALSHI, ticker) for ticker in tickers]
+        return answer({"orderbooks": [{"ticker": m.id, "orderbook_fp": _book(m)} for m in found if m]})
+
+    async def _public_trades(self, request: web.Request) -> web.Response:
+        ticker = request.query.get("ticker", "")
+        least, most = number_of(request, "min_ts", 0), number_of(request, "max_ts", 2**40)
+        page, cursor = newest_first(
+            request,
+            list(self._trades),
+            lambda row: ticker in ("", row[0].id) and least <= row[2] <= most,
+            TRADES_LIMIT,
+        )
+        return answer({"trades": [body for _, body, _ in page], "cursor": cursor})
+
+    async def _candlesticks(self, request: web.Request) -> web.Response:
+        market = self._found(request)
+        if market.series != request.match_info["series"]:
+            raise Refusal(404, "not_found", "series", shape="documented")
+        start, end = number_of(request, "start_ts", 0), number_of(request, "end_ts", 2**40)
+        period = number_of(request, "period_interval", 1)
+        if period not in PERIODS:
+            raise bad_request("invalid period_interval")
+        grouped: dict[int, list[Candle]] = {}
+        for minute, candle in sorted(self._candles.get(market.id, {}).items()):
+            end_s = (minute // period + 1) * period * 60
+            if start <= end_s <= end:
+                grouped.setdefault(end_s, []).append(candle)
+        candles = [_candle_body(end_s, minutes) for end_s, minutes in grouped.items()]
+        return answer({"ticker": market.id, "candlesticks": candles})
+
+    def _found(self, request: web.Request) -> SandboxMarket:
+        market = self._world.market(KALSHI, request.match_info["ticker"])
+        if market is None:
+            raise Refusal(404, "not_found", "market", shape="documented")
+        return market
+
+
+def trade_body(event: Traded) -> dict[str, Any]:
+    """A public trade, as REST lists it."""
+    taker = event.match.taker
+    yes_price = taker.price if taker.outcome == 0 else ONE - taker.price
+    side = "yes" if (taker.outcome == 0) == (taker.side is Side.BUY) else "no"
+    return {
+        "trade_id": trade_id(event.market, event.match.number),
+        "ticker": event.market.id,
+        "count_fp": count(event.match.quantity),
+        "yes_price_dollars": dollars(yes_price),
+        "no_price_dollars": dollars(ONE - yes_price),
+        "taker_side": side,
+        "taker_outcome_side": side,
+        "taker_book_side": "bid" if side == "yes" else "ask",
+        "is_block_trade": False,
+        "created_time": iso(event.at),
+    }
+
+
+def _book(market: SandboxMarket, depth: int = 0) -> dict[str, list[list[str]]]:
+    yes, no = bids(market)
+    return {"yes_dollars": rows(yes, depth), "no_dollars": rows(no, depth)}
+
+
+def _span(prices: list[int]) -> dict[str, str | None]:
+    if not prices:
+        return dict(_EMPTY)
+    return {
+        "open_dollars": dollars(prices[0]),
+        "high_dollars": dollars(max(prices)),
+        "low_dollars": dollars(min(prices)),
+        "close_dollars": dollars(prices[-1]),
+    }
+
+
+def _candle_body(end_s: int, minutes: list[Candle]) -> dict[str, Any]:
+    trades = [trade for candle in minutes for trade in candle.trades]
+    volume = sum(quantity for _, quantity in trades)
+    price: dict[str, str | None] = _span([p for p, _ in trades])
+    price["mean_dollars"] = dollars(sum(p * q for p, q in trades) // volume) if volume else None
+    price["previous_dollars"] = None
+    return {
+        "end_period_ts": end_s,
+        "price": price,
+        "yes_bid": _span([p for candle in minutes for p in candle.bids]),
+        "yes_ask": _span([p for candle in minutes for p in candle.asks]),
+        "volume_fp": count(volume),
+        "open_interest_fp": count(minutes[-1].interest),
+    }

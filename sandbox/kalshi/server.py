@@ -1,0 +1,202 @@
+"""Kalshi in the sandbox: who asks, whether the budget holds, and which handler answers."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from proto.units import ONE
+from sandbox.accounts import Account
+from sandbox.arrivals import Arrivals
+from sandbox.faults.rules import FILL, FaultKind
+from sandbox.faults.script import FaultAction, Faults
+from sandbox.kalshi.auth import Unauthorised, verify
+from sandbox.kalshi.exchange import KalshiExchange
+from sandbox.kalshi.keys import TestKey, key_of
+from sandbox.kalshi.limits import Budgets
+from sandbox.kalshi.market_data import PREFIX, MarketData
+from sandbox.kalshi.portfolio import Portfolio
+from sandbox.kalshi.refusals import Refusal, too_many
+from sandbox.kalshi.stream import Stream
+from sandbox.venue import STATUSES, VenueServer, received_ns
+from sandbox.world.events import FillEvent, OrderEvent, WorldEvent
+from sandbox.world.markets import KALSHI
+from sandbox.world.world import World
+
+OWNER = "kalshi-sandbox"
+CASH = 10_000 * ONE
+WEBSOCKET_PATH = "/trade-api/ws/v2"
+TELL_AFTER_S = 0.005
+"""What happens to an order is told on the socket so long after it: usually after the answer to the order."""
+ANSWER_AFTER_S = 0.05
+"""With the fault ``fill_before_ack`` the socket tells at once and the answer waits so long."""
+_ACCOUNT: web.RequestKey[Account] = web.RequestKey("account", Account)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class KalshiServer(VenueServer):
+    """The venue's server. ``budgets.tier`` may be changed before requests arrive."""
+
+    venue = KALSHI
+
+    def __init__(self, world: World, accounts: Any, faults: Faults, *, arrivals: Arrivals, seed: int) -> None:
+        super().__init__(world, accounts, faults, arrivals=arrivals, seed=seed)
+        self.budgets = Budgets()
+        self.exchange = KalshiExchange(world, accounts, faults, self.draw)
+        self.market_data = MarketData(world, self.exchange)
+        self.stream = Stream(world, faults)
+        self.exchange.tell = self._tell
+        self._portfolio = Portfolio(world, self.exchange, lambda request: request[_ACCOUNT])
+        self._at_once = False
+        self._key: TestKey | None = None
+        accounts.open(KALSHI, OWNER, CASH)
+        world.subscribe(self._on)
+
+    # ── what a venue's server is ────────────────────────────────────────────────────────────────────
+
+    def routes(self) -> list[web.RouteDef]:
+        public = [
+            _guarded(route, partial(self._public, route.handler)) for route in self.market_data.routes()
+        ]
+        private = [
+            _guarded(route, partial(self._private, route.handler)) for route in self._portfolio.routes()
+        ]
+        return [*public, *private, web.get(WEBSOCKET_PATH, self._websocket)]
+
+    def urls(self, base: str) -> dict[str, str]:
+        socket = base.replace("http", "ws", 1)
+        return {"rest": f"{base}{PREFIX}", "websocket": f"{socket}{WEBSOCKET_PATH}"}
+
+    def operation(self, request: web.Request) -> str | None:
+        if request.path == WEBSOCKET_PATH:
+            return None
+        if request.method == "GET":
+            return "read"
+        if request.method in ("DELETE", "PUT") or request.path.endswith(("/decrease", "/create")):
+            return "cancel"
+        return "orders" if request.path.endswith("/batched") else "order"
+
+    def refusal(self, action: FaultAction) -> web.Response:
+        """Its limiter, its maintenance, or any status in the shape the wire shows most."""
+        if action.kind is FaultKind.RATE_LIMIT:
+            return too_many().response()
+        status = action.rule.status if action.rule and action.kind is FaultKind.STATUS else 503
+        status = STATUSES.get(action.kind, status) if action.kind else status
+        code = "service_unavailable" if status == 503 else "internal_server_error"
+        return Refusal(status, code if status >= 500 else "bad_request", "by a fault").response()
+
+    def credentials(self) -> dict[str, Any]:
+        key = self._own_key()
+        return {"key_id": key.key_id, "private_key_pem": key.private_key_pem}
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "paused": self.exchange.paused,
+            "orders": len(self.exchange.records),
+            "fills": len(self.exchange.fills),
+            "sockets": len(self.stream.sessions),
+        }
+
+    async def stop(self) -> None:
+        await self.stream.close()
+
+    # ── who asks ────────────────────────────────────────────────────────────────────────────────────
+
+    def _own_key(self) -> TestKey:
+        """Made when it is first needed: that takes a moment."""
+        if self._key is None:
+            self._key = key_of(self.seed, OWNER)
+        return self._key
+
+    def _public_key(self, key_id: str) -> RSAPublicKey | None:
+        key = self._own_key()
+        return key.public_key if key_id == key.key_id else None
+
+    def _account(self, request: web.Request, now_ms: int) -> Account:
+        """Whose request it is. Raises ``Refusal`` for one that is not signed."""
+        try:
+            verify(request.headers, request.method, request.rel_url.raw_path, self._public_key, now_ms)
+        except Unauthorised as e:
+            raise Refusal(401, "authentication_error", str(e)) from None
+        account = self.accounts.get(KALSHI, OWNER)
+        assert account is not None
+        return account
+
+    async def _public(self, handler: Handler, request: web.Request) -> web.StreamResponse:
+        try:
+            if not await self.budgets.take("", request):
+                raise too_many()
+            return await handler(request)
+        except Refusal as e:
+            return e.response()
+
+    async def _private(self, handler: Handler, request: web.Request) -> web.StreamResponse:
+        try:
+            account = self._account(request, received_ns(request) // 1_000_000)
+            if not await self.budgets.take(account.owner, request, await _items(request)):
+                raise too_many()
+            request[_ACCOUNT] = account
+            return await self._carry_out(handler, request)
+        except Refusal as e:
+            return e.response()
+
+    async def _carry_out(self, handler: Handler, request: web.Request) -> web.StreamResponse:
+        if self.operation(request) not in ("order", "orders"):
+            return await handler(request)
+        self._at_once = bool(self.faults.pick_kind(FaultKind.FILL_BEFORE_ACK, KALSHI, FILL))
+        early = self._at_once
+        try:
+            return await handler(request)
+        finally:
+            self._at_once = False
+            if early:
+                await asyncio.sleep(ANSWER_AFTER_S)
+
+    async def _websocket(self, request: web.Request) -> web.StreamResponse:
+        try:
+            account = self._account(request, time.time_ns() // 1_000_000)
+        except Refusal as e:
+            return e.response()
+        return await self.stream.serve(request, account.owner)
+
+    # ── what happens in the world ───────────────────────────────────────────────────────────────────
+
+    def _on(self, event: WorldEvent) -> None:
+        market = getattr(event, "market", None)
+        if market is None or market.venue != KALSHI:
+            return
+        if isinstance(event, OrderEvent):
+            self.exchange.on_order(event)
+        elif isinstance(event, FillEvent):
+            self.exchange.on_fill(event)
+        else:
+            self.market_data.on(event)
+            self.stream.on(event)
+
+    def _tell(self, owner: str, channel: str, body: dict[str, object]) -> None:
+        """Tell an account what happened: a moment later, as a socket of its own has its own delay."""
+        if self._at_once:
+            self.stream.tell_owner(owner, channel, body)
+            return
+        asyncio.get_running_loop().call_later(TELL_AFTER_S, self.stream.tell_owner, owner, channel, body)
+
+
+async def _items(request: web.Request) -> int:
+    """Orders in a batch, which is billed by item; 1 for everything else."""
+    if not request.path.endswith("/batched"):
+        return 1
+    try:
+        body = msgspec.json.decode(await request.read())
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return 1
+    orders = body.get("orders") if isinstance(body, dict) else None
+    return max(1, len(orders)) if isinstance(orders, list) else 1
+
+
+def _guarded(route: web.RouteDef, handler: Handler) -> web.RouteDef:
+    return web.RouteDef(route.method, route.path, handler, route.kwargs)

@@ -1,0 +1,442 @@
+"""Kalshi's websocket: subscriptions with numbers, snapshots and deltas in one sequence each, user channels."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from aiohttp import WSMsgType, web
+from msgspec import Struct
+
+from proto.feed import MarketStatus, Side
+from proto.units import ONE, SECOND
+from sandbox.faults.rules import MARKET_SOCKET, USER_SOCKET
+from sandbox.faults.script import Faults
+from sandbox.kalshi.bodies import bids, count, dollars, iso, price_ranges, rows
+from sandbox.kalshi.market_data import trade_body
+from sandbox.sockets import ClientSocket
+from sandbox.world.events import BookChanged, MarketMoved, Traded, WorldEvent
+from sandbox.world.ids import digest
+from sandbox.world.markets import KALSHI, SandboxMarket
+from sandbox.world.world import World
+
+PING_EVERY_S = 10.0
+PING_BODY = b"heartbeat"
+TICKER_EVERY_NS = SECOND
+BOOK, TICKER, TRADE, LIFECYCLE = "orderbook_delta", "ticker", "trade", "market_lifecycle_v2"
+USER_CHANNELS = frozenset({"fill", "user_orders", "market_positions"})
+TYPES = {"fill": "fill", "user_orders": "user_order", "market_positions": "market_position"}
+CHANNELS = frozenset({BOOK, TICKER, TRADE, LIFECYCLE, "order_group_updates"}) | USER_CHANNELS
+COMMANDS_MAX = 10_000
+"""Commands of one connection before it is cut: a client that loops."""
+
+
+class Params(Struct):
+    """Parameters of any command."""
+
+    channels: list[str] | None = None
+    market_ticker: str | None = None
+    market_tickers: list[str] | None = None
+    sids: list[int] | None = None
+    action: str | None = None
+    send_initial_snapshot: bool = True
+    use_yes_price: bool = False
+
+
+class Command(Struct):
+    """A command of a client."""
+
+    id: int = 0
+    cmd: str = ""
+    params: Params = msgspec.field(default_factory=Params)
+
+
+class Wrong(Exception):
+    """A command is refused with one of the venue's numbers."""
+
+    def __init__(self, code: int, words: str) -> None:
+        super().__init__(words)
+        self.code = code
+        self.words = words
+
+
+@dataclass(slots=True)
+class Subscription:
+    """One channel of a connection. ``tickers`` ``None``: all markets. ``seq`` counts its numbered frames."""
+
+    channel: str
+    sid: int
+    tickers: set[str] | None
+    use_yes_price: bool
+    seq: int = 0
+
+    def wants(self, ticker: str) -> bool:
+        return self.tickers is None or ticker in self.tickers
+
+
+class KalshiSocket(ClientSocket):
+    """A connection; whose faults strike it is known once it has said what it wants."""
+
+    def serve(self, operation: str) -> None:
+        """Be a market or a user socket from now."""
+        self._operation = operation
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One connection and its subscriptions."""
+
+    owner: str
+    socket: KalshiSocket
+    subscriptions: dict[int, Subscription] = field(default_factory=dict)
+    next_sid: int = 1
+
+    def send(self, frame: dict[str, Any]) -> None:
+        """Send data, unless a fault loses it."""
+        self.socket.send(_text(frame), {"type": str(frame["type"])})
+
+    def reply(self, frame: dict[str, Any]) -> None:
+        """Answer a command."""
+        self.socket.reply(_text(frame))
+
+    def of(self, channel: str) -> Iterable[Subscription]:
+        return [s for s in self.subscriptions.values() if s.channel == channel]
+
+
+class Stream:
+    """All connections. ``shown`` are the levels told so far, from which deltas are made."""
+
+    def __init__(self, world: World, faults: Faults) -> None:
+        self.sessions: set[Session] = set()
+        self._world = world
+        self._faults = faults
+        self._shown: dict[str, dict[tuple[Side, int], int]] = {}
+        self._ticker_at: dict[str, int] = {}
+        for market in world.markets(KALSHI):
+            self._show(market)
+
+    # ── connections ─────────────────────────────────────────────────────────────────────────────────
+
+    async def serve(self, request: web.Request, owner: str) -> web.WebSocketResponse:
+        """One connection from its handshake to its end."""
+        socket = KalshiSocket(
+            self._faults, KALSHI, MARKET_SOCKET, ping_every_s=PING_EVERY_S, ping_body=PING_BODY
+        )
+        session = Session(owner, socket)
+        response = await socket.open(request)
+        self.sessions.add(session)
+        commands = 0
+        try:
+            async for message in response:
+                commands += 1
+                if message.type is not WSMsgType.TEXT or commands > COMMANDS_MAX:
+                    break
+                self._on_command(session, message.data)
+        finally:
+            self.sessions.discard(session)
+            await socket.close()
+        return response
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for session in tuple(self.sessions):
+            await session.socket.close()
+
+    def _on_command(self, session: Session, data: str) -> None:
+        command = Command()
+        try:
+            try:
+                command = msgspec.json.decode(data, type=Command)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                raise Wrong(1, "Unable to process message") from None
+            handlers: dict[str, Callable[[Session, Command], None]] = {
+                "subscribe": self._subscribe,
+                "unsubscribe": self._unsubscribe,
+                "update_subscription": self._update,
+                "list_subscriptions": self._list,
+            }
+            handler = handlers.get(command.cmd)
+            if handler is None:
+                raise Wrong(5, "Unknown command")
+            handler(session, command)
+        except Wrong as e:
+            frame: dict[str, Any] = {"type": "error", "msg": {"code": e.code, "msg": e.words}}
+            session.reply({"id": command.id, **frame} if command.id else frame)
+
+    def _subscribe(self, session: Session, command: Command) -> None:
+        params = command.params
+        if not params.channels:
+            raise Wrong(3, "Channels required")
+        if any(channel not in CHANNELS for channel in params.channels):
+            raise Wrong(8, "Unknown channel name")
+        if any(True for channel in params.channels for _ in session.of(channel)):
+            raise Wrong(6, "Already subscribed")
+        tickers = _tickers(params)
+        if tickers is None and BOOK in params.channels:
+            raise Wrong(14, "Market ticker required")
+        self._check(tickers or ())
+        if USER_CHANNELS & set(params.channels):
+            session.socket.serve(USER_SOCKET)
+        for channel in params.channels:
+            sid, session.next_sid = session.next_sid, session.next_sid + 1
+            # The life of markets is told of all of them, whatever was asked.
+            wanted = None if channel == LIFECYCLE or tickers is None else set(tickers)
+            subscription = Subscription(channel, sid, wanted, params.use_yes_price)
+            session.subscriptions[sid] = subscription
+            session.reply({"type": "subscribed", "id": command.id, "msg": {"channel": channel, "sid": sid}})
+            if channel == BOOK and params.send_initial_snapshot:
+                for ticker in tickers or ():
+                    self._snapshot(session, subscription, ticker)
+
+    def _unsubscribe(self, session: Session, command: Command) -> None:
+        sids = command.params.sids
+        if not sids:
+            raise Wrong(4, "Subscription IDs required")
+        if any(sid not in session.subscriptions for sid in sids):
+            raise Wrong(7, "Unknown subscription ID")
+        for sid in sids:
+            gone = session.subscriptions.pop(sid)
+            gone.seq += 1
+            session.reply({"id": command.id, "type": "unsubscribed", "sid": sid, "seq": gone.seq})
+
+    def _update(self, session: Session, command: Command) -> None:
+        params = command.params
+        subscription, tickers = self._updated(session, params)
+        if params.action == "get_snapshot":
+            for ticker in tickers:
+                self._snapshot(session, subscription, ticker)
+            return
+        known = subscription.tickers or set()
+        adding = params.action == "add_markets"
+        subscription.tickers = known | set(tickers) if adding else known - set(tickers)
+        subscription.seq += 1
+        ok = {"id": command.id, "type": "ok", "sid": subscription.sid, "seq": subscription.seq}
+        session.reply({**ok, "msg": {"market_tickers": sorted(subscription.tickers)}})
+        if subscription.channel == BOOK and adding:
+            for ticker in tickers:
+                if ticker not in known:
+                    self._snapshot(session, subscription, ticker)
+
+    def _updated(self, session: Session, params: Params) -> tuple[Subscription, list[str]]:
+        """What an update is about, checked."""
+        if not params.sids or len(params.sids) != 1:
+            raise Wrong(12, "Exactly one subscription ID is required")
+        subscription = session.subscriptions.get(params.sids[0])
+        if subscription is None:
+            raise Wrong(7, "Unknown subscription ID")
+        if not params.action:
+            raise Wrong(15, "Action required")
+        if params.action not in ("add_markets", "delete_markets", "get_snapshot"):
+            raise Wrong(13, "Unsupported action")
+        tickers = _tickers(params)
+        if not tickers or subscription.tickers is None:
+            raise Wrong(14, "Market ticker required")
+        self._check(tickers)
+        return subscription, tickers
+
+    def _list(self, session: Session, command: Command) -> None:
+        listed = [{"channel": s.channel, "sid": s.sid} for s in session.subscriptions.values()]
+        session.reply({"id": command.id, "type": "ok", "subscriptions": listed})
+
+    def _check(self, tickers: Iterable[str]) -> None:
+        for ticker in tickers:
+            if self._world.market(KALSHI, ticker) is None:
+                raise Wrong(16, "Market not found")
+
+    # ── books ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _snapshot(self, session: Session, subscription: Subscription, ticker: str) -> None:
+        """The whole book; without levels the sides are left out."""
+        market = self._world.market(KALSHI, ticker)
+        if market is None:
+            return
+        subscription.seq += 1
+        body: dict[str, Any] = {"market_ticker": ticker, "market_id": market_id(market)}
+        yes, no = bids(market)
+        if yes:
+            body["yes_dollars_fp"] = rows(yes)
+        if no:
+            levels = rows(no)
+            if subscription.use_yes_price:
+                levels = [[dollars(ONE - level.price), count(level.quantity)] for level in reversed(no)]
+            body["no_dollars_fp"] = levels
+        session.send(
+            {"type": "orderbook_snapshot", "sid": subscription.sid, "seq": subscription.seq, "msg": body}
+        )
+
+    def _show(self, market: SandboxMarket) -> None:
+        """Remember the book as it is."""
+        yes, no = bids(market)
+        shown = {(Side.BUY, level.price): level.quantity for level in yes}
+        shown |= {(Side.SELL, ONE - level.price): level.quantity for level in no}
+        self._shown[market.id] = shown
+
+    def _on_book(self, event: BookChanged) -> None:
+        market = event.market
+        if market.status is not MarketStatus.OPEN:
+            return
+        shown = self._shown.setdefault(market.id, {})
+        for change in event.changes:
+            key = (change.side, change.price)
+            delta = change.quantity - shown.get(key, 0)
+            if not delta:
+                continue
+            if change.quantity:
+                shown[key] = change.quantity
+            else:
+                del shown[key]
+            self._delta(market, event.at, change.side, change.price, delta)
+        if event.at - self._ticker_at.get(market.id, 0) >= TICKER_EVERY_NS:
+            self._tell_ticker(market, event.at)
+
+    def _delta(self, market: SandboxMarket, at: int, side: Side, price: int, delta: int) -> None:
+        for session in self.sessions:
+            for subscription in session.of(BOOK):
+                if not subscription.wants(market.id):
+                    continue
+                own = side is Side.BUY or subscription.use_yes_price
+                subscription.seq += 1
+                body = {
+                    "market_ticker": market.id,
+                    "market_id": market_id(market),
+                    "price_dollars": dollars(price if own else ONE - price),
+                    "delta_fp": count(delta),
+                    "side": "yes" if side is Side.BUY else "no",
+                    "ts": iso(at),
+                    "ts_ms": at // 1_000_000,
+                }
+                frame = {"type": "orderbook_delta", "sid": subscription.sid, "seq": subscription.seq}
+                session.send({**frame, "msg": body})
+
+    # ── everything else ─────────────────────────────────────────────────────────────────────────────
+
+    def on(self, event: WorldEvent) -> None:
+        """Tell whoever subscribed to it."""
+        if isinstance(event, BookChanged):
+            self._on_book(event)
+        elif isinstance(event, Traded):
+            self._on_trade(event)
+        elif isinstance(event, MarketMoved):
+            self._on_market(event)
+
+    def tell_owner(self, owner: str, channel: str, body: dict[str, object]) -> None:
+        """Tell an account's own connections."""
+        ticker = str(body.get("market_ticker") or body.get("ticker") or "")
+        for session in self.sessions:
+            for subscription in session.of(channel) if session.owner == owner else ():
+                if subscription.wants(ticker):
+                    session.send({"type": TYPES[channel], "sid": subscription.sid, "msg": body})
+
+    def _tell(self, channel: str, ticker: str, kind: str, body: dict[str, Any]) -> None:
+        for session in self.sessions:
+            for subscription in session.of(channel):
+                if subscription.wants(ticker):
+                    session.send({"type": kind, "sid": subscription.sid, "msg": body})
+
+    def _on_trade(self, event: Traded) -> None:
+        body = trade_body(event)
+        ticker = body.pop("ticker")
+        del body["created_time"]
+        times = {"ts": event.at // SECOND, "ts_ms": event.at // 1_000_000}
+        self._tell(TRADE, ticker, "trade", {"market_ticker": ticker, **body, **times})
+
+    def _tell_ticker(self, market: SandboxMarket, at: int) -> None:
+        self._ticker_at[market.id] = at
+        bid, ask = market.book.best(0)
+        yes, no = bids(market)
+        body = {
+            "market_ticker": market.id,
+            "market_id": market_id(market),
+            "price_dollars": dollars(market.last_price or 0),
+            "yes_bid_dollars": dollars(bid or 0),
+            "yes_ask_dollars": dollars(ask or ONE),
+            "yes_bid_size_fp": count(yes[0].quantity if yes else 0),
+            "yes_ask_size_fp": count(no[0].quantity if no else 0),
+            "last_trade_size_fp": "0.00",
+            "volume_fp": count(market.volume),
+            "open_interest_fp": count(market.open_interest),
+            "dollar_volume": market.volume // (2 * ONE),
+            "dollar_open_interest": market.open_interest // (2 * ONE),
+            "ts": at // SECOND,
+            "ts_ms": at // 1_000_000,
+            "time": iso(at),
+        }
+        self._tell(TICKER, market.id, "ticker", body)
+
+    def _on_market(self, event: MarketMoved) -> None:
+        market = event.market
+        for body in lifecycle(event):
+            self._tell(LIFECYCLE, market.id, LIFECYCLE, {"market_ticker": market.id, **body})
+        if event.previous is None or market.status is MarketStatus.OPEN:
+            self._show(market)
+            return
+        if market.status is MarketStatus.CLOSED:
+            self._shown[market.id] = {}
+            for session in self.sessions:
+                for subscription in session.of(BOOK):
+                    if subscription.wants(market.id):
+                        self._snapshot(session, subscription, market.id)
+
+
+def lifecycle(event: MarketMoved) -> list[dict[str, Any]]:
+    """The life of a market as its channel tells it. A close by the clock is not told, nor is a dispute."""
+    market = event.market
+    if event.previous is None:
+        return [
+            {
+                "event_type": "created",
+                "exchange_index": 2,
+                "open_ts": market.open_ns // SECOND,
+                "close_ts": market.close_ns // SECOND,
+                "price_level_structure": "tapered_deci_cent",
+                "price_ranges": price_ranges(market),
+                "additional_metadata": {
+                    "name": market.title,
+                    "title": market.title,
+                    "yes_sub_title": "",
+                    "no_sub_title": "",
+                    "rules_primary": "",
+                    "rules_secondary": "",
+                    "can_close_early": True,
+                    "event_ticker": market.event_id,
+                    "expected_expiration_ts": market.close_ns // SECOND,
+                    "strike_type": "greater_or_equal",
+                },
+            }
+        ]
+    if market.status is MarketStatus.OPEN:
+        told: list[dict[str, Any]] = [{"event_type": "activated"}]
+        if market.strike is not None:
+            strike = market.strike // 10_000 / 100
+            words = {"strike_type": "greater_or_equal", "floor_strike": strike}
+            told.insert(0, {"event_type": "metadata_updated", **words})
+        return told
+    if market.status is MarketStatus.DETERMINED:
+        return [
+            {
+                "event_type": "determined",
+                "result": market.result,
+                "determination_ts": market.determined_ns // SECOND,
+                "settlement_value": dollars(market.payout(0)),
+            }
+        ]
+    if market.status is MarketStatus.SETTLED:
+        return [{"event_type": "settled", "settled_ts": market.settled_ns // SECOND}]
+    return []
+
+
+def market_id(market: SandboxMarket) -> str:
+    """The id of a market beside its ticker."""
+    text = digest(0, KALSHI, market.id, "id").hex()
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-8{text[17:20]}-{text[20:32]}"
+
+
+def _tickers(params: Params) -> list[str] | None:
+    if params.market_tickers:
+        return list(dict.fromkeys(params.market_tickers))
+    return [params.market_ticker] if params.market_ticker else None
+
+
+def _text(frame: dict[str, Any]) -> str:
+    """A frame as the venue sends it: it ends with a line break."""
+    return msgspec.json.encode(frame).decode() + "\n"
