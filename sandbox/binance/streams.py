@@ -69,8 +69,7 @@ class Streams:
         elif isinstance(event, PriceMoved):
             self._steps += 1
             self._book.update()
-            if self.connections:
-                self._tick(event.at)
+            self._tick(event.at)
 
     def _tick(self, at: int) -> None:
         """A tenth of a second went by."""
