@@ -182,10 +182,19 @@ def fees_of(market: GammaMarket) -> FeeSchedule:
     if schedule is None:
         # Fees without their formula are unknown, not free.
         return FeeSchedule(model=FRACTIONAL_FEES) if market.feesEnabled else FeeSchedule()
+    return schedule_of(schedule) if market.feesEnabled is not False else FeeSchedule()
+
+
+def schedule_of(schedule: GammaFees) -> FeeSchedule:
+    """A fee's formula in our words.
+
+    Raises:
+        FrameError: for a rate that is no amount from 0 to 1.
+    """
     rate, exponent = number(schedule.rate, "fee rate"), number(schedule.exponent, "fee exponent")
     if not 0 <= rate <= ONE:
         raise FrameError(f"expected a fee rate from 0 to 1, was {text_of(schedule.rate)[:40]}")
-    if market.feesEnabled is False or rate == 0:
+    if rate == 0:
         return FeeSchedule()
     if exponent % ONE or not 0 <= exponent <= EXPONENT_MAX * ONE:
         return FeeSchedule(model=FRACTIONAL_FEES, taker_rate=rate)

@@ -44,9 +44,12 @@ class Unread(BadAnswer):
 _json = msgspec.json.Decoder(msgspec.Raw)
 
 
-def is_json(body: bytes) -> bool:
-    """Whether a body is a JSON object or array: error pages, empty and torn bodies are not."""
-    if body.lstrip()[:1] not in (b"{", b"["):
+def is_json(body: bytes, *, bare: bool = False) -> bool:
+    """Whether a body is a JSON object or array: error pages, empty and torn bodies are not.
+
+    ``bare`` lets any value pass, where a number or ``null`` is an answer.
+    """
+    if not bare and body.lstrip()[:1] not in (b"{", b"["):
         return False
     try:
         _json.decode(body)
@@ -94,14 +97,20 @@ class Reader:
         self._unavailable = unavailable
 
     def error(
-        self, what: str, answer: Answer, effect: bool, read_error: ReadError | None
+        self,
+        what: str,
+        answer: Answer,
+        effect: bool,
+        read_error: ReadError | None,
+        *,
+        bare: bool = False,
     ) -> VenueError | None:
         """What to raise for an answer to ``what`` (method and path); ``None`` for a good one.
 
-        ``effect``: a change was asked for.
+        ``effect``: a change was asked for. ``bare``: a good answer may be a bare value.
         """
         status = answer.status
-        json = is_json(answer.body)
+        json = is_json(answer.body, bare=bare and 200 <= status < 300)
         if 200 <= status < 300 and json:
             return None
         code, words = (read_error or read_common_error)(status, answer.body) if json else ("", "")

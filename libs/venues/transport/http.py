@@ -126,18 +126,20 @@ class VenueHttp:
         cost: float = 1.0,
         read_error: ReadError | None = None,
         cache_s: float = 0.0,
+        bare: bool = False,
     ) -> Answer:
         """Send one request; the answer has a 2xx status and a JSON body.
 
         ``effect`` says that it changes something at the venue (order, cancel): it is sent at most once.
         Otherwise it is repeated, boundedly, and an answer not older than ``cache_s`` may be a kept one.
         ``headers`` may be a function, called for each attempt: signatures carry the time.
+        ``bare``: a number or ``null`` is an answer too.
 
         Raises:
             VenueError: of the kind that ``libs.venues.transport.answer`` tells.
         """
         url = httpx.URL(self.base_url + path, params=_params(query)) if query else self.base_url + path
-        build = _Request(method, path, str(url), body, headers, bucket, cost)
+        build = _Request(method, path, str(url), body, headers, bucket, cost, bare)
         if effect:
             return await self._once(build, effect=True, read_error=read_error)
         key = (method, build.url)
@@ -177,7 +179,7 @@ class VenueHttp:
                 answer = await self._exchange(request, progress)
         except (httpx.HTTPError, httpx.InvalidURL, _TooLong, TimeoutError, OSError) as e:
             raise self._broken(request, progress, effect, e) from e
-        error = self._reader.error(request.what, answer, effect, read_error)
+        error = self._reader.error(request.what, answer, effect, read_error, bare=request.bare)
         if error is None:
             return answer
         if isinstance(error, RateLimited) and (bucket := self._buckets.get(request.bucket)) is not None:
@@ -242,6 +244,7 @@ class _Request(NamedTuple):
     headers: Headers
     bucket: str
     cost: float
+    bare: bool = False
 
     @property
     def what(self) -> str:

@@ -1,0 +1,459 @@
+"""Trading at Polymarket through the port that execution knows.
+
+The order's EIP-712 hash is its id everywhere: claimed before the request leaves, asked about after a crash.
+A request is sent again in one case only: the venue refused a sale for want of shares that we have just
+bought, in so many words. That refusal is definite, the bytes are the same, and so is the hash.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, suppress
+from typing import NamedTuple
+
+import msgspec
+
+from libs.venues.errors import BadAnswer, OutcomeUnknown, Refused, VenueError
+from libs.venues.frame import FrameError
+from libs.venues.gateway import (
+    Balance,
+    FillReport,
+    NewOrder,
+    OrderReport,
+    Prepared,
+    SentOrder,
+    SettlementReport,
+    StreamState,
+    UserEvent,
+)
+from libs.venues.polymarket.api_errors import code_of
+from libs.venues.polymarket.auth import ApiKey, PolymarketCredentials, account_of
+from libs.venues.polymarket.client import ORDERS_MAX, HeartbeatMismatch, PolymarketClient
+from libs.venues.polymarket.directory import Directory, condition_of
+from libs.venues.polymarket.hosts import CHAIN_ID, CLOB_URL, DATA_URL, GAMMA_URL, USER_SOCKET_URL
+from libs.venues.polymarket.market import outcome_name
+from libs.venues.polymarket.order import is_position
+from libs.venues.polymarket.reports import fill_reports, order_report
+from libs.venues.polymarket.request import Token, prepare_order
+from libs.venues.polymarket.rest import VENUE, OrderAnswer, OrderRow, TradeRow, amount
+from libs.venues.polymarket.user_stream import UserEvents, subscription
+from libs.venues.transport.websocket import Connected, Received, VenueSocket
+from proto.units import ONE, SECOND, notional
+from proto.venue import AckStatus
+
+HEARTBEAT_EVERY_S = 5.0
+"""As documented: the first one arms the switch, and 10 s without one cancel everything."""
+HEARTBEAT_ATTEMPTS_MAX = 3
+"""A wrong id is answered with the right one; more than one correction means that somebody else beats too."""
+PING_EVERY_S = 10.0
+SILENCE_S = 30.0
+"""Neither event nor PONG for so long: the connection is dead."""
+SALE_ATTEMPTS_MAX = 4
+"""One sale, and three more after refusals for want of shares just bought."""
+SALE_PAUSE_S = 0.5
+"""Pause before the first of them; it doubles. A trade is on the chain within a few seconds."""
+BOUGHT_RECENTLY_S = 120.0
+"""So long a purchase may be unknown to the venue's copy of the balance."""
+PURCHASES_MAX = 1_000
+LOOK_BACK_S = 1
+"""Trades are asked for from a second earlier: their times are whole seconds."""
+_AT_ONCE = ("FOK", "FAK")
+_KILLED = ("fok_not_filled", "fak_not_filled")
+
+
+class _Sent(NamedTuple):
+    """What a prepared request says."""
+
+    token: str
+    buy: bool
+    order_type: str
+    shares: int
+
+
+class _WireOrder(msgspec.Struct):
+    tokenId: str  # noqa: N815 - the venue's names
+    side: str
+    makerAmount: str  # noqa: N815
+    takerAmount: str  # noqa: N815
+
+
+class _WireRequest(msgspec.Struct):
+    order: _WireOrder
+    orderType: str  # noqa: N815
+
+
+_request: msgspec.json.Decoder[_WireRequest] = msgspec.json.Decoder(_WireRequest)
+
+
+class PolymarketGateway:
+    """One account. ``markets``: those learned at the start; others by ``learn``, before their first order."""
+
+    venue = VENUE
+    heartbeat_every_s = HEARTBEAT_EVERY_S
+
+    def __init__(
+        self,
+        credentials: PolymarketCredentials,
+        *,
+        clob_url: str = CLOB_URL,
+        gamma_url: str = GAMMA_URL,
+        data_url: str = DATA_URL,
+        user_websocket_url: str = USER_SOCKET_URL,
+        chain_id: int = CHAIN_ID,
+        markets: Sequence[str] = (),
+    ) -> None:
+        self._account = account_of(credentials)
+        key = None
+        if credentials.api_key:
+            key = ApiKey(
+                api_key=credentials.api_key, secret=credentials.secret, passphrase=credentials.passphrase
+            )
+        self.client = PolymarketClient(
+            clob_url, gamma_url, data_url, account=self._account, api_key=key, chain_id=chain_id
+        )
+        self.directory = Directory(self.client)
+        self._user_url = user_websocket_url
+        self._chain_id = chain_id
+        self._first_markets = tuple(markets)
+        self._heartbeat_id = ""
+        self._bought: dict[str, float] = {}
+        self.dead_frames = 0
+
+    def __repr__(self) -> str:
+        return f"PolymarketGateway({self._account!r})"
+
+    async def start(self) -> None:
+        """Have an API key, and know the first markets."""
+        await self.client.ensure_api_key()
+        for market in self._first_markets:
+            await self.learn(market)
+
+    async def close(self) -> None:
+        with suppress(Exception):
+            await self.client.close()
+
+    async def learn(self, market: str) -> None:
+        """Read what ``prepare`` needs of a market (or of an instrument's), unless it is known."""
+        condition = condition_of(market)
+        if not condition:
+            raise Refused(VENUE, f"expected a market of this venue, was {market[:80]!r}", 0, "unknown_market")
+        await self.directory.learn(condition)
+
+    # ── orders ──────────────────────────────────────────────────────────────────────────────────────
+
+    def prepare(self, order: NewOrder) -> Prepared:
+        """Build and sign; the same order gives the same bytes and the same id."""
+        return prepare_order(
+            order, self.directory.token(order.instrument), self._account, self._key().api_key, self._chain_id
+        )
+
+    async def submit(self, prepared: Prepared) -> OrderReport:
+        """Send once, or again where a definite refusal is known to pass (see the module)."""
+        sent = _read_request(prepared.body)
+        if not sent.buy:
+            await self._refresh(sent.token)
+        pause_s = SALE_PAUSE_S
+        for attempt in range(1, SALE_ATTEMPTS_MAX + 1):
+            try:
+                answer = await self.client.post_order(prepared.body)
+                return await self._accepted(prepared, sent, answer)
+            except Refused as e:
+                if e.code != "not_enough_balance" or attempt == SALE_ATTEMPTS_MAX or not self._may_pass(sent):
+                    return await self._not_placed(prepared, sent, e)
+            await asyncio.sleep(pause_s)
+            await self._refresh(sent.token)
+            pause_s *= 2
+        raise AssertionError("unreachable")
+
+    async def submit_many(self, prepared: Sequence[Prepared]) -> list[OrderReport | VenueError]:
+        """Up to 15 orders in one request; each has its own report, or the error that became of it."""
+        if not 0 < len(prepared) <= ORDERS_MAX:
+            raise ValueError(f"expected 1 to {ORDERS_MAX} orders, was {len(prepared)}")
+        sent = [_read_request(one.body) for one in prepared]
+        answers = await self.client.post_orders([one.body for one in prepared])
+        results: list[OrderReport | VenueError] = []
+        for one, what, answer in zip(prepared, sent, answers, strict=True):
+            try:
+                results.append(await self._accepted(one, what, answer))
+            except VenueError as e:
+                try:
+                    results.append(await self._not_placed(one, what, e) if isinstance(e, Refused) else e)
+                except VenueError as refusal:
+                    results.append(refusal)
+        return results
+
+    async def _accepted(self, prepared: Prepared, sent: _Sent, answer: OrderAnswer) -> OrderReport:
+        """The report of an accepted order.
+
+        Raises:
+            Refused: the venue said no. OutcomeUnknown: it said something that proves neither.
+        """
+        order_id, error, status = answer.orderID or "", answer.errorMsg or "", answer.status or ""
+        if error:
+            raise Refused(VENUE, f"order refused: {error[:200]}", 200, code_of(error))
+        if not answer.success and not order_id:
+            raise Refused(VENUE, f"order refused: status {status[:40]!r}", 200, "unmatched")
+        if not answer.success or order_id.lower() != prepared.client_order_id or status not in _TAKEN:
+            raise OutcomeUnknown(
+                VENUE, f"expected order {prepared.client_order_id[:14]}… to be taken, was {status[:40]!r}"
+            )
+        if sent.buy:
+            self._note_purchase(sent.token)
+        _, token = await self._token_of(sent.token)
+        filled = _filled(answer, sent) if status == "matched" else 0
+        over = sent.order_type in _AT_ONCE and status == "matched"
+        return OrderReport(
+            client_order_id=prepared.client_order_id,
+            venue_order_id=order_id,
+            instrument=token.instrument,
+            status=AckStatus.CANCELED if over and filled < sent.shares else AckStatus.ACCEPTED,
+            filled=filled,
+            remaining=0 if over else max(0, sent.shares - filled),
+            reason="delayed" if status == "delayed" else "",
+            at=time.time_ns(),
+        )
+
+    async def _not_placed(self, prepared: Prepared, sent: _Sent, refusal: Refused) -> OrderReport:
+        """What a refusal means: an order killed at birth, one that is there already, or a refusal."""
+        if refusal.code in _KILLED:
+            _, token = await self._token_of(sent.token)
+            return OrderReport(
+                client_order_id=prepared.client_order_id,
+                venue_order_id=prepared.client_order_id,
+                instrument=token.instrument,
+                status=AckStatus.CANCELED,
+                reason=refusal.code,
+                at=time.time_ns(),
+            )
+        if refusal.code == "duplicated":
+            # The same hash: it is there, from an attempt of which nobody heard.
+            row = await self._found(prepared.client_order_id)
+            if row is None:
+                raise OutcomeUnknown(VENUE, f"said to be a duplicate and not found: {refusal}") from refusal
+            return await self._report(row)
+        if refusal.code in ("tick_size", "order_version_mismatch"):
+            self.directory.forget((await self._token_of(sent.token))[0])
+        raise refusal
+
+    async def _found(self, order_id: str) -> OrderRow | None:
+        try:
+            return await self.client.order(order_id)
+        except VenueError as e:
+            raise OutcomeUnknown(VENUE, f"said to be a duplicate, and the look-up failed: {e}") from e
+
+    async def _token_of(self, token: str) -> tuple[str, Token]:
+        market, found = await self.directory.of_token(token)
+        return market.condition, found
+
+    async def cancel(self, sent: SentOrder) -> None:
+        """Ask for a cancel; an order that is gone already is fine."""
+        await self.client.cancel([sent.venue_order_id or sent.client_order_id])
+
+    async def cancel_many(self, sent: Sequence[SentOrder]) -> None:
+        """Ask for up to 1,000 cancels in one request."""
+        await self.client.cancel([one.venue_order_id or one.client_order_id for one in sent])
+
+    async def cancel_market(self, market: str) -> None:
+        """Cancel every order in a market."""
+        await self.client.cancel_market(condition_of(market))
+
+    async def cancel_all(self) -> None:
+        """Cancel every order of the account."""
+        await self.client.cancel_all()
+
+    # ── questions ───────────────────────────────────────────────────────────────────────────────────
+
+    async def look_up(self, sent: SentOrder) -> OrderReport | None:
+        """The order as the venue knows it; ``None`` only when it says that there is none."""
+        row = await self.client.order(sent.venue_order_id or sent.client_order_id)
+        return None if row is None else await self._report(row)
+
+    async def open_orders(self) -> list[OrderReport]:
+        """Every working order of the account."""
+        return [await self._report(row) for row in await self.client.open_orders()]
+
+    async def _report(self, row: OrderRow) -> OrderReport:
+        _, token = await self.directory.of_token(row.asset_id, row.market)
+        return order_report(row, token.instrument)
+
+    async def fills(self, since: int) -> list[FillReport]:
+        """Our part of every trade since then, oldest first, with its present status."""
+        rows = await self.client.trades(since // SECOND - LOOK_BACK_S)
+        found = [fill for row in rows for fill in await self._fills(row) if fill.at >= since - SECOND]
+        return sorted(found, key=lambda fill: (fill.at, fill.trade_id, fill.client_order_id))
+
+    async def _fills(self, row: TradeRow) -> list[FillReport]:
+        market, _ = await self.directory.of_token(row.asset_id, row.market)
+        return fill_reports(row, market, self._is_ours)
+
+    async def positions(self) -> dict[str, int]:
+        """Shares held, by instrument."""
+        held: dict[str, int] = {}
+        for row in await self.client.positions():
+            size = amount(row.size, "position")
+            if size > 0:
+                try:
+                    name = outcome_name(row.outcome)
+                except FrameError as e:
+                    raise BadAnswer(VENUE, str(e)) from e
+                instrument = f"{VENUE}:{row.conditionId}:{name}"
+                held[instrument] = held.get(instrument, 0) + size
+        return held
+
+    async def balance(self) -> Balance:
+        """Money, and what of it no open purchase has promised away."""
+        body = await self.client.balance()
+        total = _money(body.balance)
+        promised = 0
+        for row in await self.client.open_orders():
+            if row.side.upper() == "BUY":
+                rest_of_it = amount(row.original_size, "size") - amount(row.size_matched, "matched size")
+                promised += notional(amount(row.price, "price"), max(0, rest_of_it))
+        return Balance(total=total, available=max(0, total - promised))
+
+    async def settlements(self, since: int) -> list[SettlementReport]:
+        """Payouts since then: winnings that were redeemed, and what lost and is worth nothing."""
+        at: dict[str, int] = {}
+        for line in await self.client.redemptions(since // SECOND):
+            at.setdefault(line.conditionId, line.timestamp * SECOND)
+        now = time.time_ns()
+        for row in await self.client.positions():
+            if row.redeemable and amount(row.curPrice, "price") == 0:
+                at.setdefault(row.conditionId, now)
+        reports = [
+            report for condition, paid_at in at.items() for report in await self._payouts(condition, paid_at)
+        ]
+        return sorted(reports, key=lambda report: (report.at, report.instrument))
+
+    async def _payouts(self, condition: str, at: int) -> list[SettlementReport]:
+        """What each outcome of a resolved market pays."""
+        result = await self.client.result(condition)
+        winners = [token.token_id for token in result.tokens if token.winner]
+        if not result.closed or (len(winners) != 1 and not result.is_50_50_outcome):
+            return []
+        market = await self.directory.learn(condition)
+        share = ONE // len(market.tokens)
+        return [
+            SettlementReport(
+                market=market.market,
+                instrument=token.instrument,
+                price=share if result.is_50_50_outcome else ONE if token.token in winners else 0,
+                at=at,
+            )
+            for token in market.tokens
+        ]
+
+    # ── staying alive ───────────────────────────────────────────────────────────────────────────────
+
+    async def heartbeat(self) -> None:
+        """Echo the last id; take the one the venue expects when it corrects us."""
+        for _ in range(HEARTBEAT_ATTEMPTS_MAX):
+            try:
+                self._heartbeat_id = await self.client.heartbeat(self._heartbeat_id)
+                return
+            except HeartbeatMismatch as e:
+                self._heartbeat_id = e.expected
+        raise Refused(VENUE, "expected one sender of heartbeats, was another beside us", 400, "heartbeat_id")
+
+    async def events(self) -> AsyncIterator[UserEvent]:
+        """The user channel, for ever. A frame that cannot be read counts as a loss of continuity."""
+        key = await self.client.ensure_api_key()
+        socket = VenueSocket(
+            VENUE,
+            self._user_url,
+            subscribe=lambda: [subscription(key)],
+            keepalive=("PING", PING_EVERY_S),
+            silence_s=SILENCE_S,
+            proves=lambda _: True,  # nothing happens for hours: here a PONG is proof enough
+        )
+        reader = UserEvents()
+        async with aclosing(socket.frames()) as frames:
+            async for event in frames:
+                if not isinstance(event, Received):
+                    up = isinstance(event, Connected)
+                    reader.forget()
+                    yield StreamState.CONNECTED if up else StreamState.DISCONNECTED
+                    continue
+                for told in await self._told(reader, event.data):
+                    yield told
+
+    async def _told(self, reader: UserEvents, data: bytes) -> list[UserEvent]:
+        """What a frame tells; when that cannot be said, whoever listens must ask."""
+        try:
+            told: list[UserEvent] = []
+            for row in reader.read(data):
+                if isinstance(row, OrderRow):
+                    told.append(await self._report(row))
+                else:
+                    fills = await self._fills(row)
+                    for fill in fills:
+                        self._note_fill(fill, row)
+                    told += fills
+        except (FrameError, VenueError):
+            self.dead_frames += 1
+            return [StreamState.DISCONNECTED, StreamState.CONNECTED]
+        return told
+
+    # ── shares just bought ──────────────────────────────────────────────────────────────────────────
+
+    def _note_fill(self, fill: FillReport, row: TradeRow) -> None:
+        if fill.side == "buy":
+            token = next(
+                (m.asset_id for m in row.maker_orders or [] if m.order_id == fill.client_order_id), ""
+            )
+            self._note_purchase(token or row.asset_id)
+
+    def _note_purchase(self, token: str) -> None:
+        self._bought.pop(token, None)
+        self._bought[token] = time.monotonic()
+        if len(self._bought) > PURCHASES_MAX:
+            del self._bought[next(iter(self._bought))]
+
+    def _may_pass(self, sent: _Sent) -> bool:
+        """Whether a refusal for want of shares may come from the venue's old copy of the balance."""
+        bought_at = self._bought.get(sent.token)
+        return not sent.buy and bought_at is not None and time.monotonic() - bought_at < BOUGHT_RECENTLY_S
+
+    async def _refresh(self, token: str) -> None:
+        """Have the venue read a balance anew; that it cannot is no reason not to try the sale."""
+        kind = "CONDITIONAL-V2" if is_position(int(token)) else "CONDITIONAL"
+        with suppress(VenueError):
+            await self.client.refresh_balance(kind, token)
+
+    def _is_ours(self, owner: str, address: str) -> bool:
+        key = self.client.api_key
+        by_key = key is not None and owner == key.api_key
+        return by_key or address.lower() == self._account.funder_text.lower()
+
+    def _key(self) -> ApiKey:
+        if self.client.api_key is None:
+            raise Refused(VENUE, "expected an API key, was none: start first", 0, "unauthorized")
+        return self.client.api_key
+
+
+_TAKEN = ("live", "matched", "delayed")
+
+
+def _read_request(body: bytes) -> _Sent:
+    request = _request.decode(body)
+    buy = request.order.side == "BUY"
+    shares = request.order.takerAmount if buy else request.order.makerAmount
+    return _Sent(request.order.tokenId, buy, request.orderType, int(shares))
+
+
+def _filled(answer: OrderAnswer, sent: _Sent) -> int:
+    """Shares that traded at once. Decimals in practice; the venue's own examples are in millionths."""
+    try:
+        shares = amount(answer.takingAmount if sent.buy else answer.makingAmount, "amount")
+    except BadAnswer:
+        return 0
+    return min(sent.shares, shares // ONE if shares > 2 * sent.shares else shares)
+
+
+def _money(text: str) -> int:
+    """A balance in millionths, as it stands; with a point it is in units."""
+    if "." in text:
+        return amount(text, "balance")
+    if not text.isdecimal() or len(text) > 30:
+        raise BadAnswer(VENUE, f"expected a balance, was {text[:40]!r}")
+    return int(text)
