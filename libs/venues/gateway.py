@@ -7,7 +7,7 @@ would lose: whatever is needed to ask about an order is in ``SentOrder``, which 
 
 from collections.abc import AsyncIterator, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -160,10 +160,19 @@ class VenueGateway(Protocol):
         """The user stream, reconnecting for ever; says when it lost and regained continuity."""
 
 
+@runtime_checkable
+class LearnsMarkets(Protocol):
+    """A gateway that must have read a market before it can prepare an order there."""
+
+    async def learn(self, market: str) -> None:
+        """Read what ``prepare`` needs of a market, unless it is known. Raises as every coroutine here."""
+
+
 __all__ = [
     "AckStatus",
     "Balance",
     "FillReport",
+    "LearnsMarkets",
     "NewOrder",
     "OrderReport",
     "Prepared",

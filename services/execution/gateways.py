@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from libs.keys.kinds import RsaKey
+from libs.keys.kinds import ApiKey, EthereumKey, RsaKey
 from libs.keys.passphrase import inherited
 from libs.keys.store import KeyStore
 from libs.runtime.layout import RunFile, StateLayout
@@ -30,7 +30,33 @@ def _kalshi(settings: Settings, keys: KeyStore, passphrase: str | None) -> Venue
     return KalshiGateway(KalshiCredentials(key.key_id, key.private_key_pem), options)
 
 
-BUILDERS: dict[str, Builder] = {"kalshi": _kalshi}
+def _polymarket(settings: Settings, keys: KeyStore, passphrase: str | None) -> VenueGateway:
+    from libs.venues.polymarket.auth import PolymarketCredentials
+    from libs.venues.polymarket.gateway import PolymarketGateway
+
+    credentials = PolymarketCredentials(
+        private_key=keys.load("polymarket", EthereumKey, passphrase).private_key,
+        signature_type=settings.get("signature_type", 0),
+        funder=settings.get("funder", ""),
+    )
+    return PolymarketGateway(
+        credentials,
+        clob_url=settings["clob_url"],
+        gamma_url=settings["gamma_url"],
+        data_url=settings["data_url"],
+        user_websocket_url=settings["user_websocket_url"],
+    )
+
+
+def _manifold(settings: Settings, keys: KeyStore, passphrase: str | None) -> VenueGateway:
+    from libs.venues.manifold.auth import ManifoldCredentials
+    from libs.venues.manifold.gateway import ManifoldGateway
+
+    credentials = ManifoldCredentials(api_key=keys.load("manifold", ApiKey, passphrase).key)
+    return ManifoldGateway(credentials, settings["rest_url"], settings["websocket_url"])
+
+
+BUILDERS: dict[str, Builder] = {"kalshi": _kalshi, "manifold": _manifold, "polymarket": _polymarket}
 """Venue → how its gateway is made of its section, the keys, and their passphrase."""
 
 

@@ -190,7 +190,7 @@ class ExecutionShell:
             if not unclaimed:
                 # Claimed before, by this process or the one before it, and perhaps sent: never again.
                 return ""
-        desk, prepared, refused = self._prepare(approval, record.stored_at_ns)
+        desk, prepared, refused = await self._prepare(approval, record.stored_at_ns)
         if prepared is not None:
             claim = msgspec.structs.replace(claim, client_order_id=prepared.client_order_id)
         reason = await self._settle(claim, record, lambda: refused or self._live_refusal(approval))
@@ -199,16 +199,18 @@ class ExecutionShell:
             desk.begin(claim, approval, prepared)
         return reason
 
-    def _prepare(self, approval: Approval, approved_at: int) -> tuple[VenueDesk | None, Prepared | None, str]:
+    async def _prepare(
+        self, approval: Approval, approved_at: int
+    ) -> tuple[VenueDesk | None, Prepared | None, str]:
         """Build and sign a live order: the desk, the request, or why there is none."""
         desk = self.desk.at(approval.market) if self.desk is not None else None
         reason = self._live_refusal(approval)
         if desk is None or reason:
             return None, None, reason or "no gateway"
         try:
-            return desk, desk.prepare(approval, approved_at), ""
-        except VenueError as e:
-            return None, None, str(e)[:300]
+            return desk, await desk.prepare_known(approval, approved_at), ""
+        except (VenueError, TimeoutError) as e:
+            return None, None, (str(e) or "market not read in time")[:300]
         except Exception as e:
             log.exception("prepare failed", extra={"order": approval.order})
             return None, None, f"prepare failed: {type(e).__name__}"

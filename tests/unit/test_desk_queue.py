@@ -89,7 +89,7 @@ def test_a_torn_line_of_the_file_costs_one_fact(tmp_path: Path):
         queue.put(Fact(fill(2, 4)))
         queue.save()
         file.write_text(file.read_text()[:-9])
-        assert [f.message.fill_id for f in FactQueue(broker.publish, file)] == [f"fill:paper:{ORDER}:1"]  # type: ignore[attr-defined]
+        assert [f.message.fill_id for f in FactQueue(broker.publish, file)] == [f"fill:paper:{ORDER}:1"]
 
     asyncio.run(scene())
 

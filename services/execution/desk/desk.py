@@ -12,6 +12,7 @@ from libs.tape.record import TapeRecord
 from libs.venues.errors import VenueError
 from libs.venues.gateway import VenueGateway
 from proto.execution import Cancel, Claim, Query
+from proto.feed import Market, MarketStatus
 from proto.ids import venue_of
 from proto.message import Message
 from proto.operator import Command, Verb
@@ -80,6 +81,10 @@ class Desk:
             desk = self.at(approval.market) if approval is not None else None
             if desk is not None and approval is not None and desk.is_claimed(event.order):
                 desk.learn(event, approval, record.seq, record.root or record.seq)
+        elif isinstance(event, Market):
+            desk = self.at(event.market)
+            if live and desk is not None and event.status in (MarketStatus.LISTED, MarketStatus.OPEN):
+                desk.spawn(desk.foresee(event.market))
         elif live and isinstance(event, Cancel):
             self._of(event.order, lambda desk: desk.cancel(event.order))
         elif live and isinstance(event, Query):
