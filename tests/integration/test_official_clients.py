@@ -89,7 +89,7 @@ async def first(stream: Any, wanted: Callable[[Any], bool]) -> Any:
 
 async def markets_of(client: Any, word: str) -> list[Any]:
     found = [market async for market in client.list_markets(closed=False).iter_items()]
-    return [market for market in found if word in market.slug]
+    return [market for market in found if word in (market.slug or "")]
 
 
 async def running_asset(client: Any, word: str = "updown-15m") -> tuple[Any, str]:
@@ -109,7 +109,7 @@ async def test_the_new_client_discovers_markets_events_and_books(sandbox):
         assert {market.version for market in markets} == {"v1", "v2"}
         assert any(market.trading.fee_schedule for market in markets)
         events = [event async for event in client.list_events(closed=False).iter_items()]
-        ranges = next(event for event in events if "bitcoin-range" in event.slug)
+        ranges = next(event for event in events if "bitcoin-range" in (event.slug or ""))
         assert len(ranges.markets) >= 3
         assert all(market.state.neg_risk for market in ranges.markets)
         one = markets[0]

@@ -1,0 +1,427 @@
+"""Manifold's REST interface (facts D) over the contracts of the world, and the house that bets on them."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Annotated, Any
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta, Struct
+
+from proto.feed import MarketStatus
+from proto.units import MILLISECOND
+from sandbox.accounts import Accounts
+from sandbox.arrivals import Arrivals
+from sandbox.faults.rules import FaultKind
+from sandbox.faults.script import FaultAction, Faults
+from sandbox.manifold.amm import Pool
+from sandbox.manifold.bets import LIQUIDITY, Bet, BetError, Contract, Market, User, bet_body, newest_first
+from sandbox.manifold.house import House
+from sandbox.manifold.topics import Topics
+from sandbox.venue import VenueServer, arrival_of
+from sandbox.world.events import MarketMoved, WorldEvent
+from sandbox.world.ids import digest
+from sandbox.world.markets import MANIFOLD, VOID, SandboxMarket
+from sandbox.world.world import World
+
+BALANCE = 10_000.0
+"""Mana of each ready-made user."""
+USERS = ("trader", "other")
+LIMIT_MAX = 1000
+PROBS_MAX = 100
+RESOLUTIONS = ("YES", "NO", "MKT", "CANCEL")
+
+Handler = Callable[[web.Request], Awaitable[object]]
+
+
+class NewBet(Struct, rename="camel", frozen=True):
+    """The body of POST /bet."""
+
+    contract_id: str
+    amount: Annotated[float, Meta(ge=1e-6, le=1e9)]
+    outcome: str = "YES"
+    limit_prob: Annotated[float, Meta(ge=0.01, le=0.99)] | None = None
+    expires_at: int | None = None
+    expires_millis_after: Annotated[int, Meta(ge=1)] | None = None
+    answer_id: str | None = None
+    dry_run: bool = False
+
+
+class Sale(Struct, frozen=True):
+    """The body of POST /market/{id}/sell; without shares everything is sold."""
+
+    outcome: str = ""
+    shares: float | None = None
+
+
+class Resolution(Struct, rename="camel", frozen=True):
+    """The body of POST /market/{id}/resolve."""
+
+    outcome: str
+    probability_int: Annotated[int, Meta(ge=0, le=100)] | None = None
+
+
+class ManifoldServer(VenueServer):
+    """Contracts mirror the world's markets; their pools and limit orders are here."""
+
+    venue = MANIFOLD
+
+    def __init__(
+        self, world: World, accounts: Accounts, faults: Faults, *, arrivals: Arrivals, seed: int
+    ) -> None:
+        super().__init__(world, accounts, faults, arrivals=arrivals, seed=seed)
+        self.users = {name: self._user(name, BALANCE) for name in USERS}
+        self.users["house"] = self._user("house", 1e9)
+        self._by_id = {user.id: user for user in self.users.values()}
+        self._by_key = {user.key: user for user in self.users.values()}
+        self.contracts: dict[str, Market] = {}
+        self.topics = Topics(faults)
+        self.house = House(world, seed, partial(self.bet, self.users["house"]))
+        for market in world.markets(MANIFOLD):
+            self._list(market)
+        world.subscribe(self._on_event)
+
+    def _user(self, name: str, balance: float) -> User:
+        noise = digest(self.seed, "manifold", name).hex()
+        key = f"{noise[:8]}-{noise[8:12]}-4{noise[13:16]}-8{noise[17:20]}-{noise[20:32]}"
+        return User(id=noise[32:60], name=name, key=key, balance=balance)
+
+    def now_ms(self) -> int:
+        return self.world.now() // MILLISECOND
+
+    # ── the world ───────────────────────────────────────────────────────────────────────────────────
+
+    def _list(self, market: SandboxMarket) -> None:
+        contract = Contract(id=market.id, pool=Pool(LIQUIDITY, LIQUIDITY, 0.5))
+        self.contracts[market.id] = Market(contract, self._by_id, self.now_ms, self.seed)
+        self.house.begin(market, self.contracts[market.id])
+
+    def _on_event(self, event: WorldEvent) -> None:
+        if not isinstance(event, MarketMoved) or event.market.venue != MANIFOLD:
+            return
+        if event.previous is None:
+            self._list(event.market)
+        elif event.market.status is MarketStatus.SETTLED:
+            held = self.contracts[event.market.id]
+            if not held.contract.resolution:
+                void = event.market.result == VOID
+                self._resolve(held, "MKT" if void else event.market.result.upper(), 0.5)
+        if len(self.contracts) > LIMIT_MAX:
+            del self.contracts[next(iter(self.contracts))]
+
+    def _resolve(self, held: Market, resolution: str, probability: float) -> None:
+        held.resolve(resolution, probability)
+        market = self.world.market(MANIFOLD, held.contract.id)
+        if market is not None:
+            self.topics.send([f"contract/{market.id}"], {"contract": self.lite(market)})
+
+    def bet(self, user: User, contract_id: str, order: NewBet) -> Bet:
+        """Place a bet and tell everybody; raises ``BetError``."""
+        held = self._open(contract_id)
+        if order.outcome not in ("YES", "NO") or order.answer_id is not None:
+            raise BetError("This market takes YES or NO.")
+        if (
+            order.limit_prob is not None
+            and abs(order.limit_prob * 100 - round(order.limit_prob * 100)) > 1e-9
+        ):
+            raise BetError("limitProb must be in increments of 0.01 (i.e. whole percentage points)")
+        expires = order.expires_at
+        if order.expires_millis_after is not None:
+            expires = self.now_ms() + order.expires_millis_after
+        bet, met = held.bet(
+            user, order.outcome, order.amount, order.limit_prob, expires, dry_run=order.dry_run
+        )
+        if not order.dry_run:
+            self._tell(bet, met)
+        return bet
+
+    def _open(self, contract_id: str) -> Market:
+        market = self.world.market(MANIFOLD, contract_id)
+        held = self.contracts.get(contract_id)
+        if held is None or market is None:
+            raise BetError("Contract not found.", 404)
+        if held.contract.resolution or market.status not in (MarketStatus.LISTED, MarketStatus.OPEN):
+            raise BetError("Trading is closed.", 403)
+        return held
+
+    def _tell(self, bet: Bet, met: list[Bet]) -> None:
+        prefix = f"contract/{bet.contract_id}"
+        self.topics.send([f"{prefix}/new-bet", "global", "global/new-bet"], {"bets": [bet_body(bet)]})
+        orders = [order for order in (bet, *met) if order.limit_prob is not None]
+        if orders:
+            self.topics.send([f"{prefix}/orders"], {"bets": [bet_body(order) for order in orders]})
+
+    # ── bodies ──────────────────────────────────────────────────────────────────────────────────────
+
+    def lite(self, market: SandboxMarket) -> dict[str, object]:
+        """A market as lists show it."""
+        contract = self.contracts[market.id].contract
+        body: dict[str, object] = {
+            "id": market.id,
+            "creatorId": self.users["house"].id,
+            "creatorUsername": "house",
+            "creatorName": "house",
+            "creatorAvatarUrl": "",
+            "createdTime": market.listed_ns // MILLISECOND,
+            "closeTime": market.close_ns // MILLISECOND,
+            "question": market.title,
+            "slug": market.slug,
+            "url": f"https://manifold.markets/house/{market.slug}",
+            "pool": {"YES": contract.pool.yes, "NO": contract.pool.no},
+            "probability": contract.pool.probability,
+            "p": contract.pool.p,
+            "totalLiquidity": LIQUIDITY,
+            "outcomeType": "BINARY",
+            "mechanism": "cpmm-1",
+            "volume": contract.volume,
+            "volume24Hours": contract.volume,
+            "isResolved": bool(contract.resolution),
+            "uniqueBettorCount": len({bet.user_id for bet in contract.bets}),
+            "token": "MANA",
+        }
+        if contract.resolution:
+            body["resolution"] = contract.resolution
+            body["resolutionTime"] = contract.resolved_ms
+            body["resolutionProbability"] = contract.resolution_probability
+        return body
+
+    def _market(self, request: web.Request) -> SandboxMarket:
+        wanted = request.match_info["market"]
+        for market in self.world.markets(MANIFOLD):
+            if wanted in (market.id, market.slug) and market.id in self.contracts:
+                return market
+        raise BetError("Contract not found", 404)
+
+    def _known(self) -> list[SandboxMarket]:
+        return [market for market in self.world.markets(MANIFOLD) if market.id in self.contracts]
+
+    # ── reading ─────────────────────────────────────────────────────────────────────────────────────
+
+    async def _markets(self, request: web.Request) -> object:
+        rows = sorted(self._known(), key=lambda market: (-market.listed_ns, market.id))
+        before = request.query.get("before")
+        if before:
+            at = next((i for i, market in enumerate(rows) if market.id == before), None)
+            rows = rows[at + 1 :] if at is not None else []
+        return [self.lite(market) for market in rows[: _limit(request, 500)]]
+
+    async def _search(self, request: web.Request) -> object:
+        words = request.query.get("term", "").lower().split()
+        status = request.query.get("filter", "all")
+        kind = request.query.get("contractType", "ALL")
+        rows = [
+            market
+            for market in self._known()
+            if all(word in market.title.lower() for word in words)
+            and (status != "open" or market.status in (MarketStatus.LISTED, MarketStatus.OPEN))
+            and (status != "resolved" or self.contracts[market.id].contract.resolution)
+            and kind in ("ALL", "BINARY")
+        ]
+        return [self.lite(market) for market in rows[: _limit(request, 100)]]
+
+    async def _one(self, request: web.Request) -> object:
+        market = self._market(request)
+        return self.lite(market) | {"textDescription": "A market of the sandbox.", "description": ""}
+
+    async def _prob(self, request: web.Request) -> object:
+        return {"prob": self.contracts[self._market(request).id].contract.pool.probability}
+
+    async def _probs(self, request: web.Request) -> object:
+        wanted = [word for text in request.query.getall("ids", []) for word in text.split(",")][:PROBS_MAX]
+        found = {name: self.contracts[name].contract for name in wanted if name in self.contracts}
+        return {name: {"prob": contract.pool.probability} for name, contract in found.items()}
+
+    async def _bets(self, request: web.Request) -> object:
+        query = request.query
+        wanted = query.get("contractId", "")
+        chosen = [held for name, held in self.contracts.items() if wanted in ("", name)]
+        bets = newest_first(bet for held in chosen for bet in held.contract.bets)
+        users = {user.name: user.id for user in self.users.values()}
+        owner = query.get("userId") or users.get(query.get("username", ""), "")
+        if query.get("kinds") == "open-limit":
+            bets = [bet for bet in bets if bet.open]
+        if owner:
+            bets = [bet for bet in bets if bet.user_id == owner]
+        rows = _between(bets, query.get("before"), query.get("after"))
+        return [bet_body(bet) for bet in rows[: _limit(request, LIMIT_MAX)]]
+
+    async def _positions(self, request: web.Request) -> object:
+        market = self._market(request)
+        probability = self.contracts[market.id].contract.pool.probability
+        rows = []
+        for user in self.users.values():
+            held = {outcome: user.shares.get((market.id, outcome), 0.0) for outcome in ("YES", "NO")}
+            if request.query.get("userId", user.id) != user.id or not any(held.values()):
+                continue
+            invested = user.invested.get(market.id, 0.0)
+            payout = held["YES"] * probability + held["NO"] * (1 - probability)
+            rows.append(
+                {
+                    "contractId": market.id,
+                    "userId": user.id,
+                    "userName": user.name,
+                    "userUsername": user.name,
+                    "hasShares": True,
+                    "hasYesShares": held["YES"] > 0,
+                    "hasNoShares": held["NO"] > 0,
+                    "totalShares": {outcome: shares for outcome, shares in held.items() if shares},
+                    "invested": invested,
+                    "payout": payout,
+                    "profit": payout - invested,
+                    "loan": 0,
+                }
+            )
+        return rows
+
+    async def _me(self, request: web.Request) -> object:
+        user = self._who(request)
+        return {
+            "id": user.id,
+            "name": user.name,
+            "username": user.name,
+            "url": f"https://manifold.markets/{user.name}",
+            "balance": user.balance,
+            "totalDeposits": BALANCE,
+            "createdTime": 0,
+        }
+
+    # ── betting ─────────────────────────────────────────────────────────────────────────────────────
+
+    def _who(self, request: web.Request) -> User:
+        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+        user = self._by_key.get(key) if scheme == "Key" else None
+        if user is None:
+            raise BetError("The Authorization header is missing or is no known key.", 401)
+        return user
+
+    async def _place(self, request: web.Request) -> object:
+        user = self._who(request)
+        order = await _body(request, NewBet)
+        bet = self.bet(user, order.contract_id, order)
+        arrival_of(request).keys.append(bet.id)
+        return bet_body(bet) | {"betId": bet.id}
+
+    async def _multi(self, request: web.Request) -> object:
+        self._who(request)
+        raise BetError("This market is not multiple choice.")
+
+    async def _cancel(self, request: web.Request) -> object:
+        user, wanted = self._who(request), request.match_info["bet"]
+        for held in self.contracts.values():
+            if any(bet.id == wanted for bet in held.contract.bets):
+                bet = held.cancel(user, wanted)
+                self.topics.send([f"contract/{held.contract.id}/orders"], {"bets": [bet_body(bet)]})
+                return bet_body(bet)
+        raise BetError("Bet not found.", 404)
+
+    async def _sell(self, request: web.Request) -> object:
+        user, market = self._who(request), self._market(request)
+        sale = await _body(request, Sale)
+        held = self._open(market.id)
+        outcome = sale.outcome or max(("YES", "NO"), key=lambda side: user.shares.get((market.id, side), 0.0))
+        bet, met = held.sell(user, outcome, sale.shares)
+        self._tell(bet, met)
+        return bet_body(bet) | {"betId": bet.id}
+
+    async def _resolution(self, request: web.Request) -> object:
+        """Only who made a contract may resolve it: the house did."""
+        user, market = self._who(request), self._market(request)
+        asked = await _body(request, Resolution)
+        held = self.contracts[market.id]
+        if user.name != "house":
+            raise BetError("User is not creator of contract", 403)
+        if held.contract.resolution:
+            raise BetError("Contract already resolved", 403)
+        if asked.outcome not in RESOLUTIONS:
+            raise BetError("Invalid resolution")
+        probability = held.contract.pool.probability
+        if asked.probability_int is not None:
+            probability = asked.probability_int / 100
+        self._resolve(held, asked.outcome, probability)
+        return self.lite(market)
+
+    # ── what the sandbox asks ───────────────────────────────────────────────────────────────────────
+
+    def urls(self, base: str) -> dict[str, str]:
+        return {"rest": f"{base}/v0", "websocket": base.replace("http://", "ws://") + "/ws"}
+
+    def operation(self, request: web.Request) -> str | None:
+        path = request.path
+        if request.method == "GET":
+            return None if path == "/ws" else "read"
+        return "cancel" if path.startswith("/v0/bet/cancel") else "order"
+
+    def refusal(self, action: FaultAction) -> web.Response:
+        status = {FaultKind.RATE_LIMIT: 429, FaultKind.RESTART_WINDOW: 503, FaultKind.POST_ONLY: 503}.get(
+            action.kind or FaultKind.STATUS, action.rule.status if action.rule else 500
+        )
+        return web.json_response({"message": "the sandbox was told to refuse"}, status=status)
+
+    def credentials(self) -> dict[str, Any]:
+        rows = [{"api_key": user.key, "user_id": user.id, "name": user.name} for user in self.users.values()]
+        return rows[0] | {"others": rows[1:]}
+
+    def state(self) -> dict[str, Any]:
+        users = [{"id": user.id, "name": user.name, "balance": user.balance} for user in self.users.values()]
+        return {"users": users, "contracts": len(self.contracts)}
+
+    async def stop(self) -> None:
+        await self.topics.close()
+
+    def routes(self) -> list[web.RouteDef]:
+        reads: dict[str, Handler] = {
+            "/markets": self._markets,
+            "/search-markets": self._search,
+            "/market-probs": self._probs,
+            "/market/{market}": self._one,
+            "/market/{market}/prob": self._prob,
+            "/market/{market}/positions": self._positions,
+            "/slug/{market}": self._one,
+            "/bets": self._bets,
+            "/me": self._me,
+        }
+        writes: dict[str, Handler] = {
+            "/bet": self._place,
+            "/multi-bet": self._multi,
+            "/bet/cancel/{bet}": self._cancel,
+            "/market/{market}/sell": self._sell,
+            "/market/{market}/resolve": self._resolution,
+        }
+        return [
+            *(web.get(f"/v0{path}", _door(handler)) for path, handler in reads.items()),
+            *(web.post(f"/v0{path}", _door(handler)) for path, handler in writes.items()),
+            web.get("/ws", self.topics.handle),
+        ]
+
+
+def _door(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """A handler's answer or the venue's error as HTTP."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            body = await handler(request)
+        except BetError as error:
+            return web.json_response({"message": str(error)}, status=error.status)
+        return web.Response(body=msgspec.json.encode(body), content_type="application/json")
+
+    return handle
+
+
+async def _body(request: web.Request, kind: type[Any]) -> Any:
+    try:
+        return msgspec.json.decode(await request.read(), type=kind)
+    except msgspec.DecodeError as error:
+        raise BetError(f"Error validating request: {error}") from None
+
+
+def _limit(request: web.Request, otherwise: int) -> int:
+    text = request.query.get("limit", "")
+    return min(int(text), LIMIT_MAX) if text.isdecimal() else otherwise
+
+
+def _between(bets: list[Bet], before: str | None, after: str | None) -> list[Bet]:
+    """Those before and after others, newest first; a bet that is not known bounds nothing."""
+    places = {bet.id: i for i, bet in enumerate(bets)}
+    start = places.get(before or "", -1) + 1
+    end = places.get(after or "", len(bets))
+    return bets[start:end]
