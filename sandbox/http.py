@@ -105,7 +105,12 @@ class FaultyHandlers:
 
         task = asyncio.create_task(carry_out())
         self._late.add(task)
-        task.add_done_callback(self._late.discard)
+        task.add_done_callback(self._carried_out)
+
+    def _carried_out(self, task: asyncio.Task[None]) -> None:
+        self._late.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s: a late request failed: %r", self._server.venue, error)
 
 
 def _keeps_answer(action: FaultAction) -> bool:

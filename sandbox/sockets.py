@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 from aiohttp import WSCloseCode, web
 
@@ -22,9 +23,12 @@ class ClientSocket:
     """One client's websocket. ``send`` never waits: it may be called from the world's callbacks.
 
     ``operation`` is "market_socket" or "user_socket". Faults are asked for once a frame: a gap loses that
-    frame, silence loses all that come while it lasts (for good when the rule gives no seconds; pings are
-    still answered), a close ends the connection, a delay holds this frame and all behind it.
+    frame, silence loses all data that comes while it lasts (for good when the rule gives no seconds; pings
+    and commands are still answered: the connection looks alive), a close ends the connection, a delay holds this frame and all behind it.
     """
+
+    on_sent: ClassVar[Callable[[str, str, int], None] | None] = None
+    """A bench may set this: called with the venue, the frame and monotonic ns once a frame has left."""
 
     def __init__(
         self,
@@ -80,7 +84,7 @@ class ClientSocket:
         self._queue_frame(text, facts, faulty=True)
 
     def reply(self, text: str) -> None:
-        """Queue an answer to the client's own frame (ack, PONG): faults leave it alone, silence does not."""
+        """Queue an answer to the client's own frame (ack, PONG): faults leave it alone."""
         self._queue_frame(text, None, faulty=False)
 
     def end(self, code: int, text: str) -> None:
@@ -101,9 +105,9 @@ class ClientSocket:
             delay_s = self._faults.pick_kind(FaultKind.DELAY, self._venue, self._operation, facts).seconds
             if self._struck(facts):
                 return
-        if self.silent:
-            self.frames_lost += 1
-            return
+            if self.silent:
+                self.frames_lost += 1
+                return
         if self._queue.qsize() >= QUEUE_MAX:
             self.end(WSCloseCode.TRY_AGAIN_LATER, "too slow")
             return
@@ -130,6 +134,8 @@ class ClientSocket:
                     await asyncio.sleep(delay_s)
                 await self.socket.send_str(text)
                 self.frames_sent += 1
+                if ClientSocket.on_sent is not None:
+                    ClientSocket.on_sent(self._venue, text, time.monotonic_ns())
                 self._queue.task_done()
 
     async def _ping(self, every_s: float) -> None:

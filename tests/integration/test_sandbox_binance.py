@@ -52,7 +52,7 @@ class Session:
         """Frames of so many seconds: the answer to a last command ends them."""
         await self.pass_by(seconds)
         await socket.send_json({"method": "LIST_SUBSCRIPTIONS", "id": "end"})
-        found = []
+        found: list[dict] = []
         while True:
             (frame,) = await frames(socket, 1)
             if frame.get("id") == "end":
@@ -311,7 +311,7 @@ def test_bodies_have_the_recorded_fields_and_types(recordings):
 
     async def test(s):
         await s.pass_by(5)
-        pairs = [
+        pairs: list[tuple[str, str, dict]] = [
             ("spot_http_json/book_ticker_response.json", "ticker/bookTicker", {}),
             ("spot_http_json/depth_response.json", "depth", {}),
             ("spot_http_json/trades_response.json", "trades", {}),
