@@ -1,0 +1,16 @@
+"""Where Manifold is reached, and how often (facts/venues.md D). Defaults only: hosts are parameters everywhere."""
+
+REST_URL = "https://api.manifold.markets/v0"
+WEBSOCKET_URL = "wss://api.manifold.markets/ws"
+DEV_REST_URL = "https://api.dev.manifold.markets/v0"
+
+REQUESTS_PER_MINUTE = 500
+"""The venue's limit for an address. Reads and orders have a bucket each, so that reads starve no order."""
+READS_PER_S = 5.0
+ORDERS_PER_S = 2.0
+BURST = 20.0
+PING_EVERY_S = 30.0
+"""The venue drops a connection after 60 s without a word from us."""
+SILENCE_S = 120.0
+"""Answers to pings prove nothing but the line; with so long without a bet the market data is asked for."""
+CONNECTION_MAX_S = 12 * 3_600.0
