@@ -191,7 +191,7 @@ def test_a_lost_connection_drops_the_book_until_rest_tells_it_again():
     gaps = normaliser.normalise(b'{"type":"_ws_disconnected","msg":{}}', AT + 1)
     assert [(type(gap), gap.instrument) for gap in gaps] == [(Gap, YES), (Gap, NO)]
     assert normaliser.normalise(b'{"type":"_ws_connected","msg":{}}', AT + 2) == []
-    assert normaliser.wanted_markets == ("abc",)
+    assert list(normaliser.wanted_markets) == ["abc"]
     assert [m.kind for m in normaliser.normalise(new_bets(bet()), AT + 3)] == ["feed.trade"] * 2
     books = normaliser.normalise(market(), AT + 4)
     assert [m.snapshot for m in books if isinstance(m, Book)] == [True, True]
