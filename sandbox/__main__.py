@@ -23,6 +23,7 @@ def main() -> None:
         "--updates-per-s", type=float, default=UPDATES_PER_S, help="changes a second of a book"
     )
     parser.add_argument("--json", action="store_true", help="print addresses as one line of JSON")
+    parser.add_argument("--with-parent", action="store_true", help="end when the parent process is gone")
     given = parser.parse_args()
     options = Options(
         venues=tuple(given.venue or ()),
@@ -33,6 +34,7 @@ def main() -> None:
         state=given.state,
         as_json=given.json,
         updates_per_s=given.updates_per_s,
+        with_parent=given.with_parent,
     )
     asyncio.run(serve(options))
 

@@ -19,11 +19,16 @@ from sandbox.world.world import UPDATES_PER_S
 
 REFRESH_S = 0.5
 """How often the table on a terminal is drawn anew: a glance, and no load beside the servers."""
+PARENT_CHECK_S = 0.5
+"""How soon a sandbox without its parent is gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a sandbox is started with. ``venues=()``: all; ``port_base=0``: any free ports."""
+    """What a sandbox is started with. ``venues=()``: all; ``port_base=0``: any free ports.
+
+    ``with_parent``: it ends when the process that started it is gone, however that ended.
+    """
 
     venues: tuple[str, ...] = ()
     seed: int = 7
@@ -33,6 +38,7 @@ class Options:
     state: Path = Path("state")
     as_json: bool = False
     updates_per_s: float = UPDATES_PER_S
+    with_parent: bool = False
 
 
 async def serve(options: Options, console: Console | None = None) -> None:
@@ -52,6 +58,7 @@ async def serve(options: Options, console: Console | None = None) -> None:
         updates_per_s=options.updates_per_s,
     )
     ended = asyncio.Event()
+    following: asyncio.Task[None] | None = None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
@@ -59,8 +66,11 @@ async def serve(options: Options, console: Console | None = None) -> None:
         await sandbox.start()
         document = write_files(sandbox, options.state)
         _announce(document, console, as_json=options.as_json)
+        following = asyncio.create_task(_follow(os.getppid(), ended)) if options.with_parent else None
         await _until(ended, sandbox, console, visible=not options.as_json and console.is_terminal)
     finally:
+        if following is not None:
+            following.cancel()
         await sandbox.stop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
@@ -107,6 +117,13 @@ def _announce(document: dict[str, Any], console: Console, *, as_json: bool) -> N
     for venue, path in document["credentials"].items():
         console.print(f"{venue:<11} test credentials  {path}", highlight=False, markup=False, soft_wrap=True)
     console.print("Ctrl-C ends it.", highlight=False)
+
+
+async def _follow(parent: int, ended: asyncio.Event) -> None:
+    """End with the process that started us."""
+    while os.getppid() == parent:
+        await asyncio.sleep(PARENT_CHECK_S)
+    ended.set()
 
 
 async def _until(ended: asyncio.Event, sandbox: Sandbox, console: Console, *, visible: bool) -> None:

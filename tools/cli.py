@@ -17,11 +17,15 @@ from tools import commands
 from tools.backtest import Backtest
 from tools.cli_keys import keys_app
 from tools.composition import CONFIG_DIRECTORY, DEFAULT_STRATEGIES, sections
+from tools.doctor import Finding, examine, print_findings
 from tools.exit_codes import DIFFERENCE, FAILED, USAGE
+from tools.going_live import pass_live_gate, passphrase_for
 from tools.live_view import LiveView
 from tools.report import print_backtest, print_why
+from tools.running import run_headless, run_viewed
+from tools.starting import TRADED, system_of
 from tools.terminal import DEFAULT_STATE, AsJson, State, console, emit, errors, fail, run, say
-from tools.up import Options, System, run_headless, run_viewed
+from tools.up import Market, Options
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -45,10 +49,24 @@ def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
     recording: Annotated[list[Path] | None, typer.Option(help="Play a recording; may be repeated.")] = None,
     more: Annotated[list[Path] | None, typer.Argument(help="More recordings.", show_default=False)] = None,
     speed: Annotated[str, typer.Option(help="Times real time, or max (lockstep).")] = "1",
+    market: Annotated[
+        Market, typer.Option(help="Whose prices: the sandbox's, the real venues', or synthetic frames.")
+    ] = Market.SANDBOX,
+    sandbox_live: Annotated[
+        bool, typer.Option("--sandbox-live", help="Send real orders, to the sandbox: live mode without risk.")
+    ] = False,
+    live: Annotated[
+        list[str] | None, typer.Option(help="Trade with real money at this venue; may be repeated.")
+    ] = None,
+    confirm: Annotated[str, typer.Option(help='What must be typed for --live: "live VENUE …".')] = "",
+    paper_state: Annotated[
+        Path | None, typer.Option(help="State directory of the paper trades that open the gate for --live.")
+    ] = None,
+    faults: Annotated[Path | None, typer.Option(help="Fault script of the sandbox (YAML).")] = None,
     socket: Annotated[
         list[str] | None, typer.Option(help="ws:// address that sends raw venue frames.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the synthetic market.")] = 7,
+    seed: Annotated[int, typer.Option(help="Seed of the sandbox and the synthetic market.")] = 7,
     for_s: Annotated[float | None, typer.Option("--for", help="End by itself after so many seconds.")] = None,
     state: State = DEFAULT_STATE,
     headless: Annotated[bool, typer.Option(help="No terminal view.")] = False,
@@ -61,9 +79,8 @@ def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
     set_: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring everything up on paper: a synthetic market, or recordings, which end by themselves."""
+    """Bring everything up, on paper at the sandbox's venues; or play recordings, which end by themselves."""
     recordings = [*(recording or []), *(more or [])]
-    strategies = strategy or list(DEFAULT_STRATEGIES)
     options = Options(
         state=state,
         recordings=recordings,
@@ -72,11 +89,17 @@ def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
         sockets=socket or [],
         for_s=for_s,
         adopt=adopt or [],
-        strategies=strategies,
+        strategies=strategy or list(DEFAULT_STRATEGIES),
+        market=_market(market, live=bool(live), played=bool(recordings or socket)),
+        live=_live_venues(live or [], sandbox_live=sandbox_live),
+        faults=faults,
+        paper_state=paper_state,
     )
 
     async def work() -> dict[str, Any]:
-        system = System(options, sections(config, parse_sets(set_ or []), strategies))
+        system = system_of(options, config, parse_sets(set_ or []))
+        if live:
+            await pass_live_gate(options, system.venues, confirm)
         if headless or as_json:
             return await run_headless(system, visible=sys.stderr.isatty())
         return await run_viewed(system, LiveView(system, picture).run)
@@ -88,6 +111,23 @@ def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
         console.print_json(data=summary)
     if summary["divergences"]:
         raise typer.Exit(DIFFERENCE)
+
+
+def _market(market: Market, *, live: bool, played: bool) -> Market:
+    """Real money means real venues; what is played needs none."""
+    if played:
+        return Market.SYNTHETIC
+    return Market.REAL if live else market
+
+
+def _live_venues(live: list[str], *, sandbox_live: bool) -> list[str]:
+    """Venues that get real orders."""
+    if live and sandbox_live:
+        raise fail("expected --live or --sandbox-live, was both", USAGE)
+    unknown = [venue for venue in live if venue not in TRADED]
+    if unknown:
+        raise fail(f"expected --live to name one of {', '.join(TRADED)}, was {unknown[0]!r}", USAGE)
+    return list(TRADED) if sandbox_live else live
 
 
 def _speed(text: str) -> float | None:
@@ -153,6 +193,33 @@ def deny(order: str, state: State = DEFAULT_STATE, as_json: AsJson = False) -> N
 def skip(seq: int, machine: str, state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     """Let a machine that raised at SEQ go on without that message."""
     say(run(commands.give(state, Verb.SKIP, machine=machine, seq=seq)), as_json)
+
+
+@app.command()
+def doctor(
+    live: Annotated[
+        list[str] | None, typer.Option(help="Examine the account at this venue too; may be repeated.")
+    ] = None,
+    state: State = DEFAULT_STATE,
+    config: ConfigDirectory = CONFIG_DIRECTORY,
+    set_: Sets = None,
+    as_json: AsJson = False,
+) -> None:
+    """Examine this machine, the venues, and the accounts at those named; say in plain words what is missing."""
+    trading = _live_venues(live or [], sandbox_live=False)
+
+    async def work() -> list[Finding]:
+        options = Options(state=state, market=Market.REAL, live=trading)
+        venues = system_of(options, config, parse_sets(set_ or [])).venues
+        return await examine(state, venues, trading, passphrase_for(state, trading))
+
+    findings = run(work())
+    if as_json:
+        emit([finding._asdict() for finding in findings])
+    else:
+        print_findings(console, findings)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(FAILED)
 
 
 @app.command()

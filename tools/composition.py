@@ -55,6 +55,11 @@ def factories(strategies: Sequence[str] = DEFAULT_STRATEGIES) -> dict[str, Calla
     return {name: made[name] for name in MACHINE_ORDER}
 
 
+def strategy_names(strategies: Sequence[str] = DEFAULT_STRATEGIES) -> list[str]:
+    """What strategies given by name, module or file call themselves."""
+    return [strategy.name for strategy in load_strategies(strategies)]
+
+
 def schemas(strategies: Sequence[str] = DEFAULT_STRATEGIES) -> dict[str, type[msgspec.Struct]]:
     """Section → parameters, in the order the sections are put on the tape."""
     found: dict[str, type[msgspec.Struct]] = {

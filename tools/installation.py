@@ -184,6 +184,13 @@ def running_supervisor(layout: StateLayout) -> int:
         os.close(descriptor)
 
 
+async def database_of(installation: Installation) -> tuple[str, bool]:
+    """The database's address, and whether it was started for this: who asked stops it then."""
+    if running_supervisor(installation.layout):
+        return installation.layout.read_run().database_url, False
+    return await installation.start_database(), not installation.external_database
+
+
 @asynccontextmanager
 async def tape_access(root: Path, user: str = CONSOLE) -> AsyncIterator[tuple[Installation, Link]]:
     """The tape of a state directory, whether the system runs or not (then our broker runs meanwhile)."""
@@ -200,4 +207,4 @@ async def tape_access(root: Path, user: str = CONSOLE) -> AsyncIterator[tuple[In
             await asyncio.to_thread(installation.broker.stop)
 
 
-__all__ = ["OPERATOR", "Installation", "running_supervisor", "tape_access"]
+__all__ = ["OPERATOR", "Installation", "database_of", "running_supervisor", "tape_access"]

@@ -6,10 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
+from libs.keys.passphrase import DESCRIPTOR_VARIABLE, hand_over
 from libs.runtime.child import RESTARTS_VARIABLE, STATUS_VARIABLE
 from libs.runtime.layout import StateLayout
 from proto.subjects import SERVICES
@@ -45,10 +47,23 @@ class Child:
 
 
 class Supervisor:
-    """Starts and watches the services of one state directory."""
+    """Starts and watches the services of one state directory.
 
-    def __init__(self, layout: StateLayout, services: tuple[str, ...] = SERVICES) -> None:
+    ``commands``: how to start a child that is no service of ours. ``environment``: service → variables that
+    only it gets. ``passphrase`` opens the venues' keys; the services in ``opening`` inherit it by a pipe.
+    """
+
+    def __init__(
+        self,
+        layout: StateLayout,
+        services: tuple[str, ...] = SERVICES,
+        commands: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         self.children = {service: Child(service) for service in services}
+        self.environment: dict[str, dict[str, str]] = {}
+        self.passphrase = ""
+        self.opening: tuple[str, ...] = ()
+        self._commands = dict(commands or {})
         self._layout = layout
         self._stopping = False
         self._sockets: dict[str, socket.socket] = {}
@@ -74,29 +89,38 @@ class Supervisor:
         if log_path.exists() and log_path.stat().st_size > LOG_BYTES_MAX:
             log_path.replace(log_path.with_suffix(".log.1"))
         environment = os.environ | {"PYTHONPATH": str(ROOT), RESTARTS_VARIABLE: str(child.restarts)}
-        inherited: tuple[int, ...] = ()
+        environment |= self.environment.get(child.service, {})
+        inherited: list[int] = []
         if child.service in self._sockets:
-            inherited = (self._sockets[child.service].fileno(),)
+            inherited.append(self._sockets[child.service].fileno())
             environment[STATUS_VARIABLE] = str(inherited[0])
-        with log_path.open("ab") as log:
-            child.process = subprocess.Popen(
-                [
-                    os.path.abspath(sys.executable),
-                    "-m",
-                    f"services.{child.service}",
-                    "--state",
-                    str(self._layout.root),
-                ],
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                cwd=ROOT,
-                env=environment,
-                pass_fds=inherited,
-                start_new_session=True,
-            )
+        pipe = hand_over(self.passphrase) if self.passphrase and child.service in self.opening else None
+        if pipe is not None:
+            inherited.append(pipe)
+            environment[DESCRIPTOR_VARIABLE] = str(pipe)
+        try:
+            with log_path.open("ab") as log:
+                child.process = subprocess.Popen(
+                    self._command(child.service),
+                    stdout=log,
+                    stderr=log,
+                    stdin=subprocess.DEVNULL,
+                    cwd=ROOT,
+                    env=environment,
+                    pass_fds=inherited,
+                    start_new_session=True,
+                )
+        finally:
+            if pipe is not None:
+                os.close(pipe)
         child.started_at_s = monotonic()
         child.restart_at_s = None
+
+    def _command(self, service: str) -> list[str]:
+        if service in self._commands:
+            return list(self._commands[service])
+        python = os.path.abspath(sys.executable)
+        return [python, "-m", f"services.{service}", "--state", str(self._layout.root)]
 
     def check(self) -> None:
         """Restart what died; call it a few times a second."""

@@ -3,17 +3,13 @@
 import asyncio
 import json
 import os
-import signal
-import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from time import monotonic
-from typing import Any, Self
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from typing import Any, Protocol
 
 from libs.runtime.layout import RunFile
 from libs.tape.broker import stream_state
@@ -26,15 +22,19 @@ from proto.monitor import Alert
 from proto.operator import ClockOwner, Mode, Session, Verb
 from proto.subjects import SERVICES
 from services.feed.recording import open_recording, recording_start
-from tools.composition import DEFAULT_STRATEGIES
-from tools.installation import Installation
+from tools.composition import DEFAULT_STRATEGIES, strategy_names
+from tools.installation import Installation, database_of
+from tools.live_gate import closed_paper_trades, too_few
 from tools.operator import OperatorDesk, opening
+from tools.sandbox_process import SandboxProcess, with_addresses
 from tools.servers import ServerWatch
 from tools.summary import Summary
 from tools.supervisor import Supervisor
 from tools.watch import Reports, TapeWatch
 
 START_PATIENCE_S = 60.0
+KEYED_SERVICES = ("feed", "execution")
+"""Services that open keys of venues: the feed its read-only ones, execution those that trade."""
 POSITION_NOTE_EVERY_S = 1.0
 STORED_AT_KEPT = 200_000
 """Arrival times of tape messages kept for the latency of orders: minutes of a busy feed."""
@@ -44,9 +44,21 @@ class UsageError(ValueError):
     """The command was asked for something that cannot be; the text says what."""
 
 
+class Market(StrEnum):
+    """Where prices come from when nothing is played: the feed's own synthetic frames, or venues."""
+
+    SYNTHETIC = "synthetic"
+    SANDBOX = "sandbox"
+    REAL = "real"
+
+
 @dataclass
 class Options:
-    """What ``presage up`` was asked for. ``speed`` ``None`` is maximum: lockstep."""
+    """What ``presage up`` was asked for. ``speed`` ``None`` is maximum: lockstep.
+
+    ``live``: venues that get real orders; at the sandbox they cost nothing. ``paper_state``: where the paper
+    trades were made that open the gate to real money.
+    """
 
     state: Path
     recordings: list[Path] = field(default_factory=list)
@@ -56,12 +68,36 @@ class Options:
     for_s: float | None = None
     adopt: list[str] = field(default_factory=list)
     strategies: Sequence[str] = DEFAULT_STRATEGIES
+    market: Market = Market.SYNTHETIC
+    live: Sequence[str] = ()
+    faults: Path | None = None
+    passphrase: str = field(default="", repr=False)
+    paper_state: Path | None = None
+
+    @property
+    def money(self) -> str:
+        """Whose money the account is: a state directory never changes from one kind to another."""
+        if not self.live:
+            return "paper"
+        return "sandbox" if self.market is Market.SANDBOX else "real"
+
+
+class ShowsProgress(Protocol):
+    """Told how far a playback is: recordings done, the feed's newest report, the watch on the tape."""
+
+    def show(self, done: int, feed: Mapping[str, Any], watch: TapeWatch | None) -> None: ...
 
 
 class System:
     """A running system: servers, services, the operator's desk, and a watch on the tape."""
 
-    def __init__(self, options: Options, sections: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        options: Options,
+        sections: Mapping[str, Mapping[str, Any]],
+        venues: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """``venues``: venue → its section, with real addresses; a sandbox's take their place at the start."""
         self.options = options
         self.summary = Summary()
         self.reports = Reports()
@@ -72,7 +108,11 @@ class System:
         self.tape = ""
         self.new_epoch = False
         self.watch: TapeWatch | None = None
-        self._sections = sections
+        self._sections = {**sections}
+        if options.live:
+            self._sections["execution"] = {**sections["execution"], "live_venues": sorted(options.live)}
+        self.venues: Mapping[str, Mapping[str, Any]] = venues or {}
+        self._sandbox: SandboxProcess | None = None
         self._desk: OperatorDesk | None = None
         self._database: asyncio.Task[str] | None = None
         self._links: list[Link] = []
@@ -92,6 +132,7 @@ class System:
         other = self.installation.take_over()
         if other:
             raise UsageError(f"expected nobody to run {layout.root}, was process {other}")
+        self._check_money()
         database = self._database = asyncio.create_task(self.installation.start_database())
         await self.installation.start_broker()
         operator = await self._connect(OPERATOR)
@@ -100,6 +141,9 @@ class System:
         await self._desk.start()
         await self._check_time(operator)
         adopt_to = int((await stream_state(operator.client))["last_seq"])
+        if self.options.money == "real":
+            await self._check_paper_trades(await database)
+        await self._prepare_venues()
         layout.write_run(self._run_file(await database, adopt_to))
         await self.reports.listen(operator)
         self.watch = TapeWatch(await self._connect(), self._observe)
@@ -115,12 +159,56 @@ class System:
             self.installation, operator, self.reports, realtime=not self.options.recordings
         )
         self.supervisor.start()
-        self._tasks = [
+        self._tasks += [
             asyncio.create_task(self.supervisor.watch()),
             asyncio.create_task(self.watch.follow()),
             asyncio.create_task(self._note_position()),
             asyncio.create_task(servers.watch()),
         ]
+
+    def _check_money(self) -> None:
+        """Paper, sandbox and real money never meet in one account, or its books would mean nothing."""
+        path, money = self.installation.layout.money_file, self.options.money
+        if not path.exists():
+            path.write_text(money)
+        found = path.read_text()
+        if found != money:
+            raise UsageError(
+                f"expected a state directory with {money} money, was {found} money in {path.parent}:"
+                " give another --state"
+            )
+
+    async def _check_paper_trades(self, database_url: str) -> None:
+        """Real money waits for paper trades of the same strategies."""
+        paper = self.options.paper_state
+        if paper is None:
+            closed = await closed_paper_trades(database_url)
+        else:
+            installation = Installation(paper)
+            dsn, started = await database_of(installation)
+            try:
+                closed = await closed_paper_trades(dsn)
+            finally:
+                if started:
+                    installation.database.stop()
+        missing = too_few(closed, strategy_names(self.options.strategies))
+        if missing:
+            where = "--paper-state DIR says where they were made" if paper is None else f"in {paper}"
+            raise UsageError(f"not ready for real money: {'; '.join(missing)} ({where})")
+
+    async def _prepare_venues(self) -> None:
+        """Start the sandbox, if venues are its; give addresses and keys to the services that need them."""
+        if self.options.market is Market.SANDBOX:
+            sandbox = SandboxProcess(self.installation.layout, self.options.seed, self.options.faults)
+            self._sandbox = sandbox
+            urls = await sandbox.start()
+            self._tasks.append(asyncio.create_task(sandbox.watch()))
+            self.venues = with_addresses(self.venues, urls)
+            for service in KEYED_SERVICES:
+                self.supervisor.environment[service] = sandbox.environment()
+        elif self.options.passphrase:
+            self.supervisor.passphrase = self.options.passphrase
+            self.supervisor.opening = KEYED_SERVICES
 
     async def _connect(self, user: str = "console") -> Link:
         link = await self.installation.connect(user)
@@ -136,8 +224,9 @@ class System:
             lockstep=bool(options.recordings) and options.speed is None,
             speed=options.speed,
             recordings=[str(path.resolve()) for path in options.recordings],
-            synthetic_seed=None if options.recordings or options.sockets else options.seed,
+            synthetic_seed=None if options.recordings or options.sockets or self.venues else options.seed,
             socket_urls=options.sockets,
+            venues={venue: dict(section) for venue, section in self.venues.items()},
             adopt=options.adopt,
             adopt_to=adopt_to if options.adopt else 0,
             metrics_ports=self.supervisor.listen(),
@@ -192,6 +281,8 @@ class System:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._sandbox is not None:
+            await self._sandbox.stop()
         if self.watch is not None:
             self.installation.note_position(self.watch.position)
         for link in self._links:
@@ -247,7 +338,7 @@ class System:
 
     # --- playing --------------------------------------------------------------------------------
 
-    async def play(self, progress: "PlayProgress") -> None:
+    async def play(self, progress: "ShowsProgress") -> None:
         """Play all recordings, one session each, until the last has been played and followed up."""
         for number, path in enumerate(self.options.recordings):
             if number:
@@ -278,7 +369,6 @@ class System:
 
 
 QUIET_S = 1.0
-STOPPED_CHECK_S = 0.5
 
 
 class Latest:
@@ -293,106 +383,5 @@ class Latest:
             self.at = max(self.at, getattr(message, "at", 0))
 
 
-class PlayProgress:
-    """A progress bar on a terminal; silent elsewhere."""
-
-    def __init__(self, recordings: Sequence[Path], *, visible: bool) -> None:
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[detail]}"),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-            disable=not visible,
-        )
-        self._task = self._bar.add_task("playing", total=len(recordings), detail="")
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def show(self, done: int, feed: Mapping[str, Any], watch: TapeWatch | None) -> None:
-        """Show how far it is."""
-        detail = f"{feed.get('frames', 0):,} frames, tape {watch.position if watch else 0:,}"
-        self._bar.update(self._task, completed=done, description=str(feed.get("detail", "")), detail=detail)
-
-
 def _utc(at_ns: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(at_ns / 1e9))
-
-
-async def run_headless(system: System, *, visible: bool) -> dict[str, Any]:
-    """Start, play or run, stop; the summary. ``visible``: a progress bar on stderr."""
-
-    async def work() -> None:
-        telling = asyncio.create_task(_tell_stopped(system.reports))
-        try:
-            await _work(system, visible=visible)
-        finally:
-            telling.cancel()
-
-    return await _run(system, work)
-
-
-async def _tell_stopped(reports: Reports) -> None:
-    """Say on stderr which services do not go on, and why: the run waits for them."""
-    told: dict[str, str] = {}
-    while True:
-        await reports.wait_for(lambda _: False, STOPPED_CHECK_S)
-        for service, report in reports.latest.items():
-            stopped = report.get("state") in ("refused", "stopped")
-            text = f"{service} {report['state']}: {report.get('detail', '')}" if stopped else ""
-            if text and told.get(service) != text:
-                print(f"presage: {text}", file=sys.stderr)
-            told[service] = text
-
-
-async def _run(system: System, work: Callable[[], Coroutine[Any, Any, None]]) -> dict[str, Any]:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-
-    async def whole() -> None:
-        await system.start()
-        await work()
-
-    working = asyncio.create_task(whole())
-    waiting = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
-    finally:
-        for task in (working, waiting):
-            task.cancel()
-        await asyncio.gather(working, waiting, return_exceptions=True)
-        await system.stop()
-    return system.summary.document()
-
-
-async def run_viewed(system: System, draw: Callable[[], Awaitable[None]]) -> dict[str, Any]:
-    """As ``run_headless``, with the terminal view instead of a progress bar, until the stop begins."""
-
-    async def work() -> None:
-        drawing = asyncio.ensure_future(draw())
-        try:
-            await _work(system, visible=False)
-        finally:
-            drawing.cancel()
-            await asyncio.gather(drawing, return_exceptions=True)
-
-    return await _run(system, work)
-
-
-async def _work(system: System, *, visible: bool) -> None:
-    if system.options.recordings:
-        with PlayProgress(system.options.recordings, visible=visible) as progress:
-            await system.play(progress)
-    elif system.options.for_s is not None:
-        await asyncio.sleep(system.options.for_s)
-    else:
-        await asyncio.Event().wait()

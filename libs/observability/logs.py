@@ -120,6 +120,8 @@ def setup(service: str, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    # One line a request is the venue's business; what goes wrong with one is told by whoever sent it.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def _text(record: logging.LogRecord) -> str:

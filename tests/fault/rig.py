@@ -12,7 +12,8 @@ from services.feed.synthetic_recording import write_recording
 from tests.harness import Tape, kill
 from tools.backtest import Backtest
 from tools.composition import sections
-from tools.up import PlayProgress, System
+from tools.running import PlayProgress
+from tools.up import System
 
 BUSY = {
     "risk.cooldown_s": "1",

@@ -8,7 +8,7 @@ from typing import Any
 from libs.tape.record import TapeRecord
 from tools import journal
 from tools.commands.reading import records
-from tools.installation import Installation, running_supervisor, tape_access
+from tools.installation import Installation, database_of, tape_access
 
 
 async def verify_journal(state: Path) -> tuple[dict[str, Any], list[str]]:
@@ -25,7 +25,7 @@ async def verify_journal(state: Path) -> tuple[dict[str, Any], list[str]]:
             yield batch
 
         anchors = await journal.anchors_on_tape(batches())
-        dsn, started = await _database(installation)
+        dsn, started = await database_of(installation)
         try:
             path = installation.layout.journal / "anchors.jsonl"
             result = await journal.verify_journal(dsn, path, anchors, batches())
@@ -38,7 +38,7 @@ async def verify_journal(state: Path) -> tuple[dict[str, Any], list[str]]:
 async def export_journal(state: Path, output: Path, from_seq: int, to_seq: int | None) -> int:
     """Export the journal to a file, or to stdout for ``-``."""
     installation = Installation(state)
-    dsn, started = await _database(installation)
+    dsn, started = await database_of(installation)
     try:
         if str(output) == "-":
             return await journal.export_journal(dsn, sys.stdout.buffer, from_seq=from_seq, to_seq=to_seq)
@@ -47,10 +47,3 @@ async def export_journal(state: Path, output: Path, from_seq: int, to_seq: int |
     finally:
         if started:
             installation.database.stop()
-
-
-async def _database(installation: Installation) -> tuple[str, bool]:
-    """The database's address, and whether it was started for this command."""
-    if running_supervisor(installation.layout):
-        return installation.layout.read_run().database_url, False
-    return await installation.start_database(), not installation.external_database

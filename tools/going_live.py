@@ -1,0 +1,43 @@
+"""Before real money moves: the keys are opened and examined, and the operator types what is about to happen."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from libs.keys.store import KeyStore
+from libs.runtime.layout import StateLayout
+from tools.cli_keys import ask_passphrase
+from tools.doctor import Finding, examine, print_findings
+from tools.live_gate import confirmation
+from tools.terminal import errors
+from tools.up import Options, UsageError
+
+
+def passphrase_for(state: Path, venues: Mapping[str, Any] | list[str]) -> str:
+    """The passphrase, if a key of these venues is encrypted; asked for once."""
+    layout = StateLayout(state)
+    trading, feed = KeyStore(layout.venue_keys), KeyStore(layout.feed_keys)
+    needed = any(store.needs_passphrase(venue) for store in (trading, feed) for venue in venues)
+    return ask_passphrase(twice=False) if needed else ""
+
+
+async def pass_live_gate(options: Options, venues: Mapping[str, Mapping[str, Any]], confirmed: str) -> None:
+    """Open the keys, examine everything, have the word typed. Paper trades are counted when the system starts.
+
+    Raises:
+        UsageError: something is missing, or the word was not typed.
+    """
+    options.passphrase = passphrase_for(options.state, list(options.live))
+    findings: list[Finding] = await examine(options.state, venues, list(options.live), options.passphrase)
+    print_findings(errors, findings)
+    failed = [finding for finding in findings if not finding.ok]
+    if failed:
+        raise UsageError(f"not ready for real money: {failed[0].subject}: {failed[0].text}")
+    wanted = confirmation(options.live)
+    if not confirmed and sys.stdin.isatty():
+        confirmed = typer.prompt(f'Type "{wanted}" to trade with real money', err=True)
+    if confirmed != wanted:
+        raise UsageError(f'expected "{wanted}" to be typed (or given with --confirm), was {confirmed[:60]!r}')

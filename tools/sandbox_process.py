@@ -1,0 +1,135 @@
+"""The sandbox as a process beside a system: its addresses for the feed and execution, its test keys for both."""
+
+import asyncio
+import json
+import random
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from libs.keys.store import KEYS_DIRECTORY_VARIABLE
+from libs.runtime.layout import StateLayout, write_atomically
+from tools.supervisor import STATUS_HOST, Supervisor
+
+NAME = "sandbox"
+START_PATIENCE_S = 60.0
+"""It makes an RSA key and some history first: two seconds on a quiet machine."""
+PORTS = 6
+"""Admin and five venues, in a row: after a restart they must be the same."""
+PORT_MIN, PORT_MAX = 20_000, 32_000
+"""Below the range from which the system hands out ports by itself."""
+ATTEMPTS_MAX = 100
+
+
+class SandboxProcess:
+    """Started before the services, stopped after them: what rests there is cancelled by execution first."""
+
+    def __init__(self, layout: StateLayout, seed: int, faults: Path | None = None) -> None:
+        self._folder = layout.root / NAME
+        self._supervisor = Supervisor(layout, (NAME,), {NAME: self._command(layout, seed, faults)})
+        self.watch = self._supervisor.watch
+
+    @staticmethod
+    def _command(layout: StateLayout, seed: int, faults: Path | None) -> list[str]:
+        given = ["--json", "--with-parent", "--seed", str(seed), "--state", str(layout.root)]
+        given += ["--port-base", str(_free_ports())]
+        if faults is not None:
+            given += ["--faults", str(faults.resolve())]
+        return [sys.executable, "-m", "sandbox", *given]
+
+    async def start(self) -> dict[str, dict[str, str]]:
+        """Start it and wait until it serves; venue → name of an address → address.
+
+        Raises:
+            RuntimeError: it did not come up; the text has its last words.
+        """
+        addresses = self._folder / "urls.json"
+        addresses.unlink(missing_ok=True)
+        self._supervisor.start()
+        deadline = monotonic() + START_PATIENCE_S
+        while not addresses.exists():
+            self._supervisor.check()
+            if monotonic() > deadline:
+                words = self._supervisor.last_words(NAME)
+                raise RuntimeError(
+                    f"expected the sandbox within {START_PATIENCE_S:.0f} s, was not there ({words})"
+                )
+            await asyncio.sleep(0.05)
+        found: dict[str, Any] = json.loads(addresses.read_text())
+        self._write_keys(found["credentials"])
+        urls: dict[str, dict[str, str]] = found["urls"]
+        return urls
+
+    def environment(self) -> dict[str, str]:
+        """What the services that open keys need to find the sandbox's."""
+        return {KEYS_DIRECTORY_VARIABLE: str(self._folder / "keys")}
+
+    def _write_keys(self, files: Mapping[str, str]) -> None:
+        """The test accounts' keys as a platform would mount them: plain files, worth nothing elsewhere."""
+        trading = self._folder / "keys"
+        feed = trading / "feed"
+        for folder in (trading, feed):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for venue, path in files.items():
+            for folder in (trading, feed):
+                for name, content in _mounted(venue, json.loads(Path(path).read_text())).items():
+                    write_atomically(folder / name, content.encode())
+                    (folder / name).chmod(0o600)
+
+    async def stop(self) -> None:
+        """End it."""
+        await self._supervisor.stop()
+
+
+def _mounted(venue: str, credentials: Mapping[str, Any]) -> dict[str, str]:
+    """File name → content of the first test account's key, as ``libs/keys/store.py`` expects it mounted."""
+    if venue == "polymarket":
+        return {"polymarket.key": credentials["private_key"]}
+    if venue == "kalshi":
+        return {"kalshi.pem": credentials["private_key_pem"], "kalshi.id": credentials["key_id"]}
+    return {f"{venue}.key": credentials["api_key"]}
+
+
+def with_addresses(
+    sections: Mapping[str, Mapping[str, Any]], urls: Mapping[str, Mapping[str, str]]
+) -> dict[str, dict[str, Any]]:
+    """Venue sections with the sandbox's addresses in place of the real ones; other venues are left out.
+
+    An address named ``clob`` replaces ``clob_url``. One that the sandbox does not give must not stay a real
+    one: it raises ``RuntimeError``.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for venue, section in sections.items():
+        if venue not in urls:
+            continue
+        found[venue] = replaced = dict(section)
+        for key in section:
+            name = key.removesuffix("_url")
+            if name == key:
+                continue
+            if name not in urls[venue]:
+                raise RuntimeError(f"expected an address {name} of the sandbox's {venue}, was none")
+            replaced[key] = urls[venue][name]
+    return found
+
+
+def _free_ports() -> int:
+    """The first of ``PORTS`` free ports in a row."""
+    for _ in range(ATTEMPTS_MAX):
+        base = random.randrange(PORT_MIN, PORT_MAX)
+        if all(_is_free(base + offset) for offset in range(PORTS)):
+            return base
+    raise RuntimeError(f"expected {PORTS} free ports in a row on {STATUS_HOST}, was none")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((STATUS_HOST, port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,35 @@
+"""From what was asked for to a system that can be started: its sections and its venues."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from libs.keys.kinds import KINDS
+from tools.composition import CONFIG_DIRECTORY, VENUES, sections, split_overrides, venue_sections
+from tools.up import Market, Options, System, UsageError
+
+TRADED = tuple(KINDS)
+"""Venues that take orders; the others only give prices."""
+
+
+def system_of(
+    options: Options, config: Path = CONFIG_DIRECTORY, overrides: Mapping[str, Any] | None = None
+) -> System:
+    """The system, not started yet.
+
+    Raises:
+        ConfigError: naming file, line and key.
+        UsageError: venues that cannot be traded the way that was asked for.
+    """
+    of_machines, of_venues = split_overrides(overrides or {})
+    found = sections(config, of_machines, options.strategies)
+    if options.recordings or options.sockets or options.market is Market.SYNTHETIC:
+        if options.live:
+            raise UsageError("expected prices of venues for real orders, was a recording or synthetic ones")
+        return System(options, found)
+    resolved = venue_sections(VENUES, config, of_venues)
+    venues = {name: resolved[f"venues.{name}"] for name in VENUES}
+    off = [venue for venue in options.live if not venues[venue]["enabled"]]
+    if off:
+        raise UsageError(f"expected {off[0]} to be enabled in config/venues/{off[0]}.yaml, was not")
+    return System(options, found, venues)
