@@ -45,7 +45,9 @@ def test_market_amounts_are_those_of_the_unified_client(grid: tuple[int, int], a
     expected = _compute_market_order_amounts(
         amount=decimal(amount), price=decimal(price), side="BUY" if buy else "SELL", tick_size=decimal(tick)
     )
-    assert market_amounts(buy=buy, price=price, amount=amount, tick=tick) == expected
+    maker, taker = expected
+    # Beyond four decimals the venue refuses what the official client would send.
+    assert market_amounts(buy=buy, price=price, amount=amount, tick=tick) == (maker, taker - taker % 100)
 
 
 @given(grid=priced(), hundreds=st.integers(1, 100_000_00), buy=st.booleans(), market=st.booleans())
@@ -64,7 +66,7 @@ def test_amounts_are_those_of_py_clob_client_v2_but_for_its_floats(
         else limit_amounts(buy=buy, price=price, quantity=amount, tick=tick)
     )
     # Its floor(size * 100) may lose a cent of a share, and its division a price step: never more.
-    noise = 10_000 * ONE // price + 10 if market and buy else 10_000
+    noise = 10_000 * ONE // price + 110 if market and buy else 10_000
     assert abs(ours.maker - maker) <= noise
     assert abs(ours.taker - taker) <= noise
 

@@ -1,8 +1,9 @@
 """What an order offers and asks for, in the venue's millionths: rounding by tick, in integers.
 
 Limits: shares are cut to cents of a share; the money follows exactly, because every tick's amounts carry
-two decimals more than its prices. Market buys (FOK, FAK) name the money instead: it is cut to cents, and
-the shares for it are rounded first up at four more decimals, then down: the venue's own order of steps.
+two decimals more than its prices. Buys that trade at once (FOK, FAK) name the money instead: it is cut to
+cents, and the shares for it are rounded first up at four more decimals, then down. The venue spends that
+money: at better prices than the limit it buys more shares for it than were asked for.
 Source: facts/venues.md A.5; compared with both official clients in tests/unit/test_polymarket_amounts.py.
 """
 
@@ -14,6 +15,9 @@ SHARE_STEP = 10_000
 """Order sizes have two decimals at every tick."""
 MONEY_STEP = 10_000
 """A market buy spends whole cents."""
+AT_ONCE_DECIMALS_MAX = 4
+"""What an order that trades at once asks for has four decimals at most, whatever the tick: the venue refuses
+more (py-clob-client-v2 issue 99), though the official clients round by the tick alone."""
 
 # Decimals of price and amount by tick (millionths).
 DECIMALS = {
@@ -79,10 +83,12 @@ def market_amounts(*, buy: bool, price: int, amount: int, tick: int) -> Amounts:
         AmountError: for a price off the grid, or an amount that leaves nothing to trade.
     """
     check_price(price, tick)
+    decimals = min(DECIMALS[tick][1], AT_ONCE_DECIMALS_MAX)
     if not buy:
-        return limit_amounts(buy=False, price=price, quantity=amount, tick=tick)
+        shares, money = limit_amounts(buy=False, price=price, quantity=amount, tick=tick)
+        return Amounts(shares, money - money % 10 ** (6 - decimals))
     money = amount - amount % MONEY_STEP
-    shares = _shares_for(money, price, DECIMALS[tick][1])
+    shares = _shares_for(money, price, decimals)
     if money <= 0 or shares <= 0:
         raise AmountError("quantity_too_small", f"expected to spend at least 0.01, was {show(amount)}")
     return Amounts(money, shares)

@@ -13,7 +13,7 @@ from libs.venues.polymarket.auth import Account, ApiKey, l1_headers, l2_headers
 from libs.venues.polymarket.hosts import CHAIN_ID, CLOB_URL, DATA_URL, GAMMA_URL
 from libs.venues.polymarket.rest import END, START, VENUE
 from libs.venues.transport.answer import Answer, ReadError
-from libs.venues.transport.http import VenueHttp
+from libs.venues.transport.http import Timeouts, VenueHttp
 
 PAGES_MAX = 200
 """Pages of one list; beyond them it is not believed to end."""
@@ -25,6 +25,8 @@ ORDERS_MAX = 15
 """Orders in one batch."""
 CANCELS_MAX = 1_000
 """Ids in one batch of cancels."""
+TIMEOUTS = Timeouts()
+"""As everywhere: three seconds for a connection, ten for an answer."""
 UNAVAILABLE = frozenset({425, 503})
 """Engine restart; post-only, cancel-only and disabled trading."""
 
@@ -45,11 +47,12 @@ class PolymarketClient:
         account: Account | None = None,
         api_key: ApiKey | None = None,
         chain_id: int = CHAIN_ID,
+        timeouts: Timeouts = TIMEOUTS,
     ) -> None:
         shared = limits.buckets()
-        self._clob = VenueHttp(VENUE, clob_url, shared, unavailable=UNAVAILABLE)
-        self._gamma = VenueHttp(VENUE, gamma_url, shared)
-        self._data = VenueHttp(VENUE, data_url, shared)
+        self._clob = VenueHttp(VENUE, clob_url, shared, unavailable=UNAVAILABLE, timeouts=timeouts)
+        self._gamma = VenueHttp(VENUE, gamma_url, shared, timeouts=timeouts)
+        self._data = VenueHttp(VENUE, data_url, shared, timeouts=timeouts)
         self._account = account
         self._chain_id = chain_id
         self.api_key = api_key

@@ -28,7 +28,7 @@ from libs.venues.gateway import (
 )
 from libs.venues.polymarket.api_errors import code_of
 from libs.venues.polymarket.auth import ApiKey, PolymarketCredentials, account_of
-from libs.venues.polymarket.client import ORDERS_MAX, HeartbeatMismatch, PolymarketClient
+from libs.venues.polymarket.client import ORDERS_MAX, TIMEOUTS, HeartbeatMismatch, PolymarketClient
 from libs.venues.polymarket.directory import Directory, condition_of
 from libs.venues.polymarket.hosts import CHAIN_ID, CLOB_URL, DATA_URL, GAMMA_URL, USER_SOCKET_URL
 from libs.venues.polymarket.market import outcome_name
@@ -37,6 +37,7 @@ from libs.venues.polymarket.reports import fill_reports, order_report
 from libs.venues.polymarket.request import Token, prepare_order
 from libs.venues.polymarket.rest import VENUE, OrderAnswer, OrderRow, TradeRow, amount
 from libs.venues.polymarket.user_stream import UserEvents, subscription
+from libs.venues.transport.http import Timeouts
 from libs.venues.transport.websocket import Connected, Received, VenueSocket
 from proto.units import ONE, SECOND, notional
 from proto.venue import AckStatus
@@ -100,6 +101,7 @@ class PolymarketGateway:
         data_url: str = DATA_URL,
         user_websocket_url: str = USER_SOCKET_URL,
         chain_id: int = CHAIN_ID,
+        timeouts: Timeouts = TIMEOUTS,
         markets: Sequence[str] = (),
     ) -> None:
         self._account = account_of(credentials)
@@ -109,7 +111,13 @@ class PolymarketGateway:
                 api_key=credentials.api_key, secret=credentials.secret, passphrase=credentials.passphrase
             )
         self.client = PolymarketClient(
-            clob_url, gamma_url, data_url, account=self._account, api_key=key, chain_id=chain_id
+            clob_url,
+            gamma_url,
+            data_url,
+            account=self._account,
+            api_key=key,
+            chain_id=chain_id,
+            timeouts=timeouts,
         )
         self.directory = Directory(self.client)
         self._user_url = user_websocket_url

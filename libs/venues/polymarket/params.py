@@ -1,9 +1,13 @@
 """Configuration section ``venues.polymarket``."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from libs.venues.params import AnySocketUrl, DiscoveryParams, Id, SocketUrl, Url
 from proto.units import Money
+
+Address = Annotated[str, Meta(pattern=r"^(0x[0-9a-fA-F]{40})?\Z")]
 
 
 class PolymarketParams(DiscoveryParams, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
@@ -20,6 +24,9 @@ class PolymarketParams(DiscoveryParams, frozen=True, forbid_unknown_fields=True,
         categories: a market's category must be one of these; empty lets all in.
         volume_min: dollars traded so far that a market must have.
         neg_risk: any, only or none: events of several outcomes of which one wins.
+        signature_type: who signs for the wallet, in Polymarket's numbers: 0 the wallet is the key's own address,
+            1 proxy, 2 Safe, 3 deposit wallet (every wallet deployed since May 2026).
+        funder: address of the wallet that holds the money; "" is the key's own address.
     """
 
     clob_url: Url = "https://clob.polymarket.com"
@@ -34,3 +41,5 @@ class PolymarketParams(DiscoveryParams, frozen=True, forbid_unknown_fields=True,
     categories: tuple[str, ...] = ()
     volume_min: Money = 0
     neg_risk: Literal["any", "only", "none"] = "any"
+    signature_type: Literal[0, 1, 2, 3] = 0
+    funder: Address = ""

@@ -83,7 +83,8 @@ def fill_reports(row: TradeRow, market: TradedMarket, ours: Ours) -> list[FillRe
     Raises:
         BadAnswer: for values that are none, or a token that is not of the market.
     """
-    status, at = trade_status(row.status), moment(row.match_time_nano) or moment(row.match_time)
+    # Whole seconds: the user channel tells no more, and a fill must be the same by whatever way it comes.
+    status, at = trade_status(row.status), moment(row.match_time)
     found = []
     makers = row.maker_orders or []
     if _is_taker(row, ours):

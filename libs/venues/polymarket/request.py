@@ -129,10 +129,10 @@ def prepare_order(
 def _amounts(new: NewOrder, token: Token, at_once: bool) -> Amounts:
     buy = new.side is Side.BUY
     try:
-        if at_once and buy:
+        if at_once:
             # A buy that trades at once names the money it may spend, never more than was approved.
-            money = new.price * new.quantity // ONE
-            amounts = market_amounts(buy=True, price=new.price, amount=money, tick=token.tick)
+            amount = new.price * new.quantity // ONE if buy else new.quantity
+            amounts = market_amounts(buy=buy, price=new.price, amount=amount, tick=token.tick)
         else:
             amounts = limit_amounts(buy=buy, price=new.price, quantity=new.quantity, tick=token.tick)
     except AmountError as e:

@@ -86,7 +86,6 @@ class TradeRow(Struct):
     maker_address: str = ""
     trader_side: str | None = ""
     match_time: Raw = Raw()
-    match_time_nano: Raw = Raw()
     last_update: Raw = Raw()
     maker_orders: list[MakerRow] | None = None
 
