@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from libs.synthetic.price import STEPS_PER_SECOND
 from proto.feed import Side
 from proto.units import MILLISECOND
 from sandbox.binance import wire
@@ -12,7 +13,7 @@ from sandbox.binance.depth import DepthBook, changed_rows
 from sandbox.sockets import ClientSocket
 from sandbox.world.candles import joined
 from sandbox.world.events import PriceMoved, SpotTraded, WorldEvent
-from sandbox.world.price import STEPS_PER_SECOND, Source
+from sandbox.world.price import Source
 from sandbox.world.spot import MINUTE_NS, SpotExchange
 from sandbox.world.world import World
 

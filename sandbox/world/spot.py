@@ -5,10 +5,11 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from libs.synthetic.price import DIFFUSION
 from proto.feed import Side
 from proto.units import ONE, SECOND, notional
 from sandbox.world.events import SpotTraded
-from sandbox.world.price import DIFFUSION, Source
+from sandbox.world.price import Source
 
 if TYPE_CHECKING:
     from sandbox.world.world import World

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from libs.synthetic.price import STEPS_PER_SECOND, Price
 from libs.venues.frame import RawFrame
 from proto.units import SECOND
 from services.feed import synthetic_frames as frames
 from services.feed.normalise import COINBASE, KALSHI
 from services.feed.synthetic_book import LAG_MAX_S, LAG_MIN_S, NO, YES, SyntheticBook
-from services.feed.synthetic_price import STEPS_PER_SECOND, Price
 
 STEP_NS = SECOND // STEPS_PER_SECOND
 FRAME_SPACING_NS = 200_000

@@ -1,10 +1,10 @@
 """One synthetic up-or-down market: a market maker who looks at an old price, and noise around him."""
 
-import math
 import random
 from bisect import bisect_left
 
-from services.feed.synthetic_price import Price
+from libs.synthetic.digital import fair_value
+from libs.synthetic.price import Price
 
 # Kalshi's tapered grid in thousandths of a dollar: steps of 0.001 at the edges, 0.01 between.
 GRID = (*range(1, 100), *range(100, 900, 10), *range(900, 1000))
@@ -23,18 +23,7 @@ TRADE_CHANCE = 0.08
 TRADE_MAX = 90
 """Contracts of the largest noise trade: far below a level, so noise does not move the price."""
 
-# What the maker believes of the price: diffusion and jumps together, per square root of a second.
-BELIEVED_VOLATILITY = 0.00025
-# Close to the end the average that settles is already half known; less time than this is not believed.
-TIME_LEFT_MIN_S = 5.0
-
 YES, NO = "yes", "no"
-
-
-def fair_value(price: float, strike: float, time_left_s: float) -> float:
-    """Probability that a price without drift ends at or above the strike: the digital option."""
-    spread = BELIEVED_VOLATILITY * math.sqrt(max(time_left_s, TIME_LEFT_MIN_S))
-    return 0.5 * (1.0 + math.erf(math.log(price / strike) / spread / math.sqrt(2.0)))
 
 
 class Change:

@@ -6,13 +6,14 @@ from itertools import islice
 
 import pytest
 
+from libs.synthetic.digital import fair_value
 from libs.venues.frame import RawFrame
 from libs.venues.kalshi import wire
 from proto.feed import Book, Market, MarketStatus, Quote, Trade
 from proto.units import ONE, SECOND
 from services.feed.normalise import DeadFrame, Normalisers
 from services.feed.synthetic import KEPT_AFTER_S, SyntheticMarket
-from services.feed.synthetic_book import GRID, fair_value
+from services.feed.synthetic_book import GRID
 from tests.unit.feed_observer import FeedObserver
 
 START = 1_779_000_000 * SECOND

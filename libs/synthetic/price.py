@@ -1,7 +1,8 @@
-"""The synthetic market's Bitcoin price: a jump-diffusion whose jumps run on for a while.
+"""A synthetic Bitcoin price: a jump-diffusion whose jumps run on for a while.
 
 Steps of a tenth of a second. The diffusion is a geometric Brownian motion; jumps come at random and
-are spread over some seconds, so that a breakout has a beginning a strategy can act on.
+are spread over some seconds, so that a breakout has a beginning a strategy can act on. The synthetic recordings
+and the sandbox's world share it. Floats: a path is chance, not money; who settles by it rounds first.
 """
 
 import random
@@ -22,11 +23,15 @@ REVERSION_PER_SECOND = 1e-5
 
 
 class Price:
-    """The price path, in dollars, step by step. Draws from the generator it is given, and only there."""
+    """The price path, in dollars, step by step. Draws from the generator it is given, and only there.
 
-    def __init__(self, draw: random.Random, start: float, now: float) -> None:
+    ``speed``: seconds that the price lives in one. Shortened windows of the sandbox keep their drama by it.
+    """
+
+    def __init__(self, draw: random.Random, start: float, now: float, speed: float = 1.0) -> None:
         self._draw = draw
         self._home = start
+        self._speed = speed
         self.now = now
         self.history: deque[float] = deque([now], maxlen=HISTORY_STEPS)
         self._drift = 0.0
@@ -35,12 +40,13 @@ class Price:
     def step(self) -> float:
         """Go a tenth of a second further."""
         draw = self._draw
-        if not self._drift_steps and draw.random() < JUMP_RATE / STEPS_PER_SECOND:
+        if not self._drift_steps and draw.random() < JUMP_RATE / STEPS_PER_SECOND * self._speed:
             size = draw.choice((-1, 1)) * draw.uniform(JUMP_MIN, JUMP_MAX)
-            self._drift_steps = STEPS_PER_SECOND * draw.randint(JUMP_SECONDS_MIN, JUMP_SECONDS_MAX)
+            seconds = draw.randint(JUMP_SECONDS_MIN, JUMP_SECONDS_MAX)
+            self._drift_steps = max(1, round(STEPS_PER_SECOND * seconds / self._speed))
             self._drift = size / self._drift_steps
-        change = draw.gauss(0.0, DIFFUSION / STEPS_PER_SECOND**0.5)
-        change += REVERSION_PER_SECOND / STEPS_PER_SECOND * (self._home / self.now - 1.0)
+        change = draw.gauss(0.0, DIFFUSION / STEPS_PER_SECOND**0.5 * self._speed**0.5)
+        change += REVERSION_PER_SECOND / STEPS_PER_SECOND * self._speed * (self._home / self.now - 1.0)
         if self._drift_steps:
             self._drift_steps -= 1
             change += self._drift
