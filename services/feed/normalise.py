@@ -11,6 +11,7 @@ from libs.venues.coinbase.normalise import CoinbaseNormaliser
 from libs.venues.frame import FrameError, RawFrame
 from libs.venues.kalshi.normalise import KalshiNormaliser
 from libs.venues.kalshi.params import KalshiParams
+from libs.venues.manifold.normalise import ManifoldNormaliser
 from libs.venues.normaliser import Normaliser
 from libs.venues.polymarket.normalise import PolymarketNormaliser
 from proto.feed import Gap
@@ -23,6 +24,7 @@ KALSHI = "kalshi"
 COINBASE = "coinbase"
 POLYMARKET = "polymarket"
 BINANCE = "binance"
+MANIFOLD = "manifold"
 
 # What only one venue's frames have, and early: within so many bytes.
 _COINBASE_FRAME = re.compile(rb'"product_ids?"')
@@ -63,6 +65,7 @@ _MAKERS: dict[str, Callable[[dict[str, Any]], Normaliser]] = {
     KALSHI: _kalshi,
     POLYMARKET: lambda _: PolymarketNormaliser(),
     BINANCE: lambda _: BinanceNormaliser(),
+    MANIFOLD: lambda _: ManifoldNormaliser(),
     COINBASE: lambda _: CoinbaseNormaliser(),
 }
 """Venue → a normaliser for its section of the configuration (empty: the defaults of a recording)."""

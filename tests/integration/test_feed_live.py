@@ -1,9 +1,6 @@
 """The feed's live sources against venues on loopback: what is followed, what is believed, and what is recorded."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,67 +8,19 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from libs.venues.frame import RawFrame
 from libs.venues.kalshi.params import KalshiParams
 from libs.venues.polymarket.params import PolymarketParams
 from proto.feed import FeedClock, Played
-from proto.message import Message
 from services.feed.live import live_feed, source
-from services.feed.live.build import build
-from services.feed.live.live_feed import LiveFeed
 from services.feed.live.polymarket import PolymarketSource
-from services.feed.normalise import DeadFrame, Normalisers
+from services.feed.normalise import DeadFrame
 from services.feed.play import play
 from services.feed.recorder import Limits, Recorder
 from services.feed.recording import open_recording
-from tests.unit.feed_observer import FeedObserver
+from tests.live_session import running
 from tests.venue_stand_in import CONDITION, DOWN, UP, PolymarketStandIn, gamma_market, until
 
 pytestmark = pytest.mark.asyncio
-
-
-class Session:
-    """A live feed that is read as the shell reads it, without a broker."""
-
-    def __init__(
-        self, sections: dict[str, dict[str, Any]], keys: Path, recorder: Recorder | None = None
-    ) -> None:
-        self.normalisers = Normalisers()
-        self.live: LiveFeed = build(sections, keys, self.normalisers, recorder)
-        self.observer = FeedObserver()
-        self.messages: list[Message] = []
-        self.frames: list[RawFrame] = []
-        self.dead: list[DeadFrame] = []
-
-    async def run(self) -> None:
-        async with contextlib.aclosing(self.live.frames()) as frames:
-            async for frame in frames:
-                result = self.normalisers.read(frame)
-                if isinstance(result, DeadFrame):
-                    self.dead.append(result)
-                    result = []
-                self.frames.append(frame)
-                self.live.told(frame, result)
-                self.observer.see(result)
-                self.messages += result
-
-    def whole(self, *instruments: str) -> bool:
-        return all(self.observer.whole(instrument) for instrument in instruments)
-
-
-@asynccontextmanager
-async def running(
-    sections: dict[str, dict[str, Any]], tmp_path: Path, recorder: Recorder | None = None
-) -> AsyncIterator[Session]:
-    session = Session(sections, tmp_path / "keys" / "feed", recorder)
-    task = asyncio.create_task(session.run())
-    try:
-        yield session
-        if task.done():
-            task.result()
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 def polymarket(venue: PolymarketStandIn, **changes: Any) -> dict[str, dict[str, Any]]:
@@ -102,11 +51,12 @@ async def test_silent_freeze_is_a_gap_and_the_connection_is_replaced(
         async with running(sections, tmp_path) as session:
             await until(lambda: session.whole(UP, DOWN))
             venue.bid = 50
-            while venue.connections == 1:
-                if trades_go_on:
-                    other = {"event_type": "new_market", "market": "0x01"}
-                    await venue.sockets[-1].send_str(msgspec.json.encode(other).decode())
-                await asyncio.sleep(0.05)
+            async with asyncio.timeout(10):
+                while venue.connections == 1:
+                    if trades_go_on:
+                        other = {"event_type": "new_market", "market": "0x01"}
+                        await venue.sockets[-1].send_str(msgspec.json.encode(other).decode())
+                    await asyncio.sleep(0.05)
             reasons = [gap.reason for gap in session.observer.gaps]
             assert "stale" in reasons[:2], "a book that nothing proved was offered as fresh"
             await until(lambda: session.observer.quotes[UP].bid == 500_000 and session.whole(UP, DOWN))

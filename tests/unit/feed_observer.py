@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
-from proto.feed import Book, FeedClock, Gap, Market, Played, Quote, Trade
+from proto.feed import Book, Candle, FeedClock, Gap, Market, Played, Quote, Trade
 from proto.message import Message
+from proto.units import AMOUNT_MAX
 
 
 class FeedObserver:
@@ -15,6 +16,7 @@ class FeedObserver:
         self.markets: dict[str, list[Market]] = {}
         self.gaps: list[Gap] = []
         self.trades: list[Trade] = []
+        self.candles: list[Candle] = []
         self.clocks: list[FeedClock] = []
         self.played: Played | None = None
         self.at = 0
@@ -49,6 +51,8 @@ class FeedObserver:
                 self.markets.setdefault(message.market, []).append(message)
             case Trade():
                 self.trades.append(message)
+            case Candle():
+                self.candles.append(message)
             case FeedClock():
                 self.clocks.append(message)
             case Played():
@@ -68,5 +72,7 @@ class FeedObserver:
         bids, asks = [level.price for level in book.bids], [level.price for level in book.asks]
         assert bids == sorted(set(bids), reverse=True)
         assert asks == sorted(set(asks))
-        assert all(0 < level.price < 1_000_000 and level.quantity > 0 for level in (*book.bids, *book.asks))
+        # An outcome costs less than its payout; a reference price is as high as it likes.
+        price_max = 1_000_000 if book.instrument.count(":") == 2 else AMOUNT_MAX
+        assert all(0 < level.price < price_max and level.quantity > 0 for level in (*book.bids, *book.asks))
         assert max(len(bids), len(asks)) <= 10

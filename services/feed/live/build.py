@@ -11,6 +11,7 @@ from libs.venues.binance.params import BinanceParams
 from libs.venues.coinbase.params import CoinbaseParams
 from libs.venues.kalshi.auth import CredentialError
 from libs.venues.kalshi.params import KalshiParams
+from libs.venues.manifold.params import ManifoldParams
 from libs.venues.params import VenueParams
 from libs.venues.polymarket.params import PolymarketParams
 from services.feed.live.binance import BinanceSource
@@ -18,6 +19,7 @@ from services.feed.live.coinbase import CoinbaseSource
 from services.feed.live.credentials import kalshi_signer
 from services.feed.live.kalshi import KalshiSource
 from services.feed.live.live_feed import Inlet, LiveFeed
+from services.feed.live.manifold import ManifoldSource
 from services.feed.live.polymarket import PolymarketSource
 from services.feed.live.source import Emit, LiveSource
 from services.feed.normalise import Normalisers
@@ -44,6 +46,10 @@ def _kalshi(section: Section, given: Surroundings) -> LiveSource:
     return KalshiSource(params, given.emit, kalshi_signer(given.feed_keys))
 
 
+def _manifold(section: Section, given: Surroundings) -> LiveSource:
+    return ManifoldSource(msgspec.convert(section, ManifoldParams), given.emit)
+
+
 def _binance(section: Section, given: Surroundings) -> LiveSource:
     return BinanceSource(msgspec.convert(section, BinanceParams), given.emit)
 
@@ -55,6 +61,7 @@ def _coinbase(section: Section, given: Surroundings) -> LiveSource:
 SOURCES: dict[str, Callable[[Section, Surroundings], LiveSource]] = {
     "polymarket": _polymarket,
     "kalshi": _kalshi,
+    "manifold": _manifold,
     "binance": _binance,
     "coinbase": _coinbase,
 }

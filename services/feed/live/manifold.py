@@ -1,0 +1,172 @@
+"""Manifold live: markets and their pools from REST, bets and limit orders from one socket.
+
+Markets are quiet for hours, so a proof of continuity is asked for by REST: the market with its pool.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from libs.venues.errors import BadAnswer, Refused
+from libs.venues.frame import rest_frame
+from libs.venues.manifold.params import ManifoldParams
+from libs.venues.manifold.rest import VENUE, ManifoldRest
+from libs.venues.manifold.streams import manifold_socket, market_topics, subscribe_commands
+from libs.venues.transport.websocket import VenueSocket
+from proto.feed import Market, MarketStatus
+from proto.message import Message
+from proto.units import MILLISECOND, SECOND, UnitError, parse
+from services.feed.live.moment import now_ns
+from services.feed.live.source import Emit, LiveSource
+
+PAGE_ROWS = 100
+
+_TOPIC = re.compile(rb'"topic":\s*"contract/([A-Za-z0-9]{1,100})/')
+_MARKET = b'{"_rest":"market"'
+_OVER = (MarketStatus.CLOSED, MarketStatus.DETERMINED, MarketStatus.SETTLED)
+
+
+class _Row(msgspec.Struct, gc=False):
+    """What the filters look at; ``closeTime`` in milliseconds."""
+
+    id: str
+    volume: float = 0.0
+    closeTime: float | None = None  # noqa: N815 - the venue's name
+
+
+class _Found(msgspec.Struct, gc=False):
+    body: list[msgspec.Raw]
+
+
+class _One(msgspec.Struct, gc=False):
+    class Body(msgspec.Struct, gc=False):
+        id: str
+
+    body: Body
+
+
+_row = msgspec.json.Decoder(_Row)
+_found = msgspec.json.Decoder(_Found)
+_one = msgspec.json.Decoder(_One)
+_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class ManifoldSource(LiveSource):
+    """The section's markets, and those found by its words."""
+
+    venue = VENUE
+
+    def __init__(self, params: ManifoldParams, emit: Emit) -> None:
+        super().__init__(params, emit)
+        self._params = params
+        self._rest = ManifoldRest(params.rest_url)
+        self._followed: dict[str, None] = {}
+        self._over: set[str] = set()
+
+    def open_socket(self) -> VenueSocket:
+        params = self._params
+        return manifold_socket(
+            lambda: market_topics(self._followed),
+            params.websocket_url,
+            silence_s=params.silence_s,
+            connection_max_s=params.connection_max_s,
+        )
+
+    def ready(self) -> bool:
+        return bool(self._followed)
+
+    def look_every_s(self) -> float:
+        return self._params.discovery_every_s
+
+    async def look(self) -> None:
+        """Search for markets; ask for the pool and the orders of new ones, and what became of ended ones."""
+        wanted = list(self._params.markets) + (await self._search() if self._params.term else [])
+        fresh = [c for c in dict.fromkeys(wanted) if c not in self._followed and c not in self._over]
+        del fresh[max(0, self._params.markets_max - len(self._followed)) :]
+        for contract in fresh:
+            self._followed[contract] = None
+            await self._ask(contract)
+        if fresh and self.connected:
+            for command in subscribe_commands(market_topics(fresh)):
+                self.soon_send(command)
+        for contract in list(self._over):
+            await self.emit(await self._rest.market(contract))
+        self.leases.follow([f"{VENUE}:{contract}" for contract in self._followed], now_ns())
+
+    async def _search(self) -> list[str]:
+        """Contracts found by the section's words that pass its filters."""
+        found: dict[str, None] = {}
+        for page in range(self._params.discovery_pages_max):
+            frame = await self._rest.search(self._params.term, PAGE_ROWS, page * PAGE_ROWS)
+            rows = _rows_of(frame)
+            passed = [(row, contract) for row in rows if (contract := self._passing(row))]
+            if passed:
+                body = msgspec.json.encode([row for row, _ in passed])
+                await self.emit(rest_frame("search-markets", body))
+            found.update(dict.fromkeys(contract for _, contract in passed))
+            if len(rows) < PAGE_ROWS:
+                break
+        return list(found)
+
+    def _passing(self, raw: msgspec.Raw) -> str:
+        """The id of a found market that is wanted; "" for any other."""
+        try:
+            row = _row.decode(raw)
+            volume = parse(f"{row.volume:.6f}")
+        except (*_DECODE_ERRORS, UnitError):
+            return ""
+        latest = now_ns() + self._params.hours_ahead * 3600 * SECOND
+        soon = row.closeTime is not None and round(row.closeTime) * MILLISECOND <= latest
+        return row.id if soon and volume >= self._params.volume_min else ""
+
+    async def _ask(self, contract: str) -> None:
+        try:
+            await self.emit(await self._rest.market(contract))
+            await self.emit(await self._rest.open_orders(contract))
+        except Refused as e:
+            if e.status != 404:
+                raise
+            self._followed.pop(contract, None)
+
+    def about(self, data: bytes) -> Iterable[str]:
+        if data.startswith(_MARKET):
+            try:
+                return (f"{VENUE}:{_one.decode(data).body.id}",)
+            except _DECODE_ERRORS:
+                return ()
+        found = _TOPIC.search(data)
+        return () if found is None else (f"{VENUE}:{found[1].decode()}",)
+
+    def see(self, messages: Sequence[Message], at: int) -> None:
+        for message in messages:
+            if isinstance(message, Market) and message.status in _OVER:
+                contract = message.market.partition(":")[2]
+                self._followed.pop(contract, None)
+                self._over.add(contract)
+                if message.status is MarketStatus.SETTLED:
+                    self._over.discard(contract)
+                self.leases.follow([f"{VENUE}:{name}" for name in self._followed], at)
+        super().see(messages, at)
+
+    async def probe(self, markets: Sequence[str]) -> None:
+        """Ask for pool and orders: what they come to is a whole book."""
+        for market in markets:
+            await self._ask(market.partition(":")[2])
+
+    async def resubscribe(self, markets: Sequence[str]) -> None:
+        contracts = [market.partition(":")[2] for market in markets]
+        for command in subscribe_commands(market_topics(contracts)):
+            await self.send(command)
+        await self.probe(markets)
+
+    async def close(self) -> None:
+        await self._rest.close()
+
+
+def _rows_of(frame: bytes) -> list[msgspec.Raw]:
+    """The markets of an answer to a search."""
+    try:
+        return _found.decode(frame).body
+    except _DECODE_ERRORS as e:
+        raise BadAnswer(VENUE, f"expected a list of markets: {e}"[:200]) from e

@@ -1,0 +1,187 @@
+"""The feed's live sources against the sandbox: every venue's real protocol, with its faults."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from libs.venues.binance.params import BinanceParams
+from libs.venues.coinbase.params import CoinbaseParams
+from libs.venues.kalshi.params import KalshiParams
+from libs.venues.polymarket.params import PolymarketParams
+from proto.feed import FeedClock, MarketStatus, Played
+from sandbox.faults.rules import FaultKind, FaultRule
+from sandbox.server import Sandbox
+from services.feed.play import play
+from services.feed.recorder import Limits, Recorder
+from services.feed.recording import open_recording
+from tests.live_session import Session, running
+from tests.venue_stand_in import until
+
+pytestmark = pytest.mark.asyncio
+
+PARAMS: dict[str, type[msgspec.Struct]] = {
+    "polymarket": PolymarketParams,
+    "kalshi": KalshiParams,
+    "binance": BinanceParams,
+    "coinbase": CoinbaseParams,
+}
+
+
+@asynccontextmanager
+async def sandbox(
+    *venues: str, time_scale: float = 1.0, updates_per_s: float = 10.0
+) -> AsyncIterator[Sandbox]:
+    async with Sandbox(7, venues, time_scale=time_scale, updates_per_s=updates_per_s) as made:
+        yield made
+
+
+def sections(made: Sandbox, keys: Path, **changes: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The venues' sections with the sandbox's addresses, and the feed's key where one is needed."""
+    found = {}
+    for venue in made.servers:
+        urls = {f"{name}_url": url for name, url in made.urls[venue].items()}
+        known = {name: url for name, url in urls.items() if name in PARAMS[venue].__struct_fields__}
+        found[venue] = msgspec.to_builtins(PARAMS[venue](**known | changes.get(venue, {})))
+    if "kalshi" in made.servers:
+        account = made.credentials["kalshi"]
+        feed = keys / "keys" / "feed"
+        feed.mkdir(parents=True)
+        for name, text in (("kalshi.pem", account["private_key_pem"]), ("kalshi.id", account["key_id"])):
+            (feed / name).write_text(text)
+            (feed / name).chmod(0o600)
+    return found
+
+
+@asynccontextmanager
+async def followed(
+    tmp_path: Path,
+    *venues: str,
+    recorder: Recorder | None = None,
+    time_scale: float = 1.0,
+    **changes: dict[str, Any],
+) -> AsyncIterator[tuple[Sandbox, Session]]:
+    """A sandbox and a live feed of it. ``changes``: venue → what is different in its section."""
+    async with (
+        sandbox(*venues, time_scale=time_scale) as made,
+        running(sections(made, tmp_path, **changes), tmp_path, recorder) as session,
+    ):
+        yield made, session
+
+
+def whole_markets(session: Session, venue: str) -> list[str]:
+    """Markets of a venue of which every outcome has a whole book."""
+    markets = [told[-1] for name, told in session.observer.markets.items() if name.startswith(f"{venue}:")]
+    return [
+        market.market
+        for market in markets
+        if market.outcomes and session.whole(*(outcome.instrument for outcome in market.outcomes))
+    ]
+
+
+ALL = ("polymarket", "kalshi", "binance", "coinbase")
+QUICK: dict[str, Any] = {"book_lease_s": 1, "lease_failures_count": 1, "silence_s": 2}
+
+
+async def test_every_venue_is_followed_and_a_recording_of_it_gives_the_same_messages(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "frames", Limits(free_bytes_min=0))
+    recorder.start()
+    async with followed(tmp_path, *ALL, recorder=recorder) as (_, session):
+        # Polymarket's windows of five and fifteen minutes, each the running and the next one.
+        await until(lambda: len(whole_markets(session, "polymarket")) >= 4)
+        await until(lambda: len(whole_markets(session, "kalshi")) >= 1)
+        traded = {"binance:BTCUSDT", "coinbase:BTC-USD"}
+        await until(lambda: traded <= {trade.instrument for trade in session.observer.trades})
+        await until(lambda: traded <= set(session.observer.quotes))
+        await until(lambda: traded <= {candle.instrument for candle in session.observer.candles})
+        await until(lambda: len(session.frames) > 300)
+        assert session.dead == []
+        assert session.live.detail == ""
+        assert session.normalisers.polymarket.checked == session.normalisers.polymarket.matched > 50
+        underlyings = {told[-1].underlying for told in session.observer.markets.values()}
+        assert underlyings == traded
+    recorder.close()
+    played = list(play(open_recording(tmp_path / "frames")))
+    assert [m for m in played if not isinstance(m, FeedClock | Played)] == session.messages
+
+
+@pytest.mark.parametrize(
+    ("venue", "operation"),
+    [
+        ("polymarket", "market_socket"),
+        ("kalshi", "market_socket"),
+        ("binance", "market_socket"),
+        ("coinbase", "market_socket"),
+    ],
+)
+async def test_a_socket_that_falls_silent_is_a_gap_and_is_replaced(
+    tmp_path: Path, venue: str, operation: str
+) -> None:
+    """Pain point 3, each venue in its own words: the sandbox keeps the socket open and its pings answered."""
+    async with followed(tmp_path, venue, **{venue: QUICK}) as (made, session):
+        await until(lambda: bool(session.observer.quotes))
+        made.faults.set(FaultRule(kind=FaultKind.SILENT_SOCKET, venue=venue, operation=operation, count=1))
+        await until(lambda: session.live.sources[venue].connects >= 2)
+        assert session.observer.gaps, "prices that nobody vouched for were offered as fresh"
+        gaps = len(session.observer.gaps)
+        counted = len(session.frames)
+        await until(lambda: len(session.frames) > counted + 20 and session.live.detail == "")
+        assert len(session.observer.gaps) <= gaps + 4
+
+
+@pytest.mark.parametrize("kind", [FaultKind.CLOSE_SOCKET, FaultKind.SEQUENCE_GAP])
+@pytest.mark.parametrize("venue", ["polymarket", "kalshi"])
+async def test_lost_frames_and_connections_heal_by_themselves(
+    tmp_path: Path, venue: str, kind: FaultKind
+) -> None:
+    """Kalshi counts its frames; at Polymarket a lost one shows by the hash of the next."""
+    async with followed(tmp_path, venue) as (made, session):
+        await until(lambda: len(whole_markets(session, venue)) >= 1)
+        made.faults.set(FaultRule(kind=kind, operation="market_socket", probability=0.3, count=20))
+        await until(lambda: bool(session.observer.gaps))
+        made.faults.clear()
+        count = len(session.observer.markets)
+        await until(lambda: len(whole_markets(session, venue)) == count)
+
+
+@pytest.mark.parametrize("kind", [FaultKind.STATUS, FaultKind.RATE_LIMIT])
+async def test_refused_questions_are_asked_again(tmp_path: Path, kind: FaultKind) -> None:
+    async with sandbox(*ALL) as made:
+        made.faults.set(
+            FaultRule(kind=kind, operation="read", status=502, body="html", retry_after_s=1, count=8)
+        )
+        async with running(sections(made, tmp_path), tmp_path) as session:
+            await until(lambda: len(whole_markets(session, "polymarket")) >= 4)
+            await until(lambda: len(whole_markets(session, "kalshi")) >= 1)
+            await until(lambda: len({candle.instrument for candle in session.observer.candles}) == 2)
+            assert made.faults.count(kind) == 8
+
+
+@pytest.mark.slow
+async def test_windows_roll_over(tmp_path: Path) -> None:
+    """A quarter of an hour lasts ten seconds: markets are listed, opened, closed and settled while it is followed."""
+    quick = {"discovery_every_s": 1}
+    async with followed(tmp_path, "kalshi", time_scale=90, kalshi=quick) as (_, session):
+        lives = session.observer.markets
+        await until(
+            lambda: sum(told[-1].status is MarketStatus.SETTLED for told in lives.values()) >= 1,
+            patience_s=60,
+        )
+        settled = [told for told in lives.values() if told[-1].status is MarketStatus.SETTLED]
+        assert all(told[-1].result in ("yes", "no") for told in settled)
+        assert any(MarketStatus.OPEN in {m.status for m in told} for told in settled)
+        await until(lambda: len(whole_markets(session, "kalshi")) >= 3)
+        assert len(session.live.sources["kalshi"].leases.markets()) <= 4
+        assert session.live.sources["kalshi"].replaced == 0
+
+
+async def test_a_wrong_key_is_told_and_the_others_go_on(tmp_path: Path) -> None:
+    async with sandbox("kalshi", "binance") as made:
+        found = sections(made, tmp_path)
+        (tmp_path / "keys" / "feed" / "kalshi.id").write_text("somebody-elses")
+        async with running(found, tmp_path) as session:
+            await until(lambda: bool(session.observer.trades))
+            await until(lambda: "kalshi: expected a websocket, was status 401" in session.live.detail)
