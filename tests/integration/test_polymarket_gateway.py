@@ -195,6 +195,32 @@ async def test_lifetimes(sandbox: Sandbox, gateway: PolymarketGateway):
     assert raised.value.code == "post_only_crosses"
 
 
+async def test_what_rounding_took_off_is_told_as_gone(sandbox: Sandbox, gateway: PolymarketGateway):
+    market = market_of(sandbox)
+    ask = market.book.best(0)[1]
+    assert ask is not None
+    # At the very price that is asked: no better one can make up for the cent that is cut off.
+    odd = new(market, Side.BUY, ask, 6_010_000, time_in_force=TimeInForce.IOC)
+    prepared = gateway.prepare(odd)
+    report = await gateway.submit(prepared)
+    found = await gateway.look_up(sent(prepared))
+    assert found is not None
+    if 0 < report.filled < odd.quantity:
+        assert (report.status, found.status) == (AckStatus.CANCELED, AckStatus.CANCELED)
+    assert report.filled == found.filled
+
+
+async def test_a_purchase_at_once_never_costs_more_than_was_approved(
+    sandbox: Sandbox, gateway: PolymarketGateway
+):
+    """The venue spends the money that was named: at better prices it buys more than was asked for."""
+    order = taking(market_of(sandbox), 12_340_000)
+    await gateway.submit(gateway.prepare(order))
+    fills = await gateway.fills(0)
+    assert fills
+    assert sum(fill.price * fill.quantity for fill in fills) <= order.price * order.quantity
+
+
 async def test_batches(sandbox: Sandbox, gateway: PolymarketGateway):
     market = market_of(sandbox)
     good = [gateway.prepare(new(market, Side.BUY, n * TICK, 10 * ONE, order=f"b-{n}")) for n in (1, 2, 3)]

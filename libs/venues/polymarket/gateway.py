@@ -12,6 +12,7 @@ from contextlib import aclosing, suppress
 from typing import NamedTuple
 
 import msgspec
+from msgspec import structs
 
 from libs.venues.errors import BadAnswer, OutcomeUnknown, Refused, VenueError
 from libs.venues.frame import FrameError
@@ -56,6 +57,8 @@ SALE_PAUSE_S = 0.5
 BOUGHT_RECENTLY_S = 120.0
 """So long a purchase may be unknown to the venue's copy of the balance."""
 PURCHASES_MAX = 1_000
+ASKED_MAX = 10_000
+"""Prepared orders whose quantity is kept, to tell what rounding left out."""
 LOOK_BACK_S = 1
 """Trades are asked for from a second earlier: their times are whole seconds."""
 _AT_ONCE = ("FOK", "FAK")
@@ -125,6 +128,7 @@ class PolymarketGateway:
         self._first_markets = tuple(markets)
         self._heartbeat_id = ""
         self._bought: dict[str, float] = {}
+        self._asked: dict[str, int] = {}
         self.dead_frames = 0
 
     def __repr__(self) -> str:
@@ -151,9 +155,12 @@ class PolymarketGateway:
 
     def prepare(self, order: NewOrder) -> Prepared:
         """Build and sign; the same order gives the same bytes and the same id."""
-        return prepare_order(
-            order, self.directory.token(order.instrument), self._account, self._key().api_key, self._chain_id
-        )
+        token = self.directory.token(order.instrument)
+        prepared = prepare_order(order, token, self._account, self._key().api_key, self._chain_id)
+        self._asked[prepared.client_order_id] = order.quantity
+        if len(self._asked) > ASKED_MAX:
+            del self._asked[next(iter(self._asked))]
+        return prepared
 
     async def submit(self, prepared: Prepared) -> OrderReport:
         """Send once, or again where a definite refusal is known to pass (see the module)."""
@@ -210,11 +217,12 @@ class PolymarketGateway:
         _, token = await self._token_of(sent.token)
         filled = _filled(answer, sent) if status == "matched" else 0
         over = sent.order_type in _AT_ONCE and status == "matched"
+        asked = self._asked.get(prepared.client_order_id, sent.shares)
         return OrderReport(
             client_order_id=prepared.client_order_id,
             venue_order_id=order_id,
             instrument=token.instrument,
-            status=AckStatus.CANCELED if over and filled < sent.shares else AckStatus.ACCEPTED,
+            status=AckStatus.CANCELED if over and filled < asked else AckStatus.ACCEPTED,
             filled=filled,
             remaining=0 if over else max(0, sent.shares - filled),
             reason="delayed" if status == "delayed" else "",
@@ -282,7 +290,12 @@ class PolymarketGateway:
 
     async def _report(self, row: OrderRow) -> OrderReport:
         _, token = await self.directory.of_token(row.asset_id, row.market)
-        return order_report(row, token.instrument)
+        report = order_report(row, token.instrument)
+        asked = self._asked.get(row.id, 0)
+        if report.status is AckStatus.ACCEPTED and not report.remaining and 0 < report.filled < asked:
+            # Filled as far as the venue was asked: what rounding took off will never come.
+            return structs.replace(report, status=AckStatus.CANCELED, reason="rounded")
+        return report
 
     async def fills(self, since: int) -> list[FillReport]:
         """Our part of every trade since then, oldest first, with its present status."""
@@ -455,7 +468,8 @@ def _filled(answer: OrderAnswer, sent: _Sent) -> int:
         shares = amount(answer.takingAmount if sent.buy else answer.makingAmount, "amount")
     except BadAnswer:
         return 0
-    return min(sent.shares, shares // ONE if shares > 2 * sent.shares else shares)
+    # A purchase may get more for its money than it asked for, but not thousands of times as much.
+    return shares // ONE if shares > 1_000 * sent.shares else shares
 
 
 def _money(text: str) -> int:
