@@ -16,6 +16,7 @@ from services.signal.discovery import StrategyNotFound
 from tools import commands
 from tools.backtest import Backtest
 from tools.cli_keys import keys_app
+from tools.cli_record import record
 from tools.composition import CONFIG_DIRECTORY, DEFAULT_STRATEGIES, sections
 from tools.doctor import Finding, examine, print_findings
 from tools.exit_codes import DIFFERENCE, FAILED, USAGE
@@ -36,6 +37,7 @@ app = typer.Typer(
 journal_app = typer.Typer(no_args_is_help=True, help="The journal in PostgreSQL.")
 app.add_typer(journal_app, name="journal")
 app.add_typer(keys_app, name="keys")
+app.command()(record)
 
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Change a setting: risk.max_bet=0.01")]
 ConfigDirectory = Annotated[Path, typer.Option("--config", help="Directory of the YAML files.")]
@@ -53,7 +55,10 @@ def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
         Market, typer.Option(help="Whose prices: the sandbox's, the real venues', or synthetic frames.")
     ] = Market.SANDBOX,
     sandbox_live: Annotated[
-        bool, typer.Option("--sandbox-live", help="Send real orders, to the sandbox: live mode without risk.")
+        bool,
+        typer.Option(
+            "--sandbox-live", help="Send real orders, to the sandbox's venues: live mode without risk."
+        ),
     ] = False,
     live: Annotated[
         list[str] | None, typer.Option(help="Trade with real money at this venue; may be repeated.")

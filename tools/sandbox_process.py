@@ -22,6 +22,8 @@ PORTS = 6
 PORT_MIN, PORT_MAX = 20_000, 32_000
 """Below the range from which the system hands out ports by itself."""
 ATTEMPTS_MAX = 100
+ACCOUNT = ("signature_type", "funder")
+"""What of a test account is configuration and not secret."""
 
 
 class SandboxProcess:
@@ -40,8 +42,8 @@ class SandboxProcess:
             given += ["--faults", str(faults.resolve())]
         return [sys.executable, "-m", "sandbox", *given]
 
-    async def start(self) -> dict[str, dict[str, str]]:
-        """Start it and wait until it serves; venue → name of an address → address.
+    async def start(self) -> dict[str, dict[str, Any]]:
+        """Start it and wait until it serves; venue → name of an address → address, and ``ACCOUNT``.
 
         Raises:
             RuntimeError: it did not come up; the text has its last words.
@@ -59,25 +61,25 @@ class SandboxProcess:
                 )
             await asyncio.sleep(0.05)
         found: dict[str, Any] = json.loads(addresses.read_text())
-        self._write_keys(found["credentials"])
-        urls: dict[str, dict[str, str]] = found["urls"]
+        urls: dict[str, dict[str, Any]] = found["urls"]
+        for venue in found["credentials"]:
+            credentials: dict[str, Any] = json.loads((self._folder / f"{venue}.json").read_text())
+            self._write_keys(venue, credentials)
+            urls[venue] |= {name: credentials[name] for name in ACCOUNT if name in credentials}
         return urls
 
     def environment(self) -> dict[str, str]:
         """What the services that open keys need to find the sandbox's."""
         return {KEYS_DIRECTORY_VARIABLE: str(self._folder / "keys")}
 
-    def _write_keys(self, files: Mapping[str, str]) -> None:
-        """The test accounts' keys as a platform would mount them: plain files, worth nothing elsewhere."""
+    def _write_keys(self, venue: str, credentials: Mapping[str, Any]) -> None:
+        """A test account's key as a platform would mount it: plain files, worth nothing elsewhere."""
         trading = self._folder / "keys"
-        feed = trading / "feed"
-        for folder in (trading, feed):
+        for folder in (trading, trading / "feed"):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for venue, path in files.items():
-            for folder in (trading, feed):
-                for name, content in _mounted(venue, json.loads(Path(path).read_text())).items():
-                    write_atomically(folder / name, content.encode())
-                    (folder / name).chmod(0o600)
+            for name, content in _mounted(venue, credentials).items():
+                write_atomically(folder / name, content.encode())
+                (folder / name).chmod(0o600)
 
     async def stop(self) -> None:
         """End it."""
@@ -94,11 +96,11 @@ def _mounted(venue: str, credentials: Mapping[str, Any]) -> dict[str, str]:
 
 
 def with_addresses(
-    sections: Mapping[str, Mapping[str, Any]], urls: Mapping[str, Mapping[str, str]]
+    sections: Mapping[str, Mapping[str, Any]], urls: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, dict[str, Any]]:
     """Venue sections with the sandbox's addresses in place of the real ones; other venues are left out.
 
-    An address named ``clob`` replaces ``clob_url``. One that the sandbox does not give must not stay a real
+    An address named ``clob`` replaces ``clob_url``, and the test account's wallet the one configured. One that the sandbox does not give must not stay a real
     one: it raises ``RuntimeError``.
     """
     found: dict[str, dict[str, Any]] = {}
@@ -108,11 +110,10 @@ def with_addresses(
         found[venue] = replaced = dict(section)
         for key in section:
             name = key.removesuffix("_url")
-            if name == key:
-                continue
-            if name not in urls[venue]:
+            if name in urls[venue]:
+                replaced[key] = urls[venue][name]
+            elif name != key:
                 raise RuntimeError(f"expected an address {name} of the sandbox's {venue}, was none")
-            replaced[key] = urls[venue][name]
     return found
 
 
