@@ -143,7 +143,7 @@ class RestHandlers:
         self._exchange.candle(self._world.at)
         found = [
             c
-            for c in joined(list(self._exchange.candles), minutes)
+            for c in joined(self._exchange.candles, minutes)
             if (start is None or c.open_ns >= start) and (end is None or c.open_ns <= end)
         ]
         # With a start the oldest are meant, without one the newest.
@@ -177,7 +177,7 @@ class RestHandlers:
 
     async def _average_price(self, request: web.Request) -> web.Response:
         _check_symbol(request)
-        newest = list(self._exchange.candles)[-PRICE_WINDOW_MINUTES:]
+        newest = self._exchange.candles[-PRICE_WINDOW_MINUTES:]
         volume = sum(c.volume for c in newest)
         price = sum(c.value for c in newest) * 1_000_000 // volume if volume else self._exchange.price()
         return _json(

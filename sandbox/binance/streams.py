@@ -152,7 +152,7 @@ class Streams:
         minutes = wire.MINUTES[interval]
         self._exchange.candle(at)
         # A closed candle lies behind the running minute, so one more is looked at than the interval has.
-        newest = list(self._exchange.candles)[-minutes - 1 :]
+        newest = self._exchange.candles[-minutes - 1 :]
         end = start + minutes * MINUTE_NS
         (candle,) = joined([c for c in newest if start <= c.open_ns < end], minutes)
         self.push(stream, lambda unit: wire.kline(candle, interval, at, unit, closed=closed))

@@ -52,7 +52,7 @@ class CoinbaseServer(VenueServer):
         self._sequence = 50_000_000_000
         self._steps = 0
         self._tokens, self._tokens_at_s = BURST, time.monotonic()
-        self._day = list(self._exchange.candles)[-DAY_MINUTES:]
+        self._day: wire.Day | None = None
         self._end = world.subscribe(self._on)
 
     def routes(self) -> list[web.RouteDef]:
@@ -129,11 +129,11 @@ class CoinbaseServer(VenueServer):
         if isinstance(event, SpotTraded) and event.source is Source.COINBASE:
             self._sequence += 3
             self._push("matches", lambda: wire.match(event, self._sequence))
-            self._push("ticker", lambda: wire.ticker(event, self._sequence, self._best(), self._day))
+            self._push("ticker", lambda: wire.ticker(event, self._sequence, self._best(), self._last_day()))
         elif isinstance(event, PriceMoved):
             self._steps += 1
             if self._steps % DAY_RENEWED_STEPS == 0:
-                self._day = list(self._exchange.candles)[-DAY_MINUTES:]
+                self._day = None
             if self._steps % STEPS_PER_SECOND == 0 and self._exchange.trades:
                 last = self._exchange.trades[-1].trade_id
                 self._push("heartbeat", lambda: wire.heartbeat(last, self._sequence, event.at))
@@ -147,6 +147,12 @@ class CoinbaseServer(VenueServer):
 
     def _best(self) -> tuple[tuple[int, int], tuple[int, int]]:
         return self._exchange.sizes(Side.BUY)[0], self._exchange.sizes(Side.SELL)[0]
+
+    def _last_day(self) -> wire.Day:
+        """The last 24 hours, looked at anew once a minute."""
+        if self._day is None:
+            self._day = wire.day_of(self._exchange.candles[-DAY_MINUTES:])
+        return self._day
 
     # ── REST ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -199,7 +205,7 @@ class CoinbaseServer(VenueServer):
             raise ValueError(
                 f"granularity too small for the requested time range. Count of aggregations requested exceeds {CANDLES_MAX}"
             )
-        candles = joined(list(self._exchange.candles), granularity // 60)
+        candles = joined(self._exchange.candles, granularity // 60)
         found = [
             c
             for c in candles
@@ -236,7 +242,7 @@ class CoinbaseServer(VenueServer):
                 "time": iso(last.at),
                 "bid": fixed(bid, 2),
                 "ask": fixed(ask, 2),
-                "volume": fixed(sum(c.volume for c in self._day), 8),
+                "volume": fixed(self._last_day().volume, 8),
             }
         )
 

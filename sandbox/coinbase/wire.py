@@ -1,6 +1,6 @@
 """Coinbase Exchange's frames and rows, from the world's trades and candles."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from proto.feed import Side
 from proto.units import ONE, SECOND
@@ -29,22 +29,40 @@ def match(trade: SpotTraded, sequence: int, kind: str = "match") -> dict[str, An
     }
 
 
+class Day(NamedTuple):
+    """The last 24 hours in four numbers, millionths."""
+
+    open: int
+    low: int
+    high: int
+    volume: int
+
+
+def day_of(candles: list[Candle]) -> Day:
+    """What a day of candles amounts to."""
+    return Day(
+        candles[0].open,
+        min(c.low for c in candles),
+        max(c.high for c in candles),
+        sum(c.volume for c in candles),
+    )
+
+
 def ticker(
-    trade: SpotTraded, sequence: int, best: tuple[tuple[int, int], tuple[int, int]], day: list[Candle]
+    trade: SpotTraded, sequence: int, best: tuple[tuple[int, int], tuple[int, int]], day: Day
 ) -> dict[str, Any]:
     """``ticker``: a trade with the best prices after it and the last day around it."""
     (bid, bid_size), (ask, ask_size) = best
-    volume = sum(c.volume for c in day)
     return {
         "type": "ticker",
         "sequence": sequence,
         "product_id": PRODUCT,
         "price": fixed(trade.price, 2),
-        "open_24h": fixed(day[0].open, 2),
-        "volume_24h": fixed(volume, 8),
-        "low_24h": fixed(min(c.low for c in day), 2),
-        "high_24h": fixed(max(c.high for c in day), 2),
-        "volume_30d": fixed(30 * volume, 8),
+        "open_24h": fixed(day.open, 2),
+        "volume_24h": fixed(day.volume, 8),
+        "low_24h": fixed(day.low, 2),
+        "high_24h": fixed(day.high, 2),
+        "volume_30d": fixed(30 * day.volume, 8),
         "best_bid": fixed(bid, 2),
         "best_bid_size": fixed(bid_size, 8),
         "best_ask": fixed(ask, 2),

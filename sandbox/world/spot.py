@@ -3,6 +3,7 @@
 import random
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from libs.synthetic.price import DIFFUSION
@@ -18,7 +19,10 @@ CENT = ONE // 100
 MINUTE_NS = 60 * SECOND
 HISTORY_MINUTES = 3 * 1440
 """Minutes of candles that lie before the world's beginning: three days, what a strategy warms up on."""
-KEPT_MINUTES = HISTORY_MINUTES + 3 * 1440
+LIVED_MINUTES = 3 * 1440
+"""Minutes of candles kept since the beginning."""
+FIRST_TRADE_ID = 6_000_000_000
+MINUTE_DIFFUSION = DIFFUSION * 60**0.5
 TRADES_KEPT = 5_000
 """Trades that REST still tells: a quarter of an hour of them."""
 TRADES_PER_S = {Source.BINANCE: 6.0, Source.COINBASE: 4.0}
@@ -69,13 +73,24 @@ class SpotExchange:
 
     def __init__(self, world: "World", source: Source) -> None:
         self.source = source
-        self.candles: deque[Candle] = deque(maxlen=KEPT_MINUTES)
         self.trades: deque[SpotTraded] = deque(maxlen=TRADES_KEPT)
         self._draw = random.Random(f"presage-sandbox/{world.seed}/spot/{source}")
         self._world = world
-        self._trade_id = 6_000_000_000
-        self._history(world.at // MINUTE_NS * MINUTE_NS, self.price())
+        self._trade_id = FIRST_TRADE_ID
+        begin, price = world.at // MINUTE_NS * MINUTE_NS, self.price()
+        self._past_of = partial(_history, f"presage-sandbox/{world.seed}/past/{source}", begin, price)
+        self._past: list[Candle] | None = None
+        first = Candle(begin, price, price, price, price)
+        first.first_id, first.last_id = self._trade_id + 1, self._trade_id
+        self._lived: deque[Candle] = deque([first], maxlen=LIVED_MINUTES)
         self._appoint()
+
+    @property
+    def candles(self) -> list[Candle]:
+        """Every minute known, oldest first, the last one running. The past is made when first asked for."""
+        if self._past is None:
+            self._past = self._past_of()
+        return [*self._past, *self._lived]
 
     def price(self) -> int:
         """What the exchange shows, in millionths of a dollar on whole cents."""
@@ -100,12 +115,12 @@ class SpotExchange:
     def candle(self, at_ns: int) -> Candle:
         """The candle that runs at a moment; it is begun when it is missing."""
         start = at_ns // MINUTE_NS * MINUTE_NS
-        while self.candles[-1].open_ns < start:
-            close = self.candles[-1].close
-            following = Candle(self.candles[-1].open_ns + MINUTE_NS, close, close, close, close)
+        while self._lived[-1].open_ns < start:
+            close = self._lived[-1].close
+            following = Candle(self._lived[-1].open_ns + MINUTE_NS, close, close, close, close)
             following.first_id, following.last_id = self._trade_id + 1, self._trade_id
-            self.candles.append(following)
-        return self.candles[-1]
+            self._lived.append(following)
+        return self._lived[-1]
 
     def _size(self, price: int) -> int:
         """Coins at a level, between 0.05 and 2: a level does not flicker while the price stands still."""
@@ -127,35 +142,39 @@ class SpotExchange:
         self._world.emit(trade)
         self._appoint()
 
-    def _history(self, until_ns: int, last: int) -> None:
-        """Candles before the beginning, from the newest backwards; the running one is empty."""
-        draw = self._draw
-        past: list[Candle] = []
-        close = last
-        for i in range(1, HISTORY_MINUTES + 1):
-            opened = round(close * (1.0 + draw.gauss(0.0, DIFFUSION * 60**0.5)) / CENT) * CENT
-            reach = abs(draw.gauss(0.0, DIFFUSION * 60**0.5 / 2))
-            high = round(max(opened, close) * (1.0 + reach) / CENT) * CENT
-            low = round(min(opened, close) * (1.0 - reach) / CENT) * CENT
-            volume = round(HISTORIC_TRADES * MEAN_TRADE_COINS * draw.uniform(0.5, 1.5) * ONE)
-            bought = round(volume * draw.uniform(0.4, 0.6))
-            middle = (opened + close) // 2
-            past.append(
-                Candle(
-                    open_ns=until_ns - i * MINUTE_NS,
-                    open=opened,
-                    high=high,
-                    low=low,
-                    close=close,
-                    volume=volume,
-                    value=notional(middle, volume),
-                    trades=HISTORIC_TRADES,
-                    bought=bought,
-                    bought_value=notional(middle, bought),
-                    first_id=self._trade_id - i * HISTORIC_TRADES + 1,
-                    last_id=self._trade_id - (i - 1) * HISTORIC_TRADES,
-                )
+
+def _history(seed: str, until_ns: int, last: int) -> list[Candle]:
+    """Candles before the beginning, made from the newest backwards so that they end at the price ``last``."""
+    draw = random.Random(seed)
+    past: list[Candle] = []
+    close = last
+    for i in range(1, HISTORY_MINUTES + 1):
+        opened = _cents(close * (1.0 + draw.gauss(0.0, MINUTE_DIFFUSION)))
+        reach = abs(draw.gauss(0.0, MINUTE_DIFFUSION / 2))
+        volume = round(HISTORIC_TRADES * MEAN_TRADE_COINS * draw.uniform(0.5, 1.5) * ONE)
+        bought = round(volume * draw.uniform(0.4, 0.6))
+        middle = (opened + close) // 2
+        past.append(
+            Candle(
+                open_ns=until_ns - i * MINUTE_NS,
+                open=opened,
+                high=_cents(max(opened, close) * (1.0 + reach)),
+                low=_cents(min(opened, close) * (1.0 - reach)),
+                close=close,
+                volume=volume,
+                value=notional(middle, volume),
+                trades=HISTORIC_TRADES,
+                bought=bought,
+                bought_value=notional(middle, bought),
+                first_id=FIRST_TRADE_ID - i * HISTORIC_TRADES + 1,
+                last_id=FIRST_TRADE_ID - (i - 1) * HISTORIC_TRADES,
             )
-            close = opened
-        self.candles.extend(reversed(past))
-        self.candle(until_ns)
+        )
+        close = opened
+    past.reverse()
+    return past
+
+
+def _cents(price: float) -> int:
+    """A price in millionths, on whole cents."""
+    return round(price / CENT) * CENT

@@ -289,7 +289,7 @@ def test_updates_come_at_the_asked_rate():
     for rate in (2.0, 20.0):
         world = world_of(updates_per_s=rate)
         market = market_of(world, POLYMARKET, series="btc-updown-15m")
-        seen = []
+        seen: list = []
         world.subscribe(
             lambda e, m=market, s=seen: s.append(e) if isinstance(e, BookChanged) and e.market is m else None
         )
