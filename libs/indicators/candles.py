@@ -49,6 +49,27 @@ class Candles(Struct):
         self.forming = Candle(start_at, price, price, price, price, quantity)
         return just_closed
 
+    def seed(self, candle: Candle) -> bool:
+        """Take a closed candle of the venue's history; false for one that trades have told, or will.
+
+        History comes in order, before trades have closed a candle of their own; across a hole it starts anew.
+        """
+        interval = self.interval_s * SECOND
+        end_at = candle.start_at + interval
+        if candle.start_at % interval or (self.forming is not None and end_at > self.forming.start_at):
+            return False
+        if self.closed and candle.start_at <= self.closed[-1].start_at:
+            return False
+        self._append(candle)
+        return True
+
+    def _append(self, candle: Candle) -> None:
+        interval = self.interval_s * SECOND
+        if self.closed and candle.start_at != self.closed[-1].start_at + interval:
+            self.closed.clear()
+        self.closed.append(candle)
+        del self.closed[: -self.keep]
+
     def _close(self, forming: Candle, start_at: Nanoseconds) -> tuple[Candle, ...]:
         interval = self.interval_s * SECOND
         silent_count = (start_at - forming.start_at) // interval - 1
@@ -61,6 +82,6 @@ class Candles(Struct):
             for i in range(1, silent_count + 1)
         )
         just_closed = (forming, *flat)
-        self.closed.extend(just_closed)
-        del self.closed[: -self.keep]
+        for candle in just_closed:
+            self._append(candle)
         return just_closed

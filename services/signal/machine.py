@@ -5,9 +5,10 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from libs.indicators.candles import Candles
+from libs.indicators.candles import Candle, Candles
 from libs.indicators.tops import Tops
 from libs.machine.machine import NOTHING, Stamp, StateMachine
+from proto import feed
 from proto.feed import Book, FeedClock, Gap, Market, MarketStatus, Quote, Trade
 from proto.message import Message
 from proto.monitor import Clock
@@ -52,6 +53,7 @@ class SignalMachine(StateMachine[SignalState]):
             Quote: self._on_quote,
             Book: self._on_book,
             Trade: self._on_trade,
+            feed.Candle: self._on_candle,
             Market: self._on_market,
             Gap: self._on_gap,
             Clock: self._on_clock,
@@ -172,6 +174,24 @@ class SignalMachine(StateMachine[SignalState]):
                 strategy.hosted.candles[trade.instrument] = candles
             for candle in candles.add(stamp.now, trade.price, trade.quantity):
                 out.extend(self._call([(strategy, hook)], stamp, trade.instrument, candle))
+        return out or NOTHING
+
+    def _on_candle(self, told: feed.Candle, stamp: Stamp) -> Sequence[Message]:
+        """History of a reference price: what strategies would have seen had they run already."""
+        closed_at = told.start_at + told.interval_s * SECOND
+        if not (told.first and told.low and told.last) or closed_at > stamp.now:
+            return NOTHING
+        out: list[Message] = []
+        for strategy, hook in self._candle_hooks:
+            if strategy.candle_interval_s(told.instrument) != told.interval_s:
+                continue
+            candles = strategy.hosted.candles.get(told.instrument)
+            if candles is None:
+                candles = Candles(told.interval_s, CANDLES_KEPT_COUNT)
+                strategy.hosted.candles[told.instrument] = candles
+            candle = Candle(told.start_at, told.first, told.high, told.low, told.last, told.volume)
+            if candles.seed(candle):
+                out.extend(self._call([(strategy, hook)], stamp, told.instrument, candle))
         return out or NOTHING
 
     def _on_market(self, market: Market, stamp: Stamp) -> Sequence[Message]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from libs.indicators.candles import Candle
 from libs.machine.machine import Stamp
+from proto import feed
 from proto.feed import Book, FeedClock, Gap, Market, MarketStatus, Quote, Side, Trade
 from proto.monitor import Clock
 from proto.operator import Config, Session
@@ -188,6 +189,51 @@ def test_a_settled_market_is_forgotten():
     state = world.machine.state
     assert (state.markets, state.tops.tops, state.hosted["eager"].said) == ({}, {}, {})
     assert world.quote(YES, 40, 45) == []
+
+
+def history(start_s: int, first: int, interval_s: int = 60, instrument: str = BTC) -> feed.Candle:
+    return feed.Candle(
+        instrument=instrument,
+        at=START,
+        start_at=START + start_s * SECOND,
+        interval_s=interval_s,
+        first=first,
+        high=first + 50,
+        low=first,
+        last=first + 40,
+    )
+
+
+def test_history_fills_candles_up_to_the_first_trade_and_never_twice():
+    world = SignalWorld(Charting)
+    world.configure("charting", {})
+    world.now = START + 10 * SECOND
+    for start_s, first in [(-180, 10), (-120, 20), (-120, 99), (-60, 30), (0, 99)]:
+        world.put(history(start_s, first))
+    world.put(history(-60, 99, interval_s=300))
+    world.put(history(-60, 99, instrument="binance:OTHER"))
+    world.put(history(-60, 0))
+    strategy = world.machine._strategies["charting"]
+    assert strategy.state.seen == ["10-50", "20-60", "30-70"]
+    for second in (10, 50, 70):
+        world.now = START + second * SECOND
+        world.trade(100 + second)
+        # The venue's own candle of a minute that trades have told, or are telling, is no news.
+        world.put(history(0, 99))
+    assert strategy.state.seen == ["10-50", "20-60", "30-70", "110-150"]
+    assert len(world.machine.state.hosted["charting"].candles[BTC].closed) == 4
+
+
+def test_history_that_comes_after_the_first_trades_still_fills_what_is_before_them():
+    world = SignalWorld(Charting)
+    world.configure("charting", {})
+    world.now = START + 10 * SECOND
+    world.trade(100)
+    for start_s in (-180, -60, 0):
+        world.put(history(start_s, 10))
+    closed = world.machine.state.hosted["charting"].candles[BTC].closed
+    # Across the hole it starts anew.
+    assert [candle.start_at for candle in closed] == [START - 60 * SECOND]
 
 
 def test_candles_are_built_from_trades_for_who_asks():

@@ -1,7 +1,7 @@
 """Trading at Manifold through the port of ``libs/venues/gateway.py``."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 
 import msgspec
@@ -227,7 +227,7 @@ class ManifoldGateway:
     async def heartbeat(self) -> None:
         """The venue has no dead man's switch: every order of ours ends by itself."""
 
-    async def events(self) -> AsyncIterator[UserEvent]:
+    async def events(self) -> AsyncGenerator[UserEvent]:
         """Orders and fills as they happen; state of the socket."""
         reading = asyncio.create_task(self._read_socket())
         try:
