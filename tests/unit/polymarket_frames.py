@@ -55,7 +55,9 @@ class Venue:
         return [{"price": price, "size": size} for price, size in levels]
 
     def hash(self, token: str) -> str:
-        bids, asks = ([level_text(**row) for row in self.rows(token, side)] for side in ("BUY", "SELL"))
+        bids, asks = (
+            b",".join(level_text(**row) for row in self.rows(token, side)) for side in ("BUY", "SELL")
+        )
         parts = (CONDITION, token, str(self.millisecond), bids, asks, "5", self.tick, False, self.last_trade)
         return book_hash(*parts)
 

@@ -82,24 +82,38 @@ def number(text: str) -> int:
 
 
 class Side:
-    """One side of a book: prices rising, and for each what rests there and how the venue wrote it."""
+    """One side of a book: prices rising, and for each what rests there and how the venue wrote it.
 
-    __slots__ = ("levels", "prices", "texts")
+    ``falling``: the venue lists the side from its highest price.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_falling", "_joined", "levels", "prices", "texts")
+
+    def __init__(self, *, falling: bool = False) -> None:
         self.levels: dict[int, int] = {}
-        self.texts: dict[int, str] = {}
+        self.texts: dict[int, bytes] = {}
         self.prices: list[int] = []
+        self._falling = falling
+        self._joined: bytes | None = b""
 
-    def replace(self, rows: Iterable[tuple[int, int, str]]) -> None:
+    def joined(self) -> bytes:
+        """All levels as the venue lists them; kept until one changes."""
+        if self._joined is None:
+            prices = reversed(self.prices) if self._falling else self.prices
+            self._joined = b",".join(map(self.texts.__getitem__, prices))
+        return self._joined
+
+    def replace(self, rows: Iterable[tuple[int, int, bytes]]) -> None:
         """Take over a whole side: price, size and text of each level."""
         kept = [row for row in rows if row[1]]
         self.levels = {price: size for price, size, _ in kept}
         self.texts = {price: text for price, _, text in kept}
         self.prices = sorted(self.levels)
+        self._joined = None
 
-    def set(self, price: int, size: int, text: str) -> None:
+    def set(self, price: int, size: int, text: bytes) -> None:
         """Set one level to its new total; 0 removes it."""
+        self._joined = None
         if size:
             if price not in self.levels:
                 insort(self.prices, price)
@@ -146,7 +160,7 @@ class TokenBook:
         self.condition = condition
         self.instrument = instrument
         self.bids = Side()
-        self.asks = Side()
+        self.asks = Side(falling=True)
         self.whole = False
         self.gapped = False
         self.pending = False
@@ -187,8 +201,8 @@ class TokenBook:
             self.condition,
             self.token,
             self.timestamp,
-            map(self.bids.texts.__getitem__, self.bids.prices),
-            map(self.asks.texts.__getitem__, reversed(self.asks.prices)),
+            self.bids.joined(),
+            self.asks.joined(),
             self.size_min or "",
             self.tick or "",
             bool(self.neg_risk),
@@ -274,7 +288,7 @@ def _edge(text: str) -> int | None:
     return value if 0 < value < ONE else None
 
 
-def rows_of(rows: Iterable[tuple[str, str]], numbers: Numbers) -> list[tuple[int, int, str]]:
+def rows_of(rows: Iterable[tuple[str, str]], numbers: Numbers) -> list[tuple[int, int, bytes]]:
     """Levels of a snapshot, read and checked.
 
     Raises:

@@ -5,29 +5,29 @@ known. Source: facts/venues.md A.7, verified on every recorded book.
 """
 
 import hashlib
-from collections.abc import Iterable
 
 
-def level_text(price: str, size: str) -> str:
+def level_text(price: str, size: str) -> bytes:
     """One level as it stands in the hashed JSON."""
-    return f'{{"price":"{price}","size":"{size}"}}'
+    return f'{{"price":"{price}","size":"{size}"}}'.encode()
 
 
 def book_hash(  # noqa: PLR0913, PLR0917 - these are the fields that the hash covers
     market: str,
     token: str,
     timestamp: str,
-    bids: Iterable[str],
-    asks: Iterable[str],
+    bids: bytes,
+    asks: bytes,
     size_min: str,
     tick: str,
     neg_risk: bool,
     last_trade: str,
 ) -> str:
-    """The hash of a book; ``bids`` (rising) and ``asks`` (falling) as ``level_text`` gives them."""
-    text = (
-        f'{{"market":"{market}","asset_id":"{token}","timestamp":"{timestamp}","hash":"",'
-        f'"bids":[{",".join(bids)}],"asks":[{",".join(asks)}],"min_order_size":"{size_min}",'
-        f'"tick_size":"{tick}","neg_risk":{"true" if neg_risk else "false"},"last_trade_price":"{last_trade}"}}'
+    """The hash of a book; ``bids`` (rising) and ``asks`` (falling) as levels joined with commas."""
+    head = f'{{"market":"{market}","asset_id":"{token}","timestamp":"{timestamp}","hash":"","bids":['
+    tail = (
+        f'],"min_order_size":"{size_min}","tick_size":"{tick}","neg_risk":{"true" if neg_risk else "false"},'
+        f'"last_trade_price":"{last_trade}"}}'
     )
-    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+    text = b"".join((head.encode(), bids, b'],"asks":[', asks, tail.encode()))
+    return hashlib.sha1(text, usedforsecurity=False).hexdigest()

@@ -168,7 +168,7 @@ class PolymarketNormaliser:
     def _on_book(
         self,
         frame: wire.BookEvent | wire.ClobBook.Body,
-        rows: list[list[tuple[int, int, str]]],
+        rows: list[list[tuple[int, int, bytes]]],
         rest: bool,
         at: int,
         out: list[Message],
