@@ -8,7 +8,7 @@ from proto.feed import MarketStatus
 from proto.units import ONE, SECOND
 from sandbox.server import Sandbox
 from sandbox.texts import fixed
-from sandbox.world.markets import SandboxMarket
+from sandbox.world.markets import KALSHI, SandboxMarket
 from sandbox.world.price import Source
 from sandbox.world.world import VENUES
 
@@ -41,7 +41,8 @@ def overview(sandbox: Sandbox) -> Group:
 def _row(market: SandboxMarket, now: int) -> list[str]:
     bid, ask = market.book.best()
     left_s = max(0, market.close_ns - now) // SECOND
-    title = f"{market.slug}" + (f" {market.label}" if market.label else "")
+    name = market.id if market.venue == KALSHI else market.slug
+    title = f"{name} {market.label}".rstrip()
     return [
         market.venue,
         title[:52],

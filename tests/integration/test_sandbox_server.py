@@ -1,6 +1,7 @@
 """The frame around the venues' servers, with a small venue of its own: faults, arrivals, admin, command."""
 
 import asyncio
+import io
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import aiohttp
 import httpx
 import pytest
 from aiohttp import web
+from rich.console import Console
 
 from libs.exchange.matching_types import LimitOrder
 from proto.feed import Side
@@ -18,6 +20,7 @@ from proto.units import ONE, SECOND
 from sandbox.faults.rules import FaultKind, FaultRule
 from sandbox.server import Sandbox
 from sandbox.sockets import ClientSocket
+from sandbox.table import overview
 from sandbox.venue import VenueServer, arrival_of, fault_of
 from sandbox.world.events import TickChanged
 from sandbox.world.markets import POLYMARKET
@@ -317,6 +320,19 @@ def test_a_taken_port_is_an_error_and_leaves_nothing_behind(echo):
             await second.stop()
 
     run(work())
+
+
+def test_the_table_shows_markets_and_faults(echo):
+    sandbox = sandbox_of()
+    sandbox.faults.set(FaultRule(kind=FaultKind.DROP))
+    sandbox.faults.pick(POLYMARKET, "order")
+    console = Console(file=io.StringIO(), width=160)
+    console.print(overview(sandbox))
+    text = console.file.getvalue()
+    for market in sandbox.world.markets(POLYMARKET):
+        assert market.slug[:40] in text
+    assert "polymarket drop 1" in text
+    assert "binance" in text
 
 
 def test_the_same_seed_has_the_same_credentials(echo):
