@@ -1,12 +1,10 @@
 """Kalshi's websocket: subscriptions with numbers, snapshots and deltas in one sequence each, user channels."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 from aiohttp import WSMsgType, web
-from msgspec import Struct
 
 from proto.feed import MarketStatus, Side
 from proto.units import ONE, SECOND
@@ -14,7 +12,15 @@ from sandbox.faults.rules import MARKET_SOCKET, USER_SOCKET
 from sandbox.faults.script import Faults
 from sandbox.kalshi.bodies import bids, count, dollars, iso, price_ranges, rows
 from sandbox.kalshi.market_data import trade_body
-from sandbox.sockets import ClientSocket
+from sandbox.kalshi.subscriptions import (
+    Command,
+    KalshiSocket,
+    Params,
+    Session,
+    Subscription,
+    Wrong,
+    tickers_of,
+)
 from sandbox.world.events import BookChanged, MarketMoved, Traded, WorldEvent
 from sandbox.world.ids import digest
 from sandbox.world.markets import KALSHI, SandboxMarket
@@ -29,78 +35,6 @@ TYPES = {"fill": "fill", "user_orders": "user_order", "market_positions": "marke
 CHANNELS = frozenset({BOOK, TICKER, TRADE, LIFECYCLE, "order_group_updates"}) | USER_CHANNELS
 COMMANDS_MAX = 10_000
 """Commands of one connection before it is cut: a client that loops."""
-
-
-class Params(Struct):
-    """Parameters of any command."""
-
-    channels: list[str] | None = None
-    market_ticker: str | None = None
-    market_tickers: list[str] | None = None
-    sids: list[int] | None = None
-    action: str | None = None
-    send_initial_snapshot: bool = True
-    use_yes_price: bool = False
-
-
-class Command(Struct):
-    """A command of a client."""
-
-    id: int = 0
-    cmd: str = ""
-    params: Params = msgspec.field(default_factory=Params)
-
-
-class Wrong(Exception):
-    """A command is refused with one of the venue's numbers."""
-
-    def __init__(self, code: int, words: str) -> None:
-        super().__init__(words)
-        self.code = code
-        self.words = words
-
-
-@dataclass(slots=True)
-class Subscription:
-    """One channel of a connection. ``tickers`` ``None``: all markets. ``seq`` counts its numbered frames."""
-
-    channel: str
-    sid: int
-    tickers: set[str] | None
-    use_yes_price: bool
-    seq: int = 0
-
-    def wants(self, ticker: str) -> bool:
-        return self.tickers is None or ticker in self.tickers
-
-
-class KalshiSocket(ClientSocket):
-    """A connection; whose faults strike it is known once it has said what it wants."""
-
-    def serve(self, operation: str) -> None:
-        """Be a market or a user socket from now."""
-        self._operation = operation
-
-
-@dataclass(slots=True, eq=False)
-class Session:
-    """One connection and its subscriptions."""
-
-    owner: str
-    socket: KalshiSocket
-    subscriptions: dict[int, Subscription] = field(default_factory=dict)
-    next_sid: int = 1
-
-    def send(self, frame: dict[str, Any]) -> None:
-        """Send data, unless a fault loses it."""
-        self.socket.send(_text(frame), {"type": str(frame["type"])})
-
-    def reply(self, frame: dict[str, Any]) -> None:
-        """Answer a command."""
-        self.socket.reply(_text(frame))
-
-    def of(self, channel: str) -> Iterable[Subscription]:
-        return [s for s in self.subscriptions.values() if s.channel == channel]
 
 
 class Stream:
@@ -171,7 +105,7 @@ class Stream:
             raise Wrong(8, "Unknown channel name")
         if any(True for channel in params.channels for _ in session.of(channel)):
             raise Wrong(6, "Already subscribed")
-        tickers = _tickers(params)
+        tickers = tickers_of(params)
         if tickers is None and BOOK in params.channels:
             raise Wrong(14, "Market ticker required")
         self._check(tickers or ())
@@ -228,7 +162,7 @@ class Stream:
             raise Wrong(15, "Action required")
         if params.action not in ("add_markets", "delete_markets", "get_snapshot"):
             raise Wrong(13, "Unsupported action")
-        tickers = _tickers(params)
+        tickers = tickers_of(params)
         if not tickers or subscription.tickers is None:
             raise Wrong(14, "Market ticker required")
         self._check(tickers)
@@ -429,14 +363,3 @@ def market_id(market: SandboxMarket) -> str:
     """The id of a market beside its ticker."""
     text = digest(0, KALSHI, market.id, "id").hex()
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-8{text[17:20]}-{text[20:32]}"
-
-
-def _tickers(params: Params) -> list[str] | None:
-    if params.market_tickers:
-        return list(dict.fromkeys(params.market_tickers))
-    return [params.market_ticker] if params.market_ticker else None
-
-
-def _text(frame: dict[str, Any]) -> str:
-    """A frame as the venue sends it: it ends with a line break."""
-    return msgspec.json.encode(frame).decode() + "\n"

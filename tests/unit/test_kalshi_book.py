@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libs.venues.kalshi.normalise import BOOK_INTERVAL_NS, SNAPSHOT_RETRY_NS, KalshiNormaliser
+from libs.venues.kalshi.normalise import SNAPSHOT_RETRY_NS, KalshiNormaliser
 from libs.venues.kalshi.streams import OLD_RUN_MAX
+from libs.venues.kalshi.table import BOOK_INTERVAL_NS
 from proto.feed import BOOK_LEVELS_MAX, Book, Quote
 from proto.units import ONE, SECOND
 from services.feed.synthetic_book import Change

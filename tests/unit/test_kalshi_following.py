@@ -7,8 +7,9 @@ from libs.venues.frame import FrameError
 from libs.venues.kalshi import following as following_module
 from libs.venues.kalshi.following import BATCH_MAX, RETRY_NS
 from libs.venues.kalshi.listings import decode_rest, fees_of, rest_frame
-from libs.venues.kalshi.normalise import FOLLOWED_AFTER_CLOSE_NS, KalshiNormaliser
+from libs.venues.kalshi.normalise import KalshiNormaliser
 from libs.venues.kalshi.rest import Series
+from libs.venues.kalshi.table import FOLLOWED_AFTER_CLOSE_NS
 from proto.feed import Book, FeeSchedule, Gap, Market, MarketStatus, PriceStep, Quote, Side, Trade
 from proto.units import ONE, SECOND
 

@@ -7,7 +7,7 @@ import pytest
 
 from libs.machine import codec
 from libs.venues.frame import FRAME_BYTES_MAX, FrameError
-from libs.venues.kalshi import normalise as module
+from libs.venues.kalshi import table as module
 from libs.venues.kalshi.normalise import KalshiNormaliser
 from proto.message import Message
 from proto.units import SECOND

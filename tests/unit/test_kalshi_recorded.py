@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from libs.venues.kalshi.normalise import BOOK_INTERVAL_NS
+from libs.venues.kalshi.table import BOOK_INTERVAL_NS
 from proto.feed import Book, Market, MarketStatus, Quote, Trade
 from proto.message import Message
 from proto.units import SECOND

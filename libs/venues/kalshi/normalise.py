@@ -16,31 +16,24 @@ from libs.venues.kalshi import amounts, listings, rest, wire
 from libs.venues.kalshi.following import MARKETS_MAX as FOLLOWED_MAX
 from libs.venues.kalshi.following import Following
 from libs.venues.kalshi.legs import VENUE
-from libs.venues.kalshi.market import STRUCTURES, KalshiMarket
+from libs.venues.kalshi.market import STRUCTURES
 from libs.venues.kalshi.streams import Order, Streams
-from proto.feed import FeeSchedule, Gap, MarketStatus, Side, Trade
+from libs.venues.kalshi.table import MarketTable
+from proto.feed import MarketStatus, Side, Trade
 from proto.message import Message
-from proto.units import AMOUNT_MAX, MILLISECOND, ONE, SECOND
+from proto.units import AMOUNT_MAX, ONE, SECOND
 
-BOOK_INTERVAL_NS = 100 * MILLISECOND
-"""At most ten books a second an instrument: what the queue model and the depth checks can use."""
 SNAPSHOT_RETRY_NS = 2 * SECOND
 """A snapshot answers within one round trip; after so long the request is taken for lost."""
-MARKETS_MAX = 1024
-"""Markets kept at once; settled ones go first, then those without a book. A day of KXBTC15M is 96."""
 POLLED_TRADES_MAX = 5_000
 """Ids of trades remembered, so that a trade polled twice is told once: a page of REST has at most 1,000."""
-FOLLOWED_AFTER_CLOSE_NS = 60 * SECOND
-"""A market that is over stays subscribed for so long: its last trades and its empty book still come."""
-
-_NEVER = 2**63
 
 
 class KalshiNormaliser:
     """Normalises the frames of one Kalshi connection, or of a recording of several in a row.
 
     Counters, for metrics and tests: ``frames`` read, ``unused`` of a type not used here, ``old``
-    repeated sequence numbers, ``gaps``, ``errors`` the venue reported, ``ticker_checks`` tickers
+    repeated sequence numbers, ``gaps`` books that broke, ``errors`` the venue reported, ``ticker_checks`` tickers
     compared with the book and ``ticker_matches`` equal ones (the ticker lags: about 90 %).
 
     With ``follow`` (series such as ``KXBTC15M``) the commands also subscribe: to the life of markets, and to
@@ -52,22 +45,18 @@ class KalshiNormaliser:
         self.frames = 0
         self.unused = 0
         self.old = 0
-        self.gaps = 0
         self.errors = 0
         self.ticker_checks = 0
         self.ticker_matches = 0
-        self._markets: dict[str, KalshiMarket] = {}
+        self._following = Following(follow, markets_max)
+        self._table = MarketTable(self._following)
+        self._markets = self._table.markets
         self._streams = Streams()
         self._book_sid = 0
-        # Markets whose book is asked for: ticker → when the last request went out, 0 for never.
-        self._wanted: dict[str, int] = {}
         self._requests = 0
-        self._wake_at = _NEVER
         self._amounts = amounts.Amounts()
-        self._following = Following(follow, markets_max)
         # Whether levels of the NO side come in YES prices, as the connection was asked for.
         self._no_as_yes = False
-        self._fees: dict[str, FeeSchedule] = {}
         self._polled_trades: OrderedDict[str, None] = OrderedDict()
         self._handlers: dict[type, Callable[[Any, int, list[Message]], None]] = {
             wire.Delta: self._on_delta,
@@ -94,9 +83,14 @@ class KalshiNormaliser:
         }
 
     @property
+    def gaps(self) -> int:
+        """Books that broke."""
+        return self._table.gaps
+
+    @property
     def wanted_snapshots(self) -> tuple[str, ...]:
         """Tickers of markets whose book is broken and not healed yet."""
-        return tuple(self._wanted)
+        return tuple(self._table.wanted)
 
     def normalise(self, data: bytes, at: int) -> list[Message]:
         """Read one frame received at ``at`` (ns) and return what it, and the time, changed.
@@ -112,15 +106,15 @@ class KalshiNormaliser:
             self.unused += 1
         else:
             self._handlers[type(frame)](frame, at, out)
-        if at >= self._wake_at:
-            self._on_time(at, out)
+        if at >= self._table.wake_at:
+            self._table.on_time(at, out)
         return out
 
     def tick(self, at: int) -> list[Message]:
         """Time passed without a frame: books that waited for their turn, markets that open or close."""
         out: list[Message] = []
-        if at >= self._wake_at:
-            self._on_time(at, out)
+        if at >= self._table.wake_at:
+            self._table.on_time(at, out)
         return out
 
     def resend(self, at: int) -> list[Message]:
@@ -129,7 +123,7 @@ class KalshiNormaliser:
         for market in self._markets.values():
             out.append(market.facts(at))
             if market.whole:
-                self._show_whole(market, at, out)
+                self._table.show_whole(market, at, out)
         return out
 
     def distrust(self, market: str, at: int, reason: str) -> list[Message]:
@@ -137,7 +131,7 @@ class KalshiNormaliser:
         out: list[Message] = []
         known = self._markets.get(market.removeprefix(f"{VENUE}:"))
         if known is not None and known.whole and not known.over(at):
-            self._break(known, at, reason, out)
+            self._table.break_off(known, at, reason, out)
         return out
 
     def commands(self, at: int) -> list[bytes]:
@@ -146,7 +140,7 @@ class KalshiNormaliser:
         Markets to follow or to leave, and a snapshot for each broken book.
         """
         commands = [self._command(name, params) for name, params in self._following.commands(at)]
-        for ticker, asked_at in self._wanted.items():
+        for ticker, asked_at in self._table.wanted.items():
             if asked_at and at - asked_at < SNAPSHOT_RETRY_NS:
                 continue
             market = self._markets.get(ticker)
@@ -154,7 +148,7 @@ class KalshiNormaliser:
             if self._following.active and not sid:
                 # Not subscribed yet: subscribing brings the snapshot.
                 continue
-            self._wanted[ticker] = at
+            self._table.wanted[ticker] = at
             params: dict[str, object] = {"sids": [sid], "market_tickers": [ticker], "action": "get_snapshot"}
             commands.append(self._command("update_subscription", params))
         return commands
@@ -169,7 +163,7 @@ class KalshiNormaliser:
         body = frame.msg
         price = self._amounts.price(body.price_dollars)
         change = self._amounts.quantity(body.delta_fp)
-        market = self._markets.get(body.market_ticker) or self._unseen(body.market_ticker)
+        market = self._markets.get(body.market_ticker) or self._table.get(body.market_ticker)
         if body.side == "yes":
             side = market.yes
         else:
@@ -183,11 +177,11 @@ class KalshiNormaliser:
             return
         # A polled book is a picture of some moment: changes cannot be added to it.
         if not market.whole or market.polled:
-            self._adopt(market, frame.sid)
-            self._break(market, at, "deltas without a snapshot", out)
+            self._table.adopt(market, frame.sid)
+            self._table.break_off(market, at, "deltas without a snapshot", out)
             return
         if quantity < 0:
-            self._break(market, at, f"negative level at {body.price_dollars}", out)
+            self._table.break_off(market, at, f"negative level at {body.price_dollars}", out)
             return
         if not change:
             return
@@ -198,7 +192,7 @@ class KalshiNormaliser:
             out.extend(market.quotes(at))
         if price >= side.floor and not market.pending:
             market.pending = True
-            self._wake_at = min(self._wake_at, market.book_due_at)
+            self._table.wake_at = min(self._table.wake_at, market.book_due_at)
 
     def _on_snapshot(self, frame: wire.Snapshot, at: int, out: list[Message]) -> None:
         body = frame.msg
@@ -206,24 +200,16 @@ class KalshiNormaliser:
         no = self._amounts.levels(body.no_dollars_fp)
         if self._no_as_yes:
             no = {ONE - price: quantity for price, quantity in no.items()}
-        market = self._markets.get(body.market_ticker) or self._unseen(body.market_ticker)
+        market = self._table.get(body.market_ticker)
         # A snapshot tells all, whatever was lost before it: after a gap it heals its market at once.
         if not self._in_order(frame.sid, frame.seq, at, out, accept_gap=True):
             return
-        self._adopt(market, frame.sid)
+        self._table.adopt(market, frame.sid)
         market.yes.replace(yes)
         market.no.replace(no)
         market.polled = False
         self._following.on_snapshot(market.ticker)
-        self._healed(market, at, out)
-
-    def _healed(self, market: KalshiMarket, at: int, out: list[Message]) -> None:
-        """The levels just taken over are the whole book."""
-        market.whole = True
-        market.gapped = False
-        self._wanted.pop(market.ticker, None)
-        self._announce(market, None if market.status else MarketStatus.OPEN, at, out)
-        self._show_whole(market, at, out)
+        self._table.healed(market, at, out)
 
     def _in_order(self, sid: int, seq: int, at: int, out: list[Message], *, accept_gap: bool = False) -> bool:
         """Count a numbered frame; false if it must not be applied. A gap breaks all books of its sid."""
@@ -240,40 +226,10 @@ class KalshiNormaliser:
         if order is Order.GAP:
             for market in self._markets.values():
                 if market.sid == sid and market.whole:
-                    self._break(market, at, f"expected sequence {last + 1}, was {seq}", out)
+                    self._table.break_off(market, at, f"expected sequence {last + 1}, was {seq}", out)
             if accept_gap:
                 stream.last = seq
         return order is Order.NEXT or accept_gap
-
-    def _adopt(self, market: KalshiMarket, sid: int) -> None:
-        """Keep a market that a valid frame named, and the subscription its book comes from."""
-        if market.ticker not in self._markets:
-            if len(self._markets) >= MARKETS_MAX and (oldest := self._dispensable()):
-                del self._markets[oldest]
-                self._wanted.pop(oldest, None)
-            self._markets[market.ticker] = market
-            if fees := self._fees.get(market.ticker.partition("-")[0]):
-                market.fees = fees
-        market.sid = sid
-
-    def _break(self, market: KalshiMarket, at: int, reason: str, out: list[Message]) -> None:
-        """Drop a book that is not true any more, say so once, and want it again."""
-        market.drop_book()
-        if market.status is MarketStatus.SETTLED:
-            return
-        self._wanted.setdefault(market.ticker, 0)
-        if market.gapped:
-            return
-        market.gapped = True
-        self.gaps += 1
-        instruments = (market.yes_instrument, market.no_instrument)
-        out.extend(Gap(venue=VENUE, at=at, reason=reason[:200], instrument=name) for name in instruments)
-
-    def _show_whole(self, market: KalshiMarket, at: int, out: list[Message]) -> None:
-        out.extend(market.books(at, snapshot=True))
-        out.extend(market.quotes(at))
-        market.pending = False
-        market.book_due_at = at + BOOK_INTERVAL_NS
 
     # ── trades and tickers ──────────────────────────────────────────────────────────────────────────
 
@@ -325,8 +281,8 @@ class KalshiNormaliser:
         strike = amounts.strike(body.floor_strike)
         strike = amounts.strike(metadata.floor_strike) if strike is None else strike
         status = listings.EVENTS.get(body.event_type)
-        market = self._markets.get(body.market_ticker) or self._unseen(body.market_ticker)
-        self._adopt(market, market.sid)
+        market = self._table.get(body.market_ticker)
+        self._table.adopt(market, market.sid)
         market.strike = market.strike if strike is None else strike
         if body.open_ts is not None:
             market.open_at = body.open_ts * SECOND
@@ -340,71 +296,16 @@ class KalshiNormaliser:
             market.price_steps = STRUCTURES[body.price_level_structure]
         if body.result and status in (MarketStatus.DETERMINED, MarketStatus.SETTLED):
             market.result = body.result
-        self._announce(market, status, at, out)
+        self._table.announce(market, status, at, out)
 
     def _on_watch(self, frame: wire.WatchMarket, at: int, out: list[Message]) -> None:
         body = frame.msg
         strike, close_at = amounts.strike(body.strike), amounts.nanoseconds(body.close_time)
-        market = self._markets.get(body.market_ticker) or self._unseen(body.market_ticker)
-        self._adopt(market, market.sid)
+        market = self._table.get(body.market_ticker)
+        self._table.adopt(market, market.sid)
         market.strike = market.strike if strike is None else strike
         market.set_close(close_at)
-        self._announce(market, listings.STATUSES.get(body.status), at, out)
-
-    def _announce(
-        self, market: KalshiMarket, status: MarketStatus | None, at: int, out: list[Message]
-    ) -> None:
-        """Emit a market's facts if they changed, at the stage of life that event and clock allow."""
-        if status is not None:
-            market.advance(status)
-        self._follow_clock(market, at)
-        facts = market.facts(0)
-        if facts != market.told:
-            market.told = facts
-            out.append(market.facts(at))
-        if market.status is MarketStatus.SETTLED:
-            market.drop_book()
-            self._wanted.pop(market.ticker, None)
-        if self._following.active:
-            self._follow(market, at)
-        change_at = market.next_change_at()
-        if change_at is not None and change_at < self._wake_at:
-            self._wake_at = change_at
-
-    def _follow(self, market: KalshiMarket, at: int) -> None:
-        """Subscribe to a market of a followed series, and leave it once it is over."""
-        if not market.over(at):
-            if self._following.of_interest(market.ticker):
-                self._following.want(market.ticker, market.close_at)
-        elif market.status is MarketStatus.SETTLED or at >= market.close_at + FOLLOWED_AFTER_CLOSE_NS:
-            self._following.drop(market.ticker)
-
-    def _follow_clock(self, market: KalshiMarket, at: int) -> None:
-        """Open a listed market and close an open one when their time has come."""
-        change_at = market.next_change_at()
-        if change_at is None or at < change_at:
-            return
-        closes = market.close_at and at >= market.close_at
-        market.advance(MarketStatus.CLOSED if closes else MarketStatus.OPEN)
-
-    def _on_time(self, at: int, out: list[Message]) -> None:
-        """Publish the books whose turn it is, open and close markets, and note when to wake next."""
-        self._wake_at = wake_at = _NEVER
-        for market in self._markets.values():
-            change_at = market.next_change_at()
-            if change_at is not None:
-                if change_at <= at:
-                    self._announce(market, None, at, out)
-                    change_at = market.next_change_at()
-                wake_at = min(wake_at, change_at or _NEVER)
-            if market.pending:
-                if market.book_due_at <= at:
-                    out.extend(market.books(at, snapshot=False))
-                    market.pending = False
-                    market.book_due_at = at + BOOK_INTERVAL_NS
-                else:
-                    wake_at = min(wake_at, market.book_due_at)
-        self._wake_at = wake_at
+        self._table.announce(market, listings.STATUSES.get(body.status), at, out)
 
     # ── the connection ──────────────────────────────────────────────────────────────────────────────
 
@@ -418,11 +319,11 @@ class KalshiNormaliser:
         self._book_sid = 0
         for market in self._markets.values():
             if market.whole and not market.over(at):
-                self._break(market, at, reason, out)
+                self._table.break_off(market, at, reason, out)
             market.drop_book()
             market.sid = 0
         # Subscribing brings the first snapshots by itself.
-        self._wanted.clear()
+        self._table.wanted.clear()
 
     def _on_subscribed(self, frame: wire.Subscribed, at: int, out: list[Message]) -> None:  # noqa: ARG002
         self._following.on_subscribed(frame.msg.channel, frame.msg.sid)
@@ -450,25 +351,18 @@ class KalshiNormaliser:
         """Markets as the venue lists them; what the socket has told already is not undone by them."""
         bodies = body.markets if isinstance(body, rest.Markets) else [body.market]
         for listing in [listings.read_listing(market) for market in bodies]:
-            known = self._markets.get(listing.ticker)
-            full = len(self._markets) >= MARKETS_MAX and self._dispensable() is None
-            if not self._following.of_interest(listing.ticker) or (known is None and full):
+            new = listing.ticker not in self._markets
+            if not self._following.of_interest(listing.ticker) or (new and self._table.full):
                 self.unused += 1
                 continue
-            market = known or KalshiMarket(listing.ticker)
-            self._adopt(market, market.sid)
+            market = self._table.get(listing.ticker)
+            self._table.adopt(market, market.sid)
             listings.apply(market, listing)
-            self._announce(market, listing.status, at, out)
+            self._table.announce(market, listing.status, at, out)
 
     def _on_series(self, body: rest.OneSeries, _ticker: str, at: int, out: list[Message]) -> None:
         """The fees of a series, for all its markets."""
-        fees = listings.fees_of(body.series)
-        if len(self._fees) < MARKETS_MAX:
-            self._fees[body.series.ticker] = fees
-        for market in self._markets.values():
-            if market.ticker.partition("-")[0] == body.series.ticker:
-                market.fees = fees
-                self._announce(market, None, at, out)
+        self._table.set_fees(body.series.ticker, listings.fees_of(body.series), at, out)
 
     def _on_polled_book(self, body: rest.OneBook, ticker: str, at: int, out: list[Message]) -> None:
         """A whole book by REST, for who has no key for the socket. A book from the socket is better."""
@@ -476,15 +370,15 @@ class KalshiNormaliser:
             raise FrameError("expected the ticker of a polled book")
         yes = self._amounts.levels(body.orderbook_fp.yes_dollars or [])
         no = self._amounts.levels(body.orderbook_fp.no_dollars or [])
-        market = self._markets.get(ticker) or self._unseen(ticker)
+        market = self._table.get(ticker)
         if market.whole and not market.polled:
             self.unused += 1
             return
-        self._adopt(market, market.sid)
+        self._table.adopt(market, market.sid)
         market.yes.replace(yes)
         market.no.replace(no)
         market.polled = True
-        self._healed(market, at, out)
+        self._table.healed(market, at, out)
 
     def _on_polled_trades(self, body: rest.Trades, _ticker: str, at: int, out: list[Message]) -> None:
         """Public trades by REST, newest first there; each is told once, oldest first."""
@@ -499,17 +393,3 @@ class KalshiNormaliser:
             if len(self._polled_trades) > POLLED_TRADES_MAX:
                 self._polled_trades.popitem(last=False)
             out += messages
-
-    # ── reading values ──────────────────────────────────────────────────────────────────────────────
-
-    def _unseen(self, ticker: str) -> KalshiMarket:
-        """A market seen for the first time; it is kept by ``_adopt``, once its frame is known good."""
-        if len(self._markets) >= MARKETS_MAX and self._dispensable() is None:
-            raise FrameError(f"expected at most {MARKETS_MAX} markets with a book, was {ticker[:40]!r} too")
-        return KalshiMarket(amounts.ticker(ticker))
-
-    def _dispensable(self) -> str | None:
-        """The market that is missed least: the oldest settled one, else the oldest without a book."""
-        settled = (t for t, m in self._markets.items() if m.status is MarketStatus.SETTLED)
-        empty = (t for t, m in self._markets.items() if not m.whole)
-        return next(settled, None) or next(empty, None)

@@ -1,0 +1,94 @@
+"""One connection of the websocket: its commands as structs, its subscriptions and their numbers."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from sandbox.sockets import ClientSocket
+
+
+class Params(Struct):
+    """Parameters of any command."""
+
+    channels: list[str] | None = None
+    market_ticker: str | None = None
+    market_tickers: list[str] | None = None
+    sids: list[int] | None = None
+    action: str | None = None
+    send_initial_snapshot: bool = True
+    use_yes_price: bool = False
+
+
+class Command(Struct):
+    """A command of a client."""
+
+    id: int = 0
+    cmd: str = ""
+    params: Params = msgspec.field(default_factory=Params)
+
+
+class Wrong(Exception):
+    """A command is refused with one of the venue's numbers."""
+
+    def __init__(self, code: int, words: str) -> None:
+        super().__init__(words)
+        self.code = code
+        self.words = words
+
+
+@dataclass(slots=True)
+class Subscription:
+    """One channel of a connection. ``tickers`` ``None``: all markets. ``seq`` counts its numbered frames."""
+
+    channel: str
+    sid: int
+    tickers: set[str] | None
+    use_yes_price: bool
+    seq: int = 0
+
+    def wants(self, ticker: str) -> bool:
+        return self.tickers is None or ticker in self.tickers
+
+
+class KalshiSocket(ClientSocket):
+    """A connection; whose faults strike it is known once it has said what it wants."""
+
+    def serve(self, operation: str) -> None:
+        """Be a market or a user socket from now."""
+        self._operation = operation
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One connection and its subscriptions."""
+
+    owner: str
+    socket: KalshiSocket
+    subscriptions: dict[int, Subscription] = field(default_factory=dict)
+    next_sid: int = 1
+
+    def send(self, frame: dict[str, Any]) -> None:
+        """Send data, unless a fault loses it."""
+        self.socket.send(_text(frame), {"type": str(frame["type"])})
+
+    def reply(self, frame: dict[str, Any]) -> None:
+        """Answer a command."""
+        self.socket.reply(_text(frame))
+
+    def of(self, channel: str) -> Iterable[Subscription]:
+        return [s for s in self.subscriptions.values() if s.channel == channel]
+
+
+def tickers_of(params: Params) -> list[str] | None:
+    """The markets a command names; ``None`` for none."""
+    if params.market_tickers:
+        return list(dict.fromkeys(params.market_tickers))
+    return [params.market_ticker] if params.market_ticker else None
+
+
+def _text(frame: dict[str, Any]) -> str:
+    """A frame as the venue sends it: it ends with a line break."""
+    return msgspec.json.encode(frame).decode() + "\n"
