@@ -353,6 +353,35 @@ def test_more_filled_than_ordered_stops_the_market():
     assert world.book.quantity(world.told(Fill)[0].instrument) == 12 * ONE
 
 
+def test_more_contracts_for_the_approved_money_are_no_over_fill():
+    async def scene(world: DeskWorld) -> None:
+        event = await world.send(tif=TimeInForce.IOC)
+        await world.store()
+        order = world.exchange.orders[CLIENT]
+        order.new = msgspec.structs.replace(order.new, price=order.new.price // 2)
+        world.exchange.trade(order, 15 * ONE)
+        world.exchange.trade(order, 5 * ONE)
+        await world.stream()
+        await world.store()
+        assert world.desk.reason(event.market) == ""
+        world.restart()
+        assert world.desk.facts.stopped == {}
+
+    world = run(scene)
+    assert world.book.quantity(world.told(Fill)[0].instrument) == 20 * ONE
+
+
+def test_a_sale_of_more_than_was_approved_is_one():
+    async def scene(world: DeskWorld) -> None:
+        event = await world.send(side=Side.SELL, reduce_only=True)
+        await world.store()
+        world.exchange.trade(world.exchange.orders[CLIENT], 11 * ONE)
+        await world.stream()
+        assert world.desk.reason(event.market) == "over-filled"
+
+    run(scene)
+
+
 def test_a_restarted_desk_asks_and_never_sends_again():
     async def scene(world: DeskWorld) -> None:
         # The process died after the venue had the order and before anything was told.

@@ -72,7 +72,10 @@ class Desk:
 
     def report(self) -> dict[str, Any]:
         """For the health report."""
-        return {venue: desk.report() for venue, desk in self.venues.items()}
+        return {
+            venue: desk.report() | {"gate": self.reason(f"{venue}:") or "open"}
+            for venue, desk in self.venues.items()
+        }
 
     def observe(self, record: TapeRecord, event: Message, *, live: bool) -> None:
         """A message was read from the tape; only new ones are acted on."""
@@ -175,7 +178,9 @@ class Desk:
     async def _watch_loop(self) -> None:
         while True:
             await self.watch()
-            await asyncio.sleep(WATCH_EVERY_S if not self._emergency else RETRY_S)
+            if self._uncancelled:
+                await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(WATCH_EVERY_S)
 
     async def watch(self) -> None:
         """One look at what may make everything rest impossible: a halt beside the tape, a broker that is gone."""

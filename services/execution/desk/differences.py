@@ -12,8 +12,8 @@ BALANCE_TOLERANCE = ONE // 100
 """A cent: fees and payouts are rounded by the venue, fill by fill."""
 BALANCE_TOLERANCE_SHARE = 10_000
 """And one ten-thousandth of the balance, which many such roundings may add up to."""
-STOPPING = ("position", "over_fill", "unreadable", "fill_changed")
-"""Differences with which nothing new is sent."""
+STOPPING = ("position", "unreadable", "fill_changed")
+"""Differences with which nothing new is sent; an over-filled order stops its own market."""
 
 
 def positions(book: Portfolio, theirs: Mapping[str, int], moving: Iterable[FillReport]) -> list[Difference]:

@@ -13,6 +13,7 @@ from libs.portfolio.portfolio import Portfolio
 from libs.venues.gateway import FillReport, OrderReport, SettlementReport
 from proto.feed import Side
 from proto.message import Message
+from proto.units import ONE, notional
 from proto.venue import (
     Ack,
     AckStatus,
@@ -30,6 +31,8 @@ HELD_FILLS_MAX = 1_000
 """Fills kept until the order they belong to is known by its venue id; seconds' worth, even in a storm."""
 TRADE_ID_MAX = 60
 """Characters; a longer id of a venue's is replaced by its hash, so that the fill's id fits a name."""
+ROUNDING_MAX = ONE // 100
+"""A cent: what a venue's rounding may add to the money of an order."""
 ENDED = (AckStatus.CANCELED, AckStatus.EXPIRED, AckStatus.REJECTED)
 FINAL = (TradeStatus.CONFIRMED, TradeStatus.FAILED)
 _RANKS = {TradeStatus.MATCHED: 0, TradeStatus.RETRYING: 1, TradeStatus.MINED: 1}
@@ -126,17 +129,30 @@ class VenueFacts:
             out.append(fill)
         if before is None:
             own.fills[fill_id] = report.quantity
-            self._check_total(own)
+            self.check_total(own)
         elif before != report.quantity:
             self._note("fill_changed", fill_id, before, report.quantity)
         return out + self._take_trade(own, fill_id, report, was_known=not out)
 
-    def _check_total(self, own: OwnOrder) -> None:
-        """More traded than was ordered: nothing more is sent to that market until somebody has looked."""
+    def check_total(self, own: OwnOrder) -> None:
+        """More traded than was approved: nothing more is sent to that market until somebody has looked.
+
+        A purchase may bring more contracts for the money that was approved: Polymarket spends the whole
+        amount of an order that trades at once, also at better prices.
+        """
         approval = own.approval
-        if own.traded > approval.quantity:
-            self._note("over_fill", approval.order, approval.quantity, own.traded)
-            self.stopped[approval.market] = "over-filled"
+        if own.traded <= approval.quantity:
+            return
+        if approval.side is Side.BUY:
+            ledger = self.book.ledgers.get(approval.market)
+            entries = (
+                [] if ledger is None else [e for f in own.fills if (e := ledger.fills.get(f)) is not None]
+            )
+            spent = sum(notional(entry.price, entry.quantity) for entry in entries)
+            if spent <= notional(approval.price, approval.quantity) + ROUNDING_MAX:
+                return
+        self._note("over_fill", approval.order, approval.quantity, own.traded)
+        self.stopped[approval.market] = "over-filled"
 
     def _take_trade(
         self, own: OwnOrder, fill_id: str, report: FillReport, *, was_known: bool

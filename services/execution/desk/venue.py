@@ -106,8 +106,7 @@ class VenueDesk:
         if tracked is not None:
             self.orders.learn(own, tracked.venue_order_id)
             own.fills = {**tracked.fills, **own.fills}
-            if own.traded > approval.quantity:
-                self.facts.stopped[approval.market] = "over-filled"
+            self.facts.check_total(own)
         return own
 
     def is_claimed(self, order: str) -> bool:
