@@ -340,3 +340,12 @@ def test_bodies_have_the_recorded_fields_and_types(recordings):
             assert ours.items() <= expected.items(), name
 
     run(test)
+
+
+def test_changes_do_not_pile_up_while_nobody_listens():
+    async def test(s):
+        await s.pass_by(30)
+        book = s.sandbox.servers["binance"].book
+        assert sum(len(side) for side in book.slow.changed.values()) < 500
+
+    run(test)
