@@ -221,6 +221,24 @@ async def test_a_purchase_at_once_never_costs_more_than_was_approved(
     assert sum(fill.price * fill.quantity for fill in fills) <= order.price * order.quantity
 
 
+async def test_pain_point_18_a_finer_tick_is_learned_after_the_first_refusal(
+    sandbox: Sandbox, gateway: PolymarketGateway
+):
+    market = market_of(sandbox)
+    fine = new(market, Side.BUY, 15_000, 10 * ONE)
+    sandbox.faults.set(FaultRule(kind=FaultKind.TICK_SIZE_CHANGE, tick="0.005", market=market.id, count=1))
+
+    async def finer() -> bool:
+        return market.tick == 5_000
+
+    await until(finer)
+    with pytest.raises(Refused) as raised:
+        gateway.prepare(fine)
+    assert raised.value.code == "price_off_grid"
+    await gateway.learn(fine.market)
+    assert (await gateway.submit(gateway.prepare(fine))).status is AckStatus.ACCEPTED
+
+
 async def test_batches(sandbox: Sandbox, gateway: PolymarketGateway):
     market = market_of(sandbox)
     good = [gateway.prepare(new(market, Side.BUY, n * TICK, 10 * ONE, order=f"b-{n}")) for n in (1, 2, 3)]

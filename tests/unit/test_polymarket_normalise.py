@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from libs.venues.frame import FRAME_BYTES_MAX, FrameError
 from libs.venues.polymarket.book import STRIKES_MAX, UNHASHED_NS
-from libs.venues.polymarket.normalise import MARKETS_MAX, SNAPSHOT_RETRY_NS, PolymarketNormaliser
+from libs.venues.polymarket.normalise import MARKETS_MAX, PolymarketNormaliser
+from libs.venues.polymarket.wanted import RETRY_NS
 from proto.feed import Book, FeeSchedule, Gap, Market, MarketStatus, PriceStep, Quote, Side, Trade
 from proto.message import Message
 from proto.units import MILLISECOND, ONE, SECOND
@@ -234,8 +235,8 @@ def test_a_rest_body_heals_and_never_replaces(normaliser: PolymarketNormaliser, 
 
 
 def test_an_unanswered_request_is_repeated(normaliser: PolymarketNormaliser):
-    assert normaliser.commands(AT + SNAPSHOT_RETRY_NS - 1) == []
-    assert len(normaliser.commands(AT + SNAPSHOT_RETRY_NS)) == 2
+    assert normaliser.commands(AT + RETRY_NS - 1) == []
+    assert len(normaliser.commands(AT + RETRY_NS)) == 2
 
 
 def test_without_metadata_the_best_prices_are_compared(venue: Venue):

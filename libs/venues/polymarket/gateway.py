@@ -9,9 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, suppress
-from typing import NamedTuple
 
-import msgspec
 from msgspec import structs
 
 from libs.venues.errors import BadAnswer, OutcomeUnknown, Refused, VenueError
@@ -27,6 +25,7 @@ from libs.venues.gateway import (
     StreamState,
     UserEvent,
 )
+from libs.venues.polymarket.answers import TAKEN, Sent, filled_at_once, money, read_request
 from libs.venues.polymarket.api_errors import code_of
 from libs.venues.polymarket.auth import ApiKey, PolymarketCredentials, account_of
 from libs.venues.polymarket.client import ORDERS_MAX, TIMEOUTS, HeartbeatMismatch, PolymarketClient
@@ -63,30 +62,6 @@ LOOK_BACK_S = 1
 """Trades are asked for from a second earlier: their times are whole seconds."""
 _AT_ONCE = ("FOK", "FAK")
 _KILLED = ("fok_not_filled", "fak_not_filled")
-
-
-class _Sent(NamedTuple):
-    """What a prepared request says."""
-
-    token: str
-    buy: bool
-    order_type: str
-    shares: int
-
-
-class _WireOrder(msgspec.Struct):
-    tokenId: str  # noqa: N815 - the venue's names
-    side: str
-    makerAmount: str  # noqa: N815
-    takerAmount: str  # noqa: N815
-
-
-class _WireRequest(msgspec.Struct):
-    order: _WireOrder
-    orderType: str  # noqa: N815
-
-
-_request: msgspec.json.Decoder[_WireRequest] = msgspec.json.Decoder(_WireRequest)
 
 
 class PolymarketGateway:
@@ -154,9 +129,18 @@ class PolymarketGateway:
     # ── orders ──────────────────────────────────────────────────────────────────────────────────────
 
     def prepare(self, order: NewOrder) -> Prepared:
-        """Build and sign; the same order gives the same bytes and the same id."""
+        """Build and sign; the same order gives the same bytes and the same id.
+
+        After a refusal for the price, ``learn`` asks for the market's tick anew.
+        """
         token = self.directory.token(order.instrument)
-        prepared = prepare_order(order, token, self._account, self._key().api_key, self._chain_id)
+        try:
+            prepared = prepare_order(order, token, self._account, self._key().api_key, self._chain_id)
+        except Refused as e:
+            if e.code in ("price_off_grid", "unknown_tick"):
+                # Near the edges the tick changes: whoever learns the market again may have a finer one.
+                self.directory.forget(token.condition)
+            raise
         self._asked[prepared.client_order_id] = order.quantity
         if len(self._asked) > ASKED_MAX:
             del self._asked[next(iter(self._asked))]
@@ -164,7 +148,7 @@ class PolymarketGateway:
 
     async def submit(self, prepared: Prepared) -> OrderReport:
         """Send once, or again where a definite refusal is known to pass (see the module)."""
-        sent = _read_request(prepared.body)
+        sent = read_request(prepared.body)
         if not sent.buy:
             await self._refresh(sent.token)
         pause_s = SALE_PAUSE_S
@@ -184,7 +168,7 @@ class PolymarketGateway:
         """Up to 15 orders in one request; each has its own report, or the error that became of it."""
         if not 0 < len(prepared) <= ORDERS_MAX:
             raise ValueError(f"expected 1 to {ORDERS_MAX} orders, was {len(prepared)}")
-        sent = [_read_request(one.body) for one in prepared]
+        sent = [read_request(one.body) for one in prepared]
         answers = await self.client.post_orders([one.body for one in prepared])
         results: list[OrderReport | VenueError] = []
         for one, what, answer in zip(prepared, sent, answers, strict=True):
@@ -197,7 +181,7 @@ class PolymarketGateway:
                     results.append(refusal)
         return results
 
-    async def _accepted(self, prepared: Prepared, sent: _Sent, answer: OrderAnswer) -> OrderReport:
+    async def _accepted(self, prepared: Prepared, sent: Sent, answer: OrderAnswer) -> OrderReport:
         """The report of an accepted order.
 
         Raises:
@@ -208,14 +192,14 @@ class PolymarketGateway:
             raise Refused(VENUE, f"order refused: {error[:200]}", 200, code_of(error))
         if not answer.success and not order_id:
             raise Refused(VENUE, f"order refused: status {status[:40]!r}", 200, "unmatched")
-        if not answer.success or order_id.lower() != prepared.client_order_id or status not in _TAKEN:
+        if not answer.success or order_id.lower() != prepared.client_order_id or status not in TAKEN:
             raise OutcomeUnknown(
                 VENUE, f"expected order {prepared.client_order_id[:14]}… to be taken, was {status[:40]!r}"
             )
         if sent.buy:
             self._note_purchase(sent.token)
         _, token = await self._token_of(sent.token)
-        filled = _filled(answer, sent) if status == "matched" else 0
+        filled = filled_at_once(answer, sent) if status == "matched" else 0
         over = sent.order_type in _AT_ONCE and status == "matched"
         asked = self._asked.get(prepared.client_order_id, sent.shares)
         return OrderReport(
@@ -229,7 +213,7 @@ class PolymarketGateway:
             at=time.time_ns(),
         )
 
-    async def _not_placed(self, prepared: Prepared, sent: _Sent, refusal: Refused) -> OrderReport:
+    async def _not_placed(self, prepared: Prepared, sent: Sent, refusal: Refused) -> OrderReport:
         """What a refusal means: an order killed at birth, one that is there already, or a refusal."""
         if refusal.code in _KILLED:
             _, token = await self._token_of(sent.token)
@@ -324,7 +308,7 @@ class PolymarketGateway:
     async def balance(self) -> Balance:
         """Money, and what of it no open purchase has promised away."""
         body = await self.client.balance()
-        total = _money(body.balance)
+        total = money(body.balance)
         promised = 0
         for row in await self.client.open_orders():
             if row.side.upper() == "BUY":
@@ -430,7 +414,7 @@ class PolymarketGateway:
         if len(self._bought) > PURCHASES_MAX:
             del self._bought[next(iter(self._bought))]
 
-    def _may_pass(self, sent: _Sent) -> bool:
+    def _may_pass(self, sent: Sent) -> bool:
         """Whether a refusal for want of shares may come from the venue's old copy of the balance."""
         bought_at = self._bought.get(sent.token)
         return not sent.buy and bought_at is not None and time.monotonic() - bought_at < BOUGHT_RECENTLY_S
@@ -450,32 +434,3 @@ class PolymarketGateway:
         if self.client.api_key is None:
             raise Refused(VENUE, "expected an API key, was none: start first", 0, "unauthorized")
         return self.client.api_key
-
-
-_TAKEN = ("live", "matched", "delayed")
-
-
-def _read_request(body: bytes) -> _Sent:
-    request = _request.decode(body)
-    buy = request.order.side == "BUY"
-    shares = request.order.takerAmount if buy else request.order.makerAmount
-    return _Sent(request.order.tokenId, buy, request.orderType, int(shares))
-
-
-def _filled(answer: OrderAnswer, sent: _Sent) -> int:
-    """Shares that traded at once. Decimals in practice; the venue's own examples are in millionths."""
-    try:
-        shares = amount(answer.takingAmount if sent.buy else answer.makingAmount, "amount")
-    except BadAnswer:
-        return 0
-    # A purchase may get more for its money than it asked for, but not thousands of times as much.
-    return shares // ONE if shares > 1_000 * sent.shares else shares
-
-
-def _money(text: str) -> int:
-    """A balance in millionths, as it stands; with a point it is in units."""
-    if "." in text:
-        return amount(text, "balance")
-    if not text.isdecimal() or len(text) > 30:
-        raise BadAnswer(VENUE, f"expected a balance, was {text[:40]!r}")
-    return int(text)

@@ -17,20 +17,16 @@ from libs.venues.polymarket.book import DOUBT_NS_MAX, Numbers, TokenBook, number
 from libs.venues.polymarket.book_hash import level_text
 from libs.venues.polymarket.market import VENUE, Listing, PolymarketMarket
 from libs.venues.polymarket.prices import Strikes
-from proto.feed import Gap, MarketStatus, Side, Trade
+from libs.venues.polymarket.trades import Trades
+from libs.venues.polymarket.wanted import Wanted
+from proto.feed import Gap, MarketStatus
 from proto.message import Message
-from proto.units import AMOUNT_MAX, MILLISECOND, ONE, SECOND
+from proto.units import MILLISECOND, ONE, SECOND
 
 BOOK_INTERVAL_NS = 100 * MILLISECOND
 """At most ten books a second an instrument: what the queue model and the depth checks can use."""
-SNAPSHOT_RETRY_NS = 5 * SECOND
-"""A subscription is answered within a round trip; after so long it is taken for lost."""
 MARKETS_MAX = 1024
 """Markets kept at once; settled ones go first, then those without a book."""
-TOKENS_PER_COMMAND_MAX = 100
-"""Tokens named in one command: about 8 kB."""
-TRADES_REMEMBERED_MAX = 2_000
-"""Trades by which the other outcome's report of the same one is told; they come within a second."""
 
 _NEVER = 2**63
 _HASH_CHARACTERS = 40
@@ -53,10 +49,8 @@ class PolymarketNormaliser:
         self._matched_before = 0
         self._markets: dict[str, PolymarketMarket] = {}
         self._books: dict[str, TokenBook] = {}
-        # Tokens whose book is asked for: token → when last, 0 for never.
-        self._wanted: dict[str, int] = {}
-        self._left: list[str] = []
-        self._trades: dict[tuple[str, int, int], str] = {}
+        self._wanted = Wanted()
+        self._trades = Trades()
         self._strikes = Strikes()
         self._numbers = Numbers()
         self._wake_at = _NEVER
@@ -91,7 +85,7 @@ class PolymarketNormaliser:
     @property
     def wanted(self) -> tuple[str, ...]:
         """Tokens whose book is missing or broken; ``/book`` heals them as well as a subscription does."""
-        return tuple(self._wanted)
+        return self._wanted.tokens
 
     def tokens(self) -> tuple[str, ...]:
         """Every token to be subscribed to: the outcomes of all markets that have not ended."""
@@ -135,24 +129,7 @@ class PolymarketNormaliser:
 
     def commands(self, at: int) -> list[bytes]:
         """Subscriptions to send now: new tokens, and broken books by leaving and joining again."""
-        fresh = [token for token, asked_at in self._wanted.items() if not asked_at]
-        again = [t for t, asked_at in self._wanted.items() if asked_at and at - asked_at >= SNAPSHOT_RETRY_NS]
-        for token in (*fresh, *again):
-            self._wanted[token] = at
-        leave, self._left = [*self._left, *again], []
-        # A book that broke was subscribed to: joining anew brings its snapshot.
-        leave += [token for token in fresh if self._books[token].gapped]
-        return [*_commands("unsubscribe", leave), *_commands("subscribe", [*fresh, *again])]
-
-    def distrust(self, market: str, at: int, reason: str) -> list[Message]:
-        """The books of ``market`` (``polymarket:0x…``) are not vouched for any more: drop and want them again."""
-        out: list[Message] = []
-        known = self._markets.get(market.removeprefix(f"{VENUE}:"))
-        if known is not None and not known.over:
-            for token in known.tokens:
-                if self._books[token].whole:
-                    self._break(self._books[token], at, reason, out)
-        return out
+        return self._wanted.commands(at)
 
     # ── the order book ──────────────────────────────────────────────────────────────────────────────
 
@@ -194,7 +171,7 @@ class PolymarketNormaliser:
             return
         book.whole = True
         book.gapped = False
-        self._wanted.pop(book.token, None)
+        self._wanted.have(book.token)
         self._show_whole(book, at, out)
 
     def _read_changes(self, frame: wire.PriceChange) -> Apply:
@@ -264,7 +241,7 @@ class PolymarketNormaliser:
         market = self._markets.get(book.condition)
         if market is None or market.over:
             return
-        self._wanted.setdefault(book.token, 0)
+        self._wanted.want(book.token, joined=True)
         if book.gapped:
             return
         book.gapped = True
@@ -278,38 +255,14 @@ class PolymarketNormaliser:
         return partial(self._on_trade, frame, price, size)
 
     def _on_trade(self, frame: wire.LastTrade, price: int, size: int, at: int, out: list[Message]) -> None:
-        """A trade takes from both outcomes' books, which mirror one another: each gets its own."""
         book = self._books.get(frame.asset_id)
         market = self._markets.get(book.condition) if book else None
         if book is None or market is None:
             self.unused += 1
             return
         book.last_trade = frame.price
-        if not size:
-            return
-        first = market.tokens[0] == frame.asset_id
-        origin = frame.transaction_hash or frame.timestamp
-        key = (origin, price if first else ONE - price, size)
-        if self._trades.setdefault(key, frame.asset_id) != frame.asset_id:
-            return  # the other outcome has told it
-        if len(self._trades) > TRADES_REMEMBERED_MAX:
-            del self._trades[next(iter(self._trades))]
-        taker = Side(frame.side.lower()) if frame.side else None
-        trade_id = f"{origin}:{frame.price}:{frame.size}"[:120]
-        for index, token in enumerate(market.tokens):
-            own = token == frame.asset_id
-            if not own and len(market.tokens) != 2:
-                continue
-            out.append(
-                Trade(
-                    instrument=market.instrument(index),
-                    at=at,
-                    trade_id=trade_id,
-                    price=price if own else ONE - price,
-                    quantity=min(size, AMOUNT_MAX),
-                    aggressor=taker if own or taker is None else _other(taker),
-                )
-            )
+        if size:
+            out.extend(self._trades.take(frame, market, price, size, at))
 
     def _read_tick(self, frame: wire.TickSizeChange) -> Apply:
         if not 0 < number(frame.new_tick_size) < ONE:
@@ -387,8 +340,7 @@ class PolymarketNormaliser:
             book = self._books.pop(token)
             self._checked_before += book.checked
             self._matched_before += book.matched
-            self._wanted.pop(token, None)
-            self._left.append(token)
+            self._wanted.leave(token)
 
     def _open_book(self, market: PolymarketMarket, index: int, token: str) -> None:
         """Keep a book for an outcome, with what its hash covers; a new one is wanted."""
@@ -396,7 +348,7 @@ class PolymarketNormaliser:
         if book is None:
             book = self._books[token] = TokenBook(token, market.condition, market.instrument(index))
             if not market.over:
-                self._wanted[token] = 0
+                self._wanted.want(token, joined=False)
         book.size_min = book.size_min if book.size_min is not None else market.size_min or None
         book.neg_risk = market.neg_risk if market.neg_risk is not None else book.neg_risk
         book.tick = book.tick if book.tick is not None else market.tick or None
@@ -454,10 +406,9 @@ class PolymarketNormaliser:
         """The books of an ended market are of no more use."""
         for token in market.tokens:
             book = self._books.get(token)
-            if book is not None and (book.whole or token in self._wanted):
-                self._left.append(token)
+            if book is not None and (book.whole or token in self._wanted.tokens):
                 book.drop()
-                self._wanted.pop(token, None)
+                self._wanted.leave(token)
 
     # ── time and the connection ─────────────────────────────────────────────────────────────────────
 
@@ -495,27 +446,7 @@ class PolymarketNormaliser:
                 self._break(book, at, reason, out)
             book.drop()
         # The first frame of a connection subscribes to all; what it does not bring is asked for later.
-        self._wanted = dict.fromkeys(self.tokens(), at) if up else {}
-        self._left = []
+        self._wanted.begin(self.tokens() if up else (), at)
 
     def _on_unused(self, at: int, out: list[Message]) -> None:  # noqa: ARG002
         self.unused += 1
-
-
-def _other(side: Side) -> Side:
-    return Side.SELL if side is Side.BUY else Side.BUY
-
-
-def _commands(operation: str, tokens: list[str]) -> list[bytes]:
-    """Frames that name the tokens, each once."""
-    unique = list(dict.fromkeys(tokens))
-    return [
-        msgspec.json.encode(
-            {
-                "operation": operation,
-                "assets_ids": unique[start : start + TOKENS_PER_COMMAND_MAX],
-                "custom_feature_enabled": True,
-            }
-        )
-        for start in range(0, len(unique), TOKENS_PER_COMMAND_MAX)
-    ]

@@ -1,0 +1,63 @@
+"""What a prepared request says, and the numbers of the venue's answers to it."""
+
+from typing import NamedTuple
+
+import msgspec
+
+from libs.venues.errors import BadAnswer
+from libs.venues.polymarket.rest import VENUE, OrderAnswer, amount
+from proto.units import ONE
+
+
+class Sent(NamedTuple):
+    """What a prepared request says."""
+
+    token: str
+    buy: bool
+    order_type: str
+    shares: int
+
+
+class _WireOrder(msgspec.Struct):
+    tokenId: str  # noqa: N815 - the venue's names
+    side: str
+    makerAmount: str  # noqa: N815
+    takerAmount: str  # noqa: N815
+
+
+class _WireRequest(msgspec.Struct):
+    order: _WireOrder
+    orderType: str  # noqa: N815
+
+
+_request: msgspec.json.Decoder[_WireRequest] = msgspec.json.Decoder(_WireRequest)
+
+
+TAKEN = ("live", "matched", "delayed")
+
+
+def read_request(body: bytes) -> Sent:
+    """Read back a request of ours."""
+    request = _request.decode(body)
+    buy = request.order.side == "BUY"
+    shares = request.order.takerAmount if buy else request.order.makerAmount
+    return Sent(request.order.tokenId, buy, request.orderType, int(shares))
+
+
+def filled_at_once(answer: OrderAnswer, sent: Sent) -> int:
+    """Shares that traded at once. Decimals in practice; the venue's own examples are in millionths."""
+    try:
+        shares = amount(answer.takingAmount if sent.buy else answer.makingAmount, "amount")
+    except BadAnswer:
+        return 0
+    # A purchase may get more for its money than it asked for, but not thousands of times as much.
+    return shares // ONE if shares > 1_000 * sent.shares else shares
+
+
+def money(text: str) -> int:
+    """A balance in millionths, as it stands; with a point it is in units."""
+    if "." in text:
+        return amount(text, "balance")
+    if not text.isdecimal() or len(text) > 30:
+        raise BadAnswer(VENUE, f"expected a balance, was {text[:40]!r}")
+    return int(text)
