@@ -164,6 +164,10 @@ async def test_reasons_carry_the_venues_words_and_neither_query_nor_headers():
         with pytest.raises(Unavailable, match="POST /o: 503 cancel only") as paused:
             await http.request("POST", "/o", effect=True)
         assert paused.value.code == "PAUSED"
+        # The same status as a page is some proxy's.
+        server.script(say(503, PAGE))
+        with pytest.raises(OutcomeUnknown):
+            await order(http)
         server.script(hang)
         with pytest.raises(OutcomeUnknown) as unknown:
             await http.request("POST", "/o", effect=True, query={"q": "s3cret"}, headers={"k": "s3cret"})
