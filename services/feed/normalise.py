@@ -143,7 +143,8 @@ class Normalisers:
         except msgspec.ValidationError as e:
             raise FrameError(f"expected parameters of {said.venue}: {e}"[:300]) from e
         self._parameters[said.venue] = said.params
-        return [] if known is None else [Gap(venue=said.venue, at=at, reason="read with other parameters")]
+        # Whoever held books of this venue held them from somebody else, who follows them no more.
+        return [Gap(venue=said.venue, at=at, reason="followed anew")]
 
     def bury(self, dead: DeadFrame) -> DeadFrame:
         """Count a frame that was lost before it could be read: a torn line, an oversized message."""

@@ -125,7 +125,7 @@ async def test_a_socket_that_falls_silent_is_a_gap_and_is_replaced(
         await until(lambda: bool(session.observer.quotes))
         made.faults.set(FaultRule(kind=FaultKind.SILENT_SOCKET, venue=venue, operation=operation, count=1))
         await until(lambda: session.live.sources[venue].connects >= 2)
-        assert session.observer.gaps, "prices that nobody vouched for were offered as fresh"
+        assert len(session.observer.gaps) > 1, "prices that nobody vouched for were offered as fresh"
         gaps = len(session.observer.gaps)
         counted = len(session.frames)
         await until(lambda: len(session.frames) > counted + 20 and session.live.detail == "")
@@ -141,7 +141,8 @@ async def test_lost_frames_and_connections_heal_by_themselves(
     async with followed(tmp_path, venue) as (made, session):
         await until(lambda: len(whole_markets(session, venue)) >= 1)
         made.faults.set(FaultRule(kind=kind, operation="market_socket", probability=0.3, count=20))
-        await until(lambda: bool(session.observer.gaps))
+        gaps = len(session.observer.gaps)
+        await until(lambda: len(session.observer.gaps) > gaps)
         made.faults.clear()
         count = len(session.observer.markets)
         await until(lambda: len(whole_markets(session, venue)) == count)

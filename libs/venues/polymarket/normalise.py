@@ -131,6 +131,16 @@ class PolymarketNormaliser:
         """Subscriptions to send now: new tokens, and broken books by leaving and joining again."""
         return self._wanted.commands(at)
 
+    def distrust(self, market: str, at: int, reason: str) -> list[Message]:
+        """The books of ``market`` (``polymarket:0x…``) are not vouched for any more: drop and want them again."""
+        out: list[Message] = []
+        known = self._markets.get(market.removeprefix(f"{VENUE}:"))
+        if known is not None and not known.over:
+            for token in known.tokens:
+                if self._books[token].whole:
+                    self._break(self._books[token], at, reason, out)
+        return out
+
     # ── the order book ──────────────────────────────────────────────────────────────────────────────
 
     def _read_book(self, frame: wire.BookEvent | wire.ClobBook.Body, *, rest: bool = False) -> Apply:
