@@ -297,6 +297,9 @@ class WhatIf:
 
     def _changed(self, config: Config) -> Config:
         self._found.add(config.section)
+        if config.section == "execution":
+            # What a real venue did cannot be asked what it would have done: everything is paper.
+            config = msgspec.structs.replace(config, document=config.document | {"live_venues": []})
         schema = self._schemas.get(config.section)
         mine = {k: v for k, v in self._changes.items() if k.startswith(config.section + ".")}
         if schema is None or not mine:
