@@ -1,0 +1,107 @@
+"""``presage record``: frames of the sandbox's venues to files, and a backtest of them."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandbox.server import Sandbox
+from services.feed.frame_files import find_frame_files
+from tests.venue_stand_in import PolymarketStandIn
+
+pytestmark = pytest.mark.asyncio
+ROOT = Path(__file__).resolve().parents[2]
+
+
+async def presage(*arguments: str) -> subprocess.CompletedProcess[str]:
+
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tools.cli",
+        *arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        env=environment,
+    )
+    out, errors = await asyncio.wait_for(process.communicate(), 60)
+    return subprocess.CompletedProcess(arguments, process.returncode or 0, out.decode(), errors.decode())
+
+
+async def test_what_is_recorded_of_every_venue_can_be_backtested(tmp_path: Path) -> None:
+    async with Sandbox(7, ["polymarket", "kalshi", "binance", "coinbase"], updates_per_s=10.0) as made:
+        feed = tmp_path / "state" / "keys" / "feed"
+        feed.mkdir(parents=True)
+        held = made.credentials["kalshi"]
+        (feed / "kalshi.pem").write_text(held["private_key_pem"])
+        (feed / "kalshi.id").write_text(held["key_id"])
+        for path in feed.iterdir():
+            path.chmod(0o600)
+        sets = []
+        for venue, urls in made.urls.items():
+            known = ("rest", "websocket", "clob", "gamma", "data", "market_websocket", "prices_websocket")
+            sets += [
+                f"--set=venues.{venue}.{n}_url={url}"
+                for n, url in urls.items()
+                if n in known and venue != "admin"
+            ]
+        venues = [venue for venue in made.urls if venue != "admin"]
+        state = ["--state", str(tmp_path / "state")]
+        done = await presage("record", *venues, "--for", "6", *state, *sets, "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert set(document["frames"]) == set(venues)
+    assert (document["dead"], document["dropped"], document["off"], document["detail"]) == (0, 0, {}, "")
+    frames = tmp_path / "state" / "frames"
+    assert document["directory"] == str(frames)
+    assert document["bytes"] == sum(path.stat().st_size for path in find_frame_files(frames)) > 0
+    done = await presage("backtest", str(frames), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["outputs_hash"]
+
+
+async def test_a_venue_that_does_not_exist_or_has_no_key_is_a_usage_error(tmp_path: Path) -> None:
+    done = await presage("record", "kalhsi", "--state", str(tmp_path))
+    assert (done.returncode, "expected one of polymarket, kalshi" in done.stderr) == (2, True)
+    done = await presage("record", "kalshi", "--for", "1", "--state", str(tmp_path))
+    assert (done.returncode, "presage keys add kalshi --market-data" in done.stderr) == (2, True)
+
+
+async def test_an_interrupted_recording_is_whole(tmp_path: Path) -> None:
+
+    async with PolymarketStandIn() as venue:
+        sets = [f"--set=venues.polymarket.{name}_url={venue.rest_url}" for name in ("gamma", "clob")]
+        sets += [f"--set=venues.polymarket.market_websocket_url={venue.websocket_url}"]
+        sets += ["--set=venues.polymarket.prices_websocket_url=''", "--set=venues.polymarket.any_tag=true"]
+        process = await asyncio.create_subprocess_exec(
+            *(
+                sys.executable,
+                "-m",
+                "tools.cli",
+                "record",
+                "polymarket",
+                "--out",
+                str(tmp_path),
+                *sets,
+                "--json",
+            ),
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
+        async with asyncio.timeout(60):
+            while not venue.heard:
+                await asyncio.sleep(0.05)
+            while not find_frame_files(tmp_path):
+                await asyncio.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            out, _ = await process.communicate()
+    assert process.returncode == 0
+    assert json.loads(out)["frames"]["polymarket"] >= 3
