@@ -467,6 +467,22 @@ async def test_fill_told_twice_is_one_fill_by_its_key() -> None:
         await events.aclose()
 
 
+async def test_fill_of_more_than_was_ordered_is_told_as_it_is() -> None:
+    """Nothing is cut off to fit: whoever keeps the books must see it."""
+    async with venue() as v:
+        market = v.market
+        v.empty(market)
+        v.sandbox.faults.set(FaultRule(kind=FaultKind.OVER_FILL, operation="fill", amount="0.01", count=1))
+        v.other_side(market, 1, 600_000, 10)
+        report, order = await place(v, v.new_order(market, "yes"))
+        [fill] = await v.gateway.fills(0)
+        assert report.filled == fill.quantity == 10 * ONE + 10_000
+        found = await v.gateway.look_up(order)
+        assert found is not None
+        assert (found.filled, found.remaining) == (10 * ONE + 10_000, 0)
+        assert await v.gateway.positions() == {order.instrument: 10 * ONE + 10_000}
+
+
 async def test_fill_that_is_told_before_the_order_is_answered() -> None:
     async with venue() as v:
         market = v.market
