@@ -27,16 +27,22 @@ class DataApi:
         self._history = history
 
     async def positions(self, call: Call) -> Answer:
-        return Answer(_page(self._positions(call), call))
+        return Answer(_page(self.positions_of(call), call))
 
-    def _positions(self, call: Call) -> list[dict[str, object]]:
+    def positions_of(self, call: Call) -> list[dict[str, object]]:
+        """Rows of /positions, of every page."""
         rows = self._holdings.positions(_user(call))
         wanted = {word for text in call.query.getall("market", []) for word in text.split(",")}
         return [row for row in rows if not wanted or row["conditionId"] in wanted]
 
     async def value(self, call: Call) -> Answer:
+        user, value = self.value_of(call)
+        return Answer([{"user": user, "value": value}])
+
+    def value_of(self, call: Call) -> tuple[str, int | float]:
+        """A wallet and what it would fetch."""
         user = _user(call)
-        return Answer([{"user": user, "value": amount(self._holdings.value(user))}])
+        return user, amount(self._holdings.value(user))
 
     async def activity(self, call: Call) -> Answer:
         user = _user(call).lower()
@@ -49,9 +55,9 @@ class DataApi:
         return Answer(_page(rows, call))
 
     async def trades(self, call: Call) -> Answer:
-        return Answer(_page(self._trades(call), call))
+        return Answer(_page(self.trades_of(call), call))
 
-    def _trades(self, call: Call) -> list[dict[str, object]]:
+    def trades_of(self, call: Call) -> list[dict[str, object]]:
         """A wallet's own trades, or everybody's by the taker's side."""
         user = call.query.get("user", "").lower()
         if user:

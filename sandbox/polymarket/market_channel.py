@@ -95,6 +95,10 @@ class MarketChannel:
             return
         fresh = [asset for asset in asked.assets_ids if asset not in client.assets]
         client.assets.update(fresh[: max(0, ASSETS_MAX - len(client.assets))])
+        for asset in fresh:
+            token = self._exchange.token(asset)
+            if token is not None:
+                self._copy(token.market)
         if asked.initial_dump:
             _send(client, [event for event in map(self._snapshot, fresh) if event is not None])
 
@@ -103,7 +107,6 @@ class MarketChannel:
         if token is None or not token.market.accepts_orders:
             return None
         at_ms = self._history.changed_ms(token.market)
-        self._copy(token.market)
         facts = facts_of(token.market, token.outcome, at_ms)
         return book_event(book_body(book_of(token.market, token.outcome), facts))
 
@@ -131,6 +134,10 @@ class MarketChannel:
     def _on_book(self, event: BookChanged) -> None:
         books = self._books.get(event.market.id)
         if books is None:
+            return
+        if all(client.assets.isdisjoint(event.market.tokens) for client in self._clients):
+            # Nobody follows it any more: the copy ages, and is made anew for the next who does.
+            del self._books[event.market.id]
             return
         before = books
         at_ms = event.at // MILLISECOND

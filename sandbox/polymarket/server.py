@@ -13,6 +13,7 @@ from sandbox.faults.script import FaultAction, Faults
 from sandbox.polymarket.catalogue import Catalogue
 from sandbox.polymarket.clob import MarketData
 from sandbox.polymarket.data_api import DataApi
+from sandbox.polymarket.data_v2 import DataApiV2
 from sandbox.polymarket.doors import PREFIX, Answer, Call, door, refused
 from sandbox.polymarket.exchange import Exchange
 from sandbox.polymarket.history import History
@@ -56,6 +57,7 @@ class PolymarketServer(VenueServer):
         self.trading = Trading(self.exchange)
         self.catalogue = Catalogue(world)
         self.data = DataApi(self.exchange, self.holdings, self.history)
+        self.data_v2 = DataApiV2(self.data)
         self.market_channel = MarketChannel(self.exchange, self.history, faults)
         self.user_channel = UserChannel(self.exchange, faults)
         self.prices = PriceStream(world, faults)
@@ -245,5 +247,8 @@ class PolymarketServer(VenueServer):
             "/trades": data.trades,
             "/activity": data.activity,
             "/value": data.value,
+            "/v2/positions": self.data_v2.positions,
+            "/v2/trades": self.data_v2.trades,
+            "/v2/value": self.data_v2.value,
         }
         return [web.get(f"/data-api{path}", door(handler)) for path, handler in reads.items()]

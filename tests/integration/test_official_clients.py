@@ -171,6 +171,11 @@ async def test_the_new_client_trades_with_every_wallet_on_every_exchange(sandbox
         )
         held = await client.get_balance_allowance(asset_type=kind, asset_id=asset)
         assert held.balance == round(taken.taking_amount * 1_000_000)
+        (position,) = [row async for row in client.list_positions().iter_items()]
+        assert (position.asset_id, position.current_size) == (asset, taken.taking_amount)
+        assert (await client.get_portfolio_value()).value > 0
+        told = [row async for row in client.list_trades(user=str(client.wallet)).iter_items()]
+        assert sum(row.size for row in told) == taken.taking_amount
         sold = await client.place_market_order(asset_id=asset, side="SELL", shares="10", order_type="FAK")
         assert sold.status == "matched"
 
