@@ -394,6 +394,37 @@ async def test_pain_point_02_a_matched_trade_that_fails_is_told(sandbox: Sandbox
     assert await gateway.positions() == {}
 
 
+async def test_what_a_resolved_market_pays_is_told_for_each_outcome():
+    """A short window is bought, closes, is resolved and redeemed: winnings are in the balance."""
+    async with Sandbox(seed=11, venues=["polymarket"], time_scale=60) as sandbox:
+        options = server(sandbox).options
+        options.mined_after_s = options.confirmed_after_s = 0.05
+        options.redeem_after_s = 0.2
+        gateway = gateway_of(sandbox)
+        await gateway.start()
+        now = time.time_ns()
+        windows = [m for m in sandbox.world.markets("polymarket") if m.kind is MarketKind.UPDOWN]
+        open_now = [
+            m for m in windows if m.accepts_orders and m.close_ns > now + SECOND and m.book.best(0)[1]
+        ]
+        market = min(open_now, key=lambda m: m.close_ns)
+        await gateway.learn(f"polymarket:{market.id}")
+        await gateway.submit(gateway.prepare(taking(market)))
+
+        async def paid() -> bool:
+            return bool(await gateway.settlements(0))
+
+        await until(paid)
+        reports = await gateway.settlements(0)
+        assert {report.instrument for report in reports} == {
+            f"polymarket:{market.id}:{name.lower()}" for name in market.outcomes
+        }
+        assert sorted(report.price for report in reports) == [0, ONE]
+        winner = next(report.instrument for report in reports if report.price == ONE)
+        assert winner == f"polymarket:{market.id}:{market.result.lower()}"
+        await gateway.close()
+
+
 async def test_the_dead_mans_switch(sandbox: Sandbox, gateway: PolymarketGateway):
     options = server(sandbox).options
     options.heartbeat_s, options.heartbeat_buffer_s = 0.6, 0.2

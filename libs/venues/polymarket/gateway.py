@@ -58,6 +58,8 @@ BOUGHT_RECENTLY_S = 120.0
 PURCHASES_MAX = 1_000
 ASKED_MAX = 10_000
 """Prepared orders whose quantity is kept, to tell what rounding left out."""
+PAID_MAX = 1_000
+"""Resolved markets remembered: what lost stays among the positions, and is asked about every time."""
 LOOK_BACK_S = 1
 """Trades are asked for from a second earlier: their times are whole seconds."""
 _AT_ONCE = ("FOK", "FAK")
@@ -104,6 +106,7 @@ class PolymarketGateway:
         self._heartbeat_id = ""
         self._bought: dict[str, float] = {}
         self._asked: dict[str, int] = {}
+        self._paid: dict[str, list[SettlementReport]] = {}
         self.dead_frames = 0
 
     def __repr__(self) -> str:
@@ -332,13 +335,16 @@ class PolymarketGateway:
 
     async def _payouts(self, condition: str, at: int) -> list[SettlementReport]:
         """What each outcome of a resolved market pays."""
+        known = self._paid.get(condition)
+        if known is not None:
+            return [structs.replace(report, at=at) for report in known]
         result = await self.client.result(condition)
         winners = [token.token_id for token in result.tokens if token.winner]
         if not result.closed or (len(winners) != 1 and not result.is_50_50_outcome):
             return []
         market = await self.directory.learn(condition)
         share = ONE // len(market.tokens)
-        return [
+        reports = [
             SettlementReport(
                 market=market.market,
                 instrument=token.instrument,
@@ -347,6 +353,10 @@ class PolymarketGateway:
             )
             for token in market.tokens
         ]
+        self._paid[condition] = reports
+        if len(self._paid) > PAID_MAX:
+            del self._paid[next(iter(self._paid))]
+        return reports
 
     # ── staying alive ───────────────────────────────────────────────────────────────────────────────
 
