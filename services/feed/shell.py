@@ -240,7 +240,7 @@ class FeedShell:
             "retries": self.publisher.retries,
             "violations": self._context.link.violations,
             "build": BUILD,
-        }
+        } | ({} if self._venues is None else self._venues.health())
 
     async def _report(self) -> None:
         dead = [self._dead_new.popleft() for _ in range(min(DEAD_REPORTED_MAX, len(self._dead_new)))]

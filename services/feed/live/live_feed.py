@@ -77,6 +77,25 @@ class LiveFeed:
         found += [self.recorder.detail] if self.recorder is not None else []
         return "; ".join(filter(None, found))
 
+    def health(self) -> dict[str, Any]:
+        """What each venue and the recorder are at, for the health report."""
+        venues: dict[str, dict[str, Any]] = {
+            venue: {
+                "connected": source.connected,
+                "connects": source.connects,
+                "replaced": source.replaced,
+                "markets": len(source.leases.markets()),
+                "broken": source.leases.broken,
+                "detail": source.detail,
+            }
+            for venue, source in self.sources.items()
+        }
+        for venue, reason in self.off.items():
+            venues[venue] = {"connected": False, "detail": reason}
+        recorder = self.recorder
+        recorded = {} if recorder is None else {"frames": recorder.frames, "dropped": recorder.dropped}
+        return {"venues": venues, "recorded": recorded, "waiting": self._inlet.queue.qsize()}
+
     async def frames(self) -> AsyncGenerator[RawFrame, None]:
         """Yield frames for ever; close the iterator (or cancel) to close the sockets."""
         tasks = [asyncio.create_task(source.run()) for source in self.sources.values()]

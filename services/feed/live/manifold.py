@@ -5,6 +5,7 @@ Markets are quiet for hours, so a proof of continuity is asked for by REST: the 
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -128,6 +129,11 @@ class ManifoldSource(LiveSource):
             if e.status != 404:
                 raise
             self._followed.pop(contract, None)
+
+    def on_connected(self) -> None:
+        """What happened before is not known: every market is asked for again."""
+        if self._followed:
+            self._soon(partial(self.probe, [f"{VENUE}:{contract}" for contract in self._followed]))
 
     def about(self, data: bytes) -> Iterable[str]:
         if data.startswith(_MARKET):
