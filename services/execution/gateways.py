@@ -3,11 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from libs.keys.kinds import ApiKey, EthereumKey, RsaKey
 from libs.keys.passphrase import inherited
 from libs.keys.store import KeyStore
 from libs.runtime.layout import RunFile, StateLayout
 from libs.venues.gateway import VenueGateway
+from libs.venues.kalshi.params import KalshiParams
 
 Settings = Mapping[str, Any]
 """A venue's section of the configuration, as the run file has it: addresses, nothing secret."""
@@ -22,10 +25,16 @@ def _kalshi(settings: Settings, keys: KeyStore, passphrase: str | None) -> Venue
     from libs.venues.kalshi.options import KalshiOptions
 
     key = keys.load("kalshi", RsaKey, passphrase)
+    params = msgspec.convert(settings, KalshiParams)
     options = KalshiOptions(
-        rest_url=settings["rest_url"],
-        websocket_url=settings["websocket_url"],
-        series=tuple(settings.get("series", ())),
+        rest_url=params.rest_url,
+        websocket_url=params.websocket_url,
+        tier=params.tier,
+        series=params.series,
+        subaccount=params.subaccount,
+        group_contracts_limit=params.group_contracts_limit or None,
+        cancel_on_pause=params.cancel_on_pause,
+        self_trade_prevention=params.self_trade_prevention,
     )
     return KalshiGateway(KalshiCredentials(key.key_id, key.private_key_pem), options)
 

@@ -44,7 +44,7 @@ class MomentumParams(StrategyParams, frozen=True, kw_only=True):
     expires_s: lifetime of a proposal.
     """
 
-    underlyings: tuple[str, ...] = ("coinbase:BTC-USD",)
+    underlyings: tuple[str, ...] = ("coinbase:BTC-USD", "binance:BTCUSDT")
     candle_s: Seconds = 300
     candle_count: Annotated[int, Meta(ge=2, le=1000)] = 20
     lag_s: Seconds = 60

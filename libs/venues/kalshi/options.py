@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from libs.venues.kalshi.hosts import REST_URL, WEBSOCKET_URL
-from libs.venues.kalshi.orders import SelfTrade
+from libs.venues.kalshi.params import SelfTrade
 
 
 class KalshiOptions(Struct, frozen=True, kw_only=True):

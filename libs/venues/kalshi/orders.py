@@ -11,6 +11,7 @@ from libs.venues.errors import Refused
 from libs.venues.gateway import FillReport, NewOrder
 from libs.venues.kalshi.amounts import PRICE_GRID, QUANTITY_GRID
 from libs.venues.kalshi.legs import VENUE, BookSide, contract_of, own_leg, yes_leg
+from libs.venues.kalshi.params import SelfTrade
 from proto.feed import PriceStep
 from proto.risk import TimeInForce
 from proto.units import ONE, SECOND, show
@@ -21,7 +22,6 @@ BY_TICKER = -1
 """Shard number that lets the venue route by ticker."""
 
 TimeInForceWord = Literal["fill_or_kill", "good_till_canceled", "immediate_or_cancel"]
-SelfTrade = Literal["taker_at_cross", "maker"]
 
 
 class OrderBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
