@@ -261,7 +261,8 @@ class System:
             mode=mode,
             clock_owner=owner,
             started_at_ns=started_at_ns,
-            sections=self._sections,
+            # Machines read none of the venues' sections; who looks at the tape later may.
+            sections={**self._sections, **{f"venues.{venue}": told for venue, told in self.venues.items()}},
             recording=recording,
             halted=self.new_epoch,
         ):
