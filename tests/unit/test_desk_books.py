@@ -301,7 +301,8 @@ def test_a_payout_is_told_when_the_money_is_there(price: int):
         await held(world)
         assert world.book.exposure() > 0
         world.exchange.settle(MARKET, YES, price)
-        # A payout of something that was never ours.
+        # Payouts of what was never ours: the other outcome, and another market.
+        world.exchange.settle(MARKET, NO, ONE - price)
         world.exchange.settle("kalshi:OTHER", "kalshi:OTHER:yes", ONE)
         for _ in range(2):
             await world.desk.reconcile()
@@ -360,8 +361,14 @@ def test_a_failing_heartbeat_shuts_the_gate_then_cancels_everything():
         await world.desk.heartbeat()
         assert world.desk.reason().startswith("heartbeat failed")
         assert world.gateway.cancel_alls == 0
+        world.gateway.failing = True
+        await world.desk.reconcile()
+        await world.desk.heartbeat()
+        assert world.gateway.cancel_alls == 0
+        world.gateway.failing = False
         await world.desk.heartbeat()
         assert world.gateway.cancel_alls == 1
+        await world.desk.reconcile()
         world.gateway.beat_fails = False
         await world.desk.heartbeat()
         # The venue may have cancelled too: only a look at everything opens the gate again.

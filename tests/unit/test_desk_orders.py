@@ -13,7 +13,7 @@ from proto.execution import OrderStatus, OrderUpdate
 from proto.feed import Side
 from proto.risk import TimeInForce
 from proto.units import ONE
-from proto.venue import Ack, AckStatus, Fill, StatusReport, TradeStatus
+from proto.venue import Ack, AckStatus, Fill, StatusReport, TradeState, TradeStatus
 from services.execution.desk import venue as module
 from services.execution.desk.reconcile import ABSENCE_MARGIN_NS
 from tests.desk_world import DeskWorld
@@ -323,6 +323,9 @@ def test_a_trade_that_fails_takes_its_position_back():
         world.exchange.settle_trade(0, TradeStatus.MINED)
         world.exchange.settle_trade(0, TradeStatus.FAILED)
         await world.stream()
+        # The stream says once more what it said before, and once what cannot be.
+        for late in (TradeStatus.MINED, TradeStatus.FAILED, TradeStatus.CONFIRMED):
+            world.desk.take(msgspec.structs.replace(world.exchange.trades[0], status=late))
         await world.desk.reconcile()
         await world.store()
         assert world.book.quantity(instrument) == 0
@@ -331,6 +334,11 @@ def test_a_trade_that_fails_takes_its_position_back():
     assert world.order().filled == 0
     assert world.book.cash == world.exchange.cash
     assert world.desk.report()["unconfirmed_fills"] == 0
+    assert [state.status for state in world.told(TradeState)] == [
+        TradeStatus.MATCHED,
+        TradeStatus.MINED,
+        TradeStatus.FAILED,
+    ]
 
 
 def test_more_filled_than_ordered_stops_the_market():

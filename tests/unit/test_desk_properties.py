@@ -46,12 +46,14 @@ def order(number: int) -> str:
 
 
 async def play(world: DeskWorld, step: tuple[Any, ...]) -> None:
-    exchange, desk = world.exchange, world.desk
+    """One step: at the venue, or on our side."""
+    if not at_the_venue(world, step):
+        await on_our_side(world, step)
+
+
+def at_the_venue(world: DeskWorld, step: tuple[Any, ...]) -> bool:
+    exchange = world.exchange
     match step:
-        case ("send", how, tif):
-            number = len(world.approvals) + 1
-            if number <= ORDERS_MAX:
-                await world.send(number, how=how, tif=tif, copied=number % 2 == 0)
         case ("fill", number, contracts, status):
             exchange.fill(f"c-{order(number)}", contracts * ONE, status)
         case ("trade", index, status):
@@ -59,12 +61,22 @@ async def play(world: DeskWorld, step: tuple[Any, ...]) -> None:
                 exchange.settle_trade(index, status)
         case ("arrive",):
             world.gateway.arrive()
-        case ("cancel", number):
-            await desk.cancel(order(number))
         case ("venue_cancels", number):
             exchange.cancel(f"c-{order(number)}")
         case ("event", index, what):
             deliver(world, index, what)
+        case _:
+            return False
+    return True
+
+
+async def on_our_side(world: DeskWorld, step: tuple[Any, ...]) -> None:
+    desk = world.desk
+    match step:
+        case ("send", how, tif) if (number := len(world.approvals) + 1) <= ORDERS_MAX:
+            await world.send(number, how=how, tif=tif, copied=number % 2 == 0)
+        case ("cancel", number):
+            await desk.cancel(order(number))
         case ("store", count):
             await world.store(count)
         case ("reconcile", failing):
@@ -75,11 +87,10 @@ async def play(world: DeskWorld, step: tuple[Any, ...]) -> None:
             await desk.look_up(order(number))
         case ("tick", seconds):
             await world.tick(seconds)
-        case ("idle",):
+        case ("idle" | "restart" as what,):
             await desk.idle()
-        case ("restart",):
-            await desk.idle()
-            world.restart()
+            if what == "restart":
+                world.restart()
 
 
 def deliver(world: DeskWorld, index: int, what: str) -> None:
