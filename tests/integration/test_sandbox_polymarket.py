@@ -137,6 +137,8 @@ async def test_every_order_is_checked_for_real(quiet, traders):
     ranges = a_market(quiet, MarketKind.NEG_RISK)
     good = mine.signed(token, "BUY", "0.5", "10")
     order = good["order"]
+    # Signed well, but for a wallet that this key does not own.
+    stranger = Trader(quiet, mine.row | {"signature_type": 1, "funder": other.row["funder"]})
     cases = {
         "invalid signature": [
             good | {"order": order | {"salt": order["salt"] + 1}},
@@ -144,6 +146,7 @@ async def test_every_order_is_checked_for_real(quiet, traders):
             good | {"order": order | {"signature": order["signature"][:-2] + "00"}},
             good | {"order": order | {"maker": other.row["funder"]}},
             mine.signed(token, "BUY", "0.5", "10", version="3"),
+            stranger.signed(token, "BUY", "0.5", "10"),
             mine.signed(ranges.tokens[0], "BUY", "0.5", "10", contract=next(iter(EXCHANGES))),
         ],
         "the order owner has to be the owner of the API KEY": [good | {"owner": other.row["api_key"]}],
@@ -172,6 +175,7 @@ async def test_every_order_is_checked_for_real(quiet, traders):
     for text, bodies in cases.items():
         for body in bodies:
             assert await mine.refused(body) == (400, text)
+    await stranger.http.aclose()
     exchange = server(quiet).exchange
     assert not exchange.orders
     placed = await mine.send("POST", "/order", good)
@@ -262,7 +266,7 @@ async def test_a_held_order_cannot_be_cancelled_and_is_checked_again(quiet, trad
     held = await taker.order(up, "BUY", "0.4", "10")
     assert held["status"] == "delayed"
     refused = (await taker.send("DELETE", "/order", {"orderID": held["orderID"]})).json()
-    assert list(refused["not_canceled"]) == [held["orderID"]]
+    assert refused["not_canceled"] == {held["orderID"]: "order is delayed and can't be canceled yet"}
     await maker.send("DELETE", "/order", {"orderID": resting["orderID"]})
     await pass_s(quiet, 3.1)
     assert (await taker.get(f"/data/order/{held['orderID']}"))["status"] == "LIVE"
