@@ -112,6 +112,21 @@ def test_the_account_begins_with_the_venues_balance_once():
     assert world.book.cash == CASH
 
 
+def test_fills_recovered_before_the_account_was_opened_are_not_counted_twice():
+    async def scene(world: DeskWorld) -> None:
+        await world.desk.reconcile()
+        await world.send()
+        world.exchange.fill(CLIENT, 10 * ONE)
+        # Nothing of this was told before the process died.
+        world.restart()
+        await world.desk.reconcile()
+        await world.store()
+
+    world = run(scene)
+    assert [a.deposit for a in world.told(Account)] == [CASH]
+    assert world.book.cash == world.exchange.cash
+
+
 def test_money_that_comes_from_elsewhere_is_told_and_not_taken_into_the_books():
     async def scene(world: DeskWorld) -> None:
         await world.desk.reconcile()
