@@ -96,8 +96,9 @@ class Reconciler:
             try:
                 async with asyncio.timeout(PATIENCE_S):
                     answers = await self._ask(began)
-                    self._take(answers, began)
+                    # First: a look-up may tell by which id the venue names an order in its fills.
                     missing = await self._ask_missing(answers)
+                    self._take(answers, began)
             except Exception as e:
                 if not isinstance(e, VenueError | TimeoutError):
                     log.exception("gateway failed", extra={"venue": desk.venue})
@@ -161,7 +162,7 @@ class Reconciler:
             desk.take_fill(fill, reconciling=True)
         for message in desk.facts.take_settlements(answers.settlements):
             desk.tell(None, message)
-        if not desk.facts.book.accounts:
+        if not desk.facts.book.accounts and not desk.facts.holds_fills:
             desk.deposit(answers.balance.total, began)
 
     def note_fill(self, report: FillReport, now: int) -> None:
