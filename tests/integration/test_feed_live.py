@@ -11,6 +11,7 @@ from aiohttp import web
 from libs.venues.kalshi.params import KalshiParams
 from libs.venues.polymarket.params import PolymarketParams
 from proto.feed import FeedClock, Played
+from services.feed.frame_files import find_frame_files
 from services.feed.live import live_feed, source
 from services.feed.live.polymarket import PolymarketSource
 from services.feed.normalise import DeadFrame
@@ -18,6 +19,7 @@ from services.feed.play import play
 from services.feed.recorder import Limits, Recorder
 from services.feed.recording import open_recording
 from tests.live_session import running
+from tests.unit.feed_observer import FeedObserver
 from tests.venue_stand_in import CONDITION, DOWN, UP, PolymarketStandIn, gamma_market, until
 
 pytestmark = pytest.mark.asyncio
@@ -240,3 +242,21 @@ async def test_frames_wait_for_a_slow_reader_and_none_is_lost(
         changes = [frame for frame in session.frames if b"price_change" in frame.data]
         assert len(changes) == 500
         assert [frame.at for frame in session.frames] == sorted(frame.at for frame in session.frames)
+
+
+async def test_each_file_of_a_recording_can_be_played_by_itself(tmp_path: Path) -> None:
+    """A new file begins in the middle of a session: the venue is asked for its markets and books again."""
+    recorder = Recorder(tmp_path / "frames", Limits(file_age_s_max=2.0, free_bytes_min=0))
+    recorder.start()
+    async with PolymarketStandIn() as venue:
+        sections = polymarket(venue)
+        sections["polymarket"]["discovery_every_s"] = 3_600
+        async with running(sections, tmp_path, recorder) as session:
+            await until(lambda: session.whole(UP, DOWN))
+            await until(lambda: recorder.files >= 3)
+    recorder.close()
+    second = find_frame_files(tmp_path / "frames")[1]
+    observer = FeedObserver()
+    observer.see(message for message in play(open_recording(second)) if not isinstance(message, DeadFrame))
+    assert observer.whole(UP)
+    assert observer.whole(DOWN)

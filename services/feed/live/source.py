@@ -62,6 +62,7 @@ class LiveSource:
         self._socket: VenueSocket | None = None
         self._again = asyncio.Event()
         self._refresh = asyncio.Event()
+        self._show_books = False
         self._errands: asyncio.Queue[Errand] = asyncio.Queue(ERRANDS_MAX)
 
     # --- what a venue has of its own ------------------------------------------------------------
@@ -143,10 +144,9 @@ class LiveSource:
             self._soon(partial(self.resubscribe, due.resubscribe))
 
     def show_all(self) -> None:
-        """Have the venue say everything again: its markets, and all followed books."""
+        """Have the venue say everything again: its markets, and then all followed books."""
+        self._show_books = True
         self._refresh.set()
-        if markets := self.leases.markets():
-            self._soon(partial(self.probe, markets))
 
     def _soon(self, errand: Errand) -> None:
         # One left out is asked for again: by the normaliser within seconds, by the lease within its half.
@@ -262,6 +262,11 @@ class LiveSource:
                 self.trouble = str(e).removeprefix(f"{self.venue}: ")[:DETAIL_CHARACTERS_MAX]
             else:
                 wait_s, retry_s, self.trouble = self.look_every_s(), RETRY_MIN_S, ""
+                if self._show_books:
+                    # Only now: a book of a market that is not known yet is of no use to who reads the frames.
+                    self._show_books = False
+                    if markets := self.leases.markets():
+                        self._soon(partial(self.probe, markets))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s or None):
                     await self._refresh.wait()
