@@ -22,6 +22,8 @@ Probability = Annotated[int, Meta(ge=0, le=ONE, extra=MILLIONTHS)]
 Ratio = Annotated[int, Meta(gt=0, le=100 * ONE, extra=MILLIONTHS)]
 Seconds = Annotated[int, Meta(ge=1, le=86_400)]
 
+RISING, FALLING = ("yes", "up"), ("no", "down")
+"""What markets call the outcome that pays when the underlying ends at or above the strike, and the other."""
 FAIR_VALUE_AGE_MAX = SECOND
 """A fair value is computed again when the spot moved or a second passed: time decays slowly."""
 
@@ -76,7 +78,7 @@ class Track(Struct):
 
 
 class Fair(Struct, array_like=True):
-    """The fair value of a market's yes, as computed ``at`` for ``spot``."""
+    """The fair value of a market's yes (or up), as computed ``at`` for ``spot``."""
 
     at: Nanoseconds
     spot: Price
@@ -193,9 +195,9 @@ class Momentum(Strategy[MomentumParams, MomentumState]):
     @staticmethod
     def _favoured(market: Market, track: Track) -> str:
         """The instrument that the breakout makes more likely to pay; empty if the market has none."""
-        name = "yes" if track.z > 0 else "no"
+        names = RISING if track.z > 0 else FALLING
         for outcome in market.outcomes:
-            if outcome.name == name:
+            if outcome.name in names:
                 return outcome.instrument
         return ""
 

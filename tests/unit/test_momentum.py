@@ -75,6 +75,20 @@ def test_a_breakout_down_buys_no_at_the_mirrored_fair_value():
     assert evidence(no)["z"] < -2 * ONE
 
 
+def test_outcomes_called_up_and_down_are_followed_as_yes_and_no():
+    """Polymarket's windows have them: they are markets like the others."""
+    named = tuple(
+        msgspec.structs.replace(outcome, name=name)
+        for outcome, name in zip(MARKET.outcomes, ("up", "down"), strict=True)
+    )
+    for move, instrument in ((60, YES), (-60, NO)):
+        made = world()
+        made.put(msgspec.structs.replace(MARKET, outcomes=named))
+        made.now += SECOND
+        (proposal,) = made.trade(SPOT + move * ONE)
+        assert proposal.instrument == instrument
+
+
 def test_calm_prices_propose_nothing():
     made = world()
     made.trades(calm(600, seed=5))
