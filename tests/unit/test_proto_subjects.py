@@ -35,9 +35,7 @@ def test_no_two_rows_share_a_kind():
 
 
 def test_every_message_has_a_sample():
-    assert [type(sample) for sample in SAMPLES] != []
     assert {type(sample) for sample in SAMPLES} == {row.model for row in TABLE}
-    assert len(SAMPLES) == len(TABLE)
 
 
 def test_the_model_is_found_by_any_subject_of_its_row():
