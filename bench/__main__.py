@@ -13,9 +13,11 @@ from rich.console import Console
 
 from bench import (
     backtest,
+    decode,
     feed_to_tape,
     journal,
     latency,
+    live_latency,
     machine,
     messages,
     recorded,
@@ -31,7 +33,9 @@ Measure = Callable[[Tell, Sequence[Path]], Awaitable[list[Figure]]]
 
 MEASUREMENTS: dict[str, Measure] = {
     "latency": latency.measure,
+    "live": live_latency.measure,
     "feed": feed_to_tape.measure,
+    "decode": decode.measure,
     "risk": risk_decision.measure,
     "backtest": backtest.measure,
     "replay": replay.measure,

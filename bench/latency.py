@@ -113,11 +113,11 @@ async def measure_system(state: Path) -> Waits:
     return waits
 
 
-def configuration(state: Path) -> Path:
-    """The shipped configuration with an empty section for the bench's strategy."""
+def configuration(state: Path, strategy: str = "every_nth") -> Path:
+    """The shipped configuration with an empty section for a strategy of the bench."""
     directory = state.parent / "config"
     shutil.copytree(CONFIG_DIRECTORY, directory, dirs_exist_ok=True)
-    (directory / "signal" / "every_nth.yaml").write_text("{}\n")
+    (directory / "signal" / f"{strategy}.yaml").write_text("{}\n")
     return directory
 
 

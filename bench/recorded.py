@@ -38,10 +38,14 @@ def synthetic(directory: Path) -> Path:
     return write_recording(directory / "synthetic", SEED, MINUTES)
 
 
+def folder() -> Path:
+    """Where recorded data is; ``PRESAGE_RECORDINGS`` names another folder to look in."""
+    return Path(os.environ.get("PRESAGE_RECORDINGS", DATA_DIRECTORY))
+
+
 def captures() -> list[Path]:
-    """Real Kalshi captures; ``PRESAGE_RECORDINGS`` names another folder to look in."""
-    folder = Path(os.environ.get("PRESAGE_RECORDINGS", DATA_DIRECTORY))
-    return sorted(path.parent for path in folder.rglob(FRAMES_FILE))
+    """Real Kalshi captures."""
+    return sorted(path.parent for path in folder().rglob(FRAMES_FILE))
 
 
 def messages_of(recording: Path) -> list[Message]:

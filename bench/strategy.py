@@ -1,4 +1,4 @@
-"""A strategy for measuring: proposes on every n-th quote it sees, whatever the price."""
+"""Strategies for measuring: they propose on every n-th quote, or on a marked one, whatever the price."""
 
 from collections.abc import Sequence
 from typing import Annotated, ClassVar
@@ -10,6 +10,11 @@ from proto.feed import Side
 from proto.signal import Proposal
 from proto.units import ONE, SECOND
 from services.signal.strategy import Strategy, StrategyParams
+
+MARK = 4_321 * ONE
+"""Of a best bid whose size is this and a fraction of one contract, the live bench expects an order."""
+MARKS = 89
+"""Marks in a row that differ in that fraction; it is given in hundredths."""
 
 
 class EveryNthParams(StrategyParams, frozen=True, kw_only=True):
@@ -47,6 +52,40 @@ class EveryNth(Strategy[EveryNthParams, Count]):
                 side=Side.BUY,
                 price=top.ask,
                 fair_value=min(ONE - 1, top.ask + 300_000),
+                edge=200_000,
+                strength=ONE,
+                expires_at=self.now + 5 * SECOND,
+            ),
+        )
+
+
+class OnMarkParams(StrategyParams, frozen=True, kw_only=True):
+    """No parameters of its own; it may propose at any time."""
+
+    change_interval_s: Annotated[int, Meta(ge=0)] = 0
+    repeat_interval_s: Annotated[int, Meta(ge=0)] = 0
+
+
+class OnMark(Strategy[OnMarkParams, Count]):
+    """Buys at a marked best bid, where nobody sells: orders leave, and no position comes of them."""
+
+    name: ClassVar[str] = "on_mark"
+    params_type: ClassVar[type[StrategyParams]] = OnMarkParams
+    state_type: ClassVar[type[Struct]] = Count
+
+    def on_quote(self, instrument: str, top: Top) -> Sequence[Proposal]:
+        # The mark stays the best bid for a while, and the ask beside it may move: one order is enough.
+        if not MARK < top.bid_size < MARK + ONE or top.bid is None or top.bid_size == self.state.seen:
+            return ()
+        self.state.seen = top.bid_size
+        return (
+            Proposal(
+                strategy=self.name,
+                market=instrument.rpartition(":")[0],
+                instrument=instrument,
+                side=Side.BUY,
+                price=top.bid,
+                fair_value=min(ONE - 1, top.bid + 300_000),
                 edge=200_000,
                 strength=ONE,
                 expires_at=self.now + 5 * SECOND,
