@@ -24,6 +24,7 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="print addresses as one line of JSON")
     parser.add_argument("--with-parent", action="store_true", help="end when the parent process is gone")
+    parser.add_argument("--keep", action="store_true", help="go on with the world of before, in the state")
     given = parser.parse_args()
     options = Options(
         venues=tuple(given.venue or ()),
@@ -35,6 +36,7 @@ def main() -> None:
         as_json=given.json,
         updates_per_s=given.updates_per_s,
         with_parent=given.with_parent,
+        keep=given.keep,
     )
     asyncio.run(serve(options))
 

@@ -4,9 +4,11 @@ It listens to the world: fills move money and contracts, resting orders reserve 
 Subscribe it before the venues' servers, so that they read balances that already know the event.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+
+from msgspec import Struct
 
 from libs.exchange.matching_types import LimitOrder
 from proto.feed import MarketStatus, Side
@@ -126,6 +128,18 @@ def _cost(market: SandboxMarket, order: LimitOrder, covered: dict[Position, int]
     return notional(order.price, order.remaining - closing)
 
 
+class SavedAccount(Struct, kw_only=True):
+    """An account as it is written down: positions, orders and payouts with the id of their market first."""
+
+    venue: str
+    owner: str
+    cash: int
+    fees_paid: int
+    positions: list[tuple[str, int, int]]
+    open: list[tuple[str, LimitOrder]]
+    payouts: list[tuple[str, int, int, int, int]]
+
+
 class Accounts:
     """Every client's account. Unknown owners have none: open them with ``open``."""
 
@@ -165,6 +179,41 @@ class Accounts:
                 payouts.append(Payout(market, outcome, quantity, price, self._world.now()))
         account.payouts += payouts
         return payouts
+
+    # ── a restart ───────────────────────────────────────────────────────────────────────────────────
+
+    def save(self) -> "list[SavedAccount]":
+        """Every account; markets by their ids."""
+        return [
+            SavedAccount(
+                venue=account.venue,
+                owner=account.owner,
+                cash=account.cash,
+                fees_paid=account.fees_paid,
+                positions=[(*key, quantity) for key, quantity in account.positions.items()],
+                open=[(market.id, order) for market, order in account.open.values()],
+                payouts=[(p.market.id, p.outcome, p.quantity, p.price, p.at) for p in account.payouts],
+            )
+            for account in self._accounts.values()
+        ]
+
+    def resume(self, saved: "Sequence[SavedAccount]") -> None:
+        """Take over what was saved; of markets that are forgotten nothing is left to know."""
+        for row in saved:
+            account = self.open(row.venue, row.owner, row.cash)
+            account.cash, account.fees_paid = row.cash, row.fees_paid
+            for market_id, outcome, quantity in row.positions:
+                account.positions[market_id, outcome] = quantity
+            for market_id, order in row.open:
+                if (market := self._world.market(row.venue, market_id)) is not None:
+                    account.open[order.order_id] = (market, order)
+            for market_id, *numbers in row.payouts:
+                if (market := self._world.market(row.venue, market_id)) is not None:
+                    account.payouts.append(Payout(market, *numbers))
+        for venue in self.redeem_after_s:
+            for market in self._world.markets(venue):
+                if market.status is MarketStatus.SETTLED:
+                    self._settled(market)
 
     def _on(self, event: WorldEvent) -> None:
         if isinstance(event, FillEvent):

@@ -22,10 +22,14 @@ _CHANGES = frozenset({"order", "orders", "cancel", "heartbeat"})
 
 
 class FaultyHandlers:
-    """The middleware of one venue's application, and the requests it carries out later."""
+    """The middleware of one venue's application, and the requests it carries out later.
 
-    def __init__(self, server: VenueServer) -> None:
+    ``before_answer`` is called when a request was carried out and nothing of its answer has left yet.
+    """
+
+    def __init__(self, server: VenueServer, before_answer: Callable[[], None] = lambda: None) -> None:
         self._server = server
+        self._before_answer = before_answer
         self._late: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
@@ -58,6 +62,7 @@ class FaultyHandlers:
         action = await server.faults.at(server.venue, operation, facts)
         request[FAULT] = action
         response = await self._act(request, handler, action)
+        self._before_answer()
         if arrival is not None:
             arrival.fault = action.kind or ""
             arrival.status = 0 if _keeps_answer(action) else response.status

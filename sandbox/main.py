@@ -19,6 +19,7 @@ from sandbox.world.world import UPDATES_PER_S
 
 REFRESH_S = 0.5
 """How often the table on a terminal is drawn anew: a glance, and no load beside the servers."""
+STATE_FILE = "world.json"
 PARENT_CHECK_S = 0.5
 """How soon a sandbox without its parent is gone."""
 
@@ -27,6 +28,7 @@ PARENT_CHECK_S = 0.5
 class Options:
     """What a sandbox is started with. ``venues=()``: all; ``port_base=0``: any free ports.
 
+    ``keep``: it is written down in ``state``, and goes on from there when it is started again.
     ``with_parent``: it ends when the process that started it is gone, however that ended.
     """
 
@@ -39,6 +41,7 @@ class Options:
     as_json: bool = False
     updates_per_s: float = UPDATES_PER_S
     with_parent: bool = False
+    keep: bool = False
 
 
 async def serve(options: Options, console: Console | None = None) -> None:
@@ -49,6 +52,7 @@ async def serve(options: Options, console: Console | None = None) -> None:
         OSError: when a port is taken or a file cannot be written.
     """
     console = console or Console()
+    folder = _folder(options.state)
     sandbox = Sandbox(
         options.seed,
         options.venues or None,
@@ -56,6 +60,7 @@ async def serve(options: Options, console: Console | None = None) -> None:
         time_scale=options.time_scale,
         port_base=options.port_base,
         updates_per_s=options.updates_per_s,
+        state_file=folder / STATE_FILE if options.keep else None,
     )
     ended = asyncio.Event()
     following: asyncio.Task[None] | None = None
@@ -81,9 +86,7 @@ def write_files(sandbox: Sandbox, state: Path) -> dict[str, Any]:
 
     Returns what may be shown: addresses, and the paths of the credentials in place of them.
     """
-    folder = state / "sandbox"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder.chmod(0o700)
+    folder = _folder(state)
     paths = {}
     for venue, credentials in sandbox.credentials.items():
         if credentials:
@@ -93,6 +96,13 @@ def write_files(sandbox: Sandbox, state: Path) -> dict[str, Any]:
     document = {"seed": sandbox.seed, "urls": sandbox.urls, "credentials": paths}
     _write(folder / "urls.json", document)
     return document
+
+
+def _folder(state: Path) -> Path:
+    folder = state / "sandbox"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)
+    return folder
 
 
 def _write(path: Path, document: Any) -> None:

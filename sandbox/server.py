@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Self
 
 from aiohttp import web
@@ -15,6 +16,7 @@ from sandbox.arrivals import Arrivals
 from sandbox.faults.rules import FaultKind, FaultScript
 from sandbox.faults.script import Faults
 from sandbox.http import FaultyHandlers
+from sandbox.keeper import VERSION, Document, Keeper, read
 from sandbox.registry import SERVERS, known, server_class
 from sandbox.venue import VenueServer
 from sandbox.world.events import PriceMoved, WorldEvent
@@ -34,7 +36,7 @@ class Sandbox:
     time passes by ``await sandbox.world.advance(to_ns)`` alone.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a command line and tests choose, all with defaults
         self,
         seed: int = 7,
         venues: Iterable[str] | None = None,
@@ -45,11 +47,14 @@ class Sandbox:
         updates_per_s: float = UPDATES_PER_S,
         start_ns: int | None = None,
         live: bool = True,
+        state_file: Path | None = None,
     ) -> None:
+        """``state_file``: where the sandbox is written down, and from where it goes on if it was before."""
         self.seed = seed
         chosen = list(venues) if venues is not None else [v for v in SERVERS if known(v)]
         classes = {venue: server_class(venue) for venue in chosen}
         self.live = live
+        saved = read(state_file, seed, time_scale, chosen) if state_file is not None else None
         self.world = World(
             seed,
             start_ns if start_ns is not None else time.time_ns(),
@@ -57,7 +62,11 @@ class Sandbox:
             venues=[venue for venue in VENUES if venue in classes],
             time_scale=time_scale,
             updates_per_s=updates_per_s,
+            saved=saved.world if saved is not None else None,
         )
+        self.keeper = Keeper(state_file, self._document) if state_file is not None else None
+        if self.keeper is not None:
+            self.world.subscribe(self.keeper.on)
         self.faults = Faults(seed)
         self.arrivals = Arrivals()
         self.accounts = Accounts(self.world)
@@ -74,6 +83,25 @@ class Sandbox:
         self.world.subscribe(self._on)
         if faults is not None:
             self.faults.load(faults)
+        if saved is not None:
+            self._resume(saved)
+
+    def _resume(self, saved: Document) -> None:
+        self.accounts.resume(saved.accounts)
+        for venue, server in self.servers.items():
+            if saved.venues.get(venue) is not None:
+                server.resume(saved.venues[venue])
+
+    def _document(self) -> Document:
+        return Document(
+            version=VERSION,
+            seed=self.seed,
+            time_scale=self.world.time_scale,
+            names=list(self.servers),
+            world=self.world.save(),
+            accounts=self.accounts.save(),
+            venues={venue: server.save() for venue, server in self.servers.items()},
+        )
 
     @property
     def credentials(self) -> dict[str, dict[str, Any]]:
@@ -87,10 +115,13 @@ class Sandbox:
             OSError: when a port is taken.
         """
         try:
+            await self.world.catch_up(time.time_ns() if self.live else self.world.at)
+            if self.keeper is not None:
+                self.keeper.write()
             base = await self._listen(Admin(self).application(), 0)
             self.urls["admin"] = {"rest": base}
             for venue, server in self.servers.items():
-                handlers = FaultyHandlers(server)
+                handlers = FaultyHandlers(server, self._before_answer)
                 self._handlers.append(handlers)
                 self._started.append(server)
                 await server.start()
@@ -101,10 +132,23 @@ class Sandbox:
             await self.stop()
             raise
         if self.live:
-            self._task = asyncio.create_task(self.world.run())
+            self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        """Until cancelled, or until the world or its writing down fails."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.world.run())
+            if self.keeper is not None:
+                tasks.create_task(self.keeper.run())
+
+    def _before_answer(self) -> None:
+        if self.keeper is not None:
+            self.keeper.write_changed()
 
     async def stop(self) -> None:
         """Close every connection and end; more than once does no harm."""
+        if self.keeper is not None and self._runners:
+            self.keeper.write()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -65,6 +65,17 @@ class VenueServer:
         """What ``GET /_sandbox/state`` shows beyond accounts and markets."""
         return {}
 
+    def save(self) -> Any:
+        """What of this venue outlives a restart, beyond world and accounts: fit for JSON."""
+        return None
+
+    def resume(self, saved: Any) -> None:
+        """Take over what ``save`` gave; world and accounts are there, and stand where they stood then.
+
+        Raises:
+            msgspec.ValidationError: for what is not of that shape.
+        """
+
     async def start(self) -> None:
         """Begin background work; the world is there, sockets listen afterwards."""
 

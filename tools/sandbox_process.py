@@ -36,7 +36,7 @@ class SandboxProcess:
 
     @staticmethod
     def _command(layout: StateLayout, seed: int, faults: Path | None) -> list[str]:
-        given = ["--json", "--with-parent", "--seed", str(seed), "--state", str(layout.root)]
+        given = ["--json", "--with-parent", "--keep", "--seed", str(seed), "--state", str(layout.root)]
         given += ["--port-base", str(_free_ports())]
         if faults is not None:
             given += ["--faults", str(faults.resolve())]

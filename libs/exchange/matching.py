@@ -8,7 +8,7 @@ the market is observed and does not feel our orders; here every order is in the 
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from libs.exchange.matching_types import (
     Execution,
@@ -204,6 +204,22 @@ class LimitOrderBook:
         order.quantity = quantity
         left = self._ladders[side].take(price, order, cut)
         return Removal(orders=(order,), changes=(LevelChange(side, price, left),))
+
+    # ── kept across a restart of its venue ──────────────────────────────────────────────────────────
+
+    @property
+    def matches(self) -> int:
+        """How many matches there were; the next one's number follows."""
+        return self._matches
+
+    def resume(self, orders: Iterable[LimitOrder], matches: int) -> None:
+        """Take over what rested, oldest first, and go on counting: for a book that is empty."""
+        if self._orders:
+            raise ValueError(f"expected an empty book, was one with {len(self._orders)} orders")
+        for order in orders:
+            side, price = leg_of(order.outcome, order.side, order.price)
+            self._rest(order, side, price, [])
+        self._matches = matches
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────────
 

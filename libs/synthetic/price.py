@@ -7,6 +7,7 @@ and the sandbox's world share it. Floats: a path is chance, not money; who settl
 
 import random
 from collections import deque
+from collections.abc import Iterable
 
 STEPS_PER_SECOND = 10
 HISTORY_STEPS = 120 * STEPS_PER_SECOND
@@ -53,6 +54,18 @@ class Price:
         self.now *= 1.0 + change
         self.history.append(self.now)
         return self.now
+
+    @property
+    def drift(self) -> tuple[float, int]:
+        """The jump that runs: its change a step, and for how many steps more."""
+        return self._drift, self._drift_steps
+
+    def resume(self, history: Iterable[float], drift: tuple[float, int]) -> None:
+        """Go on where another path ended."""
+        self.history.clear()
+        self.history.extend(history)
+        self.now = self.history[-1]
+        self._drift, self._drift_steps = drift
 
     def jump(self, change: float) -> None:
         """Move by a fraction at once, and forget the path before: nobody watched."""

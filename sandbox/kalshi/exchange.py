@@ -231,6 +231,17 @@ class KalshiExchange:
         group.enabled = False
         self.cancel_where(record for record in self.records if record.group_id == group.group_id)
 
+    # ── a restart ───────────────────────────────────────────────────────────────────────────────────
+
+    def resume(self, records: Iterable[Record], fills: Iterable[FillRow], groups: Iterable[Group]) -> None:
+        """Take over orders, fills and groups; what rests is in the books already."""
+        for record in records:
+            self._keep(record)
+            self._by_engine_id[record.engine_id] = record
+        self.fills.extend(fills)
+        for group in groups:
+            self.groups.add(group)
+
     # ── what is there ───────────────────────────────────────────────────────────────────────────────
 
     def get(self, owner: str, order_id: str) -> Record:

@@ -1,6 +1,7 @@
 """Order groups: more than a limit of contracts within a rolling 15 seconds cancels all orders of the group."""
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +56,12 @@ class Groups:
             raise Refusal(400, "bad_request", "too many order groups")
         group = self._groups[group_id] = Group(group_id, owner, contracts * ONE)
         return group
+
+    def add(self, group: Group) -> None:
+        self._groups[group.group_id] = group
+
+    def __iter__(self) -> Iterator[Group]:
+        return iter(self._groups.values())
 
     def get(self, group_id: str, owner: str) -> Group:
         group = self._groups.get(group_id)

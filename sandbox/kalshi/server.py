@@ -15,6 +15,7 @@ from sandbox.accounts import Account
 from sandbox.arrivals import Arrivals
 from sandbox.faults.rules import FILL, FaultKind
 from sandbox.faults.script import FaultAction, Faults
+from sandbox.kalshi import saving
 from sandbox.kalshi.auth import Unauthorised, verify
 from sandbox.kalshi.exchange import KalshiExchange
 from sandbox.kalshi.keys import TestKey, key_of
@@ -101,6 +102,14 @@ class KalshiServer(VenueServer):
             "fills": len(self.exchange.fills),
             "sockets": len(self.stream.sessions),
         }
+
+    def save(self) -> Any:
+        return saving.save(self.exchange, self.world)
+
+    def resume(self, saved: Any) -> None:
+        # Ids of new orders must be other ones than before.
+        self.draw.seed(f"presage-sandbox/{self.seed}/server/{self.venue}/{self.world.at}")
+        saving.resume(self.exchange, self.world, saved)
 
     async def stop(self) -> None:
         await self.stream.close()

@@ -113,7 +113,7 @@ class Market:
         self._users = users
         self._now_ms = now_ms
         self._seed = seed
-        self._count = 0
+        self.count = 0
 
     # ── betting ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -152,8 +152,8 @@ class Market:
     def _new(
         self, user: str, outcome: str, amount: float, limit: float | None, expires_at: int | None
     ) -> Bet:
-        self._count += 1
-        name = f"{self._seed}/{self.contract.id}/{self._count}"
+        self.count += 1
+        name = f"{self._seed}/{self.contract.id}/{self.count}"
         now = self.contract.pool.probability
         return Bet(
             id=hashlib.sha256(name.encode()).hexdigest()[:20],

@@ -43,7 +43,7 @@ class House:
     def _act(self, market: SandboxMarket, held: Market, draw: random.Random) -> None:
         if held.contract.resolution or market.status not in (MarketStatus.LISTED, MarketStatus.OPEN):
             return
-        order = self._order(market, held, draw)
+        order = None if self._world.catching_up else self._order(market, held, draw)
         if order is not None:
             try:
                 self._place(market.id, order)

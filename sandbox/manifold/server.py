@@ -14,6 +14,7 @@ from sandbox.accounts import Accounts
 from sandbox.arrivals import Arrivals
 from sandbox.faults.rules import FaultKind
 from sandbox.faults.script import FaultAction, Faults
+from sandbox.manifold import saving
 from sandbox.manifold.amm import Pool
 from sandbox.manifold.bets import LIQUIDITY, Bet, BetError, Contract, Market, User, bet_body, newest_first
 from sandbox.manifold.house import House
@@ -150,6 +151,12 @@ class ManifoldServer(VenueServer):
         orders = [order for order in (bet, *met) if order.limit_prob is not None]
         if orders:
             self.topics.send([f"{prefix}/orders"], {"bets": [bet_body(order) for order in orders]})
+
+    def save(self) -> Any:
+        return saving.save(self.users, self.contracts)
+
+    def resume(self, saved: Any) -> None:
+        saving.resume(self.users, self.contracts, saved)
 
     # ── bodies ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -284,6 +284,14 @@ class Exchange:
             if oldest is not None:
                 del self.orders[oldest]
 
+    def put(self, order: Order) -> None:
+        """An order as it was before a restart; what rests is in the book already, what was held is not."""
+        if order.status == Status.DELAYED:
+            return
+        self.orders[order.id] = order
+        if order.working:
+            self._open[order.id] = order
+
     def _drop(self, order: Order) -> None:
         del self.orders[order.id]
         self._open.pop(order.id, None)

@@ -235,6 +235,9 @@ def market_body(market: SandboxMarket) -> dict[str, object]:
     if market.neg_risk:
         grouped["negRiskMarketID"] = negative_risk_id(market.event_id)
         grouped["negRiskRequestID"] = question_id(market)
+    if market.kind is MarketKind.UPDOWN:
+        # Since August 2026 windows begin and end with a mean over a minute, and say so.
+        grouped["cryptoMarketConfig"] = {"twapEnabled": True}
     return {
         **_identity(market),
         **_times(market),

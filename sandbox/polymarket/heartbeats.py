@@ -1,7 +1,8 @@
 """The dead man's switch (facts A.6): once armed, silence cancels every order of the API key."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from msgspec import Struct
 
@@ -43,6 +44,18 @@ class Heartbeats:
         self._switches[key] = _Armed(following, fires_at)
         self._world.schedule(fires_at, lambda: self._look(key))
         return following
+
+    def save(self) -> dict[str, tuple[str, int, bool]]:
+        """Key → the id it must send next, when its switch fires, whether it is armed."""
+        return {key: (held.expected, held.fires_at, held.armed) for key, held in self._switches.items()}
+
+    def resume(self, saved: Mapping[str, tuple[str, int, bool]]) -> None:
+        """Go on; whoever is to blame for the silence, everybody gets a whole interval."""
+        silence_s = self._options.heartbeat_s + self._options.heartbeat_buffer_s
+        for key, (expected, fires_at, armed) in saved.items():
+            fires_at = max(fires_at, self._world.now() + round(silence_s * SECOND))
+            self._switches[key] = _Armed(expected, fires_at, armed)
+            self._world.schedule(fires_at, partial(self._look, key))
 
     def _look(self, key: str) -> None:
         switch = self._switches[key]

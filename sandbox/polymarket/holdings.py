@@ -1,6 +1,7 @@
 """What wallets hold and did (facts A.8, Data API), and the payout of winnings."""
 
 from collections import deque
+from functools import partial
 
 from msgspec import Struct
 
@@ -46,7 +47,7 @@ class Holdings:
     def __init__(self, exchange: Exchange) -> None:
         self.activity: deque[Entry] = deque(maxlen=ACTIVITY_MAX)
         self._exchange = exchange
-        self._holdings: dict[tuple[str, str], Holding] = {}
+        self.by_token: dict[tuple[str, str], Holding] = {}
         exchange.trades.on_mined = self._on_mined
         exchange.world.subscribe(self._on_event)
 
@@ -80,7 +81,7 @@ class Holdings:
             self._exchange.world.after(self._exchange.options.redeem_after_s, lambda: self._redeem(market))
 
     def _book(self, wallet: str, token: str, buy: bool, size: int, money: int) -> None:
-        holding = self._holdings.setdefault((wallet, token), Holding())
+        holding = self.by_token.setdefault((wallet, token), Holding())
         if buy:
             holding.bought += size
             holding.cost += money
@@ -94,6 +95,13 @@ class Holdings:
             if market.status is MarketStatus.SETTLED:
                 after_s = self._exchange.options.redeem_after_s
                 self._exchange.world.after(after_s, lambda: self._redeem(market))
+
+    def redeem_settled(self) -> None:
+        """After a restart: what had not been paid out yet."""
+        for market in self._exchange.world.markets(POLYMARKET):
+            if market.status is MarketStatus.SETTLED:
+                after_s = self._exchange.options.redeem_after_s
+                self._exchange.world.after(after_s, partial(self._redeem, market))
 
     def _redeem(self, market: SandboxMarket) -> None:
         """Winning tokens become money, losing ones vanish; what is promised to a trade waits for it."""
@@ -128,7 +136,7 @@ class Holdings:
         if token is None or size <= 0:
             return None
         market, outcome = token.market, token.outcome
-        holding = self._holdings.get((wallet.address, asset), Holding())
+        holding = self.by_token.get((wallet.address, asset), Holding())
         average = holding.cost * ONE // holding.bought if holding.bought else 0
         price = outcome_prices(market)[outcome]
         initial, current = notional(average, size), notional(price, size)

@@ -58,6 +58,10 @@ class Ledger:
             self._wallets[key] = Wallet(address=key, owner=owner.lower())
         return self._wallets[key]
 
+    def put(self, wallet: Wallet) -> None:
+        """A wallet as it was before a restart, in place of the ready-made one."""
+        self._wallets[wallet.address] = wallet
+
     def find(self, address: str) -> Wallet | None:
         return self._wallets.get(address.lower())
 

@@ -10,6 +10,7 @@ from sandbox.accounts import Accounts
 from sandbox.arrivals import Arrivals
 from sandbox.faults.rules import FaultKind
 from sandbox.faults.script import FaultAction, Faults
+from sandbox.polymarket import saving
 from sandbox.polymarket.catalogue import Catalogue
 from sandbox.polymarket.clob import MarketData
 from sandbox.polymarket.data_api import DataApi
@@ -137,6 +138,12 @@ class PolymarketServer(VenueServer):
         ]
         working = sum(order.working for order in self.exchange.orders.values())
         return {"wallets": wallets, "working": working, "trades": len(self.exchange.trades.by_id)}
+
+    def save(self) -> Any:
+        return saving.save(self.exchange, self.holdings)
+
+    def resume(self, saved: Any) -> None:
+        saving.resume(self.exchange, self.holdings, self.world, saved)
 
     async def stop(self) -> None:
         await self.market_channel.close()

@@ -29,7 +29,7 @@ def schedule_of(market: SandboxMarket) -> FeeSchedule:
     return CRYPTO_FEES if has_fees(market) else _NO_FEES
 
 
-class Flow(Struct, kw_only=True):
+class Flow(Struct):
     """A trade of a client and what it moves; ``fails`` once it is decided that its transaction will not pass."""
 
     trade: Trade
@@ -62,7 +62,8 @@ class Trades:
         self._find = find
         self._tell = tell
         self._open: Trade | None = None
-        self._count = 0
+        self.flows: dict[str, Flow] = {}
+        self.count = 0
 
     # ── matches ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -84,7 +85,7 @@ class Trades:
         self._fill_over(trade)
         trade.fee = fees.fee_of(schedule_of(trade.market), trade.price, trade.size)
         self.by_id[trade.id] = trade
-        flow = Flow(trade=trade, movements=_movements(trade))
+        flow = self.flows[trade.id] = Flow(trade, _movements(trade))
         for movement in flow.movements:
             self._ledger.promise(movement)
         for order_id in (trade.taker_order_id, *(part.order_id for part in trade.makers)):
@@ -113,10 +114,10 @@ class Trades:
                 order.matched += more
 
     def _begin(self, market: SandboxMarket, taker: Execution) -> Trade:
-        self._count += 1
+        self.count += 1
         now = self._world.now()
         order = self._find(taker.order_id)
-        name = f"{self._world.seed}/{market.id}/{self._id_of(market, taker)}/{self._count}"
+        name = f"{self._world.seed}/{market.id}/{self._id_of(market, taker)}/{self.count}"
         return Trade(
             id=str(uuid.uuid5(uuid.NAMESPACE_OID, name)),
             market=market,
@@ -152,8 +153,21 @@ class Trades:
 
     # ── settlement ──────────────────────────────────────────────────────────────────────────────────
 
+    def resume(self, flow: Flow) -> None:
+        """A trade that was on its way to the chain when the venue stopped goes on from its stage."""
+        self.flows[flow.trade.id] = flow
+        stage, wait_s = flow.trade.stage, self._options.confirmed_after_s
+        if stage is Stage.MATCHED:
+            self._world.after(self._options.mined_after_s, lambda: self._mine(flow))
+        elif stage is Stage.RETRYING:
+            self._world.after(wait_s, lambda: self._fail(flow))
+        else:
+            self._world.after(wait_s, lambda: self._step(flow, Stage.CONFIRMED))
+
     def _step(self, flow: Flow, stage: Stage) -> None:
         flow.trade.stage = stage
+        if stage in (Stage.CONFIRMED, Stage.FAILED):
+            self.flows.pop(flow.trade.id, None)
         flow.trade.updated_ns = self._world.now()
         self._tell(flow.trade)
         if stage is Stage.MINED and self._strikes(FaultKind.DUPLICATE_FILL, flow.trade) is not None:

@@ -67,9 +67,19 @@ class Desk:
         if placement.state is OrderState.CANCELLED:
             self._order(market, order, OrderChange.CANCELLED, placement.reason)
         self._levels(market, placement.changes)
-        if order.time_in_force is TimeInForce.GTD and placement.state is OrderState.RESTING:
-            self._scheduler.schedule(order.expires_at, lambda: self._expire(market))
+        if placement.state is OrderState.RESTING:
+            self._appoint(market, order)
         return placement
+
+    def resume(self, market: SandboxMarket, orders: Sequence[LimitOrder], matches: int) -> None:
+        """Put back what rested in a market before a restart; nobody is told."""
+        market.book.resume(orders, matches)
+        for order in orders:
+            self._appoint(market, order)
+
+    def _appoint(self, market: SandboxMarket, order: LimitOrder) -> None:
+        if order.time_in_force is TimeInForce.GTD:
+            self._scheduler.schedule(order.expires_at, lambda: self._expire(market))
 
     def cancel(
         self, market: SandboxMarket, order_id: str, reason: str = Reason.REQUESTED

@@ -1,5 +1,6 @@
 """Windows roll over: list, open, close, determine, sometimes dispute, settle."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ KEPT_AFTER_S = 6 * 3600
 """A settled market can be asked for so long; a reconciliation looks back less far."""
 SOURCES = {POLYMARKET: Source.CHAINLINK, KALSHI: Source.BRTI, MANIFOLD: Source.BINANCE}
 """Whose average decides a venue's markets."""
+MAKERS_AT = (POLYMARKET, KALSHI)
+"""Venues with books; Manifold has a pool, and a house of its own."""
 MARKET_CLOSED, MARKET_RESOLVED = "market_closed", "market_resolved"
 """Why an order that still rested was cancelled."""
 
@@ -34,6 +37,7 @@ class Lifecycle:
     def __init__(self, world: "World") -> None:
         self._world = world
         self._makers: dict[SandboxMarket, Maker] = {}
+        self._asleep = False
 
     def start(self, series: Series) -> None:
         """Open the window that runs now, list the next."""
@@ -41,6 +45,55 @@ class Lifecycle:
         open_s = self._world.at // SECOND // span * span
         self._list(series, open_s)
         self._list(series, open_s + span)
+
+    def resume(self, series: Series, markets: Sequence[SandboxMarket]) -> None:
+        """Go on with the windows of a series that were there before a restart."""
+        if not markets:
+            self.start(series)
+            return
+        newest = max(market.open_ns for market in markets)
+        span = span_s(series, self._world.time_scale)
+        self._world.schedule(newest, partial(self._list, series, newest // SECOND + span))
+        for market in markets:
+            self.appoint(market)
+
+    def appoint(self, market: SandboxMarket) -> None:
+        """What comes next in the life of a market, when nobody waits for it any more."""
+        schedule, status = self._world.schedule, market.status
+        decided = market.determined_ns + round((DISPUTED_AFTER_S if market.disputes else 0.0) * SECOND)
+        if status is MarketStatus.LISTED:
+            schedule(market.open_ns, partial(self._open, market))
+        if status in (MarketStatus.LISTED, MarketStatus.OPEN):
+            schedule(market.close_ns, partial(self._close, market))
+        elif status is MarketStatus.CLOSED:
+            wait_ns = round(DETERMINED_AFTER_S[market.venue] * SECOND)
+            schedule(market.closed_ns + wait_ns, partial(self._determine, market))
+        elif status is MarketStatus.DETERMINED and market.disputes:
+            schedule(decided, partial(self._dispute, market))
+        elif status is MarketStatus.DETERMINED:
+            wait_ns = round(SETTLED_AFTER_S[market.venue] * SECOND)
+            schedule(decided + wait_ns, partial(self._settle, market))
+        elif status is MarketStatus.DISPUTED:
+            schedule(decided + round(DISPUTE_LASTS_S * SECOND), partial(self._settle, market))
+        else:
+            schedule(market.settled_ns + KEPT_AFTER_S * SECOND, partial(self._world.forget, market))
+
+    def sleep(self) -> None:
+        """Time passes fast from now on: nobody quotes."""
+        self._asleep = True
+
+    def wake(self) -> None:
+        """The present is reached: makers quote what still trades."""
+        self._asleep = False
+        for venue in MAKERS_AT:
+            for market in self._world.markets(venue):
+                if market.status in (MarketStatus.LISTED, MarketStatus.OPEN):
+                    self._quote(market)
+
+    def _quote(self, market: SandboxMarket) -> None:
+        if not self._asleep and market not in self._makers:
+            self._makers[market] = Maker(self._world, market)
+            self._act(market)
 
     def _list(self, series: Series, open_s: int) -> None:
         world = self._world
@@ -54,9 +107,8 @@ class Lifecycle:
             else:
                 world.schedule(market.open_ns, partial(self._open, market))
             # The maker of a Polymarket quotes before the open: the venue takes orders from the listing on.
-            if series.venue != MANIFOLD:
-                self._makers[market] = Maker(world, market)
-                self._act(market)
+            if series.venue in MAKERS_AT:
+                self._quote(market)
             world.schedule(market.close_ns, partial(self._close, market))
         span = span_s(series, scale)
         if open_s * SECOND > world.at:

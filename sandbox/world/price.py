@@ -8,6 +8,8 @@ import random
 from collections import deque
 from enum import StrEnum
 
+from msgspec import Struct
+
 from libs.synthetic.price import HISTORY_STEPS, STEPS_PER_SECOND, Price
 from proto.units import ONE, SECOND
 
@@ -30,6 +32,16 @@ BASIS_MEMORY_S = 120.0
 """How long a basis lasts before it is another one."""
 
 
+class SavedPrice(Struct):
+    """The path's last two minutes and the jump that runs; each source's basis and what it showed."""
+
+    history: list[float]
+    drift: float
+    drift_steps: int
+    basis: dict[str, float]
+    seen: dict[str, list[float]]
+
+
 class BitcoinPrice:
     """The path and its sources. ``speed``: seconds the price lives in one, when windows are shortened."""
 
@@ -43,6 +55,24 @@ class BitcoinPrice:
         # A past, so that the first windows have an average and the first makers an old price.
         for _ in range(HISTORY_STEPS):
             self.step()
+
+    def save(self) -> "SavedPrice":
+        """What is needed to go on from here, but for chance: that begins anew."""
+        drift, steps = self._path.drift
+        return SavedPrice(
+            list(self._path.history),
+            drift,
+            steps,
+            {source.value: basis for source, basis in self._basis.items()},
+            {source.value: list(seen) for source, seen in self._seen.items()},
+        )
+
+    def resume(self, saved: "SavedPrice") -> None:
+        """Go on from what was saved."""
+        self._path.resume(saved.history, (saved.drift, saved.drift_steps))
+        for source in Source:
+            self._basis[source] = saved.basis[source.value]
+            self._seen[source] = deque(saved.seen[source.value], maxlen=HISTORY_STEPS)
 
     @property
     def now(self) -> float:

@@ -29,6 +29,11 @@ class Scheduler:
         """The present, never before ``at``."""
         return max(self.at, self._clock()) if self._clock else self.at
 
+    def forget_all(self, at_ns: int) -> None:
+        """Nothing that was scheduled happens, and it is this moment."""
+        self._acts.clear()
+        self.at = at_ns
+
     def schedule(self, at_ns: int, act: Callable[[], None]) -> None:
         """Run ``act`` at a moment; at once, when it has passed."""
         self._count += 1

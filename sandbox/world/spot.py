@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from libs.synthetic.price import DIFFUSION
 from proto.feed import Side
 from proto.units import ONE, SECOND, notional
@@ -21,6 +23,8 @@ HISTORY_MINUTES = 3 * 1440
 """Minutes of candles that lie before the world's beginning: three days, what a strategy warms up on."""
 LIVED_MINUTES = 3 * 1440
 """Minutes of candles kept since the beginning."""
+SAVED_MINUTES = 120
+"""Minutes of candles that outlive a restart: the 20 candles of five minutes a strategy measures by."""
 FIRST_TRADE_ID = 6_000_000_000
 MINUTE_DIFFUSION = DIFFUSION * 60**0.5
 TRADES_KEPT = 5_000
@@ -68,6 +72,13 @@ class Candle:
             self.bought_value += value
 
 
+class SavedSpot(Struct):
+    """What of an exchange outlives a restart."""
+
+    trade_id: int
+    candles: list[Candle]
+
+
 class SpotExchange:
     """One exchange's Bitcoin market. Trades come by chance; candles are what the trades were."""
 
@@ -83,7 +94,20 @@ class SpotExchange:
         first = Candle(begin, price, price, price, price)
         first.first_id, first.last_id = self._trade_id + 1, self._trade_id
         self._lived: deque[Candle] = deque([first], maxlen=LIVED_MINUTES)
-        self._appoint()
+        self.appoint()
+
+    def save(self) -> "SavedSpot":
+        """The newest candles and the number of trades."""
+        return SavedSpot(self._trade_id, list(self._lived)[-SAVED_MINUTES:])
+
+    def resume(self, saved: "SavedSpot") -> None:
+        """Go on from what was saved; the past before it is made up to end where it begins."""
+        self._trade_id = saved.trade_id
+        self._lived = deque(saved.candles, maxlen=LIVED_MINUTES)
+        first = saved.candles[0]
+        name = f"presage-sandbox/{self._world.seed}/past/{self.source}"
+        self._past_of = partial(_history, name, first.open_ns, first.open)
+        self._past = None
 
     @property
     def candles(self) -> list[Candle]:
@@ -127,7 +151,8 @@ class SpotExchange:
         mixed = (price // CENT * 2_654_435_761 + self._world.seed * 40_503) % (1 << 32)
         return 50_000 + mixed % 1_950_000
 
-    def _appoint(self) -> None:
+    def appoint(self) -> None:
+        """Wait for the next trade."""
         self._world.after(self._draw.expovariate(TRADES_PER_S[self.source]), self._trade)
 
     def _trade(self) -> None:
@@ -140,7 +165,7 @@ class SpotExchange:
         self.candle(trade.at).add(trade)
         self.trades.append(trade)
         self._world.emit(trade)
-        self._appoint()
+        self.appoint()
 
 
 def _history(seed: str, until_ns: int, last: int) -> list[Candle]:

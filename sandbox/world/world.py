@@ -11,20 +11,23 @@ import random
 from collections.abc import Callable, Iterable
 
 from libs.exchange.matching_types import LimitOrder, Placement, Reason, SelfTrade
-from proto.feed import PriceStep
-from proto.units import ONE
+from proto.feed import MarketStatus, PriceStep
+from proto.units import ONE, SECOND
 from sandbox.world.desk import Desk
 from sandbox.world.events import BookChanged, PriceMoved, TickChanged, WorldEvent
 from sandbox.world.lifecycle import Lifecycle
 from sandbox.world.listing import SERIES
 from sandbox.world.markets import KALSHI, MANIFOLD, MILLS, POLYMARKET, SandboxMarket
 from sandbox.world.price import STEP_NS, BitcoinPrice, Source
+from sandbox.world.saving import SavedWorld, load_market, save_market
 from sandbox.world.scheduler import Scheduler
 from sandbox.world.spot import SpotExchange
 
 VENUES = (POLYMARKET, KALSHI, MANIFOLD)
 UPDATES_PER_S = 3.0
 """Changes a second of each book: what a quiet real book of a 15 minute market shows."""
+CATCH_UP_S_MAX = 7_800
+"""Longest time lived through after a restart: the longest window, listed an hour ahead, and its settlement."""
 EDGE_LOW, EDGE_HIGH = 40_000, 960_000
 """Polymarket's tick becomes finer when a best price leaves this range."""
 
@@ -47,24 +50,81 @@ class World(Scheduler):
         venues: Iterable[str] = VENUES,
         time_scale: float = 1.0,
         updates_per_s: float = UPDATES_PER_S,
+        saved: SavedWorld | None = None,
     ) -> None:
+        """``saved``: the world goes on from there instead of beginning at ``start_ns``; see ``catch_up``."""
         if time_scale <= 0 or updates_per_s <= 0:
             raise ValueError(f"expected positive rates, was {time_scale} and {updates_per_s}")
-        super().__init__(start_ns // STEP_NS * STEP_NS, clock)
+        super().__init__(start_ns // STEP_NS * STEP_NS if saved is None else saved.at, clock)
         self.seed = seed
         self.time_scale = time_scale
         self.updates_per_s = updates_per_s
-        self.price = BitcoinPrice(random.Random(f"presage-sandbox/{seed}/price"), speed=time_scale)
+        name = f"presage-sandbox/{seed}/price" + ("" if saved is None else f"/{saved.at}")
+        self.price = BitcoinPrice(random.Random(name), speed=time_scale)
+        if saved is not None:
+            self.price.resume(saved.price)
         self.desk = Desk(self, self.emit)
         self.lifecycle = Lifecycle(self)
         self._callbacks: list[Callback] = []
         self._markets: dict[str, dict[str, SandboxMarket]] = {venue: {} for venue in VENUES}
         self.spot = {source: SpotExchange(self, source) for source in (Source.BINANCE, Source.COINBASE)}
         self.schedule(self.at, self._step)
-        chosen = set(venues)
-        for series in SERIES:
-            if series.venue in chosen:
-                self.lifecycle.start(series)
+        self._series = [series for series in SERIES if series.venue in set(venues)]
+        self.catching_up = saved is not None
+        if saved is not None:
+            self._resume(saved)
+            return
+        for series in self._series:
+            self.lifecycle.start(series)
+
+    # ── a restart ───────────────────────────────────────────────────────────────────────────────────
+
+    def save(self) -> SavedWorld:
+        """Everything of the world that outlives a restart: not the makers, they come again."""
+        markets = [save_market(market) for venue in VENUES for market in self.markets(venue)]
+        spot = {source.value: exchange.save() for source, exchange in self.spot.items()}
+        return SavedWorld(self.at, self.price.save(), spot, markets)
+
+    def _resume(self, saved: SavedWorld) -> None:
+        self.lifecycle.sleep()
+        for source, exchange in self.spot.items():
+            exchange.resume(saved.spot[source.value])
+        for row in saved.markets:
+            market = load_market(row)
+            self.add(market)
+            self.desk.resume(market, row.orders, row.matches)
+        for series in self._series:
+            known = [market for market in self.markets(series.venue) if market.series == series.name]
+            self.lifecycle.resume(series, known)
+
+    async def catch_up(self, to_ns: int) -> None:
+        """Let the time pass that nobody lived through, without makers; then the clock is followed.
+
+        Every window that was known ends and is decided by the price of its time. What is longer ago than
+        ``CATCH_UP_S_MAX`` is skipped: markets that nobody has seen begin and end in it.
+        """
+        if not self.catching_up:
+            return
+        clock, self._clock = self._clock, None
+        await self.advance(min(to_ns, self.at + CATCH_UP_S_MAX * SECOND))
+        if self.at < to_ns - SECOND:
+            self._skip_to(to_ns)
+        self._clock = clock
+        self.catching_up = False
+        self.lifecycle.wake()
+
+    def _skip_to(self, at_ns: int) -> None:
+        self.forget_all(at_ns // STEP_NS * STEP_NS)
+        self.schedule(self.at, self._step)
+        for exchange in self.spot.values():
+            exchange.appoint()
+        for venue, markets in self._markets.items():
+            settled = {name: m for name, m in markets.items() if m.status is MarketStatus.SETTLED}
+            self._markets[venue] = settled
+            for market in settled.values():
+                self.lifecycle.appoint(market)
+        for series in self._series:
+            self.lifecycle.start(series)
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,0 +1,72 @@
+"""Kalshi's orders, fills and groups as they are written down for a restart: markets and orders by their ids."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from libs.exchange.fees import FeeAccumulator
+from proto.risk import TimeInForce
+from sandbox.kalshi.exchange import KalshiExchange
+from sandbox.kalshi.groups import Group
+from sandbox.kalshi.ledger import FillRow, Record
+from sandbox.world.markets import KALSHI, SandboxMarket
+from sandbox.world.world import World
+
+_RECORD = [name for name in Record.__dataclass_fields__ if name != "market"]
+_FILL = [name for name in FillRow.__dataclass_fields__ if name != "record"]
+
+
+class Saved(Struct):
+    """Rows by field names; an order with its market's id, a fill with its order's."""
+
+    records: list[tuple[str, dict[str, Any]]]
+    fills: list[tuple[str, dict[str, Any]]]
+    groups: list[Group]
+    paused: bool = False
+
+
+def save(exchange: KalshiExchange, world: World) -> Saved:
+    """Everything that clients did in markets that the world has not forgotten."""
+
+    def known(market: SandboxMarket) -> bool:
+        return world.market(KALSHI, market.id) is not None
+
+    records = [record for record in exchange.records if known(record.market)]
+    fills = [fill for fill in exchange.fills if known(fill.record.market)]
+    return Saved(
+        [(record.market.id, _plain(record, _RECORD)) for record in records],
+        [(fill.record.order_id, _plain(fill, _FILL)) for fill in fills],
+        list(exchange.groups),
+        exchange.paused,
+    )
+
+
+def resume(exchange: KalshiExchange, world: World, document: Any) -> None:
+    """Take it over. What happened in markets that the world has forgotten is left out.
+
+    Raises:
+        msgspec.ValidationError: for a document of another shape.
+    """
+    saved = msgspec.convert(document, Saved)
+    records: dict[str, Record] = {}
+    for market_id, row in saved.records:
+        market = world.market(KALSHI, market_id)
+        if market is not None:
+            record = _record(market, row)
+            records[record.order_id] = record
+    fills = [FillRow(record=records[order_id], **row) for order_id, row in saved.fills if order_id in records]
+    exchange.resume(records.values(), fills, saved.groups)
+    exchange.paused = saved.paused
+
+
+def _plain(thing: Record | FillRow, names: list[str]) -> dict[str, Any]:
+    return {name: msgspec.to_builtins(getattr(thing, name)) for name in names}
+
+
+def _record(market: SandboxMarket, row: dict[str, Any]) -> Record:
+    typed = {
+        "time_in_force": TimeInForce(row["time_in_force"]),
+        "rounding": msgspec.convert(row["rounding"], FeeAccumulator),
+    }
+    return Record(market=market, **(row | typed))
