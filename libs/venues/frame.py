@@ -6,6 +6,8 @@ import msgspec
 
 FRAME_BYTES_MAX = 1024 * 1024
 """Longest frame read. A Kalshi snapshot of all 999 price levels of both sides is below 60 kB."""
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError)
+"""What msgspec raises for bytes that are not what was expected, however hostile."""
 
 
 class FrameError(ValueError):
@@ -13,6 +15,16 @@ class FrameError(ValueError):
 
     Whoever reads a frame raises this before changing anything, so a bad frame leaves no trace.
     """
+
+
+def check_length(data: bytes) -> None:
+    """Refuse what is too long to be read.
+
+    Raises:
+        FrameError: for more than ``FRAME_BYTES_MAX``.
+    """
+    if len(data) > FRAME_BYTES_MAX:
+        raise FrameError(f"expected a frame of at most {FRAME_BYTES_MAX} bytes, was {len(data)}")
 
 
 class RawFrame(NamedTuple):

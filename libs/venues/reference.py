@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from libs.venues.frame import FrameError
+from libs.venues.numbers import number
 from proto.feed import BOOK_LEVELS_MAX, Book, Gap, Level, Quote
 from proto.message import Message
-from proto.units import MILLISECOND, UnitError, parse
+from proto.units import MILLISECOND
 
 INTERVAL_NS = 100 * MILLISECOND
 """Between two quotes, and between two books, of an instrument."""
@@ -35,10 +36,7 @@ def price_of(text: str) -> int:
     Raises:
         FrameError: for anything else, also for more than six decimals.
     """
-    try:
-        price = parse(text)
-    except UnitError as e:
-        raise FrameError(str(e)) from e
+    price = number(text)
     if price <= 0:
         raise FrameError(f"expected a positive price, was {text[:40]!r}")
     return price
@@ -51,13 +49,10 @@ def size_of(text: str) -> int:
         FrameError: for anything else.
     """
     whole, point, fraction = text.partition(".")
-    # Only digits are cut off: anything else must fail in parse().
+    # Only digits are cut off: anything else must fail in number().
     if fraction.isdecimal():
         fraction = fraction[:DECIMALS_KEPT]
-    try:
-        size = parse(f"{whole}{point}{fraction}")
-    except UnitError as e:
-        raise FrameError(str(e)) from e
+    size = number(f"{whole}{point}{fraction}")
     if size < 0 or text.startswith("-"):
         raise FrameError(f"expected a size of at least 0, was {text[:40]!r}")
     return size

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from libs.venues.frame import FrameError
+from libs.venues.frame import DECODE_ERRORS, FrameError
 
 FEED = "feed"
 """The source of the feed's own frames."""
@@ -71,7 +71,7 @@ def decode(data: bytes) -> Control:
     """
     try:
         return _decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+    except DECODE_ERRORS as e:
         raise FrameError(f"expected a frame of the feed's own: {e}"[:300]) from e
 
 

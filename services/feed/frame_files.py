@@ -16,7 +16,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
-from libs.venues.frame import RawFrame
+from libs.venues.frame import DECODE_ERRORS, RawFrame
 from proto.units import SECOND
 from services.feed.lines import LINE_BYTES_MAX, Torn, read_lines
 from services.feed.normalise import DeadFrame, dead_frame
@@ -43,7 +43,6 @@ class _Text(Struct, gc=False, forbid_unknown_fields=True):
 _line = msgspec.json.Decoder(_Line)
 _text = msgspec.json.Decoder(_Text)
 _raw = msgspec.json.Decoder(msgspec.Raw)
-_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError)
 
 
 class FrameRecording(NamedTuple):
@@ -88,7 +87,7 @@ def _is_plain(data: bytes) -> bool:
     try:
         _raw.decode(data)
         data.decode()
-    except _DECODE_ERRORS:
+    except DECODE_ERRORS:
         return False
     return True
 
@@ -103,7 +102,7 @@ def _frames(path: Path) -> Iterator[RawFrame | DeadFrame]:
             data = bytes(decoded.frame)
             if data.startswith(b'{"text"'):
                 data = _text.decode(data).text.encode()
-        except _DECODE_ERRORS as e:
+        except DECODE_ERRORS as e:
             yield torn(Torn(f"expected a recorded frame: {e}", line))
             continue
         yield RawFrame(decoded.recv_ns, decoded.source, data)

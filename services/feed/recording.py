@@ -15,7 +15,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
-from libs.venues.frame import FrameError, RawFrame
+from libs.venues.frame import DECODE_ERRORS, FrameError, RawFrame
 from libs.venues.kalshi.amounts import nanoseconds
 from proto.units import SECOND
 from services.feed.frame_files import PATTERN, FrameRecording, find_frame_files, in_time, torn
@@ -52,7 +52,6 @@ class _Result(Struct, gc=False):
 _line = msgspec.json.Decoder(_Line)
 _results = msgspec.json.Decoder(list[msgspec.Raw])
 _result = msgspec.json.Decoder(_Result)
-_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError)
 
 
 class Span(NamedTuple):
@@ -142,7 +141,7 @@ def _kalshi_frames(path: Path) -> Iterator[RawFrame | DeadFrame]:
             continue
         try:
             decoded = _line.decode(line)
-        except _DECODE_ERRORS as e:
+        except DECODE_ERRORS as e:
             yield torn(Torn(f"expected a recorded frame: {e}", line))
             continue
         yield RawFrame(decoded.recv_ns, KALSHI, bytes(decoded.frame))
@@ -175,14 +174,14 @@ def _result_frames(path: Path) -> Iterator[RawFrame | DeadFrame]:
     data = path.read_bytes() if path.stat().st_size <= RESULTS_BYTES_MAX else b"too long"
     try:
         rows = _results.decode(data)
-    except _DECODE_ERRORS as e:
+    except DECODE_ERRORS as e:
         return iter([torn(Torn(f"expected a list of results: {e}", data))])
     frames: list[RawFrame | DeadFrame] = []
     for row in rows:
         try:
             result = _result.decode(row)
             at = nanoseconds(result.close_time) + SETTLEMENT_DELAY_NS
-        except (*_DECODE_ERRORS, FrameError) as e:
+        except (*DECODE_ERRORS, FrameError) as e:
             frames.append(torn(Torn(f"expected a result: {e}", bytes(row))))
             continue
         body = {

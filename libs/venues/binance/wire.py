@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta, Struct, field
 
-from libs.venues.frame import FRAME_BYTES_MAX, FrameError
+from libs.venues.frame import DECODE_ERRORS, FrameError, check_length
 
 Symbol = Annotated[str, Meta(pattern=r"^[A-Z0-9]{2,20}\Z")]
 Id = Annotated[int, Meta(ge=0, le=2**53)]
@@ -213,7 +213,6 @@ _BODIES: dict[str, msgspec.json.Decoder[Any]] = {
     "bookTicker": msgspec.json.Decoder(RestBookTicker),
 }
 _symbol = msgspec.json.Decoder(Symbol)
-_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError)
 
 
 def decode(data: bytes) -> Frame | None:
@@ -222,8 +221,7 @@ def decode(data: bytes) -> Frame | None:
     Raises:
         FrameError: for anything that is not a frame of the protocol.
     """
-    if len(data) > FRAME_BYTES_MAX:
-        raise FrameError(f"expected a frame of at most {FRAME_BYTES_MAX} bytes, was {len(data)}")
+    check_length(data)
     try:
         envelope = _envelope.decode(data)
         if envelope.rest is not None:
@@ -232,7 +230,7 @@ def decode(data: bytes) -> Frame | None:
             inner = _envelope.decode(envelope.data)
             return _event(inner, bytes(envelope.data), envelope.stream)
         return _event(envelope, data, "")
-    except _ERRORS as e:
+    except DECODE_ERRORS as e:
         raise FrameError(f"expected a Binance frame: {e}"[:300]) from e
 
 

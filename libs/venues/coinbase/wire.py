@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Struct, field
 
-from libs.venues.frame import FRAME_BYTES_MAX, FrameError
+from libs.venues.frame import DECODE_ERRORS, FrameError, check_length
 
 Product = Annotated[str, Meta(pattern=r"^[A-Z0-9]{1,20}-[A-Z0-9]{1,20}\Z")]
 TradeId = Annotated[int, Meta(ge=1, le=2**53)]
@@ -138,7 +138,6 @@ _BODIES: dict[str, msgspec.json.Decoder[Any]] = {
     "trades": msgspec.json.Decoder(Annotated[list[RestTrade], Meta(max_length=1_000)]),
     "ticker": msgspec.json.Decoder(RestTicker),
 }
-_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError)
 
 
 def decode(data: bytes) -> Frame | None:
@@ -147,8 +146,7 @@ def decode(data: bytes) -> Frame | None:
     Raises:
         FrameError: for anything that is not a frame of the protocol.
     """
-    if len(data) > FRAME_BYTES_MAX:
-        raise FrameError(f"expected a frame of at most {FRAME_BYTES_MAX} bytes, was {len(data)}")
+    check_length(data)
     try:
         envelope = _envelope.decode(data)
         if envelope.rest is not None:
@@ -157,7 +155,7 @@ def decode(data: bytes) -> Frame | None:
         if decoder is not None:
             frame: Frame = decoder.decode(data)
             return frame
-    except _ERRORS as e:
+    except DECODE_ERRORS as e:
         raise FrameError(f"expected a Coinbase frame: {e}"[:300]) from e
     if envelope.type == "_ws_connected":
         return Connected()

@@ -6,16 +6,13 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from libs.venues.frame import FrameError
-from proto.units import AMOUNT_MAX, ONE, UnitError, parse
+from libs.venues.numbers import Remembered, number, share_price
+from proto.units import AMOUNT_MAX, ONE
 
-PRICE_GRID = 100
-"""The venue's finest price step, 0.0001 dollars, in millionths."""
 QUANTITY_GRID = 10_000
 """The smallest count, 0.01 contracts, in millionths."""
 MOMENT_MAX_NS = 2**33 * 1_000_000_000
 """The year 2242; it fits 63 bits."""
-CACHE_ENTRIES_MAX = 50_000
-"""Parsed strings kept. There are 9,999 prices; counts repeat, but not without end."""
 
 _TICKER = re.compile(r"[A-Za-z0-9._-]{1,80}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -23,45 +20,15 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class Amounts:
-    """Reads prices and counts, remembering what it has read: the same strings come again and again."""
+    """Reads prices and counts, remembering what it has read.
+
+    ``price(text)``: as ``share_price``. ``quantity(text)``: a signed number of contracts on the grid of 0.01,
+    in millionths. Both raise ``FrameError`` for anything else.
+    """
 
     def __init__(self) -> None:
-        self._prices: dict[str, int] = {}
-        self._quantities: dict[str, int] = {}
-
-    def price(self, text: str) -> int:
-        """A price between 0 and 1 dollar, both excluded, in millionths.
-
-        Raises:
-            FrameError: for anything else, also off the grid of 0.0001.
-        """
-        known = self._prices.get(text)
-        if known is not None:
-            return known
-        value = _decimal(text)
-        if not 0 < value < ONE or value % PRICE_GRID:
-            raise FrameError(f"expected a price between 0 and 1 on the grid of 0.0001, was {text[:40]!r}")
-        if len(self._prices) >= CACHE_ENTRIES_MAX:
-            self._prices.clear()
-        self._prices[text] = value
-        return value
-
-    def quantity(self, text: str) -> int:
-        """A signed number of contracts on the grid of 0.01, in millionths.
-
-        Raises:
-            FrameError: for anything else.
-        """
-        known = self._quantities.get(text)
-        if known is not None:
-            return known
-        value = _decimal(text)
-        if value % QUANTITY_GRID:
-            raise FrameError(f"expected a count on the grid of 0.01, was {text[:40]!r}")
-        if len(self._quantities) >= CACHE_ENTRIES_MAX:
-            self._quantities.clear()
-        self._quantities[text] = value
-        return value
+        self.price = Remembered(share_price).__getitem__
+        self.quantity = Remembered(_quantity).__getitem__
 
     def levels(self, rows: list[tuple[str, str]]) -> dict[int, int]:
         """One side of a snapshot, price → quantity; empty levels are left out.
@@ -85,7 +52,7 @@ def edge(text: str) -> int:
     Raises:
         FrameError: for anything outside 0 to 1.
     """
-    value = _decimal(text)
+    value = number(text)
     if not 0 <= value <= ONE:
         raise FrameError(f"expected a price from 0 to 1, was {text[:40]!r}")
     return value
@@ -111,7 +78,7 @@ def strike(raw: msgspec.Raw) -> int | None:
     text = bytes(raw).decode("utf-8", "replace").strip()
     if text in ("", "null"):
         return None
-    value = _decimal(text.strip('"'))
+    value = number(text.strip('"'))
     if value < 0:
         raise FrameError(f"expected a strike of at least 0, was {text[:40]}")
     return value
@@ -129,8 +96,8 @@ def nanoseconds(moment: datetime) -> int:
     return value
 
 
-def _decimal(text: str) -> int:
-    try:
-        return parse(text)
-    except UnitError as e:
-        raise FrameError(str(e)) from e
+def _quantity(text: str) -> int:
+    value = number(text)
+    if value % QUANTITY_GRID:
+        raise FrameError(f"expected a count on the grid of 0.01, was {text[:40]!r}")
+    return value

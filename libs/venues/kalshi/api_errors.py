@@ -7,6 +7,7 @@ and ``{"error": "too many requests"}`` from the limiter.
 import msgspec
 
 from libs.venues.errors import Refused
+from libs.venues.frame import DECODE_ERRORS
 
 CODE_CHARACTERS_MAX = 80
 _GONE = ("market_inactive", "market_closed", "market_not_active", "order_not_found", "not_found")
@@ -16,7 +17,7 @@ def read_error(status: int, body: bytes) -> tuple[str, str]:
     """Code and text of an error body; raises nothing. The code is in small letters, "" when there is none."""
     try:
         found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except DECODE_ERRORS:
         return "", f"status {status}"
     inner = found.get("error") if isinstance(found, dict) else None
     if isinstance(inner, str):

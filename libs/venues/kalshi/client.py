@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from libs.venues.errors import BadAnswer, OutcomeUnknown
+from libs.venues.frame import DECODE_ERRORS
 from libs.venues.kalshi import limits, rest
 from libs.venues.kalshi.api_errors import read_error
 from libs.venues.kalshi.auth import Signer
@@ -253,7 +254,7 @@ class KalshiClient:
         )
         try:
             return msgspec.json.decode(answer.body, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+        except DECODE_ERRORS as e:
             # A success that says something else (retired endpoints do) proves nothing about the order.
             raise OutcomeUnknown(VENUE, f"{method} {path}: {str(e)[:200]}") from e
 
@@ -268,5 +269,5 @@ class KalshiClient:
 def _decode(what: str, body: bytes, kind: type[Body]) -> Body:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+    except DECODE_ERRORS as e:
         raise BadAnswer(VENUE, f"{what}: {str(e)[:200]}") from e

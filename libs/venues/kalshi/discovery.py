@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from libs.venues.errors import BadAnswer
+from libs.venues.frame import DECODE_ERRORS
 from libs.venues.kalshi.client import KalshiClient
 from libs.venues.kalshi.legs import VENUE
 from libs.venues.kalshi.listings import rest_frame
@@ -71,7 +72,7 @@ class KalshiDiscovery:
             body = await self._client.raw("/markets", asked)
             try:
                 page = msgspec.json.decode(body, type=Markets)
-            except (msgspec.DecodeError, UnicodeDecodeError) as e:
+            except DECODE_ERRORS as e:
                 raise BadAnswer(VENUE, f"GET /markets: {str(e)[:200]}") from e
             frames.append(rest_frame("markets", body))
             for market in page.markets:

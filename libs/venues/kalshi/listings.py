@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from libs.venues.frame import FRAME_BYTES_MAX, FrameError
+from libs.venues.frame import DECODE_ERRORS, FrameError, check_length
 from libs.venues.kalshi import amounts, rest
-from libs.venues.kalshi.amounts import PRICE_GRID
 from libs.venues.kalshi.market import STRUCTURES, KalshiMarket
 from libs.venues.kalshi.wire import PriceRange
+from libs.venues.numbers import PRICE_GRID, number
 from proto.feed import FeeSchedule, MarketStatus, PriceStep
-from proto.units import ONE, UnitError, parse
+from proto.units import ONE
 
 REST_PREFIX = b'{"_rest"'
 """How a REST answer begins that was put among the frames."""
@@ -99,15 +99,14 @@ def decode_rest(data: bytes) -> RestAnswer | None:
     Raises:
         FrameError: for a body of another shape than documented.
     """
-    if len(data) > FRAME_BYTES_MAX:
-        raise FrameError(f"expected a frame of at most {FRAME_BYTES_MAX} bytes, was {len(data)}")
+    check_length(data)
     try:
         envelope = msgspec.json.decode(data, type=_Envelope)
         kind = _BODIES.get(envelope.name)
         if kind is None:
             return None
         body: RestBody = msgspec.json.decode(envelope.body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as e:
+    except DECODE_ERRORS as e:
         raise FrameError(f"expected a Kalshi REST answer: {e}"[:300]) from e
     return RestAnswer(body, amounts.ticker(envelope.ticker) if envelope.ticker else "")
 
@@ -140,7 +139,7 @@ def price_steps(ranges: Sequence[PriceRange]) -> tuple[PriceStep, ...]:
     """
     if len(ranges) > PRICE_RANGES_MAX:
         raise FrameError(f"expected at most {PRICE_RANGES_MAX} price ranges, was {len(ranges)}")
-    rows = sorted((_amount(row.start), _amount(row.step)) for row in ranges)
+    rows = sorted((number(row.start), number(row.step)) for row in ranges)
     for start, step in rows:
         if not (0 <= start < ONE and 0 < step <= ONE) or start % PRICE_GRID or step % PRICE_GRID:
             raise FrameError(f"expected a price range on the grid of 0.0001, was {start} by {step}")
@@ -154,7 +153,7 @@ def fees_of(series: rest.Series) -> FeeSchedule:
         FrameError: for a multiplier that is no number.
     """
     text = bytes(series.fee_multiplier).decode("utf-8", "replace").strip()
-    multiplier = ONE if text in ("", "null") else _amount(text.strip('"'))
+    multiplier = ONE if text in ("", "null") else number(text.strip('"'))
     if not 0 <= multiplier <= MULTIPLIER_MAX:
         raise FrameError(f"expected a fee multiplier from 0 to {MULTIPLIER_MAX // ONE}, was {text[:40]}")
     taker, maker = TAKER_RATE * multiplier // ONE, MAKER_RATE * multiplier // ONE
@@ -180,10 +179,3 @@ def apply(market: KalshiMarket, listing: Listing) -> None:
         market.price_steps = listing.price_steps
     if listing.result:
         market.result = listing.result
-
-
-def _amount(text: str) -> int:
-    try:
-        return parse(text)
-    except UnitError as e:
-        raise FrameError(str(e)) from e

@@ -9,9 +9,10 @@ from msgspec import Struct
 
 from libs.venues.errors import Refused
 from libs.venues.gateway import FillReport, NewOrder
-from libs.venues.kalshi.amounts import PRICE_GRID, QUANTITY_GRID
+from libs.venues.kalshi.amounts import QUANTITY_GRID
 from libs.venues.kalshi.legs import VENUE, BookSide, contract_of, own_leg, yes_leg
 from libs.venues.kalshi.params import SelfTrade
+from libs.venues.numbers import PRICE_GRID
 from proto.feed import PriceStep
 from proto.risk import TimeInForce
 from proto.units import ONE, SECOND, show

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from libs.venues.frame import FrameError
+from libs.venues.frame import DECODE_ERRORS, FrameError
 from libs.venues.kalshi import rest
 from libs.venues.kalshi.wire import Side, Ticker
 
@@ -103,11 +103,11 @@ def decode(data: bytes) -> UserFrame | None:
     """
     try:
         return _decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+    except DECODE_ERRORS as e:
         error = e
     try:
         kind = msgspec.json.decode(data, type=_Envelope).type
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+    except DECODE_ERRORS as e:
         raise FrameError(f"expected a Kalshi frame: {e}"[:300]) from e
     if kind in ("fill", "user_order", "subscribed", "error"):
         raise FrameError(f"{kind}: {error}"[:300]) from error

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from libs.venues.frame import FRAME_BYTES_MAX, FrameError
+from libs.venues.frame import DECODE_ERRORS, FrameError, check_length
 
 # Far above what a connection can count up to, and exact in every JSON reader.
 SEQUENCE_MAX = 2**53
@@ -231,7 +231,6 @@ class _Envelope(Struct, gc=False):
 
 _decoder: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
 _envelope: msgspec.json.Decoder[_Envelope] = msgspec.json.Decoder(_Envelope)
-_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError)
 
 
 def decode(data: bytes) -> Frame | None:
@@ -240,15 +239,14 @@ def decode(data: bytes) -> Frame | None:
     Raises:
         FrameError: for anything that is not a frame of the protocol.
     """
-    if len(data) > FRAME_BYTES_MAX:
-        raise FrameError(f"expected a frame of at most {FRAME_BYTES_MAX} bytes, was {len(data)}")
+    check_length(data)
     try:
         return _decoder.decode(data)
-    except _DECODE_ERRORS as e:
+    except DECODE_ERRORS as e:
         error = e
     try:
         kind = _envelope.decode(data).type
-    except _DECODE_ERRORS as e:
+    except DECODE_ERRORS as e:
         raise FrameError(f"expected a Kalshi frame: {e}"[:300]) from e
     if kind in _READABLE:
         raise FrameError(f"{kind}: {error}"[:300]) from error

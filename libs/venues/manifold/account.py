@@ -8,10 +8,10 @@ from typing import TypeVar
 import msgspec
 
 from libs.venues.errors import BadAnswer, OutcomeUnknown
-from libs.venues.frame import FrameError
+from libs.venues.frame import DECODE_ERRORS, FrameError
 from libs.venues.manifold.auth import ManifoldCredentials
 from libs.venues.manifold.rest import PAGE_MAX, VENUE
-from libs.venues.manifold.wire import DECODE_ERRORS, Bet, Contract, Me, Position
+from libs.venues.manifold.wire import Bet, Contract, Me, Position
 from libs.venues.transport.http import VenueHttp
 
 PAGES_MAX = 50

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta, Struct, field
 
-from libs.venues.frame import FRAME_BYTES_MAX, FrameError
+from libs.venues.frame import DECODE_ERRORS, FrameError, check_length
 from proto.units import AMOUNT_MAX, ONE
 
 Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,60}\Z")]
@@ -167,7 +167,6 @@ _bets = msgspec.json.Decoder(Annotated[list[Bet], Meta(max_length=10_000)])
 _contract = msgspec.json.Decoder(Contract)
 _contracts = msgspec.json.Decoder(Annotated[list[Contract], Meta(max_length=1_000)])
 _pool = msgspec.json.Decoder(dict[str, float])
-DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError)
 
 
 def decode(data: bytes) -> Frame | None:
@@ -176,8 +175,7 @@ def decode(data: bytes) -> Frame | None:
     Raises:
         FrameError: for anything that is not a frame of the protocol.
     """
-    if len(data) > FRAME_BYTES_MAX:
-        raise FrameError(f"expected a frame of at most {FRAME_BYTES_MAX} bytes, was {len(data)}")
+    check_length(data)
     try:
         envelope = _envelope.decode(data)
         if envelope.rest is not None:

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from libs.venues.frame import DECODE_ERRORS
+
 _WORDS = (
     ("not enough balance / allowance", "not_enough_balance"),
     ("breaks minimum tick size rule", "tick_size"),
@@ -56,7 +58,7 @@ def read_error(status: int, body: bytes) -> tuple[str, str]:
     """Code and text of an error body; raises nothing."""
     try:
         found = _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except DECODE_ERRORS:
         return "", f"status {status}"
     text = found.error or found.error_msg or found.errorMsg or f"status {status}"
     return code_of(text) or (found.code if found.code in _PAUSES else ""), text

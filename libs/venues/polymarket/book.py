@@ -8,17 +8,13 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable
 
 from libs.venues.frame import FrameError
+from libs.venues.numbers import Remembered, number, share_price
 from libs.venues.polymarket.book_hash import book_hash, level_text
 from proto.feed import BOOK_LEVELS_MAX, Book, Level, Quote
 from proto.units import AMOUNT_MAX, ONE, SECOND, UnitError, parse
 
-PRICE_GRID = 100
-"""The finest tick, 0.0001, in millionths."""
 DOUBT_NS_MAX = SECOND
 """The frames of one batch come within milliseconds; after so long it is over."""
-CACHE_ENTRIES_MAX = 50_000
-"""Parsed strings kept. There are 9,999 prices; sizes repeat, but not without end."""
-
 
 STRIKES_MAX = 4
 STRIKES_NS = 60 * SECOND
@@ -28,57 +24,22 @@ UNHASHED_NS = 600 * SECOND
 
 
 class Numbers:
-    """Reads prices and sizes, remembering what it has read."""
+    """Reads prices and sizes, remembering what it has read.
+
+    ``price(text)``: as ``share_price``. ``size(text)``: a number of shares of at least 0, in millionths. Both
+    raise ``FrameError`` for anything else.
+    """
 
     def __init__(self) -> None:
-        self._prices: dict[str, int] = {}
-        self._sizes: dict[str, int] = {}
-
-    def price(self, text: str) -> int:
-        """A price between 0 and 1, both excluded, in millionths.
-
-        Raises:
-            FrameError: for anything else, also off the grid of 0.0001.
-        """
-        known = self._prices.get(text)
-        if known is not None:
-            return known
-        value = number(text)
-        if not 0 < value < ONE or value % PRICE_GRID:
-            raise FrameError(f"expected a price between 0 and 1 on the grid of 0.0001, was {text[:40]!r}")
-        if len(self._prices) >= CACHE_ENTRIES_MAX:
-            self._prices.clear()
-        self._prices[text] = value
-        return value
-
-    def size(self, text: str) -> int:
-        """A number of shares of at least 0, in millionths.
-
-        Raises:
-            FrameError: for anything else.
-        """
-        known = self._sizes.get(text)
-        if known is not None:
-            return known
-        value = number(text)
-        if not 0 <= value <= AMOUNT_MAX:
-            raise FrameError(f"expected a size of at least 0, was {text[:40]!r}")
-        if len(self._sizes) >= CACHE_ENTRIES_MAX:
-            self._sizes.clear()
-        self._sizes[text] = value
-        return value
+        self.price = Remembered(share_price).__getitem__
+        self.size = Remembered(_size).__getitem__
 
 
-def number(text: str) -> int:
-    """A decimal string in millionths.
-
-    Raises:
-        FrameError: for anything else.
-    """
-    try:
-        return parse(text)
-    except UnitError as e:
-        raise FrameError(str(e)) from e
+def _size(text: str) -> int:
+    value = number(text)
+    if not 0 <= value <= AMOUNT_MAX:
+        raise FrameError(f"expected a size of at least 0, was {text[:40]!r}")
+    return value
 
 
 class Side:

@@ -7,6 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from libs.venues.errors import BadAnswer, OutcomeUnknown, Refused, Unavailable
+from libs.venues.frame import DECODE_ERRORS
 from libs.venues.polymarket import limits, rest
 from libs.venues.polymarket.api_errors import is_pause, read_error
 from libs.venues.polymarket.auth import Account, ApiKey, l1_headers, l2_headers
@@ -32,7 +33,6 @@ UNAVAILABLE = frozenset({425, 503})
 
 Body = TypeVar("Body")
 Query = Mapping[str, str | int]
-_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class PolymarketClient:
@@ -361,7 +361,7 @@ class HeartbeatMismatch(Exception):
 def _heartbeat_id(body: bytes) -> str:
     try:
         return msgspec.json.decode(body, type=rest.Beat).heartbeat_id
-    except _ERRORS:
+    except DECODE_ERRORS:
         return ""
 
 
@@ -369,7 +369,7 @@ def _read(answer: Answer, kind: type[Body]) -> Body:
     """The body of a question's answer."""
     try:
         return msgspec.json.decode(answer.body, type=kind)
-    except _ERRORS as e:
+    except DECODE_ERRORS as e:
         raise BadAnswer(VENUE, f"expected another body: {e}"[:300]) from e
 
 
@@ -377,5 +377,5 @@ def _effect(answer: Answer, kind: type[Body]) -> Body:
     """The body of an order's answer: one that cannot be read proves nothing."""
     try:
         return msgspec.json.decode(answer.body, type=kind)
-    except _ERRORS as e:
+    except DECODE_ERRORS as e:
         raise OutcomeUnknown(VENUE, f"expected another body: {e}"[:300]) from e

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from libs.venues.frame import FrameError
+from libs.venues.frame import DECODE_ERRORS, FrameError
 from proto.feed import EXPONENT_MAX, FeeSchedule
 from proto.units import ONE, UnitError, parse
 
@@ -96,7 +96,7 @@ def read_market(raw: Raw) -> GammaMarket:
     """
     try:
         return _market.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+    except DECODE_ERRORS as e:
         raise FrameError(f"expected a Gamma market: {e}"[:200]) from e
 
 
@@ -108,7 +108,7 @@ def read_event(raw: Raw) -> GammaEvent:
     """
     try:
         return _event.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+    except DECODE_ERRORS as e:
         raise FrameError(f"expected a Gamma event: {e}"[:200]) from e
 
 
@@ -126,7 +126,7 @@ def strings(value: str | list[str] | None, what: str) -> list[str]:
     if isinstance(value, str):
         try:
             value = _strings.decode(value)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+        except DECODE_ERRORS as e:
             raise FrameError(f"expected a list of strings as {what}: {e}"[:200]) from e
     if len(value) > OUTCOMES_MAX:
         raise FrameError(f"expected at most {OUTCOMES_MAX} {what}, was {len(value)}")

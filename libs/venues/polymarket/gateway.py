@@ -320,17 +320,24 @@ class PolymarketGateway:
         return Balance(total=total, available=max(0, total - promised))
 
     async def settlements(self, since: int) -> list[SettlementReport]:
-        """Payouts since then: winnings that were redeemed, and what lost and is worth nothing."""
+        """Payouts since then: winnings that were redeemed, and what lost and is worth nothing.
+
+        What lost is over at once; the winnings beside it are not money before they were redeemed.
+        """
         at: dict[str, int] = {}
         for line in await self.client.redemptions(since // SECOND):
             at.setdefault(line.conditionId, line.timestamp * SECOND)
-        now = time.time_ns()
-        for row in await self.client.positions():
-            if row.redeemable and amount(row.curPrice, "price") == 0:
-                at.setdefault(row.conditionId, now)
         reports = [
             report for condition, paid_at in at.items() for report in await self._payouts(condition, paid_at)
         ]
+        now = time.time_ns()
+        lost = [
+            row.conditionId
+            for row in await self.client.positions()
+            if row.redeemable and amount(row.curPrice, "price") == 0 and row.conditionId not in at
+        ]
+        for condition in dict.fromkeys(lost):
+            reports += [report for report in await self._payouts(condition, now) if not report.price]
         return sorted(reports, key=lambda report: (report.at, report.instrument))
 
     async def _payouts(self, condition: str, at: int) -> list[SettlementReport]:

@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from libs.venues.frame import FrameError
+from libs.venues.numbers import number
 from libs.venues.polymarket import gamma, wire
-from libs.venues.polymarket.book import DOUBT_NS_MAX, Numbers, TokenBook, number, rows_of
+from libs.venues.polymarket.book import DOUBT_NS_MAX, Numbers, TokenBook, rows_of
 from libs.venues.polymarket.book_hash import level_text
 from libs.venues.polymarket.market import VENUE, Listing, PolymarketMarket
 from libs.venues.polymarket.prices import Strikes

@@ -5,15 +5,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from libs.venues.frame import FRAME_BYTES_MAX, FrameError
+from libs.venues.frame import DECODE_ERRORS, FrameError, check_length
 from libs.venues.polymarket.auth import ApiKey
 from libs.venues.polymarket.rest import OrderRow, TradeRow
 from libs.venues.polymarket.wire import PONG
 
 SEEN_MAX = 20_000
 """Steps remembered; repetitions come within minutes."""
-
-_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError)
 
 
 class _Kind(msgspec.Struct):
@@ -55,12 +53,11 @@ class UserEvents:
         """
         if data == PONG:
             return []
-        if len(data) > FRAME_BYTES_MAX:
-            raise FrameError(f"expected a frame of at most {FRAME_BYTES_MAX} bytes, was {len(data)}")
+        check_length(data)
         try:
             parts: list[msgspec.Raw | bytes] = list(_many.decode(data)) if data[:1] == b"[" else [data]
             rows = [row for part in parts if (row := _decode(part)) is not None]
-        except _ERRORS as e:
+        except DECODE_ERRORS as e:
             raise FrameError(f"expected a frame of the user channel: {e}"[:300]) from e
         return [row for row in rows if self._is_new(row)]
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from libs.venues.frame import FRAME_BYTES_MAX, FrameError
+from libs.venues.frame import DECODE_ERRORS, FrameError, check_length
 
 PONG = b"PONG"
 
@@ -220,7 +220,6 @@ _envelope: msgspec.json.Decoder[_Envelope] = msgspec.json.Decoder(_Envelope)
 _rest: msgspec.json.Decoder[Rest] = msgspec.json.Decoder(Rest)
 _price: msgspec.json.Decoder[Price] = msgspec.json.Decoder(Price)
 _connection: msgspec.json.Decoder[Connected | Disconnected] = msgspec.json.Decoder(Connected | Disconnected)
-_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError)
 
 
 def decode(data: bytes) -> list[Frame | None]:
@@ -229,20 +228,19 @@ def decode(data: bytes) -> list[Frame | None]:
     Raises:
         FrameError: for anything that is not a frame of the protocol, in whole or in part.
     """
-    if len(data) > FRAME_BYTES_MAX:
-        raise FrameError(f"expected a frame of at most {FRAME_BYTES_MAX} bytes, was {len(data)}")
+    check_length(data)
     if data == PONG:
         return []
     try:
         if data[:1] == b"[":
             return list(_events.decode(data))
         return [_event.decode(data)]
-    except _DECODE_ERRORS:
+    except DECODE_ERRORS:
         pass
     try:
         parts: list[msgspec.Raw | bytes] = list(_raws.decode(data)) if data[:1] == b"[" else [data]
         return [_decode_other(part) for part in parts]
-    except _DECODE_ERRORS as e:
+    except DECODE_ERRORS as e:
         raise FrameError(f"expected a Polymarket frame: {e}"[:300]) from e
 
 

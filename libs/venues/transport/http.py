@@ -12,6 +12,7 @@ import httpx
 
 from libs.venues.errors import BadAnswer, NotSent, OutcomeUnknown, RateLimited, Unavailable, VenueError
 from libs.venues.transport.answer import Answer, Reader, ReadError, Unread
+from libs.venues.transport.line import AnswerTooLong, Lines
 from libs.venues.transport.rate_limit import TokenBucket
 
 READ_ATTEMPTS_MAX = 4
@@ -28,6 +29,7 @@ KEEPALIVE_S = 30.0
 """Idle connections are dropped before a venue drops them (60 s at the usual load balancers): an order
 written to a connection that is just being closed has an unknown outcome."""
 CACHE_ENTRIES_MAX = 1_000
+COMMON_HEADERS = {"user-agent": "presage", "accept": "application/json"}
 EFFECT_WAIT_S_MAX = 2.0
 """An order that waits longer for its token is refused: its price is old by then."""
 READ_WAIT_S_MAX = 60.0
@@ -43,10 +45,6 @@ class Timeouts(NamedTuple):
     total_s: float = 10.0
 
 
-class _TooLong(Exception):
-    """An answer longer than it may be."""
-
-
 class _Progress:
     """Whether a byte of a request may have left."""
 
@@ -55,10 +53,14 @@ class _Progress:
     def __init__(self) -> None:
         self.sending = False
 
+    def begin(self) -> None:
+        """The first byte is about to leave."""
+        self.sending = True
+
     async def trace(self, event: str, _info: object) -> None:
         """Called by the HTTP library at each of its steps."""
         if event.endswith("send_request_headers.started"):
-            self.sending = True
+            self.begin()
 
 
 class VenueHttp:
@@ -97,8 +99,15 @@ class VenueHttp:
                 max_keepalive_connections=CONNECTIONS_MAX,
                 keepalive_expiry=KEEPALIVE_S,
             ),
-            headers={"user-agent": "presage", "accept": "application/json"},
+            headers=COMMON_HEADERS,
             trust_env=False,
+        )
+        # Orders wait for nobody: neither for a library's layers nor behind a long list on its connection.
+        self._lines = Lines(
+            self.base_url,
+            connect_s=timeouts.connect_s,
+            keepalive_s=KEEPALIVE_S,
+            body_bytes_max=body_bytes_max,
         )
 
     async def __aenter__(self) -> Self:
@@ -111,6 +120,7 @@ class VenueHttp:
 
     async def close(self) -> None:
         """Close all connections."""
+        self._lines.close()
         await self._client.aclose()
 
     async def request(  # noqa: PLR0913 - what a request is made of, each by its name
@@ -176,8 +186,8 @@ class VenueHttp:
         progress = _Progress()
         try:
             async with asyncio.timeout(self._timeouts.total_s):
-                answer = await self._exchange(request, progress)
-        except (httpx.HTTPError, httpx.InvalidURL, _TooLong, TimeoutError, OSError) as e:
+                answer = await (self._effect if effect else self._exchange)(request, progress)
+        except (httpx.HTTPError, httpx.InvalidURL, AnswerTooLong, TimeoutError, OSError) as e:
             raise self._broken(request, progress, effect, e) from e
         error = self._reader.error(request.what, answer, effect, read_error, bare=request.bare)
         if error is None:
@@ -185,6 +195,14 @@ class VenueHttp:
         if isinstance(error, RateLimited) and (bucket := self._buckets.get(request.bucket)) is not None:
             bucket.pause_for(error.retry_after_s or BACKOFF_S_MIN)
         raise error
+
+    async def _effect(self, request: "_Request", progress: _Progress) -> Answer:
+        """Send what is sent once, and read the answer."""
+        headers = COMMON_HEADERS | {"accept-encoding": "identity"} | request.headers_now()
+        self.requests += 1
+        return await self._lines.send(
+            request.method, request.url, headers, request.body or b"", progress.begin
+        )
 
     async def _exchange(self, request: "_Request", progress: _Progress) -> Answer:
         """Send, and read the answer as far as it is allowed to be long."""
@@ -203,7 +221,7 @@ class VenueHttp:
             async for part in response.aiter_bytes():
                 size += len(part)
                 if size > self._body_bytes_max:
-                    raise _TooLong
+                    raise AnswerTooLong
                 parts.append(part)
         finally:
             await response.aclose()
@@ -219,7 +237,7 @@ class VenueHttp:
             return NotSent(self.venue, text)
         if effect:
             return OutcomeUnknown(self.venue, text)
-        return BadAnswer(self.venue, text) if isinstance(error, _TooLong) else Unread(self.venue, text)
+        return BadAnswer(self.venue, text) if isinstance(error, AnswerTooLong) else Unread(self.venue, text)
 
     async def _take(self, request: "_Request", wait_s_max: float) -> None:
         bucket = self._buckets.get(request.bucket)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from libs.venues.frame import DECODE_ERRORS
 from libs.venues.kalshi.auth import Signer
 from libs.venues.kalshi.client import KalshiClient
 from libs.venues.kalshi.listings import rest_frame
@@ -131,7 +132,7 @@ class KalshiSource(LiveSource):
         if _SUBSCRIBED in data[:80]:
             try:
                 body = _subscribed.decode(data).msg
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except DECODE_ERRORS:
                 return
             if body.channel == "orderbook_delta":
                 self._book_sid = body.sid

@@ -10,7 +10,7 @@ from functools import partial
 import msgspec
 
 from libs.venues.errors import BadAnswer, Refused
-from libs.venues.frame import rest_frame
+from libs.venues.frame import DECODE_ERRORS, rest_frame
 from libs.venues.manifold.params import ManifoldParams
 from libs.venues.manifold.rest import VENUE, ManifoldRest
 from libs.venues.manifold.streams import manifold_socket, market_topics, subscribe_commands
@@ -50,7 +50,6 @@ class _One(msgspec.Struct, gc=False):
 _row = msgspec.json.Decoder(_Row)
 _found = msgspec.json.Decoder(_Found)
 _one = msgspec.json.Decoder(_One)
-_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class ManifoldSource(LiveSource):
@@ -115,7 +114,7 @@ class ManifoldSource(LiveSource):
         try:
             row = _row.decode(raw)
             volume = parse(f"{row.volume:.6f}")
-        except (*_DECODE_ERRORS, UnitError):
+        except (*DECODE_ERRORS, UnitError):
             return ""
         latest = now_ns() + self._params.hours_ahead * 3600 * SECOND
         soon = row.closeTime is not None and round(row.closeTime) * MILLISECOND <= latest
@@ -139,7 +138,7 @@ class ManifoldSource(LiveSource):
         if data.startswith(_MARKET):
             try:
                 return (f"{VENUE}:{_one.decode(data).body.id}",)
-            except _DECODE_ERRORS:
+            except DECODE_ERRORS:
                 return ()
         found = _TOPIC.search(data)
         return () if found is None else (f"{VENUE}:{found[1].decode()}",)
@@ -174,5 +173,5 @@ def _rows_of(frame: bytes) -> list[msgspec.Raw]:
     """The markets of an answer to a search."""
     try:
         return _found.decode(frame).body
-    except _DECODE_ERRORS as e:
+    except DECODE_ERRORS as e:
         raise BadAnswer(VENUE, f"expected a list of markets: {e}"[:200]) from e

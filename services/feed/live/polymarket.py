@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from libs.venues.frame import FrameError, rest_frame
+from libs.venues.frame import DECODE_ERRORS, FrameError, rest_frame
 from libs.venues.polymarket import gamma
 from libs.venues.polymarket.market import VENUE, Listing
 from libs.venues.polymarket.normalise import PolymarketNormaliser
@@ -61,7 +61,6 @@ class _Row(msgspec.Struct, gc=False):
 _page = msgspec.json.Decoder(_Page)
 _rows = msgspec.json.Decoder(list[msgspec.Raw])
 _row = msgspec.json.Decoder(_Row)
-_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class _Followed(msgspec.Struct):
@@ -186,7 +185,7 @@ class PolymarketSource(LiveSource):
         try:
             row = _row.decode(raw)
             volume = parse(f"{float(row.volume or 0):.6f}")
-        except (*_DECODE_ERRORS, ValueError, UnitError):
+        except (*DECODE_ERRORS, ValueError, UnitError):
             return False
         params = self._params
         neg_risk = {"any": True, "only": bool(row.negRisk), "none": not row.negRisk}[params.neg_risk]
@@ -249,14 +248,14 @@ def _rows_of(body: bytes) -> list[msgspec.Raw]:
     """The markets of an answer: a plain array, or a page with a cursor. Anything else has none."""
     try:
         return _rows.decode(body) if body.lstrip()[:1] == b"[" else _page.decode(body).markets
-    except _DECODE_ERRORS:
+    except DECODE_ERRORS:
         return []
 
 
 def _cursor_of(body: bytes) -> str:
     try:
         return _page.decode(body).next_cursor or ""
-    except _DECODE_ERRORS:
+    except DECODE_ERRORS:
         return ""
 
 
