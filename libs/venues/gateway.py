@@ -168,6 +168,14 @@ class LearnsMarkets(Protocol):
         """Read what ``prepare`` needs of a market, unless it is known. Raises as every coroutine here."""
 
 
+@runtime_checkable
+class RemembersOrders(Protocol):
+    """A gateway whose venue does not tell which outcome an order was meant for: Kalshi has one leg for both."""
+
+    def remember(self, sent: SentOrder) -> None:
+        """Learn how an order was meant that was claimed, maybe before a restart. Sends nothing."""
+
+
 __all__ = [
     "AckStatus",
     "Balance",
@@ -176,6 +184,7 @@ __all__ = [
     "NewOrder",
     "OrderReport",
     "Prepared",
+    "RemembersOrders",
     "SentOrder",
     "SettlementReport",
     "StreamState",

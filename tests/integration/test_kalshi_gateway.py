@@ -8,7 +8,14 @@ import msgspec
 import pytest
 
 from libs.venues.errors import BadAnswer, NotSent, OutcomeUnknown, RateLimited, Refused
-from libs.venues.gateway import FillReport, OrderReport, SentOrder, StreamState, TradeStatus
+from libs.venues.gateway import (
+    FillReport,
+    OrderReport,
+    RemembersOrders,
+    SentOrder,
+    StreamState,
+    TradeStatus,
+)
 from libs.venues.kalshi import limits
 from libs.venues.kalshi.client import KalshiClient
 from libs.venues.kalshi.gateway import KalshiGateway
@@ -346,6 +353,27 @@ async def test_gateway_that_remembers_nothing_learns_everything_again() -> None:
         assert await fresh.open_orders() == []
         assert report.venue_order_id == found.venue_order_id
         await fresh.close()
+
+
+async def test_fills_of_before_a_restart_are_told_as_they_were_meant() -> None:
+    """Kalshi says only that YES was bought: that a NO was sold by it is remembered by who tells the gateway."""
+    async with venue() as v:
+        market = v.market
+        v.empty(market)
+        v.other_side(market, 0, 600_000, 10)
+        await place(v, v.new_order(market, "no"))
+        v.other_side(market, 1, 450_000, 10)
+        _, order = await place(v, v.new_order(market, "no", side=Side.SELL, price=440_000))
+        expected = await v.gateway.fills(0)
+        assert [(fill.side, fill.instrument) for fill in expected] == [
+            (Side.BUY, order.instrument),
+            (Side.SELL, order.instrument),
+        ]
+        gateway = forgetful(v)
+        assert isinstance(gateway, RemembersOrders)
+        gateway.remember(order)
+        assert (await gateway.fills(0))[1] == expected[1]
+        await gateway.close()
 
 
 async def test_order_nobody_knows_is_none_and_another_ones_id_is_refused() -> None:

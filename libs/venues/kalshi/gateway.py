@@ -241,6 +241,10 @@ class KalshiGateway:
             self._known.learn_order(order.client_order_id, venue_order_id=order.order_id)
         return [order_report(order, self._known.instrument(order.client_order_id)) for order in orders]
 
+    def remember(self, sent: SentOrder) -> None:
+        """The order's fills are told in the space of what it was meant for, also after a restart."""
+        self._known.learn_order(sent.client_order_id, sent.instrument, sent.venue_order_id)
+
     async def fills(self, since: int) -> Sequence[FillReport]:
         # The filter counts whole seconds, and nothing says which side of the border it includes.
         found = await self.client.fills({"min_ts": max(0, since // SECOND - 1)})

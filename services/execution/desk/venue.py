@@ -19,6 +19,7 @@ from libs.venues.gateway import (
     NewOrder,
     OrderReport,
     Prepared,
+    RemembersOrders,
     StreamState,
     UserEvent,
     VenueGateway,
@@ -107,6 +108,8 @@ class VenueDesk:
             self.orders.learn(own, tracked.venue_order_id)
             own.fills = {**tracked.fills, **own.fills}
             self.facts.check_total(own)
+        if isinstance(self.gateway, RemembersOrders):
+            self.gateway.remember(own.sent)
         return own
 
     def is_claimed(self, order: str) -> bool:
