@@ -6,7 +6,7 @@ the approval and the venue's books is the real thing.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,7 @@ CLOCK_S = 0.1
 CENT = ONE // 100
 LOW, HIGH = 2 * CENT, 98 * CENT
 """A price at which a purchase rests, and one at which it trades."""
+Through = Callable[[Sandbox], Awaitable[Mapping[str, str]]]
 COUNTERPARTY = "the-other-side"
 EXPIRES_S = 60
 HELD_S = 1.0
@@ -64,14 +65,17 @@ HELD_S = 1.0
 class VenueRig:
     """``facts`` is all that the tape was told; ``said`` all that the machine answered."""
 
-    def __init__(self, sandbox: Sandbox, venue: str, folder: Path) -> None:
+    def __init__(
+        self, sandbox: Sandbox, venue: str, folder: Path, urls: Mapping[str, str] | None = None
+    ) -> None:
         self.sandbox = sandbox
+        self.urls = dict(urls or {})
         self.venue = venue
         self.halted = False
         self.facts: list[Message] = []
         self.said: list[Message] = []
         self.approvals: list[Approval] = []
-        self.gateway = gateway_of(sandbox, venue)
+        self.gateway = gateway_of(sandbox, venue, **self.urls)
         self._machine = ExecutionMachine()
         self._claims: dict[str, Claim] = {}
         self._folder = folder
@@ -107,7 +111,7 @@ class VenueRig:
     async def restart(self, *, start: bool = True) -> None:
         """The process dies with all it knows, and comes back to the tape and the ledger."""
         await self.close()
-        self.gateway = gateway_of(self.sandbox, self.venue)
+        self.gateway = gateway_of(self.sandbox, self.venue, **self.urls)
         self.desk = self._new_desk()
         if start:
             await self._run()
@@ -291,6 +295,16 @@ class VenueRig:
             )
             await asyncio.sleep(POLL_S)
 
+    async def jump(self, to_ns: int) -> None:
+        """Let the sandbox's world live through the time to a moment at once; nobody quotes any more."""
+        lifecycle = self.sandbox.world.lifecycle
+        lifecycle.sleep()
+        for market in list(lifecycle._makers):
+            self.empty(market)
+        ahead_ns = to_ns - time.time_ns()
+        self.sandbox.world._clock = lambda: time.time_ns() + ahead_ns
+        await self.until(lambda: self.sandbox.world.at >= to_ns)
+
     def empty(self, market: SandboxMarket | None = None) -> None:
         """Take the maker's quotes out of a book for good: what trades then is ours."""
         self.sandbox.world.lifecycle._makers.pop(market or self.market).leave()
@@ -341,8 +355,11 @@ def gateway_of(sandbox: Sandbox, venue: str, **urls: str) -> VenueGateway:
 
 
 @asynccontextmanager
-async def venue_rig(folder: Path, venue: str, time_scale: float = 1.0) -> AsyncIterator[VenueRig]:
-    """A sandbox of one venue and a desk that trades there; its gate is open when the block begins."""
+async def venue_rig(folder: Path, venue: str, through: Through | None = None) -> AsyncIterator[VenueRig]:
+    """A sandbox of one venue and a desk that trades there; its gate is open when the block begins.
+
+    ``through`` gives the addresses under which the desk finds the venue.
+    """
     quick = {
         (reconcile, "EVERY_S"): 1.0,
         (reconcile, "BLIND_S"): 0.5,
@@ -354,12 +371,12 @@ async def venue_rig(folder: Path, venue: str, time_scale: float = 1.0) -> AsyncI
     for (module, name), value in quick.items():
         setattr(module, name, value)
     try:
-        async with Sandbox(seed=7, venues=[venue], updates_per_s=2.0, time_scale=time_scale) as sandbox:
+        async with Sandbox(seed=7, venues=[venue], updates_per_s=2.0) as sandbox:
             server = sandbox.servers[venue]
             assert isinstance(server, KalshiServer | PolymarketServer)
             if isinstance(server, PolymarketServer):
                 server.options.mined_after_s = server.options.confirmed_after_s = 0.1
-            rig = VenueRig(sandbox, venue, folder)
+            rig = VenueRig(sandbox, venue, folder, await through(sandbox) if through else None)
             try:
                 await rig.start()
                 yield rig

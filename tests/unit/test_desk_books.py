@@ -329,6 +329,21 @@ def test_a_payout_is_told_when_the_money_is_there(price: int):
     assert world.book.cash == world.exchange.cash
 
 
+def test_what_lost_may_stay_at_the_venue_for_ever():
+    async def scene(world: DeskWorld) -> None:
+        await held(world)
+        world.exchange.settle(MARKET, YES, 0)
+        await world.desk.reconcile()
+        await world.store()
+        # Worthless contracts are in the wallet until somebody burns them.
+        world.exchange.positions = lambda: {YES: 10 * ONE}  # type: ignore[method-assign]
+        for _ in range(2):
+            found = await world.desk.reconcile()
+            assert (kinds(found), found.clean) == ([], True)
+
+    assert run(scene).book.quantity(YES) == 0
+
+
 def test_a_working_order_is_not_reported_again_and_again():
     async def scene(world: DeskWorld) -> None:
         await world.desk.reconcile()

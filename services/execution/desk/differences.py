@@ -20,6 +20,8 @@ def positions(book: Portfolio, theirs: Mapping[str, int], moving: Iterable[FillR
     """Instruments held in another quantity than the venue says.
 
     ``moving``: fills so new, or so little settled, that the venue may or may not count them yet.
+    What was paid out is no position any more, although a venue may go on showing it: at Polymarket what
+    lost stays in the wallet.
     """
     slack: dict[str, tuple[int, int]] = {}
     for report in moving:
@@ -31,7 +33,8 @@ def positions(book: Portfolio, theirs: Mapping[str, int], moving: Iterable[FillR
         slack[report.instrument] = less, more
     found: list[Difference] = []
     ours = {instrument: position.quantity for _, instrument, position in book.open_positions()}
-    for instrument in sorted({*ours, *theirs}):
+    paid_out = {instrument for ledger in book.ledgers.values() for instrument in ledger.payouts}
+    for instrument in sorted({*ours, *theirs} - paid_out):
         mine, other = ours.get(instrument, 0), theirs.get(instrument, 0)
         less, more = slack.get(instrument, (0, 0))
         if not mine - less <= other <= mine + more:
