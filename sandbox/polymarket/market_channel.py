@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable, Mapping
 
 import msgspec
-from aiohttp import WSMsgType, web
 from msgspec import Struct
 
 from proto.feed import MarketStatus, Side
@@ -12,6 +11,7 @@ from proto.units import MILLISECOND, ONE, show
 from sandbox.faults.script import Faults
 from sandbox.polymarket.bodies import book_of, facts_of
 from sandbox.polymarket.books import Book, Change, apply, book_body, book_event
+from sandbox.polymarket.channel import Channel, Client
 from sandbox.polymarket.exchange import Exchange
 from sandbox.polymarket.gamma import (
     BASE_FEE,
@@ -25,13 +25,11 @@ from sandbox.polymarket.gamma import (
     tags_of,
 )
 from sandbox.polymarket.history import History
-from sandbox.sockets import ClientSocket
 from sandbox.world.events import BookChanged, MarketMoved, TickChanged, Traded, WorldEvent
 from sandbox.world.markets import POLYMARKET, VOID, SandboxMarket
 
 ASSETS_MAX = 2_000
 """Tokens one connection may follow: more than the sandbox ever lists."""
-PING, PONG = "PING", "PONG"
 
 
 class Subscribe(Struct, frozen=True):
@@ -44,55 +42,33 @@ class Subscribe(Struct, frozen=True):
     initial_dump: bool = True
 
 
-class _Client(Struct):
-    socket: ClientSocket
+class _Client(Client):
     assets: set[str] = msgspec.field(default_factory=set)
     custom: bool = False
 
 
-class MarketChannel:
+class MarketChannel(Channel[_Client]):
     """Everybody who follows books. One copy of each followed book is kept, to hash it after each change."""
 
     def __init__(self, exchange: Exchange, history: History, faults: Faults) -> None:
+        super().__init__(faults, "market_socket", _Client)
         self._exchange = exchange
         self._history = history
-        self._faults = faults
-        self._clients: list[_Client] = []
         self._books: dict[str, tuple[Book, Book]] = {}
         exchange.world.subscribe(self._on_event)
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        """One connection, from its handshake to its end."""
-        client = _Client(ClientSocket(self._faults, POLYMARKET, "market_socket"))
-        socket = await client.socket.open(request)
-        self._clients.append(client)
-        try:
-            async for message in socket:
-                if message.type is WSMsgType.TEXT:
-                    self._read(client, message.data)
-        finally:
-            self._clients.remove(client)
-            await client.socket.close()
-        return socket
-
-    async def close(self) -> None:
-        for client in tuple(self._clients):
-            await client.socket.close()
-
-    def _read(self, client: _Client, text: str) -> None:
-        if text == PING:
-            client.socket.reply(PONG)
-            return
+    def read(self, client: _Client, text: str) -> bool:
+        """Act on a subscription; a bad one is answered."""
         try:
             asked = msgspec.json.decode(text, type=Subscribe)
         except msgspec.DecodeError:
             client.socket.reply("INVALID MESSAGE")
-            return
+            return True
         if asked.custom_feature_enabled is not None:
             client.custom = asked.custom_feature_enabled
         if asked.operation == "unsubscribe":
             client.assets.difference_update(asked.assets_ids)
-            return
+            return True
         fresh = [asset for asset in asked.assets_ids if asset not in client.assets]
         client.assets.update(fresh[: max(0, ASSETS_MAX - len(client.assets))])
         for asset in fresh:
@@ -101,6 +77,7 @@ class MarketChannel:
                 self._copy(token.market)
         if asked.initial_dump:
             _send(client, [event for event in map(self._snapshot, fresh) if event is not None])
+        return True
 
     def _snapshot(self, asset: str) -> dict[str, object] | None:
         token = self._exchange.token(asset)
@@ -135,7 +112,7 @@ class MarketChannel:
         books = self._books.get(event.market.id)
         if books is None:
             return
-        if all(client.assets.isdisjoint(event.market.tokens) for client in self._clients):
+        if all(client.assets.isdisjoint(event.market.tokens) for client in self.clients):
             # Nobody follows it any more: the copy ages, and is made anew for the next who does.
             del self._books[event.market.id]
             return
@@ -167,7 +144,7 @@ class MarketChannel:
         """To who follows one of the assets (``None``: to all), each frame alone."""
         wanted = None if assets is None else set(assets)
         texts = [_compact(frame) for frame in frames]
-        for client in self._clients:
+        for client in self.clients:
             if custom and not client.custom:
                 continue
             if wanted is None or not wanted.isdisjoint(client.assets):

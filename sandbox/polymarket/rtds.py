@@ -5,16 +5,13 @@ from collections import deque
 from collections.abc import Callable
 
 import msgspec
-from aiohttp import WSMsgType, web
 from msgspec import Struct
 
 from proto.units import MILLISECOND, ONE, SECOND, show
 from sandbox.faults.script import Faults
+from sandbox.polymarket.channel import Channel, Client
 from sandbox.polymarket.gamma import amount
-from sandbox.polymarket.market_channel import PING, PONG
-from sandbox.sockets import ClientSocket
 from sandbox.world.events import PriceMoved, WorldEvent
-from sandbox.world.markets import POLYMARKET
 from sandbox.world.price import Source
 from sandbox.world.world import World
 
@@ -60,48 +57,26 @@ class Request(Struct, frozen=True):
     subscriptions: list[Wanted] = []
 
 
-class _Client(Struct):
-    socket: ClientSocket
+class _Client(Client):
     topics: set[str] = msgspec.field(default_factory=set)
 
 
-class PriceStream:
+class PriceStream(Channel[_Client]):
     """Everybody who follows prices; one value a second of each topic."""
 
     def __init__(self, world: World, faults: Faults) -> None:
+        super().__init__(faults, "market_socket", _Client)
         self._world = world
-        self._faults = faults
-        self._clients: list[_Client] = []
         self._second = 0
         self._past: dict[str, deque[tuple[int, int]]] = {topic: deque(maxlen=HISTORY) for topic in TOPICS}
         world.subscribe(self._on_event)
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        """One connection, from its handshake to its end."""
-        client = _Client(ClientSocket(self._faults, POLYMARKET, "market_socket"))
-        socket = await client.socket.open(request)
-        self._clients.append(client)
-        try:
-            async for message in socket:
-                if message.type is WSMsgType.TEXT:
-                    self._read(client, message.data)
-        finally:
-            self._clients.remove(client)
-            await client.socket.close()
-        return socket
-
-    async def close(self) -> None:
-        for client in tuple(self._clients):
-            await client.socket.close()
-
-    def _read(self, client: _Client, text: str) -> None:
-        if text == PING:
-            client.socket.reply(PONG)
-            return
+    def read(self, client: _Client, text: str) -> bool:
+        """Act on subscriptions; what is none is passed over."""
         try:
             asked = msgspec.json.decode(text, type=Request)
         except msgspec.DecodeError:
-            return
+            return True
         for wanted in asked.subscriptions:
             topic = TOPICS.get(wanted.topic)
             if topic is None or (wanted.filters and topic.symbol not in wanted.filters):
@@ -111,6 +86,7 @@ class PriceStream:
             else:
                 client.topics.add(wanted.topic)
                 client.socket.send(self._first(wanted.topic, topic))
+        return True
 
     def _first(self, name: str, topic: Topic) -> str:
         data = [{"timestamp": at, "value": amount(value)} for at, value in self._past[name]]
@@ -126,7 +102,7 @@ class PriceStream:
         for name, topic in TOPICS.items():
             value = topic.value(self._world)
             self._past[name].append((at_ms, value))
-            following = [client for client in self._clients if name in client.topics]
+            following = [client for client in self.clients if name in client.topics]
             if following:
                 text = self._update(name, topic.symbol, at_ms, value)
                 for client in following:

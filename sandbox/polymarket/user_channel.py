@@ -3,14 +3,11 @@
 import json
 
 import msgspec
-from aiohttp import WSCloseCode, WSMsgType, web
 from msgspec import Struct
 
 from sandbox.faults.script import Faults
+from sandbox.polymarket.channel import Channel, Client
 from sandbox.polymarket.exchange import Exchange
-from sandbox.polymarket.market_channel import PING, PONG
-from sandbox.sockets import ClientSocket
-from sandbox.world.markets import POLYMARKET
 
 
 class Auth(Struct, frozen=True, rename="camel"):
@@ -30,44 +27,21 @@ class Subscribe(Struct, frozen=True):
     markets: list[str] | None = None
 
 
-class _Client(Struct):
-    socket: ClientSocket
+class _Client(Client):
     owner: str = ""
     markets: set[str] | None = None
 
 
-class UserChannel:
+class UserChannel(Channel[_Client]):
     """Everybody who follows their own orders."""
 
     def __init__(self, exchange: Exchange, faults: Faults) -> None:
+        super().__init__(faults, "user_socket", _Client)
         self._exchange = exchange
-        self._faults = faults
-        self._clients: list[_Client] = []
         exchange.listeners.append(self._on_frame)
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        """One connection, from its handshake to its end."""
-        client = _Client(ClientSocket(self._faults, POLYMARKET, "user_socket"))
-        socket = await client.socket.open(request)
-        self._clients.append(client)
-        try:
-            async for message in socket:
-                if message.type is WSMsgType.TEXT and not self._read(client, message.data):
-                    await client.socket.close(WSCloseCode.POLICY_VIOLATION, "invalid auth")
-        finally:
-            self._clients.remove(client)
-            await client.socket.close()
-        return socket
-
-    async def close(self) -> None:
-        for client in tuple(self._clients):
-            await client.socket.close()
-
-    def _read(self, client: _Client, text: str) -> bool:
+    def read(self, client: _Client, text: str) -> bool:
         """Act on a frame; whether the connection may stay."""
-        if text == PING:
-            client.socket.reply(PONG)
-            return True
         try:
             asked = msgspec.json.decode(text, type=Subscribe)
         except msgspec.DecodeError:
@@ -90,7 +64,7 @@ class UserChannel:
 
     def _on_frame(self, owner: str, market: str, frame: dict[str, object]) -> None:
         text = None
-        for client in self._clients:
+        for client in self.clients:
             if client.owner == owner and (client.markets is None or market in client.markets):
                 text = text or json.dumps(frame, separators=(",", ":"), ensure_ascii=False)
                 facts = {"event_type": str(frame["event_type"]), "market": market}
