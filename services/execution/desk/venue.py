@@ -15,8 +15,6 @@ from libs.portfolio.portfolio import Portfolio
 from libs.venues.errors import NotSent, RateLimited, Refused, Unavailable, VenueError
 from libs.venues.gateway import (
     FillReport,
-    LearnsMarkets,
-    NewOrder,
     OrderReport,
     Prepared,
     RemembersOrders,
@@ -31,6 +29,7 @@ from proto.units import SECOND
 from proto.venue import Account, Ack, AckStatus, Fill, Reconciliation
 from services.execution.desk.facts import VenueFacts
 from services.execution.desk.orders import OwnOrder, OwnOrders
+from services.execution.desk.preparing import Preparing
 from services.execution.desk.reconcile import Reconciler
 from services.execution.desk.standing import Standing
 from services.execution.desk.surroundings import Surroundings
@@ -47,10 +46,6 @@ FETCH_WAIT_S = 1.0
 """Between attempts to get fills that the venue counts and has not shown yet."""
 FETCH_ATTEMPTS_MAX = 5
 """Then the next reconciliation goes on."""
-LEARN_PATIENCE_S = 3.0
-"""For reading a market; an approval is hardly good for longer."""
-MARKETS_MAX = 2_000
-"""Markets remembered as read; days of rolling windows."""
 CLAIM_MARGIN_NS = 60 * SECOND
 """A venue's clock may be behind ours: its fills are asked for from so long before the claim."""
 
@@ -80,6 +75,8 @@ class VenueDesk:
         self.reconciler = Reconciler(self)
         self.wall_ns = around.wall_ns
         self.in_flight: dict[str, asyncio.Event] = {}
+        self._preparing = Preparing(gateway)
+        self._fetching = False
         self._tell = tell
         self._state = around.state
         self._refusal = around.refusal
@@ -88,8 +85,6 @@ class VenueDesk:
         self._questions = asyncio.Semaphore(QUESTIONS_MAX)
         self._asking: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._markets: dict[str, bool] = {}
-        self._fetching = False
         self._heartbeats_missed = 0
 
     # ── what is known ──
@@ -176,37 +171,15 @@ class VenueDesk:
 
     def prepare(self, approval: Approval, approved_at: int) -> Prepared:
         """Build and sign. Raises ``Refused`` for what the venue cannot express."""
-        return self.gateway.prepare(new_order(approval, approved_at))
+        return self._preparing.prepare(approval, approved_at)
 
     async def prepare_known(self, approval: Approval, approved_at: int) -> Prepared:
         """As ``prepare``; the market is read first when it is not known, or has changed since."""
-        gateway, market = self.gateway, approval.market
-        if not isinstance(gateway, LearnsMarkets):
-            return self.prepare(approval, approved_at)
-        if market in self._markets:
-            try:
-                return self.prepare(approval, approved_at)
-            except Refused:
-                del self._markets[market]
-        await self.learn_market(market)
-        return self.prepare(approval, approved_at)
-
-    async def learn_market(self, market: str) -> None:
-        """Have the gateway read a market. Raises what it raises."""
-        if market in self._markets or not isinstance(self.gateway, LearnsMarkets):
-            return
-        async with asyncio.timeout(LEARN_PATIENCE_S):
-            await self.gateway.learn(market)
-        self._markets[market] = True
-        if len(self._markets) > MARKETS_MAX:
-            del self._markets[next(iter(self._markets))]
+        return await self._preparing.prepare_known(approval, approved_at)
 
     async def foresee(self, market: str) -> None:
         """A market was listed: read it now, so that its first order need not wait."""
-        try:
-            await self.learn_market(market)
-        except (VenueError, TimeoutError) as e:
-            log.info("market not read yet", extra={"venue": self.venue, "market": market, "detail": str(e)})
+        await self._preparing.foresee(market)
 
     def begin(self, claim: Claim, approval: Approval, prepared: Prepared) -> None:
         """Send an order whose claim was won just now, without waiting for the venue."""
@@ -449,23 +422,6 @@ class VenueDesk:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.gateway.close()
-
-
-def new_order(approval: Approval, approved_at: int) -> NewOrder:
-    """What the gateway is told of an approval that the broker stored at ``approved_at``."""
-    return NewOrder(
-        order=approval.order,
-        market=approval.market,
-        instrument=approval.instrument,
-        side=approval.side,
-        price=approval.price,
-        quantity=approval.quantity,
-        time_in_force=approval.time_in_force,
-        expires_at=approval.expires_at,
-        approved_at=approved_at,
-        post_only=approval.post_only,
-        reduce_only=approval.reduce_only,
-    )
 
 
 def _rejected(order: str, reason: str) -> Ack:
