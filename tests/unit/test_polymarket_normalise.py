@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from libs.venues.frame import FRAME_BYTES_MAX, FrameError
 from libs.venues.polymarket.book import STRIKES_MAX, UNHASHED_NS
-from libs.venues.polymarket.normalise import MARKETS_MAX, PolymarketNormaliser
+from libs.venues.polymarket.normalise import PolymarketNormaliser
+from libs.venues.polymarket.table import MARKETS_MAX
 from libs.venues.polymarket.wanted import RETRY_NS
 from proto.feed import Book, FeeSchedule, Gap, Market, MarketStatus, PriceStep, Quote, Side, Trade
 from proto.message import Message

@@ -16,20 +16,14 @@ from libs.venues.numbers import number
 from libs.venues.polymarket import gamma, wire
 from libs.venues.polymarket.book import DOUBT_NS_MAX, Numbers, TokenBook, rows_of
 from libs.venues.polymarket.book_hash import level_text
-from libs.venues.polymarket.market import VENUE, Listing, PolymarketMarket
+from libs.venues.polymarket.market import VENUE, Listing
 from libs.venues.polymarket.prices import Strikes
+from libs.venues.polymarket.table import MarketTable
 from libs.venues.polymarket.trades import Trades
-from libs.venues.polymarket.wanted import Wanted
-from proto.feed import Gap, MarketStatus
+from proto.feed import MarketStatus
 from proto.message import Message
-from proto.units import MILLISECOND, ONE, SECOND
+from proto.units import ONE, SECOND
 
-BOOK_INTERVAL_NS = 100 * MILLISECOND
-"""At most ten books a second an instrument: what the queue model and the depth checks can use."""
-MARKETS_MAX = 1024
-"""Markets kept at once; settled ones go first, then those without a book."""
-
-_NEVER = 2**63
 _HASH_CHARACTERS = 40
 Apply = Callable[[int, list[Message]], None]
 
@@ -45,16 +39,13 @@ class PolymarketNormaliser:
         self.frames = 0
         self.unused = 0
         self.skipped = 0
-        self.gaps = 0
-        self._checked_before = 0
-        self._matched_before = 0
-        self._markets: dict[str, PolymarketMarket] = {}
-        self._books: dict[str, TokenBook] = {}
-        self._wanted = Wanted()
+        self._table = MarketTable()
+        self._markets = self._table.markets
+        self._books = self._table.books
+        self._wanted = self._table.wanted
         self._trades = Trades()
         self._strikes = Strikes()
         self._numbers = Numbers()
-        self._wake_at = _NEVER
         self._readers: dict[type, Callable[[Any], Apply]] = {
             wire.BookEvent: self._read_book,
             wire.PriceChange: self._read_changes,
@@ -74,14 +65,19 @@ class PolymarketNormaliser:
         }
 
     @property
+    def gaps(self) -> int:
+        """Books that broke."""
+        return self._table.gaps
+
+    @property
     def checked(self) -> int:
         """Book states compared with the venue's hash."""
-        return self._checked_before + sum(book.checked for book in self._books.values())
+        return self._table.checked
 
     @property
     def matched(self) -> int:
         """Those of them that were equal."""
-        return self._matched_before + sum(book.matched for book in self._books.values())
+        return self._table.matched
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -109,15 +105,15 @@ class PolymarketNormaliser:
         out: list[Message] = []
         for step in steps:
             step(at, out)
-        if at >= self._wake_at:
-            self._on_time(at, out)
+        if at >= self._table.wake_at:
+            self._table.on_time(at, out)
         return out
 
     def tick(self, at: int) -> list[Message]:
         """Time passed without a frame: books that waited for their turn, doubts that were not dispelled."""
         out: list[Message] = []
-        if at >= self._wake_at:
-            self._on_time(at, out)
+        if at >= self._table.wake_at:
+            self._table.on_time(at, out)
         return out
 
     def resend(self, at: int) -> list[Message]:
@@ -125,7 +121,7 @@ class PolymarketNormaliser:
         out: list[Message] = [market.facts(at) for market in self._markets.values()]
         for book in self._books.values():
             if book.whole:
-                self._show_whole(book, at, out)
+                self._table.show_whole(book, at, out)
         return out
 
     def commands(self, at: int) -> list[bytes]:
@@ -139,7 +135,7 @@ class PolymarketNormaliser:
         if known is not None and not known.over:
             for token in known.tokens:
                 if self._books[token].whole:
-                    self._break(self._books[token], at, reason, out)
+                    self._table.break_off(self._books[token], at, reason, out)
         return out
 
     # ── the order book ──────────────────────────────────────────────────────────────────────────────
@@ -178,12 +174,12 @@ class PolymarketNormaliser:
             book.neg_risk = frame.neg_risk if frame.neg_risk is not None else book.neg_risk
         book.doubt_since = 0
         if not book.verify(at):
-            self._break(book, at, "a snapshot's hash does not match", out, by_hash=True)
+            self._table.break_off(book, at, "a snapshot's hash does not match", out, by_hash=True)
             return
         book.whole = True
         book.gapped = False
         self._wanted.have(book.token)
-        self._show_whole(book, at, out)
+        self._table.show_whole(book, at, out)
 
     def _read_changes(self, frame: wire.PriceChange) -> Apply:
         price, size, books = self._numbers.price, self._numbers.size, self._books
@@ -204,7 +200,7 @@ class PolymarketNormaliser:
                 continue
             if book.doubt_since and timestamp != book.timestamp:
                 # The batch is over, and the book is not what the venue says it is.
-                self._break(book, at, "a change's hash does not match", out, by_hash=True)
+                self._table.break_off(book, at, "a change's hash does not match", out, by_hash=True)
                 continue
             seen = touched.get(book.token)
             touched[book.token] = (book, seen[1] if seen else book.top(), change)
@@ -227,37 +223,12 @@ class PolymarketNormaliser:
         """After a frame's changes to one book: check it, and show it."""
         tops = (change.best_bid, change.best_ask) if change.best_bid or change.best_ask else None
         if not book.verify(at, change.price, tops):
-            self._wake(book.doubt_since + DOUBT_NS_MAX)
+            self._table.wake(book.doubt_since + DOUBT_NS_MAX)
         if book.top() != top:
             out.append(book.quote(at))
         if not book.pending:
             book.pending = True
-            self._wake(book.due_at)
-
-    def _show_whole(self, book: TokenBook, at: int, out: list[Message]) -> None:
-        whole = book.book(at, snapshot=True)
-        if whole is not None:
-            out.append(whole)
-        out.append(book.quote(at))
-        book.pending = False
-        book.due_at = at + BOOK_INTERVAL_NS
-
-    def _break(
-        self, book: TokenBook, at: int, reason: str, out: list[Message], *, by_hash: bool = False
-    ) -> None:
-        """Drop a book that is not true any more, say so once, and want it again."""
-        if by_hash:
-            book.strike(at)
-        book.drop()
-        market = self._markets.get(book.condition)
-        if market is None or market.over:
-            return
-        self._wanted.want(book.token, joined=True)
-        if book.gapped:
-            return
-        book.gapped = True
-        self.gaps += 1
-        out.append(Gap(venue=VENUE, at=at, reason=reason, instrument=book.instrument))
+            self._table.wake(book.due_at)
 
     # ── trades and ticks ────────────────────────────────────────────────────────────────────────────
 
@@ -288,7 +259,7 @@ class PolymarketNormaliser:
             return
         book.tick = market.tick = frame.new_tick_size
         market.tick_told = True
-        self._announce(market, at, out)
+        self._table.announce(market, at, out)
 
     # ── the life of markets ─────────────────────────────────────────────────────────────────────────
 
@@ -325,44 +296,13 @@ class PolymarketNormaliser:
                 self.unused += 1
                 continue
             if market is None:
-                market = self._adopt(listing)
+                market = self._table.adopt(listing)
             listing.apply(market)
             strike = self._strikes.of(market.symbol, market.average_s, market.open_at)
             market.strike = market.strike if strike is None else strike
             for index, token in enumerate(market.tokens):
-                self._open_book(market, index, token)
-            self._announce(market, at, out)
-
-    def _adopt(self, listing: Listing) -> PolymarketMarket:
-        """Keep a market seen for the first time, at the cost of the one that is missed least."""
-        if len(self._markets) >= MARKETS_MAX:
-            self._forget(self._dispensable())
-        market = self._markets[listing.condition] = PolymarketMarket(listing.condition)
-        return market
-
-    def _dispensable(self) -> str:
-        """The oldest market that is over, else the oldest without a whole book, else the oldest."""
-        over = (c for c, m in self._markets.items() if m.over)
-        empty = (c for c, m in self._markets.items() if not any(self._books[t].whole for t in m.tokens))
-        return next(over, None) or next(empty, None) or next(iter(self._markets))
-
-    def _forget(self, condition: str) -> None:
-        for token in self._markets.pop(condition).tokens:
-            book = self._books.pop(token)
-            self._checked_before += book.checked
-            self._matched_before += book.matched
-            self._wanted.leave(token)
-
-    def _open_book(self, market: PolymarketMarket, index: int, token: str) -> None:
-        """Keep a book for an outcome, with what its hash covers; a new one is wanted."""
-        book = self._books.get(token)
-        if book is None:
-            book = self._books[token] = TokenBook(token, market.condition, market.instrument(index))
-            if not market.over:
-                self._wanted.want(token, joined=False)
-        book.size_min = book.size_min if book.size_min is not None else market.size_min or None
-        book.neg_risk = market.neg_risk if market.neg_risk is not None else book.neg_risk
-        book.tick = book.tick if book.tick is not None else market.tick or None
+                self._table.open_book(market, index, token)
+            self._table.announce(market, at, out)
 
     def _read_resolved(self, frame: wire.MarketResolved) -> Apply:
         return partial(self._on_resolved, frame.market, frame.winning_asset_id or "")
@@ -384,7 +324,7 @@ class PolymarketNormaliser:
         if winner:
             market.result = winner if winner == gamma.VOID else market.names[market.tokens.index(winner)]
         market.advance(MarketStatus.SETTLED if market.result else MarketStatus.CLOSED)
-        self._announce(market, at, out)
+        self._table.announce(market, at, out)
 
     def _read_price(self, frame: wire.Price) -> Apply:
         sample = self._strikes.read(frame)
@@ -397,64 +337,16 @@ class PolymarketNormaliser:
                 strike = self._strikes.of(market.symbol, market.average_s, market.open_at)
                 if strike is not None:
                     market.strike = strike
-                    self._announce(market, at, out)
-
-    def _announce(self, market: PolymarketMarket, at: int, out: list[Message]) -> None:
-        """Emit a market's facts if they changed, at the stage of life that venue and clock allow."""
-        if market.window and not market.over and market.close_at > 0:
-            if at >= market.close_at:
-                market.advance(MarketStatus.CLOSED)
-            else:
-                self._wake(market.close_at)
-        facts = market.facts(0)
-        if facts != market.told:
-            market.told = facts
-            out.append(market.facts(at))
-        if market.over:
-            self._leave(market)
-
-    def _leave(self, market: PolymarketMarket) -> None:
-        """The books of an ended market are of no more use."""
-        for token in market.tokens:
-            book = self._books.get(token)
-            if book is not None and (book.whole or token in self._wanted.tokens):
-                book.drop()
-                self._wanted.leave(token)
+                    self._table.announce(market, at, out)
 
     # ── time and the connection ─────────────────────────────────────────────────────────────────────
-
-    def _wake(self, at: int) -> None:
-        self._wake_at = min(self._wake_at, at)
-
-    def _on_time(self, at: int, out: list[Message]) -> None:
-        """Publish the books whose turn it is, end doubts and windows, and note when to wake next."""
-        self._wake_at = _NEVER
-        for market in self._markets.values():
-            if market.window and not market.over and market.close_at:
-                if market.close_at <= at:
-                    self._announce(market, at, out)
-                else:
-                    self._wake(market.close_at)
-        for book in self._books.values():
-            if book.doubt_since and at - book.doubt_since >= DOUBT_NS_MAX:
-                self._break(book, at, "a change's hash does not match", out, by_hash=True)
-            elif book.doubt_since:
-                self._wake(book.doubt_since + DOUBT_NS_MAX)
-            if book.pending and book.due_at <= at:
-                book.pending = False
-                shown = book.book(at, snapshot=False)
-                if shown is not None:
-                    out.append(shown)
-                    book.due_at = at + BOOK_INTERVAL_NS
-            elif book.pending:
-                self._wake(book.due_at)
 
     def _on_connection(self, reason: str, up: bool, at: int, out: list[Message]) -> None:
         """A connection begins or ends: no book is kept up any more until its snapshot comes."""
         for book in self._books.values():
             market = self._markets.get(book.condition)
             if book.whole and market is not None and not market.over:
-                self._break(book, at, reason, out)
+                self._table.break_off(book, at, reason, out)
             book.drop()
         # The first frame of a connection subscribes to all; what it does not bring is asked for later.
         self._wanted.begin(self.tokens() if up else (), at)
