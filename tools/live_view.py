@@ -11,6 +11,7 @@ from libs.observability.latency import StoredTimes
 from libs.tape.record import TapeRecord
 from proto.message import Message
 from tools.up import System
+from tools.venue_status import venue_rows
 from tools.view.model import ServiceRow, ViewModel
 from tools.view.render import export_svg, render
 
@@ -68,3 +69,5 @@ class LiveView:
                 ServiceRow(service, state, position, lag, child.restarts, str(report.get("detail", "")))
             )
         self.model.show_services(rows)
+        options = self._system.options
+        self.model.show_venues(venue_rows(latest, options.live, options.money), options.money)

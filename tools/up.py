@@ -15,6 +15,7 @@ from libs.runtime.layout import RunFile
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
 from libs.tape.credentials import OPERATOR
+from libs.tape.reader import REST_S
 from libs.tape.record import TapeRecord
 from proto.execution import Claim
 from proto.message import Message
@@ -119,6 +120,7 @@ class System:
         self._tasks: list[asyncio.Task[None]] = []
         self._stored_at: dict[int, int] = {}
         self._nonces: list[str] = []
+        self._frames = 0
 
     # --- start and stop -------------------------------------------------------------------------
 
@@ -146,7 +148,7 @@ class System:
         await self._prepare_venues()
         layout.write_run(self._run_file(await database, adopt_to))
         await self.reports.listen(operator)
-        self.watch = TapeWatch(await self._connect(), self._observe)
+        self.watch = TapeWatch(await self._connect(), self._observe, rest_s=REST_S)
         if self.options.adopt:
             layout.halt_file.write_text("adopted")
         if self.options.recordings:
@@ -284,6 +286,7 @@ class System:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._sandbox is not None:
             await self._sandbox.stop()
+        self._count_frames()
         if self.watch is not None:
             self.installation.note_position(self.watch.position)
         for link in self._links:
@@ -299,6 +302,15 @@ class System:
         while True:
             await asyncio.sleep(POSITION_NOTE_EVERY_S)
             self.installation.note_position(self.watch.position)
+            self._count_frames()
+
+    def _count_frames(self) -> None:
+        """Of venues and synthetic frames, as the feed reports them; of what is played the tape tells."""
+        frames = int(self.reports.latest.get("feed", {}).get("frames", 0))
+        if not self.options.recordings:
+            # A feed that was restarted counts from nothing.
+            self.summary.frames += frames - self._frames if frames >= self._frames else frames
+        self._frames = frames
 
     # --- watching -------------------------------------------------------------------------------
 

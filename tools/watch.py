@@ -22,10 +22,10 @@ WAIT_S = 0.1
 class TapeWatch:
     """Calls ``on_message`` for every readable message of the tape, in order, from ``position`` + 1."""
 
-    def __init__(self, link: Link, on_message: OnMessage, position: int = 0) -> None:
+    def __init__(self, link: Link, on_message: OnMessage, position: int = 0, *, rest_s: float = 0.0) -> None:
         self.position = position
         self.unreadable = 0
-        self._reader = TapeReader(link, position)
+        self._reader = TapeReader(link, position, rest_s=rest_s)
         self._on_message = on_message
 
     async def read_to(self, seq: int) -> None:

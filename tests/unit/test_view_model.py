@@ -2,15 +2,17 @@
 
 from itertools import pairwise
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proto.execution import Claim, OrderStatus
-from proto.feed import MarketStatus, Side
+from proto.feed import Market, MarketStatus, Outcome, Side
 from proto.monitor import Severity
 from proto.operator import Command, Verb
 from proto.risk import Check, Rejection, RiskState
 from proto.units import MILLISECOND, ONE, SECOND
+from proto.venue import Account
 from tests.unit.view_session import (
     LATER_YES,
     MARKETS,
@@ -271,3 +273,40 @@ def test_instruments_keep_what_tells_them_apart() -> None:
     assert wording.instrument("kalshi:KXBTC15M-26MAY131800-00:yes", 40) == "KXBTC15M-26MAY131800-00 YES"
     assert wording.instrument("kalshi:KXBTC15M-26MAY131800-00:no", 20) == "KXBTC15M…31800-00 NO"
     assert wording.instrument("coinbase:BTC-USD", 20) == "BTC-USD"
+
+
+def window(status: MarketStatus = MarketStatus.OPEN) -> Market:
+    name = "polymarket:0x7bd3511f062bfd4a"
+    return Market(
+        market=name,
+        venue="polymarket",
+        at=T0,
+        status=status,
+        outcomes=(Outcome("up", f"{name}:up"), Outcome("down", f"{name}:down")),
+        title="Bitcoin Up or Down - September 21, 10:15AM-10:20AM ET",
+        underlying="binance:BTCUSDT",
+        open_at=1_790_000_100 * SECOND,
+        close_at=1_790_000_400 * SECOND,
+    )
+
+
+def test_markets_have_names_for_people_also_after_their_end() -> None:
+    model = ViewModel()
+    player = Player(model)
+    player.put(*opening(), window())
+    assert model.market_state.name("polymarket:0x7bd3511f062bfd4a:down", 40) == "BTC 5m to 14:20 DOWN"
+    assert model.market_state.name(YES, 40) == "KXBTC15M-26MAY131800-00 YES"
+    player.put(window(MarketStatus.SETTLED))
+    assert model.market_state.name("polymarket:0x7bd3511f062bfd4a:up", 40) == "BTC 5m to 14:20 UP"
+    assert model.market_state.name("polymarket:0xffff:up", 40) == "0xffff UP"
+    question = msgspec.structs.replace(window(), title="Will it\x1b rain?", outcomes=())
+    assert wording.market(question) == "Will it· rain?"
+
+
+def test_the_account_of_one_more_venue_is_no_profit() -> None:
+    model = ViewModel()
+    player = Player(model)
+    player.put(*opening(), clock(1), clock(2))
+    player.put(Account(account_id="b", venue="polymarket", deposit=500 * ONE, at=T0), clock(3))
+    assert (model.equity, model.profit) == (1_500 * ONE, 0)
+    assert {point.equity for point in model.equity_history.points} == {1_500 * ONE}

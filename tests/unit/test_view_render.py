@@ -2,6 +2,7 @@
 
 from io import StringIO
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,13 +21,14 @@ from tests.unit.view_session import (
     busy_model,
     fill,
     halt,
+    market,
     report,
 )
 from tools.view.chart import line_chart, resample
 from tools.view.history import EquityPoint
 from tools.view.model import ViewModel
 from tools.view.render import HEIGHT_MIN, WIDTH_MIN, export_svg, render
-from tools.view.rows import ServiceRow
+from tools.view.rows import ServiceRow, VenueRow
 
 SIZES = [(120, 40), (80, 24), (100, 30), (100, 36), (99, 50), (200, 60), (WIDTH_MIN, HEIGHT_MIN), (300, 24)]
 
@@ -194,3 +196,34 @@ def test_any_curve_fits_its_room(points: list[tuple[int, int]], width: int, heig
     if ordered:
         # Every column of characters holds some part of the line.
         assert all(any(line[column] != "⠀" for line in lines) for column in range(width))
+
+
+@pytest.mark.parametrize(
+    ("money", "words"),
+    [("paper", "paper"), ("sandbox", "SANDBOX LIVE"), ("real", "REAL MONEY"), ("?", "REAL MONEY")],
+)
+def test_the_frame_says_whose_money_it_is_and_how_venues_are(money: str, words: str) -> None:
+    model = busy_model()
+    model.show_venues(
+        [
+            VenueRow("kalshi", "live", 2, "not reconciled", 3, money),
+            VenueRow("binance", "silent for 31 s"),
+        ],
+        money,
+    )
+    lines = drawn(model, 120, 40)
+    assert len(lines) == 40
+    assert words in lines[0]
+    for told in ("kalshi 2 markets", "gate not reconciled", "3 unknown", "binance silent for 31 s"):
+        assert told in lines[2]
+
+
+def test_markets_of_two_venues_stand_under_their_names() -> None:
+    model = busy_model()
+    other = market(1)
+    named = msgspec.structs.replace(
+        other, market="polymarket:0xaa", venue="polymarket", title="Will it rain?"
+    )
+    Player(model).put(named)
+    lines = "\n".join(drawn(model, 140, 45))
+    assert lines.index("kalshi BTC-USD") < lines.index("polymarket BTC-USD") < lines.index("Will it rain?")

@@ -1,11 +1,13 @@
 """``presage status``: what runs, whether new orders may leave, and why not."""
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from libs.runtime.layout import StateLayout
@@ -13,10 +15,11 @@ from libs.tape.broker import stream_state
 from libs.tape.connection import Link
 from libs.tape.errors import BrokerUnavailable
 from proto.subjects import SERVICES
-from proto.units import ONE
+from proto.units import ONE, SECOND
 from tools.installation import running_supervisor
 from tools.servers import DISK_FULL
 from tools.up import UsageError
+from tools.venue_status import venue_status
 from tools.watch import Reports
 
 REPORT_PATIENCE_S = 1.5
@@ -42,6 +45,8 @@ async def status(state: Path) -> dict[str, Any]:
     if layout.halt_file.exists():
         document["halted"] = layout.halt_file.read_text() or "halted"
     document["orders"] = _orders_state(document)
+    document["money"] = layout.money_file.read_text() if layout.money_file.exists() else "paper"
+    document["venues"] = venue_status(document["services"], (), document["money"])
     risk = document["services"].get("risk", {})
     document["account"] = {name: risk[name] for name in ACCOUNT if name in risk}
     return document
@@ -80,15 +85,25 @@ def _orders_state(document: Mapping[str, Any]) -> str:
         return f"no new orders: broker {servers['broker']}"
     if servers.get("database") == DISK_FULL:
         return f"no new orders: database {DISK_FULL}"
-    services: Mapping[str, Any] = document["services"]
+    why = _services_reason(document["services"])
+    return f"no new orders{why}" if why else "open"
+
+
+def _services_reason(services: Mapping[str, Any]) -> str:
+    """Why the services let no new order out, or none to some venue; empty when they do."""
     down = [name for name, report in services.items() if report.get("state") != "live"]
     if down:
-        return f"no new orders: {', '.join(down)} not live"
-    gate = services.get("execution", {}).get("gate", "open")
+        return f": {', '.join(down)} not live"
+    execution: Mapping[str, Any] = services.get("execution", {})
+    gate = execution.get("gate", "open")
     if gate != "open":
-        return f"no new orders: {gate}"
+        return f": {gate}"
+    gates: Mapping[str, Any] = execution.get("venues", {})
+    closed = [f"{venue} ({found['gate']})" for venue, found in gates.items() if found.get("gate") != "open"]
+    if closed:
+        return f" to {', '.join(closed)}"
     silent_s = services.get("feed", {}).get("silent_s", 0)
-    return "open" if silent_s < FEED_SILENT_S else f"no new orders: feed silent for {silent_s} s"
+    return "" if silent_s < FEED_SILENT_S else f": feed silent for {silent_s} s"
 
 
 def _account_line(account: Mapping[str, Any]) -> str:
@@ -100,6 +115,19 @@ def _account_line(account: Mapping[str, Any]) -> str:
     )
 
 
+def _venue_line(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
+    """A venue: its prices, whose money moves there, its gate, and when its books last agreed with ours."""
+    feed = f"[green]{row['feed']}[/]" if row["feed"] == "live" else f"[red]{escape(row['feed'])}[/]"
+    if "gate" not in row:
+        return (name, feed, str(row["markets"]), row["money"], "", "", "", "")
+    gate = f"[green]{row['gate']}[/]" if row["gate"] == "open" else f"[red]{escape(row['gate'])}[/]"
+    ago_s = (time.time_ns() - row["reconciled_at"]) // SECOND
+    reconciled = f"{ago_s} s ago" if row["reconciled_at"] else "never"
+    balance = f"${row['balance'] / ONE:,.2f}" if "balance" in row else ""
+    money = "[bold red]REAL[/]" if row["money"] == "real" else row["money"]
+    return (name, feed, str(row["markets"]), money, gate, str(row["unknown"]), reconciled, balance)
+
+
 def print_status(console: Console, document: Mapping[str, Any]) -> None:
     """The status as a table."""
     table = Table("service", "state", "position", "dead", "detail", box=None)
@@ -107,8 +135,18 @@ def print_status(console: Console, document: Mapping[str, Any]) -> None:
         style = "green" if report.get("state") == "live" else "red"
         row = (str(report.get(key, "")) for key in ("position", "dead", "detail"))
         table.add_row(name, f"[{style}]{report.get('state')}[/]", *row)
-    console.print(f"orders: {document['orders']}", style="bold", highlight=False)
+    style = "bold red" if document["money"] == "real" else "bold"
+    console.print(f"money: {document['money']}", style=style, highlight=False)
+    console.print(f"orders: {document['orders']}", style="bold", highlight=False, markup=False)
     if document["account"]:
         console.print(_account_line(document["account"]), highlight=False)
     if document["services"]:
         console.print(table)
+    if document["venues"]:
+        venues = Table(
+            "venue", "prices", "markets", "money", "gate", "unknown", "reconciled", "balance", box=None
+        )
+        for name, row in document["venues"].items():
+            venues.add_row(*_venue_line(name, row))
+        console.print()
+        console.print(venues)

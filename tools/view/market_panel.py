@@ -19,21 +19,34 @@ _LADDER_COLUMNS = 37
 def market(model: ViewModel, width: int, rows_max: int) -> Panel:
     """The underlying's price, every open market, and the book of the next one to close if there is room."""
     parts: list[RenderableType] = []
-    found = sorted(model.market_state.markets.values(), key=lambda entry: entry.close_at)
-    underlyings = list(dict.fromkeys(entry.underlying for entry in found if entry.underlying))
-    parts.extend(_underlying(name, model.market_state.tops.get(name)) for name in underlyings[:1])
+    found = sorted(
+        model.market_state.markets.values(),
+        key=lambda entry: (entry.status is not MarketStatus.OPEN, entry.close_at),
+    )
+    venues = sorted({entry.venue for entry in found})
+    headed = len(venues) > 1 and rows_max - 1 >= len(found) + len(venues)
+    if not headed:
+        underlyings = list(dict.fromkeys(entry.underlying for entry in found if entry.underlying))
+        parts.extend(_underlying(name, model.market_state.tops.get(name)) for name in underlyings[:1])
     inner = width - BORDER_SIZE - PADDING_SIZE
-    ladder_rows = min(5, rows_max - len(parts) - 1 - len(found) - 1)
+    ladder_rows = min(5, rows_max - len(parts) - 1 - len(found) - headed * len(venues) - 1)
     listed = table(
         ("market", "rest"),
         ("strike", "right"),
         ("left", "right"),
-        ("yes bid/ask", "right"),
-        ("no bid/ask", "right"),
+        ("yes/up", "right"),
+        ("no/down", "right"),
         ("depth", "right"),
     )
-    for entry in found[: max(1, rows_max - len(parts) - 1)]:
-        listed.add_row(*_market_row(model, entry, max(10, inner - _MARKET_COLUMNS)))
+    name_width = max(10, inner - _MARKET_COLUMNS)
+    if headed:
+        for venue in venues:
+            listed.add_row(*_venue_row(model, venue, [e for e in found if e.venue == venue], name_width))
+            for entry in (e for e in found if e.venue == venue):
+                listed.add_row(*_market_row(model, entry, name_width))
+    else:
+        for entry in found[: max(1, rows_max - len(parts) - 1)]:
+            listed.add_row(*_market_row(model, entry, name_width))
     parts.append(listed)
     if found and ladder_rows >= 2:
         parts.append(_ladder(model, found[0], inner, ladder_rows))
@@ -43,13 +56,25 @@ def market(model: ViewModel, width: int, rows_max: int) -> Panel:
 
 
 def _underlying(name: str, tops: Tops | None) -> Text:
-    reference = tops.reference if tops is not None else None
+    return Text.assemble((f"{wording.instrument(name, 20)} ", styles.QUIET), _level(tops))
+
+
+def _venue_row(model: ViewModel, venue: str, entries: list[Market], width: int) -> tuple[RenderableType, ...]:
+    """A venue above its markets, with the price that decides them in the column of the strikes."""
+    underlying = next((entry.underlying for entry in entries if entry.underlying), "")
+    tops = model.market_state.tops.get(underlying)
+    price, style = _level(tops)
+    name = f"{venue} {wording.instrument(underlying, 20)}" if underlying else venue
+    return (Text(wording.shorten(name, width), style=styles.ACCENT), Text(price, style=style), "", "", "", "")
+
+
+def _level(tops: Tops | None) -> tuple[str, str]:
+    """An underlying's price and the direction it went last."""
     arrow, style = "", styles.PLAIN
     if tops is not None and tops.last is not None and tops.previous is not None:
         rose = tops.last > tops.previous
         arrow, style = (" ▲", styles.GOOD) if rose else (" ▼", styles.BAD)
-    symbol = wording.instrument(name, 20)
-    return Text.assemble((f"{symbol} ", styles.QUIET), (wording.level(reference) + arrow, f"bold {style}"))
+    return wording.level(tops.reference if tops is not None else None) + arrow, f"bold {style}"
 
 
 def _market_row(model: ViewModel, entry: Market, name_width: int) -> tuple[RenderableType, ...]:
@@ -61,7 +86,7 @@ def _market_row(model: ViewModel, entry: Market, name_width: int) -> tuple[Rende
     is_open = entry.status is MarketStatus.OPEN
     style = styles.PLAIN if is_open else styles.WARN
     status = "" if is_open else f" {entry.status.value}"
-    ticker = wording.shorten(entry.market.partition(":")[2] or entry.market, name_width - len(status))
+    ticker = wording.shorten(wording.market(entry), name_width - len(status))
     return (
         Text(ticker + status, style=style),
         wording.level(entry.strike),
@@ -86,7 +111,7 @@ def _ladder(model: ViewModel, entry: Market, width: int, rows: int) -> Renderabl
     bids, asks = tops.bids[:rows], tops.asks[:rows]
     largest = max((each.quantity for each in (*bids, *asks)), default=0)
     bar = max(0, (width - _LADDER_COLUMNS) // 2)
-    lines = [Text(f"book of {wording.instrument(instrument, width - 8)}", style=styles.QUIET)]
+    lines = [Text(f"book of {model.market_state.name(instrument, width - 8)}", style=styles.QUIET)]
     for row in range(max(len(bids), len(asks))):
         line = Text()
         if row < len(bids):

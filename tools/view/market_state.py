@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from proto.feed import Book, Level, Market, MarketStatus, Quote, Trade
+from tools.view import wording
 
 MARKETS_MAX = 64
 """More than fit on any screen; the oldest goes first."""
@@ -48,6 +49,7 @@ class MarketState:
 
     markets: dict[str, Market] = field(default_factory=dict)
     tops: dict[str, Tops] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
 
     def clear(self) -> None:
         """A session opens: the feed lists everything anew."""
@@ -56,6 +58,10 @@ class MarketState:
 
     def on_market(self, market: Market) -> None:
         """Take a market's newest state; one that is over is forgotten."""
+        self.labels.pop(market.market, None)
+        self.labels[market.market] = wording.market(market)
+        if len(self.labels) > INSTRUMENTS_MAX:
+            del self.labels[next(iter(self.labels))]
         self.markets.pop(market.market, None)
         if market.status not in _OVER:
             self.markets[market.market] = market
@@ -81,6 +87,15 @@ class MarketState:
         tops = self.of(trade.instrument)
         if trade.price != tops.last:
             tops.previous, tops.last = tops.last, trade.price
+
+    def name(self, instrument: str, width: int) -> str:
+        """An instrument for people: its market's name, known also after its end, and the outcome."""
+        market, _, outcome = instrument.rpartition(":")
+        label = self.labels.get(market)
+        if label is None:
+            return wording.instrument(instrument, width)
+        outcome = wording.clean(outcome).upper()[:8]
+        return f"{wording.shorten(label, max(1, width - len(outcome) - 1))} {outcome}"
 
     def of(self, instrument: str) -> Tops:
         """The prices of an instrument, followed from here on if it is new."""

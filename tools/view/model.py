@@ -19,9 +19,9 @@ from proto.venue import Account, Correction, Fill, Settlement
 from tools.view import wording
 from tools.view.history import Decision, DecisionLog, EquityHistory, Latencies
 from tools.view.market_state import MarketState
-from tools.view.rows import Counts, Money, OpenOrder, PositionRow, ServiceRow
+from tools.view.rows import Counts, Money, OpenOrder, PositionRow, ServiceRow, VenueRow
 
-__all__ = ["WHOLE_WAY", "PositionRow", "ServiceRow", "ViewModel"]
+__all__ = ["WHOLE_WAY", "PositionRow", "ServiceRow", "VenueRow", "ViewModel"]
 
 WHOLE_WAY = "whole way"
 """The latency from the market data that began a decision to the claim of its order."""
@@ -41,6 +41,8 @@ class ViewModel:
     recording: str = ""
     halt_reason: str = ""
     services: tuple[ServiceRow, ...] = ()
+    venues: tuple[VenueRow, ...] = ()
+    whose_money: str = "paper"
     counts: Counts = field(default_factory=Counts)
     money: Money = field(default_factory=Money)
     market_state: MarketState = field(default_factory=MarketState)
@@ -102,6 +104,11 @@ class ViewModel:
     def show_services(self, rows: Sequence[ServiceRow]) -> None:
         """Take the supervisor's newest table."""
         self.services = tuple(rows)
+
+    def show_venues(self, rows: Sequence[VenueRow], whose_money: str) -> None:
+        """Take the venues' newest state, and whose money is traded with: paper, sandbox or real."""
+        self.venues = tuple(rows)
+        self.whose_money = whose_money
 
     # ── reading ──
 
@@ -304,7 +311,12 @@ class ViewModel:
             )
 
     def _on_money(self, message: Correction | Account) -> None:
+        before = self._own_equity()
         self.portfolio.apply(message)
+        if isinstance(message, Account) and self.money.started_equity is not None:
+            # The account of one more venue is no profit; the curve begins where all of them are there.
+            self.money.started_equity += self._own_equity() - before
+            self.equity_history.points.clear()
 
     def _on_position(self, update: PositionUpdate) -> None:
         self.stages.pop(update.instrument, None)

@@ -22,7 +22,7 @@ _POSITION_COLUMNS = 66
 
 
 def header(model: ViewModel, width: int) -> Text:
-    """Two lines: who and when; what it is worth."""
+    """Two lines: who and when; what it is worth. And one of the venues, if any are followed."""
     state = model.money.risk_state
     halted = bool(model.halt_reason) or state is RiskState.HALTED
     shown = "HALTED" if halted else state.value.replace("_", "-").upper()
@@ -30,7 +30,9 @@ def header(model: ViewModel, width: int) -> Text:
     source = wording.clean(model.recording) or "live"
     first = Text.assemble(
         ("PRESAGE", styles.TITLE),
-        ("  paper  ", styles.QUIET),
+        "  ",
+        styles.MONEY.get(model.whose_money, styles.MONEY["real"]),
+        "  ",
         (shown, f"bold {style}"),
         (f"  {wording.clock(model.now)} UTC", styles.STRONG),
         (f"  {model.mode or 'no session'} {source}", styles.QUIET),
@@ -49,9 +51,31 @@ def header(model: ViewModel, width: int) -> Text:
         ("  fees ", styles.QUIET),
         wording.money(model.portfolio.fees),
     )
-    for line in (first, second):
+    lines = [first, second, *([_venues(model)] if model.venues else [])]
+    for line in lines:
         line.truncate(width, overflow="ellipsis")
-    return Text("\n").join((first, second))
+    return Text("\n").join(lines)
+
+
+def _venues(model: ViewModel) -> Text:
+    """Each venue: whether its prices come, and whether orders may go there."""
+    line = Text()
+    for row in model.venues:
+        live = row.feed == "live"
+        line.append("● " if live else "✗ ", style=styles.GOOD if live else styles.BAD)
+        line.append(f"{wording.clean(row.name)} ", style=styles.STRONG)
+        line.append(f"{row.markets} markets" if live else wording.clean(row.feed), style=_venue_style(live))
+        if row.gate:
+            line.append(" gate ", style=styles.QUIET)
+            line.append(wording.clean(row.gate), style=styles.GOOD if row.gate == "open" else styles.BAD)
+        if row.unknown:
+            line.append(f" {row.unknown} unknown", style=styles.BAD)
+        line.append("   ")
+    return line
+
+
+def _venue_style(live: bool) -> str:
+    return styles.QUIET if live else styles.BAD
 
 
 def _exposure(exposure: int, limit: int, width: int) -> tuple[Text | str, ...]:
@@ -165,18 +189,20 @@ def positions(model: ViewModel, rows_max: int, width: int) -> Panel:
     name_width = max(14, min(32, width - _POSITION_COLUMNS))
     shown = rows if len(rows) <= rows_max else rows[: rows_max - 1]
     for row in shown:
-        made.add_row(*_position_row(row, name_width, wide=wide))
+        made.add_row(*_position_row(model, row, name_width, wide=wide))
     if len(shown) < len(rows):
         made.add_row(Text(f"… and {len(rows) - len(shown)} more", style=styles.QUIET))
     body: RenderableType = made if rows else Text("no open position", style=styles.QUIET)
     return panel("open positions", body, f"{len(rows)} open")
 
 
-def _position_row(row: PositionRow, name_width: int, *, wide: bool) -> tuple[RenderableType, ...]:
+def _position_row(
+    model: ViewModel, row: PositionRow, name_width: int, *, wide: bool
+) -> tuple[RenderableType, ...]:
     style = styles.of_amount(row.profit)
     stage_style = styles.WARN if row.stage == "unmanaged" else styles.PLAIN
     cells: tuple[RenderableType, ...] = (
-        wording.instrument(row.instrument, name_width),
+        model.market_state.name(row.instrument, name_width),
         wording.quantity(row.quantity),
         wording.price(row.entry_price),
         wording.price(row.mark),
@@ -221,7 +247,7 @@ def decisions(model: ViewModel, rows_max: int, width: int) -> Panel:
     # Reasons may take several lines; what no longer fits is the oldest, at the bottom.
     latest = list(model.decisions.latest)[::-1][: max(1, rows_max)]
     for decision in latest:
-        cells = _decision_row(decision, 28 if wide else 18 if width >= 70 else 14)
+        cells = _decision_row(model, decision, 28 if wide else 18 if width >= 70 else 14)
         made.add_row(*(cells if wide else cells[1:]))
     counts = model.counts
     note = (
@@ -232,7 +258,7 @@ def decisions(model: ViewModel, rows_max: int, width: int) -> Panel:
     return panel("decisions", body, note)
 
 
-def _decision_row(decision: Decision, name_width: int) -> tuple[Text, ...]:
+def _decision_row(model: ViewModel, decision: Decision, name_width: int) -> tuple[Text, ...]:
     word, style = styles.OUTCOMES[decision.outcome]
     kind = " exit" if decision.is_exit else ""
     order = Text()
@@ -241,7 +267,7 @@ def _decision_row(decision: Decision, name_width: int) -> tuple[Text, ...]:
     if decision.quantity:
         order.append(f"{wording.quantity(decision.quantity)} ")
     if decision.instrument:
-        order.append(wording.instrument(decision.instrument, name_width))
+        order.append(model.market_state.name(decision.instrument, name_width))
     if decision.price is not None:
         order.append(f" @ {wording.price(decision.price)}", style=styles.STRONG)
     times = f"×{decision.count:,} " if decision.count > 1 else ""

@@ -28,8 +28,8 @@ def render(model: ViewModel, width: int, height: int) -> RenderableType:
         return _Sized(Text(text), width, height)
     banner_rows = 3 if height >= WIDE_HEIGHT else 2 if height >= 30 else 1
     banner = panels.banner(model, width, banner_rows)
-    top = [Layout(panels.header(model, width), size=_HEADER_ROWS)]
-    used = _HEADER_ROWS
+    used = _HEADER_ROWS + bool(model.venues)
+    top = [Layout(panels.header(model, width), size=used)]
     if banner is not None:
         rows = banner.plain.count("\n") + 1
         top.append(Layout(banner, size=rows))
@@ -44,7 +44,9 @@ def render(model: ViewModel, width: int, height: int) -> RenderableType:
 def _wide(model: ViewModel, width: int, height: int) -> list[Layout]:
     """Services beside market, equity beside latency, positions beside reasons, decisions across."""
     inner = BORDER_SIZE + _HEADINGS
-    upper_height = max(min(len(model.services), 12) + inner, min(14, height // 4))
+    markets = model.market_state.markets.values()
+    listed = len(markets) + len({entry.venue for entry in markets}) + inner
+    upper_height = max(min(len(model.services), 12) + inner, min(14, height // 4), min(listed, height // 3))
     middle_height = len(HOPS) + 1 + BORDER_SIZE
     positions_height = max(inner + 2, min(inner + len(model.portfolio.open), height // 6))
     rest = height - upper_height - middle_height - positions_height

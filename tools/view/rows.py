@@ -17,6 +17,21 @@ class ServiceRow(NamedTuple):
     detail: str = ""
 
 
+class VenueRow(NamedTuple):
+    """A venue as the feed and execution report it.
+
+    ``feed``: "live", or why its prices do not come. ``gate``: "open", why no order may go there, or "" for a
+    venue that gets none. ``money``: "paper", "sandbox" or "real" where orders go.
+    """
+
+    name: str
+    feed: str
+    markets: int = 0
+    gate: str = ""
+    unknown: int = 0
+    money: str = ""
+
+
 class PositionRow(NamedTuple):
     """An open position; money and prices in millionths, ``exits`` as text."""
 

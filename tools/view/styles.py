@@ -23,6 +23,13 @@ SERVICE_STATES = {
 """Sign and colour of a service's state; each state has its own sign where colours do not show."""
 OTHER_STATE = ("○", QUIET)
 
+MONEY = {
+    "paper": ("paper", QUIET),
+    "sandbox": ("SANDBOX LIVE", f"bold {WARN}"),
+    "real": (" REAL MONEY ", BANNER_CRITICAL),
+}
+"""Whose money it is that orders move."""
+
 OUTCOMES = {
     "proposed": ("… proposed", QUIET),
     "pending": ("? pending", WARN),

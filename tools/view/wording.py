@@ -1,5 +1,6 @@
 """Numbers and names for people: rounded right, short, and free of control characters."""
 
+from proto.feed import Market
 from proto.risk import Check
 from proto.units import ONE, SECOND, show
 
@@ -102,6 +103,19 @@ def shorten(text: str, width: int) -> str:
         return text[:width]
     head = (width - 1) // 2
     return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
+
+
+def market(entry: Market) -> str:
+    """A market for people: Kalshi's ticker, ``BTC 5m to 16:00`` (UTC) for a window, else its title."""
+    name = entry.market.partition(":")[2] or entry.market
+    if not entry.title or entry.venue == "kalshi":
+        return clean(name)
+    if {outcome.name for outcome in entry.outcomes} == {"up", "down"} and entry.open_at < entry.close_at:
+        coin = entry.title.split(" ", 1)[0]
+        symbol = entry.underlying.partition(":")[2].removesuffix("USDT") or coin
+        span = duration(entry.close_at - entry.open_at).removesuffix("00")
+        return clean(f"{symbol} {span} to {clock(entry.close_at)[:5]}")
+    return clean(entry.title)
 
 
 def instrument(name: str, width: int) -> str:

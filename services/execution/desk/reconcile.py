@@ -162,6 +162,7 @@ class Reconciler:
             desk.take_fill(fill, reconciling=True)
         for message in desk.facts.take_settlements(answers.settlements):
             desk.tell(None, message)
+        desk.money = answers.balance
         if not desk.facts.book.accounts and not desk.facts.holds_fills:
             desk.deposit(answers.balance.total, began)
 

@@ -14,6 +14,7 @@ import msgspec
 from libs.portfolio.portfolio import Portfolio
 from libs.venues.errors import NotSent, RateLimited, Refused, Unavailable, VenueError
 from libs.venues.gateway import (
+    Balance,
     FillReport,
     OrderReport,
     Prepared,
@@ -71,6 +72,7 @@ class VenueDesk:
         self.standing = Standing(now_s)
         self.submitted = 0
         self.stream_up = False
+        self.money: Balance | None = None
         self.facts = VenueFacts(self.venue, self.orders, Portfolio())
         self.reconciler = Reconciler(self)
         self.wall_ns = around.wall_ns
@@ -165,7 +167,7 @@ class VenueDesk:
             "stopped_markets": dict(list(self.facts.stopped.items())[:10]),
             "unconfirmed_fills": len(self.facts.unconfirmed),
             "empty_fills": self.facts.empty_fills,
-        }
+        } | ({"balance": self.money.total, "available": self.money.available} if self.money else {})
 
     # ── orders ──
 
