@@ -4,12 +4,12 @@ Nobody trades here, so ten quotes a second are enough: a coin's best price moves
 a second, and every one of them would be on the tape.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from libs.venues.frame import FrameError
 from libs.venues.numbers import number
-from proto.feed import BOOK_LEVELS_MAX, Book, Gap, Level, Quote
+from proto.feed import BOOK_LEVELS_MAX, Book, Candle, Gap, Level, Quote
 from proto.message import Message
 from proto.units import MILLISECOND
 
@@ -58,6 +58,51 @@ def size_of(text: str) -> int:
     return size
 
 
+def top_of(bid: str, bid_size: str, ask: str, ask_size: str) -> Top:
+    """Best prices as a venue tells them; 0 stands for an empty side.
+
+    Raises:
+        FrameError: for a bid above the ask, and what is neither price nor size.
+    """
+    best_bid, best_ask = (price_of(text) if text.strip("0.") else None for text in (bid, ask))
+    if best_bid is not None and best_ask is not None and best_bid > best_ask:
+        raise FrameError(f"expected a bid of at most the ask, was {bid[:40]} and {ask[:40]}")
+    return Top(best_bid, size_of(bid_size), best_ask, size_of(ask_size))
+
+
+def levels_of(rows: Iterable[tuple[str, str]]) -> dict[int, int]:
+    """Price → size; a size of 0 is kept, as in a change it removes the level.
+
+    Raises:
+        FrameError: for what is neither price nor size.
+    """
+    return {price_of(price): size_of(size) for price, size in rows}
+
+
+def candle_of(
+    instrument: str, at: int, start_at: int, interval_s: int, prices: Iterable[str], volume: int
+) -> Candle:
+    """A candle; ``prices`` are open, high, low and close.
+
+    Raises:
+        FrameError: for prices that are none, or not in order.
+    """
+    first, high, low, last = (price_of(text) for text in prices)
+    if not low <= min(first, last) <= max(first, last) <= high:
+        raise FrameError(f"expected low ≤ open, close ≤ high, was {low} {first} {last} {high}")
+    return Candle(
+        instrument=instrument,
+        at=at,
+        start_at=start_at,
+        interval_s=interval_s,
+        first=first,
+        high=high,
+        low=low,
+        last=last,
+        volume=volume,
+    )
+
+
 class Reference:
     """One instrument. ``counter`` is shared by its quotes and books. Changes wait for ``show``."""
 
@@ -89,8 +134,9 @@ class Reference:
         self._book_due_at = 0
 
     def replace(self, bids: Mapping[int, int], asks: Mapping[int, int]) -> None:
-        """Take over a whole book; it is shown as a snapshot by ``heal``."""
-        self.bids, self.asks = dict(bids), dict(asks)
+        """Take over a whole book, without its empty levels; it is shown as a snapshot by ``heal``."""
+        self.bids = {price: size for price, size in bids.items() if size}
+        self.asks = {price: size for price, size in asks.items() if size}
         self.whole = True
 
     def change(self, bids: Mapping[int, int], asks: Mapping[int, int]) -> bool:
@@ -103,6 +149,11 @@ class Reference:
                     side.pop(price, None)
         self._book_pending = True
         return len(self.bids) <= LEVELS_MAX and len(self.asks) <= LEVELS_MAX
+
+    def top_from_book(self) -> None:
+        """Take the best prices from the book."""
+        bid, ask = max(self.bids, default=None), min(self.asks, default=None)
+        self.top = Top(bid, self.bids.get(bid or 0, 0), ask, self.asks.get(ask or 0, 0))
 
     def forget(self) -> None:
         """Drop what is not vouched for any more: the book and the best prices."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from libs.venues.binance.normalise import BinanceNormaliser
 from libs.venues.binance.streams import stream_names
 from libs.venues.frame import FRAME_BYTES_MAX, FrameError, rest_frame
-from libs.venues.reference import Repeats
+from libs.venues.reference import Reference, Repeats
 from proto.feed import Book, Candle, Gap, Level, Quote, Side, Trade
 from proto.units import MILLISECOND, ONE, SECOND
 
@@ -242,11 +242,11 @@ class TestDepth:
                 taken = data.draw(st.sampled_from(sorted(truth)))
                 rows = {s: [[str(p), str(q)] for p, q in truth[taken][s].items()] for s in "ba"}
                 normaliser.normalise(snapshot(taken, rows["b"], rows["a"]), AT)
-            symbol = normaliser._symbols.get("BTCUSDT")
-            if symbol is not None and symbol.reference.whole:
+            symbol = normaliser._references.get("BTCUSDT")
+            if symbol is not None and symbol.whole:
                 expected = truth[symbol.sequence.last]
-                assert symbol.reference.bids == {p * ONE: q * ONE for p, q in expected["b"].items()}
-                assert symbol.reference.asks == {p * ONE: q * ONE for p, q in expected["a"].items()}
+                assert symbol.bids == {p * ONE: q * ONE for p, q in expected["b"].items()}
+                assert symbol.asks == {p * ONE: q * ONE for p, q in expected["a"].items()}
 
     def test_a_partial_book_is_whole_each_time_and_named_by_its_stream(self):
         normaliser = BinanceNormaliser()
@@ -268,7 +268,7 @@ def test_missed_trades_are_filled_from_rest_and_no_history_is_told_as_news():
     assert [t.trade_id for t in normaliser.normalise(rows(2, 3, 4, 5, 6), AT)] == ["5", "6"]
 
 
-def test_announcements_answers_and_refusals_are_counted():
+def test_answers_and_refusals_are_counted():
     normaliser = BinanceNormaliser()
     assert normaliser.normalise(frame({"result": None, "id": 1}), AT) == []
     assert normaliser.errors == 0
@@ -276,10 +276,6 @@ def test_announcements_answers_and_refusals_are_counted():
     assert (normaliser.errors, normaliser.last_error) == (1, "2 Invalid request: missing field")
     normaliser.normalise(frame({"id": 3, "error": {"code": 1, "msg": "x"}}), AT)
     assert normaliser.errors == 2
-    normaliser.normalise(frame({"e": "serverShutdown", "E": 1}, "!serverShutdown"), AT)
-    announced = [normaliser.shutting_down]
-    normaliser.normalise(frame({"type": "_ws_connected", "msg": {}}), AT)
-    assert [*announced, normaliser.shutting_down] == [True, False]
     assert normaliser.normalise(frame({"e": "24hrTicker", "s": "BTCUSDT"}), AT) == []
     assert normaliser.unused == 1
 
@@ -307,12 +303,12 @@ KNOWN = [trade(7), kline(60_000, closed=True), ticker(3, "10", "11"), diff(1, 2)
 def test_garbage_raises_frame_errors_only_and_changes_nothing(garbage):
     def state(normaliser: BinanceNormaliser) -> list:
         return [
-            (n, vars_of(s.reference), s.sequence.last, s.repeats.last, s.ticker)
-            for n, s in normaliser._symbols.items()
+            (n, vars_of(s), s.sequence.last, s.repeats.last, s.ticker)
+            for n, s in normaliser._references.items()
         ] + [normaliser._candles, normaliser.frames]
 
-    def vars_of(reference: object) -> list:
-        return [repr(getattr(reference, name)) for name in type(reference).__slots__]
+    def vars_of(symbol: Reference) -> list:
+        return [repr(getattr(symbol, name)) for name in (*Reference.__slots__, "aggregate")]
 
     normaliser = BinanceNormaliser()
     for known in KNOWN:

@@ -3,8 +3,6 @@
 REST_URL = "https://data-api.binance.vision"
 """Market data only, and reachable where api.binance.com answers 451."""
 WEBSOCKET_URL = "wss://data-stream.binance.vision"
-TRADING_REST_URL = "https://api.binance.com"
-TRADING_WEBSOCKET_URL = "wss://stream.binance.com:9443"
 
 WEIGHT_PER_MINUTE = 6_000
 """REQUEST_WEIGHT of one address. We use at most half: others behind the same address count too."""
@@ -19,4 +17,4 @@ SILENCE_S = 15.0
 
 DEPTH_WEIGHTS = ((100, 5), (500, 25), (1_000, 50), (5_000, 250))
 """Weight of ``/depth`` by its limit, at most."""
-WEIGHTS = {"/klines": 2, "/aggTrades": 4, "/trades": 25, "/ticker/bookTicker": 2, "/time": 1}
+WEIGHTS = {"/klines": 2, "/trades": 25, "/ticker/bookTicker": 2, "/time": 1}

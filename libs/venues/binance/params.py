@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from libs.venues.binance.hosts import REST_URL, WEBSOCKET_URL
 from libs.venues.params import Seconds, SocketUrl, Url, VenueParams
 
 Symbol = Annotated[str, Meta(pattern=r"^[A-Z0-9]{2,20}\Z")]
@@ -20,8 +21,8 @@ class BinanceParams(VenueParams, frozen=True, forbid_unknown_fields=True, kw_onl
         backfill_count: candles of each interval asked for at the start.
     """
 
-    rest_url: Url = "https://data-api.binance.vision"
-    websocket_url: SocketUrl = "wss://data-stream.binance.vision"
+    rest_url: Url = REST_URL
+    websocket_url: SocketUrl = WEBSOCKET_URL
     symbols: tuple[Symbol, ...] = ("BTCUSDT",)
     intervals: tuple[Interval, ...] = ("1m", "5m")
     backfill_count: Annotated[int, Meta(ge=1, le=1000)] = 200

@@ -61,12 +61,6 @@ class BinanceRest:
         query: dict[str, str | int] = {"symbol": symbol, "limit": min(limit, KLINES_MAX)}
         return rest_frame("trades", await self._get("/trades", query, WEIGHTS["/trades"]), symbol=symbol)
 
-    async def aggregate_trades(self, symbol: str, limit: int = 500) -> bytes:
-        """The newest aggregate trades as a frame."""
-        query: dict[str, str | int] = {"symbol": symbol, "limit": min(limit, KLINES_MAX)}
-        body = await self._get("/aggTrades", query, WEIGHTS["/aggTrades"])
-        return rest_frame("aggTrades", body, symbol=symbol)
-
     async def depth(self, symbol: str, limit: int = DEPTH_LEVELS_MAX) -> bytes:
         """A snapshot of the book as a frame: what ``wanted_snapshots`` of the normaliser asks for."""
         weight = next(cost for most, cost in DEPTH_WEIGHTS if limit <= most)

@@ -126,10 +126,6 @@ class ServerTime(Struct, gc=False):
     serverTime: Milliseconds  # noqa: N815 - the venue's name
 
 
-class Shutdown(NamedTuple):
-    """The venue will end this connection within minutes."""
-
-
 class Connected(NamedTuple):
     """A new connection."""
 
@@ -167,7 +163,6 @@ Frame = (
     | BookTicker
     | DepthUpdate
     | Partial
-    | Shutdown
     | Connected
     | Disconnected
     | Answer
@@ -242,7 +237,7 @@ def _event(envelope: _Envelope, data: bytes, stream: str) -> Frame | None:
         if decoder is not None:
             frame: Frame = decoder.decode(data)
             return frame
-        return Shutdown() if kind == "serverShutdown" else None
+        return None
     if envelope.type == "_ws_connected":
         return Connected()
     if envelope.type == "_ws_disconnected":

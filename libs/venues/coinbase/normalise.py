@@ -5,50 +5,41 @@ repeats the last trade after each connect, as ``last_match``) and losses. A lost
 price needs no healing, the next one tells the price, so losses are only counted.
 """
 
-from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import msgspec
 
 from libs.venues.coinbase import wire
+from libs.venues.coinbase.hosts import GRANULARITIES_S
 from libs.venues.frame import FrameError
-from libs.venues.reference import Reference, Top, price_of, size_of
+from libs.venues.reference import Reference, Top, candle_of, levels_of, price_of, size_of, top_of
+from libs.venues.reference_normaliser import Handlers, ReferenceNormaliser
 from proto.feed import Candle, Side, Trade
 from proto.message import Message
-from proto.units import AMOUNT_MAX, ONE, SECOND, UnitError, parse
+from proto.units import AMOUNT_MAX, ONE, SECOND
 
 VENUE = "coinbase"
 PRODUCTS_MAX = 1_000
 """Coinbase lists some hundreds of products; more means that the names are garbage."""
-SIZE_DECIMALS_MAX = 6
-"""Sizes carry eight decimals; what is finer than a millionth of a coin is cut off."""
-GRANULARITIES_S = frozenset((60, 300, 900, 3_600, 21_600, 86_400))
 
 # Coinbase names the side of the maker's resting order; the taker is on the other.
 _AGGRESSOR = {"buy": Side.SELL, "sell": Side.BUY, None: None}
 
 
-class CoinbaseNormaliser:
+class CoinbaseNormaliser(ReferenceNormaliser[Reference]):
     """Normalises the frames of one Coinbase connection, or of a recording.
 
-    Counters: ``frames`` read, ``unused`` of a type not used here, ``old`` repeated trades, ``missed``
-    trades that were never seen, ``behind`` heartbeats that named a later trade than we had, ``errors`` the
-    venue reported, ``gaps``.
+    Beside the counters of all, ``missed`` trades that were never seen and ``behind`` heartbeats that named a
+    later trade than we had. A recording without sizes gives trades of quantity 0: the price is what they are
+    kept for.
     """
 
     def __init__(self) -> None:
-        self.frames = 0
-        self.unused = 0
-        self.old = 0
         self.missed = 0
         self.behind = 0
-        self.errors = 0
-        self.last_error = ""
-        self.gaps = 0
         self._last: dict[str, int] = {}
-        self._references: dict[str, Reference] = {}
         self._candles: dict[tuple[str, int], int] = {}
-        self._handlers: dict[type, Callable[[Any, int], list[Message]]] = {
+        handlers: Handlers = {
             wire.Match: self._on_match,
             wire.Ticker: self._on_ticker,
             wire.Snapshot: self._on_snapshot,
@@ -59,37 +50,7 @@ class CoinbaseNormaliser:
             wire.Disconnected: self._on_disconnected,
             wire.Rest: self._on_rest,
         }
-
-    def normalise(self, data: bytes, at: int) -> list[Message]:
-        """Read one frame received at ``at`` (ns).
-
-        A recording without sizes gives trades of quantity 0: the price is what they are kept for.
-
-        Raises:
-            FrameError: for a frame that is not of the protocol; nothing has changed then.
-        """
-        frame = wire.decode(data)
-        out = [] if frame is None else self._handlers[type(frame)](frame, at)
-        self.frames += 1
-        self.unused += frame is None
-        return out
-
-    def tick(self, at: int) -> list[Message]:
-        """Quotes and books that waited for their turn."""
-        return [message for known in self._references.values() for message in known.show(at)]
-
-    def resend(self, at: int) -> list[Message]:
-        """Whole books and best prices as snapshots."""
-        return [message for known in self._references.values() for message in known.heal(at)]
-
-    def commands(self, at: int) -> list[bytes]:  # noqa: ARG002 - the port's signature
-        """Nothing is ever asked for: the next frame tells what the last one did not."""
-        return []
-
-    def distrust(self, market: str, at: int, reason: str) -> list[Message]:
-        """Drop what is known of one product's prices; the next frames build it up again."""
-        known = self._references.get(market.removeprefix(f"{VENUE}:"))
-        return self._lose(known, at, reason) if known is not None else []
+        super().__init__(VENUE, partial(Reference, VENUE), wire.decode, handlers)
 
     # ── trades ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -128,7 +89,7 @@ class CoinbaseNormaliser:
     # ── best prices and books ───────────────────────────────────────────────────────────────────────
 
     def _on_ticker(self, frame: wire.Ticker, at: int) -> list[Message]:
-        top = _top(frame.best_bid, frame.best_bid_size, frame.best_ask, frame.best_ask_size)
+        top = top_of(frame.best_bid, frame.best_bid_size, frame.best_ask, frame.best_ask_size)
         return self._best(frame.product_id, top, at)
 
     def _best(self, product: str, top: Top, at: int) -> list[Message]:
@@ -139,12 +100,10 @@ class CoinbaseNormaliser:
         return known.show(at)
 
     def _on_snapshot(self, frame: wire.Snapshot, at: int) -> list[Message]:
-        bids, asks = (
-            {price_of(price): size_of(size) for price, size in rows} for rows in (frame.bids, frame.asks)
-        )
+        bids, asks = levels_of(frame.bids), levels_of(frame.asks)
         known = self._reference(frame.product_id)
-        known.replace({p: s for p, s in bids.items() if s}, {p: s for p, s in asks.items() if s})
-        known.top = _top_of(known)
+        known.replace(bids, asks)
+        known.top_from_book()
         return known.heal(at)
 
     def _on_update(self, frame: wire.Update, at: int) -> list[Message]:
@@ -156,13 +115,8 @@ class CoinbaseNormaliser:
             return []
         if not known.change(changes["buy"], changes["sell"]):
             return self._lose(known, at, "more levels than a book has")
-        known.top = _top_of(known)
+        known.top_from_book()
         return known.show(at)
-
-    def _lose(self, known: Reference, at: int, reason: str) -> list[Message]:
-        out = known.lose(at, reason)
-        self.gaps += bool(out)
-        return out
 
     # ── the connection and REST ─────────────────────────────────────────────────────────────────────
 
@@ -170,7 +124,7 @@ class CoinbaseNormaliser:
         return []
 
     def _on_disconnected(self, frame: wire.Disconnected, at: int) -> list[Message]:  # noqa: ARG002
-        return [m for known in self._references.values() for m in self._lose(known, at, "connection lost")]
+        return self._lose_all(at, "connection lost")
 
     def _on_error(self, frame: wire.Error, at: int) -> list[Message]:  # noqa: ARG002
         self.errors += 1
@@ -181,7 +135,7 @@ class CoinbaseNormaliser:
         if frame.name == "trades":
             return self._backfill(frame.product, frame.body, at)
         if frame.name == "ticker":
-            return self._best(frame.product, _top(frame.body.bid, "0", frame.body.ask, "0"), at)
+            return self._best(frame.product, top_of(frame.body.bid, "0", frame.body.ask, "0"), at)
         return self._history(frame, at)
 
     def _history(self, frame: wire.Rest, at: int) -> list[Message]:
@@ -204,66 +158,25 @@ class CoinbaseNormaliser:
         self._candles[key] = told
         return new
 
-    def _reference(self, product: str) -> Reference:
-        known = self._references.get(product)
-        if known is None:
-            if len(self._references) >= PRODUCTS_MAX:
-                raise FrameError(f"expected at most {PRODUCTS_MAX} products, was {product} too")
-            known = self._references[product] = Reference(VENUE, f"{VENUE}:{product}")
-        return known
-
 
 def _trade(match: wire.Match, at: int) -> Trade:
-    whole, _, fraction = match.size.partition(".")
-    # Only digits are cut off: anything else must fail in parse().
-    if fraction.isdecimal():
-        fraction = fraction[:SIZE_DECIMALS_MAX]
-    try:
-        price, quantity = parse(match.price), parse(f"{whole}.{fraction}")
-    except UnitError as e:
-        raise FrameError(str(e)) from e
-    if not 0 < price <= AMOUNT_MAX or quantity < 0:
-        raise FrameError(f"expected a positive price, was {match.price[:40]!r} for {match.size[:40]!r}")
     return Trade(
         instrument=f"{VENUE}:{match.product_id}",
         at=at,
         trade_id=str(match.trade_id),
-        price=price,
-        quantity=quantity,
+        price=price_of(match.price),
+        quantity=size_of(match.size),
         aggressor=_AGGRESSOR[match.side],
     )
-
-
-def _top(bid: str, bid_size: str, ask: str, ask_size: str) -> Top:
-    """Best prices; 0 stands for an empty side."""
-    best_bid, best_ask = (price_of(text) if text.strip("0.") else None for text in (bid, ask))
-    if best_bid is not None and best_ask is not None and best_bid > best_ask:
-        raise FrameError(f"expected a bid of at most the ask, was {bid[:40]} and {ask[:40]}")
-    return Top(best_bid, size_of(bid_size), best_ask, size_of(ask_size))
-
-
-def _top_of(book: Reference) -> Top:
-    bid, ask = max(book.bids, default=None), min(book.asks, default=None)
-    return Top(bid, book.bids.get(bid or 0, 0), ask, book.asks.get(ask or 0, 0))
 
 
 def _candle(product: str, length_s: int, row: list[msgspec.Raw], at: int) -> Candle:
     start, *prices, volume = (bytes(value).decode("ascii", "replace").strip() for value in row)
     if not (start.isdecimal() and len(start) <= 10):
         raise FrameError(f"expected a time in seconds, was {start[:40]!r}")
-    low, high, first, last = (price_of(text) for text in prices)
-    if not low <= min(first, last) <= max(first, last) <= high:
-        raise FrameError(f"expected low ≤ open, close ≤ high, was {low} {first} {last} {high}")
-    return Candle(
-        instrument=f"{VENUE}:{product}",
-        at=at,
-        start_at=int(start) * SECOND,
-        interval_s=length_s,
-        first=first,
-        high=high,
-        low=low,
-        last=last,
-        volume=_volume(volume),
+    low, high, first, last = prices
+    return candle_of(
+        f"{VENUE}:{product}", at, int(start) * SECOND, length_s, (first, high, low, last), _volume(volume)
     )
 
 

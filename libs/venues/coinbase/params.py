@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from libs.venues.coinbase.hosts import REST_URL, WEBSOCKET_URL
 from libs.venues.params import Seconds, SocketUrl, Url, VenueParams
 
 Product = Annotated[str, Meta(pattern=r"^[A-Z0-9]{1,20}-[A-Z0-9]{1,20}\Z")]
@@ -18,8 +19,8 @@ class CoinbaseParams(VenueParams, frozen=True, forbid_unknown_fields=True, kw_on
         backfill_count: candles asked for at the start.
     """
 
-    rest_url: Url = "https://api.exchange.coinbase.com"
-    websocket_url: SocketUrl = "wss://ws-feed.exchange.coinbase.com"
+    rest_url: Url = REST_URL
+    websocket_url: SocketUrl = WEBSOCKET_URL
     products: tuple[Product, ...] = ("BTC-USD",)
     backfill_count: Annotated[int, Meta(ge=1, le=300)] = 200
     silence_s: Seconds = 15

@@ -1,6 +1,6 @@
 """Kalshi's REST interface: market data without a key, the account with one. Bodies in, structs out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -11,7 +11,6 @@ from libs.venues.kalshi import limits, rest
 from libs.venues.kalshi.api_errors import read_error
 from libs.venues.kalshi.auth import Signer
 from libs.venues.kalshi.legs import VENUE
-from libs.venues.kalshi.orders import OrderBody
 from libs.venues.transport.answer import Answer
 from libs.venues.transport.http import VenueHttp
 from libs.venues.transport.rate_limit import TokenBucket
@@ -129,11 +128,6 @@ class KalshiClient:
         """Place an order; ``body`` are the exact bytes of an ``OrderBody``."""
         return await self._effect("POST", "/portfolio/events/orders", body, rest.Created)
 
-    async def create_orders(self, bodies: Sequence[OrderBody]) -> list[rest.BatchItem]:
-        """Place several; each succeeds or fails by itself. Answers are in the order of ``bodies``."""
-        cost = limits.COST * len(bodies)
-        return await self._batch("POST", {"orders": bodies}, cost, len(bodies))
-
     async def cancel_order(self, order_id: str, exchange_index: int = 0) -> rest.Reduced:
         """Cancel an order; ``exchange_index`` is the shard of its market."""
         path = f"/portfolio/events/orders/{order_id}"
@@ -143,7 +137,12 @@ class KalshiClient:
     async def cancel_orders(self, order_ids: Mapping[str, int]) -> list[rest.BatchItem]:
         """Cancel several, given with the shards of their markets; each succeeds or fails by itself."""
         orders = [{"order_id": order_id, "exchange_index": shard} for order_id, shard in order_ids.items()]
-        return await self._batch("DELETE", {"orders": orders}, limits.CANCEL_COST * len(orders), len(orders))
+        path = "/portfolio/events/orders/batched"
+        body, cost = msgspec.json.encode({"orders": orders}), limits.CANCEL_COST * len(orders)
+        answers = (await self._effect("DELETE", path, body, rest.Batch, cost=cost)).orders
+        if len(answers) != len(orders):
+            raise OutcomeUnknown(VENUE, f"DELETE {path}: expected {len(orders)} answers, was {len(answers)}")
+        return answers
 
     async def amend_order(self, order_id: str, body: Mapping[str, object]) -> rest.Amended:
         """Change price or total count: ``{"ticker", "side", "price", "count"}``."""
@@ -176,10 +175,6 @@ class KalshiClient:
     async def reset_group(self, group_id: str) -> None:
         """Let a triggered group take orders again."""
         await self._effect("PUT", f"/portfolio/order_groups/{group_id}/reset", b"{}", dict[str, Any])
-
-    async def delete_group(self, group_id: str) -> None:
-        """Cancel all orders of a group and forget it."""
-        await self._effect("DELETE", f"/portfolio/order_groups/{group_id}", None, dict[str, Any])
 
     # ── how it is asked ─────────────────────────────────────────────────────────────────────────────
 
@@ -257,13 +252,6 @@ class KalshiClient:
         except DECODE_ERRORS as e:
             # A success that says something else (retired endpoints do) proves nothing about the order.
             raise OutcomeUnknown(VENUE, f"{method} {path}: {str(e)[:200]}") from e
-
-    async def _batch(self, method: str, body: object, cost: int, items: int) -> list[rest.BatchItem]:
-        path = "/portfolio/events/orders/batched"
-        answers = (await self._effect(method, path, msgspec.json.encode(body), rest.Batch, cost=cost)).orders
-        if len(answers) != items:
-            raise OutcomeUnknown(VENUE, f"{method} {path}: expected {items} answers, was {len(answers)}")
-        return answers
 
 
 def _decode(what: str, body: bytes, kind: type[Body]) -> Body:

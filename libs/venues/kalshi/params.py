@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from libs.venues.kalshi.hosts import REST_URL, WEBSOCKET_URL
 from libs.venues.params import DiscoveryParams, Hours, Id, SocketUrl, Url
 from proto.units import Quantity
 
@@ -27,8 +28,8 @@ class KalshiParams(DiscoveryParams, frozen=True, forbid_unknown_fields=True, kw_
         self_trade_prevention: whose order gives way when two of ours would meet.
     """
 
-    rest_url: Url = "https://external-api.kalshi.com/trade-api/v2"
-    websocket_url: SocketUrl = "wss://external-api-ws.kalshi.com/trade-api/ws/v2"
+    rest_url: Url = REST_URL
+    websocket_url: SocketUrl = WEBSOCKET_URL
     series: tuple[Id, ...] = ("KXBTC15M",)
     volume_min: Quantity = 0
     hours_ahead: Hours = 2

@@ -2,11 +2,9 @@
 
 REST_URL = "https://api.manifold.markets/v0"
 WEBSOCKET_URL = "wss://api.manifold.markets/ws"
-DEV_REST_URL = "https://api.dev.manifold.markets/v0"
 
-REQUESTS_PER_MINUTE = 500
-"""The venue's limit for an address. Reads and orders have a bucket each, so that reads starve no order."""
 READS_PER_S = 5.0
+"""The venue allows an address 500 a minute. Reads and orders have a bucket each: reads starve no order."""
 ORDERS_PER_S = 2.0
 BURST = 20.0
 PING_EVERY_S = 30.0

@@ -4,15 +4,13 @@ Pure: time comes with the frames. A market's pool comes by REST (``market``); be
 carried on by the probability after each new bet, which tells it exactly while nobody adds liquidity.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 from msgspec.structs import replace
 
 from libs.venues.frame import FrameError
 from libs.venues.manifold import wire
 from libs.venues.manifold.amm import Pool
 from libs.venues.manifold.market import VENUE, LimitOrder, ManifoldMarket, is_binary, limit_order
+from libs.venues.reference_normaliser import HandlerNormaliser, Handlers
 from proto.feed import Market, MarketStatus, Side, Trade
 from proto.message import Message
 from proto.units import ONE
@@ -23,22 +21,13 @@ SEEN_MAX = 20_000
 """Bets remembered so as to tell each once: the socket and REST overlap by far less."""
 
 
-class ManifoldNormaliser:
-    """Normalises the frames of one Manifold connection, or of a recording.
-
-    Counters: ``frames`` read, ``unused`` frames, ``old`` bets told before, ``gaps``, ``errors`` commands the
-    venue refused.
-    """
+class ManifoldNormaliser(HandlerNormaliser):
+    """Normalises the frames of one Manifold connection, or of a recording; ``old``: bets told before."""
 
     def __init__(self) -> None:
-        self.frames = 0
-        self.unused = 0
-        self.old = 0
-        self.gaps = 0
-        self.errors = 0
         self._markets: dict[str, ManifoldMarket] = {}
         self._seen: dict[str, None] = {}
-        self._handlers: dict[type, Callable[[Any, int], list[Message]]] = {
+        handlers: Handlers = {
             wire.Contracts: self._on_contracts,
             wire.Bets: self._on_bets,
             wire.Orders: self._on_orders,
@@ -47,18 +36,7 @@ class ManifoldNormaliser:
             wire.Disconnected: self._on_disconnected,
             wire.Ack: self._on_ack,
         }
-
-    def normalise(self, data: bytes, at: int) -> list[Message]:
-        """Read one frame received at ``at`` (ns).
-
-        Raises:
-            FrameError: for a frame that is not of the protocol; nothing has changed then.
-        """
-        frame = wire.decode(data)
-        out = [] if frame is None else self._handlers[type(frame)](frame, at)
-        self.frames += 1
-        self.unused += frame is None
-        return out
+        super().__init__(wire.decode, handlers)
 
     def tick(self, at: int) -> list[Message]:
         """Markets whose close has come."""
@@ -78,10 +56,6 @@ class ManifoldNormaliser:
                 out.append(market.told)
             out += market.show(at, snapshot=True)
         return out
-
-    def commands(self, at: int) -> list[bytes]:  # noqa: ARG002 - the port's signature
-        """Nothing is asked for on the socket: a broken book heals by REST, see ``wanted_markets``."""
-        return []
 
     @property
     def wanted_markets(self) -> tuple[str, ...]:

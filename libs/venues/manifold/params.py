@@ -1,5 +1,6 @@
 """Configuration section ``venues.manifold``."""
 
+from libs.venues.manifold.hosts import REST_URL, WEBSOCKET_URL
 from libs.venues.params import DiscoveryParams, Hours, Id, Seconds, SocketUrl, Url
 from proto.units import Money
 
@@ -16,8 +17,8 @@ class ManifoldParams(DiscoveryParams, frozen=True, forbid_unknown_fields=True, k
     """
 
     enabled: bool = False
-    rest_url: Url = "https://api.manifold.markets/v0"
-    websocket_url: SocketUrl = "wss://api.manifold.markets/ws"
+    rest_url: Url = REST_URL
+    websocket_url: SocketUrl = WEBSOCKET_URL
     markets: tuple[Id, ...] = ()
     term: str = "bitcoin"
     volume_min: Money = 0

@@ -81,10 +81,6 @@ class PolymarketClient:
         query = {"token_id": token}
         return (await self._get("/book", query, bucket="book")).body
 
-    async def clob_market(self, condition: str) -> bytes:
-        """``/markets/{condition}`` as it came, for a ``clob_market`` frame."""
-        return (await self._get(f"/markets/{condition}")).body
-
     async def short_market(self, condition: str) -> rest.ShortMarket:
         """What placing orders in a market takes."""
         return _read(await self._get(f"/clob-markets/{condition}"), rest.ShortMarket)

@@ -5,6 +5,14 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from libs.venues.params import AnySocketUrl, DiscoveryParams, Id, SocketUrl, Url
+from libs.venues.polymarket.hosts import (
+    CLOB_URL,
+    DATA_URL,
+    GAMMA_URL,
+    MARKET_SOCKET_URL,
+    PRICES_SOCKET_URL,
+    USER_SOCKET_URL,
+)
 from proto.units import Money
 
 Address = Annotated[str, Meta(pattern=r"^(0x[0-9a-fA-F]{40})?\Z")]
@@ -29,12 +37,12 @@ class PolymarketParams(DiscoveryParams, frozen=True, forbid_unknown_fields=True,
         funder: address of the wallet that holds the money; "" is the key's own address.
     """
 
-    clob_url: Url = "https://clob.polymarket.com"
-    gamma_url: Url = "https://gamma-api.polymarket.com"
-    data_url: Url = "https://data-api.polymarket.com"
-    market_websocket_url: SocketUrl = "wss://ws-subscriptions-clob.polymarket.com/ws/market"
-    user_websocket_url: SocketUrl = "wss://ws-subscriptions-clob.polymarket.com/ws/user"
-    prices_websocket_url: AnySocketUrl = "wss://ws-live-data.polymarket.com"
+    clob_url: Url = CLOB_URL
+    gamma_url: Url = GAMMA_URL
+    data_url: Url = DATA_URL
+    market_websocket_url: SocketUrl = MARKET_SOCKET_URL
+    user_websocket_url: SocketUrl = USER_SOCKET_URL
+    prices_websocket_url: AnySocketUrl = PRICES_SOCKET_URL
     windows: tuple[Id, ...] = ("btc-updown-5m", "btc-updown-15m")
     tags: tuple[Id, ...] = ()
     any_tag: bool = False
