@@ -32,6 +32,8 @@ class Options(Struct, kw_only=True):
     """425 for this long when the engine restarts …"""
     post_only_s: float = 120.0
     """… and then only post-only orders and cancels."""
+    refused_exchanges: tuple[str, ...] = ()
+    """Exchange contracts that no wallet has allowed to take its money."""
     clock_window_s: float = 60.0
     """How far the timestamp of a signed request may be from ours."""
     orders_per_s: float = 40.0

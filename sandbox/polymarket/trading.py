@@ -201,7 +201,9 @@ class Trading:
             for wallet in group:
                 self.exchange.look(wallet, asset)
         balance = sum(self.exchange.ledger.open(wallet, key.address).balance(asset) for wallet in group)
-        return {"balance": str(balance), "allowances": dict.fromkeys(EXCHANGES, str(ALLOWANCE_MAX))}
+        refused = self.exchange.options.refused_exchanges
+        allowances = {name: "0" if name in refused else str(ALLOWANCE_MAX) for name in EXCHANGES}
+        return {"balance": str(balance), "allowances": allowances}
 
 
 def _credentials(key: ApiKey) -> dict[str, str]:

@@ -30,6 +30,7 @@ from libs.venues.polymarket.api_errors import code_of
 from libs.venues.polymarket.auth import ApiKey, PolymarketCredentials, account_of
 from libs.venues.polymarket.client import ORDERS_MAX, TIMEOUTS, HeartbeatMismatch, PolymarketClient
 from libs.venues.polymarket.directory import Directory, condition_of
+from libs.venues.polymarket.examination import examine
 from libs.venues.polymarket.hosts import CHAIN_ID, CLOB_URL, DATA_URL, GAMMA_URL, USER_SOCKET_URL
 from libs.venues.polymarket.market import outcome_name
 from libs.venues.polymarket.order import is_position
@@ -318,6 +319,10 @@ class PolymarketGateway:
                 rest_of_it = amount(row.original_size, "size") - amount(row.size_matched, "matched size")
                 promised += notional(amount(row.price, "price"), max(0, rest_of_it))
         return Balance(total=total, available=max(0, total - promised))
+
+    async def examine(self) -> list[tuple[str, bool, str]]:
+        """For ``presage doctor``: see ``examination.py``."""
+        return await examine(self.client, self._account.funder_text)
 
     async def settlements(self, since: int) -> list[SettlementReport]:
         """Payouts since then: winnings that were redeemed, and what lost and is worth nothing.
