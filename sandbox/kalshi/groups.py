@@ -48,12 +48,18 @@ class Groups:
 
     def __init__(self) -> None:
         self._groups: dict[str, Group] = {}
+        self._made = 0
 
-    def create(self, group_id: str, owner: str, contracts: int) -> Group:
+    def create(self, owner: str, contracts: int) -> Group:
+        """A new group, under an id that no group of before a restart has."""
         if not 1 <= contracts <= LIMIT_MAX:
             raise Refusal(400, "bad_request", f"contracts_limit must be from 1 to {LIMIT_MAX}")
         if len(self.of(owner)) >= GROUPS_MAX:
             raise Refusal(400, "bad_request", "too many order groups")
+        self._made += 1
+        while f"{owner}-group-{self._made}" in self._groups:
+            self._made += 1
+        group_id = f"{owner}-group-{self._made}"
         group = self._groups[group_id] = Group(group_id, owner, contracts * ONE)
         return group
 

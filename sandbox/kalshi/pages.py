@@ -11,6 +11,8 @@ from sandbox.kalshi.refusals import bad_request
 
 Row = TypeVar("Row")
 LIMIT_DEFAULT = 100
+LIST_LIMIT = 1_000
+"""Most rows of a page; the documentation of 2026 says 200 for some lists, the venue takes more."""
 
 
 def limit_of(request: web.Request, most: int) -> int:

@@ -18,9 +18,11 @@ from sandbox.faults.script import FaultAction, Faults
 from sandbox.kalshi import saving
 from sandbox.kalshi.auth import Unauthorised, verify
 from sandbox.kalshi.exchange import KalshiExchange
+from sandbox.kalshi.group_requests import GroupRequests
 from sandbox.kalshi.keys import TestKey, key_of
 from sandbox.kalshi.limits import Budgets
 from sandbox.kalshi.market_data import PREFIX, MarketData
+from sandbox.kalshi.order_requests import OrderRequests
 from sandbox.kalshi.portfolio import Portfolio
 from sandbox.kalshi.refusals import Refusal, too_many
 from sandbox.kalshi.stream import Stream
@@ -52,7 +54,10 @@ class KalshiServer(VenueServer):
         self.market_data = MarketData(world, self.exchange)
         self.stream = Stream(world, faults)
         self.exchange.tell = self._tell
-        self._portfolio = Portfolio(world, self.exchange, lambda request: request[_ACCOUNT])
+        self._account_parts = [
+            part(world, self.exchange, lambda request: request[_ACCOUNT])
+            for part in (Portfolio, OrderRequests, GroupRequests)
+        ]
         self._at_once = False
         self._key: TestKey | None = None
         accounts.open(KALSHI, OWNER, CASH)
@@ -65,7 +70,9 @@ class KalshiServer(VenueServer):
             _guarded(route, partial(self._public, route.handler)) for route in self.market_data.routes()
         ]
         private = [
-            _guarded(route, partial(self._private, route.handler)) for route in self._portfolio.routes()
+            _guarded(route, partial(self._private, route.handler))
+            for part in self._account_parts
+            for route in part.routes()
         ]
         return [*public, *private, web.get(WEBSOCKET_PATH, self._websocket)]
 

@@ -10,7 +10,8 @@ from proto.feed import MarketStatus, Side
 from proto.units import ONE, SECOND
 from sandbox.faults.rules import MARKET_SOCKET, USER_SOCKET
 from sandbox.faults.script import Faults
-from sandbox.kalshi.bodies import bids, count, dollars, iso, price_ranges, rows
+from sandbox.kalshi.bodies import bids, count, dollars, iso, rows
+from sandbox.kalshi.lifecycle import lifecycle, market_id
 from sandbox.kalshi.market_data import trade_body
 from sandbox.kalshi.subscriptions import (
     Command,
@@ -22,7 +23,6 @@ from sandbox.kalshi.subscriptions import (
     tickers_of,
 )
 from sandbox.world.events import BookChanged, MarketMoved, Traded, WorldEvent
-from sandbox.world.ids import digest
 from sandbox.world.markets import KALSHI, SandboxMarket
 from sandbox.world.world import World
 
@@ -310,56 +310,3 @@ class Stream:
                 for subscription in session.of(BOOK):
                     if subscription.wants(market.id):
                         self._snapshot(session, subscription, market.id)
-
-
-def lifecycle(event: MarketMoved) -> list[dict[str, Any]]:
-    """The life of a market as its channel tells it. A close by the clock is not told, nor is a dispute."""
-    market = event.market
-    if event.previous is None:
-        return [
-            {
-                "event_type": "created",
-                "exchange_index": 2,
-                "open_ts": market.open_ns // SECOND,
-                "close_ts": market.close_ns // SECOND,
-                "price_level_structure": "tapered_deci_cent",
-                "price_ranges": price_ranges(market),
-                "additional_metadata": {
-                    "name": market.title,
-                    "title": market.title,
-                    "yes_sub_title": "",
-                    "no_sub_title": "",
-                    "rules_primary": "",
-                    "rules_secondary": "",
-                    "can_close_early": True,
-                    "event_ticker": market.event_id,
-                    "expected_expiration_ts": market.close_ns // SECOND,
-                    "strike_type": "greater_or_equal",
-                },
-            }
-        ]
-    if market.status is MarketStatus.OPEN:
-        told: list[dict[str, Any]] = [{"event_type": "activated"}]
-        if market.strike is not None:
-            strike = market.strike // 10_000 / 100
-            words = {"strike_type": "greater_or_equal", "floor_strike": strike}
-            told.insert(0, {"event_type": "metadata_updated", **words})
-        return told
-    if market.status is MarketStatus.DETERMINED:
-        return [
-            {
-                "event_type": "determined",
-                "result": market.result,
-                "determination_ts": market.determined_ns // SECOND,
-                "settlement_value": dollars(market.payout(0)),
-            }
-        ]
-    if market.status is MarketStatus.SETTLED:
-        return [{"event_type": "settled", "settled_ts": market.settled_ns // SECOND}]
-    return []
-
-
-def market_id(market: SandboxMarket) -> str:
-    """The id of a market beside its ticker."""
-    text = digest(0, KALSHI, market.id, "id").hex()
-    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-8{text[17:20]}-{text[20:32]}"
