@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 
 from libs.venues.kalshi.auth import Signer
 from libs.venues.kalshi.client import KalshiClient
-from libs.venues.kalshi.discovery import KalshiDiscovery
+from libs.venues.kalshi.listings import rest_frame
 from libs.venues.kalshi.normalise import KalshiNormaliser
 from libs.venues.transport.websocket import Received, VenueSocket
 from proto.feed import Book, FeeSchedule, Gap, Level, Market, MarketStatus, PriceStep, Quote, Trade
@@ -291,7 +291,7 @@ async def test_no_levels_in_yes_prices_when_asked_for() -> None:
 
 
 class LiveFeed:
-    """Discovery, socket and normaliser as the feed joins them; time is the sandbox's."""
+    """REST answers, socket and normaliser as the feed joins them; time is the sandbox's."""
 
     def __init__(self, v: Venue, series: tuple[str, ...] = ("KXBTC15M",)) -> None:
         self.v = v
@@ -299,7 +299,7 @@ class LiveFeed:
         self.messages: list[Any] = []
         self.frames: list[bytes] = []
         self.client = KalshiClient(v.sandbox.urls["kalshi"]["rest"])
-        self.discovery = KalshiDiscovery(self.client, series)
+        self.series = series
         url = v.sandbox.urls["kalshi"]["websocket"]
         signer = Signer(v.credentials)
         self.socket = VenueSocket(
@@ -311,8 +311,9 @@ class LiveFeed:
         self.messages += self.normaliser.normalise(data, self.v.sandbox.world.now())
 
     async def poll(self) -> None:
-        for data in await self.discovery.poll(self.v.sandbox.world.now()):
-            self.read(data)
+        for series in self.series:
+            self.read(rest_frame("series", await self.client.raw(f"/series/{series}")))
+            self.read(rest_frame("markets", await self.client.raw("/markets", {"series_ticker": series})))
 
     async def command(self) -> None:
         for command in self.normaliser.commands(self.v.sandbox.world.now()):
@@ -427,24 +428,17 @@ async def test_windows_roll_over_and_settle() -> None:
         await until(lambda: feed.same_book(second))
         told = [m for m in feed.of(Market) if m.market == f"kalshi:{second.id}"][-1]
         assert told.strike == (second.strike or 0) // 10_000 * 10_000
-        # What was missed is found by name: the list of open markets does not have it any more.
-        other = LiveFeed(v)
-        await other.poll()
-        assert first.id not in other.discovery.unsettled
-        await other.client.close()
 
 
-async def test_settlement_that_the_socket_missed_is_found_by_discovery() -> None:
+async def test_settlement_that_the_socket_missed_is_found_by_asking() -> None:
     async with venue() as v:
         feed = LiveFeed(v)
         await feed.poll()
         first = v.market
-        assert first.id in feed.discovery.unsettled
         await v.advance((first.close_ns - v.sandbox.world.at) / SECOND + 30)
         await feed.poll()
         last = [m for m in feed.of(Market) if m.market == f"kalshi:{first.id}"][-1]
         assert (last.status, last.result) == (MarketStatus.SETTLED, first.result)
-        assert first.id not in feed.discovery.unsettled
         await feed.client.close()
 
 
