@@ -23,11 +23,10 @@ log = logging.getLogger("presage.kalshi")
 
 
 class UserEvents:
-    """Reads one account's socket. Counters: ``losses`` of continuity told, ``unread`` frames."""
+    """Reads one account's socket. ``losses``: how often a loss of continuity was told."""
 
     def __init__(self, client: KalshiClient, signer: Signer, websocket_url: str, known: Known) -> None:
         self.losses = 0
-        self.unread = 0
         self._client = client
         self._signer = signer
         self._url = websocket_url
@@ -81,7 +80,6 @@ class UserEvents:
                 log.warning("user stream: error %d %s", frame.msg.code, frame.msg.msg[:120])
         except (FrameError, VenueError) as e:
             log.warning("user stream: a frame could not be used: %s", str(e)[:200])
-            self.unread += 1
             self.losses += 1
             # Something happened that is not known: whoever listens must ask.
             return "", [StreamState.DISCONNECTED, StreamState.CONNECTED]

@@ -34,13 +34,15 @@ from libs.venues.polymarket.examination import examine
 from libs.venues.polymarket.hosts import CHAIN_ID, CLOB_URL, DATA_URL, GAMMA_URL, USER_SOCKET_URL
 from libs.venues.polymarket.market import outcome_name
 from libs.venues.polymarket.order import is_position
+from libs.venues.polymarket.purchases import Purchases
 from libs.venues.polymarket.reports import fill_reports, order_report
 from libs.venues.polymarket.request import Token, prepare_order
 from libs.venues.polymarket.rest import VENUE, OrderAnswer, OrderRow, TradeRow, amount
+from libs.venues.polymarket.settlement import Payouts
 from libs.venues.polymarket.user_stream import UserEvents, subscription
 from libs.venues.transport.http import Timeouts
 from libs.venues.transport.websocket import Connected, Received, VenueSocket
-from proto.units import ONE, SECOND, notional
+from proto.units import SECOND, notional
 from proto.venue import AckStatus
 
 HEARTBEAT_EVERY_S = 5.0
@@ -54,13 +56,8 @@ SALE_ATTEMPTS_MAX = 4
 """One sale, and three more after refusals for want of shares just bought."""
 SALE_PAUSE_S = 0.5
 """Pause before the first of them; it doubles. A trade is on the chain within a few seconds."""
-BOUGHT_RECENTLY_S = 120.0
-"""So long a purchase may be unknown to the venue's copy of the balance."""
-PURCHASES_MAX = 1_000
 ASKED_MAX = 10_000
 """Prepared orders whose quantity is kept, to tell what rounding left out."""
-PAID_MAX = 1_000
-"""Resolved markets remembered: what lost stays among the positions, and is asked about every time."""
 LOOK_BACK_S = 1
 """Trades are asked for from a second earlier: their times are whole seconds."""
 _AT_ONCE = ("FOK", "FAK")
@@ -105,10 +102,9 @@ class PolymarketGateway:
         self._chain_id = chain_id
         self._first_markets = tuple(markets)
         self._heartbeat_id = ""
-        self._bought: dict[str, float] = {}
+        self._purchases = Purchases()
+        self._payouts = Payouts(self.client, self.directory)
         self._asked: dict[str, int] = {}
-        self._paid: dict[str, list[SettlementReport]] = {}
-        self.dead_frames = 0
 
     def __repr__(self) -> str:
         return f"PolymarketGateway({self._account!r})"
@@ -201,7 +197,7 @@ class PolymarketGateway:
                 VENUE, f"expected order {prepared.client_order_id[:14]}… to be taken, was {status[:40]!r}"
             )
         if sent.buy:
-            self._note_purchase(sent.token)
+            self._purchases.note(sent.token)
         _, token = await self._token_of(sent.token)
         filled = filled_at_once(answer, sent) if status == "matched" else 0
         over = sent.order_type in _AT_ONCE and status == "matched"
@@ -325,50 +321,8 @@ class PolymarketGateway:
         return await examine(self.client, self._account.funder_text)
 
     async def settlements(self, since: int) -> list[SettlementReport]:
-        """Payouts since then: winnings that were redeemed, and what lost and is worth nothing.
-
-        What lost is over at once; the winnings beside it are not money before they were redeemed.
-        """
-        at: dict[str, int] = {}
-        for line in await self.client.redemptions(since // SECOND):
-            at.setdefault(line.conditionId, line.timestamp * SECOND)
-        reports = [
-            report for condition, paid_at in at.items() for report in await self._payouts(condition, paid_at)
-        ]
-        now = time.time_ns()
-        lost = [
-            row.conditionId
-            for row in await self.client.positions()
-            if row.redeemable and amount(row.curPrice, "price") == 0 and row.conditionId not in at
-        ]
-        for condition in dict.fromkeys(lost):
-            reports += [report for report in await self._payouts(condition, now) if not report.price]
-        return sorted(reports, key=lambda report: (report.at, report.instrument))
-
-    async def _payouts(self, condition: str, at: int) -> list[SettlementReport]:
-        """What each outcome of a resolved market pays."""
-        known = self._paid.get(condition)
-        if known is not None:
-            return [structs.replace(report, at=at) for report in known]
-        result = await self.client.result(condition)
-        winners = [token.token_id for token in result.tokens if token.winner]
-        if not result.closed or (len(winners) != 1 and not result.is_50_50_outcome):
-            return []
-        market = await self.directory.learn(condition)
-        share = ONE // len(market.tokens)
-        reports = [
-            SettlementReport(
-                market=market.market,
-                instrument=token.instrument,
-                price=share if result.is_50_50_outcome else ONE if token.token in winners else 0,
-                at=at,
-            )
-            for token in market.tokens
-        ]
-        self._paid[condition] = reports
-        if len(self._paid) > PAID_MAX:
-            del self._paid[next(iter(self._paid))]
-        return reports
+        """Payouts since then: winnings that were redeemed, and what lost and is worth nothing."""
+        return await self._payouts.since(since)
 
     # ── staying alive ───────────────────────────────────────────────────────────────────────────────
 
@@ -414,32 +368,15 @@ class PolymarketGateway:
                 else:
                     fills = await self._fills(row)
                     for fill in fills:
-                        self._note_fill(fill, row)
+                        self._purchases.note_fill(fill, row)
                     told += fills
         except (FrameError, VenueError):
-            self.dead_frames += 1
             return [StreamState.DISCONNECTED, StreamState.CONNECTED]
         return told
 
-    # ── shares just bought ──────────────────────────────────────────────────────────────────────────
-
-    def _note_fill(self, fill: FillReport, row: TradeRow) -> None:
-        if fill.side == "buy":
-            token = next(
-                (m.asset_id for m in row.maker_orders or [] if m.order_id == fill.client_order_id), ""
-            )
-            self._note_purchase(token or row.asset_id)
-
-    def _note_purchase(self, token: str) -> None:
-        self._bought.pop(token, None)
-        self._bought[token] = time.monotonic()
-        if len(self._bought) > PURCHASES_MAX:
-            del self._bought[next(iter(self._bought))]
-
     def _may_pass(self, sent: Sent) -> bool:
-        """Whether a refusal for want of shares may come from the venue's old copy of the balance."""
-        bought_at = self._bought.get(sent.token)
-        return not sent.buy and bought_at is not None and time.monotonic() - bought_at < BOUGHT_RECENTLY_S
+        """Whether a refusal for want of shares may pass by itself: they were bought just now."""
+        return not sent.buy and self._purchases.is_recent(sent.token)
 
     async def _refresh(self, token: str) -> None:
         """Have the venue read a balance anew; that it cannot is no reason not to try the sale."""

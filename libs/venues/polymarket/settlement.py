@@ -1,0 +1,69 @@
+"""What resolved markets paid: redemptions, and positions that lost."""
+
+import time
+
+from msgspec import structs
+
+from libs.venues.gateway import SettlementReport
+from libs.venues.polymarket.client import PolymarketClient
+from libs.venues.polymarket.directory import Directory
+from libs.venues.polymarket.rest import amount
+from proto.units import ONE, SECOND
+
+PAID_MAX = 1_000
+"""Resolved markets remembered: what lost stays among the positions, and is asked about every time."""
+
+
+class Payouts:
+    """Payouts of one account, market by market."""
+
+    def __init__(self, client: PolymarketClient, directory: Directory) -> None:
+        self._client = client
+        self._directory = directory
+        self._paid: dict[str, list[SettlementReport]] = {}
+
+    async def since(self, since: int) -> list[SettlementReport]:
+        """Payouts since then: winnings that were redeemed, and what lost and is worth nothing.
+
+        What lost is over at once; the winnings beside it are not money before they were redeemed.
+        """
+        at: dict[str, int] = {}
+        for line in await self._client.redemptions(since // SECOND):
+            at.setdefault(line.conditionId, line.timestamp * SECOND)
+        reports = [
+            report for condition, paid_at in at.items() for report in await self._of(condition, paid_at)
+        ]
+        now = time.time_ns()
+        lost = [
+            row.conditionId
+            for row in await self._client.positions()
+            if row.redeemable and amount(row.curPrice, "price") == 0 and row.conditionId not in at
+        ]
+        for condition in dict.fromkeys(lost):
+            reports += [report for report in await self._of(condition, now) if not report.price]
+        return sorted(reports, key=lambda report: (report.at, report.instrument))
+
+    async def _of(self, condition: str, at: int) -> list[SettlementReport]:
+        """What each outcome of a resolved market pays."""
+        known = self._paid.get(condition)
+        if known is not None:
+            return [structs.replace(report, at=at) for report in known]
+        result = await self._client.result(condition)
+        winners = [token.token_id for token in result.tokens if token.winner]
+        if not result.closed or (len(winners) != 1 and not result.is_50_50_outcome):
+            return []
+        market = await self._directory.learn(condition)
+        share = ONE // len(market.tokens)
+        reports = [
+            SettlementReport(
+                market=market.market,
+                instrument=token.instrument,
+                price=share if result.is_50_50_outcome else ONE if token.token in winners else 0,
+                at=at,
+            )
+            for token in market.tokens
+        ]
+        self._paid[condition] = reports
+        if len(self._paid) > PAID_MAX:
+            del self._paid[next(iter(self._paid))]
+        return reports
