@@ -12,7 +12,8 @@ from proto.risk import TimeInForce
 from proto.units import SECOND
 from sandbox import http as sandbox_http
 from sandbox.faults.rules import FaultKind, FaultRule
-from tests.fault.venue_rig import HELD_S, HIGH, LOW, VenueRig, venue_rig
+from services.execution.desk.reconcile import MISSING_MAX
+from tests.fault.venue_rig import EXPIRES_S, HELD_S, HIGH, LOW, VenueRig, venue_rig
 
 pytestmark = [pytest.mark.fault, pytest.mark.soak, pytest.mark.asyncio, pytest.mark.timeout(600)]
 
@@ -82,6 +83,36 @@ async def test_12_an_order_that_never_arrives_stays_unknown_and_is_not_sent_agai
         await rig.until(lambda: rig.tracked(lost).asks >= asked + 4)
         assert rig.status(lost) is S.UNKNOWN
         assert (len(rig.requests()), rig.sent()) == (1, [])
+
+
+@pytest.mark.parametrize("venue", VENUES)
+async def test_12_hundreds_of_unknown_orders_do_not_keep_the_books_from_agreeing(
+    tmp_path: Path, venue: str, count
+):
+    """The soak found it: whoever asks for each of them in every reconciliation never ends one again."""
+    orders = count(2, 10) * MISSING_MAX + 10
+    async with venue_rig(tmp_path, venue) as rig:
+        rig.faults(FaultRule(kind=FaultKind.RESET_CONNECTION, operation="order"))
+        for _ in range(orders):
+            await rig.approve()
+            await rig.until(lambda: len(rig.of_venue.in_flight) < 10)
+        await rig.until(lambda: not rig.of_venue.in_flight)
+        rig.sandbox.faults.clear()
+        await rig.until(lambda: rig.of_venue.unresolved == orders)
+        asked: Counter[int] = Counter()
+        rounds = -(-orders // MISSING_MAX)
+        for _ in range(rounds):
+            assert (await rig.of_venue.reconcile()).complete
+        # Every one had its turn.
+        asked.update(own.asked_in for own in rig.of_venue.orders)
+        assert max(asked.values()) <= MISSING_MAX
+        assert 0 not in asked
+        assert rig.reason() == ""
+        # Once their time is over, all of them are proved absent, two looks each.
+        rig.of_venue.reconciler.absence_margin_ns = -EXPIRES_S * SECOND
+        await rig.until(lambda: rig.of_venue.unresolved == 0, 60)
+        assert {rig.status(approval.order) for approval in rig.approvals} == {S.REJECTED}
+        assert (len(rig.requests()), rig.sent()) == (orders, [])
 
 
 REJECTED, DOUBTFUL = (S.REJECTED,), (S.UNKNOWN,)

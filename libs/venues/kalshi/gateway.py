@@ -43,6 +43,7 @@ from libs.venues.kalshi.reports import (
     yes_payout,
 )
 from libs.venues.kalshi.user_events import UserEvents
+from libs.venues.transport.shared import SharedQuestion
 from proto.units import SECOND
 
 CANCELS_AT_ONCE_MAX = 100
@@ -65,6 +66,7 @@ class KalshiGateway:
         self._group_id: str | None = None
         self._shards: set[int] = set()
         self._reading: asyncio.Task[None] | None = None
+        self._orders = SharedQuestion(self._orders_of)
         self._user = UserEvents(self.client, signer, options.websocket_url, self._known)
 
     @property
@@ -91,6 +93,7 @@ class KalshiGateway:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
             self._reading = None
+        await self._orders.close()
         with contextlib.suppress(OSError):
             await self.client.close()
 
@@ -216,7 +219,10 @@ class KalshiGateway:
     # ── questions ───────────────────────────────────────────────────────────────────────────────────
 
     async def look_up(self, sent: SentOrder) -> OrderReport | None:
-        """By the venue's id when it is known; else among all orders of the market, which come whole."""
+        """By the venue's id when it is known; else among all orders of the market, which come whole.
+
+        However many orders of a market are asked about at once, its list is read twice at most.
+        """
         self._known.learn_order(sent.client_order_id, sent.instrument, sent.venue_order_id)
         if sent.venue_order_id:
             try:
@@ -229,11 +235,14 @@ class KalshiGateway:
                 raise BadAnswer(VENUE, f"expected order {sent.client_order_id}, was {order.client_order_id}")
             return order_report(order, sent.instrument)
         ticker = contract_of(sent.instrument).ticker
-        for order in await self.client.orders({"ticker": ticker}):
+        for order in await self._orders.get(ticker):
             if order.client_order_id == sent.client_order_id:
                 self._known.learn_order(sent.client_order_id, sent.instrument, order.order_id)
                 return order_report(order, sent.instrument)
         return None
+
+    async def _orders_of(self, ticker: str) -> list[rest.Order]:
+        return await self.client.orders({"ticker": ticker})
 
     async def open_orders(self) -> Sequence[OrderReport]:
         orders = await self.client.orders({"status": "resting"})

@@ -16,7 +16,7 @@ class OwnOrder(Struct):
 
     ``fills`` (fill id → quantity) is every fill told, corrected ones included. ``ending`` is the venue's
     last word when it came before all fills it counts. ``misses`` counts clean reconciliations in a row
-    that did not find it. ``seen_tracked``: the machine knew it at a reconciliation. ``cause`` and ``root`` are the claim's places on the tape, 0 when not seen there.
+    that did not find it, ``asked_in`` the last one that asked for it. ``seen_tracked``: the machine knew it at a reconciliation. ``cause`` and ``root`` are the claim's places on the tape, 0 when not seen there.
     """
 
     approval: Approval
@@ -30,6 +30,7 @@ class OwnOrder(Struct):
     told: AckStatus | None = None
     ending: OrderReport | None = None
     misses: int = 0
+    asked_in: int = 0
     seen_tracked: bool = False
 
     @property

@@ -36,6 +36,9 @@ ABSENCE_MARGIN_NS = 120 * SECOND
 expiry, and three times the longest delay after which an order was seen to appear (40 s)."""
 CLEAN_MISSES = 2
 """Clean reconciliations that must miss an order before it counts as absent."""
+MISSING_MAX = 40
+"""Orders asked for in one reconciliation: at the smallest rate limit of a venue, four seconds' worth."""
+MISSING_AT_ONCE_MAX = 8
 AT_ONCE = ("over_fill", "unreadable", "fill_changed", "foreign_fill")
 """Differences that no later answer can explain; the others are told when they are seen twice."""
 
@@ -64,6 +67,7 @@ class Reconciler:
         self.suspicious = False
         self.absence_margin_ns = ABSENCE_MARGIN_NS
         self._desk = desk
+        self._number = 0
         self._lock = asyncio.Lock()
         self._wanted = asyncio.Event()
         self._before: dict[tuple[str, str], int] = {}
@@ -135,15 +139,33 @@ class Reconciler:
         return max(min(moments), 0)
 
     async def _ask_missing(self, answers: Answers) -> list[OwnOrder]:
-        """Orders of ours that are neither resting nor found when asked for."""
+        """Orders of ours that are neither resting nor found when asked for.
+
+        So many at a time that the whole reconciliation stays in time, whoever was asked for longest ago
+        first: the others stay as they are, reserved, until it is their turn.
+        """
         desk = self._desk
+        self._number += 1
         resting = {id(desk.orders.find(r.client_order_id, r.venue_order_id)) for r in answers.open_orders}
-        missing: list[OwnOrder] = []
-        for own in desk.orders:
-            waits = desk.is_open(own) and own.approval.order not in desk.in_flight and id(own) not in resting
-            if waits and not await desk.ask(own):
-                missing.append(own)
-        return missing
+        waiting = [
+            own
+            for own in desk.orders
+            if desk.is_open(own) and own.approval.order not in desk.in_flight and id(own) not in resting
+        ]
+        chosen = sorted(waiting, key=lambda own: (own.asked_in, own.claimed_at))[:MISSING_MAX]
+        for own in chosen:
+            own.asked_in = self._number
+        limit = asyncio.Semaphore(MISSING_AT_ONCE_MAX)
+
+        async def is_there(own: OwnOrder) -> bool:
+            async with limit:
+                return await desk.ask(own)
+
+        found = await asyncio.gather(*(is_there(own) for own in chosen), return_exceptions=True)
+        for answer in found:
+            if isinstance(answer, BaseException):
+                raise answer
+        return [own for own, there in zip(chosen, found, strict=True) if not there]
 
     # ── taking ──
 
