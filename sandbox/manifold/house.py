@@ -2,16 +2,13 @@
 
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from proto.feed import MarketStatus
 from sandbox.manifold.bets import BetError, Market
+from sandbox.manifold.requests import NewBet
 from sandbox.world.fair import fair_value
 from sandbox.world.markets import MarketKind, SandboxMarket
 from sandbox.world.world import World
-
-if TYPE_CHECKING:
-    from sandbox.manifold.server import NewBet
 
 LAG_S = 60.0
 """How old the price is that the house looks at, in nominal seconds."""
@@ -26,7 +23,7 @@ ORDERS_RESTING = 6
 class House:
     """Bets by ``place``, which is the venue's own way in."""
 
-    def __init__(self, world: World, seed: int, place: "Callable[[str, NewBet], object]") -> None:
+    def __init__(self, world: World, seed: int, place: Callable[[str, NewBet], object]) -> None:
         self._world = world
         self._seed = seed
         self._place = place
@@ -52,7 +49,6 @@ class House:
         self._again(market, held, draw)
 
     def _order(self, market: SandboxMarket, held: Market, draw: random.Random) -> "NewBet | None":
-        from sandbox.manifold.server import NewBet
 
         now = held.contract.pool.probability
         resting = len(held.contract.resting())

@@ -2,11 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from aiohttp import web
-from msgspec import Meta, Struct
 
 from proto.feed import MarketStatus
 from proto.units import MILLISECOND
@@ -16,8 +15,10 @@ from sandbox.faults.rules import FaultKind
 from sandbox.faults.script import FaultAction, Faults
 from sandbox.manifold import saving
 from sandbox.manifold.amm import Pool
-from sandbox.manifold.bets import LIQUIDITY, Bet, BetError, Contract, Market, User, bet_body, newest_first
+from sandbox.manifold.bets import LIQUIDITY, Bet, BetError, Contract, Market, User, bet_body
 from sandbox.manifold.house import House
+from sandbox.manifold.reads import LIMIT_MAX, Reads
+from sandbox.manifold.requests import NewBet, Resolution, Sale
 from sandbox.manifold.topics import Topics
 from sandbox.venue import VenueServer, arrival_of
 from sandbox.world.events import MarketMoved, WorldEvent
@@ -28,38 +29,9 @@ from sandbox.world.world import World
 BALANCE = 10_000.0
 """Mana of each ready-made user."""
 USERS = ("trader", "other")
-LIMIT_MAX = 1000
-PROBS_MAX = 100
 RESOLUTIONS = ("YES", "NO", "MKT", "CANCEL")
 
 Handler = Callable[[web.Request], Awaitable[object]]
-
-
-class NewBet(Struct, rename="camel", frozen=True):
-    """The body of POST /bet."""
-
-    contract_id: str
-    amount: Annotated[float, Meta(ge=1e-6, le=1e9)]
-    outcome: str = "YES"
-    limit_prob: Annotated[float, Meta(ge=0.01, le=0.99)] | None = None
-    expires_at: int | None = None
-    expires_millis_after: Annotated[int, Meta(ge=1)] | None = None
-    answer_id: str | None = None
-    dry_run: bool = False
-
-
-class Sale(Struct, frozen=True):
-    """The body of POST /market/{id}/sell; without shares everything is sold."""
-
-    outcome: str = ""
-    shares: float | None = None
-
-
-class Resolution(Struct, rename="camel", frozen=True):
-    """The body of POST /market/{id}/resolve."""
-
-    outcome: str
-    probability_int: Annotated[int, Meta(ge=0, le=100)] | None = None
 
 
 class ManifoldServer(VenueServer):
@@ -76,6 +48,7 @@ class ManifoldServer(VenueServer):
         self._by_id = {user.id: user for user in self.users.values()}
         self._by_key = {user.key: user for user in self.users.values()}
         self.contracts: dict[str, Market] = {}
+        self.reads = Reads(world, self.users, self.contracts)
         self.topics = Topics(faults)
         self.house = House(world, seed, partial(self.bet, self.users["house"]))
         for market in world.markets(MANIFOLD):
@@ -114,7 +87,7 @@ class ManifoldServer(VenueServer):
         held.resolve(resolution, probability)
         market = self.world.market(MANIFOLD, held.contract.id)
         if market is not None:
-            self.topics.send([f"contract/{market.id}"], {"contract": self.lite(market)})
+            self.topics.send([f"contract/{market.id}"], {"contract": self.reads.lite(market)})
 
     def bet(self, user: User, contract_id: str, order: NewBet) -> Bet:
         """Place a bet and tell everybody; raises ``BetError``."""
@@ -158,127 +131,7 @@ class ManifoldServer(VenueServer):
     def resume(self, saved: Any) -> None:
         saving.resume(self.users, self.contracts, saved)
 
-    # ── bodies ──────────────────────────────────────────────────────────────────────────────────────
-
-    def lite(self, market: SandboxMarket) -> dict[str, object]:
-        """A market as lists show it."""
-        contract = self.contracts[market.id].contract
-        body: dict[str, object] = {
-            "id": market.id,
-            "creatorId": self.users["house"].id,
-            "creatorUsername": "house",
-            "creatorName": "house",
-            "creatorAvatarUrl": "",
-            "createdTime": market.listed_ns // MILLISECOND,
-            "closeTime": market.close_ns // MILLISECOND,
-            "question": market.title,
-            "slug": market.slug,
-            "url": f"https://manifold.markets/house/{market.slug}",
-            "pool": {"YES": contract.pool.yes, "NO": contract.pool.no},
-            "probability": contract.pool.probability,
-            "p": contract.pool.p,
-            "totalLiquidity": LIQUIDITY,
-            "outcomeType": "BINARY",
-            "mechanism": "cpmm-1",
-            "volume": contract.volume,
-            "volume24Hours": contract.volume,
-            "isResolved": bool(contract.resolution),
-            "uniqueBettorCount": len({bet.user_id for bet in contract.bets}),
-            "token": "MANA",
-        }
-        if contract.resolution:
-            body["resolution"] = contract.resolution
-            body["resolutionTime"] = contract.resolved_ms
-            body["resolutionProbability"] = contract.resolution_probability
-        return body
-
-    def _market(self, request: web.Request) -> SandboxMarket:
-        wanted = request.match_info["market"]
-        for market in self.world.markets(MANIFOLD):
-            if wanted in (market.id, market.slug) and market.id in self.contracts:
-                return market
-        raise BetError("Contract not found", 404)
-
-    def _known(self) -> list[SandboxMarket]:
-        return [market for market in self.world.markets(MANIFOLD) if market.id in self.contracts]
-
-    # ── reading ─────────────────────────────────────────────────────────────────────────────────────
-
-    async def _markets(self, request: web.Request) -> object:
-        rows = sorted(self._known(), key=lambda market: (-market.listed_ns, market.id))
-        before = request.query.get("before")
-        if before:
-            at = next((i for i, market in enumerate(rows) if market.id == before), None)
-            rows = rows[at + 1 :] if at is not None else []
-        return [self.lite(market) for market in rows[: _limit(request, 500)]]
-
-    async def _search(self, request: web.Request) -> object:
-        words = request.query.get("term", "").lower().split()
-        status = request.query.get("filter", "all")
-        kind = request.query.get("contractType", "ALL")
-        rows = [
-            market
-            for market in self._known()
-            if all(word in market.title.lower() for word in words)
-            and (status != "open" or market.status in (MarketStatus.LISTED, MarketStatus.OPEN))
-            and (status != "resolved" or self.contracts[market.id].contract.resolution)
-            and kind in ("ALL", "BINARY")
-        ]
-        return [self.lite(market) for market in rows[: _limit(request, 100)]]
-
-    async def _one(self, request: web.Request) -> object:
-        market = self._market(request)
-        return self.lite(market) | {"textDescription": "A market of the sandbox.", "description": ""}
-
-    async def _prob(self, request: web.Request) -> object:
-        return {"prob": self.contracts[self._market(request).id].contract.pool.probability}
-
-    async def _probs(self, request: web.Request) -> object:
-        wanted = [word for text in request.query.getall("ids", []) for word in text.split(",")][:PROBS_MAX]
-        found = {name: self.contracts[name].contract for name in wanted if name in self.contracts}
-        return {name: {"prob": contract.pool.probability} for name, contract in found.items()}
-
-    async def _bets(self, request: web.Request) -> object:
-        query = request.query
-        wanted = query.get("contractId", "")
-        chosen = [held for name, held in self.contracts.items() if wanted in ("", name)]
-        bets = newest_first(bet for held in chosen for bet in held.contract.bets)
-        users = {user.name: user.id for user in self.users.values()}
-        owner = query.get("userId") or users.get(query.get("username", ""), "")
-        if query.get("kinds") == "open-limit":
-            bets = [bet for bet in bets if bet.open]
-        if owner:
-            bets = [bet for bet in bets if bet.user_id == owner]
-        rows = _between(bets, query.get("before"), query.get("after"))
-        return [bet_body(bet) for bet in rows[: _limit(request, LIMIT_MAX)]]
-
-    async def _positions(self, request: web.Request) -> object:
-        market = self._market(request)
-        probability = self.contracts[market.id].contract.pool.probability
-        rows = []
-        for user in self.users.values():
-            held = {outcome: user.shares.get((market.id, outcome), 0.0) for outcome in ("YES", "NO")}
-            if request.query.get("userId", user.id) != user.id or not any(held.values()):
-                continue
-            invested = user.invested.get(market.id, 0.0)
-            payout = held["YES"] * probability + held["NO"] * (1 - probability)
-            rows.append(
-                {
-                    "contractId": market.id,
-                    "userId": user.id,
-                    "userName": user.name,
-                    "userUsername": user.name,
-                    "hasShares": True,
-                    "hasYesShares": held["YES"] > 0,
-                    "hasNoShares": held["NO"] > 0,
-                    "totalShares": {outcome: shares for outcome, shares in held.items() if shares},
-                    "invested": invested,
-                    "payout": payout,
-                    "profit": payout - invested,
-                    "loan": 0,
-                }
-            )
-        return rows
+    # ── the account ─────────────────────────────────────────────────────────────────────────────────
 
     async def _me(self, request: web.Request) -> object:
         user = self._who(request)
@@ -322,7 +175,7 @@ class ManifoldServer(VenueServer):
         raise BetError("Bet not found.", 404)
 
     async def _sell(self, request: web.Request) -> object:
-        user, market = self._who(request), self._market(request)
+        user, market = self._who(request), self.reads.market(request)
         sale = await _body(request, Sale)
         held = self._open(market.id)
         outcome = sale.outcome or max(("YES", "NO"), key=lambda side: user.shares.get((market.id, side), 0.0))
@@ -332,7 +185,7 @@ class ManifoldServer(VenueServer):
 
     async def _resolution(self, request: web.Request) -> object:
         """Only who made a contract may resolve it: the house did."""
-        user, market = self._who(request), self._market(request)
+        user, market = self._who(request), self.reads.market(request)
         asked = await _body(request, Resolution)
         held = self.contracts[market.id]
         if user.name != "house":
@@ -345,7 +198,7 @@ class ManifoldServer(VenueServer):
         if asked.probability_int is not None:
             probability = asked.probability_int / 100
         self._resolve(held, asked.outcome, probability)
-        return self.lite(market)
+        return self.reads.lite(market)
 
     # ── what the sandbox asks ───────────────────────────────────────────────────────────────────────
 
@@ -377,14 +230,14 @@ class ManifoldServer(VenueServer):
 
     def routes(self) -> list[web.RouteDef]:
         reads: dict[str, Handler] = {
-            "/markets": self._markets,
-            "/search-markets": self._search,
-            "/market-probs": self._probs,
-            "/market/{market}": self._one,
-            "/market/{market}/prob": self._prob,
-            "/market/{market}/positions": self._positions,
-            "/slug/{market}": self._one,
-            "/bets": self._bets,
+            "/markets": self.reads.markets,
+            "/search-markets": self.reads.search,
+            "/market-probs": self.reads.probs,
+            "/market/{market}": self.reads.one,
+            "/market/{market}/prob": self.reads.prob,
+            "/market/{market}/positions": self.reads.positions,
+            "/slug/{market}": self.reads.one,
+            "/bets": self.reads.bets,
             "/me": self._me,
         }
         writes: dict[str, Handler] = {
@@ -419,16 +272,3 @@ async def _body(request: web.Request, kind: type[Any]) -> Any:
         return msgspec.json.decode(await request.read(), type=kind)
     except msgspec.DecodeError as error:
         raise BetError(f"Error validating request: {error}") from None
-
-
-def _limit(request: web.Request, otherwise: int) -> int:
-    text = request.query.get("limit", "")
-    return min(int(text), LIMIT_MAX) if text.isdecimal() else otherwise
-
-
-def _between(bets: list[Bet], before: str | None, after: str | None) -> list[Bet]:
-    """Those before and after others, newest first; a bet that is not known bounds nothing."""
-    places = {bet.id: i for i, bet in enumerate(bets)}
-    start = places.get(before or "", -1) + 1
-    end = places.get(after or "", len(bets))
-    return bets[start:end]
