@@ -72,6 +72,7 @@ class Host:
         self.extra_report: Callable[[], dict[str, Any]] = dict
         self.on_dead: Callable[[TapeRecord, str], None] | None = None
         self.read_everything = False
+        self.rest_s = 0.0
         self._factories = list(machines)
         self._verifier = verifier
         self._reader: TapeReader | None = None
@@ -125,7 +126,7 @@ class Host:
         self._outbox.begin_at(last_seq)
         if self._reader is not None:
             await self._reader.close()
-        self._reader = TapeReader(self.link, min(starts, default=last_seq))
+        self._reader = TapeReader(self.link, min(starts, default=last_seq), rest_s=self.rest_s)
 
     # --- run ------------------------------------------------------------------------------------
 

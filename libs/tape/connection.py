@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 import nats.errors
-from nats.aio.client import Client
 
 from libs.tape.client import TapeClient
 from libs.tape.errors import BrokerUnavailable
@@ -30,7 +29,7 @@ class Link:
     """One service's connection: the client, what it may call itself, and what went wrong on it."""
 
     service: str
-    client: Client = field(default_factory=TapeClient)
+    client: TapeClient = field(default_factory=TapeClient)
     violations: int = 0
     slow_consumers: int = 0
     losses: int = 0

@@ -1,14 +1,16 @@
 """Claims: the right to send one order, won at most once.
 
-The claim is first written to a file of this process and synced, then appended to ``LEDGER`` under the
-condition that its subject is empty. The broker lets one claimant through. When the answer is lost or is
+The claim is first written to a file of this process and synced, in a thread of its own, then appended to
+``LEDGER`` under the condition that its subject is empty. The broker lets one claimant through. When the answer is lost or is
 a refusal, the stored claim is read back: our own nonce means that we won.
 """
 
+import asyncio
 import base64
 import json
 import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
 
@@ -52,6 +54,9 @@ class Ledger:
         file.parent.mkdir(parents=True, exist_ok=True)
         self._nonces = self._load(file)
         self._descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._keeping: dict[str, tuple[str, asyncio.Future[None]]] = {}
+        # One thread: lines are written in the order of the claims.
+        self._disk = ThreadPoolExecutor(1, "claims")
 
     @staticmethod
     def _load(file: Path) -> dict[str, str]:
@@ -66,15 +71,38 @@ class Ledger:
 
     def remembers(self, order: str) -> bool:
         """Whether this or an earlier process of ours ever tried to claim the order."""
-        return order in self._nonces
+        return order in self._nonces or order in self._keeping
+
+    def begin(self, claim: Claim) -> None:
+        """Start to write the nonce down; ``claim`` waits for it. The disk takes as long as a signature or two."""
+        order, nonce = claim.order, claim.nonce
+        if self.remembers(order):
+            return
+        self._crash_point("before_claim")
+        kept = asyncio.get_running_loop().run_in_executor(self._disk, self._write, order, nonce)
+        self._keeping[order] = (nonce, kept)
+
+        def done(_: asyncio.Future[None]) -> None:
+            del self._keeping[order]
+            if not kept.cancelled() and kept.exception() is None:
+                self._nonces[order] = nonce
+
+        kept.add_done_callback(done)
+
+    async def _kept_nonce(self, claim: Claim) -> str:
+        """The nonce that is on disk for this order, the claim's own unless there is one already."""
+        self.begin(claim)
+        if claim.order not in self._keeping:
+            return self._nonces[claim.order]
+        nonce, kept = self._keeping[claim.order]
+        # Whoever waits may be cancelled; what is being written is written.
+        await asyncio.shield(kept)
+        return nonce
 
     async def claim(self, claim: Claim, headers: Mapping[str, str]) -> ClaimOutcome:
         """Try to win the order. Safe to repeat: a claim already ours is won again, without a second one."""
-        nonce = self._nonces.get(claim.order)
-        if nonce is None:
-            self._crash_point("before_claim")
-            self._remember(claim.order, claim.nonce)
-        else:
+        nonce = await self._kept_nonce(claim)
+        if nonce != claim.nonce:
             claim = msgspec.structs.replace(claim, nonce=nonce)
         try:
             await self._publisher.publish(
@@ -127,11 +155,11 @@ class Ledger:
         except msgspec.DecodeError as e:
             raise ContentMismatch(f"expected a claim of {order}, was {e}") from e
 
-    def _remember(self, order: str, nonce: str) -> None:
+    def _write(self, order: str, nonce: str) -> None:
         os.write(self._descriptor, f"{order} {nonce}\n".encode())
         os.fdatasync(self._descriptor)
-        self._nonces[order] = nonce
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, once everything is written."""
+        self._disk.shutdown()
         os.close(self._descriptor)

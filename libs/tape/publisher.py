@@ -42,7 +42,7 @@ class Publisher:
     async def start(self) -> None:
         """Subscribe to the acknowledgements."""
         self._prefix = self._link.client.new_inbox()
-        await self._link.client.subscribe(f"{self._prefix}.*", cb=self._on_ack)
+        await self._link.client.listen(f"{self._prefix}.*", self._on_ack)
 
     async def begin(self, subject: str, payload: bytes, headers: dict[str, str]) -> asyncio.Future[Stored]:
         """Send one message; the future is its acknowledgement. Sending order is storing order.

@@ -190,7 +190,7 @@ class ExecutionShell:
             if not unclaimed:
                 # Claimed before, by this process or the one before it, and perhaps sent: never again.
                 return ""
-        desk, prepared, refused = await self._prepare(approval, record.stored_at_ns)
+        desk, prepared, refused = await self._prepare(claim, approval, record.stored_at_ns)
         if prepared is not None:
             claim = msgspec.structs.replace(claim, client_order_id=prepared.client_order_id)
         reason = await self._settle(claim, record, lambda: refused or self._live_refusal(approval))
@@ -200,13 +200,18 @@ class ExecutionShell:
         return reason
 
     async def _prepare(
-        self, approval: Approval, approved_at: int
+        self, claim: Claim, approval: Approval, approved_at: int
     ) -> tuple[VenueDesk | None, Prepared | None, str]:
-        """Build and sign a live order: the desk, the request, or why there is none."""
+        """Build and sign a live order: the desk, the request, or why there is none.
+
+        Meanwhile the claim is written down, which has to be before it is made.
+        """
+        assert self._ledger is not None
         desk = self.desk.at(approval.market) if self.desk is not None else None
         reason = self._live_refusal(approval)
         if desk is None or reason:
             return None, None, reason or "no gateway"
+        self._ledger.begin(claim)
         try:
             return desk, await desk.prepare_known(approval, approved_at), ""
         except (VenueError, TimeoutError) as e:

@@ -17,7 +17,7 @@ from libs.tape.connection import Link
 from libs.tape.credentials import REPORT
 from libs.tape.errors import BrokerUnavailable
 from libs.tape.publisher import Publisher
-from libs.tape.reader import REQUEST_TIMEOUT_S, TapeReader
+from libs.tape.reader import REQUEST_TIMEOUT_S, REST_S, TapeReader
 from libs.tape.record import BUILD_HEADER, ID_HEADER, TapeRecord
 from proto.ids import MessageId
 from proto.service import Anchor
@@ -85,7 +85,7 @@ class TapeSource:
 
     async def start(self, seq: int) -> None:
         await self.close()
-        self._reader = TapeReader(self._link, seq - 1)
+        self._reader = TapeReader(self._link, seq - 1, rest_s=REST_S)
 
     async def next_batch(self, timeout_s: float) -> Sequence[TapeRecord]:
         if self._reader is None:

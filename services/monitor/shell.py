@@ -14,6 +14,7 @@ from libs.machine.host import Fact, Host
 from libs.runtime.child import RESTARTS_VARIABLE
 from libs.runtime.service import Context
 from libs.tape.credentials import REPORT
+from libs.tape.reader import REST_S
 from libs.tape.record import TapeRecord
 from proto.message import Message
 from proto.monitor import DEAD_EXCERPT_BYTES_MAX, Clock, Dead, ServiceState, Severity
@@ -52,6 +53,9 @@ class MonitorShell:
     async def start(self) -> None:
         """Listen to the health reports; take dead messages from the host."""
         self._host.read_everything = True
+        if not self._context.run.lockstep:
+            # It reads everything, and no price waits for it: it must not take the others' time.
+            self._host.rest_s = REST_S
         self._host.on_dead = self._on_dead
         await self._context.link.client.subscribe(f"{REPORT}.>", cb=self._on_report)
 
