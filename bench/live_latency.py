@@ -38,8 +38,8 @@ BUSY_PER_S = 20.0
 P99_AIM_MS = 20.0
 PATIENCE_S = 150.0
 """For a measurement: the venue's windows may just be rolling over."""
-FOLLOW_S = 60.0
-"""From the start until the services are live and the first order came."""
+FOLLOW_S = 240.0
+"""From the start until the first order came: on the full hour all windows end, and new ones settle first."""
 CONFIGURATION = {"venues.polymarket.any_tag": "true", "venues.polymarket.discovery_every_s": "5"}
 STRATEGY = str(Path(__file__).with_name("strategy.py")) + ":OnMark"
 CHANGES = {name: value for name, value in latency.CHANGES.items() if name.startswith("risk.")} | {
