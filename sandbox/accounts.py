@@ -161,11 +161,6 @@ class Accounts:
         """A venue's accounts."""
         return [account for (where, _), account in self._accounts.items() if where == venue]
 
-    def roll_back(self, fill: FillEvent) -> None:
-        """Undo a fill whose trade failed to settle: contracts, money and fee go back."""
-        account = self._accounts[fill.market.venue, fill.owner]
-        self._apply(account, fill, -1)
-
     def redeem(self, account: Account, market: SandboxMarket) -> list[Payout]:
         """Turn positions of a settled market into money; empty when there are none or it is undecided."""
         if market.status is not MarketStatus.SETTLED:
@@ -220,22 +215,13 @@ class Accounts:
             account = self._accounts.get((event.market.venue, event.owner))
             if account is not None:
                 account.fills.append(event)
-                self._apply(account, event, 1)
+                _book(account, event)
         elif isinstance(event, OrderEvent):
             account = self._accounts.get((event.market.venue, event.owner))
             if account is not None:
                 _track(account, event)
         elif isinstance(event, MarketMoved) and event.market.status is MarketStatus.SETTLED:
             self._settled(event.market)
-
-    def _apply(self, account: Account, fill: FillEvent, sign: int) -> None:
-        execution = fill.execution
-        money = notional(execution.price, execution.quantity)
-        buying = execution.side is Side.BUY
-        quantity = execution.quantity if buying else -execution.quantity
-        cash = (-money if buying else money) - fill.fee
-        account.fees_paid += sign * fill.fee
-        account.move(fill.market, execution.outcome, sign * quantity, sign * cash)
 
     def _settled(self, market: SandboxMarket) -> None:
         delay = self.redeem_after_s[market.venue]
@@ -251,6 +237,20 @@ class Accounts:
 
 def _discard(act: Callable[[], object]) -> None:
     act()
+
+
+def _book(account: Account, fill: FillEvent) -> None:
+    """Move a fill's contracts, money and fee."""
+    execution = fill.execution
+    money = notional(execution.price, execution.quantity)
+    buying = execution.side is Side.BUY
+    account.fees_paid += fill.fee
+    account.move(
+        fill.market,
+        execution.outcome,
+        execution.quantity if buying else -execution.quantity,
+        (-money if buying else money) - fill.fee,
+    )
 
 
 def _track(account: Account, event: OrderEvent) -> None:

@@ -41,8 +41,6 @@ class ClientSocket:
         max_age_s: float | None = None,
     ) -> None:
         self.socket = web.WebSocketResponse(max_msg_size=FRAME_BYTES_MAX, autoping=True)
-        self.frames_sent = 0
-        self.frames_lost = 0
         self._faults = faults
         self._venue = venue
         self._operation = operation
@@ -106,7 +104,6 @@ class ClientSocket:
             if self._struck(facts):
                 return
             if self.silent:
-                self.frames_lost += 1
                 return
         if self._queue.qsize() >= QUEUE_MAX:
             self.end(WSCloseCode.TRY_AGAIN_LATER, "too slow")
@@ -117,7 +114,6 @@ class ClientSocket:
         """Ask for a fault; whether it took this frame."""
         action = self._faults.pick(self._venue, self._operation, facts)
         if action.kind is FaultKind.SEQUENCE_GAP:
-            self.frames_lost += 1
             return True
         if action.kind is FaultKind.SILENT_SOCKET:
             self._silent_until = time.monotonic() + action.seconds if action.seconds else float("inf")
@@ -133,7 +129,6 @@ class ClientSocket:
                 if delay_s:
                     await asyncio.sleep(delay_s)
                 await self.socket.send_str(text)
-                self.frames_sent += 1
                 if ClientSocket.on_sent is not None:
                     ClientSocket.on_sent(self._venue, text, time.monotonic_ns())
                 self._queue.task_done()

@@ -238,7 +238,6 @@ class Exchange:
 
     def _end_at_market(self, order: Order, whole: bool) -> None:
         """Nothing of it rests: it was filled (a buy: its money was spent), or the rest is cancelled."""
-        order.ends_ns = self.world.now()
         order.status = Status.MATCHED if whole else Status.CANCELED
         if not whole:
             self._emit(order.owner, order.market, order_event(order, "CANCELLATION", self.world.now()))
@@ -317,7 +316,6 @@ class Exchange:
                 order.matched += match.quantity
                 if not execution.remaining:
                     order.status = Status.MATCHED
-                    order.ends_ns = event.at
         self.trades.matched(event.market, match)
 
     def _on_order(self, event: OrderEvent) -> None:
@@ -328,7 +326,6 @@ class Exchange:
             self._emit(order.owner, order.market, order_event(order, "PLACEMENT", event.at))
         elif event.change is OrderChange.CANCELLED and order.order_type in ("GTC", "GTD"):
             order.status = _ended(event.reason)
-            order.ends_ns = event.at
             self._emit(order.owner, order.market, order_event(order, "CANCELLATION", event.at))
 
     def _tell_trade(self, trade: Trade) -> None:

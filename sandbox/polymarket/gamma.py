@@ -29,7 +29,6 @@ TAGS = (
     ("101757", "Recurring", "recurring"),
 )
 """Ids, labels and slugs of the tags that the markets of the sandbox carry."""
-UPDOWN_TAG = "102127"
 
 
 def iso(at_ns: int) -> str:

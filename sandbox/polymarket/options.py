@@ -18,10 +18,6 @@ class Options(Struct, kw_only=True):
     """How long after a buy has settled the CLOB still believes the old token balance, unless told to look."""
     redeem_after_s: float = 5.0
     """From resolution to the payout by the auto-redeem operator."""
-    propose_after_s: float = 2.0
-    """From close to the proposal of an outcome by the oracle (neg-risk and voided markets)."""
-    dispute_for_s: float = 4.0
-    """How long the dispute about a voided market lasts."""
     heartbeat_s: float = 10.0
     """The dead man's switch fires after this long without a heartbeat …"""
     heartbeat_buffer_s: float = 5.0

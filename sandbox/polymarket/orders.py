@@ -53,7 +53,6 @@ class Order(Struct, kw_only=True):
     matched: int = 0
     status: str = Status.LIVE
     trades: list[str] = field(default_factory=list)
-    ends_ns: int = 0
 
     @property
     def token(self) -> str:

@@ -19,6 +19,7 @@ from libs.venues.transport.websocket import Received, VenueSocket
 from proto.feed import Book, FeeSchedule, Gap, Level, Market, MarketStatus, PriceStep, Quote, Trade
 from proto.units import ONE, SECOND
 from sandbox.faults.rules import FaultKind, FaultRule
+from sandbox.kalshi.groups import Groups
 from tests.integration.kalshi_sandbox import START_NS, WAIT_S, Venue, until, venue
 
 pytestmark = pytest.mark.asyncio
@@ -607,3 +608,11 @@ async def test_frames_look_like_the_real_ones(recordings) -> None:
         cents = frozenset({"no_ask", "no_bid", "yes_ask", "yes_bid", "no_ask_size_fp", "no_bid_size_fp"})
         for kind in ("subscribed", "orderbook_snapshot", "orderbook_delta", "ok", "ticker"):
             assert_same_shape(shape(ours[kind]), shape(real[kind]), cents, kind)
+
+
+async def test_a_new_group_takes_no_id_of_a_group_from_before_a_restart() -> None:
+    before, after = Groups(), Groups()
+    kept = before.create("trader", 10)
+    after.add(kept)
+    assert after.create("trader", 20).group_id != kept.group_id
+    assert after.of("trader")[0] is kept

@@ -404,17 +404,6 @@ def test_settlement_pays_and_redeems():
     assert accounts.redeem(account, market) == []
 
 
-def test_a_failed_trade_is_rolled_back_whole():
-    world, accounts, account, events = client_world()
-    world.desk.fees[POLYMARKET] = lambda m, e: 1_234
-    market = market_of(world, POLYMARKET)
-    advance(world, 1)
-    world.place(market, order("1", price=990_000))
-    for fill in [e for e in events if isinstance(e, FillEvent)]:
-        accounts.roll_back(fill)
-    assert (account.cash, account.positions, account.fees_paid) == (1_000 * ONE, {}, 0)
-
-
 def test_orders_end_with_the_market():
     world, _, account, events = client_world(time_scale=30.0)
     market = market_of(world, POLYMARKET, series="btc-updown-5m")
