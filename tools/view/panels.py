@@ -64,7 +64,8 @@ def _venues(model: ViewModel) -> Text:
         live = row.feed == "live"
         line.append("● " if live else "✗ ", style=styles.GOOD if live else styles.BAD)
         line.append(f"{wording.clean(row.name)} ", style=styles.STRONG)
-        line.append(f"{row.markets} markets" if live else wording.clean(row.feed), style=_venue_style(live))
+        words = _markets(row.markets) if live else wording.clean(row.feed)
+        line.append(words, style=styles.QUIET if live else styles.BAD)
         if row.gate:
             line.append(" gate ", style=styles.QUIET)
             line.append(wording.clean(row.gate), style=styles.GOOD if row.gate == "open" else styles.BAD)
@@ -74,8 +75,8 @@ def _venues(model: ViewModel) -> Text:
     return line
 
 
-def _venue_style(live: bool) -> str:
-    return styles.QUIET if live else styles.BAD
+def _markets(count: int) -> str:
+    return "1 market" if count == 1 else f"{count} markets"
 
 
 def _exposure(exposure: int, limit: int, width: int) -> tuple[Text | str, ...]:
