@@ -435,7 +435,6 @@ async def test_lists_come_whole_or_not_at_all(monkeypatch) -> None:
 
 async def test_money_is_per_shard() -> None:
     async with venue() as v:
-        assert await v.gateway.shard_balances() == {0: 0, 2: CASH}
         assert (await v.gateway.balance()).available == CASH
         v.gateway._shards = {0}
         assert (await v.gateway.balance()).available == 0

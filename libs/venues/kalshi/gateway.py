@@ -297,11 +297,6 @@ class KalshiGateway:
             available = body.balance * 10_000
         return Balance(total=available, available=available)
 
-    async def shard_balances(self) -> dict[int, int]:
-        """Money by shard; empty when the venue does not break it down."""
-        body = await self.client.balance()
-        return {row.exchange_index: amount(row.balance) for row in body.balance_breakdown or ()}
-
     async def settlements(self, since: int) -> Sequence[SettlementReport]:
         reports = []
         for settlement in await self.client.settlements({"min_ts": max(0, since // SECOND - 1)}):
