@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from libs.tape.record import TapeRecord
 from proto.execution import TERMINAL, Claim, OrderStatus, OrderUpdate
 from proto.units import SECOND
 from proto.venue import Correction
 from sandbox.faults.rules import FaultKind
 from services.execution.desk.differences import STOPPING
-from tests.fault import invariants
+from tests.fault import canaries, invariants
 from tests.fault.live import presage
 from tests.fault.sandbox_live import (
     agreed,
@@ -75,6 +76,17 @@ def test_the_script_has_every_kind_of_fault():
     assert {rule["kind"] for rule in SCRIPT["faults"]} == set(FaultKind)
 
 
+def test_a_secret_in_a_file_or_on_the_tape_would_be_found(tmp_path: Path):
+    secrets = {"key": b"0123456789abcdef"}
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "feed.log").write_bytes(b'{"detail":"key 0123456789abcdef"}')
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "k").write_bytes(secrets["key"])
+    assert canaries.sweep_files(tmp_path, secrets) == {"logs/feed.log": ["key"]}
+    record = TapeRecord(1, "a.b", {"sig": "x0123456789abcdef"}, b"", 0)
+    assert canaries.sweep_tape([record, record._replace(headers={})], secrets) == {"1 a.b": ["key"]}
+
+
 def is_over(statuses: dict[str, OrderStatus], *, resolved: bool) -> bool:
     """Whether every order has ended, or (unless ``resolved``) nobody knows yet whether the venue ever had it."""
     return all(s in TERMINAL or (s is OrderStatus.UNKNOWN and not resolved) for s in statuses.values())
@@ -104,10 +116,17 @@ async def test_every_fault_at_once_and_the_books_agree(tmp_path: Path, count):
         assert not [d for report in last for d in report.differences if d.difference in STOPPING]
         arrived = await check_arrivals(tape, view)
         await caught_up(system, tape)
+        secrets = canaries.planted(state)
+        assert await canaries.sweep_metrics(state, secrets) == {}
+        code, said = await presage("status", "--state", str(state), "--json")
+        assert canaries.shown_in(said.encode(), secrets) == [], code
         ended = statuses(tape)
         unknown = {order for order, status in ended.items() if status is OrderStatus.UNKNOWN}
         doubted = {update.order for update in tape.of(OrderUpdate) if update.status is OrderStatus.UNKNOWN}
     stopped = monotonic()
+    # Reliability 25: after every error there is, no secret is anywhere but in its own place.
+    assert canaries.sweep_tape([record for record, _ in tape.messages], secrets) == {}
+    assert canaries.sweep_files(state, secrets) == {}
     check_reserved(state, unknown)
     found = await invariants.check(state, finished=False, over_filled=True)
     print(
