@@ -81,6 +81,19 @@ async def test_order_rests_is_found_and_cancelled(outcome: str) -> None:
         await v.gateway.cancel(order)
 
 
+async def test_a_batch_places_each_order_for_itself_and_cancels_them_together() -> None:
+    async with venue() as v:
+        good = [v.gateway.prepare(v.new_order(v.market, "yes", price=p)) for p in (200_000, 300_000)]
+        dear = v.gateway.prepare(v.new_order(v.market, "no", price=400_000, quantity=10_000_000 * ONE))
+        *placed, refused = await v.gateway.client.create_orders([one.body for one in (*good, dear)])
+        assert [item.client_order_id for item in placed] == [one.client_order_id for one in good]
+        assert refused.error is not None
+        resting = {order.client_order_id for order in await v.gateway.open_orders()}
+        assert resting == {one.client_order_id for one in good}
+        await v.gateway.cancel_all()
+        assert await v.gateway.open_orders() == []
+
+
 @pytest.mark.parametrize(("outcome", "index"), [("yes", 0), ("no", 1)])
 async def test_partial_fill_position_fee_and_money(outcome: str, index: int) -> None:
     """Four of ten contracts at the maker's price, whichever outcome: position, fee and money agree."""

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from libs.venues.errors import OutcomeUnknown, RateLimited, Refused, Unavailable
-from libs.venues.gateway import FillReport, NewOrder, Prepared, SentOrder, StreamState, UserEvent
+from libs.venues.gateway import FillReport, NewOrder, OrderReport, Prepared, SentOrder, StreamState, UserEvent
 from libs.venues.polymarket.auth import PolymarketCredentials
 from libs.venues.polymarket.gateway import PolymarketGateway
 from libs.venues.polymarket.normalise import PolymarketNormaliser
@@ -239,13 +239,18 @@ async def test_pain_point_18_a_finer_tick_is_learned_after_the_first_refusal(
     assert (await gateway.submit(gateway.prepare(fine))).status is AckStatus.ACCEPTED
 
 
-async def test_one_order_is_cancelled_or_all_of_a_market(sandbox: Sandbox, gateway: PolymarketGateway):
+async def test_batches(sandbox: Sandbox, gateway: PolymarketGateway):
     market = market_of(sandbox)
-    prepared = [gateway.prepare(new(market, Side.BUY, n * TICK, 10 * ONE, order=f"b-{n}")) for n in (1, 2)]
-    for one in prepared:
-        await gateway.submit(one)
-    await gateway.cancel(sent(prepared[0]))
-    assert [order.client_order_id for order in await gateway.open_orders()] == [prepared[1].client_order_id]
+    good = [gateway.prepare(new(market, Side.BUY, n * TICK, 10 * ONE, order=f"b-{n}")) for n in (1, 2, 3)]
+    bad = gateway.prepare(new(market, Side.SELL, 99 * TICK, 10_000 * ONE, order="b-4"))
+    *placed, refused = await gateway.submit_many([*good, bad])
+    assert [report.client_order_id for report in placed if isinstance(report, OrderReport)] == [
+        one.client_order_id for one in good
+    ]
+    assert isinstance(refused, Refused)
+    assert refused.code == "not_enough_balance"
+    await gateway.cancel_many([sent(one) for one in good[:2]])
+    assert [order.client_order_id for order in await gateway.open_orders()] == [good[2].client_order_id]
     await gateway.cancel_market(f"polymarket:{market.id}")
     assert await gateway.open_orders() == []
 

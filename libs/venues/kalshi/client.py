@@ -1,6 +1,6 @@
 """Kalshi's REST interface: market data without a key, the account with one. Bodies in, structs out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -128,6 +128,11 @@ class KalshiClient:
         """Place an order; ``body`` are the exact bytes of an ``OrderBody``."""
         return await self._effect("POST", "/portfolio/events/orders", body, rest.Created)
 
+    async def create_orders(self, bodies: Sequence[bytes]) -> list[rest.BatchItem]:
+        """Place several, each in the bytes of ``create_order``; answers in their order, each by itself."""
+        body = b'{"orders":[' + b",".join(bodies) + b"]}"
+        return await self._batch("POST", body, limits.COST * len(bodies), len(bodies))
+
     async def cancel_order(self, order_id: str, exchange_index: int = 0) -> rest.Reduced:
         """Cancel an order; ``exchange_index`` is the shard of its market."""
         path = f"/portfolio/events/orders/{order_id}"
@@ -137,11 +142,14 @@ class KalshiClient:
     async def cancel_orders(self, order_ids: Mapping[str, int]) -> list[rest.BatchItem]:
         """Cancel several, given with the shards of their markets; each succeeds or fails by itself."""
         orders = [{"order_id": order_id, "exchange_index": shard} for order_id, shard in order_ids.items()]
+        body = msgspec.json.encode({"orders": orders})
+        return await self._batch("DELETE", body, limits.CANCEL_COST * len(orders), len(orders))
+
+    async def _batch(self, method: str, body: bytes, cost: int, items: int) -> list[rest.BatchItem]:
         path = "/portfolio/events/orders/batched"
-        body, cost = msgspec.json.encode({"orders": orders}), limits.CANCEL_COST * len(orders)
-        answers = (await self._effect("DELETE", path, body, rest.Batch, cost=cost)).orders
-        if len(answers) != len(orders):
-            raise OutcomeUnknown(VENUE, f"DELETE {path}: expected {len(orders)} answers, was {len(answers)}")
+        answers = (await self._effect(method, path, body, rest.Batch, cost=cost)).orders
+        if len(answers) != items:
+            raise OutcomeUnknown(VENUE, f"{method} {path}: expected {items} answers, was {len(answers)}")
         return answers
 
     async def amend_order(self, order_id: str, body: Mapping[str, object]) -> rest.Amended:

@@ -22,6 +22,8 @@ ROWS_MAX = 500
 """Rows asked for of the Data API; its most."""
 OFFSET_MAX = 3_500
 """Beyond it the Data API answers 400: a longer list cannot be read whole."""
+ORDERS_MAX = 15
+"""Orders in one batch."""
 CANCELS_MAX = 1_000
 """Ids in one batch of cancels."""
 TIMEOUTS = Timeouts()
@@ -221,6 +223,19 @@ class PolymarketClient:
         return _effect(
             await self._private("POST", "/order", body=body, effect=True, bucket="order"), rest.OrderAnswer
         )
+
+    async def post_orders(self, bodies: Sequence[bytes]) -> list[rest.OrderAnswer]:
+        """Place up to 15; each succeeds or fails by itself, in their order."""
+        if not 0 < len(bodies) <= ORDERS_MAX:
+            raise ValueError(f"expected 1 to {ORDERS_MAX} orders, was {len(bodies)}")
+        body = b"[" + b",".join(bodies) + b"]"
+        answer = await self._private(
+            "POST", "/orders", body=body, effect=True, bucket="order", cost=len(bodies)
+        )
+        answers = _effect(answer, list[rest.OrderAnswer])
+        if len(answers) != len(bodies):
+            raise OutcomeUnknown(VENUE, f"expected {len(bodies)} answers, was {len(answers)}")
+        return answers
 
     async def cancel(self, order_ids: Sequence[str]) -> rest.Cancelled:
         """Cancel one or up to 1,000 orders."""

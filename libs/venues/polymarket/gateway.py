@@ -28,7 +28,7 @@ from libs.venues.gateway import (
 from libs.venues.polymarket.answers import TAKEN, Sent, filled_at_once, money, read_request
 from libs.venues.polymarket.api_errors import code_of
 from libs.venues.polymarket.auth import ApiKey, PolymarketCredentials, account_of
-from libs.venues.polymarket.client import TIMEOUTS, HeartbeatMismatch, PolymarketClient
+from libs.venues.polymarket.client import ORDERS_MAX, TIMEOUTS, HeartbeatMismatch, PolymarketClient
 from libs.venues.polymarket.directory import Directory, condition_of
 from libs.venues.polymarket.examination import examine
 from libs.venues.polymarket.hosts import CHAIN_ID, CLOB_URL, DATA_URL, GAMMA_URL, USER_SOCKET_URL
@@ -164,6 +164,23 @@ class PolymarketGateway:
             pause_s *= 2
         raise AssertionError("unreachable")
 
+    async def submit_many(self, prepared: Sequence[Prepared]) -> list[OrderReport | VenueError]:
+        """Up to 15 orders in one request; each has its own report, or the error that became of it."""
+        if not 0 < len(prepared) <= ORDERS_MAX:
+            raise ValueError(f"expected 1 to {ORDERS_MAX} orders, was {len(prepared)}")
+        sent = [read_request(one.body) for one in prepared]
+        answers = await self.client.post_orders([one.body for one in prepared])
+        results: list[OrderReport | VenueError] = []
+        for one, what, answer in zip(prepared, sent, answers, strict=True):
+            try:
+                results.append(await self._accepted(one, what, answer))
+            except VenueError as e:
+                try:
+                    results.append(await self._not_placed(one, what, e) if isinstance(e, Refused) else e)
+                except VenueError as refusal:
+                    results.append(refusal)
+        return results
+
     async def _accepted(self, prepared: Prepared, sent: Sent, answer: OrderAnswer) -> OrderReport:
         """The report of an accepted order.
 
@@ -231,6 +248,10 @@ class PolymarketGateway:
     async def cancel(self, sent: SentOrder) -> None:
         """Ask for a cancel; an order that is gone already is fine."""
         await self.client.cancel([sent.venue_order_id or sent.client_order_id])
+
+    async def cancel_many(self, sent: Sequence[SentOrder]) -> None:
+        """Ask for up to 1,000 cancels in one request."""
+        await self.client.cancel([one.venue_order_id or one.client_order_id for one in sent])
 
     async def cancel_market(self, market: str) -> None:
         """Cancel every order in a market."""
