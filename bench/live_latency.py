@@ -28,8 +28,8 @@ from tools.sandbox_process import SandboxProcess, with_addresses
 from tools.summary import percentile
 from tools.up import KEYED_SERVICES, Market, Options, System
 
-MARKS = 250
-"""Orders of each measurement, half of them for the bot's two turns each."""
+MARKS = 200
+"""Orders of each measurement; of the bot half in each of its two turns."""
 WARM_UP = 20
 MISSED_MAX = 0.02
 """Marks without an order, or whose order came when the book had moved on. More than so many are no measurement."""

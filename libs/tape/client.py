@@ -56,6 +56,7 @@ class TapeClient(Client):
         super().__init__()
         self._listeners: dict[int, Listener] = {}
         self._resting = False
+        self._writing_soon = False
 
     async def listen(self, subject: str, listener: Listener) -> Subscription:
         """Subscribe; ``listener`` is called as soon as a message is read, before the next one is.
@@ -104,18 +105,29 @@ class TapeClient(Client):
             await self._error_cb(e)
 
     async def _flush_pending(self, force_flush: bool = False) -> Any:
-        """Hand what is to be sent to the transport at once; it gathers what one turn of the loop sends."""
-        if force_flush or not self.is_connected or self._transport is None:
+        """Write at once what is sent alone, and together what one turn of the loop sends after it."""
+        if force_flush or not self.is_connected:
             return await super()._flush_pending(force_flush)
-        pending, self._pending = self._pending, []
-        self._pending_data_size = 0
-        try:
-            if pending:
-                self._transport.writelines(pending)
-        except (OSError, RuntimeError):
-            # The line is being lost. What waits is lost with it, as what was sent before.
-            return await super()._flush_pending(force_flush)
+        if not self._writing_soon and self._write():
+            self._writing_soon = True
+            asyncio.get_running_loop().call_soon(self._write_rest)
         return None
+
+    def _write_rest(self) -> None:
+        self._writing_soon = False
+        if self.is_connected:
+            self._write()
+
+    def _write(self) -> bool:
+        """Hand what waits to the transport; whether there was something. A lost line loses it, as what went before."""
+        pending = self._pending
+        if not pending or self._transport is None:
+            return False
+        self._pending = []
+        self._pending_data_size = 0
+        with suppress(OSError, RuntimeError):
+            self._transport.writelines(pending)
+        return True
 
     @staticmethod
     def _parse_header_lines(raw: bytes) -> dict[str, str]:
