@@ -23,6 +23,8 @@ from proto.operator import Mode, Session
 from proto.units import SECOND
 from services.feed.live.build import build
 from services.feed.live.live_feed import LiveFeed
+from services.feed.live.moment import now_ns
+from services.feed.live.unsettled import UNSETTLED_FILE, Unsettled
 from services.feed.lockstep import Lockstep
 from services.feed.normalise import DeadFrame, Normalisers
 from services.feed.play import play
@@ -157,8 +159,10 @@ class FeedShell:
     async def _run_venues(self) -> None:
         """Follow the venues of the run file; their raw frames are recorded."""
         recorder = Recorder(self._context.layout.frames)
+        layout = self._context.layout
+        unsettled = Unsettled(layout.root / UNSETTLED_FILE, now_ns())
         venues = self._venues = build(
-            self._context.run.venues, self._context.layout.feed_keys, self.normalisers, recorder
+            self._context.run.venues, layout.feed_keys, self.normalisers, recorder, unsettled
         )
         recorder.start()
         self.live = True

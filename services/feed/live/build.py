@@ -22,6 +22,7 @@ from services.feed.live.live_feed import Inlet, LiveFeed
 from services.feed.live.manifold import ManifoldSource
 from services.feed.live.polymarket import PolymarketSource
 from services.feed.live.source import Emit, LiveSource
+from services.feed.live.unsettled import Unsettled
 from services.feed.normalise import Normalisers
 from services.feed.recorder import Recorder
 
@@ -73,6 +74,7 @@ def build(
     feed_keys: Path,
     normalisers: Normalisers,
     recorder: Recorder | None = None,
+    unsettled: Unsettled | None = None,
 ) -> LiveFeed:
     """The live feed of all venues in ``sections`` that are enabled; those without a usable key are off.
 
@@ -92,4 +94,4 @@ def build(
                 sources.append(make(section, given))
             except (KeyStoreError, CredentialError) as e:
                 off[venue] = f"{e} (presage keys add {venue} --market-data)"
-    return LiveFeed(sources, inlet, normalisers, sections, off=off, recorder=recorder)
+    return LiveFeed(sources, inlet, normalisers, sections, off=off, recorder=recorder, unsettled=unsettled)

@@ -85,6 +85,9 @@ class KalshiSource(LiveSource):
             outgoing=TokenBucket(OUTGOING_PER_S, OUTGOING_BURST),
         )
 
+    def remember(self, markets: Iterable[str]) -> None:
+        self._unresolved.update(dict.fromkeys(markets))
+
     def look_every_s(self) -> float:
         return self._params.discovery_every_s
 

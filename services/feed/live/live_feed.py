@@ -18,6 +18,7 @@ from services.feed.control import FEED
 from services.feed.live.lease import REASON
 from services.feed.live.moment import now_ns
 from services.feed.live.source import LiveSource
+from services.feed.live.unsettled import Unsettled
 from services.feed.normalise import Normalisers
 from services.feed.recorder import Recorder
 
@@ -54,10 +55,14 @@ class LiveFeed:
         *,
         off: Mapping[str, str] | None = None,
         recorder: Recorder | None = None,
+        unsettled: Unsettled | None = None,
     ) -> None:
         self.sources = {source.venue: source for source in sources}
         self.off = dict(off or {})
         self.recorder = recorder
+        self._unsettled = unsettled or Unsettled()
+        for source in sources:
+            source.remember(self._unsettled.of(source.venue))
         self._inlet = inlet
         self._normalisers = normalisers
         self._sections = sections
@@ -147,6 +152,8 @@ class LiveFeed:
 
     def told(self, frame: RawFrame, messages: Sequence[Message]) -> None:
         """Take what a frame came to: leases are renewed by it, markets followed, books asked for."""
+        if messages:
+            self._unsettled.see(messages)
         source = self.sources.get(frame.source)
         if source is not None:
             if frame.data == control.CONNECTED:
@@ -167,6 +174,9 @@ class LiveFeed:
 
     def _on_tick(self, at: int) -> None:
         self._ticks += 1
+        # Without it only questions are lost, and a full disk is told of by those who keep more.
+        with contextlib.suppress(OSError):
+            self._unsettled.write()
         for venue, command in self._normalisers.commands(at):
             if venue in self.sources:
                 self.sources[venue].soon_send(command)

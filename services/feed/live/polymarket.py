@@ -117,6 +117,9 @@ class PolymarketSource(LiveSource):
 
     # --- which markets --------------------------------------------------------------------------
 
+    def remember(self, markets: Iterable[str]) -> None:
+        self._unresolved.update(dict.fromkeys(market.partition(":")[2] for market in markets))
+
     def look_every_s(self) -> float:
         return self._params.discovery_every_s
 

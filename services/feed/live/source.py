@@ -82,6 +82,9 @@ class LiveSource:
     async def look(self) -> None:
         """Ask the venue for what no socket tells. Raises ``VenueError`` kinds."""
 
+    def remember(self, markets: Iterable[str]) -> None:
+        """Markets told of before a restart, whose results are waited for: ``look`` asks for them too."""
+
     def look_every_s(self) -> float:
         """How often ``look`` is called; 0 is once, at the start."""
         return 0.0
