@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from libs.venues.errors import Refused
-from libs.venues.gateway import FillReport, OrderReport, Prepared
+from libs.venues.gateway import FillReport, OrderReport, Prepared, SentOrder
 from proto.execution import OrderStatus, OrderUpdate
 from proto.feed import Side
 from proto.risk import TimeInForce
@@ -17,6 +17,7 @@ from proto.venue import Ack, AckStatus, Fill, StatusReport, TradeState, TradeSta
 from services.execution.desk import venue as module
 from services.execution.desk.reconcile import ABSENCE_MARGIN_NS
 from tests.desk_world import DeskWorld
+from tests.scripted_venue import Exchange, ScriptedGateway
 from tests.unit.order_tape import ORDER, approval, of
 
 S = OrderStatus
@@ -59,6 +60,29 @@ def test_an_order_is_sent_acknowledged_filled():
     assert [f.fill_id for f in world.told(Fill)] == [f"fill:kalshi:t-1:{ORDER}", f"fill:kalshi:t-2:{ORDER}"]
     assert [f.strategy for f in world.told(Fill)] == ["momentum", "momentum"]
     assert world.book.cash == world.exchange.cash
+
+
+def test_a_gateway_is_told_after_a_restart_how_its_orders_were_meant():
+    """Kalshi's bodies name one leg only: without this a sold NO is read as a bought YES."""
+
+    class Remembering(ScriptedGateway):
+        def __init__(self, exchange: Exchange) -> None:
+            super().__init__(exchange)
+            self.meant: list[SentOrder] = []
+
+        def remember(self, sent: SentOrder) -> None:
+            self.meant.append(sent)
+
+    async def scene(world: DeskWorld) -> None:
+        event = await world.send()
+        await world.store()
+        world.gateway = fresh = Remembering(world.exchange)
+        world.restart()
+        (sent,) = fresh.meant
+        assert (sent.order, sent.client_order_id, sent.instrument) == (ORDER, CLIENT, event.instrument)
+
+    world = DeskWorld()
+    asyncio.run(scene(world))
 
 
 def test_a_fill_before_the_acknowledgement_is_told_once_its_order_is_known():
