@@ -122,6 +122,8 @@ class VenueHttp:
         """Close all connections."""
         self._lines.close()
         await self._client.aclose()
+        # What was broken off is closed in the next turn of the loop.
+        await asyncio.sleep(0)
 
     async def request(  # noqa: PLR0913 - what a request is made of, each by its name
         self,
