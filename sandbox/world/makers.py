@@ -24,8 +24,9 @@ DEPTH_LEVELS = 8
 """Levels the maker keeps on each side."""
 # How far behind the price a venue's makers look, in nominal seconds; drawn once a market.
 LAG_S = {POLYMARKET: (12.0, 40.0), KALSHI: (30.0, 90.0), MANIFOLD: (60.0, 120.0)}
-# The maker's best prices are so many grid steps from his fair value.
-HALF_SPREAD_STEPS = {POLYMARKET: 1, KALSHI: 1, MANIFOLD: 2}
+# So many grid steps between his best prices, around the fair value. Recorded Kalshi windows show one in half of the
+# seconds; on Polymarket somebody may join inside.
+SPREAD_STEPS = {POLYMARKET: 2, KALSHI: 1, MANIFOLD: 2}
 # Contracts of a level, in whole ones.
 SIZES = {POLYMARKET: (30, 900), KALSHI: (400, 2_400), MANIFOLD: (20, 200)}
 TRADE_MAX = 60
@@ -88,9 +89,9 @@ class Maker:
 
     def _requote(self) -> None:
         """Move all quotes around the new centre: what would be in the way goes first."""
-        half = HALF_SPREAD_STEPS[self._market.venue]
         grid, centre = self._grid, self._centre
-        first_bid, first_ask = centre - half, centre + half
+        first_bid = centre - 1
+        first_ask = first_bid + SPREAD_STEPS[self._market.venue]
         wanted = {(Side.BUY, grid[i]) for i in range(max(0, first_bid - DEPTH_LEVELS + 1), first_bid + 1)}
         asks = range(first_ask, min(len(grid), first_ask + DEPTH_LEVELS))
         wanted |= {(Side.SELL, grid[i]) for i in asks}
