@@ -1,12 +1,10 @@
-"""Connections for requests that are sent once: HTTP/1.1 with nothing on the way that an order does not need.
+"""Connections for requests that are sent once: h11 speaks the protocol, nothing else stands on the way.
 
-The HTTP library takes one and a half milliseconds of processor time for a request, this a tenth of it. It speaks
-as much of the protocol as venues answer orders with; whatever else comes breaks the connection, and whoever asked
-must find out what became of the order.
+The full HTTP library takes several times the processor time for a request. Whatever is no proper answer breaks
+the connection, and whoever asked must find out what became of the order.
 """
 
 import asyncio
-import re
 import ssl
 import time
 from collections import deque
@@ -14,22 +12,16 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import cast
 
+import h11
 import httpx
 
 from libs.venues.transport.answer import Answer
 
 HEAD_BYTES_MAX = 64 * 1024
 """Status and headers of an answer; Cloudflare's are about 2 kB."""
-CHUNK_LINE_BYTES_MAX = 1_024
 CONNECTIONS_MAX = 20
 PATHS_MAX = 1_024
 """Paths remembered as they are written in a request."""
-
-_STATUS = re.compile(rb"HTTP/1\.([01]) (\d{3})(?: [^\r\n]*)?\Z")
-_LENGTH = re.compile(r"\d{1,12}\Z")
-_SIZE = re.compile(rb"([0-9a-fA-F]{1,8})(?:[ \t]*;.*)?\Z")
-_UNSAFE = re.compile(r"[\r\n\x00]")
-_BODILESS = (204, 304)
 
 
 class AnswerTooLong(Exception):
@@ -60,12 +52,12 @@ class Lines:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, sending: Callable[[], None]
     ) -> Answer:
         """Send one request and read its answer."""
-        request = self._written(method, url, headers, body)
+        request = self._request(method, url, headers, body)
         async with self._room:
             line = self._kept() or await self._open()
             try:
                 sending()
-                answer = await line.exchange(request)
+                answer = await line.exchange(request, body)
             except BaseException:
                 line.close()
                 raise
@@ -81,14 +73,14 @@ class Lines:
         while self._idle:
             self._idle.pop().close()
 
-    def _written(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> bytes:
-        lines = [f"{method} {_target(url)} HTTP/1.1", f"host: {self._authority}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
+    def _request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> h11.Request:
+        fields = [("host", self._authority), *headers.items()]
         if body or method not in ("GET", "DELETE"):
-            lines.append(f"content-length: {len(body)}")
-        if any(map(_UNSAFE.search, lines)):
-            raise OSError("expected headers of one line each")
-        return "\r\n".join((*lines, "\r\n")).encode("latin-1", "replace") + body
+            fields.append(("content-length", str(len(body))))
+        try:
+            return h11.Request(method=method, target=_target(url), headers=fields)
+        except h11.LocalProtocolError as e:
+            raise OSError(f"expected a request that can be sent, was not: {e}") from e
 
     def _kept(self) -> "_Line | None":
         """The connection used last, unless it has been idle for too long; older ones go."""
@@ -127,15 +119,9 @@ class _Line(asyncio.Protocol):
         self._body_bytes_max = body_bytes_max
         self._transport: asyncio.Transport | None = None
         self._waiting: asyncio.Future[Answer] | None = None
-        self._received = bytearray()
+        self._protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES_MAX)
         self._broken = False
-        self._start_anew()
-
-    def _start_anew(self) -> None:
-        self._status = 0
-        self._headers: dict[str, str] = {}
-        self._left: int | None = 0
-        self._chunked = False
+        self._response: h11.Response | None = None
         self._parts: list[bytes] = []
         self._size = 0
 
@@ -145,12 +131,13 @@ class _Line(asyncio.Protocol):
         transport = self._transport
         return not (self._broken or self._waiting or transport is None or transport.is_closing())
 
-    async def exchange(self, request: bytes) -> Answer:
-        """Send the bytes of a request; its answer."""
+    async def exchange(self, request: h11.Request, body: bytes) -> Answer:
+        """Send a request; its answer."""
         assert self._transport is not None
-        self._start_anew()
+        self._response, self._parts, self._size = None, [], 0
         self._waiting = asyncio.get_running_loop().create_future()
-        self._transport.write(request)
+        events = (request, h11.Data(data=body), h11.EndOfMessage()) if body else (request, h11.EndOfMessage())
+        self._transport.write(b"".join(self._protocol.send(event) or b"" for event in events))
         try:
             return await self._waiting
         finally:
@@ -169,134 +156,75 @@ class _Line(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        # Some answers end with the connection; a broken one never ends an answer.
+        if exc is None and self._asked:
+            self._receive(b"")
         self._broken = True
-        if self._status and self._left is None and not self._chunked and exc is None:
-            self._done()
-        else:
-            self._fail(ConnectionResetError("expected an answer, the connection was closed"))
+        self._fail(ConnectionResetError("expected an answer, the connection was closed"))
 
     def data_received(self, data: bytes) -> None:
-        if self._waiting is None or self._waiting.done():
+        if self._asked:
+            self._receive(data)
+        else:
             # Nobody asked: whatever it is, the next answer must not be taken from it.
             self.close()
-            return
-        self._received += data
-        try:
-            if not self._status:
-                self._read_head()
-            if self._status:
-                self._read_body()
-        except (ValueError, AnswerTooLong) as e:
-            self._broken = True
-            self._fail(e if isinstance(e, AnswerTooLong) else ConnectionAbortedError(str(e)))
 
     # ── reading ──
 
-    def _read_head(self) -> None:
-        while not self._status:
-            head, end, rest = self._received.partition(b"\r\n\r\n")
-            if len(head) > HEAD_BYTES_MAX:
+    @property
+    def _asked(self) -> bool:
+        return self._waiting is not None and not self._waiting.done()
+
+    def _receive(self, data: bytes) -> None:
+        try:
+            self._protocol.receive_data(data)
+            while self._asked:
+                event = self._protocol.next_event()
+                if event in (h11.NEED_DATA, h11.PAUSED) or isinstance(event, h11.ConnectionClosed):
+                    return
+                self._take(event)
+        except (h11.RemoteProtocolError, ValueError, AnswerTooLong) as e:
+            self._broken = True
+            self._fail(e if isinstance(e, AnswerTooLong) else ConnectionAbortedError(str(e)))
+
+    def _take(self, event: object) -> None:
+        """One event of an answer; what comes before the answer proper (100, 103) says nothing."""
+        if isinstance(event, h11.Response):
+            self._response = event
+            headers = _headers(event)
+            if headers.get("content-encoding", "identity").lower() != "identity":
+                raise ValueError("expected an answer as it is, was a compressed one")
+            if int(headers.get("content-length", "0")) > self._body_bytes_max:
                 raise AnswerTooLong
-            if not end:
-                return
-            self._received = rest
-            first, *lines = bytes(head).split(b"\r\n")
-            found = _STATUS.match(first)
-            if found is None:
-                raise ValueError("expected an HTTP status")
-            status = int(found[2])
-            # What comes before the answer proper (100, 103) says nothing.
-            if status >= 200:
-                self._headers = _headers(lines)
-                self._status = status
-                self._expect(old=found[1] == b"0")
-
-    def _expect(self, *, old: bool) -> None:
-        """How long the body is, and whether the connection lives on."""
-        connection = self._headers.get("connection", "").lower()
-        self._broken = "close" in connection or (old and "keep-alive" not in connection)
-        if self._headers.get("content-encoding", "identity").lower() != "identity":
-            raise ValueError("expected an answer as it is, was a compressed one")
-        encoding, length = self._headers.get("transfer-encoding", ""), self._headers.get("content-length")
-        self._chunked = bool(encoding)
-        if self._status in _BODILESS:
-            self._left, self._chunked = 0, False
-        elif self._chunked:
-            if encoding.lower() != "chunked" or length is not None:
-                raise ValueError("expected chunks or a length")
-            self._left = None
-        elif length is None:
-            # Until the connection ends.
-            self._left, self._broken = None, True
-        elif not _LENGTH.match(length):
-            raise ValueError("expected a length")
-        else:
-            self._left = int(length)
-            self._grow(self._left, taken=False)
-
-    def _grow(self, size: int, *, taken: bool = True) -> None:
-        if self._size + size > self._body_bytes_max:
-            raise AnswerTooLong
-        self._size += size if taken else 0
-
-    def _read_body(self) -> None:
-        if self._chunked:
-            self._read_chunks()
-            return
-        part = bytes(self._received)
-        self._received.clear()
-        self._grow(len(part))
-        self._parts.append(part)
-        if self._left is not None:
-            self._left -= len(part)
-            if self._left < 0:
-                raise ValueError("expected no more than the length says")
-            if self._left == 0:
-                self._done()
-
-    def _read_chunks(self) -> None:
-        received = self._received
-        while True:
-            line, end, _ = received.partition(b"\r\n")
-            if not end:
-                if len(line) > CHUNK_LINE_BYTES_MAX:
-                    raise ValueError("expected the size of a chunk")
-                return
-            found = _SIZE.match(line)
-            if found is None:
-                raise ValueError("expected the size of a chunk")
-            size, start = int(found[1], 16), len(line) + 2
-            self._grow(size, taken=False)
-            if len(received) < start + size + 2:
-                return
-            if received[start + size : start + size + 2] != b"\r\n":
-                # After the last chunk only an empty line is expected: trailers are not asked for.
-                raise ValueError("expected the end of a chunk")
-            self._grow(size)
-            self._parts.append(bytes(received[start : start + size]))
-            del received[: start + size + 2]
-            if not size:
-                if received:
-                    raise ValueError("expected nothing after the last chunk")
-                self._done()
-                return
+        elif isinstance(event, h11.Data):
+            self._size += len(event.data)
+            if self._size > self._body_bytes_max:
+                raise AnswerTooLong
+            self._parts.append(bytes(event.data))
+        elif isinstance(event, h11.EndOfMessage):
+            self._done()
 
     def _done(self) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(Answer(self._status, self._headers, b"".join(self._parts)))
+        assert self._response is not None
+        assert self._waiting is not None
+        if self._protocol.trailing_data[0]:
+            raise ValueError("expected nothing behind the answer")
+        if self._protocol.our_state is h11.DONE and self._protocol.their_state is h11.DONE:
+            self._protocol.start_next_cycle()
+        else:
+            self._broken = True
+        answer = Answer(self._response.status_code, _headers(self._response), b"".join(self._parts))
+        self._waiting.set_result(answer)
 
     def _fail(self, error: Exception) -> None:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(error)
 
 
-def _headers(lines: list[bytes]) -> dict[str, str]:
-    """Header names in lower case; of one that comes twice both values, as the library has them."""
+def _headers(response: h11.Response) -> dict[str, str]:
+    """Names in lower case; of one that comes twice both values, as the library has them."""
     found: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(b":")
-        if not colon or not name or name != name.strip():
-            raise ValueError("expected a header")
-        key, text = name.decode("latin-1").lower(), value.strip().decode("latin-1")
+    for name, value in response.headers:
+        key, text = name.decode("latin-1"), value.decode("latin-1")
         found[key] = f"{found[key]}, {text}" if key in found else text
     return found
