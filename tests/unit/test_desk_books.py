@@ -329,6 +329,25 @@ def test_a_payout_is_told_when_the_money_is_there(price: int):
     assert world.book.cash == world.exchange.cash
 
 
+def test_fills_of_forgotten_orders_do_not_keep_others_unknown():
+    """The machine keeps the orders that ended last; the fills of older ones come again all the same."""
+
+    async def scene(world: DeskWorld) -> None:
+        await held(world)
+        await world.send(2, how="lost")
+        await world.store()
+        del world.machine.state.ended[ORDER]
+        await world.desk.reconcile()
+        assert world.desk.orders.get(ORDER) is None
+        await world.tick(600)
+        for _ in range(2):
+            found = await world.desk.reconcile()
+            assert (kinds(found), found.clean) == ([], True)
+        await world.store()
+
+    assert run(scene).status(2) is OrderStatus.REJECTED
+
+
 def test_what_lost_may_stay_at_the_venue_for_ever():
     async def scene(world: DeskWorld) -> None:
         await held(world)

@@ -68,6 +68,8 @@ class VenueFacts:
     def take_fill(self, report: FillReport) -> list[Message]:
         """A fill, or news of one. One of an order not known (yet) by this id is held."""
         own = self.orders.find(report.client_order_id, report.venue_order_id)
+        if own is None and self._is_past(report):
+            return []
         if own is None:
             key = (report.trade_id, report.client_order_id, report.venue_order_id)
             self._held.pop(key, None)
@@ -76,6 +78,19 @@ class VenueFacts:
                 del self._held[next(iter(self._held))]
             return []
         return [*self._take_own(own, report), *self._release(own)]
+
+    def _is_past(self, report: FillReport) -> bool:
+        """Whether it was told before, of an order that ended so long ago that nobody remembers it."""
+        market = report.instrument.rpartition(":")[0]
+        ledger = self.book.ledgers.get(market)
+        if ledger is None:
+            return market in self.book.forgotten
+        trade = fill_id_of(self.venue, report.trade_id, "")
+        told = (report.instrument, report.side is Side.BUY, report.price, report.quantity)
+        return any(
+            fill_id.startswith(trade) and (entry.instrument, entry.buy, entry.price, entry.quantity) == told
+            for fill_id, entry in ledger.fills.items()
+        )
 
     def take_held(self) -> list[Message]:
         """Fills that came before their order's id did."""
