@@ -53,7 +53,8 @@ async def test_12_orders_that_time_out_after_they_were_taken_or_appear_late(
                 tif=TimeInForce.IOC if taking else TimeInForce.GTC,
                 contracts=5 + number % 7,
             )
-            await rig.until(lambda: rig.reason() == "")
+            # Slower than the limits of the venue: an order that is not sent proves nothing here.
+            await rig.until(lambda: rig.reason() == "" and len(rig.of_venue.in_flight) < 8)
         await rig.until(lambda: len(rig.requests()) == orders)
         faults = rig.sandbox.faults
         late, lost = faults.count(FaultKind.APPEAR_LATE), faults.count(FaultKind.ACCEPT_THEN_TIMEOUT)
@@ -90,7 +91,7 @@ async def test_12_hundreds_of_unknown_orders_do_not_keep_the_books_from_agreeing
     tmp_path: Path, venue: str, count
 ):
     """The soak found it: whoever asks for each of them in every reconciliation never ends one again."""
-    orders = count(2, 10) * MISSING_MAX + 10
+    orders = count(1, 5) * MISSING_MAX + 10
     async with venue_rig(tmp_path, venue) as rig:
         rig.faults(FaultRule(kind=FaultKind.RESET_CONNECTION, operation="order"))
         for _ in range(orders):
@@ -110,7 +111,7 @@ async def test_12_hundreds_of_unknown_orders_do_not_keep_the_books_from_agreeing
         assert rig.reason() == ""
         # Once their time is over, all of them are proved absent, two looks each.
         rig.of_venue.reconciler.absence_margin_ns = -EXPIRES_S * SECOND
-        await rig.until(lambda: rig.of_venue.unresolved == 0, 60)
+        await rig.until(lambda: rig.of_venue.unresolved == 0, count(60, 300))
         assert {rig.status(approval.order) for approval in rig.approvals} == {S.REJECTED}
         assert (len(rig.requests()), rig.sent()) == (orders, [])
 
