@@ -26,7 +26,7 @@ help: #-- this list
 		$(MAKEFILE_LIST)
 
 .PHONY: run
-run: setup #-- start everything on paper with a synthetic market and show it live; Ctrl-C stops it
+run: setup #-- start everything on paper at the venues' sandbox and show it live; Ctrl-C stops it
 	@exec $(BIN)/presage up $(ARGS)
 
 .PHONY: test

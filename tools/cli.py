@@ -105,6 +105,8 @@ def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
         system = system_of(options, config, parse_sets(set_ or []))
         if live:
             await pass_live_gate(options, system.venues, confirm)
+        elif options.market is Market.REAL:
+            options.passphrase = passphrase_for(state, ())
         if headless or as_json:
             return await run_headless(system, visible=sys.stderr.isatty())
         return await run_viewed(system, LiveView(system, picture).run)

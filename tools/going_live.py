@@ -1,12 +1,13 @@
 """Before real money moves: the keys are opened and examined, and the operator types what is about to happen."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from libs.keys.kinds import KINDS
 from libs.keys.store import KeyStore
 from libs.runtime.layout import StateLayout
 from tools.cli_keys import ask_passphrase
@@ -16,11 +17,11 @@ from tools.terminal import errors
 from tools.up import Options, UsageError
 
 
-def passphrase_for(state: Path, venues: Mapping[str, Any] | list[str]) -> str:
-    """The passphrase, if a key of these venues is encrypted; asked for once."""
+def passphrase_for(state: Path, trading: Sequence[str]) -> str:
+    """The passphrase, if the feed's key or one of those in ``trading`` is encrypted; asked for once."""
     layout = StateLayout(state)
-    trading, feed = KeyStore(layout.venue_keys), KeyStore(layout.feed_keys)
-    needed = any(store.needs_passphrase(venue) for store in (trading, feed) for venue in venues)
+    needed = any(KeyStore(layout.feed_keys).needs_passphrase(venue) for venue in KINDS)
+    needed |= any(KeyStore(layout.venue_keys).needs_passphrase(venue) for venue in trading)
     return ask_passphrase(twice=False) if needed else ""
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
 
+from libs.keys.store import KeyStore
 from libs.runtime.layout import RunFile
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
@@ -209,8 +210,12 @@ class System:
             for service in KEYED_SERVICES:
                 self.supervisor.environment[service] = sandbox.environment()
         elif self.options.passphrase:
+            # The feed gets it only for a key of its own: one that trades is none of its business.
+            layout = self.installation.layout
+            of_feed = any(KeyStore(layout.feed_keys).needs_passphrase(venue) for venue in self.venues)
+            wanted = {"feed": of_feed, "execution": bool(self.options.live)}
             self.supervisor.passphrase = self.options.passphrase
-            self.supervisor.opening = KEYED_SERVICES
+            self.supervisor.opening = tuple(service for service in KEYED_SERVICES if wanted[service])
 
     async def _connect(self, user: str = "console") -> Link:
         link = await self.installation.connect(user)

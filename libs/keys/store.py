@@ -44,8 +44,8 @@ class KeyStore:
         return found | {venue: "mounted" for venue in KINDS if self._mounted(venue) is not None}
 
     def needs_passphrase(self, venue: str) -> bool:
-        """Whether the venue's key is one of our encrypted files."""
-        return self._mounted(venue) is None and self._own(venue).exists()
+        """Whether the venue's key is one of our encrypted files; ``False`` for a venue without keys."""
+        return venue in KINDS and self._mounted(venue) is None and self._own(venue).exists()
 
     def load(self, venue: str, kind: type[AnyKey], passphrase: str | None = None) -> AnyKey:
         """The venue's key.
