@@ -277,6 +277,8 @@ async def ensure_streams(url: str, admin_password: str) -> None:
             error_cb=quiet,
         )
     except Exception as e:
+        # Whoever listens there may have taken the connection and said nothing.
+        await client.close()
         raise BrokerUnavailable(f"expected a broker at {url}, was {type(e).__name__}") from e
     try:
         for config in _stream_configs():

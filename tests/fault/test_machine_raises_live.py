@@ -53,7 +53,19 @@ class Raising(Momentum):
 def up(state: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """``presage up`` as a user starts it; stopped like a user stops it."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tools.cli", "up", "--state", str(state), "--headless", "--json", *arguments],
+        [
+            sys.executable,
+            "-m",
+            "tools.cli",
+            "up",
+            "--market",
+            "synthetic",
+            "--state",
+            str(state),
+            "--headless",
+            "--json",
+            *arguments,
+        ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

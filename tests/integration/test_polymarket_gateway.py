@@ -409,10 +409,18 @@ async def test_what_a_resolved_market_pays_is_told_for_each_outcome():
         ]
         market = min(open_now, key=lambda m: m.close_ns)
         await gateway.learn(f"polymarket:{market.id}")
+        # One of the two wins.
         await gateway.submit(gateway.prepare(taking(market)))
+        best = market.book.best(1)[1]
+        assert best is not None
+        other = f"polymarket:{market.id}:{market.outcomes[1].lower()}"
+        price = min(99, best // TICK + 3) * TICK
+        more = new(market, Side.BUY, price, 6 * ONE, instrument=other, time_in_force=TimeInForce.IOC)
+        await gateway.submit(gateway.prepare(more))
 
         async def paid() -> bool:
-            return bool(await gateway.settlements(0))
+            # What lost is over at once, what won when it is redeemed.
+            return any(report.price == ONE for report in await gateway.settlements(0))
 
         await until(paid)
         reports = await gateway.settlements(0)

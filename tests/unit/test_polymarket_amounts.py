@@ -3,12 +3,13 @@
 from decimal import Decimal  # noqa: TID251 - the official client speaks it; nothing of ours does
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from polymarket._internal.actions.orders.limit import _compute_limit_order_amounts
 from polymarket._internal.actions.orders.market import _compute_market_order_amounts
 from py_clob_client_v2.clob_types import RoundConfig
 from py_clob_client_v2.order_builder.builder import ROUNDING_CONFIG, OrderBuilder
+from py_clob_client_v2.order_builder.helpers import round_down
 
 from libs.venues.polymarket.amounts import (
     DECIMALS,
@@ -58,6 +59,8 @@ def test_amounts_are_those_of_py_clob_client_v2_but_for_its_floats(
     config: RoundConfig = ROUNDING_CONFIG[show(tick)]
     builder = OrderBuilder(None)
     amount = hundreds * 10_000
+    # At market it rounds the price down in floats, and for some prices loses a whole step: 0.1725 becomes 0.1724.
+    assume(not market or round_down(price / ONE, config.price) == price / ONE)
     call = builder.get_market_order_amounts if market else builder.get_order_amounts
     _, maker, taker = call("BUY" if buy else "SELL", amount / ONE, price / ONE, config)
     ours = (
