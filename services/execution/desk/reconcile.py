@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from libs.venues.errors import VenueError
@@ -118,14 +119,18 @@ class Reconciler:
     async def _ask(self, began: int) -> Answers:
         gateway = self._desk.gateway
         # Positions before fills: what a position counts is then among the fills, as far as the venue knows.
-        open_orders, positions, balance = await asyncio.gather(
-            gateway.open_orders(), gateway.positions(), gateway.balance()
-        )
+        async with _together() as asked:
+            open_orders = asked.create_task(gateway.open_orders())
+            positions = asked.create_task(gateway.positions())
+            balance = asked.create_task(gateway.balance())
         since = self._since(began)
-        fills, settlements = await asyncio.gather(
-            gateway.fills(since), gateway.settlements(max(min(since, began - SETTLEMENTS_NS), 0))
+        async with _together() as asked:
+            fills = asked.create_task(gateway.fills(since))
+            paid_since = max(min(since, began - SETTLEMENTS_NS), 0)
+            settlements = asked.create_task(gateway.settlements(paid_since))
+        return Answers(
+            open_orders.result(), positions.result(), balance.result(), fills.result(), settlements.result()
         )
-        return Answers(open_orders, positions, balance, fills, settlements)
 
     def _since(self, began: int) -> int:
         """From when on fills may be missing."""
@@ -270,3 +275,13 @@ class Reconciler:
                 desk.orders.forget(own.approval.order)
             elif desk.tracked(own) is not None:
                 own.seen_tracked = True
+
+
+@asynccontextmanager
+async def _together() -> AsyncIterator[asyncio.TaskGroup]:
+    """Questions asked side by side: when one fails, none of the others goes on behind its back."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except BaseExceptionGroup as e:
+        raise e.exceptions[0] from e
