@@ -25,6 +25,17 @@ class ClockOwner(StrEnum):
     FEED = "feed"
 
 
+class Prices(StrEnum):
+    """Where a session's prices come from. No machine reads it; the gate before real money does."""
+
+    UNKNOWN = "unknown"
+    """Nobody can say: frames of a socket somebody named, or a session from before this was told."""
+    REAL = "real"
+    SANDBOX = "sandbox"
+    SYNTHETIC = "synthetic"
+    RECORDING = "recording"
+
+
 class Session(Message, frozen=True, kw_only=True, gc=False):
     """Opens a session: now restarts at ``started_at``. ``halted``: a new epoch starts halted.
 
@@ -42,6 +53,7 @@ class Session(Message, frozen=True, kw_only=True, gc=False):
     recording: Text = ""
     halted: bool = False
     config_count: int = 0
+    prices: Prices = Prices.UNKNOWN
 
 
 class Config(Message, frozen=True, kw_only=True):

@@ -247,6 +247,7 @@ OPERATIONS = (
         recording="2026-05-13",
         halted=True,
         config_count=5,
+        prices=operator.Prices.RECORDING,
     ),
     operator.Config(
         section="signal.momentum",

@@ -9,7 +9,7 @@ from libs.machine.codec import encode
 from libs.machine.inprocess import InProcess
 from proto.execution import Claim
 from proto.message import Message
-from proto.operator import ClockOwner, Mode
+from proto.operator import ClockOwner, Mode, Prices
 from proto.subjects import MACHINE_ORDER
 from services.execution.claims import claims_of
 from services.feed.normalise import DeadFrame
@@ -65,6 +65,7 @@ class Backtest:
             clock_owner=ClockOwner.FEED,
             started_at_ns=started_at_ns,
             sections=self._sections,
+            prices=Prices.RECORDING,
             recording=name,
         )
         self._runner.feed_together(messages, "operator")

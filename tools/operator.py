@@ -11,7 +11,7 @@ from libs.tape.connection import Link
 from libs.tape.publisher import Publisher
 from libs.tape.record import BUILD_HEADER, ID_HEADER, KEY_ID_HEADER, SIGNATURE_HEADER
 from libs.tape.signing import Signer
-from proto.operator import ClockOwner, Command, Config, Mode, Session, Verb
+from proto.operator import ClockOwner, Command, Config, Mode, Prices, Session, Verb
 from proto.units import SECOND
 
 COMMAND_VALID_S = 60
@@ -35,6 +35,7 @@ def opening(
     clock_owner: ClockOwner,
     started_at_ns: int,
     sections: Mapping[str, Mapping[str, Any]],
+    prices: Prices = Prices.UNKNOWN,
     recording: str = "",
     halted: bool = False,
 ) -> list[Session | Config]:
@@ -49,6 +50,7 @@ def opening(
         recording=recording,
         halted=halted,
         config_count=len(sections),
+        prices=prices,
     )
     configs = [
         Config(section=section, document=dict(document), nonce=fresh_nonce(), expires_at=expiry_ns())

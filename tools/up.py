@@ -21,7 +21,7 @@ from libs.tape.record import TapeRecord
 from proto.execution import Claim
 from proto.message import Message
 from proto.monitor import Alert
-from proto.operator import ClockOwner, Mode, Session, Verb
+from proto.operator import ClockOwner, Mode, Prices, Session, Verb
 from proto.subjects import SERVICES
 from services.feed.recording import open_recording, recording_start
 from tools.composition import DEFAULT_STRATEGIES, strategy_names
@@ -82,6 +82,13 @@ class Options:
         if not self.live:
             return "paper"
         return "sandbox" if self.market is Market.SANDBOX else "real"
+
+    @property
+    def prices(self) -> Prices:
+        """Where the prices of its sessions come from; a recording's are old ones, whoever made them."""
+        if self.recordings:
+            return Prices.RECORDING
+        return Prices.UNKNOWN if self.sockets else Prices(self.market.value)
 
 
 class ShowsProgress(Protocol):
@@ -270,6 +277,7 @@ class System:
             started_at_ns=started_at_ns,
             # Machines read none of the venues' sections; who looks at the tape later may.
             sections={**self._sections, **{f"venues.{venue}": told for venue, told in self.venues.items()}},
+            prices=self.options.prices,
             recording=recording,
             halted=self.new_epoch,
         ):

@@ -15,6 +15,16 @@ FROM journal.entry e
 JOIN journal.epoch p USING (epoch)
 WHERE e.body IS NOT NULL AND (p.ends_at_seq IS NULL OR e.seq <= p.ends_at_seq);
 
+-- Sessions, and where their prices came from: real, sandbox, synthetic, recording, or unknown (sessions from
+-- before that was told, and frames of a socket).
+CREATE VIEW journal.session AS
+SELECT run, tape, seq, stored_at AS opened_at, body ->> 'mode' AS mode,
+       CASE body ->> 'mode' WHEN 'playback' THEN 'recording'
+                            ELSE coalesce(body ->> 'prices', 'unknown') END AS prices,
+       body ->> 'recording' AS recording
+FROM journal.fact
+WHERE kind = 'operator.session';
+
 -- Every fill once, by its natural key, without those the venue took back.
 CREATE VIEW journal.fill AS
 SELECT DISTINCT ON (f.run, f.body ->> 'fill_id')

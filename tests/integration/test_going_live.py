@@ -23,6 +23,7 @@ from libs.keys.passphrase import FILE_VARIABLE
 from libs.keys.store import KeyStore
 from libs.runtime.layout import StateLayout
 from proto.feed import Side
+from proto.operator import ClockOwner, Mode, Prices, Session
 from proto.units import ONE
 from proto.venue import Fill
 from services.journal.writer import JournalWriter
@@ -121,12 +122,21 @@ def refused(venues: Venues, state: Path, *arguments: object, passphrase: str = P
     return ended.stderr
 
 
-async def paper_trades(state: Path, count: int) -> None:
+async def paper_trades(state: Path, count: int, prices: Prices = Prices.REAL) -> None:
     """A state directory in which a strategy closed so many positions on paper, just now."""
     installation = Installation(state)
     dsn = await installation.start_database()
     now = time.time_ns()
-    records = []
+    opened = Session(
+        tape=TAPE,
+        mode=Mode.REALTIME,
+        clock_owner=ClockOwner.MONITOR,
+        started_at=now,
+        nonce="n",
+        expires_at=now,
+        prices=prices,
+    )
+    records = [record(1, opened, stored_at_ns=now)]
     for number in range(2 * count):
         fill = Fill(
             fill_id=f"fill:paper:{number}",
@@ -140,7 +150,7 @@ async def paper_trades(state: Path, count: int) -> None:
             fee=0,
             at=now,
         )
-        records.append(record(number + 1, fill, stored_at_ns=now))
+        records.append(record(number + 2, fill, stored_at_ns=now))
     try:
         writer = JournalWriter(dsn, TAPE, state / "anchors.jsonl")
         await writer.append(records)
@@ -168,7 +178,11 @@ def test_the_whole_way_to_real_orders(venues: Venues, tmp_path: Path):
     few = PAPER_TRADES_MIN - 1
     asyncio.run(paper_trades(paper, few))
     said = refused(venues, state, *LIVE, *CONFIRMED, "--paper-state", paper)
-    assert f"expected at least {PAPER_TRADES_MIN} closed paper trades, was {few}" in said
+    assert f"expected at least {PAPER_TRADES_MIN} closed paper trades on real prices, was {few}" in said
+    tried = tmp_path / "tried"
+    asyncio.run(paper_trades(tried, PAPER_TRADES_MIN, Prices.SANDBOX))
+    said = refused(venues, state, *LIVE, *CONFIRMED, "--paper-state", tried)
+    assert f"was 0 (left out: {PAPER_TRADES_MIN} at the sandbox)" in said
     enough = tmp_path / "enough"
     asyncio.run(paper_trades(enough, PAPER_TRADES_MIN))
     process = subprocess.Popen(

@@ -17,7 +17,7 @@ import pytest
 from libs.portfolio.portfolio import Portfolio
 from libs.runtime.layout import StateLayout
 from proto.execution import Claim
-from proto.operator import Session
+from proto.operator import Prices, Session
 from proto.risk import PortfolioReport
 from proto.service import Started
 from proto.subjects import SERVICES
@@ -150,8 +150,8 @@ def test_recordings_are_played_one_after_another_and_summed_up(tmp_path):
             assert summary[key] == expected[key], key
     assert summary["orders"] > 0
     messages = asyncio.run(messages_of(state))
-    sessions = [m.recording for _, m in messages if isinstance(m, Session)]
-    assert sessions == ["first", "second"]
+    sessions = [(m.recording, m.prices) for _, m in messages if isinstance(m, Session)]
+    assert sessions == [("first", Prices.RECORDING), ("second", Prices.RECORDING)]
     assert summary["tape_last_seq"] <= messages[-1][0].seq
     look_at_stopped(state, next(m.order for _, m in messages if isinstance(m, Claim)))
     refuse_the_past(state, played[0], messages[-1][0].seq)
@@ -249,6 +249,7 @@ def test_a_killed_supervisor_leaves_nobody_behind_and_the_next_goes_on(tmp_path)
     sessions = [m for _, m in asyncio.run(messages_of(state)) if isinstance(m, Session)]
     assert len(sessions) == 2
     assert sessions[0].tape == sessions[1].tape
+    assert {session.prices for session in sessions} == {Prices.SANDBOX}
     assert presage("replay", "--state", state).returncode == 0
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from libs.machine.codec import PAYLOAD_BYTES_MAX, Unreadable, decode, encode
 from proto.feed import FeedClock, Quote
 from proto.message import Message
-from proto.operator import Config
+from proto.operator import Config, Prices, Session
 from proto.subjects import TABLE
 from tests.samples import SAMPLES
 from tests.strategies import messages
@@ -93,6 +93,17 @@ def test_defaults_are_left_out_and_unknown_fields_are_ignored():
     }
     newer = msgspec.msgpack.encode({"at": 5, "added_later": [1, {"a": 2}]})
     assert decode("feed.clock", newer) == FeedClock(at=5)
+
+
+def test_a_session_from_before_prices_were_told_keeps_its_bytes():
+    sample = next(sample for sample in SAMPLES if isinstance(sample, Session))
+    fields = msgspec.msgpack.decode(encode(sample))
+    del fields["prices"]
+    old = msgspec.msgpack.encode(fields)
+    session = decode(sample.subject(), old)
+    assert isinstance(session, Session)
+    assert session.prices is Prices.UNKNOWN
+    assert encode(session) == old
 
 
 def test_a_payload_on_the_subject_of_another_instrument_is_refused():
