@@ -1,4 +1,4 @@
-"""Exit codes of the ``presage`` command."""
+"""Exit codes of the ``presage`` command, and the error of wrong use."""
 
 FAILED = 1
 """It did not work."""
@@ -6,3 +6,7 @@ USAGE = 2
 """It was asked for something that cannot be."""
 DIFFERENCE = 3
 """A replay or a verification found a difference."""
+
+
+class UsageError(ValueError):
+    """The command was asked for something that cannot be; the text says what."""

@@ -13,6 +13,7 @@ from libs.runtime.layout import StateLayout
 from tools.cli_keys import ask_passphrase
 from tools.doctor import Finding, examine, print_findings
 from tools.live_gate import confirmation
+from tools.money import currency_of
 from tools.terminal import errors
 from tools.up import Options, UsageError
 
@@ -31,6 +32,7 @@ async def pass_live_gate(options: Options, venues: Mapping[str, Mapping[str, Any
     Raises:
         UsageError: something is missing, or the word was not typed.
     """
+    currency_of(options.live)
     options.passphrase = passphrase_for(options.state, list(options.live))
     findings: list[Finding] = await examine(options.state, venues, list(options.live), options.passphrase)
     print_findings(errors, findings)

@@ -25,8 +25,10 @@ from proto.operator import ClockOwner, Mode, Prices, Session, Verb
 from proto.subjects import SERVICES
 from services.feed.recording import open_recording, recording_start
 from tools.composition import DEFAULT_STRATEGIES, strategy_names
+from tools.exit_codes import UsageError as UsageError  # noqa: PLC0414 - found here by those who call up
 from tools.installation import Installation, database_of
 from tools.live_gate import closed_paper_trades, too_few
+from tools.money import account_of, settle_account
 from tools.operator import OperatorDesk, opening
 from tools.sandbox_process import SandboxProcess, with_addresses
 from tools.servers import ServerWatch
@@ -40,10 +42,6 @@ KEYED_SERVICES = ("feed", "execution")
 POSITION_NOTE_EVERY_S = 1.0
 STORED_AT_KEPT = 200_000
 """Arrival times of tape messages kept for the latency of orders: minutes of a busy feed."""
-
-
-class UsageError(ValueError):
-    """The command was asked for something that cannot be; the text says what."""
 
 
 class Market(StrEnum):
@@ -106,7 +104,11 @@ class System:
         sections: Mapping[str, Mapping[str, Any]],
         venues: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        """``venues``: venue → its section, with real addresses; a sandbox's take their place at the start."""
+        """``venues``: venue → its section, with real addresses; a sandbox's take their place at the start.
+
+        Raises:
+            UsageError: the configuration names venues for real orders, past everything that stands before them.
+        """
         self.options = options
         self.summary = Summary()
         self.reports = Reports()
@@ -118,6 +120,10 @@ class System:
         self.new_epoch = False
         self.watch: TapeWatch | None = None
         self._sections = {**sections}
+        if named := sections.get("execution", {}).get("live_venues"):
+            raise UsageError(
+                f"expected no live_venues in the configuration, was {', '.join(named)}: --live and --sandbox-live set it"
+            )
         if options.live:
             self._sections["execution"] = {**sections["execution"], "live_venues": sorted(options.live)}
         self.venues: Mapping[str, Mapping[str, Any]] = venues or {}
@@ -142,7 +148,7 @@ class System:
         other = self.installation.take_over()
         if other:
             raise UsageError(f"expected nobody to run {layout.root}, was process {other}")
-        self._check_money()
+        settle_account(layout.money_file, account_of(self.options.money, self.options.live))
         database = self._database = asyncio.create_task(self.installation.start_database())
         await self.installation.start_broker()
         operator = await self._connect(OPERATOR)
@@ -175,18 +181,6 @@ class System:
             asyncio.create_task(self._note_position()),
             asyncio.create_task(servers.watch()),
         ]
-
-    def _check_money(self) -> None:
-        """Paper, sandbox and real money never meet in one account, or its books would mean nothing."""
-        path, money = self.installation.layout.money_file, self.options.money
-        if not path.exists():
-            path.write_text(money)
-        found = path.read_text()
-        if found != money:
-            raise UsageError(
-                f"expected a state directory with {money} money, was {found} money in {path.parent}:"
-                " give another --state"
-            )
 
     async def _check_paper_trades(self, database_url: str) -> None:
         """Real money waits for paper trades of the same strategies."""

@@ -6,7 +6,7 @@
       run.json        what this run is: broker address, tape id, lockstep, sources (no secrets)
       supervisor.lock held by the one supervisor, whose process id is in it
       tape.json       tape id and epoch, newest sequence seen
-      money           paper, sandbox or real: whose money the account is, once and for all
+      money           paper, sandbox or real, and mana if it is: whose money the account is, once and for all
       PAUSED          present while a server's disk is full; closes execution's gate, goes by itself
       HALT            present while halted; closes execution's gate whatever else works
       broker/         nats-server: configuration, credentials/<user>, jetstream/

@@ -4,7 +4,8 @@ A section is ``venues.<name>``, its file ``config/venues/<name>.yaml``. It never
 (see ``libs/keys``).
 """
 
-from typing import Annotated
+from enum import StrEnum
+from typing import Annotated, ClassVar
 
 from msgspec import Meta, Struct
 
@@ -20,6 +21,15 @@ Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,100}\Z")]
 """A venue's own name for something: it ends up in addresses and commands, so it is plain."""
 
 
+class Currency(StrEnum):
+    """What a venue's money is: what is added up together must be the same."""
+
+    DOLLARS = "dollars"
+    """Also Polymarket's, a token that is changed for a dollar."""
+    MANA = "mana"
+    """Play money."""
+
+
 class VenueParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
     """Market data of one venue.
 
@@ -29,8 +39,11 @@ class VenueParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True,
         connection_max_s: a connection is replaced after so long, before the venue ends it.
         book_lease_s: a book without proof of continuity for so long is not traded on.
         lease_failures_count: after so many vain attempts to heal a stale book the connection is replaced.
+
+    ``currency`` is the venue's nature and no setting.
     """
 
+    currency: ClassVar[Currency] = Currency.DOLLARS
     enabled: bool = True
     silence_s: Seconds = 30
     connection_max_s: Seconds = 82_800

@@ -161,6 +161,9 @@ async def paper_trades(state: Path, count: int, prices: Prices = Prices.REAL) ->
 
 def test_each_part_of_the_gate_holds_alone(venues: Venues, tmp_path: Path):
     state = tmp_path / "state"
+    mana = "--set", "venues.manifold.enabled=true"
+    for mixed in (("--live", "manifold", *LIVE), ("--sandbox-live",)):
+        assert "was dollars (kalshi, polymarket) and mana (manifold)" in refused(venues, state, *mixed, *mana)
     assert "presage keys add" in refused(venues, state, *LIVE, *CONFIRMED)
     venues.store(state)
     assert "not ready for real money" in refused(venues, state, *LIVE, *CONFIRMED, passphrase="another one")

@@ -1,7 +1,9 @@
 """Configuration section ``venues.manifold``."""
 
+from typing import ClassVar
+
 from libs.venues.manifold.hosts import REST_URL, WEBSOCKET_URL
-from libs.venues.params import DiscoveryParams, Hours, Id, Seconds, SocketUrl, Url
+from libs.venues.params import Currency, DiscoveryParams, Hours, Id, Seconds, SocketUrl, Url
 from proto.units import Money
 
 
@@ -15,6 +17,8 @@ class ManifoldParams(DiscoveryParams, frozen=True, forbid_unknown_fields=True, k
         term: words searched for; markets found are followed too. Empty: none but ``markets``.
         volume_min: mana traded so far that a found market must have.
     """
+
+    currency: ClassVar[Currency] = Currency.MANA
 
     enabled: bool = False
     rest_url: Url = REST_URL
