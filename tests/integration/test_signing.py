@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.tape.credentials import USERS
-from libs.tape.signing import APPROVAL_DOMAIN, OPERATOR_DOMAIN, Signer, Verifier
+from libs.tape.signing import APPROVAL_DOMAIN, GENUINE_MAX, OPERATOR_DOMAIN, Signer, Verifier
 from proto.service import Started
 from proto.subjects import SERVICES
 from proto.venue import Ack
@@ -37,6 +37,19 @@ def test_a_signature_is_good_for_what_was_signed_alone(
     text = RISK.sign(*signed)
     assert VERIFIER.verify(APPROVAL_DOMAIN, *signed, text, RISK.key_id)
     assert VERIFIER.verify(APPROVAL_DOMAIN, *other, text, RISK.key_id) == (signed == other)
+    # What was verified is remembered, and nothing but it.
+    assert VERIFIER.verify(APPROVAL_DOMAIN, *signed, text, RISK.key_id)
+    assert not VERIFIER.verify(OPERATOR_DOMAIN, *signed, text, RISK.key_id)
+    assert not VERIFIER.verify(APPROVAL_DOMAIN, *signed, text, OPERATOR.key_id)
+    assert not VERIFIER.verify(APPROVAL_DOMAIN, *signed, text + " ", RISK.key_id)
+
+
+def test_no_more_than_so_many_signatures_are_remembered():
+    verifier = Verifier({RISK.key_id: RISK.public_key})
+    signed = [("t", "s", str(number), b"p") for number in range(GENUINE_MAX + 10)]
+    for what in (*signed, *signed):
+        assert verifier.verify(APPROVAL_DOMAIN, *what, RISK.sign(*what), RISK.key_id)
+    assert len(verifier._genuine) == GENUINE_MAX
 
 
 def test_a_key_is_good_for_its_own_domain_alone():
