@@ -174,6 +174,10 @@ class Host:
                 if self._reader is not reader:
                     # A skip made everything start over: the rest of this batch comes again, in its place.
                     break
+                if self.status.live and any(c.ready and c.ready[-1].record is record for c in self.cells):
+                    # What it calls for leaves now, not after the rest of the batch.
+                    self._outbox.wake()
+                    await asyncio.sleep(0)
             if batch:
                 self._outbox.wake()
                 await self._lockstep.report()
