@@ -1,4 +1,4 @@
-"""A sandbox of Kalshi alone, its gateway, and ways to make both meet in a test."""
+"""A sandbox of Kalshi alone, gateways at it, and ways to make both meet in a test."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from libs.exchange.matching_types import LimitOrder
-from libs.venues.gateway import NewOrder, UserEvent
+from libs.venues.gateway import NewOrder, OrderReport, Prepared, SentOrder, UserEvent
 from libs.venues.kalshi.auth import KalshiCredentials
 from libs.venues.kalshi.gateway import KalshiGateway
 from libs.venues.kalshi.options import KalshiOptions
@@ -87,6 +87,15 @@ class Venue:
         await self.sandbox.world.advance(self.sandbox.world.at + round(seconds * SECOND))
 
 
+def gateway_of(sandbox: Sandbox, credentials: KalshiCredentials, **options: Any) -> KalshiGateway:
+    """A gateway at the sandbox that nobody has started."""
+    urls = sandbox.urls["kalshi"]
+    fields = {"tier": "premier", **options}
+    return KalshiGateway(
+        credentials, KalshiOptions(rest_url=urls["rest"], websocket_url=urls["websocket"], **fields)
+    )
+
+
 @asynccontextmanager
 async def venue(*, time_scale: float = 15.0, **options: Any) -> AsyncIterator[Venue]:
     """A venue whose time stands still; windows of a quarter of an hour last a minute."""
@@ -98,12 +107,7 @@ async def venue(*, time_scale: float = 15.0, **options: Any) -> AsyncIterator[Ve
         assert isinstance(server, KalshiServer)
         keys = sandbox.credentials["kalshi"]
         credentials = KalshiCredentials(keys["key_id"], keys["private_key_pem"].encode())
-        urls = sandbox.urls["kalshi"]
-        fields = {"series": ("KXBTC15M",), "tier": "premier", **options}
-        gateway = KalshiGateway(
-            credentials,
-            KalshiOptions(rest_url=urls["rest"], websocket_url=urls["websocket"], **fields),
-        )
+        gateway = gateway_of(sandbox, credentials, series=("KXBTC15M",), **options)
         await gateway.start()
         try:
             yield Venue(sandbox, server, gateway, credentials)
@@ -129,3 +133,25 @@ async def take(events: AsyncIterator[UserEvent], wanted: Callable[[UserEvent], b
             seen.append(event)
             if wanted(event):
                 return seen
+
+
+def sent(prepared: Prepared, new: NewOrder, order_id: str = "") -> SentOrder:
+    """The order as whoever asks about it knows it."""
+    return SentOrder(
+        order=new.order,
+        client_order_id=prepared.client_order_id,
+        instrument=new.instrument,
+        venue_order_id=order_id,
+    )
+
+
+async def place(v: Venue, new: NewOrder) -> tuple[OrderReport, SentOrder]:
+    """Submit an order the venue takes."""
+    prepared = v.gateway.prepare(new)
+    report = await v.gateway.submit(prepared)
+    return report, sent(prepared, new, report.venue_order_id)
+
+
+def forgetful(v: Venue, **options: Any) -> KalshiGateway:
+    """The same account after a restart: a gateway that remembers nothing."""
+    return gateway_of(v.sandbox, v.credentials, **options)

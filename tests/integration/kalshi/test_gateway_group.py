@@ -1,0 +1,47 @@
+"""Kalshi's own brake: the order group that cancels everything once too much fills."""
+
+import pytest
+
+from libs.venues.errors import Refused
+from proto.venue import AckStatus
+from tests.integration.kalshi.rig import forgetful, place, venue
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_order_group_cancels_everything_once_too_much_fills() -> None:
+    async with venue(group_contracts_limit=5) as v:
+        market = v.market
+        v.empty(market)
+        group = v.gateway.group_id
+        assert group is not None
+        await place(v, v.new_order(market, "yes", price=400_000))
+        _, other = await place(v, v.new_order(market, "no", price=300_000))
+        v.other_side(market, 1, 600_000, 5)
+        await v.advance(0.1)
+        assert len(await v.gateway.open_orders()) == 2
+        v.other_side(market, 1, 600_000, 1)
+        await v.advance(0.1)
+        assert await v.gateway.open_orders() == []
+        assert not (await v.gateway.client.group(group)).is_auto_cancel_enabled
+        with pytest.raises(Refused) as refused:
+            await place(v, v.new_order(market, "no", price=310_000))
+        assert refused.value.code == "order_group_triggered"
+        await v.gateway.reset_group()
+        await place(v, v.new_order(market, "no", price=320_000))
+        gone = await v.gateway.look_up(other)
+        assert gone is not None
+        assert gone.status is AckStatus.CANCELED
+
+
+async def test_group_is_triggered_by_hand_and_found_again_after_a_restart() -> None:
+    async with venue(group_contracts_limit=50) as v:
+        await place(v, v.new_order(v.market, "yes", price=300_000))
+        await v.gateway.trigger_group()
+        assert await v.gateway.open_orders() == []
+        again = forgetful(v, group_contracts_limit=50)
+        await again.start()
+        assert again.group_id == v.gateway.group_id
+        assert len(await again.client.groups()) == 1
+        assert (await again.client.group(str(again.group_id))).is_auto_cancel_enabled
+        await again.close()
