@@ -32,7 +32,7 @@ async def test_what_a_record_calls_for_leaves_before_the_next_one_is_taken(tmp_p
             return await begin(subject, *rest)
 
         host.observers.append(take)
-        host.publisher.begin = note  # type: ignore[method-assign]
+        host.publisher.begin = note  # type: ignore[assignment, method-assign]
         host.link.client.rest(REST_S)
         for _ in range(TRADES):
             await tape.trade()
