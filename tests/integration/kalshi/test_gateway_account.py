@@ -3,9 +3,7 @@
 import pytest
 
 from libs.venues.errors import BadAnswer, Refused
-from libs.venues.gateway import (
-    RemembersOrders,
-)
+from libs.venues.gateway import RemembersOrders
 from libs.venues.kalshi.orders import restate
 from proto.feed import MarketStatus, Side
 from proto.units import ONE, notional

@@ -4,9 +4,7 @@ import msgspec
 import pytest
 
 from libs.venues.errors import Refused
-from libs.venues.gateway import (
-    TradeStatus,
-)
+from libs.venues.gateway import TradeStatus
 from proto.feed import Side
 from proto.risk import TimeInForce
 from proto.units import ONE, SECOND, notional

@@ -5,11 +5,7 @@ import logging
 
 import pytest
 
-from libs.venues.gateway import (
-    FillReport,
-    OrderReport,
-    StreamState,
-)
+from libs.venues.gateway import FillReport, OrderReport, StreamState
 from proto.feed import Side
 from proto.units import ONE
 from proto.venue import AckStatus

@@ -2,36 +2,14 @@
 
 import gzip
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from websockets.asyncio.client import connect
 
-from sandbox.server import Sandbox
 from sandbox.world.markets import MarketKind
-from tests.polymarket_trader import (
-    Trader,
-    a_market,
-    frames,
-    pass_s,
-    standing_still,
-    two_traders,
-)
-
-
-@pytest_asyncio.fixture
-async def quiet() -> AsyncIterator[Sandbox]:
-    async with standing_still() as sandbox:
-        yield sandbox
-
-
-@pytest_asyncio.fixture
-async def traders(quiet: Sandbox) -> AsyncIterator[list[Trader]]:
-    async with two_traders(quiet) as made:
-        yield made
+from tests.integration.polymarket.trader import a_market, frames, pass_s, standing_still
 
 
 def shape(value: Any) -> Any:
