@@ -151,13 +151,13 @@ def _speed(text: str) -> float | None:
 
 @app.command()
 def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
-    """What runs, whether orders may leave, and why not."""
+    """What runs, whether orders may leave, and why not. Exit code 1 when nothing runs, or it is stopping."""
     document = run(commands.status(state))
     if as_json:
         emit(document)
     else:
         commands.print_status(console, document)
-    if not document["running"]:
+    if not document["running"] or commands.is_stopping(document):
         raise typer.Exit(FAILED)
 
 

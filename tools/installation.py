@@ -5,10 +5,13 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from time import sleep
+
+import asyncpg
+import nats.errors
 
 from libs.database.embedded import EmbeddedPostgres
 from libs.runtime.layout import StateLayout, write_atomically
@@ -184,27 +187,61 @@ def running_supervisor(layout: StateLayout) -> int:
         os.close(descriptor)
 
 
-async def database_of(installation: Installation) -> tuple[str, bool]:
-    """The database's address, and whether it was started for this: who asked stops it then."""
-    if running_supervisor(installation.layout):
-        return installation.layout.read_run().database_url, False
-    return await installation.start_database(), not installation.external_database
+class SystemGone(TapeError):
+    """The running system that was asked has stopped meanwhile, or is about to; the text says which."""
+
+
+@contextmanager
+def _asking(layout: StateLayout, pid: int) -> Iterator[None]:
+    """What breaks off because the system of process ``pid`` (0: none runs) stops says so, and not how it broke."""
+    try:
+        yield
+    except (TapeError, nats.errors.Error, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as e:
+        if pid and not running_supervisor(layout):
+            raise SystemGone(f"the system in {layout.root} has just stopped; ask again") from e
+        if pid and layout.read_servers().get("stopping"):
+            raise SystemGone(f"the system in {layout.root} is stopping; ask again in a moment") from e
+        raise
+
+
+@asynccontextmanager
+async def database_access(installation: Installation) -> AsyncIterator[str]:
+    """The address of the database, whether the system runs or not (then ours runs meanwhile).
+
+    Raises:
+        SystemGone: the running system ended meanwhile.
+    """
+    running = running_supervisor(installation.layout)
+    if running:
+        with _asking(installation.layout, running):
+            yield installation.layout.read_run().database_url
+        return
+    try:
+        yield await installation.start_database()
+    finally:
+        if not installation.external_database:
+            await asyncio.to_thread(installation.database.stop)
 
 
 @asynccontextmanager
 async def tape_access(root: Path, user: str = CONSOLE) -> AsyncIterator[tuple[Installation, Link]]:
-    """The tape of a state directory, whether the system runs or not (then our broker runs meanwhile)."""
+    """The tape of a state directory, whether the system runs or not (then our broker runs meanwhile).
+
+    Raises:
+        SystemGone: the running system ended meanwhile.
+    """
     installation = Installation(root)
-    running = running_supervisor(installation.layout) != 0
+    running = running_supervisor(installation.layout)
     if not running:
         await installation.start_broker()
-    link = await installation.connect(user, RUNNING_PATIENCE_S if running else CONNECT_PATIENCE_S)
-    try:
-        yield installation, link
-    finally:
-        await link.close()
-        if not running and installation.broker.process is not None:
-            await asyncio.to_thread(installation.broker.stop)
+    with _asking(installation.layout, running):
+        link = await installation.connect(user, RUNNING_PATIENCE_S if running else CONNECT_PATIENCE_S)
+        try:
+            yield installation, link
+        finally:
+            await link.close()
+            if not running and installation.broker.process is not None:
+                await asyncio.to_thread(installation.broker.stop)
 
 
-__all__ = ["OPERATOR", "Installation", "database_of", "running_supervisor", "tape_access"]
+__all__ = ["OPERATOR", "Installation", "SystemGone", "database_access", "running_supervisor", "tape_access"]

@@ -7,6 +7,7 @@ execution's gate, and goes when there is room again.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import shutil
@@ -53,6 +54,7 @@ class ServerWatch:
         self._last_seq = -1
         self._grew_at_s = self._answered_at_s = monotonic()
         self._told: dict[str, Any] = {}
+        self._stopping = False
         self._spare = installation.layout.pause_file.with_suffix(".spare")
 
     async def watch(self) -> None:
@@ -152,13 +154,20 @@ class ServerWatch:
     # --- telling ----------------------------------------------------------------------------------
 
     def document(self) -> dict[str, Any]:
-        """The servers' state as plain data."""
-        return {
+        """The servers' state as plain data; ``stopping`` once they are about to end."""
+        document: dict[str, Any] = {
             "broker": self.broker_state,
             "broker_restarts": self.broker_restarts,
             "database": self.database_state,
             "database_restarts": self.database_restarts,
         }
+        return document | {"stopping": True} if self._stopping else document
+
+    def tell_stopping(self) -> None:
+        """Say that everything ends now, before it does: who asks meanwhile is told so."""
+        self._stopping = True
+        with contextlib.suppress(OSError):
+            self._tell()
 
     def _tell(self) -> None:
         """Close or open the gate, and leave the state where ``presage status`` finds it."""

@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import asyncpg
 import typer
 import uvloop
 from rich.console import Console
@@ -16,6 +17,7 @@ from libs.tape.errors import TapeError
 from services.feed.recording import RecordingError
 from services.signal.discovery import StrategyNotFound
 from tools.exit_codes import FAILED, USAGE
+from tools.installation import SystemGone
 from tools.up import UsageError
 
 State = Annotated[Path, typer.Option("--state", envvar="PRESAGE_STATE", help="State directory.")]
@@ -41,7 +43,9 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         raise
     except (UsageError, ConfigError, RecordingError, StrategyNotFound, KeyStoreError) as e:
         raise fail(str(e), USAGE) from e
-    except (TapeError, OSError, RuntimeError) as e:
+    except SystemGone as e:
+        raise fail(str(e)) from e
+    except (TapeError, OSError, RuntimeError, asyncpg.PostgresError, asyncpg.InterfaceError) as e:
         raise fail(f"{type(e).__name__}: {e}") from e
 
 

@@ -26,7 +26,7 @@ from proto.subjects import SERVICES
 from services.feed.recording import open_recording, recording_start
 from tools.composition import DEFAULT_STRATEGIES, strategy_names
 from tools.exit_codes import UsageError as UsageError  # noqa: PLC0414 - found here by those who call up
-from tools.installation import Installation, database_of
+from tools.installation import Installation, database_access
 from tools.live_gate import closed_paper_trades, too_few
 from tools.money import account_of, settle_account
 from tools.operator import OperatorDesk, opening
@@ -148,6 +148,8 @@ class System:
         other = self.installation.take_over()
         if other:
             raise UsageError(f"expected nobody to run {layout.root}, was process {other}")
+        # What the last run said of its servers, and that it was stopping, is not true of this one.
+        layout.servers_file.unlink(missing_ok=True)
         settle_account(layout.money_file, account_of(self.options.money, self.options.live))
         database = self._database = asyncio.create_task(self.installation.start_database())
         await self.installation.start_broker()
@@ -188,13 +190,8 @@ class System:
         if paper is None:
             closed = await closed_paper_trades(database_url)
         else:
-            installation = Installation(paper)
-            dsn, started = await database_of(installation)
-            try:
+            async with database_access(Installation(paper)) as dsn:
                 closed = await closed_paper_trades(dsn)
-            finally:
-                if started:
-                    installation.database.stop()
         missing = too_few(closed, strategy_names(self.options.strategies))
         if missing:
             where = "--paper-state DIR says where they were made" if paper is None else f"in {paper}"
@@ -287,6 +284,8 @@ class System:
         """Stop everything; nothing stays behind, however far the start had come."""
         if not self.installation.owned:
             return
+        if self.servers is not None:
+            self.servers.tell_stopping()
         await self.supervisor.stop()
         for task in self._tasks:
             task.cancel()

@@ -109,6 +109,14 @@ class StateLayout:
         """Replace the run file as a whole."""
         write_atomically(self.run_file, msgspec.json.format(msgspec.json.encode(run), indent=1))
 
+    def read_servers(self) -> dict[str, Any]:
+        """How the servers of the run are, and ``stopping`` once it ends; empty before the supervisor said."""
+        try:
+            found: dict[str, Any] = json.loads(self.servers_file.read_text())
+        except FileNotFoundError:
+            return {}
+        return found
+
     def read_tape(self) -> dict[str, Any] | None:
         """``{"tape", "base", "epoch", "last_seq"}``, or ``None`` before the first run."""
         if not self.tape_file.exists():

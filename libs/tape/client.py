@@ -104,6 +104,11 @@ class TapeClient(Client):
         except Exception as e:  # noqa: BLE001  (as in the client: the read loop outlives every message)
             await self._error_cb(e)
 
+    async def _close(self, status: int, do_cbs: bool = True) -> None:
+        """As the client does, which stumbles half-way when something still waits for a line that is gone."""
+        self._write()
+        await super()._close(status, do_cbs)
+
     async def _flush_pending(self, force_flush: bool = False) -> Any:
         """Write at once what is sent alone, and together what one turn of the loop sends after it."""
         if force_flush or not self.is_connected:

@@ -13,6 +13,7 @@ from time import monotonic, sleep
 
 import psutil
 import pytest
+import uvloop
 
 from libs.portfolio.portfolio import Portfolio
 from libs.runtime.layout import StateLayout
@@ -227,6 +228,11 @@ def test_ctrl_c_stops_everything_and_nobody_else_may_run_it_meanwhile(tmp_path):
         assert asyncio.run(commands.status(state))["orders"] == "open", "the refused one did harm"
         began = monotonic()
         os.killpg(process.pid, signal.SIGINT)
+        said = set()
+        while process.poll() is None:
+            # On the loop that the command runs on: it has its own words for a connection that ends.
+            said.add(uvloop.run(commands.status(state))["orders"])
+        assert said <= {"open", "stopping", "stopped"}, said
         output, errors = process.communicate(timeout=STOP_S)
         print(f"stopped in {monotonic() - began:.1f} s")
         assert process.returncode == 0, errors

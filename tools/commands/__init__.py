@@ -6,13 +6,14 @@ from tools.commands.operating import give, halt
 from tools.commands.reading import records
 from tools.commands.replaying import ReplayRequest, print_replay, replay
 from tools.commands.serving import serve_sandbox
-from tools.commands.status import print_status, status
+from tools.commands.status import is_stopping, print_status, status
 
 __all__ = [
     "ReplayRequest",
     "export_journal",
     "give",
     "halt",
+    "is_stopping",
     "print_replay",
     "print_status",
     "records",

@@ -8,7 +8,7 @@ from typing import Any
 from libs.tape.record import TapeRecord
 from tools import journal
 from tools.commands.reading import records
-from tools.installation import Installation, database_of, tape_access
+from tools.installation import Installation, database_access, tape_access
 
 
 async def verify_journal(state: Path) -> tuple[dict[str, Any], list[str]]:
@@ -25,25 +25,16 @@ async def verify_journal(state: Path) -> tuple[dict[str, Any], list[str]]:
             yield batch
 
         anchors = await journal.anchors_on_tape(batches())
-        dsn, started = await database_of(installation)
-        try:
+        async with database_access(installation) as dsn:
             path = installation.layout.journal / "anchors.jsonl"
             result = await journal.verify_journal(dsn, path, anchors, batches())
-        finally:
-            if started:
-                installation.database.stop()
     return journal.verification_document(result), journal.verification_lines(result)
 
 
 async def export_journal(state: Path, output: Path, from_seq: int, to_seq: int | None) -> int:
     """Export the journal to a file, or to stdout for ``-``."""
-    installation = Installation(state)
-    dsn, started = await database_of(installation)
-    try:
+    async with database_access(Installation(state)) as dsn:
         if str(output) == "-":
             return await journal.export_journal(dsn, sys.stdout.buffer, from_seq=from_seq, to_seq=to_seq)
         with output.open("wb") as file:
             return await journal.export_journal(dsn, file, from_seq=from_seq, to_seq=to_seq)
-    finally:
-        if started:
-            installation.database.stop()

@@ -55,4 +55,4 @@ async def _command(layout: StateLayout, verb: Verb, **fields: Any) -> int:
         try:
             return await desk.command(verb, **fields)
         except (BrokerUnavailable, PublishRefused) as e:
-            raise TapeError(f"expected the command to be stored, was {e}") from e
+            raise type(e)(f"expected the command to be stored, was {e}") from e

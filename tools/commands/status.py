@@ -1,11 +1,11 @@
 """``presage status``: what runs, whether new orders may leave, and why not."""
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import nats.errors
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -38,9 +38,13 @@ async def status(state: Path) -> dict[str, Any]:
     pid = running_supervisor(layout)
     document: dict[str, Any] = {"running": bool(pid), "supervisor_pid": pid, "halted": "", "services": {}}
     if pid:
-        document |= await _live_status(layout)
-        servers = layout.servers_file
-        document["servers"] = json.loads(servers.read_text()) if servers.exists() else {}
+        document["servers"] = layout.read_servers()
+        if not is_stopping(document):
+            document |= await _live_status(layout)
+            document["servers"] = layout.read_servers()
+        if document.get("broker") == "gone" and not running_supervisor(layout):
+            # It ended while it was asked.
+            document |= {"running": False, "supervisor_pid": 0}
     # Last, so that a halt given meanwhile shows.
     if layout.halt_file.exists():
         document["halted"] = layout.halt_file.read_text() or "halted"
@@ -64,7 +68,7 @@ async def _live_status(layout: StateLayout) -> dict[str, Any]:
         await reports.listen(link)
         await reports.wait_for(lambda latest: all(s in latest for s in SERVICES), REPORT_PATIENCE_S)
         tape = await stream_state(link.client)
-    except BrokerUnavailable:
+    except (BrokerUnavailable, nats.errors.Error):
         return {"broker": "gone"}
     finally:
         await link.close()
@@ -72,10 +76,17 @@ async def _live_status(layout: StateLayout) -> dict[str, Any]:
     return {"broker": "up", "tape_last_seq": tape["last_seq"], "services": services}
 
 
+def is_stopping(document: Mapping[str, Any]) -> bool:
+    """Whether what runs is about to end: it takes a few seconds, and less and less of it answers."""
+    return bool(document.get("servers", {}).get("stopping"))
+
+
 def _orders_state(document: Mapping[str, Any]) -> str:
     """Whether new orders may leave, in a word, and if not why."""
     if not document["running"]:
         return "stopped"
+    if is_stopping(document):
+        return "stopping"
     if document["halted"]:
         return f"halted: {document['halted']}"
     if document.get("broker") == "gone":
