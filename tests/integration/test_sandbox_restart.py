@@ -20,7 +20,7 @@ from proto.units import ONE, SECOND
 from sandbox.keeper import read
 from sandbox.server import Sandbox
 from sandbox.world.markets import KALSHI, POLYMARKET, MarketKind, SandboxMarket
-from tests.integration.test_polymarket_gateway import gateway_of as polymarket_gateway
+from tests.integration.polymarket.rig import gateway_of as polymarket_gateway
 
 WAIT_S = 20.0
 HOUR_S = 3_600

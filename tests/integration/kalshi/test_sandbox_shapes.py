@@ -14,8 +14,6 @@ pytestmark = pytest.mark.asyncio
 
 # Sports have a structured strike, ours are numbers; some kinds of markets have a subtitle.
 OPTIONAL = frozenset({"custom_strike", "subtitle"})
-
-
 PER_SERIES = frozenset({"scope", "competition", "competition_scope"})
 
 

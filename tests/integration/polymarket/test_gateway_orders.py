@@ -1,0 +1,199 @@
+"""Orders of the gateway at the Polymarket sandbox: signed, placed, sold, refused, cancelled."""
+
+import asyncio
+import time
+
+import pytest
+
+from libs.venues.errors import Refused
+from libs.venues.gateway import OrderReport
+from libs.venues.polymarket.gateway import PolymarketGateway
+from proto.feed import Side
+from proto.risk import TimeInForce
+from proto.units import ONE
+from proto.venue import AckStatus
+from sandbox.faults.rules import FaultKind, FaultRule
+from sandbox.server import Sandbox
+from tests.integration.polymarket.rig import TICK, gateway_of, market_of, new, resting, sent, taking, until
+from tests.integration.polymarket.trader import server
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_every_kind_of_account_trades(sandbox: Sandbox):
+    rows = [sandbox.credentials["polymarket"], *sandbox.credentials["polymarket"]["others"]][:4]
+    kinds = set()
+    for row in rows:
+        gateway = gateway_of(sandbox, row)
+        await gateway.start()
+        market = market_of(sandbox)
+        await gateway.learn(f"polymarket:{market.id}")
+        prepared = gateway.prepare(resting(market))
+        report = await gateway.submit(prepared)
+        assert (report.status, report.venue_order_id) == (AckStatus.ACCEPTED, prepared.client_order_id)
+        assert [order.client_order_id for order in await gateway.open_orders()] == [prepared.client_order_id]
+        await gateway.cancel_all()
+        assert await gateway.open_orders() == []
+        await gateway.close()
+        kinds.add(row["signature_type"])
+    assert kinds == {0, 1, 2, 3}
+
+
+async def test_neg_risk_and_poly_v2_markets_trade_under_their_own_domains(
+    sandbox: Sandbox, gateway: PolymarketGateway
+):
+    markets = [m for m in sandbox.world.markets("polymarket") if m.accepts_orders]
+    wanted = {(m.neg_risk, m.version): m for m in markets}
+    assert len(wanted) >= 2
+    for market in wanted.values():
+        await gateway.learn(f"polymarket:{market.id}")
+        report = await gateway.submit(gateway.prepare(resting(market)))
+        assert report.status is AckStatus.ACCEPTED
+
+
+async def test_an_order_lives_and_dies(sandbox: Sandbox, gateway: PolymarketGateway):
+    market = market_of(sandbox)
+    before = await gateway.balance()
+    prepared = gateway.prepare(resting(market))
+    assert await gateway.look_up(sent(prepared)) is None
+    await gateway.submit(prepared)
+    found = await gateway.look_up(sent(prepared))
+    assert found is not None
+    assert (found.status, found.remaining, found.instrument) == (
+        AckStatus.ACCEPTED,
+        10 * ONE,
+        f"polymarket:{market.id}:{market.outcomes[0].lower()}",
+    )
+    assert (await gateway.balance()).available == before.available - 10 * TICK
+    await gateway.cancel(sent(prepared))
+    await gateway.cancel(sent(prepared))
+    gone = await gateway.look_up(sent(prepared))
+    assert gone is not None
+    assert (gone.status, gone.remaining) == (AckStatus.CANCELED, 0)
+
+
+async def test_a_second_submission_finds_the_first(sandbox: Sandbox, gateway: PolymarketGateway):
+    prepared = gateway.prepare(resting(market_of(sandbox)))
+    first = await gateway.submit(prepared)
+    again = await gateway.submit(prepared)
+    assert (again.client_order_id, again.status) == (first.client_order_id, AckStatus.ACCEPTED)
+    assert len(await gateway.open_orders()) == 1
+
+
+async def test_lifetimes(sandbox: Sandbox, gateway: PolymarketGateway):
+    market = market_of(sandbox)
+    for time_in_force, reason in ((TimeInForce.FOK, "fok_not_filled"), (TimeInForce.IOC, "fak_not_filled")):
+        killed = new(market, Side.BUY, TICK, 1_000 * ONE, time_in_force=time_in_force)
+        report = await gateway.submit(gateway.prepare(killed))
+        assert (report.status, report.filled, report.reason) == (AckStatus.CANCELED, 0, reason)
+    gtd = new(market, Side.BUY, TICK, 10 * ONE, time_in_force=TimeInForce.GTD, post_only=True)
+    assert (await gateway.submit(gateway.prepare(gtd))).status is AckStatus.ACCEPTED
+    crossing = taking(market)
+    crossing = new(market, Side.BUY, crossing.price, 10 * ONE, post_only=True)
+    with pytest.raises(Refused) as raised:
+        await gateway.submit(gateway.prepare(crossing))
+    assert raised.value.code == "post_only_crosses"
+
+
+async def test_what_rounding_took_off_is_told_as_gone(sandbox: Sandbox, gateway: PolymarketGateway):
+    market = market_of(sandbox)
+    ask = market.book.best(0)[1]
+    assert ask is not None
+    # At the very price that is asked: no better one can make up for the cent that is cut off.
+    odd = new(market, Side.BUY, ask, 6_010_000, time_in_force=TimeInForce.IOC)
+    prepared = gateway.prepare(odd)
+    report = await gateway.submit(prepared)
+    found = await gateway.look_up(sent(prepared))
+    assert found is not None
+    if 0 < report.filled < odd.quantity:
+        assert (report.status, found.status) == (AckStatus.CANCELED, AckStatus.CANCELED)
+    assert report.filled == found.filled
+
+
+async def test_a_purchase_at_once_never_costs_more_than_was_approved(
+    sandbox: Sandbox, gateway: PolymarketGateway
+):
+    """The venue spends the money that was named: at better prices it buys more than was asked for."""
+    order = taking(market_of(sandbox), 12_340_000)
+    await gateway.submit(gateway.prepare(order))
+    fills = await gateway.fills(0)
+    assert fills
+    assert sum(fill.price * fill.quantity for fill in fills) <= order.price * order.quantity
+
+
+async def test_pain_point_18_a_finer_tick_is_learned_after_the_first_refusal(
+    sandbox: Sandbox, gateway: PolymarketGateway
+):
+    market = market_of(sandbox)
+    fine = new(market, Side.BUY, 15_000, 10 * ONE)
+    sandbox.faults.set(FaultRule(kind=FaultKind.TICK_SIZE_CHANGE, tick="0.005", market=market.id, count=1))
+
+    async def finer() -> bool:
+        return market.tick == 5_000
+
+    await until(finer)
+    with pytest.raises(Refused) as raised:
+        gateway.prepare(fine)
+    assert raised.value.code == "price_off_grid"
+    await gateway.learn(fine.market)
+    assert (await gateway.submit(gateway.prepare(fine))).status is AckStatus.ACCEPTED
+
+
+async def test_batches(sandbox: Sandbox, gateway: PolymarketGateway):
+    market = market_of(sandbox)
+    good = [gateway.prepare(new(market, Side.BUY, n * TICK, 10 * ONE, order=f"b-{n}")) for n in (1, 2, 3)]
+    bad = gateway.prepare(new(market, Side.SELL, 99 * TICK, 10_000 * ONE, order="b-4"))
+    *placed, refused = await gateway.submit_many([*good, bad])
+    assert [report.client_order_id for report in placed if isinstance(report, OrderReport)] == [
+        one.client_order_id for one in good
+    ]
+    assert isinstance(refused, Refused)
+    assert refused.code == "not_enough_balance"
+    await gateway.cancel_many([sent(one) for one in good[:2]])
+    assert [order.client_order_id for order in await gateway.open_orders()] == [good[2].client_order_id]
+    await gateway.cancel_market(f"polymarket:{market.id}")
+    assert await gateway.open_orders() == []
+
+
+async def test_pain_point_04_what_was_just_bought_can_be_sold(sandbox: Sandbox, gateway: PolymarketGateway):
+    server(sandbox).options.mined_after_s = 0.7
+    server(sandbox).options.stale_balance_s = 60.0
+    market = market_of(sandbox)
+    await gateway.submit(gateway.prepare(taking(market)))
+    sale = new(market, Side.SELL, TICK, 5 * ONE, time_in_force=TimeInForce.IOC)
+    prepared = gateway.prepare(sale)
+    report = await gateway.submit(prepared)
+    assert (report.status, report.filled) == (AckStatus.ACCEPTED, 5 * ONE)
+    # The sale alone may have come more than once, each time under the same id.
+    sales = sandbox.arrivals.of("polymarket", "order")[1:]
+    assert {key for arrival in sales for key in arrival.keys} == {prepared.client_order_id}
+    assert [arrival.status for arrival in sales] == [400] * (len(sales) - 1) + [200]
+    assert len(sales) > 1
+
+
+async def test_a_sale_of_what_nobody_bought_is_refused_at_once(sandbox: Sandbox, gateway: PolymarketGateway):
+    sale = gateway.prepare(new(market_of(sandbox), Side.SELL, 99 * TICK, 10 * ONE))
+    began = time.monotonic()
+    with pytest.raises(Refused) as raised:
+        await gateway.submit(sale)
+    assert raised.value.code == "not_enough_balance"
+    assert time.monotonic() - began < 0.5
+
+
+async def test_the_dead_mans_switch(sandbox: Sandbox, gateway: PolymarketGateway):
+    options = server(sandbox).options
+    options.heartbeat_s, options.heartbeat_buffer_s = 0.6, 0.2
+    await gateway.submit(gateway.prepare(resting(market_of(sandbox))))
+    for _ in range(4):
+        await gateway.heartbeat()
+        await asyncio.sleep(0.3)
+    assert len(await gateway.open_orders()) == 1
+    # A restart forgets the id; the venue's correction is taken.
+    gateway._heartbeat_id = ""
+    await gateway.heartbeat()
+    assert len(await gateway.open_orders()) == 1
+
+    async def cancelled() -> bool:
+        return not await gateway.open_orders()
+
+    await until(cancelled)
