@@ -22,7 +22,7 @@ from proto.feed import (
 )
 from proto.message import Message
 from proto.operator import ClockOwner, Command, Config, Mode, Session, Verb
-from proto.risk import Approval, Pending, Rejection, TimeInForce
+from proto.risk import Approval, Rejection, TimeInForce
 from proto.signal import Proposal
 from proto.units import ONE, SECOND
 from proto.venue import Account, Fill, Settlement
@@ -31,6 +31,8 @@ from services.risk.machine import RiskMachine
 START = 1_800_000_000 * SECOND
 KALSHI_FEES = FeeSchedule(model="kalshi_quadratic", taker_rate=70_000)
 CASH = 1_000 * ONE
+HALF_KELLY_QUANTITY = 165 * ONE
+"""At fair 0.60, price 0.50, fee 0.0175: (0.6 - 0.5175) / 0.4825 / 2 of 1,000 dollars / 0.5175."""
 
 
 def market_of(name: str, **changes: Any) -> Market:
@@ -238,6 +240,3 @@ def failed_of(output: Message) -> dict[str, tuple[int, int]]:
 
 def of(outputs: list[Message], kind: type[msgspec.Struct]) -> list[Any]:
     return [output for output in outputs if isinstance(output, kind)]
-
-
-__all__ = ["CASH", "START", "Pending", "RiskWorld", "failed_of", "market_of", "of"]
