@@ -10,9 +10,9 @@ import typer
 
 from libs.keys.kinds import KINDS, ApiKey, EthereumKey, Key, RsaKey
 from libs.keys.passphrase import from_file
-from libs.keys.store import KEYS_DIRECTORY_VARIABLE, KeyStore
-from libs.runtime.layout import StateLayout
+from libs.keys.store import KEYS_DIRECTORY_VARIABLE
 from tools.exit_codes import USAGE
+from tools.key_stores import store_of
 from tools.terminal import DEFAULT_STATE, AsJson, State, console, emit, fail, run, say
 
 keys_app = typer.Typer(no_args_is_help=True, help="Keys of the venues: make, store encrypted, list, remove.")
@@ -21,15 +21,6 @@ Venue = Annotated[str, typer.Argument(help="polymarket, kalshi or manifold.")]
 ForFeed = Annotated[
     bool, typer.Option("--market-data", help="The feed's own read-only key (Kalshi), not the trading key.")
 ]
-
-
-def store_of(state: Path, market_data: bool = False) -> KeyStore:
-    """The trading keys of a state directory, or the feed's (mounted ones in a folder ``feed`` of their own)."""
-    layout = StateLayout(state)
-    if not market_data:
-        return KeyStore(layout.venue_keys)
-    mounted = os.environ.get(KEYS_DIRECTORY_VARIABLE)
-    return KeyStore(layout.feed_keys, Path(mounted) / "feed" if mounted else None)
 
 
 def ask_passphrase(twice: bool) -> str:

@@ -1,5 +1,6 @@
 """``presage record``: the command around ``tools/recording.py``."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,9 +10,11 @@ from rich.live import Live
 from rich.text import Text
 
 from libs.config.load import parse_sets
+from libs.keys.passphrase import DESCRIPTOR_VARIABLE, hand_over
 from libs.runtime.layout import StateLayout
 from tools.composition import CONFIG_DIRECTORY, venue_sections
 from tools.exit_codes import FAILED
+from tools.going_live import passphrase_for
 from tools.recording import Progress, Recording
 from tools.terminal import DEFAULT_STATE, AsJson, State, console, emit, errors, fail, run
 
@@ -36,6 +39,9 @@ def record(
         found = venue_sections(venues, config, parse_sets(set_ or []))
         # Who names a venue here wants it, whatever the file says for `up`.
         sections = {venue: {**found[f"venues.{venue}"], "enabled": True} for venue in venues}
+        if passphrase := passphrase_for(state, (), venues):
+            # The feed's code runs in this process, and takes it as the feed's process does.
+            os.environ[DESCRIPTOR_VARIABLE] = str(hand_over(passphrase))
         recording = Recording(sections, (out or layout.frames).resolve(), layout.feed_keys)
         if as_json or not sys.stderr.isatty():
             return await recording.run(for_s, lambda _: None)

@@ -1,28 +1,26 @@
 """Before real money moves: the keys are opened and examined, and the operator types what is about to happen."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from libs.keys.kinds import KINDS
-from libs.keys.store import KeyStore
-from libs.runtime.layout import StateLayout
 from tools.cli_keys import ask_passphrase
 from tools.doctor import Finding, examine, print_findings
+from tools.key_stores import store_of
 from tools.live_gate import confirmation
 from tools.money import currency_of
 from tools.terminal import errors
 from tools.up import Options, UsageError
 
 
-def passphrase_for(state: Path, trading: Sequence[str]) -> str:
-    """The passphrase, if the feed's key or one of those in ``trading`` is encrypted; asked for once."""
-    layout = StateLayout(state)
-    needed = any(KeyStore(layout.feed_keys).needs_passphrase(venue) for venue in KINDS)
-    needed |= any(KeyStore(layout.venue_keys).needs_passphrase(venue) for venue in trading)
+def passphrase_for(state: Path, trading: Sequence[str], followed: Iterable[str] = KINDS) -> str:
+    """The passphrase, if the feed's key of a venue in ``followed`` or one to trade with is encrypted; asked for once."""
+    needed = any(store_of(state, market_data=True).needs_passphrase(venue) for venue in followed)
+    needed |= any(store_of(state).needs_passphrase(venue) for venue in trading)
     return ask_passphrase(twice=False) if needed else ""
 
 

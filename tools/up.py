@@ -11,7 +11,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
 
-from libs.keys.store import KeyStore
 from libs.runtime.layout import RunFile
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
@@ -27,6 +26,7 @@ from services.feed.recording import open_recording, recording_start
 from tools.composition import DEFAULT_STRATEGIES, strategy_names
 from tools.exit_codes import UsageError as UsageError  # noqa: PLC0414 - found here by those who call up
 from tools.installation import Installation, database_access
+from tools.key_stores import store_of
 from tools.live_gate import closed_paper_trades, too_few
 from tools.money import account_of, settle_account
 from tools.operator import OperatorDesk, opening
@@ -209,8 +209,8 @@ class System:
                 self.supervisor.environment[service] = sandbox.environment()
         elif self.options.passphrase:
             # The feed gets it only for a key of its own: one that trades is none of its business.
-            layout = self.installation.layout
-            of_feed = any(KeyStore(layout.feed_keys).needs_passphrase(venue) for venue in self.venues)
+            feed_keys = store_of(self.installation.layout.root, market_data=True)
+            of_feed = any(feed_keys.needs_passphrase(venue) for venue in self.venues)
             wanted = {"feed": of_feed, "execution": bool(self.options.live)}
             self.supervisor.passphrase = self.options.passphrase
             self.supervisor.opening = tuple(service for service in KEYED_SERVICES if wanted[service])

@@ -26,6 +26,8 @@ KEYS_DIRECTORY_VARIABLE = "PRESAGE_KEYS_DIR"
 FILE_BYTES_MAX = 64 * 1024
 """No key comes near it; whatever is larger is another file."""
 PASSPHRASE_CHARACTERS_MIN = 8
+ENCRYPTED = b"ENCRYPTED"
+"""In the first lines of every PEM that is, by either of its standards."""
 
 
 class KeyStore:
@@ -44,8 +46,13 @@ class KeyStore:
         return found | {venue: "mounted" for venue in KINDS if self._mounted(venue) is not None}
 
     def needs_passphrase(self, venue: str) -> bool:
-        """Whether the venue's key is one of our encrypted files; ``False`` for a venue without keys."""
-        return venue in KINDS and self._mounted(venue) is None and self._own(venue).exists()
+        """Whether the venue's key is one of our encrypted files; ``False`` for a venue without keys.
+
+        A PEM may be plain: the feed takes one.
+        """
+        if venue not in KINDS or self._mounted(venue) is not None or not self._own(venue).exists():
+            return False
+        return KINDS[venue] is not RsaKey or ENCRYPTED in _read(self._own(venue))
 
     def load(self, venue: str, kind: type[AnyKey], passphrase: str | None = None) -> AnyKey:
         """The venue's key.

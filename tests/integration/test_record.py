@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from libs.keys.kinds import RsaKey
+from libs.keys.passphrase import FILE_VARIABLE
+from libs.keys.store import KeyStore
 from sandbox.server import Sandbox
 from services.feed.frame_files import find_frame_files
 from tests.venue_stand_in import PolymarketStandIn
@@ -65,6 +68,37 @@ async def test_what_is_recorded_of_every_venue_can_be_backtested(tmp_path: Path)
     done = await presage("backtest", str(frames), "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["outputs_hash"]
+
+
+async def test_the_passphrase_of_the_feeds_key_is_asked_for_on_a_terminal(tmp_path: Path) -> None:
+    passphrase = "correct horse battery"
+    environment = {name: value for name, value in os.environ.items() if name != FILE_VARIABLE}
+    async with Sandbox(7, ["kalshi"], updates_per_s=10.0) as made:
+        held, urls = made.credentials["kalshi"], made.urls["kalshi"]
+        key = RsaKey.parse(held["key_id"], held["private_key_pem"].encode())
+        KeyStore(tmp_path / "keys" / "feed").save("kalshi", key, passphrase)
+        terminal, inside = os.openpty()
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tools.cli", "record", "kalshi", "--for", "2", "--json"),
+            *("--state", str(tmp_path)),
+            *(f"--set=venues.kalshi.{name}_url={urls[name]}" for name in ("rest", "websocket")),
+            stdin=inside,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+            env=environment | {"PYTHONPATH": str(ROOT)},
+            start_new_session=True,
+        )
+        os.close(inside)
+        assert process.stderr is not None
+        # What is typed before the prompt's last blank is thrown away, as terminals do for secrets.
+        await asyncio.wait_for(process.stderr.readuntil(b"Passphrase: "), 60)
+        os.write(terminal, passphrase.encode() + b"\n")
+        out, errors = await asyncio.wait_for(process.communicate(), 60)
+        os.close(terminal)
+    assert process.returncode == 0, errors.decode()
+    assert json.loads(out)["frames"]["kalshi"] > 0
+    assert passphrase not in (out + errors).decode()
 
 
 async def test_a_venue_that_does_not_exist_or_has_no_key_is_a_usage_error(tmp_path: Path) -> None:

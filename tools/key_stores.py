@@ -1,0 +1,16 @@
+"""The two stores of venue keys in a state directory: those that trade, and the feed's own."""
+
+import os
+from pathlib import Path
+
+from libs.keys.store import KEYS_DIRECTORY_VARIABLE, KeyStore
+from libs.runtime.layout import StateLayout
+
+
+def store_of(state: Path, market_data: bool = False) -> KeyStore:
+    """The trading keys of a state directory, or the feed's (mounted ones in a folder ``feed`` of their own)."""
+    layout = StateLayout(state)
+    if not market_data:
+        return KeyStore(layout.venue_keys)
+    mounted = os.environ.get(KEYS_DIRECTORY_VARIABLE)
+    return KeyStore(layout.feed_keys, Path(mounted) / "feed" if mounted else None)
