@@ -1,7 +1,7 @@
 """Strategies for measuring: they propose on every n-th quote, or on a marked one, whatever the price."""
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, Struct
 
@@ -31,8 +31,23 @@ class Count(Struct):
     seen: int = 0
 
 
+def purchase(strategy: Strategy[Any, Any], instrument: str, price: int) -> Proposal:
+    """Claims a large edge, so that risk's other checks decide."""
+    return Proposal(
+        strategy=strategy.name,
+        market=instrument.rpartition(":")[0],
+        instrument=instrument,
+        side=Side.BUY,
+        price=price,
+        fair_value=min(ONE - 1, price + 300_000),
+        edge=200_000,
+        strength=ONE,
+        expires_at=strategy.now + 5 * SECOND,
+    )
+
+
 class EveryNth(Strategy[EveryNthParams, Count]):
-    """Buys one way only, at the ask, claiming a large edge, so that risk's other checks decide."""
+    """Buys one way only, at the ask."""
 
     name: ClassVar[str] = "every_nth"
     params_type: ClassVar[type[StrategyParams]] = EveryNthParams
@@ -44,19 +59,7 @@ class EveryNth(Strategy[EveryNthParams, Count]):
         self.state.seen += 1
         if self.state.seen % self.params.every_n:
             return ()
-        return (
-            Proposal(
-                strategy=self.name,
-                market=instrument.rpartition(":")[0],
-                instrument=instrument,
-                side=Side.BUY,
-                price=top.ask,
-                fair_value=min(ONE - 1, top.ask + 300_000),
-                edge=200_000,
-                strength=ONE,
-                expires_at=self.now + 5 * SECOND,
-            ),
-        )
+        return (purchase(self, instrument, top.ask),)
 
 
 class OnMarkParams(StrategyParams, frozen=True, kw_only=True):
@@ -78,16 +81,4 @@ class OnMark(Strategy[OnMarkParams, Count]):
         if not MARK < top.bid_size < MARK + ONE or top.bid is None or top.bid_size == self.state.seen:
             return ()
         self.state.seen = top.bid_size
-        return (
-            Proposal(
-                strategy=self.name,
-                market=instrument.rpartition(":")[0],
-                instrument=instrument,
-                side=Side.BUY,
-                price=top.bid,
-                fair_value=min(ONE - 1, top.bid + 300_000),
-                edge=200_000,
-                strength=ONE,
-                expires_at=self.now + 5 * SECOND,
-            ),
-        )
+        return (purchase(self, instrument, top.bid),)
