@@ -1,6 +1,5 @@
 """Binance bodies and frames as they were recorded."""
 
-import gzip
 import json
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from libs.venues.binance.normalise import BinanceNormaliser
 from libs.venues.frame import rest_frame
 from proto.feed import Book, Candle, Trade
 from proto.units import SECOND
+from tests.captures import captures, rows_of
 
 pytestmark = pytest.mark.recorded
 AT = 1_790_000_000 * SECOND
@@ -58,15 +58,10 @@ def test_websocket_samples_are_read(recordings):
 def test_every_frame_of_the_captures_is_read(recordings):
     normaliser = BinanceNormaliser()
     frames = prices = 0
-    for path in sorted(
-        (recordings / "polymarket/jonahgrigoryan_15m_captures").glob("*/raw_messages.jsonl.gz")
-    ):
-        with gzip.open(path) as lines:
-            for line in lines:
-                record = json.loads(line)
-                if record["source"] == "binance":
-                    frames += 1
-                    out = normaliser.normalise(record["payload"].encode(), record["recv_mono_ns"])
-                    prices += any(isinstance(message, Trade) for message in out)
+    for capture in captures(recordings):
+        for row in rows_of(capture, "binance"):
+            frames += 1
+            out = normaliser.normalise(row["payload"].encode(), row["recv_mono_ns"])
+            prices += any(isinstance(message, Trade) for message in out)
     assert frames == normaliser.frames > 50
     assert prices == frames - normaliser.unused - normaliser.old > 50

@@ -1,6 +1,5 @@
 """Coinbase beyond trades: best prices, the book, heartbeats, REST history."""
 
-import gzip
 import json
 
 import pytest
@@ -11,6 +10,7 @@ from libs.venues.coinbase.normalise import CoinbaseNormaliser
 from libs.venues.frame import FrameError, rest_frame
 from proto.feed import Book, Gap, Level, Quote, Side, Trade
 from proto.units import MILLISECOND, ONE, SECOND
+from tests.captures import captures, rows_of
 
 AT = 1_790_000_000 * SECOND
 BTC = "coinbase:BTC-USD"
@@ -153,16 +153,11 @@ def test_garbage_raises_frame_errors_only_and_changes_nothing(garbage):
 def test_every_coinbase_frame_of_the_captures_is_read(recordings):
     normaliser = CoinbaseNormaliser()
     quotes = frames = 0
-    for path in sorted(
-        (recordings / "polymarket/jonahgrigoryan_15m_captures").glob("*/raw_messages.jsonl.gz")
-    ):
-        with gzip.open(path) as lines:
-            for line in lines:
-                record = json.loads(line)
-                if record["source"] == "coinbase":
-                    frames += 1
-                    out = normaliser.normalise(record["payload"].encode(), record["recv_mono_ns"])
-                    quotes += sum(isinstance(m, Quote) for m in out)
-                    assert not any(isinstance(m, Trade) for m in out)
+    for capture in captures(recordings):
+        for row in rows_of(capture, "coinbase"):
+            frames += 1
+            out = normaliser.normalise(row["payload"].encode(), row["recv_mono_ns"])
+            quotes += sum(isinstance(m, Quote) for m in out)
+            assert not any(isinstance(m, Trade) for m in out)
     assert frames == normaliser.frames > 50
     assert quotes > 20

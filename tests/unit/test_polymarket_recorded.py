@@ -14,6 +14,7 @@ from libs.venues.polymarket.normalise import PolymarketNormaliser
 from libs.venues.polymarket.prices import Strikes
 from proto.feed import Book, Gap, Market, MarketStatus
 from proto.units import ONE, SECOND
+from tests.captures import captures, rows_of
 
 pytestmark = pytest.mark.recorded
 
@@ -51,10 +52,9 @@ def lines(path: Path) -> list[str]:
 def frames(capture: Path) -> list[tuple[int, bytes]]:
     """Receive time and frame, REST bodies wrapped as the feed wraps them."""
     found = []
-    for line in lines(capture / "raw_messages.jsonl.gz"):
-        row = json.loads(line)
+    for row in rows_of(capture, "polymarket_clob", "polymarket_rtds_chainlink"):
         data = row["payload"].strip().encode()
-        if row["source"] not in ("polymarket_clob", "polymarket_rtds_chainlink") or not data:
+        if not data:
             continue
         if b'"event_type"' not in data and b'"bids"' in data:
             data = b'{"_rest":"clob_book","body":%b}' % data
@@ -66,7 +66,7 @@ def test_every_recorded_book_has_the_hash_we_compute(recordings: Path):
     """The only states that differ are inside one batch (one timestamp) of which the recorder missed the end."""
     checked = matched = books = 0
     gaps: list[Gap] = []
-    for capture in sorted((recordings / "polymarket" / "jonahgrigoryan_15m_captures").iterdir()):
+    for capture in captures(recordings):
         normaliser = PolymarketNormaliser()
         rows = [listing(json.loads(line)) for line in (capture / "markets.jsonl").read_text().splitlines()]
         received = frames(capture)

@@ -1,10 +1,8 @@
 """Parts of the Polymarket sandbox that need no socket: amounts, books, money, keys, buckets, switches."""
 
 import base64
-import gzip
 import hashlib
 import hmac
-import json
 
 import pytest
 from hypothesis import given
@@ -34,6 +32,7 @@ from sandbox.polymarket.modes import Modes
 from sandbox.polymarket.options import Options
 from sandbox.polymarket.wire import WireOrder, WireRequest
 from sandbox.world.world import World
+from tests.captures import clob_bodies
 
 ZERO = "0x" + 64 * "0"
 SOMEBODY = "0x" + 40 * "a"
@@ -171,30 +170,19 @@ def test_the_hash_is_the_official_clients(book, last, negative_risk):
 @pytest.mark.recorded
 def test_the_hash_is_the_venues(recordings):
     """Every recorded REST book, and the books of the channel with the two fields they lack."""
-    folder = recordings / "polymarket" / "jonahgrigoryan_15m_captures"
     checked = 0
-    for path in sorted(folder.glob("*/raw_messages.jsonl.gz")):
-        with gzip.open(path, "rt") as lines:
-            for line in lines:
-                row = json.loads(line)
-                if row["source"] != "polymarket_clob":
-                    continue
-                message = json.loads(row["payload"])
-                for body in message if isinstance(message, list) else [message]:
-                    if "bids" not in body:
-                        continue
-                    ordered = {
-                        name: body[name]
-                        for name in ("market", "asset_id", "timestamp", "hash", "bids", "asks")
-                    }
-                    ordered |= {
-                        "min_order_size": body.get("min_order_size", "5"),
-                        "tick_size": body["tick_size"],
-                        "neg_risk": body.get("neg_risk", False),
-                        "last_trade_price": body["last_trade_price"],
-                    }
-                    assert book_hash(ordered) == body["hash"]
-                    checked += 1
+    for body in clob_bodies(recordings):
+        if "bids" not in body:
+            continue
+        ordered = {name: body[name] for name in ("market", "asset_id", "timestamp", "hash", "bids", "asks")}
+        ordered |= {
+            "min_order_size": body.get("min_order_size", "5"),
+            "tick_size": body["tick_size"],
+            "neg_risk": body.get("neg_risk", False),
+            "last_trade_price": body["last_trade_price"],
+        }
+        assert book_hash(ordered) == body["hash"]
+        checked += 1
     assert checked > 200
 
 

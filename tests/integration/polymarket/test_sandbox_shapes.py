@@ -9,6 +9,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from sandbox.world.markets import MarketKind
+from tests.captures import clob_bodies
 from tests.integration.polymarket.trader import a_market, frames, pass_s, standing_still
 
 
@@ -148,16 +149,7 @@ async def test_frames_have_the_recorded_fields_in_their_order(recordings):
 def captured(folder: Path) -> dict[str, Any]:
     """One recorded frame of each kind that the captures have."""
     found: dict[str, Any] = {}
-    for path in sorted(
-        (folder / "polymarket" / "jonahgrigoryan_15m_captures").glob("*/raw_messages.jsonl.gz")
-    ):
-        with gzip.open(path, "rt") as lines:
-            for line in lines:
-                row = json.loads(line)
-                if row["source"] != "polymarket_clob":
-                    continue
-                message = json.loads(row["payload"])
-                for body in message if isinstance(message, list) else [message]:
-                    if "event_type" in body and not (body["event_type"] == "book" and not body["bids"]):
-                        found.setdefault(body["event_type"], body)
+    for body in clob_bodies(folder):
+        if "event_type" in body and not (body["event_type"] == "book" and not body["bids"]):
+            found.setdefault(body["event_type"], body)
     return found
