@@ -160,13 +160,16 @@ async def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.live_sandbox")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--port-base", type=int, default=0)
+    parser.add_argument("--ports-reserved", action="store_true")
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--with-parent", action="store_true")
     # What else the supervisor gives the sandbox is of no use to a bench.
     given, _ = parser.parse_known_args()
     parent = os.getppid()
-    sandbox = Sandbox(given.seed, [POLYMARKET], port_base=given.port_base)
+    sandbox = Sandbox(
+        given.seed, [POLYMARKET], port_base=given.port_base, ports_reserved=given.ports_reserved
+    )
     marker = Marker(sandbox)
     app = web.Application()
     app.add_routes([web.get("/markets", marker.markets), web.post("/marks", marker.marks)])

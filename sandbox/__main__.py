@@ -16,6 +16,7 @@ def main() -> None:
     parser.add_argument("--faults", type=Path, help="fault script (YAML)")
     parser.add_argument("--time-scale", type=float, default=1.0, help="windows are so many times shorter")
     parser.add_argument("--port-base", type=int, default=0, help="first of six ports; 0: any free ones")
+    parser.add_argument("--ports-reserved", action="store_true", help="the parent process holds them for us")
     parser.add_argument(
         "--state", type=Path, default=Path("state"), help="where addresses and keys are written"
     )
@@ -32,6 +33,7 @@ def main() -> None:
         faults=given.faults,
         time_scale=given.time_scale,
         port_base=given.port_base,
+        ports_reserved=given.ports_reserved,
         state=given.state,
         as_json=given.json,
         updates_per_s=given.updates_per_s,

@@ -28,6 +28,7 @@ PARENT_CHECK_S = 0.5
 class Options:
     """What a sandbox is started with. ``venues=()``: all; ``port_base=0``: any free ports.
 
+    ``ports_reserved``: who started it holds its ports for it (``libs/runtime/ports.py``).
     ``keep``: it is written down in ``state``, and goes on from there when it is started again.
     ``with_parent``: it ends when the process that started it is gone, however that ended.
     """
@@ -37,6 +38,7 @@ class Options:
     faults: Path | None = None
     time_scale: float = 1.0
     port_base: int = 0
+    ports_reserved: bool = False
     state: Path = Path("state")
     as_json: bool = False
     updates_per_s: float = UPDATES_PER_S
@@ -59,6 +61,7 @@ async def serve(options: Options, console: Console | None = None) -> None:
         read_script(options.faults) if options.faults else None,
         time_scale=options.time_scale,
         port_base=options.port_base,
+        ports_reserved=options.ports_reserved,
         updates_per_s=options.updates_per_s,
         state_file=folder / STATE_FILE if options.keep else None,
     )

@@ -32,7 +32,8 @@ class Sandbox:
     """Everything, in one event loop.
 
     ``venues``: those to serve, every installed one when ``None``. ``port_base``: admin there, the venues
-    on the ports that follow in the registry's order; 0: any free ports. With ``live=False``
+    on the ports that follow in the registry's order; 0: any free ports. ``ports_reserved``: somebody holds these
+    for us (``libs/runtime/ports.py``). With ``live=False``
     time passes by ``await sandbox.world.advance(to_ns)`` alone.
     """
 
@@ -44,6 +45,7 @@ class Sandbox:
         *,
         time_scale: float = 1.0,
         port_base: int = 0,
+        ports_reserved: bool = False,
         updates_per_s: float = UPDATES_PER_S,
         start_ns: int | None = None,
         live: bool = True,
@@ -76,6 +78,7 @@ class Sandbox:
         }
         self.urls: dict[str, dict[str, str]] = {}
         self._port_base = port_base
+        self._ports_reserved = ports_reserved
         self._started: list[VenueServer] = []
         self._handlers: list[FaultyHandlers] = []
         self._runners: list[web.AppRunner] = []
@@ -181,7 +184,7 @@ class Sandbox:
         self._runners.append(runner)
         await runner.setup()
         port = self._port_base + offset if self._port_base else 0
-        site = web.TCPSite(runner, HOST, port)
+        site = web.TCPSite(runner, HOST, port, reuse_port=self._ports_reserved or None)
         await site.start()
         return f"http://{HOST}:{runner.addresses[0][1]}"
 

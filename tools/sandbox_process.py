@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import random
-import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,16 +10,14 @@ from typing import Any
 
 from libs.keys.store import KEYS_DIRECTORY_VARIABLE
 from libs.runtime.layout import StateLayout, write_atomically
-from tools.supervisor import STATUS_HOST, Supervisor
+from libs.runtime.ports import Reservation
+from tools.supervisor import Supervisor
 
 NAME = "sandbox"
 START_PATIENCE_S = 60.0
 """It makes an RSA key and some history first: two seconds on a quiet machine."""
 PORTS = 6
 """Admin and five venues, in a row: after a restart they must be the same."""
-PORT_MIN, PORT_MAX = 20_000, 32_000
-"""Below the range from which the system hands out ports by itself."""
-ATTEMPTS_MAX = 100
 ACCOUNT = ("signature_type", "funder")
 """What of a test account is configuration and not secret."""
 
@@ -30,14 +26,21 @@ class SandboxProcess:
     """Started before the services, stopped after them: what rests there is cancelled by execution first."""
 
     def __init__(self, layout: StateLayout, seed: int, faults: Path | None = None) -> None:
+        """Its ports are ours from now on, until it is stopped."""
         self._folder = layout.root / NAME
-        self._supervisor = Supervisor(layout, (NAME,), {NAME: self._command(layout, seed, faults)})
+        self._ports = Reservation(PORTS)
+        command = [
+            *self._command(layout, seed, faults),
+            "--port-base",
+            str(self._ports.base),
+            "--ports-reserved",
+        ]
+        self._supervisor = Supervisor(layout, (NAME,), {NAME: command})
         self.watch = self._supervisor.watch
 
     @staticmethod
     def _command(layout: StateLayout, seed: int, faults: Path | None) -> list[str]:
         given = ["--json", "--with-parent", "--keep", "--seed", str(seed), "--state", str(layout.root)]
-        given += ["--port-base", str(_free_ports())]
         if faults is not None:
             given += ["--faults", str(faults.resolve())]
         return [sys.executable, "-m", "sandbox", *given]
@@ -82,8 +85,9 @@ class SandboxProcess:
                 (folder / name).chmod(0o600)
 
     async def stop(self) -> None:
-        """End it."""
+        """End it, and give its ports back."""
         await self._supervisor.stop()
+        self._ports.release()
 
 
 def _mounted(venue: str, credentials: Mapping[str, Any]) -> dict[str, str]:
@@ -115,22 +119,3 @@ def with_addresses(
             elif name != key:
                 raise RuntimeError(f"expected an address {name} of the sandbox's {venue}, was none")
     return found
-
-
-def _free_ports() -> int:
-    """The first of ``PORTS`` free ports in a row."""
-    for _ in range(ATTEMPTS_MAX):
-        base = random.randrange(PORT_MIN, PORT_MAX)
-        if all(_is_free(base + offset) for offset in range(PORTS)):
-            return base
-    raise RuntimeError(f"expected {PORTS} free ports in a row on {STATUS_HOST}, was none")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            tried.bind((STATUS_HOST, port))
-        except OSError:
-            return False
-    return True

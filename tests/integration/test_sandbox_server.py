@@ -4,7 +4,9 @@ import asyncio
 import io
 import json
 import os
+import random
 import signal
+import socket
 import stat
 import sys
 
@@ -15,6 +17,8 @@ from aiohttp import web
 from rich.console import Console
 
 from libs.exchange.matching_types import LimitOrder
+from libs.runtime import ports
+from libs.runtime.ports import Reservation
 from proto.feed import Side
 from proto.units import ONE, SECOND
 from sandbox.faults.rules import FaultKind, FaultRule
@@ -320,6 +324,48 @@ def test_a_taken_port_is_an_error_and_leaves_nothing_behind(echo):
             await second.stop()
 
     run(work())
+
+
+def test_reserved_ports_stay_its_own_while_it_is_away(echo):
+    def take(port: int) -> None:
+        with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(("127.0.0.1", port))
+
+    async def work() -> None:
+        held = Reservation(6)
+        first = None
+        try:
+            for _ in range(2):
+                # Nobody can have them, and whoever asks there is refused at once.
+                with pytest.raises(OSError, match="in use"):
+                    take(held.base)
+                with pytest.raises(ConnectionRefusedError):
+                    await asyncio.open_connection("127.0.0.1", held.base)
+                async with sandbox_of(port_base=held.base, ports_reserved=True) as sandbox:
+                    assert sandbox.urls["admin"]["rest"] == f"http://127.0.0.1:{held.base}"
+                    assert first in (None, sandbox.urls), "expected the same addresses again"
+                    first = sandbox.urls
+                    async with httpx.AsyncClient(base_url=first["admin"]["rest"]) as client:
+                        assert (await client.get("/_sandbox/state")).status_code == 200
+        finally:
+            held.release()
+        take(held.base)
+
+    run(work())
+
+
+def test_two_reservations_never_share_a_port(monkeypatch):
+    anywhere = random.randrange
+    first = Reservation(6)
+    wanted = [first.base, first.base + 5]
+    monkeypatch.setattr(
+        ports.random, "randrange", lambda *given: wanted.pop() if wanted else anywhere(*given)
+    )
+    second = Reservation(6)
+    assert abs(first.base - second.base) >= 6
+    for held in (first, second):
+        held.release()
 
 
 def test_the_table_shows_markets_and_faults(echo):
