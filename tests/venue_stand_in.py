@@ -4,7 +4,6 @@ They speak just enough of Polymarket and Kalshi to be followed; the sandbox spea
 sandbox cannot is to be deaf and dumb at a moment the test chooses.
 """
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import Any, Self
@@ -163,10 +162,3 @@ class PolymarketStandIn(StandIn):
         event = {"event_type": "price_change", "market": CONDITION, "price_changes": [row]}
         event["timestamp"] = str(time.time_ns() // 1_000_000)
         await self.sockets[-1].send_str(msgspec.json.encode(event).decode())
-
-
-async def until(condition: Callable[[], bool], patience_s: float = 20.0) -> None:
-    """Wait for something that another task brings about."""
-    async with asyncio.timeout(patience_s):
-        while not condition():
-            await asyncio.sleep(0.005)

@@ -20,7 +20,8 @@ from services.feed.recorder import Limits, Recorder
 from services.feed.recording import open_recording
 from tests.live_session import running
 from tests.unit.feed_observer import FeedObserver
-from tests.venue_stand_in import CONDITION, DOWN, UP, PolymarketStandIn, gamma_market, until
+from tests.venue_stand_in import CONDITION, DOWN, UP, PolymarketStandIn, gamma_market
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 

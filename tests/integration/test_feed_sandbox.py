@@ -20,7 +20,7 @@ from services.feed.play import play
 from services.feed.recorder import Limits, Recorder
 from services.feed.recording import open_recording
 from tests.live_session import Session, running
-from tests.venue_stand_in import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 

@@ -4,7 +4,7 @@ import asyncio
 import random
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -21,6 +21,7 @@ from services.journal.service import JournalService, JournalState
 from services.journal.verify import verify
 from services.journal.writer import JournalWriter
 from tests.journal_tape import TAPE, kept, mixed_tape, order, quote, record
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 
@@ -120,12 +121,6 @@ class World:
 def patient_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     """A planned stop reads what the tape holds; how long it may take on a busy machine is not the question."""
     monkeypatch.setattr(service_module, "DRAIN_S", PATIENCE_S)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def finished(service: JournalService, task: asyncio.Task[None]) -> None:

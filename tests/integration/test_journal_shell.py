@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
@@ -19,6 +19,7 @@ from proto.message import Message
 from services.journal.service import JournalState
 from services.journal.shell import JournalShell, TapeSource, anchors_path
 from tests.journal_tape import order, quote, trade
+from tests.waiting import until
 from tools.installation import Installation
 from tools.journal import anchors_on_tape, verify_journal
 
@@ -57,12 +58,6 @@ async def world(empty_database: str, tmp_path: Path) -> AsyncIterator[World]:
     yield world
     await admin.close()
     await asyncio.to_thread(installation.broker.stop)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def stored(dsn: str) -> list[str]:

@@ -3,7 +3,6 @@
 import asyncio
 import shutil
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,8 @@ from sandbox.keeper import read
 from sandbox.server import Sandbox
 from sandbox.world.markets import KALSHI, POLYMARKET, MarketKind, SandboxMarket
 from tests.integration.polymarket.rig import gateway_of as polymarket_gateway
+from tests.integration.polymarket.rig import until
 
-WAIT_S = 20.0
 HOUR_S = 3_600
 NAMES = [POLYMARKET, KALSHI]
 START_NS = 1_778_709_000 * SECOND
@@ -157,12 +156,6 @@ async def books(gateway: VenueGateway) -> tuple[Any, ...]:
         (f.trade_id, f.client_order_id, f.price, f.quantity, f.fee) for f in await gateway.fills(0)
     )
     return resting, fills, await gateway.positions(), await gateway.balance()
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(WAIT_S):
-        while not await condition():
-            await asyncio.sleep(0.05)
 
 
 @pytest.mark.asyncio

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import monotonic
@@ -17,6 +17,7 @@ from libs.tape import broker as broker_module
 from libs.tape.broker import Broker
 from libs.tape.credentials import OPERATOR
 from libs.tape.errors import BrokerUnavailable
+from tests.waiting import until
 from tools import servers
 from tools.installation import Installation
 from tools.servers import ServerWatch
@@ -50,12 +51,6 @@ async def watched(root: Path, *, monitor: bool) -> AsyncIterator[tuple[Installat
         if link is not None:
             await link.close()
         await installation.stop()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 def told(installation: Installation) -> dict[str, object]:

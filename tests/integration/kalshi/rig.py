@@ -117,13 +117,6 @@ async def venue(*, time_scale: float = 15.0, **options: Any) -> AsyncIterator[Ve
         await sandbox.stop()
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that another task brings about."""
-    async with asyncio.timeout(WAIT_S):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 async def take(events: AsyncIterator[UserEvent], wanted: Callable[[UserEvent], bool]) -> list[UserEvent]:
     """Read events up to the first one that is wanted."""
     seen: list[UserEvent] = []

@@ -10,7 +10,8 @@ from libs.venues.kalshi import limits
 from libs.venues.kalshi.client import KalshiClient
 from libs.venues.kalshi.rest import Created
 from sandbox.faults.rules import FaultKind, FaultRule
-from tests.integration.kalshi.rig import sent, until, venue
+from tests.integration.kalshi.rig import sent, venue
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 

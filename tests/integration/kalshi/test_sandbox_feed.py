@@ -15,7 +15,8 @@ from libs.venues.transport.websocket import Received, VenueSocket
 from proto.feed import Book, FeeSchedule, Gap, Market, MarketStatus, PriceStep, Quote, Trade
 from proto.units import SECOND
 from sandbox.faults.rules import FaultKind, FaultRule
-from tests.integration.kalshi.rig import START_NS, Venue, until, venue
+from tests.integration.kalshi.rig import START_NS, Venue, venue
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 

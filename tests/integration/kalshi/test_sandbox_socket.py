@@ -5,7 +5,8 @@ import json
 import pytest
 
 from tests.integration.kalshi.plain_client import ask, frame, frames_until, socket
-from tests.integration.kalshi.rig import until, venue
+from tests.integration.kalshi.rig import venue
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 
