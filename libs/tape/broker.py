@@ -18,6 +18,7 @@ import psutil
 from nats.aio.client import Client
 
 from libs.tape import launch
+from libs.tape.client import TapeClient
 from libs.tape.credentials import ADMIN, authorization_block, make_passwords
 from libs.tape.errors import BrokerUnavailable, TapeError
 from proto.subjects import LEDGER, TAPE, tape_subjects
@@ -260,7 +261,7 @@ async def ensure_streams(url: str, admin_password: str) -> None:
         BrokerUnavailable: no broker, or it is not ready yet.
         TapeError: the broker refuses a stream's configuration.
     """
-    client = Client()
+    client = TapeClient()
 
     async def quiet(_: Exception) -> None:
         """Failed attempts are retried by the caller; nothing to report for each."""
