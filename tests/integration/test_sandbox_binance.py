@@ -1,49 +1,28 @@
 """Binance of the sandbox by its documented protocol, and against recorded frames where there are some."""
 
-import asyncio
 import json
 from itertools import pairwise
 
 import aiohttp
-import httpx
 import pytest
 
-from proto.units import SECOND, parse
+from proto.units import parse
 from sandbox.binance import rest
 from sandbox.faults.rules import FaultKind, FaultRule
-from sandbox.server import Sandbox
+from tests.integration.spot_session import START, SpotSession
 
-START = 1_779_000_000 * SECOND + 30 * SECOND
 MINUTE_MS = 60_000
-
-
-def sandbox_of():
-    return Sandbox(7, ["binance"], start_ns=START, live=False)
 
 
 async def frames(socket, count):
     return [json.loads((await socket.receive(timeout=5)).data) for _ in range(count)]
 
 
-class Session:
-    """A sandbox, a client, and time that passes when asked."""
-
-    async def __aenter__(self):
-        self.sandbox = await sandbox_of().__aenter__()
-        self.session = aiohttp.ClientSession()
-        self.http = httpx.AsyncClient(base_url=self.sandbox.urls["binance"]["rest"])
-        return self
-
-    async def __aexit__(self, *_):
-        await self.http.aclose()
-        await self.session.close()
-        await self.sandbox.stop()
-
-    async def pass_by(self, seconds):
-        await self.sandbox.world.advance(self.sandbox.world.at + round(seconds * SECOND))
+class Session(SpotSession):
+    venue = "binance"
 
     async def connect(self, path, **more):
-        return await self.session.ws_connect(self.sandbox.urls["binance"]["websocket"] + path, **more)
+        return await self.session.ws_connect(self.urls["websocket"] + path, **more)
 
     async def get(self, path, **query):
         return await self.http.get("/api/v3/" + path, params=query)
@@ -60,12 +39,7 @@ class Session:
             found.append(frame)
 
 
-def run(test):
-    async def work():
-        async with Session() as session:
-            await test(session)
-
-    asyncio.run(work())
+run = Session.run
 
 
 def test_raw_streams_carry_the_event_alone():

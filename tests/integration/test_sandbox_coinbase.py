@@ -1,41 +1,29 @@
 """Coinbase of the sandbox: channels, the normaliser that reads them, REST and its limits."""
 
-import asyncio
 import json
 
 import aiohttp
-import httpx
 import pytest
 
 from libs.venues.coinbase.normalise import CoinbaseNormaliser
 from proto.feed import Side
-from proto.units import SECOND, parse
+from proto.units import parse
 from sandbox.faults.rules import FaultKind, FaultRule
-from sandbox.server import Sandbox
 from sandbox.world.events import SpotTraded
 from sandbox.world.price import Source
+from tests.integration.spot_session import SpotSession
 
-START = 1_779_000_000 * SECOND + 30 * SECOND
 
+class Session(SpotSession):
+    venue = "coinbase"
 
-class Session:
     async def __aenter__(self):
-        self.sandbox = await Sandbox(7, ["coinbase"], start_ns=START, live=False).__aenter__()
+        await super().__aenter__()
         self.sandbox.servers["coinbase"].requests_per_s = 1_000.0
-        self.session = aiohttp.ClientSession()
-        self.http = httpx.AsyncClient(base_url=self.sandbox.urls["coinbase"]["rest"])
         return self
 
-    async def __aexit__(self, *_):
-        await self.http.aclose()
-        await self.session.close()
-        await self.sandbox.stop()
-
-    async def pass_by(self, seconds):
-        await self.sandbox.world.advance(self.sandbox.world.at + round(seconds * SECOND))
-
     async def connect(self, *channels):
-        socket = await self.session.ws_connect(self.sandbox.urls["coinbase"]["websocket"])
+        socket = await self.session.ws_connect(self.urls["websocket"])
         if channels:
             await socket.send_json(
                 {"type": "subscribe", "product_ids": ["BTC-USD"], "channels": list(channels)}
@@ -57,12 +45,7 @@ class Session:
         return found
 
 
-def run(test):
-    async def work():
-        async with Session() as session:
-            await test(session)
-
-    asyncio.run(work())
+run = Session.run
 
 
 def test_matches_are_the_worlds_trades_to_our_normaliser():
