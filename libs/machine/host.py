@@ -12,9 +12,6 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
-import msgspec
-import nats.errors
-
 from libs.machine.cell import Cell
 from libs.machine.codec import Unreadable, decode
 from libs.machine.errors import Diverged, Failed, MachineStopped, UpgradeRefused
@@ -26,10 +23,10 @@ from libs.machine.outbox import Outbox
 from libs.machine.skips import OPERATOR_PATTERN, gate, skip_in
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
-from libs.tape.credentials import REPORT
 from libs.tape.publisher import Publisher
 from libs.tape.reader import TapeReader
 from libs.tape.record import TapeRecord
+from libs.tape.reports import report_for_ever, send_report
 from libs.tape.signing import Signer, Verifier
 from libs.tape.snapshots import Snapshot, SnapshotStore
 from proto.message import Message
@@ -40,7 +37,6 @@ from proto.subjects import model_of
 SNAPSHOT_EVERY_SEQ = 20_000
 SNAPSHOT_EVERY_S = 30.0
 """A restart folds at most this much of the tape: well under a second."""
-REPORT_EVERY_S = 0.5
 IDLE_WAIT_S = 0.1
 RETRY_WAIT_S = 0.05
 FLUSH_PATIENCE_S = 2.0
@@ -136,7 +132,7 @@ class Host:
         Raises:
             MachineStopped: a machine will not go on; the reason is in it.
         """
-        reporting = asyncio.create_task(self._report_loop())
+        reporting = asyncio.create_task(report_for_ever(self._report))
         await self.publisher.start()
         if self.settings.lockstep:
             await self._lockstep.join(self._outbox)
@@ -321,18 +317,8 @@ class Host:
             "versions": {c.name: c.machine.version for c in self.cells},
         } | self.extra_report()
 
-    async def _report_loop(self) -> None:
-        while True:
-            await self._report()
-            await asyncio.sleep(REPORT_EVERY_S)
-
     async def _report(self) -> None:
-        try:
-            await self.link.client.publish(
-                f"{REPORT}.{self.settings.service}", msgspec.json.encode(self.health())
-            )
-        except (nats.errors.Error, OSError):
-            log.debug("health report not sent; the next one follows")
+        await send_report(self.link, self.settings.service, self.health())
 
     # --- snapshots and stop ---------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
@@ -11,12 +10,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import msgspec
-import nats.errors
-
 from libs.runtime.layout import BUILD, write_atomically
 from libs.runtime.service import Context, gather_until_stopped
-from libs.tape.credentials import REPORT
+from libs.tape.reports import report_for_ever, send_report
 from libs.venues.frame import RawFrame
 from proto.message import Message
 from proto.operator import Mode, Session
@@ -35,15 +31,12 @@ from services.feed.sessions import Progress, opened_sessions
 from services.feed.socket_source import SocketSource
 from services.feed.synthetic import SyntheticMarket
 
-REPORT_EVERY_S = 0.5
 TICK_S = 0.1
 """Books held back by conflation go out ten times a second even when no frame comes."""
 DEAD_REPORTED_MAX = 50
 """Dead frames told to the monitor in one report; the rest only count."""
 DEAD_KEPT_MAX = 1_000
 SYNTHETIC_STATE_EVERY_S = 1.0
-
-log = logging.getLogger("presage.feed")
 
 
 class FeedShell:
@@ -65,7 +58,7 @@ class FeedShell:
     async def run(self) -> None:
         """Run what the run file asks for."""
         run = self._context.run
-        reporting = asyncio.create_task(self._report_loop())
+        reporting = asyncio.create_task(report_for_ever(self._report))
         try:
             await self.publisher.start()
             if run.recordings:
@@ -218,11 +211,6 @@ class FeedShell:
 
     # --- health ---------------------------------------------------------------------------------
 
-    async def _report_loop(self) -> None:
-        while True:
-            await self._report()
-            await asyncio.sleep(REPORT_EVERY_S)
-
     def _silent_s(self) -> int:
         """Whole seconds since the last frame came in."""
         if self.normalisers.frames != self._frames_seen:
@@ -250,7 +238,5 @@ class FeedShell:
         dead = [self._dead_new.popleft() for _ in range(min(DEAD_REPORTED_MAX, len(self._dead_new)))]
         told = [{"reason": d.reason, "source": d.source, "excerpt": d.excerpt.hex()} for d in dead]
         body = self.health() | {"dead_frames": told, "dead_waiting": len(self._dead_new)}
-        try:
-            await self._context.link.client.publish(f"{REPORT}.feed", msgspec.json.encode(body))
-        except (nats.errors.Error, OSError):
+        if not await send_report(self._context.link, "feed", body):
             self._dead_new.extendleft(reversed(dead))

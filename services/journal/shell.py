@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,23 +13,20 @@ from libs.machine.codec import encode
 from libs.runtime.layout import BUILD, StateLayout
 from libs.runtime.service import Context
 from libs.tape.connection import Link
-from libs.tape.credentials import REPORT
 from libs.tape.errors import BrokerUnavailable
 from libs.tape.publisher import Publisher
 from libs.tape.reader import REQUEST_TIMEOUT_S, REST_S, TapeReader
 from libs.tape.record import BUILD_HEADER, ID_HEADER, TapeRecord
+from libs.tape.reports import report_for_ever, send_report
 from proto.ids import MessageId
 from proto.service import Anchor
 from proto.subjects import TAPE
 from services.journal.service import JournalService, JournalState, JournalStatus
 from services.journal.writer import JournalWriter
 
-REPORT_EVERY_S = 0.5
 READ_SILENCE_S = 2.0
 ANCHORS_FILE = "anchors.jsonl"
 """In the state directory's ``journal`` folder."""
-
-log = logging.getLogger("presage.journal")
 
 
 class TapeSource:
@@ -122,7 +118,7 @@ class JournalShell:
     async def run(self) -> None:
         """Journal until the context is stopped, reporting health twice a second."""
         await self._publisher.start()
-        reporting = asyncio.create_task(self._report_loop())
+        reporting = asyncio.create_task(report_for_ever(self._report))
         try:
             await self.service.run()
         finally:
@@ -161,16 +157,8 @@ class JournalShell:
             "journal": msgspec.to_builtins(status),
         }
 
-    async def _report_loop(self) -> None:
-        while True:
-            await self._report()
-            await asyncio.sleep(REPORT_EVERY_S)
-
     async def _report(self) -> None:
-        try:
-            await self._link.client.publish(f"{REPORT}.journal", msgspec.json.encode(self.health()))
-        except (nats.errors.Error, OSError):
-            log.debug("health report not sent; the next one follows")
+        await send_report(self._link, "journal", self.health())
 
 
 def anchors_path(layout: StateLayout) -> Path:
