@@ -9,7 +9,7 @@
 (source ``feed``) are among them: played back, the same frames give the same messages.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -57,7 +57,7 @@ class FrameRecording(NamedTuple):
         at = 0
         for path in self.files:
             # Between two files there may be days: nobody recorded.
-            for frame in in_time(_frames(path), at):
+            for frame in in_time(read_frames(path, _frame), at):
                 at = max(at, frame.at)
                 yield frame
 
@@ -92,20 +92,26 @@ def _is_plain(data: bytes) -> bool:
     return True
 
 
-def _frames(path: Path) -> Iterator[RawFrame | DeadFrame]:
+def read_frames(path: Path, read: Callable[[bytes], RawFrame]) -> Iterator[RawFrame | DeadFrame]:
+    """A frame a line, as ``read`` reads it; a line that is torn, or that it cannot decode, is a dead frame."""
     for line in read_lines(path):
         if isinstance(line, Torn):
             yield torn(line)
             continue
         try:
-            decoded = _line.decode(line)
-            data = bytes(decoded.frame)
-            if data.startswith(b'{"text"'):
-                data = _text.decode(data).text.encode()
+            frame = read(line)
         except DECODE_ERRORS as e:
             yield torn(Torn(f"expected a recorded frame: {e}", line))
             continue
-        yield RawFrame(decoded.recv_ns, decoded.source, data)
+        yield frame
+
+
+def _frame(line: bytes) -> RawFrame:
+    decoded = _line.decode(line)
+    data = bytes(decoded.frame)
+    if data.startswith(b'{"text"'):
+        data = _text.decode(data).text.encode()
+    return RawFrame(decoded.recv_ns, decoded.source, data)
 
 
 def in_time(frames: Iterator[RawFrame | DeadFrame], start: int = 0) -> Iterator[RawFrame | DeadFrame]:

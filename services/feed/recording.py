@@ -18,7 +18,7 @@ from msgspec import Meta, Struct
 from libs.venues.frame import DECODE_ERRORS, FrameError, RawFrame
 from libs.venues.kalshi.amounts import nanoseconds
 from proto.units import SECOND
-from services.feed.frame_files import PATTERN, FrameRecording, find_frame_files, in_time, torn
+from services.feed.frame_files import PATTERN, FrameRecording, find_frame_files, in_time, read_frames, torn
 from services.feed.lines import Torn, read_lines
 from services.feed.normalise import COINBASE, KALSHI, DeadFrame
 
@@ -72,7 +72,7 @@ class Recording(NamedTuple):
 
     def frames(self) -> Iterator[RawFrame | DeadFrame]:
         """All frames by receive time; unreadable pieces in between, as dead frames."""
-        streams = [in_time(_kalshi_frames(self.frames_file))]
+        streams = [in_time(read_frames(self.frames_file, _kalshi_frame))]
         if self.trades_file:
             streams.append(in_time(_coinbase_frames(self.trades_file)))
         if self.results_file:
@@ -134,17 +134,9 @@ def recording_start(path: Path) -> int:
     raise RecordingError(f"expected at least one readable frame in the recording {path}, was none")
 
 
-def _kalshi_frames(path: Path) -> Iterator[RawFrame | DeadFrame]:
-    for line in read_lines(path):
-        if isinstance(line, Torn):
-            yield torn(line)
-            continue
-        try:
-            decoded = _line.decode(line)
-        except DECODE_ERRORS as e:
-            yield torn(Torn(f"expected a recorded frame: {e}", line))
-            continue
-        yield RawFrame(decoded.recv_ns, KALSHI, bytes(decoded.frame))
+def _kalshi_frame(line: bytes) -> RawFrame:
+    decoded = _line.decode(line)
+    return RawFrame(decoded.recv_ns, KALSHI, bytes(decoded.frame))
 
 
 def _coinbase_frames(path: Path) -> Iterator[RawFrame | DeadFrame]:
