@@ -94,6 +94,8 @@ class FaultyHandlers:
             response = web.Response(status=rule.status, text=HTML, content_type="text/html")
         elif rule is not None and rule.body == "empty":
             response = web.Response(status=rule.status)
+        elif rule is not None and rule.body == "hollow":
+            response = web.json_response({}, status=rule.status)
         else:
             response = self._server.refusal(action)
         if rule is not None and rule.retry_after_s is not None:

@@ -99,8 +99,8 @@ class FaultRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     match: dict[str, str] = {}
     seconds: Seconds | None = None
     post_only_s: Seconds = 0.0
-    status: Annotated[int, Meta(ge=400, le=599)] = 500
-    body: Literal["json", "html", "empty"] = "json"
+    status: Annotated[int, Meta(ge=200, le=599)] = 500
+    body: Literal["json", "html", "empty", "hollow"] = "json"
     retry_after_s: Seconds | None = None
     carried_out: bool = False
     amount: str = "0.01"

@@ -125,6 +125,8 @@ ANSWERS: list[tuple[str, FaultRule, dict[str, tuple[OrderStatus, ...]]]] = [
     ("nothing in the body", FaultRule(kind=FaultKind.STATUS, status=500, body="empty"), {}),
     ("400 without a word", FaultRule(kind=FaultKind.STATUS, status=400, body="empty"), {}),
     ("400 in HTML", FaultRule(kind=FaultKind.STATUS, status=400, body="html"), {}),
+    ("200 that says nothing", FaultRule(kind=FaultKind.STATUS, status=200, body="hollow"), {}),
+    ("200 that says nothing of an order that was taken", FaultRule(kind=FaultKind.STATUS, status=200, body="hollow", carried_out=True), dict.fromkeys(VENUES, TAKEN)),
     ("429", FaultRule(kind=FaultKind.RATE_LIMIT, retry_after_s=0.1), dict.fromkeys(VENUES, REJECTED)),
     ("reset", FaultRule(kind=FaultKind.RESET_CONNECTION), {}),
     ("reset of an order that was taken", FaultRule(kind=FaultKind.RESET_CONNECTION, carried_out=True), dict.fromkeys(VENUES, TAKEN)),
@@ -147,7 +149,7 @@ async def test_13_no_answer_is_guessed_at_and_no_order_repeated(tmp_path: Path, 
                 came_to[name, rig.status(order)] += 1
         rig.sandbox.faults.clear()
         assert sum(came_to.values()) == len(ANSWERS) * each == len(rig.requests())
-        assert len(rig.sent()) == len(set(rig.sent())) == 2 * each
+        assert len(rig.sent()) == len(set(rig.sent())) == 3 * each
         # It goes on: neither the gate nor the process took harm.
         await rig.until(lambda: rig.reason() == "")
         await rig.comes_to(await rig.approve(), S.ACCEPTED)

@@ -121,6 +121,7 @@ def test_an_order_is_noted_and_answered(echo):
         (FaultRule(kind=FaultKind.RESTART_WINDOW), 503, False),
         (FaultRule(kind=FaultKind.STATUS, status=502, body="html"), 502, False),
         (FaultRule(kind=FaultKind.STATUS, status=500, body="empty", carried_out=True), 500, True),
+        (FaultRule(kind=FaultKind.STATUS, status=200, body="hollow"), 200, False),
         (FaultRule(kind=FaultKind.POST_ONLY), 200, True),
     ],
 )
@@ -137,8 +138,8 @@ def test_refusals(echo, rule, status, carried_out):
                 assert response.headers["Retry-After"] == "3"
             if rule.body == "html":
                 assert response.headers["Content-Type"].startswith("text/html")
-            if rule.body == "empty":
-                assert response.content == b""
+            if rule.body in ("empty", "hollow"):
+                assert response.content == (b"{}" if rule.body == "hollow" else b"")
 
     run(work())
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.venues.errors import BadAnswer, Refused
+from libs.venues.errors import BadAnswer, OutcomeUnknown, Refused
 from libs.venues.frame import FrameError
 from libs.venues.gateway import NewOrder
 from libs.venues.polymarket import hosts, rest
+from libs.venues.polymarket.answers import check_taken
 from libs.venues.polymarket.api_errors import code_of, read_error
 from libs.venues.polymarket.auth import Account
 from libs.venues.polymarket.directory import TradedMarket
@@ -186,6 +187,39 @@ def test_what_the_venue_cannot_express_is_refused_before_it_is_claimed(fields: d
     with pytest.raises(Refused) as raised:
         prepare_order(new(**fields), token("up"), ACCOUNT, OWNER)
     assert raised.value.code == code
+
+
+TAKEN = {"success": True, "errorMsg": "", "orderID": "0xAB", "status": "live"}
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (TAKEN, None),
+        (TAKEN | {"status": "matched"}, None),
+        (TAKEN | {"orderID": "", "status": "", "errorMsg": "not enough balance / allowance"}, Refused),
+        ({"success": False}, Refused),
+        ({"success": False, "errorMsg": "slow", "orderID": ""}, Refused),
+        ({"errorMsg": "slow"}, Refused),
+        ({}, OutcomeUnknown),
+        ({"status": "ok"}, OutcomeUnknown),
+        ({"success": None, "status": "live"}, OutcomeUnknown),
+        (TAKEN | {"success": None}, OutcomeUnknown),
+        (TAKEN | {"success": False}, OutcomeUnknown),
+        (TAKEN | {"errorMsg": "slow"}, OutcomeUnknown),
+        (TAKEN | {"orderID": "0xcd"}, OutcomeUnknown),
+        (TAKEN | {"orderID": "0xcd", "errorMsg": "slow"}, OutcomeUnknown),
+        (TAKEN | {"orderID": ""}, OutcomeUnknown),
+        (TAKEN | {"status": "unmatched"}, OutcomeUnknown),
+    ],
+)
+def test_only_a_no_in_so_many_words_is_a_refusal(body: dict[str, Any], error: type[Exception] | None):
+    answer = msgspec.json.decode(json.dumps(body), type=rest.OrderAnswer)
+    if error is None:
+        check_taken(answer, "0xab")
+        return
+    with pytest.raises(error):
+        check_taken(answer, "0xab")
 
 
 # ── rows ────────────────────────────────────────────────────────────────────────────────────────────

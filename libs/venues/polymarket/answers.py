@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from libs.venues.errors import BadAnswer
+from libs.venues.errors import BadAnswer, OutcomeUnknown, Refused
+from libs.venues.polymarket.api_errors import code_of
 from libs.venues.polymarket.rest import VENUE, OrderAnswer, amount
 from proto.units import ONE
 
@@ -42,6 +43,23 @@ def read_request(body: bytes) -> Sent:
     buy = request.order.side == "BUY"
     shares = request.order.takerAmount if buy else request.order.makerAmount
     return Sent(request.order.tokenId, buy, request.orderType, int(shares))
+
+
+def check_taken(answer: OrderAnswer, client_order_id: str) -> None:
+    """Whether an answer says that the order was taken.
+
+    Raises:
+        Refused: the venue said no: in a sentence or by an explicit ``false``, and named no order.
+        OutcomeUnknown: it said something that proves neither, such as ``{}``.
+    """
+    order_id, error, status = answer.orderID or "", answer.errorMsg or "", answer.status or ""
+    if error and not order_id:
+        raise Refused(VENUE, f"order refused: {error[:200]}", 200, code_of(error))
+    if answer.success is False and not order_id:
+        raise Refused(VENUE, f"order refused: status {status[:40]!r}", 200, "unmatched")
+    if error or not answer.success or order_id.lower() != client_order_id or status not in TAKEN:
+        was = f"{status[:40]!r} {error[:200]!r}"
+        raise OutcomeUnknown(VENUE, f"expected order {client_order_id[:14]}… to be taken, was {was}")
 
 
 def filled_at_once(answer: OrderAnswer, sent: Sent) -> int:

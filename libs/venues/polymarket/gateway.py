@@ -25,8 +25,7 @@ from libs.venues.gateway import (
     StreamState,
     UserEvent,
 )
-from libs.venues.polymarket.answers import TAKEN, Sent, filled_at_once, money, read_request
-from libs.venues.polymarket.api_errors import code_of
+from libs.venues.polymarket.answers import Sent, check_taken, filled_at_once, money, read_request
 from libs.venues.polymarket.auth import ApiKey, PolymarketCredentials, account_of
 from libs.venues.polymarket.client import ORDERS_MAX, TIMEOUTS, HeartbeatMismatch, PolymarketClient
 from libs.venues.polymarket.directory import Directory, condition_of
@@ -182,20 +181,9 @@ class PolymarketGateway:
         return results
 
     async def _accepted(self, prepared: Prepared, sent: Sent, answer: OrderAnswer) -> OrderReport:
-        """The report of an accepted order.
-
-        Raises:
-            Refused: the venue said no. OutcomeUnknown: it said something that proves neither.
-        """
-        order_id, error, status = answer.orderID or "", answer.errorMsg or "", answer.status or ""
-        if error:
-            raise Refused(VENUE, f"order refused: {error[:200]}", 200, code_of(error))
-        if not answer.success and not order_id:
-            raise Refused(VENUE, f"order refused: status {status[:40]!r}", 200, "unmatched")
-        if not answer.success or order_id.lower() != prepared.client_order_id or status not in TAKEN:
-            raise OutcomeUnknown(
-                VENUE, f"expected order {prepared.client_order_id[:14]}… to be taken, was {status[:40]!r}"
-            )
+        """The report of an accepted order. Raises as ``check_taken``."""
+        check_taken(answer, prepared.client_order_id)
+        status = answer.status
         if sent.buy:
             self._purchases.note(sent.token)
         _, token = await self._token_of(sent.token)
@@ -204,7 +192,7 @@ class PolymarketGateway:
         asked = self._asked.get(prepared.client_order_id, sent.shares)
         return OrderReport(
             client_order_id=prepared.client_order_id,
-            venue_order_id=order_id,
+            venue_order_id=prepared.client_order_id,
             instrument=token.instrument,
             status=AckStatus.CANCELED if over and filled < asked else AckStatus.ACCEPTED,
             filled=filled,

@@ -23,9 +23,12 @@ START, END = "MA==", "LTE="
 
 
 class OrderAnswer(Struct):
-    """Answer to one order. Amounts are decimals in practice and millionths in the venue's examples."""
+    """Answer to one order. Amounts are decimals in practice and millionths in the venue's examples.
 
-    success: bool = False
+    ``success`` is ``None`` where nothing is said of it.
+    """
+
+    success: bool | None = None
     orderID: str | None = ""  # noqa: N815 - the venue's names
     status: str | None = ""
     errorMsg: str | None = ""  # noqa: N815
