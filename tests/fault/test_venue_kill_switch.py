@@ -43,8 +43,13 @@ async def test_24_a_halt_beside_the_tape_takes_everything_back_and_outlives_the_
     """Reliability 24: file and core message reach the desk alike, whatever the tape says."""
     async with venue_rig(tmp_path, venue) as rig:
         orders = await resting(rig)
-        # The venue takes cancels badly as well: the desk goes on until it agrees.
-        rig.faults(FaultRule(kind=FaultKind.STATUS, operation="cancel", status=500, count=1))
+        # One is on its way just then, and arrives when everything has been cancelled; and the venue takes
+        # cancels badly: the desk goes on until nothing rests.
+        rig.faults(
+            FaultRule(kind=FaultKind.DELAY, operation="order", seconds=2.0),
+            FaultRule(kind=FaultKind.STATUS, operation="cancel", status=500, count=1),
+        )
+        orders.append(await rig.approve())
         began = time.monotonic()
         rig.halted = True
         await all_taken_back(rig, orders, began)

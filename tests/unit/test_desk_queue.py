@@ -8,12 +8,14 @@ import pytest
 
 from libs.machine.host_state import Fact
 from libs.tape.record import TapeRecord
-from libs.venues.gateway import VenueGateway
+from libs.venues.gateway import OrderReport, Prepared, VenueGateway
 from proto.execution import Cancel, Query
+from proto.feed import Side
 from proto.operator import Verb
 from proto.units import ONE
 from proto.venue import Ack, AckStatus, Fill
 from services.execution.desk import desk as module
+from services.execution.desk import emergency
 from services.execution.desk.desk import BROKER_PATIENCE_S, Desk
 from services.execution.desk.queue import CROWDED, FactQueue
 from tests.desk_world import DeskWorld
@@ -159,7 +161,11 @@ def test_a_halt_and_a_lost_broker_cancel_everything_at_the_venue(tmp_path: Path,
     asyncio.run(scene())
 
 
-def test_cancelling_everything_is_tried_until_the_venue_agrees(tmp_path: Path):
+def test_cancelling_everything_is_tried_until_the_venue_agrees(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(emergency, "AGAIN_S", 0.0)
+
     async def scene() -> None:
         here = Surrounded(tmp_path)
         await here.begin()
@@ -170,6 +176,74 @@ def test_cancelling_everything_is_tried_until_the_venue_agrees(tmp_path: Path):
         here.gateway.failing = False
         await here.desk.watch()
         await here.desk.watch()
+        assert here.gateway.cancel_alls == 1
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    "how", ["in flight", "appears late", "left by the venue", "not to be asked", "adapter error"]
+)
+def test_nothing_goes_on_resting_while_an_emergency_lasts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+):
+    """Reliability 24: what was on its way when everything was cancelled arrives afterwards."""
+    monkeypatch.setattr(emergency, "AGAIN_S", 3600.0 if how == "in flight" else 0.0)
+
+    async def scene() -> None:
+        here = Surrounded(tmp_path)
+        await here.begin()
+        gateway, answered = here.gateway, asyncio.Event()
+        submit, cancel_all = gateway.submit, gateway.cancel_all
+
+        async def slow(prepared: Prepared) -> OrderReport:
+            await answered.wait()
+            return await submit(prepared)
+
+        async def adapter_error() -> Any:
+            raise KeyError("an adapter's own error")
+
+        async def agrees() -> None:
+            gateway.cancel_alls += 1
+
+        if how == "in flight":
+            monkeypatch.setattr(gateway, "submit", slow)
+        sending = asyncio.create_task(here.world.send(how="late" if how == "appears late" else ""))
+        while not here.venue.in_flight and not sending.done():
+            await asyncio.sleep(0)
+        if how in ("left by the venue", "not to be asked"):
+            monkeypatch.setattr(gateway, "cancel_all", agrees)
+        if how == "not to be asked":
+            monkeypatch.setattr(gateway, "open_orders", adapter_error)
+        if how == "adapter error":
+            monkeypatch.setattr(gateway, "cancel_all", adapter_error)
+        here.halted = True
+        await here.desk.watch()
+        gateway.arrive()
+        answered.set()
+        await sending
+        assert [o.remaining for o in here.world.exchange.orders.values()] == [10 * ONE]
+        monkeypatch.setattr(gateway, "cancel_all", cancel_all)
+        await here.desk.watch()
+        assert here.world.exchange.orders[f"c-{ORDER}"].status is AckStatus.CANCELED
+        assert here.desk.reason(MARKET) == "halted"
+
+    asyncio.run(scene())
+
+
+def test_an_emergency_asks_seldom_when_nothing_can_rest_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(emergency, "AGAIN_S", 0.0)
+
+    async def scene() -> None:
+        here = Surrounded(tmp_path)
+        await here.begin()
+        here.halted = True
+        await here.desk.watch()
+        monkeypatch.setattr(here.gateway, "open_orders", None)
+        for _ in range(3):
+            await here.desk.watch()
         assert here.gateway.cancel_alls == 1
 
     asyncio.run(scene())
@@ -266,5 +340,21 @@ def test_a_planned_stop_tells_how_the_cancelled_ended(tmp_path: Path, monkeypatc
         assert [a.status for a in here.facts(Ack)] == [AckStatus.ACCEPTED, AckStatus.CANCELED]
         # Nobody published it: it waits in the file for the next process.
         assert (tmp_path / "facts").read_text().count("venue.ack") == 1
+
+    asyncio.run(scene())
+
+
+def test_a_stop_in_an_emergency_leaves_no_exit_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "STOP_PATIENCE_S", 0.2)
+
+    async def scene() -> None:
+        here = Surrounded(tmp_path)
+        await here.begin()
+        await here.world.send(side=Side.SELL, reduce_only=True)
+        here.halted = here.gateway.failing = True
+        await here.desk.watch()
+        here.gateway.failing = False
+        await here.desk.stop()
+        assert here.world.exchange.orders[f"c-{ORDER}"].status is AckStatus.CANCELED
 
     asyncio.run(scene())

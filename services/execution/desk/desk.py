@@ -16,6 +16,7 @@ from proto.feed import Market, MarketStatus
 from proto.ids import venue_of
 from proto.message import Message
 from proto.operator import Command, Verb
+from services.execution.desk.emergency import Emptying
 from services.execution.desk.orders import approval_in
 from services.execution.desk.queue import FactQueue
 from services.execution.desk.surroundings import Surroundings
@@ -25,7 +26,7 @@ WATCH_EVERY_S = 0.1
 BROKER_PATIENCE_S = 2.0
 """A broker gone for longer than a restart takes: nobody can say halt any more, so nothing may rest."""
 RETRY_S = 1.0
-"""Between attempts to cancel everything, to start a gateway, or to follow a user stream."""
+"""Between attempts to start a gateway, or to follow a user stream."""
 STOP_PATIENCE_S = 1.5
 """For cancelling what rests before a planned stop; the supervisor ends the process after three seconds."""
 
@@ -48,7 +49,7 @@ class Desk:
         self._halted = around.halted
         self._emergency = ""
         self._stopping = False
-        self._uncancelled: dict[str, bool] = {}
+        self._emptying = {venue: Emptying(desk) for venue, desk in self.venues.items()}
 
     def _tell(self, message: Message, cause: int, root: int) -> None:
         self.queue.put(Fact(message, cause, root))
@@ -135,6 +136,7 @@ class Desk:
     async def run(self) -> None:
         """Trade until cancelled."""
         tasks = [asyncio.create_task(self.queue.run()), asyncio.create_task(self._watch_loop())]
+        tasks += [asyncio.create_task(self._empty_loop(emptying)) for emptying in self._emptying.values()]
         tasks += [asyncio.create_task(self._serve(desk)) for desk in self.venues.values()]
         try:
             await asyncio.gather(*tasks)
@@ -177,39 +179,47 @@ class Desk:
 
     async def _watch_loop(self) -> None:
         while True:
-            await self.watch()
-            if self._uncancelled:
-                await asyncio.sleep(RETRY_S)
+            self._look()
+            await asyncio.sleep(WATCH_EVERY_S)
+
+    async def _empty_loop(self, emptying: Emptying) -> None:
+        # Each venue by itself: one that does not answer keeps nobody from emptying the others.
+        while True:
+            if not self._stopping:
+                await emptying.step(self._emergency)
             await asyncio.sleep(WATCH_EVERY_S)
 
     async def watch(self) -> None:
-        """One look at what may make everything rest impossible: a halt beside the tape, a broker that is gone."""
+        """One look at what may make everything rest impossible, and what it asks for at every venue."""
+        self._look()
+        if not self._stopping:
+            await asyncio.gather(*(emptying.step(self._emergency) for emptying in self._emptying.values()))
+
+    def _look(self) -> None:
+        """Is there a halt beside the tape, or a broker that is gone?"""
         if self._stopping:
             return
         away = self._away_s() > BROKER_PATIENCE_S
         if away:
             self.queue.save()
         reason = "broker gone" if away else "halted" if self._halted() else ""
-        began = bool(reason) and reason != self._emergency
-        if reason:
-            self._emergency = reason
-            unsafe = [d for d in self.venues.values() if began or d.venue in self._uncancelled]
-            done = await asyncio.gather(*(desk.cancel_all(reason) for desk in unsafe))
-            self._uncancelled = {d.venue: True for d, ok in zip(unsafe, done, strict=True) if not ok}
-        elif self._emergency:
-            self._emergency = ""
-            self._uncancelled = {}
+        if self._emergency and not reason:
             for desk in self.venues.values():
                 desk.standing.doubt("reconciling")
                 desk.reconciler.soon()
+        self._emergency = reason
 
     async def stop(self) -> None:
-        """Cancel resting entries, tell how they ended, save what could not be told, close the gateways."""
+        """Cancel resting entries, tell how they ended, save what could not be told, close the gateways.
+
+        During an emergency exits are cancelled too: nobody would see one that still arrives.
+        """
         self._stopping = True
+        everything = bool(self._emergency)
         self._emergency = "stopping"
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_PATIENCE_S):
-                await asyncio.gather(*(desk.withdraw() for desk in self.venues.values()))
+                await asyncio.gather(*(desk.withdraw(everything=everything) for desk in self.venues.values()))
                 while len(self.queue):
                     await asyncio.sleep(WATCH_EVERY_S / 10)
         self.queue.save()

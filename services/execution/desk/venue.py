@@ -390,13 +390,19 @@ class VenueDesk:
         except VenueError as e:
             log.warning("cancel-all failed", extra={"venue": self.venue, "detail": str(e)})
             return False
+        except Exception:
+            # Also for an error of the adapter's own: who asked must go on asking.
+            log.exception("gateway failed", extra={"venue": self.venue})
+            return False
         log.warning("everything cancelled", extra={"venue": self.venue, "detail": why})
         self.reconciler.soon()
         return True
 
-    async def withdraw(self) -> None:
+    async def withdraw(self, *, everything: bool = False) -> None:
         """Before a planned stop: cancel resting entries and tell how they ended. Exits stay at the venue."""
-        resting = [own for own in self.orders if self.is_open(own) and not own.approval.reduce_only]
+        resting = [
+            own for own in self.orders if self.is_open(own) and (everything or not own.approval.reduce_only)
+        ]
         self.standing.doubt("stopping")
         await asyncio.gather(*(self.cancel(own.approval.order) for own in resting))
 
