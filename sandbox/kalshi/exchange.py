@@ -4,21 +4,17 @@ import random
 import re
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TypeVar
-
-import msgspec
-from msgspec import Struct
 
 from libs.exchange.matching_types import Execution, LimitOrder, OrderState, Reason
 from proto.feed import MarketStatus, Side
 from proto.risk import TimeInForce
-from proto.units import ONE, SECOND, UnitError, notional, parse
+from proto.units import ONE, SECOND, notional, parse
 from sandbox.accounts import Account, Accounts, InsufficientFunds
 from sandbox.faults.rules import FILL, FaultKind
 from sandbox.faults.script import Faults
-from sandbox.kalshi.bodies import COUNT_GRID, PRICE_GRID, count, dollars
 from sandbox.kalshi.groups import Group, Groups
-from sandbox.kalshi.ledger import SELF_TRADES, FillRow, Record
+from sandbox.kalshi.intake import Change, NewOrder, count_of, price_of
+from sandbox.kalshi.ledger import SELF_TRADES, FillRow, Record, position_frame
 from sandbox.kalshi.refusals import Refusal, bad_request, not_found
 from sandbox.world.events import FillEvent, OrderChange, OrderEvent
 from sandbox.world.ids import digest
@@ -33,37 +29,8 @@ _TIMES = {
     "fill_or_kill": TimeInForce.FOK,
 }
 _CLIENT_ID = re.compile(r"[-\w:+=/]{1,64}\Z")
-Read = TypeVar("Read")
 Told = Callable[[str, str, dict[str, object]], None]
 """Called with owner, channel and the body of a frame."""
-
-
-class NewOrder(Struct, kw_only=True):
-    """The body of a new order."""
-
-    ticker: str
-    side: str
-    count: str
-    price: str
-    time_in_force: str
-    self_trade_prevention_type: str
-    client_order_id: str = ""
-    post_only: bool = False
-    expiration_time: int | None = None
-    reduce_only: bool = False
-    cancel_order_on_pause: bool = False
-    order_group_id: str | None = None
-    subaccount: int = 0
-    exchange_index: int = 0
-
-
-class Change(Struct, kw_only=True):
-    """The body of an amendment; ``count`` is the new total, what is filled included."""
-
-    ticker: str
-    side: str
-    price: str
-    count: str
 
 
 class KalshiExchange:
@@ -373,55 +340,7 @@ class KalshiExchange:
         return position_frame(account, market, rows)
 
 
-def position_frame(account: Account, market: SandboxMarket, rows: list[FillRow]) -> dict[str, object]:
-    """The body of a ``market_position`` frame."""
-    held = account.held(market, 0) - account.held(market, 1)
-    spent = sum(notional(row.price, row.quantity) for row in rows)
-    fees = sum(row.fee for row in rows)
-    return {
-        "user_id": account.owner,
-        "market_ticker": market.id,
-        "position_fp": count(held),
-        "position_cost_dollars": dollars(spent),
-        "realized_pnl_dollars": "0.0000",
-        "fees_paid_dollars": dollars(fees),
-        "position_fee_cost_dollars": dollars(fees),
-        "volume_fp": count(sum(row.quantity for row in rows)),
-    }
-
-
 def trade_id(market: SandboxMarket, number: int) -> str:
     """The id of a match, the same for the public and for both sides."""
     text = digest(number, KALSHI, market.id).hex()
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-8{text[17:20]}-{text[20:32]}"
-
-
-def price_of(market: SandboxMarket, text: str) -> int:
-    """A YES price of a request, on the market's grid."""
-    price = _number(text, "price")
-    if price % PRICE_GRID or not market.on_grid(price):
-        raise bad_request(f"invalid price {text[:20]}")
-    return price
-
-
-def count_of(text: str) -> int:
-    """A count of a request."""
-    value = _number(text, "count")
-    if value <= 0 or value % COUNT_GRID:
-        raise bad_request(f"invalid count {text[:20]}")
-    return value
-
-
-def _number(text: str, name: str) -> int:
-    try:
-        return parse(text)
-    except UnitError:
-        raise bad_request(f"invalid {name}") from None
-
-
-def read_body(data: bytes, kind: type[Read]) -> Read:
-    """A request's body."""
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as e:
-        raise bad_request(str(e)[:120]) from None

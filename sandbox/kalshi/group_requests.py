@@ -5,8 +5,9 @@ from msgspec import Struct
 
 from proto.units import ONE
 from sandbox.kalshi.bodies import count
-from sandbox.kalshi.exchange import KalshiExchange, count_of, read_body
+from sandbox.kalshi.exchange import KalshiExchange
 from sandbox.kalshi.groups import Group
+from sandbox.kalshi.intake import count_of, read_body
 from sandbox.kalshi.market_data import PREFIX
 from sandbox.kalshi.portfolio import AccountOf
 from sandbox.kalshi.refusals import answer, bad_request

@@ -8,6 +8,7 @@ from libs.exchange.matching_types import Execution, LimitOrder, SelfTrade
 from proto.feed import FeeSchedule, Side
 from proto.risk import TimeInForce
 from proto.units import ONE, notional
+from sandbox.accounts import Account
 from sandbox.kalshi.bodies import count, dollars, fine_dollars, iso
 from sandbox.world.markets import SandboxMarket
 
@@ -206,3 +207,20 @@ class FillRow:
             "ts": self.at // 10**9,
             "ts_ms": self.at // 1_000_000,
         }
+
+
+def position_frame(account: Account, market: SandboxMarket, rows: list[FillRow]) -> dict[str, object]:
+    """The body of a ``market_position`` frame."""
+    held = account.held(market, 0) - account.held(market, 1)
+    spent = sum(notional(row.price, row.quantity) for row in rows)
+    fees = sum(row.fee for row in rows)
+    return {
+        "user_id": account.owner,
+        "market_ticker": market.id,
+        "position_fp": count(held),
+        "position_cost_dollars": dollars(spent),
+        "realized_pnl_dollars": "0.0000",
+        "fees_paid_dollars": dollars(fees),
+        "position_fee_cost_dollars": dollars(fees),
+        "volume_fp": count(sum(row.quantity for row in rows)),
+    }

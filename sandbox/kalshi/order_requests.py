@@ -8,7 +8,8 @@ from msgspec import Struct
 from proto.units import ONE, UnitError, parse
 from sandbox.accounts import Account
 from sandbox.kalshi.bodies import count, dollars
-from sandbox.kalshi.exchange import Change, KalshiExchange, NewOrder, count_of, read_body
+from sandbox.kalshi.exchange import KalshiExchange
+from sandbox.kalshi.intake import Change, NewOrder, count_of, read_body
 from sandbox.kalshi.ledger import Record
 from sandbox.kalshi.market_data import PREFIX
 from sandbox.kalshi.pages import LIST_LIMIT, newest_first, number_of

@@ -1,0 +1,72 @@
+"""Bodies of requests about orders: read, checked, and turned into numbers of the market's grid."""
+
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from proto.units import UnitError, parse
+from sandbox.kalshi.bodies import COUNT_GRID, PRICE_GRID
+from sandbox.kalshi.refusals import bad_request
+from sandbox.world.markets import SandboxMarket
+
+Read = TypeVar("Read")
+
+
+class NewOrder(Struct, kw_only=True):
+    """The body of a new order."""
+
+    ticker: str
+    side: str
+    count: str
+    price: str
+    time_in_force: str
+    self_trade_prevention_type: str
+    client_order_id: str = ""
+    post_only: bool = False
+    expiration_time: int | None = None
+    reduce_only: bool = False
+    cancel_order_on_pause: bool = False
+    order_group_id: str | None = None
+    subaccount: int = 0
+    exchange_index: int = 0
+
+
+class Change(Struct, kw_only=True):
+    """The body of an amendment; ``count`` is the new total, what is filled included."""
+
+    ticker: str
+    side: str
+    price: str
+    count: str
+
+
+def price_of(market: SandboxMarket, text: str) -> int:
+    """A YES price of a request, on the market's grid."""
+    price = _number(text, "price")
+    if price % PRICE_GRID or not market.on_grid(price):
+        raise bad_request(f"invalid price {text[:20]}")
+    return price
+
+
+def count_of(text: str) -> int:
+    """A count of a request."""
+    value = _number(text, "count")
+    if value <= 0 or value % COUNT_GRID:
+        raise bad_request(f"invalid count {text[:20]}")
+    return value
+
+
+def _number(text: str, name: str) -> int:
+    try:
+        return parse(text)
+    except UnitError:
+        raise bad_request(f"invalid {name}") from None
+
+
+def read_body(data: bytes, kind: type[Read]) -> Read:
+    """A request's body."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        raise bad_request(str(e)[:120]) from None
