@@ -17,8 +17,6 @@ from proto.execution import (
     Cancel,
     Claim,
     OrderStatus,
-    OrderUpdate,
-    Query,
     Refusal,
     RefusalReason,
     Unclaimed,
@@ -29,7 +27,7 @@ from proto.ids import order_id, parse_message_id, venue_of
 from proto.message import Message
 from proto.monitor import Clock
 from proto.operator import Command, Config, Session, Verb
-from proto.risk import Approval, TimeInForce
+from proto.risk import Approval
 from proto.units import SECOND
 from proto.venue import (
     Account,
@@ -41,10 +39,8 @@ from proto.venue import (
     Settlement,
     StatusReport,
 )
+from services.execution import moves
 from services.execution.orders import (
-    ENDINGS,
-    TRANSITIONS,
-    WORKING,
     Admission,
     AwaitingClaim,
     Tracked,
@@ -54,11 +50,6 @@ from services.execution.orders import (
 from services.execution.single_use import OrderKey, parse_order_id
 from services.execution.state import ExecutionParams, ExecutionState, VenueRecord
 
-NO_ANSWER = "no_answer"
-DOUBLINGS_MAX = 12
-"""Of the second between the first two questions: beyond an hour, which is ``query_interval_s`` at most."""
-ENDED_MAX = 500
-"""Ended orders kept for late fills, corrections and questions; a late fill comes within seconds."""
 ADOPTED_NS_MAX = 86_400 * SECOND
 """Claims of lost approvals are minutes old: a day is far more, and less than it takes to forget an order."""
 
@@ -155,7 +146,7 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         outputs: list[Message] = []
         for tracked in self.state.live.values():
             if not self.state.admission.admits(tracked.reduce_only):
-                outputs.extend(self._cancel(tracked, reason, stamp.now))
+                outputs.extend(moves.cancel(self.state, tracked, reason, stamp.now))
         return outputs
 
     # ── approvals and claims ──
@@ -180,17 +171,15 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         tracked = track(event, stamp)
         if origin.tape != state.tape:
             # Decided before a new epoch began: never sent, and its reservation is given back.
-            return _refuse(event, RefusalReason.MISMATCH, stamp), self._deny(tracked, "other_tape", stamp)
+            denied = moves.deny(state, tracked, "other_tape", stamp.now)
+            return _refuse(event, RefusalReason.MISMATCH, stamp), denied
         if stamp.now >= event.expires_at:
-            return _refuse(event, RefusalReason.EXPIRED, stamp), self._deny(tracked, "expired", stamp)
+            denied = moves.deny(state, tracked, "expired", stamp.now)
+            return _refuse(event, RefusalReason.EXPIRED, stamp), denied
         if not state.admission.admits(event.reduce_only):
-            return (self._deny(tracked, state.admission.value, stamp),)
+            return (moves.deny(state, tracked, state.admission.value, stamp.now),)
         state.live[event.order] = tracked
         return (update_of(tracked),)
-
-    def _deny(self, tracked: Tracked, reason: str, stamp: Stamp) -> OrderUpdate:
-        self.state.live[tracked.order] = tracked
-        return self._move(tracked, OrderStatus.DENIED, stamp.now, reason)
 
     def _claim(self, event: Claim, stamp: Stamp) -> Sequence[Message]:
         state = self.state
@@ -206,7 +195,7 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         tracked.claimed = True
         if tracked.status is not OrderStatus.PENDING_SUBMIT:
             return NOTHING
-        submitted = self._move(tracked, OrderStatus.SUBMITTED, stamp.now)
+        submitted = moves.move(state, tracked, OrderStatus.SUBMITTED, stamp.now)
         if not tracked.cancel_reason and not state.admission.admits(tracked.reduce_only):
             tracked.cancel_reason = state.admission.value
         if tracked.cancel_reason:
@@ -230,7 +219,7 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         tracked.claimed = True
         tracked.cancel_reason = NO_APPROVAL
         self.state.live[tracked.order] = tracked
-        submitted = self._move(tracked, OrderStatus.SUBMITTED, stamp.now, NO_APPROVAL)
+        submitted = moves.move(self.state, tracked, OrderStatus.SUBMITTED, stamp.now, NO_APPROVAL)
         return submitted, Cancel(order=tracked.order, reason=NO_APPROVAL)
 
     def _claim_of_ended(self, ended: Tracked) -> Sequence[Message]:
@@ -245,7 +234,7 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         if tracked is None or tracked.status is not OrderStatus.PENDING_SUBMIT:
             self.state.counters.illegal += 1
             return NOTHING
-        return (self._move(tracked, OrderStatus.DENIED, stamp.now, event.reason),)
+        return (moves.move(self.state, tracked, OrderStatus.DENIED, stamp.now, event.reason),)
 
     # ── the venue ──
 
@@ -255,10 +244,10 @@ class ExecutionMachine(StateMachine[ExecutionState]):
             return self._ack_of_ended(event)
         tracked.venue_order_id = event.venue_order_id or tracked.venue_order_id
         if event.status is AckStatus.UNKNOWN:
-            return self._doubt(tracked, event.reason, stamp.now)
+            return moves.doubt(self.state, tracked, event.reason, stamp.now)
         if event.status is AckStatus.ACCEPTED:
-            return self._found_working(tracked, stamp.now)
-        return self._finish(tracked, event.status, stamp.now, event.reason)
+            return moves.found_working(self.state, tracked, stamp.now)
+        return moves.finish(self.state, tracked, event.status, stamp.now, event.reason)
 
     def _ack_of_ended(self, event: Ack) -> Sequence[Message]:
         ended = self.state.ended.get(event.order)
@@ -271,35 +260,9 @@ class ExecutionMachine(StateMachine[ExecutionState]):
             return (Cancel(order=event.order, reason=ended.status.value),)
         return NOTHING
 
-    def _doubt(self, tracked: Tracked, reason: str, now: int) -> Sequence[Message]:
-        """The request left and its answer proves nothing: ask at once."""
-        if tracked.status not in (OrderStatus.PENDING_SUBMIT, OrderStatus.SUBMITTED):
-            return NOTHING
-        tracked.asks, tracked.asked_at = 1, now
-        return self._move(tracked, OrderStatus.UNKNOWN, now, reason or NO_ANSWER), Query(order=tracked.order)
-
-    def _found_working(self, tracked: Tracked, now: int) -> list[Message]:
-        """The venue holds the order."""
-        if tracked.status is OrderStatus.PENDING_CANCEL or tracked.status in WORKING:
-            return []
-        status = OrderStatus.PARTIALLY_FILLED if tracked.traded else OrderStatus.ACCEPTED
-        return [self._move(tracked, status, now), *self._cancel_if_wanted(tracked, now)]
-
-    def _finish(self, tracked: Tracked, status: AckStatus, now: int, reason: str) -> Sequence[Message]:
-        """The venue's last word on an order."""
-        ending = ENDINGS[status]
-        if ending is OrderStatus.REJECTED and (
-            tracked.traded or tracked.status is OrderStatus.PENDING_CANCEL
-        ):
-            ending = OrderStatus.CANCELED
-        if ending not in TRANSITIONS[tracked.status]:
-            self.state.counters.illegal += 1
-            return NOTHING
-        return (self._move(tracked, ending, now, reason),)
-
     def _fill(self, event: Fill, stamp: Stamp) -> Sequence[Message]:
         self._fold(venue_of(event.market), event)
-        tracked = self._known(event.order)
+        tracked = moves.known(self.state, event.order)
         if tracked is None or event.fill_id in tracked.fills:
             return NOTHING
         tracked.fills[event.fill_id] = event.quantity
@@ -311,14 +274,14 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         if tracked.status in TERMINAL:
             return (update_of(tracked, "late_fill"),)
         if tracked.remaining == 0:
-            return (self._move(tracked, OrderStatus.FILLED, stamp.now),)
+            return (moves.move(self.state, tracked, OrderStatus.FILLED, stamp.now),)
         if tracked.status in (OrderStatus.PARTIALLY_FILLED, OrderStatus.PENDING_CANCEL):
             return (update_of(tracked),)
-        moved = self._move(tracked, OrderStatus.PARTIALLY_FILLED, stamp.now)
-        return (moved, *self._cancel_if_wanted(tracked, stamp.now))
+        moved = moves.move(self.state, tracked, OrderStatus.PARTIALLY_FILLED, stamp.now)
+        return (moved, *moves.cancel_if_wanted(self.state, tracked, stamp.now))
 
     def _correction(self, event: Correction, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
-        tracked = self._known(event.order)
+        tracked = moves.known(self.state, event.order)
         for venue in self.live_venues:
             if tracked is None or venue_of(tracked.market) == venue:
                 self._fold(venue, event)
@@ -334,14 +297,14 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         if tracked is None or tracked.status is OrderStatus.PENDING_SUBMIT:
             return NOTHING
         if not event.found:
-            return self._finish(tracked, AckStatus.REJECTED, stamp.now, "absent")
+            return moves.finish(self.state, tracked, AckStatus.REJECTED, stamp.now, "absent")
         if event.status is None or event.status is AckStatus.UNKNOWN:
             return NOTHING
         if event.status is not AckStatus.ACCEPTED:
-            return self._finish(tracked, event.status, stamp.now, "reconciled")
+            return moves.finish(self.state, tracked, event.status, stamp.now, "reconciled")
         if tracked.status is OrderStatus.PENDING_CANCEL:
             return (Cancel(order=tracked.order, reason="still_working"),)
-        return self._found_working(tracked, stamp.now)
+        return moves.found_working(self.state, tracked, stamp.now)
 
     # ── the books of live venues ──
 
@@ -365,26 +328,9 @@ class ExecutionMachine(StateMachine[ExecutionState]):
 
     def _exit_cancel(self, event: ExitCancel, stamp: Stamp) -> Sequence[Message]:
         tracked = self.state.live.get(event.order)
-        return NOTHING if tracked is None else self._cancel(tracked, event.reason or "exit", stamp.now)
-
-    def _cancel(self, tracked: Tracked, reason: str, now: int) -> Sequence[Message]:
-        """Cancel an order, now or as soon as the venue can know it."""
-        if tracked.status in WORKING:
-            tracked.cancel_reason = reason
-            return self._cancel_if_wanted(tracked, now)
-        if tracked.cancel_reason or tracked.status is OrderStatus.PENDING_CANCEL:
+        if tracked is None:
             return NOTHING
-        tracked.cancel_reason = reason
-        if tracked.status is OrderStatus.PENDING_SUBMIT:
-            return NOTHING
-        return (Cancel(order=tracked.order, reason=reason),)
-
-    def _cancel_if_wanted(self, tracked: Tracked, now: int) -> Sequence[Message]:
-        reason = tracked.cancel_reason
-        if not reason:
-            return NOTHING
-        pending = self._move(tracked, OrderStatus.PENDING_CANCEL, now, reason)
-        return pending, Cancel(order=tracked.order, reason=reason)
+        return moves.cancel(self.state, tracked, event.reason or "exit", stamp.now)
 
     def _clock(self, event: Clock | FeedClock, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
         state = self.state
@@ -392,57 +338,8 @@ class ExecutionMachine(StateMachine[ExecutionState]):
             return NOTHING
         outputs: list[Message] = []
         for tracked in state.live.values():
-            outputs.extend(self._watch(tracked, state.params, stamp.now))
+            outputs.extend(moves.watch(state, tracked, state.params, stamp.now))
         return outputs
-
-    def _watch(self, tracked: Tracked, params: ExecutionParams, now: int) -> Sequence[Message]:
-        """What an order's waiting time asks for."""
-        patience = params.ack_timeout_s * SECOND
-        status = tracked.status
-        if status in WORKING and tracked.time_in_force is TimeInForce.GTD:
-            # The venue expires it by itself; a cancel makes sure.
-            late = now >= tracked.expires_at + patience
-            return self._cancel(tracked, "expired", now) if late else NOTHING
-        waits = status in (OrderStatus.SUBMITTED, OrderStatus.UNKNOWN, OrderStatus.PENDING_CANCEL)
-        if not waits and not (status in WORKING and tracked.ends_by_itself):
-            return NOTHING
-        interval = params.query_interval_s * SECOND
-        if status is OrderStatus.UNKNOWN and tracked.asks:
-            if now < tracked.asked_at + min(interval, SECOND << min(tracked.asks - 1, DOUBLINGS_MAX)):
-                return NOTHING
-            tracked.asks += 1
-        elif now < tracked.since + patience or now < tracked.asked_at + interval:
-            return NOTHING
-        outputs: list[Message] = []
-        if status is OrderStatus.SUBMITTED:
-            outputs.append(self._move(tracked, OrderStatus.UNKNOWN, now, NO_ANSWER))
-        tracked.asked_at = now
-        outputs.append(Query(order=tracked.order))
-        return outputs
-
-    # ── inside ──
-
-    def _known(self, order: str) -> Tracked | None:
-        tracked = self.state.live.get(order) or self.state.ended.get(order)
-        if tracked is None:
-            self.state.counters.unmatched += 1
-        return tracked
-
-    def _move(self, tracked: Tracked, status: OrderStatus, now: int, reason: str = "") -> OrderUpdate:
-        """Put an order into its next state; the only place that does."""
-        assert status in TRANSITIONS[tracked.status], f"{tracked.status} to {status}"
-        tracked.status = status
-        tracked.since = now
-        if status in TERMINAL:
-            self._retire(tracked)
-        return update_of(tracked, reason)
-
-    def _retire(self, tracked: Tracked) -> None:
-        state = self.state
-        del state.live[tracked.order]
-        state.ended[tracked.order] = tracked
-        if len(state.ended) > ENDED_MAX:
-            del state.ended[next(iter(state.ended))]
 
 
 def _approval_in(claim: Claim) -> Approval | None:

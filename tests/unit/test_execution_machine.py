@@ -19,7 +19,7 @@ from proto.operator import Config, Verb
 from proto.risk import TimeInForce
 from proto.units import ONE
 from proto.venue import Account, Ack, AckStatus, Reconciliation, Settlement, StatusReport
-from services.execution import machine as module
+from services.execution import moves
 from services.execution.machine import ExecutionMachine
 from services.execution.single_use import HighWater, OrderKey, parse_order_id
 from tests.unit.order_tape import (
@@ -105,7 +105,7 @@ def test_an_expired_approval_is_refused_and_its_order_denied():
 
 
 def test_single_use_outlasts_every_memory(monkeypatch):
-    monkeypatch.setattr(module, "ENDED_MAX", 2)
+    monkeypatch.setattr(moves, "ENDED_MAX", 2)
     tape = execution_hand()
     approvals = [approval(cause, index=index) for cause in range(1, 6) for index in (0, 1)]
     for event in approvals:
