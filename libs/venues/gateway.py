@@ -5,7 +5,7 @@ adapter alone knows the venue's words, legs and rounding. It keeps no order stat
 would lose: whatever is needed to ask about an order is in ``SentOrder``, which the ledger's claim carries.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
@@ -176,6 +176,17 @@ class RemembersOrders(Protocol):
         """Learn how an order was meant that was claimed, maybe before a restart. Sends nothing."""
 
 
+@runtime_checkable
+class RepeatsRefused(Protocol):
+    """A gateway that knows a definite refusal which passes by itself, and may send the same bytes again."""
+
+    async def submit_while(self, prepared: Prepared, may_send: Callable[[], bool]) -> OrderReport:
+        """As ``submit``, and again after such a refusal as long as ``may_send`` agrees, asked each time.
+
+        When it does not, the refusal is raised.
+        """
+
+
 __all__ = [
     "AckStatus",
     "Balance",
@@ -185,6 +196,7 @@ __all__ = [
     "OrderReport",
     "Prepared",
     "RemembersOrders",
+    "RepeatsRefused",
     "SentOrder",
     "SettlementReport",
     "StreamState",

@@ -85,6 +85,38 @@ def test_a_gateway_is_told_after_a_restart_how_its_orders_were_meant():
     asyncio.run(scene(world))
 
 
+def test_what_is_sent_again_after_a_refusal_is_asked_for_each_time():
+    """A sale of what was just bought waits for the venue: a halt may come meanwhile, or its expiry."""
+    said: list[bool] = []
+
+    class Repeating(ScriptedGateway):
+        async def submit_while(self, prepared: Prepared, may_send: Callable[[], bool]) -> OrderReport:
+            said.append(may_send())
+            world.refusal = "halted"
+            said.append(may_send())
+            world.refusal = ""
+            world.desk.standing.doubt("broker gone")
+            said.append(may_send())
+            await world.desk.reconcile()
+            said.append(may_send())
+            world.order().cancel_reason = "exit"
+            said.append(may_send())
+            world.order().cancel_reason = ""
+            world.hand.now_s += 60
+            said.append(may_send())
+            return await self.submit(prepared)
+
+    async def scene(_: DeskWorld) -> None:
+        world.gateway = Repeating(world.exchange)
+        world.restart()
+        await world.desk.reconcile()
+        await world.send()
+
+    world = DeskWorld()
+    asyncio.run(scene(world))
+    assert said == [True, False, False, True, False, False]
+
+
 def test_a_fill_before_the_acknowledgement_is_told_once_its_order_is_known():
     async def scene(world: DeskWorld) -> None:
         world.gateway.script.append("accepted_silently")

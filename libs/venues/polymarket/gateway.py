@@ -2,12 +2,13 @@
 
 The order's EIP-712 hash is its id everywhere: claimed before the request leaves, asked about after a crash.
 A request is sent again in one case only: the venue refused a sale for want of shares that we have just
-bought, in so many words. That refusal is definite, the bytes are the same, and so is the hash.
+bought, in so many words. That refusal is definite, the bytes are the same, and so is the hash. Whoever
+submits is asked each time whether the order may still leave.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, suppress
 
 from msgspec import structs
@@ -146,6 +147,10 @@ class PolymarketGateway:
         return prepared
 
     async def submit(self, prepared: Prepared) -> OrderReport:
+        """Send once."""
+        return await self.submit_while(prepared, lambda: False)
+
+    async def submit_while(self, prepared: Prepared, may_send: Callable[[], bool]) -> OrderReport:
         """Send once, or again where a definite refusal is known to pass (see the module)."""
         sent = read_request(prepared.body)
         if not sent.buy:
@@ -156,10 +161,14 @@ class PolymarketGateway:
                 answer = await self.client.post_order(prepared.body)
                 return await self._accepted(prepared, sent, answer)
             except Refused as e:
-                if e.code != "not_enough_balance" or attempt == SALE_ATTEMPTS_MAX or not self._may_pass(sent):
+                passes = e.code == "not_enough_balance" and self._may_pass(sent) and may_send()
+                if not passes or attempt == SALE_ATTEMPTS_MAX:
                     return await self._not_placed(prepared, sent, e)
+                refusal = e
             await asyncio.sleep(pause_s)
             await self._refresh(sent.token)
+            if not may_send():
+                return await self._not_placed(prepared, sent, refusal)
             pause_s *= 2
         raise AssertionError("unreachable")
 

@@ -19,6 +19,7 @@ from libs.venues.gateway import (
     OrderReport,
     Prepared,
     RemembersOrders,
+    RepeatsRefused,
     StreamState,
     UserEvent,
     VenueGateway,
@@ -216,7 +217,10 @@ class VenueDesk:
         order = own.approval.order
         try:
             async with asyncio.timeout(SUBMIT_PATIENCE_S):
-                report = await self.gateway.submit(prepared)
+                if isinstance(self.gateway, RepeatsRefused):
+                    report = await self.gateway.submit_while(prepared, lambda: self._may_send_again(own))
+                else:
+                    report = await self.gateway.submit(prepared)
         except (RateLimited, Unavailable) as e:
             self.standing.pause(e.retry_after_s)
             return [_rejected(order, str(e))]
@@ -230,6 +234,13 @@ class VenueDesk:
             log.exception("submit failed", extra={"venue": self.venue, "order": order})
             return [_doubtful(order, "the gateway failed")]
         return self.facts.take_report(own, report, asked=False)
+
+    def _may_send_again(self, own: OwnOrder) -> bool:
+        """Whether an order that the venue refused may leave once more: gate, expiry and machine, asked anew."""
+        reason = self._refusal() or self.reason(own.approval.market)
+        tracked = self.tracked(own)
+        wanted = tracked is None or not tracked.cancel_reason
+        return wanted and not reason and self.wall_ns() < own.approval.expires_at
 
     async def cancel(self, order: str) -> None:
         """Cancel, once the order's own request is answered, and ask what became of it.

@@ -156,16 +156,26 @@ async def test_batches(sandbox: Sandbox, gateway: PolymarketGateway):
 
 
 async def test_pain_point_04_what_was_just_bought_can_be_sold(sandbox: Sandbox, gateway: PolymarketGateway):
-    server(sandbox).options.mined_after_s = 0.7
-    server(sandbox).options.stale_balance_s = 60.0
+    server(sandbox).options.mined_after_s = server(sandbox).options.stale_balance_s = 60.0
     market = market_of(sandbox)
     await gateway.submit(gateway.prepare(taking(market)))
     sale = new(market, Side.SELL, TICK, 5 * ONE, time_in_force=TimeInForce.IOC)
     prepared = gateway.prepare(sale)
-    report = await gateway.submit(prepared)
+    # A halt, or the order's expiry, comes while it waits: the last refusal is the last word.
+    allowed = iter([True, False])
+    with pytest.raises(Refused) as raised:
+        await gateway.submit_while(prepared, lambda: next(allowed))
+    assert (raised.value.code, list(allowed)) == ("not_enough_balance", [])
+    assert len(sandbox.arrivals.of("polymarket", "order")) == 2
+    with pytest.raises(Refused):
+        await gateway.submit(prepared)
+    assert len(sandbox.arrivals.of("polymarket", "order")) == 3
+    server(sandbox).options.mined_after_s = 0.7
+    await gateway.submit(gateway.prepare(taking(market)))
+    report = await gateway.submit_while(prepared, lambda: True)
     assert (report.status, report.filled) == (AckStatus.ACCEPTED, 5 * ONE)
     # The sale alone may have come more than once, each time under the same id.
-    sales = sandbox.arrivals.of("polymarket", "order")[1:]
+    sales = sandbox.arrivals.of("polymarket", "order")[4:]
     assert {key for arrival in sales for key in arrival.keys} == {prepared.client_order_id}
     assert [arrival.status for arrival in sales] == [400] * (len(sales) - 1) + [200]
     assert len(sales) > 1
