@@ -8,7 +8,8 @@ from functools import lru_cache
 
 import msgspec
 
-from libs.machine.codec import Unreadable, decode
+from libs.machine.claims import approval_in
+from libs.machine.codec import Unreadable
 from libs.machine.machine import Stamp
 from libs.machine.timeline import Timeline
 from libs.tape.record import ID_HEADER, KEY_ID_HEADER, SIGNATURE_HEADER, TapeRecord
@@ -165,11 +166,7 @@ class Intake:
             claim.key_id,
         ):
             return False
-        try:
-            approval = decode(claim.approval_subject, claim.payload)
-        except Unreadable:
-            return False
-        return isinstance(approval, Approval) and approval.order == claim.order
+        return approval_in(claim) is not None
 
     def _check_operator(self, record: TapeRecord, event: Session | Config | Command) -> None:
         tape = event.tape if isinstance(event, Session) else self.tape

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import msgspec
 
-from libs.machine.codec import Unreadable, decode
+from libs.machine.claims import approval_in
 from libs.machine.machine import NOTHING, Stamp, StateMachine
 from proto.execution import (
     NO_APPROVAL,
@@ -208,7 +208,7 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         The order may be at the venue. It is followed from here on, so that its exposure is reserved, and
         cancelled. One that ended long ago, and was forgotten here, is not taken for such an order.
         """
-        approval = _approval_in(claim)
+        approval = approval_in(claim)
         if approval is None or stamp.now > approval.expires_at + ADOPTED_NS_MAX:
             self.state.counters.unmatched += 1
             return NOTHING
@@ -340,15 +340,6 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         for tracked in state.live.values():
             outputs.extend(moves.watch(state, tracked, state.params, stamp.now))
         return outputs
-
-
-def _approval_in(claim: Claim) -> Approval | None:
-    """The approval a claim carries."""
-    try:
-        approval = decode(claim.approval_subject, claim.payload)
-    except Unreadable:
-        return None
-    return approval if isinstance(approval, Approval) and approval.order == claim.order else None
 
 
 def _refuse(approval: Approval, reason: RefusalReason, stamp: Stamp) -> Refusal:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from libs.machine.claims import approval_in
 from libs.machine.host_state import Fact
 from libs.tape.errors import BrokerUnavailable, ContentMismatch
 from libs.tape.record import TapeRecord
@@ -17,7 +18,6 @@ from proto.ids import venue_of
 from proto.message import Message
 from proto.operator import Command, Verb
 from services.execution.desk.emergency import Emptying
-from services.execution.desk.orders import approval_in
 from services.execution.desk.queue import FactQueue
 from services.execution.desk.surroundings import Surroundings
 from services.execution.desk.venue import VenueDesk

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from libs.machine.codec import Unreadable, decode
 from libs.venues.gateway import OrderReport, SentOrder
 from proto.execution import Claim
 from proto.risk import Approval
@@ -96,12 +95,3 @@ class OwnOrders:
         own = self._orders.pop(order)
         del self._by_client_id[own.client_order_id]
         self._by_venue_id.pop(own.venue_order_id, None)
-
-
-def approval_in(claim: Claim) -> Approval | None:
-    """The approval a claim carries, if it is one and of the same order."""
-    try:
-        approval = decode(claim.approval_subject, claim.payload)
-    except Unreadable:
-        return None
-    return approval if isinstance(approval, Approval) and approval.order == claim.order else None

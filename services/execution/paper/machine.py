@@ -13,7 +13,7 @@ from msgspec import Meta, Struct, field
 from libs.exchange.exchange import Exchange
 from libs.exchange.fees import RETAIL_PRECISION
 from libs.exchange.orders import Accepted, Ended, EndReason, Executed, NewOrder, Report
-from libs.machine.codec import Unreadable, decode
+from libs.machine.claims import approval_in
 from libs.machine.machine import NOTHING, Stamp, StateMachine
 from proto.execution import Cancel, Claim, Query
 from proto.feed import Book, FeedClock, Gap, Market, MarketStatus, Quote, Side, Trade
@@ -178,7 +178,7 @@ class PaperMachine(StateMachine[PaperState]):
 
     def _claim(self, event: Claim, stamp: Stamp) -> Sequence[Message]:
         state = self.state
-        approval = _approval_in(event) if stamp.verified and state.params is not None else None
+        approval = approval_in(event) if stamp.verified and state.params is not None else None
         if state.params is None or approval is None or self._seen(event.order) or self._live(approval):
             state.ignored += 1
             return NOTHING
@@ -317,15 +317,6 @@ def _ack(order: str, status: AckStatus, remaining: int, reason: str = "") -> Ack
     return Ack(
         order=order, status=status, remaining=remaining, venue_order_id=f"{VENUE}-{order}", reason=reason
     )
-
-
-def _approval_in(claim: Claim) -> Approval | None:
-    """The approval a claim carries, if it is one and of the same order."""
-    try:
-        approval = decode(claim.approval_subject, claim.payload)
-    except Unreadable:
-        return None
-    return approval if isinstance(approval, Approval) and approval.order == claim.order else None
 
 
 def _payout(market: Market, instrument: str) -> int:
