@@ -6,20 +6,19 @@ It decides nothing. What the venue says goes onto the tape as facts, and the mac
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from libs.portfolio.portfolio import Portfolio
-from libs.venues.errors import NotSent, RateLimited, Refused, Unavailable, VenueError
+from libs.venues.errors import VenueError
 from libs.venues.gateway import (
     Balance,
     FillReport,
     OrderReport,
     Prepared,
     RemembersOrders,
-    RepeatsRefused,
     StreamState,
     UserEvent,
     VenueGateway,
@@ -28,22 +27,21 @@ from proto.execution import TERMINAL, Claim, OrderStatus
 from proto.message import Message
 from proto.risk import Approval
 from proto.units import SECOND
-from proto.venue import Account, Ack, AckStatus, Fill, Reconciliation
+from proto.venue import Account, Ack, Fill, Reconciliation
 from services.execution.desk.facts import VenueFacts
 from services.execution.desk.orders import OwnOrder, OwnOrders
 from services.execution.desk.preparing import Preparing
+from services.execution.desk.pulse import Pulse
 from services.execution.desk.reconcile import Reconciler
+from services.execution.desk.sending import rejected, send
 from services.execution.desk.standing import Standing
 from services.execution.desk.surroundings import Surroundings
+from services.execution.desk.tasks import Tasks
 from services.execution.orders import Tracked
 from services.execution.state import VenueRecord
 
-SUBMIT_PATIENCE_S = 20.0
-"""Longer than any gateway's own timeouts; an answer that takes so long is treated as none."""
 QUESTIONS_MAX = 8
 """Look-ups under way at a time: more would only wait for the venue's rate limit."""
-HEARTBEATS_MISSED_MAX = 2
-"""Heartbeats that may fail before everything is cancelled: the venue is about to do it itself."""
 FETCH_WAIT_S = 1.0
 """Between attempts to get fills that the venue counts and has not shown yet."""
 FETCH_ATTEMPTS_MAX = 5
@@ -87,8 +85,9 @@ class VenueDesk:
         self._sent: set[str] = set()
         self._questions = asyncio.Semaphore(QUESTIONS_MAX)
         self._asking: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._heartbeats_missed = 0
+        self._tasks = Tasks(self.venue)
+        self.spawn, self.idle = self._tasks.spawn, self._tasks.idle
+        self._pulse = Pulse(self)
 
     # ── what is known ──
 
@@ -201,7 +200,7 @@ class VenueDesk:
             reason = self._refusal() or self.reason(own.approval.market)
             if reason:
                 # Claimed and not sent, and nobody else can send it: that is proof.
-                self.tell(own, _rejected(order, f"not sent: {reason}"))
+                self.tell(own, rejected(order, f"not sent: {reason}"))
                 return
             self.submitted += 1
             told = await self._send(own, prepared)
@@ -214,26 +213,10 @@ class VenueDesk:
         self._fetch_lacking()
 
     async def _send(self, own: OwnOrder, prepared: Prepared) -> list[Message]:
-        order = own.approval.order
-        try:
-            async with asyncio.timeout(SUBMIT_PATIENCE_S):
-                if isinstance(self.gateway, RepeatsRefused):
-                    report = await self.gateway.submit_while(prepared, lambda: self._may_send_again(own))
-                else:
-                    report = await self.gateway.submit(prepared)
-        except (RateLimited, Unavailable) as e:
-            self.standing.pause(e.retry_after_s)
-            return [_rejected(order, str(e))]
-        except Refused as e:
-            return [_rejected(order, f"{e.code or e.status}: {e}")]
-        except NotSent as e:
-            return [_rejected(order, f"not sent: {e}")]
-        except (VenueError, TimeoutError) as e:
-            return [_doubtful(order, str(e) or "no answer in time")]
-        except Exception:
-            log.exception("submit failed", extra={"venue": self.venue, "order": order})
-            return [_doubtful(order, "the gateway failed")]
-        return self.facts.take_report(own, report, asked=False)
+        answer = await send(self.gateway, prepared, self.standing, lambda: self._may_send_again(own))
+        if isinstance(answer, Ack):
+            return [answer]
+        return self.facts.take_report(own, answer, asked=False)
 
     def _may_send_again(self, own: OwnOrder) -> bool:
         """Whether an order that the venue refused may leave once more: gate, expiry and machine, asked anew."""
@@ -373,25 +356,7 @@ class VenueDesk:
 
     async def heartbeat(self) -> None:
         """One beat of the dead man's switch, while orders may rest."""
-        if not self.in_flight and not any(self.is_open(own) for own in self.orders):
-            self._heartbeats_missed = 0
-            self.standing.hold("heartbeat", "")
-            return
-        try:
-            await self.gateway.heartbeat()
-        except Exception as e:  # noqa: BLE001  (reported, and acted on)
-            # Also for an error of the adapter's own: what rests must not outlive it.
-            self._heartbeats_missed += 1
-            self.standing.hold("heartbeat", f"heartbeat failed: {e}"[:200])
-            if self._heartbeats_missed >= HEARTBEATS_MISSED_MAX:
-                await self.cancel_all("heartbeat failed")
-            return
-        if self._heartbeats_missed:
-            # The venue may have cancelled what rested.
-            self.standing.doubt("heartbeat was away")
-            self.reconciler.soon()
-        self._heartbeats_missed = 0
-        self.standing.hold("heartbeat", "")
+        await self._pulse.beat()
 
     async def cancel_all(self, why: str) -> bool:
         """Cancel everything at the venue, whatever the tape says; whether the venue agreed."""
@@ -417,35 +382,7 @@ class VenueDesk:
         self.standing.doubt("stopping")
         await asyncio.gather(*(self.cancel(own.approval.order) for own in resting))
 
-    # ── tasks ──
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something beside everything else; cancelled by ``close``."""
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("desk task failed", extra={"venue": self.venue}, exc_info=task.exception())
-
-    async def idle(self) -> None:
-        """Wait until nothing is under way; for tests and for a planned stop."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
-
     async def close(self) -> None:
         """Give up what is under way and close the gateway."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         await self.gateway.close()
-
-
-def _rejected(order: str, reason: str) -> Ack:
-    return Ack(order=order, status=AckStatus.REJECTED, reason=reason[:500])
-
-
-def _doubtful(order: str, reason: str) -> Ack:
-    return Ack(order=order, status=AckStatus.UNKNOWN, reason=reason[:500])
