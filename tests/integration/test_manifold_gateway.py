@@ -9,7 +9,6 @@ from aiohttp import web
 
 from libs.venues.errors import BadAnswer, NotSent, OutcomeUnknown, RateLimited, Refused, VenueError
 from libs.venues.gateway import FillReport, NewOrder, OrderReport, SentOrder, StreamState, VenueGateway
-from libs.venues.manifold import orders
 from libs.venues.manifold.auth import ManifoldCredentials
 from libs.venues.manifold.gateway import ManifoldGateway
 from libs.venues.transport import http as transport
@@ -176,12 +175,9 @@ async def test_an_order_whose_answer_is_lost_is_found_and_never_sent_again(statu
 
 
 @pytest.mark.asyncio
-async def test_absence_is_only_told_when_the_order_cannot_arrive_any_more():
-    async with trading() as (stub, gateway, clock):
-        order = an_order()
-        with pytest.raises(BadAnswer, match="may still arrive"):
-            await gateway.look_up(sent(gateway, order))
-        clock.ms += 60_000 + orders.LATE_MS
+async def test_an_order_of_which_there_is_no_bet_is_not_found_however_long_it_may_rest():
+    async with trading() as (stub, gateway, _clock):
+        order = an_order(time_in_force=TimeInForce.GTC)
         assert await gateway.look_up(sent(gateway, order)) is None
         # It appears after all.
         await ManifoldGateway.submit(gateway, gateway.prepare(an_order(expires_at=AT + 900 * SECOND)))

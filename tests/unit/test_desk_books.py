@@ -7,11 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from libs.venues.gateway import OrderReport
+from libs.venues.errors import BadAnswer
+from libs.venues.gateway import OrderReport, SentOrder
 from proto.execution import OrderStatus
 from proto.feed import Side
 from proto.units import ONE, SECOND
 from proto.venue import Account, AckStatus, Fill, Reconciliation, Settlement, StatusReport, TradeStatus
+from services.execution.desk import reconcile
 from services.execution.desk import venue as module
 from services.execution.desk.reconcile import MOVING_NS, OVERLAP_NS
 from services.execution.desk.standing import FAILURES_MAX, PAUSE_S_DEFAULT, Standing
@@ -78,6 +80,53 @@ def test_every_single_answer_is_needed(part: str, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(world.gateway, part, broken)
         assert not (await world.desk.reconcile()).complete
         assert world.desk.reason() == "not reconciled"
+
+    run(scene)
+
+
+@pytest.mark.parametrize("answer", ["unreadable", "none", "adapter error"])
+def test_one_look_up_without_an_answer_keeps_nobody_from_trading(
+    answer: str, monkeypatch: pytest.MonkeyPatch
+):
+    async def scene(world: DeskWorld) -> None:
+        await world.desk.reconcile()
+        await world.send(1)
+        await world.send(2, how="late")
+        await world.store()
+        look_up = world.gateway.look_up
+
+        async def silent(sent: SentOrder) -> OrderReport | None:
+            if not sent.order.endswith("-2-0") or not broken:
+                return await look_up(sent)
+            if answer == "unreadable":
+                raise BadAnswer("kalshi", "expected one order, was two")
+            if answer == "adapter error":
+                raise KeyError("an adapter's own error")
+            return await asyncio.Future()
+
+        broken = False
+        monkeypatch.setattr(world.gateway, "look_up", silent)
+        monkeypatch.setattr(reconcile, "LOOK_UPS_PATIENCE_S", 0.0)
+        world.exchange.fill(CLIENT, 4 * ONE)
+        world.exchange.events.clear()
+        await world.tick(600)
+        broken = True
+        for _ in range(FAILURES_MAX):
+            found = await world.desk.reconcile()
+        # What was heard besides is told in any case.
+        assert [fill.quantity for fill in world.told(Fill)] == [4 * ONE]
+        assert found.complete == (answer != "adapter error")
+        assert (world.desk.reason() == "") == (answer != "adapter error")
+        assert world.status(2) is OrderStatus.UNKNOWN
+        # Proof takes clean answers in a row.
+        for step in (False, True, False) if found.complete else (False,):
+            broken = step
+            await world.desk.reconcile()
+            await world.store()
+            assert world.status(2) is OrderStatus.UNKNOWN
+        await world.desk.reconcile()
+        await world.store()
+        assert world.status(2) is OrderStatus.REJECTED
 
     run(scene)
 

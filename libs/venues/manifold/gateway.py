@@ -156,14 +156,12 @@ class ManifoldGateway:
             raise failed
 
     async def look_up(self, sent: SentOrder) -> OrderReport | None:
-        """The bet of an order. ``None``: all bets since then are read, none is it, and its time is over.
+        """The bet of an order. ``None``: all bets since then are read, and none is it. It may still arrive.
 
         Raises:
-            BadAnswer: when more than one bet may be it, or while it may still arrive.
+            BadAnswer: when more than one bet may be it.
         """
         mark = orders.mark_of(sent)
-        # The clocks are asked before the bets: one that is made while they are read is not overlooked.
-        over = self._account.now_ms() > mark.expires_ms + orders.LATE_MS
         bets = await self._account.bets(self._user, orders.sent_after_ms(mark), mark.contract)
         found = [bet for bet in bets if bet.key == sent.venue_order_id]
         found = found or [bet for bet in bets if orders.is_bet_of(bet, mark)]
@@ -173,8 +171,6 @@ class ManifoldGateway:
                 return orders.report_of(found[0], self._account.now_ms())
         if found or perhaps:
             raise BadAnswer(VENUE, f"expected one bet like {sent.order}, was {len(found) + len(perhaps)}")
-        if not over:
-            raise BadAnswer(VENUE, f"{sent.order} may still arrive")
         return None
 
     async def open_orders(self) -> Sequence[OrderReport]:

@@ -33,8 +33,6 @@ TAGS = 500
 """Milliseconds of a second that tell orders apart, each twice: even for purchases, odd for sales."""
 LIFE_MS_MIN = 2_000
 """An order that ends sooner cannot be marked within its last second and still reach the venue."""
-LATE_MS = 60_000
-"""After its end an order is given so long to appear in the lists before it counts as never arrived."""
 SENT_EARLY_MS = 5_000
 """The venue's clock may be so much behind ours."""
 

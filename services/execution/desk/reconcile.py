@@ -25,7 +25,10 @@ BLIND_S = 5.0
 SOON_S = 0.2
 """What asks for one at once often comes in a bunch."""
 PATIENCE_S = 25.0
-"""For all answers of one reconciliation."""
+"""For all answers of one reconciliation, before orders are looked up."""
+LOOK_UPS_PATIENCE_S = 10.0
+"""For all look-ups together: at the smallest rate limit of a venue they take four. Who has no answer by then
+is asked about again the next time."""
 MOVING_NS = 30 * SECOND
 """A venue's positions may lag behind its fills for so long."""
 OVERLAP_NS = 600 * SECOND
@@ -101,8 +104,11 @@ class Reconciler:
             try:
                 async with asyncio.timeout(PATIENCE_S):
                     answers = await self._ask(began)
+                try:
                     # First: a look-up may tell by which id the venue names an order in its fills.
                     missing = await self._ask_missing(answers)
+                finally:
+                    # Whatever became of the look-ups, these fills and payouts are known.
                     self._take(answers, began)
             except Exception as e:
                 if not isinstance(e, VenueError | TimeoutError):
@@ -147,7 +153,8 @@ class Reconciler:
         """Orders of ours that are neither resting nor found when asked for.
 
         So many at a time that the whole reconciliation stays in time, whoever was asked for longest ago
-        first: the others stay as they are, reserved, until it is their turn.
+        first: the others stay as they are, reserved, until it is their turn. So does one about which the
+        venue does not say: it is neither there nor missing, and it keeps nobody else from trading.
         """
         desk = self._desk
         self._number += 1
@@ -161,10 +168,20 @@ class Reconciler:
         for own in chosen:
             own.asked_in = self._number
         limit = asyncio.Semaphore(MISSING_AT_ONCE_MAX)
+        deadline_s = asyncio.get_running_loop().time() + LOOK_UPS_PATIENCE_S
 
         async def is_there(own: OwnOrder) -> bool:
-            async with limit:
-                return await desk.ask(own)
+            try:
+                async with asyncio.timeout_at(deadline_s), limit:
+                    return await desk.ask(own)
+            except (VenueError, TimeoutError) as e:
+                own.misses = 0
+                detail = str(e) or "no answer in time"
+                log.warning(
+                    "look-up failed",
+                    extra={"venue": desk.venue, "order": own.approval.order, "detail": detail},
+                )
+                return True
 
         found = await asyncio.gather(*(is_there(own) for own in chosen), return_exceptions=True)
         for answer in found:
