@@ -56,6 +56,10 @@ SALE_ATTEMPTS_MAX = 4
 """One sale, and three more after refusals for want of shares just bought."""
 SALE_PAUSE_S = 0.5
 """Pause before the first of them; it doubles. A trade is on the chain within a few seconds."""
+SALE_PATIENCE_S = 7.0
+"""No repetition begins later: with its own 12 s at most, its answer is there before the desk gives up (20 s)."""
+REFRESH_PATIENCE_S = 0.5
+"""For having a balance read anew: a stop must not wait for a venue that answers no questions."""
 ASKED_MAX = 10_000
 """Prepared orders whose quantity is kept, to tell what rounding left out."""
 LOOK_BACK_S = 1
@@ -153,7 +157,8 @@ class PolymarketGateway:
     async def submit_while(self, prepared: Prepared, may_send: Callable[[], bool]) -> OrderReport:
         """Send once, or again where a definite refusal is known to pass (see the module)."""
         sent = read_request(prepared.body)
-        if not sent.buy:
+        until_s = time.monotonic() + SALE_PATIENCE_S
+        if not sent.buy and self._purchases.may_be_unknown(sent.token):
             await self._refresh(sent.token)
         pause_s = SALE_PAUSE_S
         for attempt in range(1, SALE_ATTEMPTS_MAX + 1):
@@ -162,7 +167,8 @@ class PolymarketGateway:
                 return await self._accepted(prepared, sent, answer)
             except Refused as e:
                 passes = e.code == "not_enough_balance" and self._may_pass(sent) and may_send()
-                if not passes or attempt == SALE_ATTEMPTS_MAX:
+                late = time.monotonic() + pause_s + REFRESH_PATIENCE_S > until_s
+                if not passes or late or attempt == SALE_ATTEMPTS_MAX:
                     return await self._not_placed(prepared, sent, e)
                 refusal = e
             await asyncio.sleep(pause_s)
@@ -378,8 +384,9 @@ class PolymarketGateway:
     async def _refresh(self, token: str) -> None:
         """Have the venue read a balance anew; that it cannot is no reason not to try the sale."""
         kind = "CONDITIONAL-V2" if is_position(int(token)) else "CONDITIONAL"
-        with suppress(VenueError):
-            await self.client.refresh_balance(kind, token)
+        with suppress(VenueError, TimeoutError):
+            async with asyncio.timeout(REFRESH_PATIENCE_S):
+                await self.client.refresh_balance(kind, token)
 
     def _is_ours(self, owner: str, address: str) -> bool:
         key = self.client.api_key

@@ -14,6 +14,7 @@ class Purchases:
     """When each token was bought last."""
 
     def __init__(self) -> None:
+        self.began_at_s = time.monotonic()
         self._bought: dict[str, float] = {}
 
     def note_fill(self, fill: FillReport, row: TradeRow) -> None:
@@ -30,6 +31,10 @@ class Purchases:
         self._bought[token] = time.monotonic()
         if len(self._bought) > PURCHASES_MAX:
             del self._bought[next(iter(self._bought))]
+
+    def may_be_unknown(self, token: str) -> bool:
+        """Whether the venue's copy may lack a purchase: one just now, or one from before our start."""
+        return self.is_recent(token) or time.monotonic() - self.began_at_s < BOUGHT_RECENTLY_S
 
     def is_recent(self, token: str) -> bool:
         """Whether a refusal for want of shares may come from the venue's old copy of the balance."""

@@ -7,7 +7,9 @@ import pytest
 
 from libs.venues.errors import Refused
 from libs.venues.gateway import OrderReport
-from libs.venues.polymarket.gateway import PolymarketGateway
+from libs.venues.polymarket import gateway as module
+from libs.venues.polymarket.gateway import REFRESH_PATIENCE_S, PolymarketGateway
+from libs.venues.polymarket.purchases import BOUGHT_RECENTLY_S
 from proto.feed import Side
 from proto.risk import TimeInForce
 from proto.units import ONE
@@ -155,7 +157,9 @@ async def test_batches(sandbox: Sandbox, gateway: PolymarketGateway):
     assert await gateway.open_orders() == []
 
 
-async def test_pain_point_04_what_was_just_bought_can_be_sold(sandbox: Sandbox, gateway: PolymarketGateway):
+async def test_pain_point_04_what_was_just_bought_can_be_sold(
+    sandbox: Sandbox, gateway: PolymarketGateway, monkeypatch: pytest.MonkeyPatch
+):
     server(sandbox).options.mined_after_s = server(sandbox).options.stale_balance_s = 60.0
     market = market_of(sandbox)
     await gateway.submit(gateway.prepare(taking(market)))
@@ -169,25 +173,37 @@ async def test_pain_point_04_what_was_just_bought_can_be_sold(sandbox: Sandbox, 
     assert len(sandbox.arrivals.of("polymarket", "order")) == 2
     with pytest.raises(Refused):
         await gateway.submit(prepared)
-    assert len(sandbox.arrivals.of("polymarket", "order")) == 3
+    # Nor is it sent so late that the desk's patience ends before its answer.
+    monkeypatch.setattr(module, "SALE_PATIENCE_S", 0.0)
+    with pytest.raises(Refused):
+        await gateway.submit_while(prepared, lambda: True)
+    monkeypatch.undo()
+    assert len(sandbox.arrivals.of("polymarket", "order")) == 4
     server(sandbox).options.mined_after_s = 0.7
     await gateway.submit(gateway.prepare(taking(market)))
     report = await gateway.submit_while(prepared, lambda: True)
     assert (report.status, report.filled) == (AckStatus.ACCEPTED, 5 * ONE)
     # The sale alone may have come more than once, each time under the same id.
-    sales = sandbox.arrivals.of("polymarket", "order")[4:]
+    sales = sandbox.arrivals.of("polymarket", "order")[5:]
     assert {key for arrival in sales for key in arrival.keys} == {prepared.client_order_id}
     assert [arrival.status for arrival in sales] == [400] * (len(sales) - 1) + [200]
     assert len(sales) > 1
 
 
 async def test_a_sale_of_what_nobody_bought_is_refused_at_once(sandbox: Sandbox, gateway: PolymarketGateway):
+    gateway._purchases.began_at_s -= BOUGHT_RECENTLY_S
     sale = gateway.prepare(new(market_of(sandbox), Side.SELL, 99 * TICK, 10 * ONE))
-    began = time.monotonic()
-    with pytest.raises(Refused) as raised:
-        await gateway.submit(sale)
-    assert raised.value.code == "not_enough_balance"
-    assert time.monotonic() - began < 0.5
+    # A stop leaves at once, also while the venue answers no question: only a fresh start, or a purchase
+    # just now, is a reason to have the balance read anew, and then not for long.
+    sandbox.faults.set(FaultRule(kind=FaultKind.DELAY, operation="read", seconds=2))
+    for patience_s, asked in ((0.5, 0), (REFRESH_PATIENCE_S + 1.0, 1)):
+        began = time.monotonic()
+        with pytest.raises(Refused) as raised:
+            await gateway.submit(sale)
+        assert raised.value.code == "not_enough_balance"
+        assert time.monotonic() - began < patience_s
+        assert sandbox.faults.count(FaultKind.DELAY) == asked
+        gateway._purchases.began_at_s += BOUGHT_RECENTLY_S
 
 
 async def test_the_dead_mans_switch(sandbox: Sandbox, gateway: PolymarketGateway):
