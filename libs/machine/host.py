@@ -170,10 +170,7 @@ class Host:
                 if self._reader is not reader:
                     # A skip made everything start over: the rest of this batch comes again, in its place.
                     break
-                if self.status.live and any(c.ready and c.ready[-1].record is record for c in self.cells):
-                    # What it calls for leaves now, not after the rest of the batch.
-                    self._outbox.wake()
-                    await asyncio.sleep(0)
+                await self._let_leave(record)
             if batch:
                 self._outbox.wake()
                 await self._lockstep.report()
@@ -184,6 +181,14 @@ class Host:
             for task in tasks:
                 if task.done():
                     task.result()
+
+    async def _let_leave(self, record: TapeRecord) -> None:
+        """While outputs are on their way, they and their claims go on after each record, not after a batch."""
+        if not self.status.live or self._outbox.settled():
+            return
+        if any(cell.ready and cell.ready[-1].record is record for cell in self.cells):
+            self._outbox.wake()
+        await asyncio.sleep(0)
 
     async def _take(self, record: TapeRecord) -> None:
         """Hand a record to the machines; when one fails, all begin anew with another reader after a skip."""
