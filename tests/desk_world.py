@@ -1,6 +1,8 @@
 """One venue's desk over a scripted exchange and the real order machine; the test is the tape between them."""
 
+import asyncio
 from collections import deque
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,11 @@ from services.execution.desk.venue import VenueDesk
 from services.execution.machine import ExecutionMachine
 from services.execution.orders import Tracked
 from tests.scripted_venue import Exchange, ScriptedGateway
-from tests.unit.order_tape import Hand, approval, claim, session
+from tests.unit.order_tape import ORDER, Hand, approval, claim, session
 
 VENUE = "kalshi"
+CLIENT = f"c-{ORDER}"
+"""What the exchange calls the order."""
 
 
 class DeskWorld:
@@ -164,3 +168,10 @@ class DeskWorld:
     def told(self, kind: type[Any]) -> list[Any]:
         """Facts of a kind, stored or waiting."""
         return [m for m in (*self.stored, *self.facts) if isinstance(m, kind)]
+
+
+def run(scene: Callable[[DeskWorld], Coroutine[Any, Any, None]]) -> DeskWorld:
+    """Play a scene in a world of its own."""
+    world = DeskWorld()
+    asyncio.run(scene(world))
+    return world

@@ -16,12 +16,11 @@ from proto.units import ONE
 from proto.venue import Ack, AckStatus, Fill, StatusReport, TradeState, TradeStatus
 from services.execution.desk import venue as module
 from services.execution.desk.reconcile import ABSENCE_MARGIN_NS
-from tests.desk_world import DeskWorld
+from tests.desk_world import CLIENT, DeskWorld
 from tests.scripted_venue import Exchange, ScriptedGateway
 from tests.unit.order_tape import ORDER, approval, of
 
 S = OrderStatus
-CLIENT = f"c-{ORDER}"
 
 
 @pytest.fixture(autouse=True)
