@@ -12,7 +12,7 @@ from libs.venues.errors import BadAnswer, OutcomeUnknown, Refused
 from libs.venues.frame import FrameError
 from libs.venues.gateway import NewOrder
 from libs.venues.polymarket import hosts, rest
-from libs.venues.polymarket.answers import check_taken
+from libs.venues.polymarket.answers import Sent, check_taken, taken_report
 from libs.venues.polymarket.api_errors import code_of, read_error
 from libs.venues.polymarket.auth import Account
 from libs.venues.polymarket.directory import TradedMarket
@@ -220,6 +220,32 @@ def test_only_a_no_in_so_many_words_is_a_refusal(body: dict[str, Any], error: ty
         return
     with pytest.raises(error):
         check_taken(answer, "0xab")
+
+
+@pytest.mark.parametrize(
+    ("fields", "order_type", "status", "filled", "remaining"),
+    [
+        ({"status": "live"}, "GTC", AckStatus.ACCEPTED, 0, 10 * ONE),
+        ({"status": "delayed"}, "FAK", AckStatus.ACCEPTED, 0, 10 * ONE),
+        ({"status": "matched", "takingAmount": "4"}, "GTC", AckStatus.ACCEPTED, 4 * ONE, 6 * ONE),
+        ({"status": "matched", "takingAmount": "10"}, "FAK", AckStatus.ACCEPTED, 10 * ONE, 0),
+        ({"status": "matched", "takingAmount": "4"}, "FAK", AckStatus.CANCELED, 4 * ONE, 0),
+        # The venue's own examples are in millionths.
+        ({"status": "matched", "takingAmount": "10000000"}, "FOK", AckStatus.ACCEPTED, 10 * ONE, 0),
+        # It traded, and nobody says how much: that is asked for, and nothing is over.
+        ({"status": "matched", "takingAmount": ""}, "FAK", AckStatus.ACCEPTED, 0, 0),
+        ({"status": "matched", "takingAmount": "many"}, "FOK", AckStatus.ACCEPTED, 0, 0),
+        ({"status": "matched", "takingAmount": "-4"}, "FAK", AckStatus.ACCEPTED, 0, 0),
+        ({"status": "matched"}, "FAK", AckStatus.ACCEPTED, 0, 0),
+    ],
+)
+def test_what_a_taken_order_came_to(
+    fields: dict[str, Any], order_type: str, status: AckStatus, filled: int, remaining: int
+):
+    answer = msgspec.json.decode(json.dumps(TAKEN | fields), type=rest.OrderAnswer)
+    report = taken_report(answer, Sent(UP, True, order_type, 10 * ONE), "0xab", f"{MARKET}:up")
+    assert (report.status, report.filled, report.remaining) == (status, filled, remaining)
+    assert (report.client_order_id, report.venue_order_id, report.at) == ("0xab", "0xab", 0)
 
 
 # ── rows ────────────────────────────────────────────────────────────────────────────────────────────

@@ -5,9 +5,11 @@ from typing import NamedTuple
 import msgspec
 
 from libs.venues.errors import BadAnswer, OutcomeUnknown, Refused
+from libs.venues.gateway import OrderReport
 from libs.venues.polymarket.api_errors import code_of
 from libs.venues.polymarket.rest import VENUE, OrderAnswer, amount
 from proto.units import ONE
+from proto.venue import AckStatus
 
 
 class Sent(NamedTuple):
@@ -34,6 +36,7 @@ class _WireRequest(msgspec.Struct):
 _request: msgspec.json.Decoder[_WireRequest] = msgspec.json.Decoder(_WireRequest)
 
 
+AT_ONCE = ("FOK", "FAK")
 TAKEN = ("live", "matched", "delayed")
 
 
@@ -62,14 +65,36 @@ def check_taken(answer: OrderAnswer, client_order_id: str) -> None:
         raise OutcomeUnknown(VENUE, f"expected order {client_order_id[:14]}… to be taken, was {was}")
 
 
-def filled_at_once(answer: OrderAnswer, sent: Sent) -> int:
+def taken_report(
+    answer: OrderAnswer, sent: Sent, client_order_id: str, instrument: str, asked: int = 0, at: int = 0
+) -> OrderReport:
+    """The report of an order that was taken; ``asked`` is what was approved, where rounding took some off.
+
+    What traded at once is over, unless the answer does not say how much: then the venue has to be asked.
+    """
+    matched = answer.status == "matched"
+    over = matched and sent.order_type in AT_ONCE
+    filled = _filled_at_once(answer, sent) if matched else 0
+    return OrderReport(
+        client_order_id=client_order_id,
+        venue_order_id=client_order_id,
+        instrument=instrument,
+        status=AckStatus.CANCELED if over and 0 < filled < (asked or sent.shares) else AckStatus.ACCEPTED,
+        filled=filled,
+        remaining=0 if over else max(0, sent.shares - filled),
+        reason="delayed" if answer.status == "delayed" else "",
+        at=at,
+    )
+
+
+def _filled_at_once(answer: OrderAnswer, sent: Sent) -> int:
     """Shares that traded at once. Decimals in practice; the venue's own examples are in millionths."""
     try:
         shares = amount(answer.takingAmount if sent.buy else answer.makingAmount, "amount")
     except BadAnswer:
         return 0
     # A purchase may get more for its money than it asked for, but not thousands of times as much.
-    return shares // ONE if shares > 1_000 * sent.shares else shares
+    return max(0, shares // ONE if shares > 1_000 * sent.shares else shares)
 
 
 def money(text: str) -> int:

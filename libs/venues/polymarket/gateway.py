@@ -26,7 +26,7 @@ from libs.venues.gateway import (
     StreamState,
     UserEvent,
 )
-from libs.venues.polymarket.answers import Sent, check_taken, filled_at_once, money, read_request
+from libs.venues.polymarket.answers import Sent, check_taken, money, read_request, taken_report
 from libs.venues.polymarket.auth import ApiKey, PolymarketCredentials, account_of
 from libs.venues.polymarket.client import ORDERS_MAX, TIMEOUTS, HeartbeatMismatch, PolymarketClient
 from libs.venues.polymarket.directory import Directory, condition_of
@@ -64,7 +64,6 @@ ASKED_MAX = 10_000
 """Prepared orders whose quantity is kept, to tell what rounding left out."""
 LOOK_BACK_S = 1
 """Trades are asked for from a second earlier: their times are whole seconds."""
-_AT_ONCE = ("FOK", "FAK")
 _KILLED = ("fok_not_filled", "fak_not_filled")
 
 
@@ -198,23 +197,12 @@ class PolymarketGateway:
     async def _accepted(self, prepared: Prepared, sent: Sent, answer: OrderAnswer) -> OrderReport:
         """The report of an accepted order. Raises as ``check_taken``."""
         check_taken(answer, prepared.client_order_id)
-        status = answer.status
         if sent.buy:
             self._purchases.note(sent.token)
         _, token = await self._token_of(sent.token)
-        filled = filled_at_once(answer, sent) if status == "matched" else 0
-        over = sent.order_type in _AT_ONCE and status == "matched"
-        asked = self._asked.get(prepared.client_order_id, sent.shares)
-        return OrderReport(
-            client_order_id=prepared.client_order_id,
-            venue_order_id=prepared.client_order_id,
-            instrument=token.instrument,
-            status=AckStatus.CANCELED if over and filled < asked else AckStatus.ACCEPTED,
-            filled=filled,
-            remaining=0 if over else max(0, sent.shares - filled),
-            reason="delayed" if status == "delayed" else "",
-            at=time.time_ns(),
-        )
+        order_id = prepared.client_order_id
+        asked = self._asked.get(order_id, 0)
+        return taken_report(answer, sent, order_id, token.instrument, asked, time.time_ns())
 
     async def _not_placed(self, prepared: Prepared, sent: Sent, refusal: Refused) -> OrderReport:
         """What a refusal means: an order killed at birth, one that is there already, or a refusal."""
