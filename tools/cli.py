@@ -86,6 +86,7 @@ def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
 ) -> None:
     """Bring everything up, on paper at the sandbox's venues; or play recordings, which end by themselves."""
     recordings = [*(recording or []), *(more or [])]
+    prices = _market(market, live=bool(live), played=bool(recordings or socket))
     options = Options(
         state=state,
         recordings=recordings,
@@ -95,15 +96,15 @@ def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
         for_s=for_s,
         adopt=adopt or [],
         strategies=strategy or list(DEFAULT_STRATEGIES),
-        market=_market(market, live=bool(live), played=bool(recordings or socket)),
-        live=_live_venues(live or [], sandbox_live=sandbox_live),
+        market=prices,
+        live=_live_venues(live or [], prices, sandbox_live=sandbox_live),
         faults=faults,
         paper_state=paper_state,
     )
 
     async def work() -> dict[str, Any]:
         system = system_of(options, config, parse_sets(set_ or []))
-        if live:
+        if options.money == "real":
             await pass_live_gate(options, system.venues, confirm)
         elif options.market is Market.REAL:
             options.passphrase = passphrase_for(state, ())
@@ -127,10 +128,12 @@ def _market(market: Market, *, live: bool, played: bool) -> Market:
     return Market.REAL if live else market
 
 
-def _live_venues(live: list[str], *, sandbox_live: bool) -> list[str]:
+def _live_venues(live: list[str], market: Market, *, sandbox_live: bool) -> list[str]:
     """Venues that get real orders."""
     if live and sandbox_live:
         raise fail("expected --live or --sandbox-live, was both", USAGE)
+    if sandbox_live and market is not Market.SANDBOX:
+        raise fail(f"expected --sandbox-live with the sandbox's prices, was {market.value} ones", USAGE)
     unknown = [venue for venue in live if venue not in TRADED]
     if unknown:
         raise fail(f"expected --live to name one of {', '.join(TRADED)}, was {unknown[0]!r}", USAGE)
@@ -213,7 +216,7 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Examine this machine, the venues, and the accounts at those named; say in plain words what is missing."""
-    trading = _live_venues(live or [], sandbox_live=False)
+    trading = _live_venues(live or [], Market.REAL, sandbox_live=False)
 
     async def work() -> list[Finding]:
         options = Options(state=state, market=Market.REAL, live=trading)

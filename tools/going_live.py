@@ -42,3 +42,4 @@ async def pass_live_gate(options: Options, venues: Mapping[str, Mapping[str, Any
         confirmed = typer.prompt(f'Type "{wanted}" to trade with real money', err=True)
     if confirmed != wanted:
         raise UsageError(f'expected "{wanted}" to be typed (or given with --confirm), was {confirmed[:60]!r}')
+    options.examined = tuple(options.live)

@@ -11,6 +11,7 @@ from typing import Any
 from libs.keys.store import KEYS_DIRECTORY_VARIABLE
 from libs.runtime.layout import StateLayout, write_atomically
 from libs.runtime.ports import Reservation
+from tools.real_hosts import addresses, is_own_machine
 from tools.supervisor import Supervisor
 
 NAME = "sandbox"
@@ -104,8 +105,8 @@ def with_addresses(
 ) -> dict[str, dict[str, Any]]:
     """Venue sections with the sandbox's addresses in place of the real ones; other venues are left out.
 
-    An address named ``clob`` replaces ``clob_url``, and the test account's wallet the one configured. One that the sandbox does not give must not stay a real
-    one: it raises ``RuntimeError``.
+    An address named ``clob`` replaces ``clob_url``, and the test account's wallet the one configured. One that the
+    sandbox does not give, or that is not this machine's, must not be used: it raises ``RuntimeError``.
     """
     found: dict[str, dict[str, Any]] = {}
     for venue, section in sections.items():
@@ -118,4 +119,9 @@ def with_addresses(
                 replaced[key] = urls[venue][name]
             elif name != key:
                 raise RuntimeError(f"expected an address {name} of the sandbox's {venue}, was none")
+        for key, address in addresses(replaced):
+            if not is_own_machine(address):
+                raise RuntimeError(
+                    f"expected {venue}'s {key} to be the sandbox's on this machine, was {address}"
+                )
     return found

@@ -30,6 +30,7 @@ from tools.key_stores import store_of
 from tools.live_gate import closed_paper_trades, too_few
 from tools.money import account_of, settle_account
 from tools.operator import OperatorDesk, opening
+from tools.real_hosts import stranger
 from tools.sandbox_process import SandboxProcess, with_addresses
 from tools.servers import ServerWatch
 from tools.summary import Summary
@@ -73,6 +74,8 @@ class Options:
     faults: Path | None = None
     passphrase: str = field(default="", repr=False)
     paper_state: Path | None = None
+    examined: Sequence[str] = ()
+    """Venues for which the doctor had no complaint and the phrase was typed: without them no real money."""
 
     @property
     def money(self) -> str:
@@ -138,12 +141,22 @@ class System:
 
     # --- start and stop -------------------------------------------------------------------------
 
+    @property
+    def prices(self) -> Prices:
+        """Where the prices of its sessions come from: at an address that is not the venue's nobody can say."""
+        told = self.options.prices
+        return Prices.UNKNOWN if told is Prices.REAL and stranger(self.venues) else told
+
     async def start(self) -> None:
         """Start servers, open the session, start the services.
 
         Raises:
-            UsageError: this state directory is being run by somebody else.
+            UsageError: this state directory is being run by somebody else, or real money has not passed the gate.
         """
+        if self.options.money == "real" and set(self.options.live) - set(self.options.examined):
+            raise UsageError(
+                f"expected {', '.join(self.options.live)} to have passed the gate, was not examined"
+            )
         layout = self.installation.layout
         other = self.installation.take_over()
         if other:
@@ -268,7 +281,7 @@ class System:
             started_at_ns=started_at_ns,
             # Machines read none of the venues' sections; who looks at the tape later may.
             sections={**self._sections, **{f"venues.{venue}": told for venue, told in self.venues.items()}},
-            prices=self.options.prices,
+            prices=self.prices,
             recording=recording,
             halted=self.new_epoch,
         ):
