@@ -20,7 +20,7 @@ from services.feed.recorder import Limits, Recorder
 from services.feed.recording import open_recording
 from tests.live_session import running
 from tests.unit.feed_observer import FeedObserver
-from tests.venue_stand_in import CONDITION, DOWN, UP, PolymarketStandIn, gamma_market
+from tests.venue_stand_in import CONDITION, DOWN, TOKENS, UP, PolymarketStandIn, gamma_market
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
@@ -46,7 +46,7 @@ async def test_silent_freeze_is_a_gap_and_the_connection_is_replaced(
 ) -> None:
     """Pain point 3: the socket is open, PINGs are answered, and no book comes any more.
 
-    The second case is the worse one: another market's frames go on, so the socket is not even silent.
+    The second case is the worse one: trades and best prices go on, so the socket is not even silent.
     """
     async with PolymarketStandIn() as venue:
         venue.dumb = lambda connection: connection == 1 and venue.bid == 50
@@ -57,8 +57,10 @@ async def test_silent_freeze_is_a_gap_and_the_connection_is_replaced(
             async with asyncio.timeout(10):
                 while venue.connections == 1:
                     if trades_go_on:
-                        other = {"event_type": "new_market", "market": "0x01"}
-                        await venue.sockets[-1].send_str(msgspec.json.encode(other).decode())
+                        about = {"market": CONDITION, "asset_id": TOKENS[0]}
+                        trade = about | {"event_type": "last_trade_price", "price": "0.51"}
+                        best = about | {"event_type": "best_bid_ask", "best_bid": "0.50", "best_ask": "0.52"}
+                        await venue.sockets[-1].send_str(msgspec.json.encode([trade, best]).decode())
                     await asyncio.sleep(0.05)
             reasons = [gap.reason for gap in session.observer.gaps]
             assert "stale" in reasons[1:3], "a book that nothing proved was offered as fresh"

@@ -34,7 +34,8 @@ class KalshiNormaliser:
 
     Counters, for metrics and tests: ``frames`` read, ``unused`` of a type not used here, ``old``
     repeated sequence numbers, ``gaps`` books that broke, ``errors`` the venue reported, ``ticker_checks`` tickers
-    compared with the book and ``ticker_matches`` equal ones (the ticker lags: about 90 %).
+    compared with the book and ``ticker_matches`` equal ones (the ticker lags: about 90 %), ``in_order`` numbered
+    frames that followed on the one before: each proves that none of its subscription was lost until then.
 
     With ``follow`` (series such as ``KXBTC15M``) the commands also subscribe: to the life of markets, and to
     the books of at most ``markets_max`` markets of these series as they are listed, by the socket or by
@@ -48,6 +49,7 @@ class KalshiNormaliser:
         self.errors = 0
         self.ticker_checks = 0
         self.ticker_matches = 0
+        self.in_order = 0
         self._following = Following(follow, markets_max)
         self._table = MarketTable(self._following)
         self._markets = self._table.markets
@@ -217,6 +219,7 @@ class KalshiNormaliser:
         if seq == stream.last + 1:
             stream.last = seq
             stream.old_run = 0
+            self.in_order += 1
             return True
         order, last = stream.order(seq), stream.last
         stream.take(seq, order)
@@ -229,6 +232,7 @@ class KalshiNormaliser:
                     self._table.break_off(market, at, f"expected sequence {last + 1}, was {seq}", out)
             if accept_gap:
                 stream.last = seq
+        self.in_order += order is Order.NEXT
         return order is Order.NEXT or accept_gap
 
     # ── trades and tickers ──────────────────────────────────────────────────────────────────────────

@@ -44,7 +44,8 @@ def _polymarket(section: Section, given: Surroundings) -> LiveSource:
 
 def _kalshi(section: Section, given: Surroundings) -> LiveSource:
     params = msgspec.convert(section, KalshiParams)
-    return KalshiSource(params, given.emit, kalshi_signer(given.feed_keys))
+    signer = kalshi_signer(given.feed_keys)
+    return KalshiSource(params, given.emit, signer, lambda: given.normalisers.kalshi)
 
 
 def _manifold(section: Section, given: Surroundings) -> LiveSource:

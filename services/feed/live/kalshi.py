@@ -1,7 +1,7 @@
 """Kalshi live: one signed socket; markets from REST; the normaliser itself asks for the subscriptions."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ from libs.venues.frame import DECODE_ERRORS
 from libs.venues.kalshi.auth import Signer
 from libs.venues.kalshi.client import KalshiClient
 from libs.venues.kalshi.listings import rest_frame
+from libs.venues.kalshi.normalise import KalshiNormaliser
 from libs.venues.kalshi.params import KalshiParams
 from libs.venues.transport.rate_limit import TokenBucket
 from libs.venues.transport.websocket import VenueSocket
@@ -56,17 +57,27 @@ _subscribed = msgspec.json.Decoder(_Subscribed)
 
 
 class KalshiSource(LiveSource):
-    """Follows the series of its section. ``signer`` holds the feed's own key, which cannot trade."""
+    """Follows the series of its section. ``signer`` holds the feed's own key, which cannot trade.
+
+    ``normaliser`` is the one that reads this venue's frames.
+    """
 
     venue = VENUE
 
     def __init__(
-        self, params: KalshiParams, emit: Emit, signer: Signer, client: KalshiClient | None = None
+        self,
+        params: KalshiParams,
+        emit: Emit,
+        signer: Signer,
+        normaliser: Callable[[], KalshiNormaliser],
+        client: KalshiClient | None = None,
     ) -> None:
         super().__init__(params, emit)
         self._params = params
         self._signer = signer
         self._client = client or KalshiClient(params.rest_url)
+        self._normaliser = normaliser
+        self._in_order = 0
         self._book_sid = 0
         self._asked = 0
         # Markets of the followed series: name on the tape → close in ns.
@@ -127,7 +138,12 @@ class KalshiSource(LiveSource):
         return msgspec.json.encode(_Page(rows, page.cursor))
 
     def about(self, data: bytes) -> Iterable[str]:
-        # One market a frame; REST answers and the venue's acknowledgements name none in this form.
+        # Only books are numbered: tickers and trades go on although the books' channel may be deaf, and an old
+        # number proves nothing. One market a frame; the venue's acknowledgements name none in this form.
+        in_order = self._normaliser().in_order
+        if in_order == self._in_order:
+            return ()
+        self._in_order = in_order
         found = _TICKER.search(data)
         return () if found is None else (f"{VENUE}:{found[1].decode()}",)
 

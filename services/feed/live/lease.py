@@ -1,7 +1,7 @@
 """Freshness leases: a book is traded on only while something proves that it is still kept up.
 
 An open socket proves nothing: Polymarket's are known to answer PINGs for hours and to deliver no data. Each
-frame about a market renews the lease of its books. After half a lease without any the venue is asked (``probe``);
+frame of a market's books renews their lease. After half a lease without any the venue is asked (``probe``);
 after a whole one the books are declared stale and subscribed again, each half lease once more, and after
 ``failures_max`` vain attempts the connection is replaced. Pure: time is that of the frames.
 """

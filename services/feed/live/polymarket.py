@@ -39,8 +39,10 @@ WINDOW_S = {"5m": 300, "15m": 900, "1h": 3_600, "4h": 14_400}
 WINDOWS_AHEAD = 1
 """Windows followed beyond the running one: the next is there before it opens."""
 UNRESOLVED_MAX = 50
+BOOK_EVENTS = ("book", "price_change")
+"""Events that prove that a market's books are kept up."""
 
-_MARKET = re.compile(rb'"market":\s*"(0x[0-9a-fA-F]{1,64})"')
+_BOOKS = re.compile(rb'"event_type":\s*"(?:book|price_change)"')
 _REST = b'{"_rest"'
 _OVER = (MarketStatus.DETERMINED, MarketStatus.SETTLED)
 
@@ -58,6 +60,15 @@ class _Row(msgspec.Struct, gc=False):
     negRisk: bool | None = None  # noqa: N815 - the venue's name
 
 
+class _Event(msgspec.Struct, gc=False):
+    """What an event of the market channel is about."""
+
+    event_type: str = ""
+    market: str = ""
+
+
+_event = msgspec.json.Decoder(_Event)
+_events = msgspec.json.Decoder(list[_Event])
 _page = msgspec.json.Decoder(_Page)
 _rows = msgspec.json.Decoder(list[msgspec.Raw])
 _row = msgspec.json.Decoder(_Row)
@@ -213,9 +224,14 @@ class PolymarketSource(LiveSource):
     # --- leases ---------------------------------------------------------------------------------
 
     def about(self, data: bytes) -> Iterable[str]:
-        if data.startswith(_REST):
+        # A book is proved by itself and by its changes: trades and best prices go on beside a deaf one.
+        if data.startswith(_REST) or not _BOOKS.search(data):
             return ()
-        return [f"{VENUE}:{condition.decode()}" for condition in _MARKET.findall(data)]
+        try:
+            events = _events.decode(data) if data[:1] == b"[" else [_event.decode(data)]
+        except DECODE_ERRORS:
+            return ()
+        return {f"{VENUE}:{event.market}" for event in events if event.event_type in BOOK_EVENTS}
 
     def see(self, messages: Sequence[Message], at: int) -> None:
         markets = [message for message in messages if isinstance(message, Market)]

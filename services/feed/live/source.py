@@ -90,7 +90,7 @@ class LiveSource:
         return 0.0
 
     def about(self, data: bytes) -> Iterable[str]:
-        """The markets (as on the tape) that a frame proves to be kept up."""
+        """The markets (as on the tape) whose books a frame, which has just been read, proves to be kept up."""
         raise NotImplementedError
 
     def on_connected(self) -> None:
