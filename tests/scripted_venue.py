@@ -91,7 +91,8 @@ class Exchange:
             at=self.now,
         )
         self.trades.append(report)
-        self._pay(report, 1)
+        if status is not TradeStatus.FAILED:
+            self._pay(report, 1)
         self.events.append(report)
 
     def settle_trade(self, index: int, status: TradeStatus) -> None:
