@@ -6,7 +6,7 @@ import msgspec
 
 from proto.feed import MarketStatus
 from proto.units import SECOND
-from services.feed.live.unsettled import AGE_NS_MAX, MARKETS_MAX, Unsettled
+from services.feed.live.unsettled import AGE_NS_MAX, MARKETS_MAX, Unresolved, Unsettled
 from tests.unit.signal_world import MARKET
 
 NOW = MARKET.close_at + SECOND
@@ -56,3 +56,16 @@ def test_they_are_bounded():
     kept.see(told(f"kalshi:{n}") for n in range(MARKETS_MAX + 5))
     assert len(kept.of("kalshi")) == MARKETS_MAX
     kept.write()
+
+
+def test_markets_without_a_result_take_turns_and_none_starves():
+    waiting = Unresolved()
+    for name in "abcde":
+        waiting.add(name)
+    assert [waiting.turn(2) for _ in range(3)] == [["a", "b"], ["c", "d"], ["e", "a"]]
+    waiting.discard("b")
+    assert "b" not in waiting
+    assert waiting.turn(9) == ["c", "d", "e", "a"]
+    for number in range(MARKETS_MAX + 1):
+        waiting.add(str(number))
+    assert len(waiting.turn(MARKETS_MAX + 9)) == MARKETS_MAX

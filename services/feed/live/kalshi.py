@@ -20,6 +20,7 @@ from proto.message import Message
 from proto.units import SECOND, UnitError, parse
 from services.feed.live.moment import now_ns
 from services.feed.live.source import Emit, LiveSource
+from services.feed.live.unsettled import ENDED, Unresolved
 
 VENUE = "kalshi"
 PAGE_ROWS = 200
@@ -31,7 +32,6 @@ TICKERS_MAX = 100
 
 _TICKER = re.compile(rb'"market_ticker":\s*"([A-Za-z0-9._-]{1,80})"')
 _SUBSCRIBED = b'"subscribed"'
-_OVER = (MarketStatus.DETERMINED, MarketStatus.SETTLED)
 
 
 class _Page(msgspec.Struct, gc=False):
@@ -82,7 +82,7 @@ class KalshiSource(LiveSource):
         self._asked = 0
         # Markets of the followed series: name on the tape → close in ns.
         self._followed: dict[str, int] = {}
-        self._unresolved: dict[str, None] = {}
+        self._unresolved = Unresolved()
         self._series_told = False
 
     def open_socket(self) -> VenueSocket:
@@ -97,7 +97,8 @@ class KalshiSource(LiveSource):
         )
 
     def remember(self, markets: Iterable[str]) -> None:
-        self._unresolved.update(dict.fromkeys(markets))
+        for market in markets:
+            self._unresolved.add(market)
 
     def look_every_s(self) -> float:
         return self._params.discovery_every_s
@@ -109,8 +110,8 @@ class KalshiSource(LiveSource):
                 await self.emit(rest_frame("series", await self._client.raw(f"/series/{series}")))
             await self._look_at(series)
         self._series_told = True
-        if self._unresolved:
-            tickers = ",".join(market.partition(":")[2] for market in list(self._unresolved)[:TICKERS_MAX])
+        if ended := self._unresolved.turn(TICKERS_MAX):
+            tickers = ",".join(market.partition(":")[2] for market in ended)
             await self.emit(rest_frame("markets", await self._client.raw("/markets", {"tickers": tickers})))
 
     async def _look_at(self, series: str) -> None:
@@ -168,15 +169,15 @@ class KalshiSource(LiveSource):
         super().see(messages, at)
 
     def _note(self, market: Market) -> None:
-        """Keep to the series followed, from listing to close; then until the result is known."""
-        if market.market.partition(":")[2].partition("-")[0] not in self._params.series:
+        """Keep to the series followed, from listing to close; then until it is settled: only that is paid."""
+        if market.status is MarketStatus.SETTLED:
+            self._followed.pop(market.market, None)
+            self._unresolved.discard(market.market)
+        elif market.market.partition(":")[2].partition("-")[0] not in self._params.series:
             return
-        if market.status in _OVER:
+        elif market.status in ENDED:
             self._followed.pop(market.market, None)
-            self._unresolved.pop(market.market, None)
-        elif market.status is MarketStatus.CLOSED:
-            self._followed.pop(market.market, None)
-            self._unresolved[market.market] = None
+            self._unresolved.add(market.market)
         else:
             self._followed[market.market] = market.close_at
 

@@ -21,7 +21,38 @@ AGE_NS_MAX = 7 * 86_400 * SECOND
 """A market that ended so long ago without a result is asked for no more."""
 _OVER = (MarketStatus.SETTLED,)
 
+ENDED = (MarketStatus.CLOSED, MarketStatus.DETERMINED, MarketStatus.DISPUTED)
+"""Nothing trades any more, and nothing is paid yet: what becomes of such a market is asked until it is settled."""
+
 _read = msgspec.json.Decoder(dict[str, int])
+
+
+class Unresolved:
+    """Markets that have ended and whose result is waited for. Some at a time are asked for, each in its turn."""
+
+    def __init__(self) -> None:
+        self._markets: dict[str, None] = {}
+
+    def __contains__(self, market: str) -> bool:
+        return market in self._markets
+
+    def add(self, market: str) -> None:
+        """Wait for a market; beyond ``MARKETS_MAX`` the one asked for longest ago goes."""
+        self._markets[market] = None
+        if len(self._markets) > MARKETS_MAX:
+            del self._markets[next(iter(self._markets))]
+
+    def discard(self, market: str) -> None:
+        """Its result is known."""
+        self._markets.pop(market, None)
+
+    def turn(self, count: int) -> list[str]:
+        """The markets whose turn it is, ``count`` at most; those that stay open for ever do not starve the others."""
+        markets = list(self._markets)[:count]
+        for market in markets:
+            del self._markets[market]
+            self._markets[market] = None
+        return markets
 
 
 class Unsettled:
