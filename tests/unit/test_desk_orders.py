@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from libs.venues.errors import Refused
-from libs.venues.gateway import FillReport, OrderReport, Prepared, SentOrder
+from libs.venues.gateway import FillReport, NewOrder, OrderReport, Prepared, SentOrder
 from proto.execution import OrderStatus, OrderUpdate
 from proto.feed import Side
 from proto.risk import TimeInForce
@@ -365,6 +365,38 @@ def test_an_end_waits_until_the_venue_shows_its_fills():
 
     world = run(scene)
     assert (world.status(), world.order().traded) == (S.CANCELED, 3 * ONE)
+
+
+@pytest.mark.parametrize("how", ["answer", "stream", "question", "question after a restart"])
+def test_what_rounding_took_off_never_comes_and_the_order_is_over(how: str):
+    """Asked for a cent less than approved, the venue fills all of it: nobody else remembers the difference."""
+    most = 10 * ONE - ONE // 100
+
+    class Rounding(ScriptedGateway):
+        def prepare(self, order: NewOrder) -> Prepared:
+            return super().prepare(msgspec.structs.replace(order, quantity=most))
+
+    async def scene(world: DeskWorld) -> None:
+        world.gateway = Rounding(world.exchange)
+        world.restart()
+        await world.desk.reconcile()
+        await world.send(how="filled_at_once" if how == "answer" else "ok")
+        world.exchange.fill(CLIENT, most)
+        await world.store()
+        if how == "stream":
+            world.exchange.events.append(world.exchange.report(world.exchange.orders[CLIENT]))
+        if how.endswith("restart"):
+            world.restart()
+        if how.startswith("question"):
+            await world.desk.look_up(ORDER)
+        await world.stream()
+        await world.desk.idle()
+        await world.store()
+
+    world = run(scene)
+    assert world.status() is S.CANCELED
+    assert world.order().filled == most
+    assert of(OrderUpdate, world.hand.said)[-1].reason == "rounded"
 
 
 def test_a_trade_that_fails_takes_its_position_back():

@@ -66,9 +66,9 @@ def check_taken(answer: OrderAnswer, client_order_id: str) -> None:
 
 
 def taken_report(
-    answer: OrderAnswer, sent: Sent, client_order_id: str, instrument: str, asked: int = 0, at: int = 0
+    answer: OrderAnswer, sent: Sent, client_order_id: str, instrument: str, at: int = 0
 ) -> OrderReport:
-    """The report of an order that was taken; ``asked`` is what was approved, where rounding took some off.
+    """The report of an order that was taken.
 
     What traded at once is over, unless the answer does not say how much: then the venue has to be asked.
     """
@@ -79,7 +79,7 @@ def taken_report(
         client_order_id=client_order_id,
         venue_order_id=client_order_id,
         instrument=instrument,
-        status=AckStatus.CANCELED if over and 0 < filled < (asked or sent.shares) else AckStatus.ACCEPTED,
+        status=AckStatus.CANCELED if over and 0 < filled < sent.shares else AckStatus.ACCEPTED,
         filled=filled,
         remaining=0 if over else max(0, sent.shares - filled),
         reason="delayed" if answer.status == "delayed" else "",

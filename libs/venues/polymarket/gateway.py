@@ -11,8 +11,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, suppress
 
-from msgspec import structs
-
 from libs.venues.errors import BadAnswer, OutcomeUnknown, Refused, VenueError
 from libs.venues.frame import FrameError
 from libs.venues.gateway import (
@@ -60,8 +58,6 @@ SALE_PATIENCE_S = 7.0
 """No repetition begins later: with its own 12 s at most, its answer is there before the desk gives up (20 s)."""
 REFRESH_PATIENCE_S = 0.5
 """For having a balance read anew: a stop must not wait for a venue that answers no questions."""
-ASKED_MAX = 10_000
-"""Prepared orders whose quantity is kept, to tell what rounding left out."""
 LOOK_BACK_S = 1
 """Trades are asked for from a second earlier: their times are whole seconds."""
 _KILLED = ("fok_not_filled", "fak_not_filled")
@@ -107,7 +103,6 @@ class PolymarketGateway:
         self._heartbeat_id = ""
         self._purchases = Purchases()
         self._payouts = Payouts(self.client, self.directory)
-        self._asked: dict[str, int] = {}
 
     def __repr__(self) -> str:
         return f"PolymarketGateway({self._account!r})"
@@ -138,16 +133,12 @@ class PolymarketGateway:
         """
         token = self.directory.token(order.instrument)
         try:
-            prepared = prepare_order(order, token, self._account, self._key().api_key, self._chain_id)
+            return prepare_order(order, token, self._account, self._key().api_key, self._chain_id)
         except Refused as e:
             if e.code in ("price_off_grid", "unknown_tick"):
                 # Near the edges the tick changes: whoever learns the market again may have a finer one.
                 self.directory.forget(token.condition)
             raise
-        self._asked[prepared.client_order_id] = order.quantity
-        if len(self._asked) > ASKED_MAX:
-            del self._asked[next(iter(self._asked))]
-        return prepared
 
     async def submit(self, prepared: Prepared) -> OrderReport:
         """Send once."""
@@ -201,8 +192,7 @@ class PolymarketGateway:
             self._purchases.note(sent.token)
         _, token = await self._token_of(sent.token)
         order_id = prepared.client_order_id
-        asked = self._asked.get(order_id, 0)
-        return taken_report(answer, sent, order_id, token.instrument, asked, time.time_ns())
+        return taken_report(answer, sent, order_id, token.instrument, time.time_ns())
 
     async def _not_placed(self, prepared: Prepared, sent: Sent, refusal: Refused) -> OrderReport:
         """What a refusal means: an order killed at birth, one that is there already, or a refusal."""
@@ -265,12 +255,7 @@ class PolymarketGateway:
 
     async def _report(self, row: OrderRow) -> OrderReport:
         _, token = await self.directory.of_token(row.asset_id, row.market)
-        report = order_report(row, token.instrument)
-        asked = self._asked.get(row.id, 0)
-        if report.status is AckStatus.ACCEPTED and not report.remaining and 0 < report.filled < asked:
-            # Filled as far as the venue was asked: what rounding took off will never come.
-            return structs.replace(report, status=AckStatus.CANCELED, reason="rounded")
-        return report
+        return order_report(row, token.instrument)
 
     async def fills(self, since: int) -> list[FillReport]:
         """Our part of every trade since then, oldest first, with its present status."""

@@ -8,6 +8,8 @@ the same facts, as everywhere else.
 from collections.abc import Sequence
 from hashlib import sha256
 
+from msgspec.structs import replace
+
 from libs.machine.codec import Unreadable, decode, encode
 from libs.portfolio.portfolio import Portfolio
 from libs.venues.gateway import FillReport, OrderReport, SettlementReport
@@ -221,6 +223,7 @@ class VenueFacts:
         if report.status is AckStatus.UNKNOWN:
             return out if asked else [*out, self._ack(own, report)]
         own.venue_filled = max(own.venue_filled, report.filled)
+        report = _over(own, report)
         if report.status in ENDED:
             if own.ending is None or not asked:
                 own.ending = report
@@ -293,6 +296,17 @@ class VenueFacts:
 def signed(report: FillReport) -> int:
     """What a fill does to the position."""
     return report.quantity if report.side is Side.BUY else -report.quantity
+
+
+def _over(own: OwnOrder, report: OrderReport) -> OrderReport:
+    """The report; as an ending where the venue filled all that it was asked for, and that was less.
+
+    What an adapter rounds off an order it sends will never come, and after a restart nobody knows of it.
+    """
+    all_of_it = report.status is AckStatus.ACCEPTED and not report.remaining
+    if not all_of_it or not 0 < report.filled < own.approval.quantity:
+        return report
+    return replace(report, status=AckStatus.CANCELED, reason="rounded")
 
 
 def _readable(message: Message) -> bool:

@@ -97,7 +97,9 @@ async def test_lifetimes(sandbox: Sandbox, gateway: PolymarketGateway):
     assert raised.value.code == "post_only_crosses"
 
 
-async def test_what_rounding_took_off_is_told_as_gone(sandbox: Sandbox, gateway: PolymarketGateway):
+async def test_after_rounding_nothing_remains_and_the_answer_is_what_a_question_finds(
+    sandbox: Sandbox, gateway: PolymarketGateway
+):
     market = market_of(sandbox)
     ask = market.book.best(0)[1]
     assert ask is not None
@@ -107,9 +109,8 @@ async def test_what_rounding_took_off_is_told_as_gone(sandbox: Sandbox, gateway:
     report = await gateway.submit(prepared)
     found = await gateway.look_up(sent(prepared))
     assert found is not None
-    if 0 < report.filled < odd.quantity:
-        assert (report.status, found.status) == (AckStatus.CANCELED, AckStatus.CANCELED)
-    assert report.filled == found.filled
+    assert 0 < report.filled == found.filled
+    assert (report.status, report.remaining) == (found.status, found.remaining) == (found.status, 0)
 
 
 async def test_a_purchase_at_once_never_costs_more_than_was_approved(
