@@ -67,7 +67,7 @@ TABLE: tuple[Row, ...] = (
     Row(execution.Claim, "ledger", ("execution", "paper", "monitor"), "the right to send an order"),
     Row(venue.Ack, "venue", ("execution", "monitor"), "the venue answered for an order"),
     Row(venue.Fill, "venue", ("risk", "execution", "exit", "monitor"), "a trade of ours"),
-    Row(venue.TradeState, "venue", ("monitor",), "a fill on its way to finality"),
+    Row(venue.TradeState, "venue", ("execution", "monitor"), "a fill on its way to finality"),
     Row(
         venue.Settlement,
         "venue",

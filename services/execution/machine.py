@@ -38,6 +38,7 @@ from proto.venue import (
     Reconciliation,
     Settlement,
     StatusReport,
+    TradeState,
 )
 from services.execution import moves
 from services.execution.orders import (
@@ -75,6 +76,7 @@ class ExecutionMachine(StateMachine[ExecutionState]):
             Ack: self._ack,
             Fill: self._fill,
             Correction: self._correction,
+            TradeState: self._trade,
             StatusReport: self._report,
             Settlement: self._settlement,
             Account: self._account,
@@ -317,6 +319,14 @@ class ExecutionMachine(StateMachine[ExecutionState]):
     def _fold(self, venue: str, event: Message) -> Sequence[Message]:
         if venue in self.live_venues:
             self.state.venues.setdefault(venue, VenueRecord()).portfolio.apply(event)
+        return NOTHING
+
+    def _trade(self, event: TradeState, stamp: Stamp) -> Sequence[Message]:
+        venue, state = venue_of(event.instrument), self.state
+        if venue in self.live_venues:
+            tracked = state.live.get(event.order) or state.ended.get(event.order)
+            known_as = tracked.venue_order_id if tracked is not None else ""
+            state.venues.setdefault(venue, VenueRecord()).follow(event, known_as, stamp.now)
         return NOTHING
 
     def _reconciliation(self, event: Reconciliation, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002

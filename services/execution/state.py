@@ -5,9 +5,13 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 from libs.portfolio.portfolio import Portfolio
+from proto.venue import TradeState, TradeStatus
 from services.execution.orders import Admission, Tracked
 from services.execution.single_use import HighWater
 
+UNSETTLED_MAX = 1_000
+"""Fills of one venue on their way to finality: far more than trade in the minutes that this takes. Beyond it
+the oldest are followed no further than to the next restart."""
 Seconds = Annotated[int, Meta(ge=1, le=3600)]
 
 
@@ -34,11 +38,34 @@ class Counters(Struct):
     unverified_claims: int = 0
 
 
+class Unsettled(Struct):
+    """A fill that is not final; ``at``: when it traded (ns). It may outlast the machine's memory of its order."""
+
+    order: str
+    instrument: str
+    at: int
+    venue_order_id: str = ""
+
+
 class VenueRecord(Struct):
-    """What the tape says of our account at one live venue; ``reconciled_at`` is the venue's time (ns)."""
+    """What the tape says of our account at one live venue; ``reconciled_at`` is the venue's time (ns).
+
+    ``unsettled`` (fill id → fill): a trade may fail hours after it matched, also while nobody listens.
+    """
 
     portfolio: Portfolio = field(default_factory=Portfolio)
     reconciled_at: int = 0
+    unsettled: dict[str, Unsettled] = {}
+
+    def follow(self, trade: TradeState, venue_order_id: str, now: int) -> None:
+        """A fill took a step to finality."""
+        if trade.status in (TradeStatus.CONFIRMED, TradeStatus.FAILED):
+            self.unsettled.pop(trade.fill_id, None)
+            return
+        fill = Unsettled(trade.order, trade.instrument, trade.at or now, venue_order_id)
+        self.unsettled.setdefault(trade.fill_id, fill)
+        if len(self.unsettled) > UNSETTLED_MAX:
+            del self.unsettled[next(iter(self.unsettled))]
 
 
 class ExecutionState(Struct):

@@ -6,9 +6,19 @@ import pytest
 from libs.venues.gateway import OrderReport
 from proto.execution import OrderStatus
 from proto.units import ONE, SECOND
-from proto.venue import Account, AckStatus, Fill, Reconciliation, Settlement, StatusReport, TradeStatus
+from proto.venue import (
+    Account,
+    AckStatus,
+    Correction,
+    Fill,
+    Reconciliation,
+    Settlement,
+    StatusReport,
+    TradeStatus,
+)
 from services.execution.desk import venue as module
 from services.execution.desk.reconcile import MOVING_NS, OVERLAP_NS
+from services.execution.desk.unsettled import FOLLOWED_NS
 from tests.desk_world import CLIENT, DeskWorld, run
 from tests.scripted_venue import CASH
 from tests.unit.order_tape import MARKET, NO, ORDER, YES
@@ -156,6 +166,46 @@ def test_an_unconfirmed_fill_may_be_missing_from_the_position_for_as_long_as_it_
         world.exchange.extra = {YES: -10 * ONE}
         await world.tick(600)
         assert (await world.desk.reconcile()).clean
+
+    run(scene)
+
+
+@pytest.mark.parametrize("ending", [TradeStatus.FAILED, TradeStatus.CONFIRMED])
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_a_ghost_fill_is_followed_across_a_restart_hours_later(ending: TradeStatus, forgotten: bool):
+    async def scene(world: DeskWorld) -> None:
+        await held(world, status=TradeStatus.MATCHED)
+        await world.tick(2 * OVERLAP_NS // SECOND)
+        await world.desk.reconcile()
+        await world.store()
+        if forgotten:
+            del world.machine.state.ended[ORDER]
+        # Becomes final while nobody listens.
+        world.exchange.settle_trade(0, ending)
+        world.exchange.events.clear()
+        await world.tick(2 * OVERLAP_NS // SECOND)
+        world.restart()
+        await world.desk.reconcile()
+        await world.store()
+        await world.desk.reconcile()
+        assert world.desk.report()["unconfirmed_fills"] == 0
+        assert (world.desk.orders.get(ORDER) is None) == forgotten
+        assert world.desk.reason() == ""
+
+    world = run(scene)
+    assert len(world.told(Correction)) == (ending is TradeStatus.FAILED)
+    assert world.book.quantity(YES) == (0 if ending is TradeStatus.FAILED else 10 * ONE)
+    assert world.machine.state.venues["kalshi"].unsettled == {}
+
+
+def test_a_fill_that_never_becomes_final_is_not_asked_for_for_ever():
+    async def scene(world: DeskWorld) -> None:
+        await held(world, status=TradeStatus.MATCHED)
+        world.restart()
+        assert world.desk.report()["unconfirmed_fills"] == 1
+        await world.tick(FOLLOWED_NS // SECOND)
+        world.restart()
+        assert world.desk.report()["unconfirmed_fills"] == 0
 
     run(scene)
 

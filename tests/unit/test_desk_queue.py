@@ -13,7 +13,7 @@ from proto.execution import Cancel, Query
 from proto.feed import Side
 from proto.operator import Verb
 from proto.units import ONE
-from proto.venue import Ack, AckStatus, Fill
+from proto.venue import Ack, AckStatus, Fill, TradeStatus
 from services.execution.desk import desk as module
 from services.execution.desk import emergency
 from services.execution.desk.desk import BROKER_PATIENCE_S, Desk
@@ -270,14 +270,22 @@ def test_while_the_broker_is_away_facts_go_to_the_file_and_then_onto_the_tape(tm
     asyncio.run(scene())
 
 
-def test_facts_of_the_process_before_are_in_the_books_before_the_first_comparison(tmp_path: Path):
+@pytest.mark.parametrize("told", [False, True])
+def test_facts_of_the_process_before_are_in_the_books_before_the_first_comparison(tmp_path: Path, told: bool):
     async def scene() -> None:
         here = Surrounded(tmp_path)
         await here.begin()
         await here.world.send()
-        here.world.exchange.fill(f"c-{ORDER}", 4 * ONE)
+        here.world.exchange.fill(f"c-{ORDER}", 4 * ONE, TradeStatus.MATCHED)
         await here.world.stream()
-        here.desk.queue.save()
+        if told:
+            # All of it is on the tape, and the machine has forgotten the order: a fill of it is not final.
+            for fact in here.desk.queue:
+                here.world.hand.put(fact.message)
+            state = here.world.machine.state
+            state.live = {}
+        else:
+            here.desk.queue.save()
         claims = here.world.claims
 
         async def read(order: str) -> Any:
@@ -287,7 +295,8 @@ def test_facts_of_the_process_before_are_in_the_books_before_the_first_compariso
         await again.start(read)
         own = again.venues["kalshi"].orders.get(ORDER)
         assert own is not None
-        assert own.traded == 4 * ONE
+        assert own.traded == 4 * ONE * (not told)
+        assert again.venues["kalshi"].report()["unconfirmed_fills"] == 1
         assert again.venues["kalshi"].facts.book.quantity(own.approval.instrument) == 4 * ONE
         assert own.client_order_id == f"c-{ORDER}"
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.portfolio.portfolio import Portfolio
 from proto.execution import (
     Cancel,
     OrderStatus,
@@ -17,11 +18,22 @@ from proto.execution import (
 from proto.exit import ExitCancel
 from proto.operator import Config, Verb
 from proto.risk import TimeInForce
-from proto.units import ONE
-from proto.venue import Account, Ack, AckStatus, Reconciliation, Settlement, StatusReport
+from proto.units import ONE, SECOND
+from proto.venue import (
+    Account,
+    Ack,
+    AckStatus,
+    Reconciliation,
+    Settlement,
+    StatusReport,
+    TradeState,
+    TradeStatus,
+)
 from services.execution import moves
+from services.execution import state as execution_state
 from services.execution.machine import ExecutionMachine
 from services.execution.single_use import HighWater, OrderKey, parse_order_id
+from services.execution.state import VenueRecord
 from tests.unit.order_tape import (
     MARKET,
     ORDER,
@@ -446,6 +458,32 @@ def test_the_books_of_a_live_venue_are_kept_in_its_state():
     tape.put(Reconciliation(venue="kalshi", complete=True, at=7))
     tape.put(Reconciliation(venue="polymarket", complete=True, at=9))
     assert state.venues["kalshi"].reconciled_at == 7
+
+
+def test_fills_are_remembered_until_they_are_final(monkeypatch):
+    monkeypatch.setattr(execution_state, "UNSETTLED_MAX", 2)
+    tape = live_hand()
+
+    def step(number: int, status: TradeStatus, at: int = 5) -> None:
+        tape.put(TradeState(fill_id=f"f-{number}", order=ORDER, instrument=YES, status=status, at=at))
+
+    step(1, TradeStatus.MATCHED)
+    step(1, TradeStatus.RETRYING, at=9)
+    step(2, TradeStatus.MATCHED, at=0)
+    unsettled = tape.machines[0].state.venues["kalshi"].unsettled
+    assert {name: fill.at for name, fill in unsettled.items()} == {"f-1": 5, "f-2": tape.now_s * SECOND}
+    step(3, TradeStatus.MATCHED)
+    assert list(unsettled) == ["f-2", "f-3"]
+    step(2, TradeStatus.CONFIRMED)
+    step(3, TradeStatus.FAILED)
+    assert unsettled == {}
+    tape.put(TradeState(fill_id="f", order="o", instrument="paper:m:yes", status=TradeStatus.MATCHED))
+    assert list(tape.machines[0].state.venues) == ["kalshi"]
+
+
+def test_a_snapshot_from_before_fills_were_remembered_is_read():
+    before = msgspec.msgpack.encode({"portfolio": Portfolio(), "reconciled_at": 7})
+    assert msgspec.msgpack.decode(before, type=VenueRecord) == VenueRecord(reconciled_at=7)
 
 
 def test_on_paper_no_books_are_kept():

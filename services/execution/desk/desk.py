@@ -108,12 +108,11 @@ class Desk:
         """Know all orders by their claims; call it when the machine has read the tape."""
         for desk in self.venues.values():
             desk.seed()
-        state = self._state()
-        for tracked in [*state.live.values(), *state.ended.values()]:
-            venue = self.at(tracked.market)
-            if venue is None or venue.orders.get(tracked.order) is not None:
+        for order, market in self._remembered().items():
+            venue = self.at(market)
+            if venue is None or venue.orders.get(order) is not None:
                 continue
-            claim = await self._claim(read_claim, tracked.order)
+            claim = await self._claim(read_claim, order)
             approval = approval_in(claim) if claim is not None else None
             if claim is not None and approval is not None:
                 venue.learn(claim, approval)
@@ -121,6 +120,14 @@ class Desk:
             # Saved by the process before; on the tape in a moment.
             for desk in self.venues.values():
                 desk.recall(fact.message)
+
+    def _remembered(self) -> dict[str, str]:
+        """Orders that the machine follows → their market, or what they traded where a fill is all that is left."""
+        state = self._state()
+        found = {tracked.order: tracked.market for tracked in (*state.live.values(), *state.ended.values())}
+        for record in state.venues.values():
+            found = {fill.order: fill.instrument for fill in record.unsettled.values()} | found
+        return found
 
     async def _claim(self, read_claim: ReadClaim, order: str) -> Claim | None:
         while True:

@@ -27,8 +27,8 @@ from proto.execution import TERMINAL, Claim, OrderStatus
 from proto.message import Message
 from proto.risk import Approval
 from proto.units import SECOND
-from proto.venue import Account, Ack, Fill, Reconciliation
-from services.execution.desk.facts import VenueFacts
+from proto.venue import Account, Ack, Fill, Reconciliation, TradeState
+from services.execution.desk.facts import FINAL, VenueFacts
 from services.execution.desk.orders import OwnOrder, OwnOrders
 from services.execution.desk.preparing import Preparing
 from services.execution.desk.pulse import Pulse
@@ -37,8 +37,9 @@ from services.execution.desk.sending import rejected, send
 from services.execution.desk.standing import Standing
 from services.execution.desk.surroundings import Surroundings
 from services.execution.desk.tasks import Tasks
+from services.execution.desk.unsettled import followed
 from services.execution.orders import Tracked
-from services.execution.state import VenueRecord
+from services.execution.state import Unsettled, VenueRecord
 
 QUESTIONS_MAX = 8
 """Look-ups under way at a time: more would only wait for the venue's rate limit."""
@@ -83,6 +84,7 @@ class VenueDesk:
         self._refusal = around.refusal
         self._crash_point = around.crash_point
         self._sent: set[str] = set()
+        self._unsettled: dict[str, Unsettled] = {}
         self._questions = asyncio.Semaphore(QUESTIONS_MAX)
         self._asking: set[str] = set()
         self._tasks = Tasks(self.venue)
@@ -96,6 +98,7 @@ class VenueDesk:
         record = self._state().venues.get(self.venue, VenueRecord())
         copy = msgspec.msgpack.decode(msgspec.msgpack.encode(record.portfolio), type=Portfolio)
         self.facts = VenueFacts(self.venue, self.orders, copy)
+        self._unsettled = dict(record.unsettled)
 
     def learn(self, claim: Claim, approval: Approval, cause: int = 0, root: int = 0) -> OwnOrder:
         """An order was claimed, now or before the restart."""
@@ -105,9 +108,20 @@ class VenueDesk:
             self.orders.learn(own, tracked.venue_order_id)
             own.fills = {**tracked.fills, **own.fills}
             self.facts.check_total(own)
+        for fill_id in [name for name, fill in self._unsettled.items() if fill.order == claim.order]:
+            fill = self._unsettled.pop(fill_id)
+            self.orders.learn(own, fill.venue_order_id)
+            self._follow(own, fill_id, fill.at)
         if isinstance(self.gateway, RemembersOrders):
             self.gateway.remember(own.sent)
         return own
+
+    def _follow(self, own: OwnOrder, fill_id: str, at: int) -> None:
+        report = followed(own, fill_id, at, self.facts.book, self.wall_ns())
+        if report is not None:
+            self.facts.unconfirmed[fill_id] = report
+            # The machine may have forgotten the order: then nothing else keeps it here.
+            own.seen_tracked = True
 
     def is_claimed(self, order: str) -> bool:
         """Whether the machine has read a claim of the order that verifies."""
@@ -124,6 +138,10 @@ class VenueDesk:
             own.fills[message.fill_id] = message.quantity
         if own is not None or isinstance(message, Account):
             self.facts.book.apply(message)
+        if isinstance(message, TradeState) and own is not None:
+            self.facts.unconfirmed.pop(message.fill_id, None)
+            if message.status not in FINAL:
+                self._follow(own, message.fill_id, message.at)
 
     def tracked(self, own: OwnOrder) -> Tracked | None:
         """What the machine knows of an order."""
