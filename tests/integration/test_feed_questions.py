@@ -11,11 +11,14 @@ from aiohttp import web
 from libs.venues.kalshi.auth import KalshiCredentials, Signer
 from libs.venues.kalshi.normalise import KalshiNormaliser
 from libs.venues.kalshi.params import KalshiParams
+from libs.venues.polymarket.normalise import PolymarketNormaliser
+from libs.venues.polymarket.params import PolymarketParams
 from proto.feed import Market, MarketStatus
 from proto.units import SECOND
 from services.feed.live.kalshi import KalshiSource
+from services.feed.live.polymarket import PolymarketSource
 from tests.unit.test_kalshi_auth import KEY, pem
-from tests.venue_stand_in import StandIn
+from tests.venue_stand_in import CONDITION, StandIn, gamma_market
 
 pytestmark = pytest.mark.asyncio
 
@@ -33,7 +36,11 @@ class Questions(StandIn):
     def answer(self, request: web.Request) -> web.StreamResponse:
         if request.path not in self.rows:
             return web.json_response({"error": f"no {request.path}"}, status=422)
-        return web.json_response(self.rows[request.path])
+        body = self.rows[request.path]
+        if isinstance(body, list):
+            # As Gamma: closed markets are left out unless they are asked for.
+            body = [row for row in body if row["closed"] is (request.query.get("closed") == "true")]
+        return web.json_response(body)
 
     async def emit(self, source: str, data: bytes, at_ns: int = 0) -> None:
         """Take what a source makes of the answers."""
@@ -65,6 +72,33 @@ async def kalshi(venue: Questions) -> AsyncIterator[KalshiSource]:
     await made.close()
 
 
+class Polymarket:
+    """A source, and the normaliser that reads what it makes of the answers."""
+
+    def __init__(self, venue: Questions, **changes: Any) -> None:
+        self.venue = venue
+        self.normaliser = PolymarketNormaliser()
+        params = PolymarketParams(gamma_url=venue.rest_url, windows=(), **changes)
+        self.source = PolymarketSource(params, venue.emit, lambda: self.normaliser)
+
+    async def look(self) -> list[Market]:
+        """What one look tells of markets."""
+        try:
+            await self.source.look()
+        finally:
+            frames, self.venue.told = self.venue.told, []
+            messages = [m for f in frames for m in self.normaliser.normalise(msgspec.json.encode(f), AT)]
+            self.source.see(messages, AT)
+        return [message for message in messages if isinstance(message, Market)]
+
+
+@pytest_asyncio.fixture
+async def polymarket(venue: Questions) -> AsyncIterator[Polymarket]:
+    made = Polymarket(venue, any_tag=True)
+    yield made
+    await made.source.close()
+
+
 def market(name: str, status: MarketStatus) -> Market:
     return Market(market=name, venue=name.partition(":")[0], at=AT, status=status)
 
@@ -82,3 +116,35 @@ async def test_kalshi_is_asked_for_a_result_until_the_market_is_settled(
         kalshi.see([market("kalshi:KXBTC15M-1", status)], AT)
         await kalshi.look()
         assert len(venue.asked_with("tickers=KXBTC15M-1")) == asked, status
+
+
+async def test_polymarket_tells_what_becomes_of_an_ended_market_until_it_is_settled(
+    venue: Questions, polymarket: Polymarket
+) -> None:
+    row = gamma_market()
+    venue.rows = {"/markets/keyset": {"markets": [row]}, "/markets": [row]}
+    told = []
+    for change in (
+        {},
+        {"umaResolutionStatus": "proposed"},
+        {},
+        {"umaResolutionStatus": "disputed"},
+        {"closed": True, "umaResolutionStatus": "resolved"},
+        {},
+        {"outcomePrices": '["0.5", "0.5"]'},
+    ):
+        if change.get("closed"):
+            venue.rows["/markets/keyset"] = {"markets": []}
+            row["outcomePrices"] = '["0", "0"]'
+        row.update(change)
+        told += [message.status for message in await polymarket.look()]
+    assert told == [
+        MarketStatus.OPEN,
+        MarketStatus.DETERMINED,
+        MarketStatus.DISPUTED,
+        MarketStatus.SETTLED,
+    ]
+    assert polymarket.source.leases.markets() == []
+    venue.asked.clear()
+    await polymarket.look()
+    assert venue.asked_with(CONDITION) == [], "a settled market is asked for"

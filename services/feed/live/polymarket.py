@@ -23,6 +23,7 @@ from proto.message import Message
 from proto.units import SECOND, UnitError, parse
 from services.feed.live.moment import now_ns
 from services.feed.live.source import Emit, LiveSource
+from services.feed.live.unsettled import ENDED, Unresolved
 
 PAGE_ROWS = 50
 """Markets a page. One is about 8 kB, so that a page stays below the longest frame."""
@@ -39,12 +40,12 @@ WINDOW_S = {"5m": 300, "15m": 900, "1h": 3_600, "4h": 14_400}
 WINDOWS_AHEAD = 1
 """Windows followed beyond the running one: the next is there before it opens."""
 UNRESOLVED_MAX = 50
+"""Ended markets asked about at a time, each by itself: four seconds of the budget."""
 BOOK_EVENTS = ("book", "price_change")
 """Events that prove that a market's books are kept up."""
 
 _BOOKS = re.compile(rb'"event_type":\s*"(?:book|price_change)"')
 _REST = b'{"_rest"'
-_OVER = (MarketStatus.DETERMINED, MarketStatus.SETTLED)
 
 
 class _Page(msgspec.Struct, gc=False):
@@ -93,7 +94,7 @@ class PolymarketSource(LiveSource):
         buckets = {"default": TokenBucket(GAMMA_PER_S, GAMMA_BURST)}
         self._gamma = VenueHttp(VENUE, params.gamma_url, buckets)
         self._followed: dict[str, _Followed] = {}
-        self._unresolved: dict[str, None] = {}
+        self._unresolved = Unresolved()
 
     def open_socket(self) -> VenueSocket:
         params = self._params
@@ -129,7 +130,8 @@ class PolymarketSource(LiveSource):
     # --- which markets --------------------------------------------------------------------------
 
     def remember(self, markets: Iterable[str]) -> None:
-        self._unresolved.update(dict.fromkeys(market.partition(":")[2] for market in markets))
+        for market in markets:
+            self._unresolved.add(market.partition(":")[2])
 
     def look_every_s(self) -> float:
         return self._params.discovery_every_s
@@ -144,8 +146,8 @@ class PolymarketSource(LiveSource):
             for row in await self._tagged(tag):
                 if self._passes(row):
                     self._keep(row, found)
-        for condition in [*self._unresolved, *self._ended(now_ns())][:UNRESOLVED_MAX]:
-            for row in await self._ask({"condition_ids": condition, "closed": "true"}):
+        for condition in [*self._unresolved.turn(UNRESOLVED_MAX), *self._ended(now_ns())]:
+            for row in await self._ask_ended(condition):
                 found[condition] = row
         rows = list(found.values())
         for start in range(0, len(rows), PAGE_ROWS):
@@ -170,6 +172,12 @@ class PolymarketSource(LiveSource):
     async def _ask(self, query: dict[str, str | int]) -> list[msgspec.Raw]:
         answer = await self._gamma.request("GET", "/markets", effect=False, query=query)
         return _rows_of(answer.body)
+
+    async def _ask_ended(self, condition: str) -> list[msgspec.Raw]:
+        """A market that trades no more: proposed and disputed while Gamma calls it open, then closed."""
+        query: dict[str, str | int] = {"condition_ids": condition}
+        # Lists without ``closed`` leave the closed ones out.
+        return await self._ask(query) or await self._ask(query | {"closed": "true"})
 
     async def _tagged(self, tag: str) -> list[msgspec.Raw]:
         """Open markets of a tag (of any, without) that end soon, those that end first in front."""
@@ -215,7 +223,7 @@ class PolymarketSource(LiveSource):
         market = f"{VENUE}:{listing.condition}"
         if not listing.tradable:
             return
-        if market not in self._followed:
+        if market not in self._followed and listing.condition not in self._unresolved:
             if len(self._followed) >= self._params.markets_max:
                 return
             self._followed[market] = _Followed(listing.tokens, listing.close_at)
@@ -237,12 +245,12 @@ class PolymarketSource(LiveSource):
         markets = [message for message in messages if isinstance(message, Market)]
         for market in markets:
             condition = market.market.partition(":")[2]
-            if market.status in _OVER:
+            if market.status is MarketStatus.SETTLED:
                 self._followed.pop(market.market, None)
-                self._unresolved.pop(condition, None)
-            elif market.status is MarketStatus.CLOSED and market.market in self._followed:
-                del self._followed[market.market]
-                self._unresolved[condition] = None
+                self._unresolved.discard(condition)
+            elif market.status in ENDED:
+                self._followed.pop(market.market, None)
+                self._unresolved.add(condition)
         if markets:
             self.leases.follow(self._followed, at)
         super().see(messages, at)
