@@ -33,7 +33,7 @@ from libs.venues.polymarket.hosts import CHAIN_ID, CLOB_URL, DATA_URL, GAMMA_URL
 from libs.venues.polymarket.market import outcome_name
 from libs.venues.polymarket.order import is_position
 from libs.venues.polymarket.purchases import Purchases
-from libs.venues.polymarket.reports import fill_reports, order_report
+from libs.venues.polymarket.reports import fill_reports, is_working, order_report
 from libs.venues.polymarket.request import Token, prepare_order
 from libs.venues.polymarket.rest import VENUE, OrderAnswer, OrderRow, TradeRow, amount
 from libs.venues.polymarket.settlement import Payouts
@@ -58,6 +58,8 @@ SALE_PATIENCE_S = 7.0
 """No repetition begins later: with its own 12 s at most, its answer is there before the desk gives up (20 s)."""
 REFRESH_PATIENCE_S = 0.5
 """For having a balance read anew: a stop must not wait for a venue that answers no questions."""
+NOT_CANCELED_MAX = 20
+"""Orders not cancelled that are asked about; with more of them, one surely works."""
 LOOK_BACK_S = 1
 """Trades are asked for from a second earlier: their times are whole seconds."""
 _KILLED = ("fok_not_filled", "fak_not_filled")
@@ -239,8 +241,25 @@ class PolymarketGateway:
         await self.client.cancel_market(condition_of(market))
 
     async def cancel_all(self) -> None:
-        """Cancel every order of the account."""
-        await self.client.cancel_all()
+        """Cancel every order of the account.
+
+        Raises:
+            Refused: ``not_canceled`` while one still works: what takes may be held, and cannot be cancelled.
+        """
+        answer = await self.client.cancel_all()
+        left = list(answer.not_canceled or ())
+        if answer.canceled is None and answer.not_canceled is None:
+            left = [row.id for row in await self.client.open_orders()]
+        for number, order_id in enumerate(left):
+            # The venue's words for why are no proof: it may not find an order that it holds back.
+            row = await self.client.order(order_id) if number < NOT_CANCELED_MAX else None
+            if number >= NOT_CANCELED_MAX or (row is not None and is_working(row)):
+                raise Refused(
+                    VENUE,
+                    f"expected every order to be cancelled, was not {order_id[:100]}",
+                    200,
+                    "not_canceled",
+                )
 
     # ── questions ───────────────────────────────────────────────────────────────────────────────────
 

@@ -21,6 +21,11 @@ _WORKING = ("LIVE", "DELAYED", "UNMATCHED")
 _EXPIRED = ("EXPIRED", "CANCELED_EXPIRED_ORDER", "CANCELED_ORDER_TIMED_OUT")
 
 
+def is_working(row: OrderRow) -> bool:
+    """Whether an order may still trade."""
+    return row.status.removeprefix("ORDER_STATUS_") in _WORKING
+
+
 def order_report(row: OrderRow, instrument: str, at: int = 0) -> OrderReport:
     """An order as the venue knows it.
 
@@ -29,7 +34,7 @@ def order_report(row: OrderRow, instrument: str, at: int = 0) -> OrderReport:
     """
     size, filled = amount(row.original_size, "size"), amount(row.size_matched, "matched size")
     status = row.status.removeprefix("ORDER_STATUS_")
-    working = status in _WORKING
+    working = is_working(row)
     return OrderReport(
         client_order_id=row.id,
         venue_order_id=row.id,

@@ -74,6 +74,31 @@ async def test_an_order_lives_and_dies(sandbox: Sandbox, gateway: PolymarketGate
     assert (gone.status, gone.remaining) == (AckStatus.CANCELED, 0)
 
 
+async def test_cancel_all_is_not_done_while_an_order_works(sandbox: Sandbox, gateway: PolymarketGateway):
+    market = market_of(sandbox)
+    options = server(sandbox).options
+    # As in sports markets: what takes is held for a while, and cannot be cancelled meanwhile.
+    options.taker_delay_ms, options.delayed_answer_ms = 700.0, 100.0
+    await gateway.submit(gateway.prepare(resting(market)))
+    held = await gateway.submit(gateway.prepare(taking(market)))
+    assert held.reason == "delayed"
+    with pytest.raises(Refused, match=held.venue_order_id) as raised:
+        await gateway.cancel_all()
+    assert raised.value.code == "not_canceled"
+
+    # It is over by the time that the venue is asked what became of it.
+    sandbox.faults.set(FaultRule(kind=FaultKind.DELAY, operation="read", seconds=0.8, count=1))
+    await gateway.cancel_all()
+    assert sandbox.faults.count(FaultKind.DELAY) == 1
+    assert await gateway.open_orders() == []
+    # Nor when the answer says nothing, and something rests.
+    sandbox.faults.set(FaultRule(kind=FaultKind.STATUS, operation="cancel", status=200, body="hollow"))
+    await gateway.cancel_all()
+    await gateway.submit(gateway.prepare(resting(market)))
+    with pytest.raises(Refused):
+        await gateway.cancel_all()
+
+
 async def test_a_second_submission_finds_the_first(sandbox: Sandbox, gateway: PolymarketGateway):
     prepared = gateway.prepare(resting(market_of(sandbox)))
     first = await gateway.submit(prepared)
