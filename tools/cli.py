@@ -24,9 +24,9 @@ from tools.going_live import pass_live_gate, passphrase_for
 from tools.live_view import LiveView
 from tools.report import print_backtest, print_why
 from tools.running import run_headless, run_viewed
-from tools.starting import TRADED, system_of
+from tools.starting import TRADED, all_venues, system_of
 from tools.terminal import DEFAULT_STATE, AsJson, State, console, emit, errors, fail, run, say
-from tools.up import Market, Options
+from tools.up import Market, Options, UsageError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -219,8 +219,10 @@ def doctor(
     trading = _live_venues(live or [], Market.REAL, sandbox_live=False)
 
     async def work() -> list[Finding]:
-        options = Options(state=state, market=Market.REAL, live=trading)
-        venues = system_of(options, config, parse_sets(set_ or [])).venues
+        # No system is made of it: that would prepare the state directory, and mend what is to be found.
+        venues = all_venues(config, parse_sets(set_ or []))
+        if off := [venue for venue in trading if not venues[venue]["enabled"]]:
+            raise UsageError(f"expected {off[0]} to be enabled in config/venues/{off[0]}.yaml, was not")
         return await examine(state, venues, trading, passphrase_for(state, trading))
 
     findings = run(work())

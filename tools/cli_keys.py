@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from libs.keys.kinds import KINDS, ApiKey, EthereumKey, Key, RsaKey
-from libs.keys.passphrase import from_file
+from libs.keys.passphrase import FILE_VARIABLE, from_file
 from libs.keys.store import KEYS_DIRECTORY_VARIABLE
 from tools.exit_codes import USAGE
 from tools.key_stores import store_of
@@ -31,8 +31,21 @@ def ask_passphrase(twice: bool) -> str:
         raise fail(f"expected to read the passphrase file, was {e.strerror}", USAGE) from e
     if mounted is not None:
         return mounted
+    if not _terminal():
+        raise fail(
+            f"expected a terminal to ask for the passphrase, or a file of it named in {FILE_VARIABLE}", USAGE
+        )
     passphrase: str = typer.prompt("Passphrase", hide_input=True, confirmation_prompt=twice, err=True)
     return passphrase
+
+
+def _terminal() -> bool:
+    """Whether somebody can be asked: at the terminal itself, whatever stdin is, or at stdin if it is one."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return sys.stdin.isatty()
+    return True
 
 
 def _known(venue: str) -> str:

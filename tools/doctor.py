@@ -25,6 +25,7 @@ from libs.venues.transport.http import Timeouts, VenueHttp
 from proto.units import show
 from services.execution.gateways import gateway_of
 from services.feed.live.credentials import kalshi_signer
+from tools.key_stores import store_of
 
 SKEW_S_MAX = 2.0
 """Venues refuse signatures whose time is off by more than a few seconds; a Date header is good to one."""
@@ -61,7 +62,7 @@ async def examine(
     answers = await asyncio.gather(*(_reach(name, section) for name, section in enabled.items()))
     findings += [finding for found in answers for finding in found]
     if "kalshi" in enabled:
-        findings.append(_feed_key(layout))
+        findings.append(_feed_key(layout, passphrase))
     for venue in trading:
         findings += await _account(venue, venues, layout, passphrase)
     return findings
@@ -85,13 +86,15 @@ def _rights(layout: StateLayout) -> Finding:
     return Finding("keys folder", not open_to_others, text)
 
 
-def _feed_key(layout: StateLayout) -> Finding:
+def _feed_key(layout: StateLayout, passphrase: str) -> Finding:
     """Market data of Kalshi is signed too, by a key that cannot trade."""
     subject = "kalshi market data"
-    if KeyStore(layout.feed_keys).needs_passphrase("kalshi"):
-        return Finding(subject, True, "key stored encrypted")
+    store = store_of(layout.root, market_data=True)
     try:
-        kalshi_signer(layout.feed_keys)
+        if store.needs_passphrase("kalshi"):
+            store.load("kalshi", RsaKey, passphrase or None)
+        else:
+            kalshi_signer(layout.feed_keys)
     except KeyStoreError as e:
         hint = "presage keys add kalshi --market-data --pem FILE --key-id ID"
         return Finding(subject, False, f"{e}; {hint}, or enabled: false in config/venues/kalshi.yaml")

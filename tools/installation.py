@@ -22,6 +22,7 @@ from libs.tape.errors import TapeError
 from libs.tape.signing import APPROVAL_DOMAIN, OPERATOR_DOMAIN, Signer
 from libs.tape.snapshots import Snapshot, SnapshotStore
 from proto.subjects import MACHINE_ORDER
+from tools.exit_codes import UsageError
 
 LOCK_ATTEMPTS = 10
 LOCK_WAIT_S = 0.05
@@ -223,13 +224,28 @@ async def database_access(installation: Installation) -> AsyncIterator[str]:
             await asyncio.to_thread(installation.database.stop)
 
 
+def expect_run(root: Path, *, finished_start: bool = True) -> None:
+    """Refuse a directory in which nothing was run, so that a mistyped name does not become an installation.
+
+    ``finished_start=False`` also takes one whose first start has come no further than its tape.
+
+    Raises:
+        UsageError: nothing was run there.
+    """
+    layout = StateLayout(root)
+    if not layout.was_run and (finished_start or not layout.tape_file.exists()):
+        raise UsageError(f"expected a system that was run before in {layout.root}, was none")
+
+
 @asynccontextmanager
 async def tape_access(root: Path, user: str = CONSOLE) -> AsyncIterator[tuple[Installation, Link]]:
     """The tape of a state directory, whether the system runs or not (then our broker runs meanwhile).
 
     Raises:
         SystemGone: the running system ended meanwhile.
+        UsageError: nothing was run there.
     """
+    expect_run(root, finished_start=False)
     installation = Installation(root)
     running = running_supervisor(installation.layout)
     if not running:
@@ -244,4 +260,12 @@ async def tape_access(root: Path, user: str = CONSOLE) -> AsyncIterator[tuple[In
                 await asyncio.to_thread(installation.broker.stop)
 
 
-__all__ = ["OPERATOR", "Installation", "SystemGone", "database_access", "running_supervisor", "tape_access"]
+__all__ = [
+    "OPERATOR",
+    "Installation",
+    "SystemGone",
+    "database_access",
+    "expect_run",
+    "running_supervisor",
+    "tape_access",
+]

@@ -21,17 +21,28 @@ def system_of(
         ConfigError: naming file, line and key.
         UsageError: venues that cannot be traded the way that was asked for.
     """
-    of_machines, of_venues = split_overrides(overrides or {})
+    of_machines, _ = split_overrides(overrides or {})
     found = sections(config, of_machines, options.strategies)
     if options.recordings or options.sockets or options.market is Market.SYNTHETIC:
         if options.live:
             raise UsageError("expected prices of venues for real orders, was a recording or synthetic ones")
         return System(options, found)
-    resolved = venue_sections(VENUES, config, of_venues)
-    venues = {name: resolved[f"venues.{name}"] for name in VENUES}
+    venues = all_venues(config, overrides)
     off = [venue for venue in options.live if not venues[venue]["enabled"]]
     if options.market is Market.SANDBOX:
         options.live = [venue for venue in options.live if venue not in off]
     elif off:
         raise UsageError(f"expected {off[0]} to be enabled in config/venues/{off[0]}.yaml, was not")
     return System(options, found, venues)
+
+
+def all_venues(
+    config: Path = CONFIG_DIRECTORY, overrides: Mapping[str, Any] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Every venue's section, with its real addresses; what ``overrides`` say of the machines is left out.
+
+    Raises:
+        ConfigError: naming file, line and key.
+    """
+    resolved = venue_sections(VENUES, config, split_overrides(overrides or {})[1])
+    return {name: resolved[f"venues.{name}"] for name in VENUES}

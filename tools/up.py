@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
 
-from libs.runtime.layout import RunFile
+from libs.runtime.layout import RunFile, StateLayout
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
 from libs.tape.credentials import OPERATOR
@@ -203,6 +203,8 @@ class System:
         if paper is None:
             closed = await closed_paper_trades(database_url)
         else:
+            if not StateLayout(paper).exists:
+                raise UsageError(f"expected --paper-state to be a state directory, was {paper}")
             async with database_access(Installation(paper)) as dsn:
                 closed = await closed_paper_trades(dsn)
         missing = too_few(closed, strategy_names(self.options.strategies))

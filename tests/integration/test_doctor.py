@@ -1,6 +1,7 @@
 """``presage doctor`` against the sandbox: all well, and one thing wrong at a time, in plain words."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from typer.testing import CliRunner, Result
 
 from libs.keys.kinds import EthereumKey, RsaKey
 from libs.keys.store import KeyStore
@@ -16,8 +18,10 @@ from libs.runtime.layout import StateLayout
 from sandbox.polymarket.contracts import EXCHANGES
 from sandbox.polymarket.server import PolymarketServer
 from sandbox.server import Sandbox
+from tools.cli import app
 from tools.composition import CONFIG_DIRECTORY, VENUES, venue_sections
 from tools.doctor import Finding, examine
+from tools.exit_codes import FAILED
 from tools.sandbox_process import ACCOUNT, with_addresses
 
 pytestmark = pytest.mark.asyncio
@@ -93,6 +97,8 @@ async def test_a_wrong_passphrase_and_a_key_the_venue_does_not_know(sandbox: San
     keys(sandbox, tmp_path)
     found = await findings(sandbox, tmp_path, passphrase="another one")
     assert not found["polymarket key"].ok
+    assert not found["kalshi market data"].ok
+    assert "expected the passphrase of the PEM file" in found["kalshi market data"].text
     store = KeyStore(StateLayout(tmp_path).venue_keys, cost=COST)
     kalshi = store.load("kalshi", RsaKey, PASSPHRASE)
     store.remove("kalshi")
@@ -169,6 +175,19 @@ async def test_a_date_nobody_can_read_is_no_finding(tmp_path: Path):
 async def test_a_folder_of_keys_others_may_read_is_told(tmp_path: Path):
     StateLayout(tmp_path).keys.mkdir(parents=True, mode=0o755)
     await asyncio.to_thread(StateLayout(tmp_path).keys.chmod, 0o755)
-    (finding,) = [f for f in await examine(tmp_path, {}, []) if f.subject == "keys folder"]
-    assert not finding.ok
-    assert "chmod 700" in finding.text
+    done = await asyncio.to_thread(look, tmp_path)
+    assert done.exit_code == FAILED
+    (finding,) = [f for f in json.loads(done.stdout) if f["subject"] == "keys folder"]
+    assert (finding["ok"], "chmod 700" in finding["text"]) == (False, True)
+
+
+async def test_the_doctor_makes_no_installation_of_a_mistyped_name(tmp_path: Path):
+    done = await asyncio.to_thread(look, tmp_path / "state")
+    assert done.exit_code == 0, done.output
+    assert await asyncio.to_thread(lambda: list(tmp_path.iterdir())) == []
+
+
+def look(state: Path) -> Result:
+    """``presage doctor`` as it is typed, where no venue is enabled."""
+    off = [f"--set=venues.{venue}.enabled=false" for venue in VENUES]
+    return CliRunner().invoke(app, ["doctor", "--state", str(state), "--json", *off])

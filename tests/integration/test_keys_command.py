@@ -1,12 +1,17 @@
 """``presage keys`` as an operator uses it."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from typer.testing import CliRunner, Result
 
 from libs.keys.passphrase import FILE_VARIABLE
+from tests.conftest import ROOT
 from tools.cli import app
+from tools.exit_codes import USAGE
 
 PASSPHRASE = "correct horse battery"
 SECRET = "7b" * 32
@@ -40,6 +45,33 @@ def test_a_new_signer_is_made_once(tmp_path: Path):
     again = presage(state, "new", "polymarket")
     assert again.exit_code == 2
     assert "remove it first" in again.stderr
+
+
+def test_where_nobody_can_be_asked_the_file_is_named(tmp_path: Path):
+    command = [
+        sys.executable,
+        "-m",
+        "tools.cli",
+        "keys",
+        "add",
+        "polymarket",
+        "--state",
+        str(tmp_path / "state"),
+    ]
+    environment = {name: value for name, value in os.environ.items() if name != FILE_VARIABLE}
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        input=f"{SECRET}\n",
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (USAGE, 1), done.stderr
+    assert FILE_VARIABLE in done.stderr
 
 
 def test_what_is_wrong_is_said_in_one_line(tmp_path: Path):

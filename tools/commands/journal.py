@@ -8,11 +8,12 @@ from typing import Any
 from libs.tape.record import TapeRecord
 from tools import journal
 from tools.commands.reading import records
-from tools.installation import Installation, database_access, tape_access
+from tools.installation import Installation, database_access, expect_run, tape_access
 
 
 async def verify_journal(state: Path) -> tuple[dict[str, Any], list[str]]:
     """Verify the journal against itself, its anchors and the tape."""
+    expect_run(state)
     async with tape_access(state) as (installation, link):
 
         async def batches() -> AsyncIterator[Sequence[TapeRecord]]:
@@ -33,6 +34,7 @@ async def verify_journal(state: Path) -> tuple[dict[str, Any], list[str]]:
 
 async def export_journal(state: Path, output: Path, from_seq: int, to_seq: int | None) -> int:
     """Export the journal to a file, or to stdout for ``-``."""
+    expect_run(state)
     async with database_access(Installation(state)) as dsn:
         if str(output) == "-":
             return await journal.export_journal(dsn, sys.stdout.buffer, from_seq=from_seq, to_seq=to_seq)

@@ -16,9 +16,8 @@ from libs.tape.connection import Link
 from libs.tape.errors import BrokerUnavailable
 from proto.subjects import SERVICES
 from proto.units import ONE, SECOND
-from tools.installation import running_supervisor
+from tools.installation import expect_run, running_supervisor
 from tools.servers import DISK_FULL
-from tools.up import UsageError
 from tools.venue_status import venue_status
 from tools.watch import Reports
 
@@ -33,8 +32,7 @@ ACCOUNT = ("cash", "exposure", "exposure_limit", "positions", "risk_state", "hea
 async def status(state: Path) -> dict[str, Any]:
     """Who runs, how each service is, and whether new orders may leave."""
     layout = StateLayout(state)
-    if not layout.was_run:
-        raise UsageError(f"expected a system that was run before in {state}, was none")
+    expect_run(state)
     pid = running_supervisor(layout)
     document: dict[str, Any] = {"running": bool(pid), "supervisor_pid": pid, "halted": "", "services": {}}
     if pid:
