@@ -49,6 +49,9 @@ from proto.units import SECOND
 CANCELS_AT_ONCE_MAX = 100
 """Cancels in one request: 200 of the smallest tier's 200 tokens a burst would leave nothing for orders."""
 
+SHARD_PATIENCE_S = 5.0
+"""For the market of an order that is to be cancelled: what rests meanwhile may fill."""
+
 log = logging.getLogger("presage.kalshi")
 
 
@@ -190,18 +193,37 @@ class KalshiGateway:
                 raise
 
     async def cancel_all(self) -> None:
-        """Cancel what rests, a batch at a time. Raises what the venue refused, after all were tried."""
+        """Cancel what rests, a batch at a time. Raises what failed, after all were tried."""
         resting = await self.client.orders({"status": "resting"})
-        orders = [(order.order_id, await self._shard_of(order.ticker)) for order in resting]
-        size = min(CANCELS_AT_ONCE_MAX, limits.batch_max(self._options.tier, limits.CANCEL_COST))
-        failed: list[str] = []
-        for start in range(0, len(orders), size):
-            for item in await self.client.cancel_orders(dict(orders[start : start + size])):
-                error = item.error
-                if error is not None and not is_gone(Refused(VENUE, "", code=error.code.lower())):
-                    failed.append(f"{item.order_id}: {error.code or error.message}")
+        known = {o.order_id: o.ticker for o in resting if self._known.knows_market(o.ticker)}
+        others = {o.order_id: o.ticker for o in resting if o.order_id not in known}
+        # First what needs no question: an order placed by hand in some other market must not hold up ours.
+        failed = await self._cancel_batches(known)
+        await asyncio.gather(*(self._shard_of(ticker) for ticker in set(others.values())))
+        failed += await self._cancel_batches(others)
         if failed:
-            raise Refused(VENUE, f"{len(failed)} cancels refused, the first {failed[0][:120]}")
+            raise Refused(VENUE, f"{len(failed)} cancels failed, the first {failed[0][:120]}")
+
+    async def _cancel_batches(self, tickers: dict[str, str]) -> list[str]:
+        """Cancel orders (id → market), whatever becomes of the batch before; what failed."""
+        size = min(CANCELS_AT_ONCE_MAX, limits.batch_max(self._options.tier, limits.CANCEL_COST))
+        orders, failed = list(tickers), []
+        for batch in (orders[start : start + size] for start in range(0, len(orders), size)):
+            shards = {order: max(0, self._known.market(tickers[order]).exchange_index) for order in batch}
+            try:
+                items = await self.client.cancel_orders(shards)
+            except VenueError as e:
+                failed.append(f"{batch[0]}: {e}")
+                continue
+            for item in items:
+                error = item.error
+                if error is None:
+                    continue
+                # Not found on a shard that was guessed says nothing.
+                gone = is_gone(Refused(VENUE, "", code=error.code.lower()))
+                if not gone or not self._known.knows_market(tickers.get(item.order_id, "")):
+                    failed.append(f"{item.order_id}: {error.code or error.message}")
+        return failed
 
     async def trigger_group(self) -> None:
         """Have the venue cancel every order of our group at once; it takes no more until ``reset_group``."""
@@ -313,7 +335,14 @@ class KalshiGateway:
         return self._user.events()
 
     async def _shard_of(self, ticker: str) -> int:
-        """The shard of a market: asked for when it is not known, since a cancel must go there."""
+        """The shard of a market: asked for when it is not known, since a cancel must go there.
+
+        Where it is not told the first one is tried: a cancel that may miss is better than none.
+        """
         if not self._known.knows_market(ticker):
-            self._known.learn_market(await self.client.market(ticker))
+            try:
+                async with asyncio.timeout(SHARD_PATIENCE_S):
+                    self._known.learn_market(await self.client.market(ticker))
+            except (VenueError, TimeoutError) as e:
+                log.warning("shard of %s not read: %s", ticker, e)
         return max(0, self._known.market(ticker).exchange_index)

@@ -1,9 +1,11 @@
 """Orders of the gateway at the Kalshi sandbox: placed, filled, sold, refused, cancelled."""
 
+import asyncio
+
 import msgspec
 import pytest
 
-from libs.venues.errors import Refused
+from libs.venues.errors import OutcomeUnknown, Refused
 from libs.venues.gateway import TradeStatus
 from proto.feed import Side
 from proto.risk import TimeInForce
@@ -195,3 +197,42 @@ async def test_cancel_all_takes_everything_in_batches(monkeypatch) -> None:
         assert await v.gateway.open_orders() == []
         assert len(v.sandbox.arrivals.of("kalshi", "cancel")) - before == 3
         await v.gateway.cancel_all()
+
+
+@pytest.mark.parametrize("answer", ["refused", "hangs"])
+async def test_cancel_all_takes_ours_whatever_is_wrong_with_another(monkeypatch, answer: str) -> None:
+    """An order placed by hand in a market nobody can read, and a first batch without an answer."""
+    monkeypatch.setattr("libs.venues.kalshi.gateway.CANCELS_AT_ONCE_MAX", 1)
+    monkeypatch.setattr("libs.venues.kalshi.gateway.SHARD_PATIENCE_S", 0.01)
+    async with venue() as v:
+        for price in (200_000, 210_000):
+            await place(v, v.new_order(v.market, "yes", price=price))
+        client, asked = v.gateway.client, []
+        orders, cancel_orders = client.orders, client.cancel_orders
+
+        async def with_foreign(query):
+            ours = await orders(query)
+            return [msgspec.structs.replace(ours[0], order_id="foreign", ticker="KXOTHER-1"), *ours]
+
+        async def first_lost(shards):
+            asked.append(dict(shards))
+            found = await cancel_orders(shards)
+            if len(asked) == 1:
+                raise OutcomeUnknown("kalshi", "expected an answer, was a timeout")
+            return found
+
+        async def other_market(ticker):
+            if answer == "hangs":
+                await asyncio.Future()
+            raise Refused("kalshi", f"expected a market, was {ticker}", status=404)
+
+        monkeypatch.setattr(client, "orders", with_foreign)
+        monkeypatch.setattr(client, "cancel_orders", first_lost)
+        monkeypatch.setattr(client, "market", other_market)
+        with pytest.raises(Refused, match=r"2 cancels failed, the first .* was a timeout"):
+            await v.gateway.cancel_all()
+        # Ours first, each on its own shard; the other one on the first, and that is no proof that it is gone.
+        assert [list(shards.values()) for shards in asked] == [[2], [2], [0]]
+        assert list(asked[-1]) == ["foreign"]
+        monkeypatch.setattr(client, "orders", orders)
+        assert await v.gateway.open_orders() == []
