@@ -1,5 +1,6 @@
 """Requests that place orders, the venue's rows about them, and what its errors mean."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -14,8 +15,9 @@ from libs.venues.gateway import NewOrder
 from libs.venues.polymarket import hosts, rest
 from libs.venues.polymarket.answers import Sent, check_taken, taken_report
 from libs.venues.polymarket.api_errors import code_of, read_error
-from libs.venues.polymarket.auth import Account
+from libs.venues.polymarket.auth import Account, ApiKey, PolymarketCredentials
 from libs.venues.polymarket.directory import TradedMarket
+from libs.venues.polymarket.gateway import PolymarketGateway
 from libs.venues.polymarket.order import Order, SignatureType, exchange, order_hash
 from libs.venues.polymarket.reports import fill_reports, order_report
 from libs.venues.polymarket.request import GTD_LIFE_S_MIN, SECURITY_S, Token, prepare_order
@@ -354,6 +356,26 @@ def test_a_taker_pays_the_mean_of_what_it_met_and_the_markets_fee():
     assert fill.at == 1_785_000_001 * SECOND
     partly = trade_row(trader_side="TAKER", owner=OWNER, price="0.50", maker_orders=makers[:1])
     assert fill_reports(partly, TRADED, ours)[0].price == 500_000
+
+
+@pytest.mark.parametrize(
+    ("match_time", "told"),
+    [("1785000001", 1), ("1784999998", 0), ("", 1), ("noise", 1)],
+)
+def test_a_fill_whose_time_cannot_be_read_is_not_left_out(
+    monkeypatch: pytest.MonkeyPatch, match_time: str, told: int
+):
+    """The list is complete or an error: a trade that nobody can date may be new."""
+
+    async def trades(after_s: int) -> list[rest.TradeRow]:
+        assert after_s == AT // SECOND - 1
+        return [trade_row(trader_side="TAKER", owner=OWNER, match_time=match_time)]
+
+    gateway = PolymarketGateway(PolymarketCredentials(private_key=bytes(range(1, 33))))
+    gateway.client.api_key = ApiKey(api_key=OWNER, secret="c2Vj", passphrase="x")
+    gateway.directory._keep(TRADED)
+    monkeypatch.setattr(gateway.client, "trades", trades)
+    assert len(asyncio.run(gateway.fills(AT))) == told
 
 
 def test_a_trade_of_strangers_is_nobodys_fill():

@@ -279,7 +279,9 @@ class PolymarketGateway:
     async def fills(self, since: int) -> list[FillReport]:
         """Our part of every trade since then, oldest first, with its present status."""
         rows = await self.client.trades(since // SECOND - LOOK_BACK_S)
-        found = [fill for row in rows for fill in await self._fills(row) if fill.at >= since - SECOND]
+        found = [fill for row in rows for fill in await self._fills(row)]
+        # One that nobody can date may be new: whoever knows it already takes it once.
+        found = [fill for fill in found if not fill.at or fill.at >= since - SECOND]
         return sorted(found, key=lambda fill: (fill.at, fill.trade_id, fill.client_order_id))
 
     async def _fills(self, row: TradeRow) -> list[FillReport]:
