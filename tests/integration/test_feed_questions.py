@@ -1,6 +1,7 @@
 """What the live sources ask their venues by REST, now and then, and what they do with a part of the answers."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -8,6 +9,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from libs.venues.errors import RateLimited, VenueError
 from libs.venues.kalshi.auth import KalshiCredentials, Signer
 from libs.venues.kalshi.normalise import KalshiNormaliser
 from libs.venues.kalshi.params import KalshiParams
@@ -17,6 +19,7 @@ from proto.feed import Market, MarketStatus
 from proto.units import SECOND
 from services.feed.live.kalshi import KalshiSource
 from services.feed.live.polymarket import PolymarketSource
+from services.feed.live.questions import SomeFailed, ask_each
 from tests.unit.test_kalshi_auth import KEY, pem
 from tests.venue_stand_in import CONDITION, StandIn, gamma_market
 
@@ -59,15 +62,19 @@ async def venue() -> AsyncIterator[Questions]:
         yield made
 
 
+def kalshi_source(venue: Questions, *series: str) -> KalshiSource:
+    params = KalshiParams(rest_url=venue.rest_url, series=series)
+    signer = Signer(KalshiCredentials("key-1", pem(KEY)))
+    return KalshiSource(params, venue.emit, signer, KalshiNormaliser)
+
+
 @pytest_asyncio.fixture
 async def kalshi(venue: Questions) -> AsyncIterator[KalshiSource]:
     venue.rows = {
         "/series/KXBTC15M": {"series": {"ticker": "KXBTC15M"}},
         "/markets": {"markets": [], "cursor": ""},
     }
-    params = KalshiParams(rest_url=venue.rest_url, series=("KXBTC15M",))
-    signer = Signer(KalshiCredentials("key-1", pem(KEY)))
-    made = KalshiSource(params, venue.emit, signer, KalshiNormaliser)
+    made = kalshi_source(venue, "KXBTC15M")
     yield made
     await made.close()
 
@@ -78,7 +85,7 @@ class Polymarket:
     def __init__(self, venue: Questions, **changes: Any) -> None:
         self.venue = venue
         self.normaliser = PolymarketNormaliser()
-        params = PolymarketParams(gamma_url=venue.rest_url, windows=(), **changes)
+        params = PolymarketParams(**{"gamma_url": venue.rest_url, "windows": ()} | changes)
         self.source = PolymarketSource(params, venue.emit, lambda: self.normaliser)
 
     async def look(self) -> list[Market]:
@@ -148,3 +155,48 @@ async def test_polymarket_tells_what_becomes_of_an_ended_market_until_it_is_sett
     venue.asked.clear()
     await polymarket.look()
     assert venue.asked_with(CONDITION) == [], "a settled market is asked for"
+
+
+async def test_a_question_that_is_refused_does_not_take_the_others_with_it(venue: Questions) -> None:
+    asked = Polymarket(venue, windows=("btc-updown-5m",), tags=("7",))
+    venue.rows = {"/markets": [gamma_market()]}
+    try:
+        with pytest.raises(SomeFailed, match=r"tag 7: GET /markets/keyset: 422 no /markets/keyset$"):
+            await asked.look()
+        assert list(asked.source.leases.markets()) == [f"polymarket:{CONDITION}"]
+    finally:
+        await asked.source.close()
+
+
+async def test_a_series_that_kalshi_does_not_know_does_not_hide_the_others(venue: Questions) -> None:
+    venue.rows = {
+        "/series/KXBTC15M": {"series": {"ticker": "KXBTC15M"}},
+        "/markets": {"markets": [], "cursor": ""},
+    }
+    asked = kalshi_source(venue, "KXBTC15MM", "KXBTC15M")
+    with pytest.raises(SomeFailed, match=r"^kalshi: KXBTC15MM: GET /series/KXBTC15MM: 422"):
+        await asked.look()
+    assert [frame["_rest"] for frame in venue.told] == ["series", "markets"]
+    venue.rows.clear()
+    with pytest.raises(VenueError, match=r"KXBTC15MM: .*; KXBTC15M: ") as raised:
+        await asked.look()
+    assert not isinstance(raised.value, SomeFailed), "nothing was answered"
+    await asked.close()
+
+
+async def test_a_venue_that_wants_to_be_left_alone_is_asked_nothing_more() -> None:
+    asked: list[str] = []
+
+    async def ask(name: str, error: Exception | None = None) -> None:
+        asked.append(name)
+        if error is not None:
+            raise error
+
+    questions = [
+        ("a", partial(ask, "a")),
+        ("b", partial(ask, "b", RateLimited("v", "slow down", retry_after_s=9.0))),
+        ("c", partial(ask, "c")),
+    ]
+    with pytest.raises(RateLimited):
+        await ask_each("v", questions)
+    assert asked == ["a", "b"]

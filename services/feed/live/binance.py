@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterable
+from functools import partial
 
 from libs.venues.binance.params import BinanceParams
 from libs.venues.binance.rest import BinanceRest
 from libs.venues.binance.streams import VENUE, binance_socket, stream_names
 from libs.venues.transport.websocket import VenueSocket
 from services.feed.live.moment import now_ns
+from services.feed.live.questions import ask_each
 from services.feed.live.source import Emit, LiveSource
 
 _SYMBOL = re.compile(rb'"s":"([A-Z0-9]{2,20})"')
@@ -37,9 +39,15 @@ class BinanceSource(LiveSource):
 
     async def look(self) -> None:
         """Fill in the candles that no socket tells any more."""
-        for symbol in self._params.symbols:
-            for interval in self._params.intervals:
-                await self.emit(await self._rest.klines(symbol, interval, self._params.backfill_count))
+        params = self._params
+        pairs = [(symbol, interval) for symbol in params.symbols for interval in params.intervals]
+        await ask_each(
+            VENUE,
+            [(f"{symbol} {interval}", partial(self._fill, symbol, interval)) for symbol, interval in pairs],
+        )
+
+    async def _fill(self, symbol: str, interval: str) -> None:
+        await self.emit(await self._rest.klines(symbol, interval, self._params.backfill_count))
 
     def on_connected(self) -> None:
         if self.connects > 1:

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterable
+from functools import partial
 
 from libs.venues.coinbase.params import CoinbaseParams
 from libs.venues.coinbase.rest import CoinbaseRest
 from libs.venues.coinbase.streams import VENUE, coinbase_socket
 from libs.venues.transport.websocket import VenueSocket
 from services.feed.live.moment import now_ns
+from services.feed.live.questions import ask_each
 from services.feed.live.source import Emit, LiveSource
 
 GRANULARITY_S = 60
@@ -39,9 +41,11 @@ class CoinbaseSource(LiveSource):
 
     async def look(self) -> None:
         """Fill in the candles that no socket tells any more."""
-        for product in self._params.products:
-            count, now_ms = self._params.backfill_count, now_ns() // 1_000_000
-            await self.emit(await self._rest.candles(product, GRANULARITY_S, count, now_ms))
+        await ask_each(VENUE, [(product, partial(self._fill, product)) for product in self._params.products])
+
+    async def _fill(self, product: str) -> None:
+        count, now_ms = self._params.backfill_count, now_ns() // 1_000_000
+        await self.emit(await self._rest.candles(product, GRANULARITY_S, count, now_ms))
 
     def on_connected(self) -> None:
         if self.connects > 1:

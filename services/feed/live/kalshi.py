@@ -19,6 +19,7 @@ from proto.feed import Market, MarketStatus
 from proto.message import Message
 from proto.units import SECOND, UnitError, parse
 from services.feed.live.moment import now_ns
+from services.feed.live.questions import Question, ask_each
 from services.feed.live.source import Emit, LiveSource
 from services.feed.live.unsettled import ENDED, Unresolved
 
@@ -83,7 +84,7 @@ class KalshiSource(LiveSource):
         # Markets of the followed series: name on the tape → close in ns.
         self._followed: dict[str, int] = {}
         self._unresolved = Unresolved()
-        self._series_told = False
+        self._series_told: set[str] = set()
 
     def open_socket(self) -> VenueSocket:
         params = self._params
@@ -105,16 +106,21 @@ class KalshiSource(LiveSource):
 
     async def look(self) -> None:
         """Ask for the markets of each series that close soon, and what became of those that have closed."""
-        for series in self._params.series:
-            if not self._series_told:
-                await self.emit(rest_frame("series", await self._client.raw(f"/series/{series}")))
-            await self._look_at(series)
-        self._series_told = True
+        questions: list[Question] = [
+            (series, partial(self._look_at, series)) for series in self._params.series
+        ]
         if ended := self._unresolved.turn(TICKERS_MAX):
-            tickers = ",".join(market.partition(":")[2] for market in ended)
-            await self.emit(rest_frame("markets", await self._client.raw("/markets", {"tickers": tickers})))
+            questions.append(("ended markets", partial(self._look_at_ended, ended)))
+        await ask_each(VENUE, questions)
+
+    async def _look_at_ended(self, markets: list[str]) -> None:
+        tickers = ",".join(market.partition(":")[2] for market in markets)
+        await self.emit(rest_frame("markets", await self._client.raw("/markets", {"tickers": tickers})))
 
     async def _look_at(self, series: str) -> None:
+        if series not in self._series_told:
+            await self.emit(rest_frame("series", await self._client.raw(f"/series/{series}")))
+            self._series_told.add(series)
         now_s = now_ns() // SECOND
         query: dict[str, str | int] = {
             "series_ticker": series,

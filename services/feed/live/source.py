@@ -17,6 +17,7 @@ from libs.venues.transport.websocket import Connected, Received, VenueSocket
 from proto.message import Message
 from services.feed.control import CONNECTED, DISCONNECTED
 from services.feed.live.lease import Due, Leases
+from services.feed.live.questions import SomeFailed
 
 DETAIL_CHARACTERS_MAX = 200
 RETRY_MIN_S, RETRY_MAX_S = 1.0, 60.0
@@ -258,18 +259,22 @@ class LiveSource:
             try:
                 await self.look()
             except VenueError as e:
+                answered = isinstance(e, SomeFailed)
                 wait_s = max(_asked_wait_s(e), retry_s)
+                if answered:
+                    wait_s = min(wait_s, self.look_every_s() or wait_s)
                 retry_s = min(retry_s * 2, RETRY_MAX_S)
                 if not self.trouble:
                     log.warning("%s", e)
                 self.trouble = str(e).removeprefix(f"{self.venue}: ")[:DETAIL_CHARACTERS_MAX]
             else:
+                answered = True
                 wait_s, retry_s, self.trouble = self.look_every_s(), RETRY_MIN_S, ""
-                if self._show_books:
-                    # Only now: a book of a market that is not known yet is of no use to who reads the frames.
-                    self._show_books = False
-                    if markets := self.leases.markets():
-                        self._soon(partial(self.probe, markets))
+            if answered and self._show_books:
+                # Only now: a book of a market that is not known yet is of no use to who reads the frames.
+                self._show_books = False
+                if markets := self.leases.markets():
+                    self._soon(partial(self.probe, markets))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s or None):
                     await self._refresh.wait()
