@@ -324,6 +324,10 @@ def test_pain_point_07_a_makers_fill_is_its_own_element_with_its_own_outcome_and
     (fill,) = fill_reports(row, TRADED, ours)
     assert (fill.instrument, fill.side, fill.price) == (f"{MARKET}:down", Side.BUY, 600_000)
     assert (fill.quantity, fill.maker, fill.fee, fill.client_order_id) == (7 * ONE, True, 0, "0xbb")
+    # Met on its own outcome the maker sells what the taker buys, and at its own price.
+    row = trade_row(maker_orders=[maker("0xbb", OWNER, UP, "SELL", "0.39", "7")])
+    (fill,) = fill_reports(row, TRADED, ours)
+    assert (fill.instrument, fill.side, fill.price) == (f"{MARKET}:up", Side.SELL, 390_000)
 
 
 @pytest.mark.parametrize(("asset", "side"), [(UP, Side.SELL), (DOWN, Side.BUY)])
@@ -340,7 +344,10 @@ def test_several_orders_of_ours_in_one_trade_are_several_fills():
         maker("0xdd", OWNER, DOWN, "BUY", "0.60", "4"),
     ]
     fills = fill_reports(trade_row(maker_orders=makers), TRADED, ours)
-    assert [(fill.client_order_id, fill.quantity) for fill in fills] == [("0xbb", 3 * ONE), ("0xdd", 4 * ONE)]
+    assert [(fill.client_order_id, fill.side, fill.price, fill.quantity) for fill in fills] == [
+        ("0xbb", Side.SELL, 400_000, 3 * ONE),
+        ("0xdd", Side.BUY, 600_000, 4 * ONE),
+    ]
 
 
 def test_a_taker_pays_the_mean_of_what_it_met_and_the_markets_fee():
