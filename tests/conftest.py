@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -13,9 +14,15 @@ import pytest_asyncio
 from hypothesis import HealthCheck, settings
 
 from libs.database.embedded import EmbeddedPostgres
+from tests.cluster import with_cluster
 
 ROOT = Path(__file__).resolve().parent.parent
 SOAK = os.environ.get("PRESAGE_SOAK") == "1"
+
+# Images often forbid Python to keep what it compiled. The tests start hundreds of processes of ours, each of which
+# would compile everything again (a fifth of its start), and so would every worker of pytest (8 s of 13).
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # No deadline: the machine that runs the tests may be shared, and a property is about results, not speed.
 settings.register_profile(
@@ -61,7 +68,7 @@ def recordings() -> Path:
 def postgres() -> Iterator[EmbeddedPostgres]:
     """A real server of this test run's own, in a folder as private as mkdtemp makes it."""
     folder = Path(tempfile.mkdtemp(prefix="presage-test-"))
-    server = EmbeddedPostgres(folder / "postgres")
+    server = EmbeddedPostgres(with_cluster(folder / "postgres"))
     server.start()
     yield server
     server.stop()

@@ -15,6 +15,7 @@ from libs.tape.reader import TapeReader
 from libs.tape.record import TapeRecord
 from proto.message import Message
 from services.feed.synthetic_recording import write_recording
+from tests.cluster import with_cluster
 from tools.composition import sections
 from tools.up import Options, System
 
@@ -22,9 +23,9 @@ PATIENCE_S = 60.0
 POLL_S = 0.02
 
 
-def synthetic_recording(directory: Path, minutes: int = 6, seed: int = 7) -> Path:
+def synthetic_recording(directory: Path, minutes: float = 6, seed: int = 7) -> Path:
     """A recording of the synthetic market; six minutes of seed 7 give about fifteen orders."""
-    path = directory / f"synthetic-{seed}-{minutes}"
+    path = directory / f"synthetic-{seed}-{minutes:g}"
     if not path.exists():
         write_recording(path, seed, minutes)
     return path
@@ -64,6 +65,7 @@ async def running(
     options: Options, changes: dict[str, str] | None = None
 ) -> AsyncIterator[tuple[System, Tape]]:
     """A started system, every service live; stopped when the block ends. ``changes`` as with --set."""
+    with_cluster(options.state / "postgres")
     system = System(options, sections(overrides=changes or {}, strategies=options.strategies))
     tape = Tape()
     system.observers.append(tape.take)

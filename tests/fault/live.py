@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any
 
 from proto.execution import Claim
+from tests.cluster import with_cluster
 from tests.harness import PATIENCE_S, Tape
 from tools import commands
 from tools.composition import CONFIG_DIRECTORY, sections
@@ -58,6 +59,7 @@ async def trading(
     if not config.exists():
         shutil.copytree(CONFIG_DIRECTORY, config)
         (config / "signal" / "eager.yaml").write_text("repeat_interval_s: 1\n")
+    with_cluster(state / "postgres")
     system = System(options_for(state), sections(config, CHANGES | dict(changes or {}), (EAGER,)))
     tape = Tape()
     system.observers.append(tape.take)

@@ -20,6 +20,7 @@ from proto.ids import venue_of
 from proto.risk import Approval
 from proto.venue import Account, Correction, Fill, Reconciliation, Settlement, TradeState, TradeStatus
 from services.risk.machine import RiskMachine
+from tests.cluster import with_cluster
 from tests.fault.live import CHANGES, EAGER
 from tests.harness import Tape
 from tools.composition import CONFIG_DIRECTORY
@@ -101,6 +102,7 @@ async def trading_at_sandbox(
         shutil.copytree(CONFIG_DIRECTORY, config)
         (config / "signal" / "eager.yaml").write_text("repeat_interval_s: 1\n")
     options = Options(state=state, strategies=(EAGER,), market=Market.SANDBOX, live=list(VENUES))
+    with_cluster(state / "postgres")
     system = system_of(options, config, CHANGES | dict(changes or {}))
     tape = Tape()
     system.observers.append(tape.take)
