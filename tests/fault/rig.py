@@ -26,7 +26,7 @@ BUSY = {
     "risk.drawdown_stop": "0.99",
     "risk.spread_max": "0.10",
     "exit.target_delay_s": "1",
-    "signal.momentum.warmup_s": "30",
+    "signal.momentum.warmup_s": "10",
     "signal.momentum.z_min": "1.0",
     "signal.momentum.change_interval_s": "1",
     "signal.momentum.repeat_interval_s": "2",
@@ -37,8 +37,8 @@ LIVE_AGAIN_S = 60.0
 KILL_POLL_S = 0.01
 
 
-def busy_recording(directory: Path, minutes: float = 1.0, *, results: bool = True) -> Path:
-    """A recording with about an order a second under ``BUSY``.
+def busy_recording(directory: Path, minutes: float = 0.5, *, results: bool = True) -> Path:
+    """A recording with more than an order a second under ``BUSY``, from its tenth second on.
 
     Its results come when its markets close, minutes after a short recording: without them it ends at once.
     """

@@ -40,7 +40,7 @@ async def next_death(child: Child) -> None:
 @pytest.mark.timeout(14_000)
 @pytest.mark.asyncio
 async def test_execution_dying_at_any_moment_of_a_claim_claims_each_order_once(tmp_path, count, monkeypatch):
-    rounds, minutes = count(2, 50), count(1, 10)
+    rounds, minutes = count(2, 50), count(1, 20) / 2
     recording = busy_recording(tmp_path, minutes)
     expected = backtested(recording, BUSY)
     # The second time that a life comes to the point: so every life gets at least one order further.
@@ -50,7 +50,7 @@ async def test_execution_dying_at_any_moment_of_a_claim_claims_each_order_once(t
     monkeypatch.setenv(VARIABLE, points[0])
     async with running(options, BUSY) as (system, _):
         crashing = asyncio.create_task(crash_in_turn(system, points, monkeypatch))
-        summary = await play(system, PATIENCE_S * minutes)
+        summary = await play(system, PATIENCE_S * max(minutes, 1))
         await asyncio.wait_for(crashing, 5)
         codes = system.supervisor.children["execution"].exit_codes
         assert system.supervisor.children["execution"].restarts == len(points)

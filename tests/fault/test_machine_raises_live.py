@@ -26,6 +26,7 @@ from proto.operator import Verb
 from proto.service import Started
 from services.feed.play import play
 from services.feed.recording import open_recording
+from tests.cluster import with_cluster
 from tests.harness import readable, synthetic_recording
 from tools import commands
 from tools.installation import tape_access
@@ -52,6 +53,7 @@ class Raising(Momentum):
 @contextmanager
 def up(state: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """``presage up`` as a user starts it; stopped like a user stops it."""
+    with_cluster(state / "postgres")
     process = subprocess.Popen(
         [
             sys.executable,
@@ -123,7 +125,7 @@ async def tape_of(state: Path, subject: str) -> list[Any]:
 @pytest.mark.asyncio
 @pytest.mark.timeout(300)
 async def test_a_raising_strategy_stops_alone_and_goes_on_after_the_skip(tmp_path: Path) -> None:
-    recording = synthetic_recording(tmp_path, minutes=3)
+    recording = synthetic_recording(tmp_path, minutes=0.5)
     trades = [m for m in play(open_recording(recording)) if isinstance(m, Trade)]
     strategy = tmp_path / "raising.py"
     one = trades[TRADE_NUMBER]

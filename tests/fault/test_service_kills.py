@@ -17,12 +17,12 @@ PATIENCE_S = 200.0
 @pytest.mark.timeout(14_000)
 @pytest.mark.asyncio
 async def test_killing_every_service_loses_and_doubles_nothing(tmp_path, count):
-    kills, minutes = count(7, 140), count(1, 20)
+    kills, minutes = count(7, 140), count(1, 40) / 2
     recording = busy_recording(tmp_path, minutes, results=minutes > 1)
     options = Options(state=tmp_path / "state", recordings=[recording], speed=3.0)
-    patience_s = PATIENCE_S * minutes
+    patience_s = PATIENCE_S * max(minutes, 1)
     async with running(options, BUSY) as (system, tape):
-        plan = kill_plan(11, kills, 200, 2_200 * minutes)
+        plan = kill_plan(11, kills, 200, round(2_600 * minutes))
         killing = asyncio.create_task(follow_plan(system, tape, plan, patience_s))
         summary = await play(system, patience_s)
         killed = await asyncio.wait_for(killing, 60)

@@ -26,7 +26,7 @@ async def test_an_order_left_behind_by_a_crash_is_proved_unclaimed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = Options(
-        state=tmp_path / "state", recordings=[busy_recording(tmp_path, 1, results=False)], speed=4.0
+        state=tmp_path / "state", recordings=[busy_recording(tmp_path, results=False)], speed=4.0
     )
     options.state.mkdir()
     # The file closes the gate; the machine, which knows of no halt, goes on accepting approvals.

@@ -93,7 +93,7 @@ async def claimed_nonces(state: Path) -> dict[str, str]:
 @pytest.mark.timeout(14_000)
 @pytest.mark.asyncio
 async def test_two_executions_send_each_order_once(tmp_path, count):
-    minutes = count(1, 10)
+    minutes = count(1, 20) / 2
     recording = busy_recording(tmp_path, minutes, results=minutes > 1)
     options = Options(state=tmp_path / "state", recordings=[recording], speed=3.0)
     instances = Instances()
@@ -101,7 +101,7 @@ async def test_two_executions_send_each_order_once(tmp_path, count):
         await instances.listen(system)
         with second_execution(options.state):
             await instances.wait_for(lambda latest: latest.get("second", {}).get("state") == "live")
-            playing = asyncio.create_task(play(system, PATIENCE_S * minutes))
+            playing = asyncio.create_task(play(system, PATIENCE_S * max(minutes, 1)))
             await tape.wait(lambda t: len(t.of(Claim)) >= 10, PATIENCE_S)
             both = dict(instances.latest)
             # One dies: the other goes on, and the first comes back to a tape that moved on without it.

@@ -16,7 +16,10 @@ from libs.runtime.layout import BUILD
 from libs.tape.reader import BATCH_MAX, TapeReader
 from proto.risk import PortfolioReport
 from proto.subjects import SERVICES
-from tests.harness import kill, running, synthetic_recording
+from proto.units import SECOND
+from services.feed.synthetic_recording import START_NS, write_recording
+from tests.fault.rig import BUSY, SEED
+from tests.harness import kill, running
 from tests.host_world import world
 from tools.up import Options, System
 
@@ -89,10 +92,11 @@ async def reaches(system: System, service: str, name: str, least: float, labels:
 
 @pytest.mark.asyncio
 async def test_a_played_recording_shows_in_the_metrics(tmp_path: Path) -> None:
-    recording = synthetic_recording(tmp_path, minutes=4)
+    # Risk reports its books every full minute: here ten seconds after the first orders could be.
+    recording = write_recording(tmp_path / "recording", SEED, 0.5, start_ns=START_NS + 40 * SECOND)
     options = Options(tmp_path / "state", recordings=[recording], speed=None)
-    async with running(options) as (system, tape):
-        await tape.wait(lambda t: len(t.of(PortfolioReport)) >= 3)
+    async with running(options, BUSY) as (system, tape):
+        await tape.wait(lambda t: bool(t.of(PortfolioReport)))
         for service in SERVICES:
             metrics = await get(system, service, "/metrics")
             assert metrics.status == 200

@@ -2,10 +2,9 @@
 
 import asyncio
 import json
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,20 +17,14 @@ from libs.tape.publisher import Publisher
 from proto.operator import Command, Verb
 from proto.risk import Rejection
 from services.risk.machine import RiskMachine
-from tests.harness import readable, synthetic_recording
+from tests.harness import readable
+from tests.played import Played, copy_of, played_in
 from tools import commands, composition
 from tools.cli import app
 from tools.installation import tape_access
 from tools.operator import expiry_ns, fresh_nonce
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow]
-
-
-class Played(NamedTuple):
-    """A state directory, and what came of playing a recording in it."""
-
-    state: Path
-    summary: dict[str, Any]
 
 
 def run(*arguments: str) -> Result:
@@ -47,20 +40,14 @@ def replay(state: Path, *arguments: str, code: int = 0) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
-    folder = tmp_path_factory.mktemp("replay")
-    recording = synthetic_recording(folder, minutes=4)
-    state = folder / "state"
-    arguments = ("--recording", str(recording), "--speed", "max", "--state", str(state))
-    result = run("up", *arguments, "--headless", "--json")
-    assert result.exit_code == 0, result.output
-    return Played(state, json.loads(result.stdout))
+    return played_in(tmp_path_factory)
 
 
 @pytest.fixture
 def copy(played: Played, tmp_path: Path) -> Path:
     """A copy of the played state that a test may damage; its servers are down."""
     target = tmp_path / "state"
-    shutil.copytree(played.state, target, ignore=shutil.ignore_patterns("postgres", "logs"))
+    copy_of(played.state, target)
     return target
 
 
@@ -181,7 +168,7 @@ def test_a_break_stops_at_the_first_match_and_shows_the_state(played: Played) ->
 
 
 def test_what_if_the_bets_were_smaller(played: Played) -> None:
-    document = replay(played.state, "--set", "risk.max_bet=0.01")
+    document = replay(played.state, "--set", "risk.max_bet=0.005")
     assert document["simulated"] is True
     assert document["baseline"]["equity"] == played.summary["equity"]
     for name in ("proposals", "approvals", "orders", "fills", "fees", "realised_profit"):
@@ -191,7 +178,7 @@ def test_what_if_the_bets_were_smaller(played: Played) -> None:
         document["changed"]["equity"] - document["baseline"]["equity"], abs=1e-5
     )
     assert document["decisions_differing"] == len(document["decisions"]) > 0
-    text = run("replay", "--state", str(played.state), "--set", "risk.max_bet=0.01").stdout
+    text = run("replay", "--state", str(played.state), "--set", "risk.max_bet=0.005").stdout
     assert "simulated" in text
 
 
@@ -220,7 +207,7 @@ def test_unknown_settings_and_machines_are_usage_errors(
 
 def test_an_unsigned_command_does_not_reach_a_what_if(copy: Path) -> None:
     command = Command(verb=Verb.HALT, nonce=fresh_nonce(), expires_at=expiry_ns())
-    before = replay(copy, "--set", "risk.max_bet=0.01")
+    before = replay(copy, "--set", "risk.max_bet=0.005")
     asyncio.run(_write(copy, command.subject(), encode(command), {"Nats-Msg-Id": "operator.forged"}))
-    assert replay(copy, "--set", "risk.max_bet=0.01") == before
+    assert replay(copy, "--set", "risk.max_bet=0.005") == before
     assert replay(copy)["identical"]

@@ -24,6 +24,7 @@ from proto.service import Started
 from proto.subjects import SERVICES
 from services.feed.recording import RESULTS_FILE
 from services.feed.synthetic_recording import START_NS, write_recording
+from tests.cluster import with_cluster
 from tests.conftest import ROOT
 from tests.fault.rig import BUSY, SEED
 from tests.harness import readable
@@ -38,8 +39,8 @@ pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest
 
 KEYS = """frames events proposals approvals rejections orders fills exits settlements open_positions
 unknown_orders cash equity realised_profit fees latency_ms tape_last_seq divergences outputs_hash""".split()
-LATER_NS = 3_640_000_000_000
-"""An hour later, and 20 s before a full minute, when risk reports its books."""
+LATER_NS = 3_650_000_000_000
+"""An hour later, and 10 s before a full minute, when risk reports its books."""
 LIVE_S = 90.0
 STOP_S = 20.0
 """What is promised is 5 s; a machine busy with other tests may take longer."""
@@ -62,6 +63,7 @@ def presage(*arguments: object) -> subprocess.CompletedProcess[str]:
 @contextmanager
 def presage_up(state: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """A running ``presage up --headless --json``, live when the block begins; ended in any case."""
+    with_cluster(state / "postgres")
     process = subprocess.Popen(
         [sys.executable, "-m", "tools.cli", "up", "--headless", "--json", "--state", str(state), *arguments],
         cwd=ROOT,
@@ -126,9 +128,9 @@ async def messages_of(state: Path) -> list:
 
 def recordings_in_order(directory: Path) -> list[Path]:
     """Two sessions, an hour apart; the first ends with a position open, because its result is not known yet."""
-    first = write_recording(directory / "first", SEED, 0.9)
+    first = write_recording(directory / "first", SEED, 0.4)
     (first / RESULTS_FILE).unlink()
-    second = write_recording(directory / "second", SEED + 1, 0.6, start_ns=START_NS + LATER_NS)
+    second = write_recording(directory / "second", SEED + 1, 0.3, start_ns=START_NS + LATER_NS)
     (second / RESULTS_FILE).unlink()
     return [first, second]
 
@@ -189,6 +191,7 @@ def refuse_the_past(state: Path, recording: Path, last_seq: int) -> None:
 
 def test_the_next_up_goes_on_from_the_same_state(tmp_path):
     state = tmp_path / "state"
+    with_cluster(state / "postgres")
     first, second = recordings_in_order(tmp_path)
     up = ("--speed", "max", "--headless", "--state", state, "--json", *SETS)
     before = json.loads(presage("up", first, *up).stdout)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.harness import synthetic_recording
+from tests.played import played_in
 from tools.cli import app
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow]
@@ -20,13 +20,7 @@ def run(*arguments: str) -> Result:
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A state directory in which a recording was played."""
-    folder = tmp_path_factory.mktemp("why")
-    recording = synthetic_recording(folder, minutes=4)
-    state = folder / "state"
-    arguments = ("--recording", str(recording), "--speed", "max", "--state", str(state))
-    result = run("up", *arguments, "--headless", "--json")
-    assert result.exit_code == 0, result.output
-    return state
+    return played_in(tmp_path_factory).state
 
 
 def why(state: Path, name: str) -> list[dict[str, Any]]:
