@@ -19,8 +19,9 @@ def system_of(
 
     Raises:
         ConfigError: naming file, line and key.
-        UsageError: venues that cannot be traded the way that was asked for.
+        UsageError: venues that cannot be traded the way that was asked for, or a fault script that cannot be used.
     """
+    _check_faults(options)
     of_machines, _ = split_overrides(overrides or {})
     found = sections(config, of_machines, options.strategies)
     if options.recordings or options.sockets or options.market is Market.SYNTHETIC:
@@ -34,6 +35,20 @@ def system_of(
     elif off:
         raise UsageError(f"expected {off[0]} to be enabled in config/venues/{off[0]}.yaml, was not")
     return System(options, found, venues)
+
+
+def _check_faults(options: Options) -> None:
+    """Read the fault script before anything starts; the sandbox's process reads it again."""
+    if options.faults is None:
+        return
+    if options.market is not Market.SANDBOX or options.recordings or options.sockets:
+        raise UsageError("expected --faults with the sandbox, was without it")
+    from sandbox.faults.rules import FaultScriptError, read_script
+
+    try:
+        read_script(options.faults)
+    except FaultScriptError as e:
+        raise UsageError(str(e)) from e
 
 
 def all_venues(

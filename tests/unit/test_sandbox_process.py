@@ -1,8 +1,14 @@
-"""Addresses of a sandbox in place of real ones."""
+"""A sandbox beside a system: its addresses in place of real ones, and one that cannot start."""
+
+import asyncio
+from pathlib import Path
 
 import pytest
 
-from tools.sandbox_process import with_addresses
+from libs.runtime.layout import StateLayout
+from tools.sandbox_process import SandboxProcess, with_addresses
+from tools.starting import system_of
+from tools.up import Market, Options, UsageError
 
 
 def test_an_address_the_sandbox_lacks_does_not_stay_a_real_one():
@@ -27,3 +33,36 @@ def test_no_address_that_was_written_anywhere_stays_a_real_one():
     ):
         with pytest.raises(RuntimeError, match=r"to be the sandbox's on this machine, was https?://"):
             with_addresses({"kalshi": section}, urls)
+
+
+@pytest.mark.parametrize(
+    ("script", "market", "said"),
+    [
+        ("faults: [{kind: drpo}]", Market.SANDBOX, "Invalid enum value 'drpo'"),
+        ("faults: []", Market.REAL, "expected --faults with the sandbox"),
+    ],
+)
+def test_a_fault_script_is_read_before_anything_starts(
+    tmp_path: Path, script: str, market: Market, said: str
+):
+    faults = tmp_path / "faults.yaml"
+    faults.write_text(script)
+    with pytest.raises(UsageError, match=said):
+        system_of(Options(tmp_path / "state", market=market, faults=faults))
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_sandbox_that_cannot_start_is_given_up_soon(tmp_path: Path):
+    layout = StateLayout(tmp_path)
+    layout.prepare()
+    process = SandboxProcess(layout, 7, tmp_path / "nowhere.yaml")
+
+    async def start() -> None:
+        try:
+            async with asyncio.timeout(30):
+                await process.start()
+        finally:
+            await process.stop()
+
+    with pytest.raises(RuntimeError, match=r"ended 2 times, last with 1, log: .*nowhere\.yaml"):
+        asyncio.run(start())
