@@ -165,6 +165,7 @@ class ScriptedGateway:
         self.cancel_alls = 0
         self.beats = 0
         self.beat_fails = False
+        self.tripped = False
         self.hidden_fills = 0
         self.stream: deque[UserEvent] = deque()
 
@@ -258,6 +259,14 @@ class ScriptedGateway:
         self.beats += 1
         if self.beat_fails:
             raise NotSent(self.venue, "expected a connection")
+
+    async def brake(self) -> str:
+        self._check()
+        return "order group triggered" if self.tripped else ""
+
+    async def release_brake(self) -> None:
+        self._check()
+        self.tripped = False
 
     async def events(self) -> AsyncIterator[UserEvent]:
         yield StreamState.CONNECTED

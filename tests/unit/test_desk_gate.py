@@ -40,7 +40,7 @@ def test_nothing_leaves_before_the_first_complete_answer():
     run(scene)
 
 
-@pytest.mark.parametrize("part", ["open_orders", "fills", "positions", "balance", "settlements"])
+@pytest.mark.parametrize("part", ["open_orders", "fills", "positions", "balance", "settlements", "brake"])
 def test_every_single_answer_is_needed(part: str, monkeypatch: pytest.MonkeyPatch):
     async def scene(world: DeskWorld) -> None:
         async def broken(*_: object) -> None:

@@ -333,6 +333,38 @@ def test_cancels_and_questions_are_acted_on_when_they_are_new(tmp_path: Path):
     asyncio.run(scene())
 
 
+def test_the_venues_own_brake_holds_until_a_signed_resume(tmp_path: Path):
+    async def scene() -> None:
+        here = Surrounded(tmp_path)
+        here.gateway.tripped = True
+        await here.begin()
+        resume, record = command(Verb.RESUME), TapeRecord(9, "operator.command", {}, b"", 0)
+        # One of an earlier session, read again at the start, is no decision about it.
+        here.desk.observe(record, resume, live=False)
+        await here.venue.idle()
+        await here.venue.reconcile()
+        assert here.desk.reason(MARKET) == "order group triggered"
+        report = here.desk.report()["kalshi"]
+        assert (report["gate"], report["brake"]) == ("order group triggered",) * 2
+        here.gateway.failing = True
+        here.desk.observe(record, resume, live=True)
+        await here.venue.idle()
+        here.gateway.failing = False
+        assert await here.gateway.brake() != ""
+        here.desk.observe(record, resume, live=True)
+        await here.venue.idle()
+        await here.venue.reconcile()
+        assert await here.gateway.brake() == ""
+        assert (here.desk.reason(MARKET), here.venue.report()["brake"]) == ("", "off")
+        # Tripped again: nobody was told yet, so a resume for something else leaves it alone.
+        here.gateway.tripped = True
+        here.desk.observe(record, resume, live=True)
+        await here.venue.idle()
+        assert await here.gateway.brake() != ""
+
+    asyncio.run(scene())
+
+
 def test_a_planned_stop_tells_how_the_cancelled_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "STOP_PATIENCE_S", 0.2)
 

@@ -116,12 +116,10 @@ class KalshiGateway:
                 log.warning("markets not read: %s", e)
 
     async def _join_group(self, contracts_limit: int) -> str:
-        """The group of an earlier start is used again: its orders may still rest."""
+        """The group of an earlier start is used again: its orders may still rest, and it may have tripped."""
         for group in await self.client.groups():
             limit = group.contracts_limit_fp
             if limit is not None and amount(limit) == contracts_limit * 1_000_000:
-                if not group.is_auto_cancel_enabled:
-                    await self.client.reset_group(group.id)
                 return group.id
         return await self.client.create_group(contracts_limit)
 
@@ -226,11 +224,17 @@ class KalshiGateway:
         return failed
 
     async def trigger_group(self) -> None:
-        """Have the venue cancel every order of our group at once; it takes no more until ``reset_group``."""
+        """Have the venue cancel every order of our group at once; it takes no more until ``release_brake``."""
         if self._group_id is not None:
             await self.client.trigger_group(self._group_id)
 
-    async def reset_group(self) -> None:
+    async def brake(self) -> str:
+        """Whether the group tripped: then every order of ours is refused, also after any restart."""
+        if self._group_id is None or (await self.client.group(self._group_id)).is_auto_cancel_enabled:
+            return ""
+        return "order group triggered"
+
+    async def release_brake(self) -> None:
         """Let a triggered group take orders again: a decision of the operator's."""
         if self._group_id is not None:
             await self.client.reset_group(self._group_id)

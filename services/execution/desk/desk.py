@@ -95,7 +95,7 @@ class Desk:
             self._of(event.order, lambda desk: desk.look_up(event.order))
         elif live and isinstance(event, Command) and event.verb is Verb.RESUME:
             for desk in self.venues.values():
-                desk.reconciler.soon()
+                desk.spawn(desk.resume())
 
     def _of(self, order: str, work: Callable[[VenueDesk], Any]) -> None:
         for desk in self.venues.values():

@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from libs.venues.brake import HasBrake
 from libs.venues.errors import VenueError
 from libs.venues.gateway import Balance, FillReport, OrderReport, SettlementReport
 from proto.units import SECOND
 from proto.venue import DIFFERENCES_MAX, Difference, Reconciliation
 from services.execution.desk import differences
 from services.execution.desk.orders import OwnOrder
+from services.execution.desk.standing import BRAKE
 from services.execution.orders import WORKING
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class Answers(NamedTuple):
     balance: Balance
     fills: Sequence[FillReport]
     settlements: Sequence[SettlementReport]
+    brake: str
 
 
 class Reconciler:
@@ -135,7 +138,12 @@ class Reconciler:
             paid_since = max(min(since, began - SETTLEMENTS_NS), 0)
             settlements = asked.create_task(gateway.settlements(paid_since))
         return Answers(
-            open_orders.result(), positions.result(), balance.result(), fills.result(), settlements.result()
+            open_orders.result(),
+            positions.result(),
+            balance.result(),
+            fills.result(),
+            settlements.result(),
+            await gateway.brake() if isinstance(gateway, HasBrake) else "",
         )
 
     def _since(self, began: int) -> int:
@@ -207,6 +215,7 @@ class Reconciler:
         for message in desk.facts.take_settlements(answers.settlements):
             desk.tell(None, message)
         desk.money = answers.balance
+        desk.standing.hold(BRAKE, answers.brake)
         if not desk.facts.book.accounts and not desk.facts.holds_fills:
             desk.deposit(answers.balance.total, began)
 

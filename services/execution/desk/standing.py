@@ -7,6 +7,9 @@ FAILURES_MAX = 3
 PAUSE_S_DEFAULT = 5.0
 """After a refusal that asks to wait and does not say how long."""
 
+BRAKE = "brake"
+"""The name under which the venue's own brake closes the gate."""
+
 
 class Standing:
     """The gate of one venue. ``now_s`` is a clock that only rises."""
@@ -56,6 +59,10 @@ class Standing:
             self._reasons[name] = why
         else:
             self._reasons.pop(name, None)
+
+    def held(self, name: str) -> str:
+        """Why the gate is closed for a reason of this name; empty when it is not."""
+        return self._reasons.get(name, "")
 
     def pause(self, seconds: float) -> None:
         """The venue takes no requests for so long."""

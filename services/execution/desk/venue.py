@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from libs.portfolio.portfolio import Portfolio
+from libs.venues.brake import HasBrake
 from libs.venues.errors import VenueError
 from libs.venues.gateway import (
     Balance,
@@ -34,7 +35,7 @@ from services.execution.desk.preparing import Preparing
 from services.execution.desk.pulse import Pulse
 from services.execution.desk.reconcile import Reconciler
 from services.execution.desk.sending import rejected, send
-from services.execution.desk.standing import Standing
+from services.execution.desk.standing import BRAKE, Standing
 from services.execution.desk.surroundings import Surroundings
 from services.execution.desk.tasks import Tasks
 from services.execution.desk.unsettled import followed
@@ -185,6 +186,7 @@ class VenueDesk:
             "stopped_markets": dict(list(self.facts.stopped.items())[:10]),
             "unconfirmed_fills": len(self.facts.unconfirmed),
             "empty_fills": self.facts.empty_fills,
+            "brake": self.standing.held(BRAKE) or "off",
         } | ({"balance": self.money.total, "available": self.money.available} if self.money else {})
 
     # ── orders ──
@@ -391,6 +393,15 @@ class VenueDesk:
         log.warning("everything cancelled", extra={"venue": self.venue, "detail": why})
         self.reconciler.soon()
         return True
+
+    async def resume(self) -> None:
+        """The operator said resume: let go the venue's own brake, if it was told that it tripped, and look."""
+        if isinstance(self.gateway, HasBrake) and self.standing.held(BRAKE):
+            try:
+                await self.gateway.release_brake()
+            except VenueError as e:
+                log.warning("brake not released", extra={"venue": self.venue, "detail": str(e)})
+        self.reconciler.soon()
 
     async def withdraw(self, *, everything: bool = False) -> None:
         """Before a planned stop: cancel resting entries and tell how they ended. Exits stay at the venue."""

@@ -2,6 +2,7 @@
 
 import pytest
 
+from libs.venues.brake import HasBrake
 from libs.venues.errors import Refused
 from proto.venue import AckStatus
 from tests.integration.kalshi.rig import forgetful, place, venue
@@ -27,14 +28,16 @@ async def test_order_group_cancels_everything_once_too_much_fills() -> None:
         with pytest.raises(Refused) as refused:
             await place(v, v.new_order(market, "no", price=310_000))
         assert refused.value.code == "order_group_triggered"
-        await v.gateway.reset_group()
+        assert await v.gateway.brake() == "order group triggered"
+        await v.gateway.release_brake()
+        assert await v.gateway.brake() == ""
         await place(v, v.new_order(market, "no", price=320_000))
         gone = await v.gateway.look_up(other)
         assert gone is not None
         assert gone.status is AckStatus.CANCELED
 
 
-async def test_group_is_triggered_by_hand_and_found_again_after_a_restart() -> None:
+async def test_group_is_triggered_by_hand_and_stays_so_over_a_restart() -> None:
     async with venue(group_contracts_limit=50) as v:
         await place(v, v.new_order(v.market, "yes", price=300_000))
         await v.gateway.trigger_group()
@@ -43,5 +46,6 @@ async def test_group_is_triggered_by_hand_and_found_again_after_a_restart() -> N
         await again.start()
         assert again.group_id == v.gateway.group_id
         assert len(await again.client.groups()) == 1
-        assert (await again.client.group(str(again.group_id))).is_auto_cancel_enabled
+        assert isinstance(again, HasBrake)
+        assert await again.brake() == "order group triggered"
         await again.close()

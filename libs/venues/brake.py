@@ -1,0 +1,14 @@
+"""A venue's own brake on an account, which only the operator may let go."""
+
+from typing import Protocol, runtime_checkable
+
+
+@runtime_checkable
+class HasBrake(Protocol):
+    """A gateway whose venue stops an account by itself: Kalshi's order group, after too many fills."""
+
+    async def brake(self) -> str:
+        """Why the venue takes no orders of ours until the brake is let go; "" while it is off."""
+
+    async def release_brake(self) -> None:
+        """Let it go: a decision of the operator's."""
