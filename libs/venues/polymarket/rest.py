@@ -176,6 +176,7 @@ class ResultToken(Struct):
 
     token_id: str
     winner: bool = False
+    price: Raw = Raw()
 
 
 class MarketResult(Struct):

@@ -7,7 +7,7 @@ from msgspec import structs
 from libs.venues.gateway import SettlementReport
 from libs.venues.polymarket.client import PolymarketClient
 from libs.venues.polymarket.directory import Directory
-from libs.venues.polymarket.rest import amount
+from libs.venues.polymarket.rest import MarketResult, amount
 from proto.units import ONE, SECOND
 
 PAID_MAX = 1_000
@@ -31,7 +31,9 @@ class Payouts:
         for line in await self._client.redemptions(since // SECOND):
             at.setdefault(line.conditionId, line.timestamp * SECOND)
         reports = [
-            report for condition, paid_at in at.items() for report in await self._of(condition, paid_at)
+            report
+            for condition, paid_at in at.items()
+            for report in await self._of(condition, paid_at, is_paid=True)
         ]
         now = time.time_ns()
         lost = [
@@ -43,14 +45,16 @@ class Payouts:
             reports += [report for report in await self._of(condition, now) if not report.price]
         return sorted(reports, key=lambda report: (report.at, report.instrument))
 
-    async def _of(self, condition: str, at: int) -> list[SettlementReport]:
-        """What each outcome of a resolved market pays."""
+    async def _of(self, condition: str, at: int, *, is_paid: bool = False) -> list[SettlementReport]:
+        """What each outcome of a resolved market pays; ``is_paid``: money came for it."""
         known = self._paid.get(condition)
         if known is not None:
             return [structs.replace(report, at=at) for report in known]
         result = await self._client.result(condition)
         winners = [token.token_id for token in result.tokens if token.winner]
-        if not result.closed or (len(winners) != 1 and not result.is_50_50_outcome):
+        # Nothing that the venue documents names the flag. Prices of a half are no result by themselves either.
+        void = result.is_50_50_outcome or (is_paid and not winners and _are_halves(result))
+        if not result.closed or (len(winners) != 1 and not void):
             return []
         market = await self._directory.learn(condition)
         share = ONE // len(market.tokens)
@@ -58,7 +62,7 @@ class Payouts:
             SettlementReport(
                 market=market.market,
                 instrument=token.instrument,
-                price=share if result.is_50_50_outcome else ONE if token.token in winners else 0,
+                price=share if void else ONE if token.token in winners else 0,
                 at=at,
             )
             for token in market.tokens
@@ -67,3 +71,9 @@ class Payouts:
         if len(self._paid) > PAID_MAX:
             del self._paid[next(iter(self._paid))]
         return reports
+
+
+def _are_halves(result: MarketResult) -> bool:
+    """Whether both outcomes are worth a half."""
+    prices = [amount(token.price, "price") for token in result.tokens]
+    return prices == [ONE // 2, ONE // 2]
