@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,8 +54,16 @@ def record(
         emit(document)
     else:
         console.print_json(data=document)
-    if document["detail"] or not document["frames"]:
-        raise fail(document["detail"] or "expected frames, was none", FAILED)
+    if troubles := _troubles(document, venues):
+        raise fail("; ".join(troubles), FAILED)
+
+
+def _troubles(document: Mapping[str, Any], venues: Sequence[str]) -> list[str]:
+    """Why not everything that was named is recorded; empty when it is."""
+    found = [f"{venue} is off: {reason}" for venue, reason in document["off"].items()]
+    named = [venue for venue in dict.fromkeys(venues) if venue not in document["off"]]
+    found += [f"{venue}: expected frames, was none" for venue in named if not document["frames"].get(venue)]
+    return [*found, document["detail"]] if document["detail"] else found
 
 
 def _line(progress: Progress) -> Text:

