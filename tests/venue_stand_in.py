@@ -5,7 +5,7 @@ sandbox cannot is to be deaf and dumb at a moment the test chooses.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 import msgspec
@@ -48,17 +48,22 @@ def gamma_market(
     }
 
 
-def book(token: str, bid: str, ask: str, condition: str = CONDITION) -> dict[str, Any]:
-    """A whole book of one level a side, without a hash."""
+def book(token: str, bid: str, ask: str, condition: str = CONDITION, levels: int = 0) -> dict[str, Any]:
+    """A whole book of one level a side, without a hash; ``levels`` more stand behind each of them."""
     return {
         "event_type": "book",
         "asset_id": token,
         "market": condition,
-        "bids": [{"price": bid, "size": "100"}],
-        "asks": [{"price": ask, "size": "100"}],
+        "bids": [*_rows(range(1, levels + 1)), {"price": bid, "size": "100"}],
+        "asks": [*_rows(range(9_999, 9_999 - levels, -1)), {"price": ask, "size": "100"}],
         "timestamp": str(time.time_ns() // 1_000_000),
         "hash": "",
     }
+
+
+def _rows(prices: Iterable[int]) -> list[dict[str, str]]:
+    """A level at each price in ten-thousandths."""
+    return [{"price": f"0.{price:04d}", "size": "1234567.12"} for price in prices]
 
 
 class StandIn:
@@ -128,6 +133,7 @@ class PolymarketStandIn(StandIn):
         super().__init__()
         self.markets = [gamma_market()]
         self.bid = 40
+        self.levels = 0
         self.dumb: Callable[[int], bool] = lambda _: False
         self.refuse: Callable[[], web.Response | None] = lambda: None
 
@@ -150,7 +156,7 @@ class PolymarketStandIn(StandIn):
                 t: m["conditionId"] for m in self.markets for t in msgspec.json.decode(m["clobTokenIds"])
             }
             books = [
-                book(token, f"0.{self.bid}", f"0.{self.bid + 2}", conditions[token])
+                book(token, f"0.{self.bid}", f"0.{self.bid + 2}", conditions[token], self.levels)
                 for token in said["assets_ids"]
                 if token in conditions
             ]

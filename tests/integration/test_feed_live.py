@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from libs.venues.frame import FRAME_BYTES_MAX
 from libs.venues.kalshi.params import KalshiParams
 from libs.venues.polymarket.params import PolymarketParams
 from proto.feed import FeedClock, Played
@@ -66,6 +67,18 @@ async def test_silent_freeze_is_a_gap_and_the_connection_is_replaced(
             assert "stale" in reasons[1:3], "a book that nothing proved was offered as fresh"
             await until(lambda: session.observer.quotes[UP].bid == 500_000 and session.whole(UP, DOWN))
             assert session.live.sources["polymarket"].replaced >= (1 if trades_go_on else 0)
+
+
+async def test_an_answer_longer_than_any_frame_is_read_in_parts(tmp_path: Path) -> None:
+    """The first reply is one array of all books: four with a level on almost every finest tick are 1.2 MB."""
+    async with PolymarketStandIn() as venue:
+        venue.levels = 3_500
+        venue.markets.append(gamma_market(1_800, "0x" + "cd" * 32, ("333", "444")))
+        async with running(polymarket(venue), tmp_path) as session:
+            await until(lambda: session.whole(UP, DOWN, f"polymarket:{venue.markets[1]['conditionId']}:up"))
+            assert session.dead == []
+            assert venue.connections == 1
+            assert max(len(frame.data) for frame in session.frames) < FRAME_BYTES_MAX
 
 
 async def test_a_quiet_book_stays_fresh_because_the_venue_vouches_for_it(tmp_path: Path) -> None:

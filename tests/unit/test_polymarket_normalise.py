@@ -11,7 +11,7 @@ from libs.venues.frame import FRAME_BYTES_MAX, FrameError
 from libs.venues.polymarket.book import STRIKES_MAX, UNHASHED_NS
 from libs.venues.polymarket.normalise import PolymarketNormaliser
 from libs.venues.polymarket.table import MARKETS_MAX
-from libs.venues.polymarket.wanted import RETRY_NS
+from libs.venues.polymarket.wanted import RETRY_NS, TOKENS_PER_COMMAND_MAX, first_frames
 from proto.feed import Book, FeeSchedule, Gap, Market, MarketStatus, PriceStep, Quote, Side, Trade
 from proto.message import Message
 from proto.units import MILLISECOND, ONE, SECOND
@@ -387,8 +387,12 @@ def test_a_lost_connection_breaks_every_book_until_it_comes_anew(
     assert [gap.instrument for gap in of(Gap, lost)] == [UP_NAME, DOWN_NAME]
     assert normaliser.commands(AT + 2) == []
     assert normaliser.normalise(b'{"type":"_ws_connected","msg":{}}', AT + 3) == []
-    subscription = json.loads(normaliser.subscription())
-    assert subscription == {"type": "market", "assets_ids": [UP, DOWN], "custom_feature_enabled": True}
+    [subscription] = normaliser.subscriptions()
+    assert json.loads(subscription) == {
+        "type": "market",
+        "assets_ids": [UP, DOWN],
+        "custom_feature_enabled": True,
+    }
     assert len(of(Book, normaliser.normalise(venue.both(), AT + 4))) == 2
     assert normaliser.commands(AT + 60 * SECOND) == []
 
@@ -490,3 +494,11 @@ def test_the_number_of_markets_is_bounded(normaliser: PolymarketNormaliser, venu
     assert len(normaliser.tokens()) == 2 * MARKETS_MAX
     # The one with whole books is kept.
     assert UP in normaliser.tokens()
+
+
+def test_tokens_are_subscribed_to_in_batches_whose_books_fit_one_message():
+    first, *more = map(json.loads, first_frames([str(n) for n in range(60)]))
+    assert (first["type"], [frame["operation"] for frame in more]) == ("market", ["subscribe"] * 2)
+    named = [token for frame in (first, *more) for token in frame["assets_ids"]]
+    assert named == [str(n) for n in range(60)]
+    assert max(len(frame["assets_ids"]) for frame in (first, *more)) == TOKENS_PER_COMMAND_MAX

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import msgspec
-
 from libs.venues.frame import FrameError
 from libs.venues.numbers import number
 from libs.venues.polymarket import gamma, wire
@@ -20,6 +18,7 @@ from libs.venues.polymarket.market import VENUE, Listing
 from libs.venues.polymarket.prices import Strikes
 from libs.venues.polymarket.table import MarketTable
 from libs.venues.polymarket.trades import Trades
+from libs.venues.polymarket.wanted import first_frames
 from proto.feed import MarketStatus
 from proto.message import Message
 from proto.units import ONE, SECOND
@@ -88,10 +87,9 @@ class PolymarketNormaliser:
         """Every token to be subscribed to: the outcomes of all markets that have not ended."""
         return tuple(token for m in self._markets.values() if not m.over for token in m.tokens)
 
-    def subscription(self) -> bytes:
-        """The first frame of a connection."""
-        first = {"type": "market", "assets_ids": list(self.tokens()), "custom_feature_enabled": True}
-        return msgspec.json.encode(first)
+    def subscriptions(self) -> list[bytes]:
+        """The first frames of a connection."""
+        return first_frames(self.tokens())
 
     def normalise(self, data: bytes, at: int) -> list[Message]:
         """Read one frame received at ``at`` (ns) and return what it, and the time, changed.

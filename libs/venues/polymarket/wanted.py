@@ -8,8 +8,8 @@ from proto.units import SECOND
 
 RETRY_NS = 5 * SECOND
 """A subscription is answered within a round trip; after so long it is taken for lost."""
-TOKENS_PER_COMMAND_MAX = 100
-"""Tokens named in one command: about 8 kB."""
+TOKENS_PER_COMMAND_MAX = 25
+"""Tokens named in one command. Their books come in one frame, of 10 MB where each has a level on every finest tick."""
 
 
 class Wanted:
@@ -54,10 +54,16 @@ class Wanted:
         leave = [*self._left, *again, *(token for token in fresh if token in self._joined)]
         self._asked.update(dict.fromkeys([*fresh, *again], at))
         self._left = []
-        return [*_frames("unsubscribe", leave), *_frames("subscribe", [*fresh, *again])]
+        return [*frames("unsubscribe", leave), *frames("subscribe", [*fresh, *again])]
 
 
-def _frames(operation: str, tokens: Sequence[str]) -> list[bytes]:
+def first_frames(tokens: Sequence[str]) -> list[bytes]:
+    """What a connection begins with: subscriptions of all tokens, of which the first opens the channel."""
+    first = {"type": "market", "assets_ids": tokens[:TOKENS_PER_COMMAND_MAX], "custom_feature_enabled": True}
+    return [msgspec.json.encode(first), *frames("subscribe", tokens[TOKENS_PER_COMMAND_MAX:])]
+
+
+def frames(operation: str, tokens: Sequence[str]) -> list[bytes]:
     """Frames that name the tokens, each once."""
     unique = list(dict.fromkeys(tokens))
     return [

@@ -9,12 +9,13 @@ from functools import partial
 
 import msgspec
 
-from libs.venues.frame import DECODE_ERRORS, FrameError, rest_frame
+from libs.venues.frame import DECODE_ERRORS, FRAME_BYTES_MAX, FrameError, rest_frame
 from libs.venues.polymarket import gamma
 from libs.venues.polymarket.market import VENUE, Listing
 from libs.venues.polymarket.normalise import PolymarketNormaliser
 from libs.venues.polymarket.params import PolymarketParams
 from libs.venues.polymarket.prices import TOPICS
+from libs.venues.polymarket.wanted import frames
 from libs.venues.transport.http import VenueHttp
 from libs.venues.transport.rate_limit import TokenBucket
 from libs.venues.transport.websocket import VenueSocket
@@ -45,6 +46,8 @@ OUTGOING_PER_S, OUTGOING_BURST = 10.0, 30.0
 """Commands on the socket. No limit is published; a follower of some dozen markets needs far less."""
 UNRESOLVED_MAX = 50
 """Ended markets asked about at a time, each by itself: four seconds of the budget."""
+SOCKET_BYTES_MAX = 16 * FRAME_BYTES_MAX
+"""Longest array of events; the books of one command can be 10 MB (``wanted.py``)."""
 BOOK_EVENTS = ("book", "price_change")
 """Events that prove that a market's books are kept up."""
 
@@ -61,6 +64,7 @@ class _Event(msgspec.Struct, gc=False):
 
 _event = msgspec.json.Decoder(_Event)
 _events = msgspec.json.Decoder(list[_Event])
+_raws = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class _Followed(msgspec.Struct):
@@ -89,10 +93,11 @@ class PolymarketSource(LiveSource):
         return VenueSocket(
             VENUE,
             params.market_websocket_url,
-            subscribe=lambda: [self._normaliser().subscription()],
+            subscribe=lambda: self._normaliser().subscriptions(),
             keepalive=KEEPALIVE,
             silence_s=params.silence_s,
             max_age_s=params.connection_max_s,
+            frame_bytes_max=SOCKET_BYTES_MAX,
             outgoing=TokenBucket(OUTGOING_PER_S, OUTGOING_BURST),
         )
 
@@ -188,6 +193,15 @@ class PolymarketSource(LiveSource):
             self._followed[market] = _Followed(listing.tokens, listing.close_at)
         return True
 
+    def parts(self, data: bytes) -> Iterable[bytes]:
+        # The answer to a subscription is one array of all its books, which may be far longer than any frame.
+        if len(data) <= FRAME_BYTES_MAX or data[:1] != b"[":
+            return (data,)
+        try:
+            return [bytes(event) for event in _raws.decode(data)]
+        except DECODE_ERRORS:
+            return (data,)
+
     # --- leases ---------------------------------------------------------------------------------
 
     def about(self, data: bytes) -> Iterable[str]:
@@ -219,9 +233,8 @@ class PolymarketSource(LiveSource):
         tokens = [
             token for market in markets if market in self._followed for token in self._followed[market].tokens
         ]
-        for operation in ("unsubscribe", "subscribe"):
-            frame = {"operation": operation, "assets_ids": tokens, "custom_feature_enabled": True}
-            await self.send(msgspec.json.encode(frame))
+        for frame in (*frames("unsubscribe", tokens), *frames("subscribe", tokens)):
+            await self.send(frame)
 
     async def resubscribe(self, markets: Sequence[str]) -> None:
         await self.probe(markets)

@@ -94,6 +94,10 @@ class LiveSource:
         """The markets (as on the tape) whose books a frame, which has just been read, proves to be kept up."""
         raise NotImplementedError
 
+    def parts(self, data: bytes) -> Iterable[bytes]:
+        """What a frame is handed on as: itself, or its pieces where the venue joins too many into one."""
+        return (data,)
+
     def on_connected(self) -> None:
         """A new connection, after which something may be missing."""
 
@@ -228,7 +232,8 @@ class LiveSource:
                 if isinstance(event, Received):
                     if event.data not in KEEPALIVE_ANSWERS:
                         await self.on_frame(event.data)
-                        await self.emit(event.data, event.at_ns)
+                        for part in self.parts(event.data):
+                            await self.emit(part, event.at_ns)
                 elif isinstance(event, Connected):
                     self.connects += 1
                     self.connected = True

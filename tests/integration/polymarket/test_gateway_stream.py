@@ -106,7 +106,7 @@ async def test_books_of_the_sandbox_match_their_hashes(sandbox: Sandbox, gateway
     socket = VenueSocket(
         "polymarket",
         sandbox.urls["polymarket"]["market_websocket"],
-        subscribe=lambda: [normaliser.subscription()],
+        subscribe=normaliser.subscriptions,
         keepalive=("PING", 10),
         silence_s=30,
     )
