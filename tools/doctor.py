@@ -143,7 +143,10 @@ async def _account(
     what = f"opens, id {key.key_id}" if isinstance(key, RsaKey) else "opens"
     findings = [Finding(subject, True, what)]
     run = RunFile(broker_url="", tape="", venues={name: dict(section) for name, section in venues.items()})
-    gateway = gateway_of(venue, run, store, passphrase or None)
+    try:
+        gateway = gateway_of(venue, run, store, passphrase or None)
+    except ValueError as e:
+        return [*findings, Finding(venue, False, str(e))]
     try:
         async with asyncio.timeout(PATIENCE_S):
             findings += await _ask(gateway)

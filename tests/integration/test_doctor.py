@@ -138,6 +138,16 @@ async def test_a_venue_that_is_down_hides_no_other(sandbox: Sandbox, tmp_path: P
     assert found["polymarket login"].ok
 
 
+async def test_an_account_that_cannot_be_traded_is_said_and_hides_no_other(sandbox: Sandbox, tmp_path: Path):
+    keys(sandbox, tmp_path)
+    venues = venues_of(sandbox)
+    venues["kalshi"]["subaccount"] = 3
+    found = await findings(sandbox, tmp_path, venues)
+    assert not found["kalshi"].ok
+    assert "expected subaccount 0 of kalshi" in found["kalshi"].text
+    assert found["polymarket login"].ok
+
+
 @asynccontextmanager
 async def wrong_clock(date: str) -> AsyncIterator[str]:
     """A venue whose clock says something else."""

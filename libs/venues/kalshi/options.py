@@ -13,6 +13,10 @@ class KalshiOptions(Struct, frozen=True, kw_only=True):
     read. ``group_contracts_limit``: with it every order joins one order group, which the venue empties by
     itself once so many contracts fill within 15 seconds. ``cancel_on_pause`` has resting orders canceled
     when the exchange pauses.
+
+    Raises:
+        ValueError: for a ``subaccount`` but the main one, 0: its orders could be placed, while money,
+            positions, fills and orders would be asked of the whole account.
     """
 
     rest_url: str = REST_URL
@@ -24,3 +28,9 @@ class KalshiOptions(Struct, frozen=True, kw_only=True):
     cancel_on_pause: bool = False
     self_trade_prevention: SelfTrade = "taker_at_cross"
     markets_every_s: float = 20.0
+
+    def __post_init__(self) -> None:
+        if self.subaccount:
+            raise ValueError(
+                f"expected subaccount 0 of kalshi, the only one that trades, was {self.subaccount}"
+            )

@@ -21,7 +21,7 @@ class KalshiParams(DiscoveryParams, frozen=True, forbid_unknown_fields=True, kw_
         series: followed series, by ticker; each new market of theirs is followed from its listing.
         volume_min: contracts traded so far that a market must have; 0 lets new windows in.
         tier: the account's tier, which sets its request budgets.
-        subaccount: which of the account's subaccounts trades; 0 is the main one.
+        subaccount: which of the account's subaccounts trades; only 0, the main one, may so far.
         group_contracts_limit: all orders join one order group, which the venue empties by itself once so many
             contracts fill within 15 seconds; 0 does without.
         cancel_on_pause: resting orders are cancelled when the exchange pauses.
