@@ -288,7 +288,8 @@ class KalshiGateway:
         for fill in found:
             client_id = self._known.client_order_id(fill.order_id) or ""
             reports.append(fill_report(fill, client_id, self._known.instrument(client_id)))
-        wanted = [report for report in reports if report.at >= since]
+        # One without a time may be new: whoever was told it before, knows it by its id.
+        wanted = [report for report in reports if report.at >= since or not report.at]
         return sorted(wanted, key=lambda report: (report.at, report.trade_id))
 
     async def _learn_orders_of(self, fills: Iterable[rest.Fill]) -> None:

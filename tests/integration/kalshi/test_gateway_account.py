@@ -1,12 +1,14 @@
 """What the gateway learns of its account at the Kalshi sandbox: after a restart, by settlement, in lists."""
 
+import msgspec
 import pytest
 
 from libs.venues.errors import BadAnswer, Refused
 from libs.venues.gateway import RemembersOrders
+from libs.venues.kalshi import rest
 from libs.venues.kalshi.orders import restate
 from proto.feed import MarketStatus, Side
-from proto.units import ONE, notional
+from proto.units import ONE, SECOND, notional
 from proto.venue import AckStatus
 from sandbox.kalshi.server import CASH
 from tests.integration.kalshi.rig import forgetful, place, sent, venue
@@ -104,6 +106,23 @@ async def test_settlement_pays_both_instruments_and_the_money_is_there(outcome: 
         [fill] = await v.gateway.fills(0)
         won = 10 * ONE if market.result == outcome else 0
         assert (await v.gateway.balance()).available == CASH - notional(400_000, 10 * ONE) - fill.fee + won
+
+
+@pytest.mark.parametrize(("row", "told"), [({"ts": None}, 1), ({"ts": 0}, 1), ({}, 0)])
+async def test_a_fill_without_a_time_is_told_whatever_is_asked_for(monkeypatch, row, told: int) -> None:
+    async with venue() as v:
+        v.empty(v.market)
+        v.other_side(v.market, 1, 600_000, 4)
+        await place(v, v.new_order(v.market, "yes"))
+        [fill] = await v.gateway.client.fills({})
+        if row:
+            fill = msgspec.structs.replace(fill, created_time=None, **row)
+
+        async def fills(_query: object) -> list[rest.Fill]:
+            return [fill]
+
+        monkeypatch.setattr(v.gateway.client, "fills", fills)
+        assert len(await v.gateway.fills(v.sandbox.world.now() + SECOND)) == told
 
 
 async def test_lists_come_whole_or_not_at_all(monkeypatch) -> None:
