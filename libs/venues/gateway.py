@@ -5,7 +5,7 @@ adapter alone knows the venue's words, legs and rounding. It keeps no order stat
 would lose: whatever is needed to ask about an order is in ``SentOrder``, which the ledger's claim carries.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
@@ -177,6 +177,14 @@ class RemembersOrders(Protocol):
 
 
 @runtime_checkable
+class AsksAboutHeld(Protocol):
+    """A gateway that asks the venue about each market it tells payouts of: only where something is held."""
+
+    def hold(self, markets: Collection[str]) -> None:
+        """The markets in which our books hold something; ``settlements`` leaves out all others."""
+
+
+@runtime_checkable
 class RepeatsRefused(Protocol):
     """A gateway that knows a definite refusal which passes by itself, and may send the same bytes again."""
 
@@ -189,6 +197,7 @@ class RepeatsRefused(Protocol):
 
 __all__ = [
     "AckStatus",
+    "AsksAboutHeld",
     "Balance",
     "FillReport",
     "LearnsMarkets",

@@ -1,7 +1,7 @@
 """The desk at one venue: each order leaves once, and what became of it is told as the venue proves it."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 import msgspec
@@ -82,6 +82,32 @@ def test_a_gateway_is_told_after_a_restart_how_its_orders_were_meant():
 
     world = DeskWorld()
     asyncio.run(scene(world))
+
+
+def test_a_gateway_is_told_what_our_books_hold_before_it_is_asked_for_payouts():
+    """What lost stays in a wallet at Polymarket: nobody is to ask about all of it."""
+    told: list[set[str]] = []
+
+    class Asking(ScriptedGateway):
+        def hold(self, markets: Collection[str]) -> None:
+            told.append(set(markets))
+
+    async def scene(_: DeskWorld) -> None:
+        world.gateway = Asking(world.exchange)
+        world.restart()
+        await world.desk.reconcile()
+        event = await world.send(how="filled_at_once")
+        await world.stream()
+        await world.store()
+        await world.desk.reconcile()
+        world.exchange.settle(event.market, event.instrument, ONE)
+        await world.desk.reconcile()
+        await world.desk.reconcile()
+
+    world = DeskWorld()
+    asyncio.run(scene(world))
+    market = world.approvals[0].market
+    assert told == [set(), {market}, {market}, set()]
 
 
 def test_what_is_sent_again_after_a_refusal_is_asked_for_each_time():

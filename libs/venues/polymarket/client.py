@@ -22,6 +22,8 @@ ROWS_MAX = 500
 """Rows asked for of the Data API; its most."""
 OFFSET_MAX = 3_500
 """Beyond it the Data API answers 400: a longer list cannot be read whole."""
+POSITIONS_MAX = OFFSET_MAX + ROWS_MAX
+"""So many rows may not be all."""
 ORDERS_MAX = 15
 """Orders in one batch."""
 CANCELS_MAX = 1_000
@@ -193,17 +195,33 @@ class PolymarketClient:
         return query | {"signature_type": int(self._owner().signature_type)}
 
     async def positions(self) -> list[rest.Position]:
-        """Everything the wallet holds."""
+        """Everything the wallet holds; of ``POSITIONS_MAX`` or more rows, all that is worth something.
+
+        What lost stays in a wallet, so that a list grows for ever. One too long to be read whole is read again
+        by value: when its end is worth nothing, so is what follows.
+        """
         query: dict[str, str | int] = {"sizeThreshold": 0, "sortBy": "TOKENS", "sortDirection": "DESC"}
-        return await self._data_rows("/positions", query, "positions", rest.Position)
+        rows, whole = await self._data_rows("/positions", query, "positions", rest.Position)
+        if not whole:
+            rows, whole = await self._data_rows(
+                "/positions", query | {"sortBy": "CURRENT"}, "positions", rest.Position
+            )
+            if not whole and not _ends_in_nothing(rows):
+                raise _too_long("/positions")
+        return rows
 
     async def redemptions(self, since_s: int) -> list[rest.Activity]:
         """Every payout to the wallet since then."""
         query: dict[str, str | int] = {"type": "REDEEM", "start": max(0, since_s), "sortDirection": "DESC"}
-        rows = await self._data_rows("/activity", query, "activity", rest.Activity)
+        rows, whole = await self._data_rows("/activity", query, "activity", rest.Activity)
+        if not whole:
+            raise _too_long("/activity")
         return [row for row in rows if row.type == "REDEEM" and row.timestamp >= since_s]
 
-    async def _data_rows(self, path: str, query: Query, bucket: str, kind: type[Body]) -> list[Body]:
+    async def _data_rows(
+        self, path: str, query: Query, bucket: str, kind: type[Body]
+    ) -> tuple[list[Body], bool]:
+        """As many rows as can be read, and whether they are all."""
         rows: list[Body] = []
         for offset in range(0, OFFSET_MAX + 1, ROWS_MAX):
             whole = {"user": self._owner().funder_text, "limit": ROWS_MAX, "offset": offset, **query}
@@ -213,8 +231,8 @@ class PolymarketClient:
             page = _read(answer, list[kind])  # type: ignore[valid-type]
             rows += page
             if len(page) < ROWS_MAX:
-                return rows
-        raise BadAnswer(VENUE, f"expected at most {OFFSET_MAX + ROWS_MAX} rows of {path}, was more")
+                return rows, True
+        return rows, False
 
     # ── effects: never sent twice by themselves ─────────────────────────────────────────────────────
 
@@ -352,6 +370,16 @@ class HeartbeatMismatch(Exception):
     def __init__(self, expected: str) -> None:
         super().__init__(f"expected heartbeat id {expected}")
         self.expected = expected
+
+
+def _too_long(path: str) -> BadAnswer:
+    return BadAnswer(VENUE, f"expected at most {POSITIONS_MAX - 1} rows of {path}, was more")
+
+
+def _ends_in_nothing(rows: list[rest.Position]) -> bool:
+    """Whether rows come by value, and the last ones are worth nothing."""
+    worthless = [row.is_worthless for row in rows]
+    return worthless[-1] and all(worthless[worthless.index(True) :])
 
 
 def _heartbeat_id(body: bytes) -> str:

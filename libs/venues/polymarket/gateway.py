@@ -8,7 +8,7 @@ submits is asked each time whether the order may still leave.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing, suppress
 
 from libs.venues.errors import BadAnswer, OutcomeUnknown, Refused, VenueError
@@ -105,6 +105,7 @@ class PolymarketGateway:
         self._heartbeat_id = ""
         self._purchases = Purchases()
         self._payouts = Payouts(self.client, self.directory)
+        self._held: frozenset[str] | None = None
 
     def __repr__(self) -> str:
         return f"PolymarketGateway({self._account!r})"
@@ -319,7 +320,11 @@ class PolymarketGateway:
 
     async def settlements(self, since: int) -> list[SettlementReport]:
         """Payouts since then: winnings that were redeemed, and what lost and is worth nothing."""
-        return await self._payouts.since(since)
+        return await self._payouts.since(since, self._held)
+
+    def hold(self, markets: Collection[str]) -> None:
+        """From now on tell payouts of these markets only."""
+        self._held = frozenset(map(condition_of, markets))
 
     # ── staying alive ───────────────────────────────────────────────────────────────────────────────
 

@@ -131,6 +131,11 @@ class Position(Struct):
     curPrice: Raw = Raw()  # noqa: N815
     redeemable: bool = False
 
+    @property
+    def is_worthless(self) -> bool:
+        """Whether the venue says a price, and it is nothing."""
+        return bool(bytes(self.curPrice)) and amount(self.curPrice, "price") == 0
+
 
 class Activity(Struct):
     """A line of a wallet's activity."""

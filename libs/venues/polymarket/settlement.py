@@ -1,17 +1,18 @@
 """What resolved markets paid: redemptions, and positions that lost."""
 
 import time
+from collections.abc import Collection
 
 from msgspec import structs
 
 from libs.venues.gateway import SettlementReport
-from libs.venues.polymarket.client import PolymarketClient
+from libs.venues.polymarket.client import POSITIONS_MAX, PolymarketClient
 from libs.venues.polymarket.directory import Directory
 from libs.venues.polymarket.rest import MarketResult, amount
 from proto.units import ONE, SECOND
 
 PAID_MAX = 1_000
-"""Resolved markets remembered: what lost stays among the positions, and is asked about every time."""
+"""Resolved markets remembered: one is told until our books have it, and asked about once."""
 
 
 class Payouts:
@@ -22,28 +23,41 @@ class Payouts:
         self._directory = directory
         self._paid: dict[str, list[SettlementReport]] = {}
 
-    async def since(self, since: int) -> list[SettlementReport]:
+    async def since(self, since: int, held: Collection[str] | None = None) -> list[SettlementReport]:
         """Payouts since then: winnings that were redeemed, and what lost and is worth nothing.
 
-        What lost is over at once; the winnings beside it are not money before they were redeemed.
+        What lost is over at once; the winnings beside it are not money before they were redeemed. ``held``:
+        the conditions to ask about. What lost stays in the wallet for ever, and each would be a question.
         """
         at: dict[str, int] = {}
         for line in await self._client.redemptions(since // SECOND):
-            at.setdefault(line.conditionId, line.timestamp * SECOND)
+            if held is None or line.conditionId in held:
+                at.setdefault(line.conditionId, line.timestamp * SECOND)
         reports = [
             report
             for condition, paid_at in at.items()
             for report in await self._of(condition, paid_at, is_paid=True)
         ]
         now = time.time_ns()
-        lost = [
-            row.conditionId
-            for row in await self._client.positions()
-            if row.redeemable and amount(row.curPrice, "price") == 0 and row.conditionId not in at
-        ]
-        for condition in dict.fromkeys(lost):
+        for condition in await self._lost(held):
+            if condition in at:
+                continue
             reports += [report for report in await self._of(condition, now) if not report.price]
         return sorted(reports, key=lambda report: (report.at, report.instrument))
+
+    async def _lost(self, held: Collection[str] | None) -> list[str]:
+        """Conditions of which something may be worth nothing: the wallet's, as far as they are held."""
+        rows = await self._client.positions()
+        found = dict.fromkeys(
+            row.conditionId for row in rows if row.redeemable and amount(row.curPrice, "price") == 0
+        )
+        if held is None:
+            return list(found)
+        if len(rows) >= POSITIONS_MAX:
+            # What lost may be past the end of the list, where nothing is worth anything.
+            listed = {row.conditionId for row in rows}
+            found |= dict.fromkeys(condition for condition in held if condition not in listed)
+        return [condition for condition in found if condition in held]
 
     async def _of(self, condition: str, at: int, *, is_paid: bool = False) -> list[SettlementReport]:
         """What each outcome of a resolved market pays; ``is_paid``: money came for it."""

@@ -15,6 +15,7 @@ from libs.portfolio.portfolio import Portfolio
 from libs.venues.brake import HasBrake
 from libs.venues.errors import VenueError
 from libs.venues.gateway import (
+    AsksAboutHeld,
     Balance,
     FillReport,
     OrderReport,
@@ -350,6 +351,8 @@ class VenueDesk:
     async def reconcile(self) -> Reconciliation:
         """Put our books beside the venue's, and tell what came of it."""
         doubts = self.standing.doubts
+        if isinstance(self.gateway, AsksAboutHeld):
+            self.gateway.hold({market for market, _, _ in self.facts.book.open_positions()})
         found = await self.reconciler.run()
         self._tell(found, 0, 0)
         if found.complete:

@@ -1,4 +1,4 @@
-"""What resolved markets paid, from a small venue on loopback."""
+"""What resolved markets paid, from a small venue on loopback: more that lost than any list holds, and voids."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -8,6 +8,8 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from libs.venues.errors import BadAnswer
+from libs.venues.polymarket import client, settlement
 from libs.venues.polymarket.auth import PolymarketCredentials
 from libs.venues.polymarket.gateway import PolymarketGateway
 from proto.units import ONE
@@ -35,6 +37,7 @@ class Venue:
         self.redeemed: list[str] = []
         self.tokens: list[dict[str, Any]] = UP_WON
         self.flags: dict[str, Any] = {"closed": True}
+        self.sorts = True
         self.asked: Counter[str] = Counter()
 
     def app(self) -> web.Application:
@@ -47,7 +50,10 @@ class Venue:
 
     async def _positions(self, request: web.Request) -> web.Response:
         offset, limit = int(request.query["offset"]), int(request.query["limit"])
-        return web.json_response(self.positions[offset : offset + limit])
+        rows = self.positions
+        if request.query["sortBy"] == "CURRENT" and self.sorts:
+            rows = sorted(rows, key=lambda row: -float(row["curPrice"]))
+        return web.json_response(rows[offset : offset + limit])
 
     async def _activity(self, _: web.Request) -> web.Response:
         lines = [
@@ -122,3 +128,49 @@ async def test_halves_alone_prove_nothing_before_money_was_paid(venue: Venue, ga
     assert await told(gateway) == {}
     venue.tokens = UP_WON
     assert await told(gateway) == {f"polymarket:{condition(1)}:down": 0}
+
+
+async def test_only_markets_that_our_books_hold_are_asked_about(venue: Venue, gateway: PolymarketGateway):
+    """What lost stays in the wallet: asking about all of it each time, no reconciliation would ever end."""
+    venue.positions = [row(number) for number in range(1_200)]
+    venue.redeemed = [condition(number) for number in range(2_000, 2_050)]
+    gateway.hold([f"polymarket:{condition(number)}" for number in (7, 1_100, 2_001, 5_000)])
+    for _ in range(2):
+        assert await told(gateway) == {
+            f"polymarket:{condition(7)}:down": 0,
+            f"polymarket:{condition(1_100)}:down": 0,
+        } | paid(2_001, ONE, 0)
+    assert venue.asked == {condition(7): 1, condition(1_100): 1, condition(2_001): 1}
+
+
+async def test_what_lost_does_not_crowd_out_what_is_worth_something(
+    venue: Venue, gateway: PolymarketGateway, monkeypatch: pytest.MonkeyPatch
+):
+    assert client.POSITIONS_MAX == client.OFFSET_MAX + client.ROWS_MAX
+    listed = 150
+    for module, name, value in (
+        (client, "ROWS_MAX", 50),
+        (client, "OFFSET_MAX", 100),
+        (client, "POSITIONS_MAX", listed),
+        (settlement, "POSITIONS_MAX", listed),
+    ):
+        monkeypatch.setattr(module, name, value)
+    venue.positions = [row(number) for number in range(listed + 9)] + [row(9_000, 0.4, redeemable=False)]
+    gateway.hold([f"polymarket:{condition(number)}" for number in (7, listed + 5, 9_000)])
+    held = await gateway.positions()
+    assert held[f"polymarket:{condition(9_000)}:down"] == 5 * ONE
+    assert len(held) == listed
+    # One that lost is past the end of the list, and is held by our books all the same.
+    assert await told(gateway) == {
+        f"polymarket:{condition(7)}:down": 0,
+        f"polymarket:{condition(listed + 5)}:down": 0,
+    }
+    assert condition(9_000) not in venue.asked
+    # A list that is cut anywhere else is none.
+    venue.sorts = False
+    venue.positions[100]["curPrice"] = 0.4
+    with pytest.raises(BadAnswer, match="expected at most"):
+        await gateway.positions()
+    venue.positions = [row(number, 0.4, redeemable=False) for number in range(listed)]
+    with pytest.raises(BadAnswer, match="expected at most"):
+        await gateway.positions()
