@@ -66,6 +66,33 @@ OPERATIONS: dict[FaultKind, frozenset[str]] = {
 }
 """Where a kind can strike at all; ``operation`` of a rule narrows it further."""
 
+_ANYWHERE = frozenset(
+    {
+        FaultKind.DELAY,
+        FaultKind.DROP,
+        FaultKind.STATUS,
+        FaultKind.RESET_CONNECTION,
+        FaultKind.RATE_LIMIT,
+        FaultKind.SILENT_SOCKET,
+        FaultKind.CLOSE_SOCKET,
+        FaultKind.SEQUENCE_GAP,
+    }
+)
+_TAKING_ORDERS = _ANYWHERE | {
+    FaultKind.ACCEPT_THEN_TIMEOUT,
+    FaultKind.APPEAR_LATE,
+    FaultKind.RESTART_WINDOW,
+}
+
+ACTED_OUT: dict[str, frozenset[FaultKind]] = {
+    "polymarket": frozenset(FaultKind),
+    "kalshi": _TAKING_ORDERS | {FaultKind.DUPLICATE_FILL, FaultKind.OVER_FILL, FaultKind.FILL_BEFORE_ACK},
+    "manifold": _TAKING_ORDERS,
+    "binance": _ANYWHERE,
+    "coinbase": _ANYWHERE,
+}
+"""Venue → the kinds its server acts out; any other would be counted as struck and do nothing."""
+
 _DEFAULT_SECONDS = {
     FaultKind.APPEAR_LATE: 40.0,
     FaultKind.RESTART_WINDOW: 90.0,
@@ -110,9 +137,20 @@ class FaultRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if parse(self.amount) <= 0 or not 0 < parse(self.tick) < ONE:
             raise ValueError(f"expected a positive amount and tick, was {self.amount} and {self.tick}")
+        if self.venue not in ("*", *ACTED_OUT):
+            raise ValueError(f"expected venue * or one of {', '.join(ACTED_OUT)}, was {self.venue[:40]!r}")
+        self._check_venue()
         allowed = OPERATIONS[self.kind]
         if self.operation not in ("*", *allowed):
             raise ValueError(f"expected operation * or one of {sorted(allowed)}, was {self.operation!r}")
+
+    def _check_venue(self) -> None:
+        """A rule that names a venue asks for what its server acts out."""
+        kinds = {self.kind} | ({FaultKind.POST_ONLY} if self.post_only_s else set())
+        missing = kinds - ACTED_OUT.get(self.venue, kinds)
+        if missing:
+            able = ", ".join(venue for venue, acted in ACTED_OUT.items() if not missing - acted)
+            raise ValueError(f"expected {min(missing)} at {able} only, was {self.venue}")
 
     @property
     def lasts_s(self) -> float:
@@ -125,6 +163,7 @@ class FaultRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             self.venue in ("*", venue)
             and self.operation in ("*", operation)
             and operation in OPERATIONS[self.kind]
+            and self.kind in ACTED_OUT[venue]
         )
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
-from sandbox.faults.rules import FaultKind, FaultRule, FaultScript
+from sandbox.faults.rules import ACTED_OUT, FaultKind, FaultRule, FaultScript
 
+_ASKED_ALONE = frozenset({FaultKind.DELAY, FaultKind.STALE_BALANCE})
 LOG_MAX = 10_000
 """Faults remembered one by one; the counters know them all."""
 
@@ -105,8 +106,8 @@ class Faults:
         return self.pick(venue, operation, facts)
 
     def pick(self, venue: str, operation: str, facts: Mapping[str, str] | None = None) -> FaultAction:
-        """The same without waiting, and without delays: for fills and frames."""
-        kinds = (kind for kind in FaultKind if kind is not FaultKind.DELAY)
+        """The same without waiting, and without what is asked for by itself: delays, and old balances."""
+        kinds = (kind for kind in FaultKind if kind not in _ASKED_ALONE)
         return self._find(venue, operation, facts or {}, kinds)
 
     def pick_kind(
@@ -129,7 +130,7 @@ class Faults:
             if any(facts.get(key) != value for key, value in rule.match.items()):
                 continue
             kind = _strike(armed, now_s)
-            if kind is not None:
+            if kind is not None and kind in ACTED_OUT[venue]:
                 self._note(venue, operation, kind, facts, now_s)
                 return FaultAction(kind=kind, rule=rule, seconds=rule.lasts_s, carried_out=rule.carried_out)
         return NO_FAULT

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from proto.units import SECOND
-from sandbox.faults.rules import FILL, FaultKind
+from sandbox.faults.rules import FILL, READ, FaultKind
 from sandbox.polymarket.contracts import ALLOWANCE_MAX, EXCHANGES
 from sandbox.polymarket.doors import PREFIX, Answer, Call, decode, page
 from sandbox.polymarket.exchange import Exchange
@@ -196,7 +196,9 @@ class Trading:
         if group is None:
             raise Refusal(400, "Invalid signature type")
         asset = COLLATERAL if kind == ASSET_TYPES[0] else asset
-        self.exchange.meet_stale_balance(fault_of(call.request))
+        facts = {"path": call.request.path, "method": call.request.method}
+        faults = self.exchange.faults
+        self.exchange.meet_stale_balance(faults.pick_kind(FaultKind.STALE_BALANCE, POLYMARKET, READ, facts))
         if refresh:
             for wallet in group:
                 self.exchange.look(wallet, asset)

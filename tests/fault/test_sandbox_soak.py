@@ -66,7 +66,7 @@ SCRIPT: dict[str, Any] = {
         {"kind": "duplicate_fill", "probability": 0.3},
         {"kind": "fail_settlement", "venue": "polymarket", "probability": 0.15},
         {"kind": "over_fill", "probability": 0.02, "skip": 5, "count": 2},
-        {"kind": "stale_balance", "venue": "polymarket", "probability": 0.1, "seconds": 2},
+        {"kind": "stale_balance", "venue": "polymarket", "probability": 0.3, "seconds": 2},
     ],
 }  # fmt: skip
 """Every kind, most of them often enough to strike within half a minute."""

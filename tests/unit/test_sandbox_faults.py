@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.faults.rules import (
+    ACTED_OUT,
     OPERATIONS,
     FaultKind,
     FaultRule,
@@ -45,14 +46,51 @@ def test_every_kind_strikes_somewhere_and_is_written_down():
     for kind in FaultKind:
         faults, _ = faults_of(FaultRule(kind=kind))
         operation = sorted(OPERATIONS[kind])[0]
-        action = faults.pick_kind(kind, "kalshi", operation, {"order": "7"})
+        action = faults.pick_kind(kind, "polymarket", operation, {"order": "7"})
         assert action.kind is kind
-        assert faults.count(kind) == faults.count(kind, "kalshi") == 1
-        assert faults.count(kind, "polymarket") == 0
+        assert faults.count(kind) == faults.count(kind, "polymarket") == 1
+        assert faults.count(kind, "kalshi") == 0
         (struck,) = faults.log
         assert (struck.kind, struck.operation, struck.facts) == (kind, operation, {"order": "7"})
         elsewhere = {"order", "fill", "market_socket", "world", "read"} - OPERATIONS[kind]
-        assert not any(faults.pick_kind(kind, "kalshi", op) for op in elsewhere)
+        assert not any(faults.pick_kind(kind, "polymarket", op) for op in elsewhere)
+
+
+def test_a_kind_strikes_only_where_it_is_acted_out():
+    for venue, acted in ACTED_OUT.items():
+        for kind in FaultKind:
+            restarts = kind is FaultKind.RESTART_WINDOW
+            faults, _ = faults_of(FaultRule(kind=kind, count=None if restarts else 1))
+            operation = sorted(OPERATIONS[kind])[0]
+            assert bool(faults.pick_kind(kind, venue, operation)) is (kind in acted) is bool(faults.log)
+            # What did not strike is not spent.
+            assert kind in acted or faults.pick_kind(kind, "polymarket", operation)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "{kind: post_only, venue: kalshi}",
+        "{kind: post_only, venue: manifold}",
+        "{kind: restart_window, venue: kalshi, post_only_s: 10}",
+        "{kind: stale_balance, venue: kalshi}",
+        "{kind: fail_settlement, venue: kalshi}",
+        "{kind: duplicate_fill, venue: manifold}",
+        "{kind: appear_late, venue: coinbase}",
+        "{kind: drop, venue: polymrket}",
+    ],
+)
+def test_a_rule_that_would_do_nothing_is_refused(tmp_path: Path, rule: str):
+    path = tmp_path / "faults.yaml"
+    path.write_text(f"faults: [{rule}]")
+    with pytest.raises(FaultScriptError, match=r"expected (venue|\w+ at )"):
+        read_script(path)
+
+
+def test_an_old_balance_waits_for_the_balance():
+    faults, _ = faults_of(FaultRule(kind=FaultKind.STALE_BALANCE, count=1))
+    assert not faults.pick("polymarket", "read", {"path": "/time"})
+    assert faults.pick_kind(FaultKind.STALE_BALANCE, "polymarket", "read")
 
 
 @given(st.integers(0, 2**32), st.floats(0.05, 0.95), st.integers(1, 200))
@@ -99,8 +137,10 @@ def test_a_restart_ends_in_a_time_for_makers():
         (211, None),
     ):
         clock.now_s = 100 + at_s
-        assert strikes(faults, 1) == [expected]
-        assert strikes(faults, 1, operation="read") == [None]
+        assert strikes(faults, 1, "polymarket") == [expected]
+        assert strikes(faults, 1, "polymarket", operation="read") == [None]
+        # Kalshi has no such time.
+        assert strikes(faults, 1) == [expected if expected is FaultKind.RESTART_WINDOW else None]
 
 
 def test_facts_must_match():

@@ -72,8 +72,12 @@ async def test_the_clob_believes_an_old_balance_after_a_buy(quiet, traders):
     assert (await taker.get(f"/balance-allowance?{query}"))["balance"] == "0"
     sale = ("SELL", "0.9", "10")
     assert (await taker.refused(taker.signed(up, *sale)))[1].startswith("not enough balance / allowance")
-    assert (await taker.send("GET", f"/balance-allowance/update?{query}")).status_code == 200
-    assert (await taker.get(f"/balance-allowance?{query}"))["balance"] == "10000000"
+    quiet.faults.set(FaultRule(kind=FaultKind.STALE_BALANCE, count=1, seconds=5))
+    await taker.get("/time")
+    for pause_s, believed in ((0, "0"), (6, "10000000")):
+        await pass_s(quiet, pause_s)
+        assert (await taker.send("GET", f"/balance-allowance/update?{query}")).status_code == 200
+        assert (await taker.get(f"/balance-allowance?{query}"))["balance"] == believed
     assert (await taker.order(up, *sale))["status"] in ("live", "matched")
 
 
