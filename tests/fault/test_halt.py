@@ -34,8 +34,9 @@ pytestmark = [
 ]
 
 HALT_WITHIN_NS = SECOND
-WATCHED = 5
-"""Messages of a kind that comes about once a second, for as long as no order may leave."""
+WATCHED = 3
+"""Messages of a kind that comes about once a second, for as long as no order may leave: several would otherwise."""
+BOOK_AGE_S_MAX = 3
 
 
 def working(tape: Tape) -> set[str]:
@@ -62,7 +63,6 @@ async def none_of_the_next_is_claimed(tape: Tape, kind: type[Message], number: i
     Orders approved before may still have been on their way to the ledger, or from there to the tape.
     """
     closed_ns = time_ns()
-    await pass_by(tape, kind, number)
     await tape.wait(lambda t: bool(approved_after(t, closed_ns)))
     await pass_by(tape, kind, number)
     assert not approved_after(tape, closed_ns) & {claim.order for claim in tape.of(Claim)}
@@ -182,12 +182,12 @@ async def test_without_a_clock_no_order_leaves_and_cancels_go(tmp_path):
 @pytest.mark.asyncio
 async def test_a_silent_feed_stops_orders_and_cancels_go(tmp_path):
     state = tmp_path / "state"
-    async with trading(state) as (system, tape):
+    async with trading(state, {"risk.book_age_s_max": str(BOOK_AGE_S_MAX)}) as (system, tape):
         await flowing(tape, 1)
         with frozen(system, "feed"):
             await status_until(state, lambda text: text == "no new orders: feed not live")
-            # By then every book is older than risk allows.
-            await pass_by(tape, Clock, 12)
+            # Every book is then older than risk allows.
+            await pass_by(tape, Clock, BOOK_AGE_S_MAX + 2)
             refused_ns = time_ns()
             resting = working(tape)
             await pass_by(tape, Clock)

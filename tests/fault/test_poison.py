@@ -24,6 +24,7 @@ from proto.venue import Ack
 from services.feed.normalise import COINBASE, source_of
 from services.feed.synthetic import SyntheticMarket
 from services.monitor.dead_letters import BURST_COUNT
+from tests.fault.rig import BUSY
 from tests.harness import Tape, running, synthetic_recording
 from tests.raw_client import RawClient, headers
 from tests.samples import SAMPLES
@@ -123,9 +124,9 @@ async def test_poison_on_the_tape_is_counted_and_the_orders_flow_on(
 ):
     number = count(300, 5_000)
     # The market ends with the recording: a busy machine needs longer than a quiet one.
-    recording = synthetic_recording(tmp_path, minutes=count(20, 40))
-    options = Options(tmp_path / "state", recordings=[recording], speed=12.0)
-    async with running(options) as (system, tape):
+    recording = synthetic_recording(tmp_path, minutes=count(6, 15))
+    options = Options(tmp_path / "state", recordings=[recording], speed=3.0)
+    async with running(options, BUSY) as (system, tape):
         broker = system.installation.broker
         await tape.wait(lambda t: len(t.of(Ack)) >= 1)
         began = time_ns()

@@ -423,7 +423,7 @@ async def test_a_listener_that_raises_does_not_end_the_reading(broker):
 
 @pytest.mark.asyncio
 async def test_what_a_full_buffer_does_not_take_in_is_asked_for_again(broker, count, monkeypatch):
-    total = count(5_000, 60_000)
+    total = count(1_500, 60_000)
     monkeypatch.setattr("libs.tape.reader.BUFFER_MAX", 50)
     feed_link, link = await link_to(broker, "feed"), await link_to(broker, "risk")
     feed = FeedPublisher(feed_link, TAPE_ID, "test")
@@ -442,7 +442,7 @@ async def test_what_a_full_buffer_does_not_take_in_is_asked_for_again(broker, co
 
 @pytest.mark.asyncio
 async def test_dropped_messages_within_the_client_are_noticed_and_healed(broker):
-    total = 2_000
+    total = 600
     feed_link, link = await link_to(broker, "feed"), await link_to(broker, "risk")
     feed = FeedPublisher(feed_link, TAPE_ID, "test")
     await feed.start()

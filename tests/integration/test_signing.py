@@ -17,6 +17,7 @@ from libs.tape.signing import APPROVAL_DOMAIN, GENUINE_MAX, OPERATOR_DOMAIN, Sig
 from proto.service import Started
 from proto.subjects import SERVICES
 from proto.venue import Ack
+from tests.fault.rig import BUSY
 from tests.harness import PATIENCE_S, kill, read_all, running, synthetic_recording
 from tests.raw_client import RawClient
 from tools.installation import Installation
@@ -156,9 +157,9 @@ def search_processes(secrets: Secrets, system: System) -> None:
 @pytest.mark.timeout(240)
 @pytest.mark.asyncio
 async def test_no_secret_is_in_logs_tape_metrics_journal_or_files_of_others(tmp_path: Path):
-    recording = synthetic_recording(tmp_path, minutes=10)
+    recording = synthetic_recording(tmp_path, minutes=4)
     state = tmp_path / "state"
-    async with running(Options(state, recordings=[recording], speed=15.0)) as (system, tape):
+    async with running(Options(state, recordings=[recording], speed=3.0), BUSY) as (system, tape):
         broker = system.installation.broker
         await tape.wait(lambda t: len(t.of(Ack)) >= 2)
         # Refusals, a wrong password and a crash are what makes programs talkative.
