@@ -10,7 +10,12 @@ class Normaliser(Protocol):
 
     A REST answer that matters is a frame too, wrapped as ``{"_rest":"<name>","body":…}``, and so are
     connects and disconnects: a recording of the frames is a recording of everything.
+
+    ``errors`` counts those the venue reported on its socket, ``last_error`` is the last in its words.
     """
+
+    errors: int
+    last_error: str
 
     def normalise(self, data: bytes, at: int) -> list[Message]:
         """What one frame received at ``at`` (ns) changed. Raises ``FrameError``; nothing changed then."""

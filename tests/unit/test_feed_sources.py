@@ -1,16 +1,20 @@
 """What the live sources make of single frames and messages, without a venue."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 import pytest_asyncio
 
+from libs.venues.frame import RawFrame
 from libs.venues.kalshi.auth import KalshiCredentials, Signer
 from libs.venues.kalshi.normalise import KalshiNormaliser
 from libs.venues.kalshi.params import KalshiParams
 from proto.units import SECOND
-from services.feed.live.kalshi import KalshiSource
+from services.feed.live.kalshi import PROBE_ID, KalshiSource
+from tests.live_session import Session
 from tests.unit.test_kalshi_auth import KEY, pem
 from tests.unit.test_kalshi_following import TICKER, delta, snapshot
 
@@ -56,3 +60,53 @@ async def test_kalshi_books_are_proved_by_numbered_frames_in_their_order_only(ka
     assert kalshi.proved(delta(TICKER, 2, "yes", "0.4300", "1.00")) == [f"kalshi:{TICKER}"]
     assert kalshi.proved(delta(TICKER, 2, "yes", "0.4300", "1.00")) == [], "an old number proves nothing"
     assert kalshi.proved(delta(TICKER, 9, "yes", "0.4300", "1.00")) == [], "frames were lost"
+
+
+async def test_after_a_refused_question_each_book_is_asked_for_by_itself(kalshi: Kalshi) -> None:
+    """What was asked shows in the source's own numbers; the error to a single one says whose fault it was."""
+    source, names = kalshi.source, ["kalshi:A", "kalshi:B"]
+    source.leases.follow(names, AT)
+    await source.on_frame(b'{"type":"subscribed","msg":{"channel":"orderbook_delta","sid":2}}')
+    await source.probe(names)
+    error = {"type": "error", "id": PROBE_ID + 1, "msg": {"code": 16, "msg": "Market not found"}}
+    await source.on_frame(msgspec.json.encode(error))
+    for number in (2, 3):
+        await source._errands.get_nowait()()
+        await source.on_frame(msgspec.json.encode(error | {"id": PROBE_ID + number}))
+    assert source._errands.empty()
+    reconnects = [second for second in range(3_000) if source.leases.due(AT + second * SECOND).reconnect]
+    assert reconnects[0] > 600, "a connection was given up for markets that the venue does not have"
+
+
+@pytest.mark.parametrize(
+    ("venue", "frame", "words"),
+    [
+        (
+            "kalshi",
+            {"type": "error", "id": 1, "msg": {"code": 16, "msg": "Market not found"}},
+            "16 Market not found",
+        ),
+        (
+            "coinbase",
+            {"type": "error", "message": "Failed", "reason": "no such product"},
+            "Failed no such product",
+        ),
+        ("binance", {"code": 2, "msg": "Invalid request"}, "2 Invalid request"),
+    ],
+)
+async def test_what_a_venue_complains_of_is_shown_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, venue: str, frame: dict[str, Any], words: str
+) -> None:
+    for name, content in (("kalshi.pem", pem(KEY)), ("kalshi.id", b"key-1")):
+        (tmp_path / name).write_bytes(content)
+        (tmp_path / name).chmod(0o600)
+    session = Session({venue: {}}, tmp_path)
+    source = session.live.sources[venue]
+    source.connected = True
+    assert session.live.detail == ""
+    raw = RawFrame(AT, venue, msgspec.json.encode(frame))
+    for _ in range(2):
+        session.live.told(raw, session.normalisers.read(raw))
+    assert session.live.detail == f"{venue}: the venue said {words}"
+    assert caplog.text.count(words) == 1
+    await source.close()

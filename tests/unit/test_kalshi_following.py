@@ -5,7 +5,7 @@ import pytest
 
 from libs.venues.frame import FrameError
 from libs.venues.kalshi import following as following_module
-from libs.venues.kalshi.following import BATCH_MAX, RETRY_NS
+from libs.venues.kalshi.following import BATCH_MAX, REFUSED_RETRY_NS, RETRY_NS
 from libs.venues.kalshi.listings import decode_rest, fees_of, rest_frame
 from libs.venues.kalshi.normalise import KalshiNormaliser
 from libs.venues.kalshi.rest import Series
@@ -340,3 +340,47 @@ def test_number_of_markets_and_batches_are_bounded(monkeypatch) -> None:
     normaliser.normalise(subscribed("orderbook_delta", 2), START)
     assert [p["market_tickers"] for _, p in asked(normaliser, START)] == [["KXBTC15M-3"]]
     assert BATCH_MAX == 50
+
+
+# ── refused commands ────────────────────────────────────────────────────────────────────────────────
+
+
+def refused(normaliser: KalshiNormaliser, command: bytes, code: int = 16) -> None:
+    number = msgspec.json.decode(command)["id"]
+    error = {"type": "error", "id": number, "msg": {"code": code, "msg": "Market not found"}}
+    assert normaliser.normalise(encode(error), START) == []
+
+
+def test_one_unknown_ticker_does_not_keep_the_other_books_away() -> None:
+    """The venue refuses a command as a whole: its tickers are asked for singly, and the one to blame seldom."""
+    bad = "KXBTC15M-BAD"
+    normaliser = KalshiNormaliser(follow=["KXBTC15M"])
+    normaliser.normalise(connected(), START)
+    normaliser.normalise(markets(listed(bad), listed(), listed(OTHER, close="2026-05-13T22:15:00Z")), START)
+    [_, opening] = normaliser.commands(START)
+    refused(normaliser, opening)
+    assert (normaliser.errors, normaliser.last_error) == (1, "16 Market not found")
+    [single] = normaliser.commands(START)
+    assert msgspec.json.decode(single)["params"]["market_tickers"] == [bad]
+    refused(normaliser, single)
+    [(_, books)] = asked(normaliser, START)
+    assert books["market_tickers"] == [TICKER]
+    for sid, channel in enumerate(("orderbook_delta", "ticker", "trade"), 2):
+        normaliser.normalise(subscribed(channel, sid), START)
+    normaliser.normalise(snapshot(TICKER, 1), START)
+    added = [params["market_tickers"] for _, params in asked(normaliser, START)]
+    assert added == [[OTHER]] * 3
+    normaliser.normalise(snapshot(OTHER, 2), START)
+    soon, late = START + REFUSED_RETRY_NS - 1, START + REFUSED_RETRY_NS
+    named = [params.get("market_tickers") for _, params in asked(normaliser, soon)]
+    assert [bad] not in named
+    assert [bad] in [params.get("market_tickers") for _, params in asked(normaliser, late)]
+
+
+def test_an_addition_that_is_refused_for_another_reason_stays_one_command() -> None:
+    normaliser = following(TICKER)
+    normaliser.normalise(markets(listed(OTHER, close="2026-05-13T22:15:00Z")), START)
+    [first, *_] = normaliser.commands(START)
+    refused(normaliser, first, code=27)
+    assert asked(normaliser, START) == []
+    assert len(asked(normaliser, START + RETRY_NS)) == 3

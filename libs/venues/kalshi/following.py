@@ -17,6 +17,11 @@ MARKETS_MAX = 200
 RETRY_NS = 10 * SECOND
 """A subscription answers within a round trip; after so long a request is taken for lost."""
 
+REFUSED_RETRY_NS = 60 * SECOND
+"""A market that the venue does not know by itself is asked for so seldom: it may be listed before it is served."""
+REFUSING_CODES = (11, 16)
+"""Errors that a ticker may be to blame for: invalid parameter, market not found. facts/venues.md B.5."""
+
 Params = dict[str, object]
 Command = tuple[str, Params]
 
@@ -35,6 +40,9 @@ class Following:
         self._leaving: list[str] = []
         self._asked: dict[str, int] = {}
         self._confirmed: set[str] = set()
+        # Markets of a refused command: each is asked for by itself, and the one to blame put off until so late.
+        self._single: set[str] = set()
+        self._put_off: dict[str, int] = {}
         self._sids: dict[str, int] = {}
         self._connected = False
         self._subscribed_at: dict[str, int] = {}
@@ -69,6 +77,17 @@ class Following:
     def on_snapshot(self, ticker: str) -> None:
         """A market's book came: it is subscribed."""
         self._confirmed.add(ticker)
+        self._single.discard(ticker)
+
+    def refused(self, tickers: Sequence[str], at: int) -> None:
+        """The venue refused a command about these markets: one of them must not keep the others away."""
+        if len(tickers) == 1 and tickers[0] in self._wanted:
+            self._put_off[tickers[0]] = at + REFUSED_RETRY_NS
+        for ticker in tickers:
+            if ticker in self._wanted and ticker not in self._single:
+                self._single.add(ticker)
+                self._asked.pop(ticker, None)
+        self._subscribed_at.pop("orderbook_delta", None)
 
     def want(self, ticker: str, close_at: int) -> None:
         """Follow a market; when there are too many, those that close last are left out."""
@@ -94,9 +113,9 @@ class Following:
         fresh = [ticker for ticker in self._wanted if self._missing(ticker, at)]
         if "orderbook_delta" not in self._sids:
             if fresh and self._due("orderbook_delta", at):
-                yield "subscribe", self._opening(fresh[:BATCH_MAX], at)
+                yield "subscribe", self._opening(next(self._batches_of(fresh)), at)
             return
-        for batch in _batches(fresh):
+        for batch in self._batches_of(fresh):
             self._asked.update(dict.fromkeys(batch, at))
             yield from self._updates(batch, "add_markets")
         leaving, self._leaving = self._leaving, []
@@ -120,7 +139,14 @@ class Following:
                 params: Params = {"sids": [sid], "market_tickers": tickers, "action": action}
                 yield "update_subscription", params
 
+    def _batches_of(self, tickers: list[str]) -> Iterator[list[str]]:
+        """Markets to be asked for together, and then those that are asked for by themselves."""
+        yield from _batches([ticker for ticker in tickers if ticker not in self._single])
+        yield from ([ticker] for ticker in tickers if ticker in self._single)
+
     def _missing(self, ticker: str, at: int) -> bool:
+        if at < self._put_off.get(ticker, 0):
+            return False
         asked_at = self._asked.get(ticker)
         return ticker not in self._confirmed and (asked_at is None or at - asked_at >= RETRY_NS)
 
@@ -136,6 +162,8 @@ class Following:
         if self._asked.pop(ticker, None) is not None:
             self._leaving.append(ticker)
         self._confirmed.discard(ticker)
+        self._single.discard(ticker)
+        self._put_off.pop(ticker, None)
 
 
 def _batches(tickers: list[str]) -> Iterator[list[str]]:

@@ -14,7 +14,7 @@ import msgspec
 from libs.venues.frame import FrameError
 from libs.venues.kalshi import amounts, listings, rest, wire
 from libs.venues.kalshi.following import MARKETS_MAX as FOLLOWED_MAX
-from libs.venues.kalshi.following import Following
+from libs.venues.kalshi.following import REFUSING_CODES, Following, Params
 from libs.venues.kalshi.legs import VENUE
 from libs.venues.kalshi.market import STRUCTURES
 from libs.venues.kalshi.streams import Order, Streams
@@ -28,12 +28,16 @@ SNAPSHOT_RETRY_NS = 2 * SECOND
 POLLED_TRADES_MAX = 5_000
 """Ids of trades remembered, so that a trade polled twice is told once: a page of REST has at most 1,000."""
 
+COMMANDS_MAX = 1_000
+"""Commands remembered until they are refused: far more than are ever on their way."""
+
 
 class KalshiNormaliser:
     """Normalises the frames of one Kalshi connection, or of a recording of several in a row.
 
     Counters, for metrics and tests: ``frames`` read, ``unused`` of a type not used here, ``old``
-    repeated sequence numbers, ``gaps`` books that broke, ``errors`` the venue reported, ``ticker_checks`` tickers
+    repeated sequence numbers, ``gaps`` books that broke, ``errors`` the venue reported (the ``last_error`` in its words),
+    ``ticker_checks`` tickers
     compared with the book and ``ticker_matches`` equal ones (the ticker lags: about 90 %), ``in_order`` numbered
     frames that followed on the one before: each proves that none of its subscription was lost until then.
 
@@ -47,6 +51,7 @@ class KalshiNormaliser:
         self.unused = 0
         self.old = 0
         self.errors = 0
+        self.last_error = ""
         self.ticker_checks = 0
         self.ticker_matches = 0
         self.in_order = 0
@@ -56,6 +61,7 @@ class KalshiNormaliser:
         self._streams = Streams()
         self._book_sid = 0
         self._requests = 0
+        self._asked_about: OrderedDict[int, list[str]] = OrderedDict()
         self._amounts = amounts.Amounts()
         # Whether levels of the NO side come in YES prices, as the connection was asked for.
         self._no_as_yes = False
@@ -141,7 +147,10 @@ class KalshiNormaliser:
 
         Markets to follow or to leave, and a snapshot for each broken book.
         """
-        commands = [self._command(name, params) for name, params in self._following.commands(at)]
+        commands = []
+        for name, asked in self._following.commands(at):
+            commands.append(self._command(name, asked))
+            self._remember(asked)
         for ticker, asked_at in self._table.wanted.items():
             if asked_at and at - asked_at < SNAPSHOT_RETRY_NS:
                 continue
@@ -158,6 +167,14 @@ class KalshiNormaliser:
     def _command(self, name: str, params: dict[str, object]) -> bytes:
         self._requests += 1
         return msgspec.json.encode({"id": self._requests, "cmd": name, "params": params})
+
+    def _remember(self, params: Params) -> None:
+        """Keep which markets the last command was about, in case that it is refused."""
+        tickers = params.get("market_tickers")
+        if isinstance(tickers, list):
+            self._asked_about[self._requests] = tickers
+            if len(self._asked_about) > COMMANDS_MAX:
+                self._asked_about.popitem(last=False)
 
     # ── the order book ──────────────────────────────────────────────────────────────────────────────
 
@@ -319,6 +336,7 @@ class KalshiNormaliser:
         reason = "connection lost" if lost else "connection started again"
         self._no_as_yes = isinstance(frame, wire.Connected) and frame.msg.use_yes_price
         self._streams.clear()
+        self._asked_about.clear()
         self._following.on_connection(not lost)
         self._book_sid = 0
         for market in self._markets.values():
@@ -340,6 +358,10 @@ class KalshiNormaliser:
 
     def _on_error(self, frame: wire.Error, at: int, out: list[Message]) -> None:  # noqa: ARG002
         self.errors += 1
+        self.last_error = f"{frame.msg.code} {frame.msg.msg}"[:200]
+        tickers = self._asked_about.pop(frame.id, None)
+        if tickers and frame.msg.code in REFUSING_CODES:
+            self._following.refused(tickers, at)
 
     def _on_unused(self, frame: object, at: int, out: list[Message]) -> None:  # noqa: ARG002
         self.unused += 1

@@ -163,9 +163,10 @@ class ErrorBody(Struct, gc=False):
 
 
 class Error(Struct, gc=False, tag_field="type", tag="error"):
-    """The venue refused a command."""
+    """The venue refused a command, of which it says the ``id``."""
 
     msg: ErrorBody
+    id: int = 0
 
 
 class WatchBody(Struct, gc=False):

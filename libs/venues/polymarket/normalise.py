@@ -32,12 +32,15 @@ class PolymarketNormaliser:
 
     Counters: ``frames`` read, ``unused`` events of no use here or of markets nobody asked for,
     ``skipped`` markets of a page that could not be read, ``gaps``, ``checked`` and ``matched`` states compared with the venue's hash.
+    ``errors`` stay 0: this venue reports none on its socket.
     """
 
     def __init__(self) -> None:
         self.frames = 0
         self.unused = 0
         self.skipped = 0
+        self.errors = 0
+        self.last_error = ""
         self._table = MarketTable()
         self._markets = self._table.markets
         self._books = self._table.books

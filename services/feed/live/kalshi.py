@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 
 from libs.venues.frame import DECODE_ERRORS
+from libs.venues.kalshi import wire
 from libs.venues.kalshi.auth import Signer
 from libs.venues.kalshi.client import KalshiClient
+from libs.venues.kalshi.following import REFUSING_CODES
 from libs.venues.kalshi.listings import rest_frame
 from libs.venues.kalshi.normalise import KalshiNormaliser
 from libs.venues.kalshi.params import KalshiParams
@@ -28,11 +30,16 @@ PAGE_ROWS = 200
 """Markets a page: about 2 kB each, so that a page stays well below the longest frame."""
 OUTGOING_PER_S, OUTGOING_BURST = 10.0, 30.0
 """Commands on the socket; the venue answers more with `too many requests` (code 27)."""
+PROBE_ID = 1_000_000
+"""Commands of the source are numbered from here, far above the normaliser's own, so that answers can be told apart."""
+PROBED_MAX = 100
+"""Questions remembered until they are refused; an answer comes within a round trip."""
 TICKERS_MAX = 100
 """Ended markets asked about in one question."""
 
 _TICKER = re.compile(rb'"market_ticker":\s*"([A-Za-z0-9._-]{1,80})"')
 _SUBSCRIBED = b'"subscribed"'
+_ERROR = b'"error"'
 
 
 class _Page(msgspec.Struct, gc=False):
@@ -54,6 +61,7 @@ class _Subscribed(msgspec.Struct, gc=False):
 
 _page = msgspec.json.Decoder(_Page)
 _row = msgspec.json.Decoder(_Row)
+_error = msgspec.json.Decoder(wire.Error)
 _subscribed = msgspec.json.Decoder(_Subscribed)
 
 
@@ -81,6 +89,7 @@ class KalshiSource(LiveSource):
         self._in_order = 0
         self._book_sid = 0
         self._asked = 0
+        self._probed: dict[int, list[str]] = {}
         # Markets of the followed series: name on the tape → close in ns.
         self._followed: dict[str, int] = {}
         self._unresolved = Unresolved()
@@ -155,6 +164,8 @@ class KalshiSource(LiveSource):
         return () if found is None else (f"{VENUE}:{found[1].decode()}",)
 
     async def on_frame(self, data: bytes) -> None:
+        if _ERROR in data[:80]:
+            self._on_refused(data)
         if _SUBSCRIBED in data[:80]:
             try:
                 body = _subscribed.decode(data).msg
@@ -162,6 +173,19 @@ class KalshiSource(LiveSource):
                 return
             if body.channel == "orderbook_delta":
                 self._book_sid = body.sid
+
+    def _on_refused(self, data: bytes) -> None:
+        """After a refused question about several books each is asked for by itself."""
+        try:
+            answer = _error.decode(data)
+        except DECODE_ERRORS:
+            return
+        markets = self._probed.pop(answer.id, []) if answer.msg.code in REFUSING_CODES else []
+        if len(markets) == 1:
+            self.leases.refuse(markets)
+            return
+        for market in markets:
+            self._soon(partial(self.probe, [market]))
 
     def see(self, messages: Sequence[Message], at: int) -> None:
         changed = False
@@ -197,8 +221,10 @@ class KalshiSource(LiveSource):
             "market_tickers": [market.partition(":")[2] for market in markets],
             "action": "get_snapshot",
         }
-        # Numbers far above the normaliser's own, so that answers can be told apart.
-        command = {"id": 1_000_000 + self._asked, "cmd": "update_subscription", "params": params}
+        command = {"id": PROBE_ID + self._asked, "cmd": "update_subscription", "params": params}
+        self._probed[PROBE_ID + self._asked] = list(markets)
+        if len(self._probed) > PROBED_MAX:
+            del self._probed[next(iter(self._probed))]
         await self.send(msgspec.json.encode(command))
 
     async def resubscribe(self, markets: Sequence[str]) -> None:

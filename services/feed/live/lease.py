@@ -122,6 +122,12 @@ class Leases:
                 lease.trading = message.status in _TRADING
                 lease.open_at, lease.close_at = message.open_at, message.close_at
 
+    def refuse(self, markets: Iterable[str]) -> None:
+        """The venue says that it does not have these: no new connection will help them."""
+        for market in markets:
+            if (lease := self._leases.get(market)) is not None:
+                lease.replaced = max(lease.replaced, DOUBLINGS_MAX)
+
     def _damage(self, market: str, at: int) -> None:
         for name, lease in self._leases.items():
             if market in ("", name):

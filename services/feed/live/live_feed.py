@@ -73,6 +73,8 @@ class LiveFeed:
         self._ticked_at = 0
         self._ticks = 0
         self._recorded = (0, 0)
+        # Venue → errors it has reported so far.
+        self._errors: dict[str, int] = {}
 
     @property
     def detail(self) -> str:
@@ -156,6 +158,7 @@ class LiveFeed:
             self._unsettled.see(messages)
         source = self.sources.get(frame.source)
         if source is not None:
+            self._hear_errors(source)
             if frame.data == control.CONNECTED:
                 source.leases.connected(frame.at)
             source.leases.prove(source.about(frame.data), frame.at)
@@ -167,6 +170,13 @@ class LiveFeed:
                 self.sources[venue].see(its, frame.at)
         if frame.data == control.TICK:
             self._on_tick(frame.at)
+
+    def _hear_errors(self, source: LiveSource) -> None:
+        """Pass on what the venue complained of in the frame that was just read."""
+        normaliser = self._normalisers.by_venue[source.venue]
+        if normaliser.errors > self._errors.get(source.venue, 0):
+            source.complain(normaliser.last_error or "no to a command")
+        self._errors[source.venue] = normaliser.errors
 
     def resend(self) -> None:
         """What was published may be lost: tell everything again."""

@@ -7,12 +7,14 @@ the frames mean is the normaliser's business, and comes back as messages (``see`
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Protocol
 
 from libs.venues.errors import RateLimited, Unavailable, VenueError
 from libs.venues.params import VenueParams
+from libs.venues.transport.answer import printable
 from libs.venues.transport.websocket import Connected, Received, VenueSocket
 from proto.message import Message
 from services.feed.control import CONNECTED, DISCONNECTED
@@ -29,6 +31,8 @@ ERRANDS_MAX = 200
 """Commands and questions waiting for their turn, which the venue's rate limits may put off."""
 RESTART_S = 5.0
 """Pause before a source that raised is run again."""
+SAID_S = 60.0
+"""An error the venue reported is shown for so long, and while books are missing; said again, it is logged as seldom."""
 
 Errand = Callable[[], Awaitable[None]]
 
@@ -58,6 +62,7 @@ class LiveSource:
         self.replaced = 0
         self.connected = False
         self.trouble = ""
+        self._said, self._said_at_s = "", 0.0
         self._lost_because = ""
         self._emit = emit
         self._socket: VenueSocket | None = None
@@ -124,11 +129,16 @@ class LiveSource:
         if self.trouble:
             return f"{self.venue}: {self.trouble}"
         broken = self.leases.broken
-        return (
-            f"{self.venue}: {broken} of {len(self.leases.markets())} markets without a whole book"
-            if broken
-            else ""
-        )
+        found = [f"{broken} of {len(self.leases.markets())} markets without a whole book"] if broken else []
+        if self._said and (broken or time.monotonic() - self._said_at_s < SAID_S):
+            found.append(f"the venue said {self._said}")
+        return f"{self.venue}: {'; '.join(found)}" if found else ""
+
+    def complain(self, words: str) -> None:
+        """The venue reported an error on its socket."""
+        if words != self._said or time.monotonic() - self._said_at_s >= SAID_S:
+            log.warning("%s: the venue said %s", self.venue, printable(words))
+        self._said, self._said_at_s = printable(words), time.monotonic()
 
     async def send(self, command: bytes) -> None:
         """Send a frame to the venue; without a connection it is of no use and forgotten."""
