@@ -9,7 +9,7 @@ from libs.venues.gateway import OrderReport, SentOrder
 from proto.execution import OrderStatus
 from proto.feed import Side
 from proto.units import ONE
-from proto.venue import Fill
+from proto.venue import AckStatus, Fill
 from services.execution.desk import reconcile
 from services.execution.desk import venue as module
 from services.execution.desk.standing import FAILURES_MAX, PAUSE_S_DEFAULT, Standing
@@ -133,6 +133,7 @@ def test_a_heartbeat_only_beats_while_orders_may_rest():
 def test_a_failing_heartbeat_shuts_the_gate_then_cancels_everything():
     async def scene(world: DeskWorld) -> None:
         await world.desk.reconcile()
+        await world.send(2, how="late")
         await world.send()
         await world.store()
         world.gateway.beat_fails = True
@@ -146,6 +147,10 @@ def test_a_failing_heartbeat_shuts_the_gate_then_cancels_everything():
         world.gateway.failing = False
         await world.desk.heartbeat()
         assert world.gateway.cancel_alls == 1
+        # What appears late is taken back by the next beat that fails.
+        world.gateway.arrive()
+        await world.desk.heartbeat()
+        assert {order.status for order in world.exchange.orders.values()} == {AckStatus.CANCELED}
         await world.desk.reconcile()
         world.gateway.beat_fails = False
         await world.desk.heartbeat()
