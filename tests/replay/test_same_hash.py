@@ -20,8 +20,8 @@ from tools.up import Options
 
 PATIENCE_S = 280.0
 CAPTURE = "kalshi/kxbtc15m_ws_2026-05"
-SLICE_FRAMES = 6_000
-"""About a minute of a capture."""
+SLICE_FRAMES = 2_500
+"""About half a minute of a capture, and dozens of orders."""
 
 
 def run_backtest(recording: Path, hash_seed: str, changes: dict[str, str]) -> dict:
