@@ -133,7 +133,7 @@ class VenueGateway(Protocol):
         """Ask for a cancel; that it worked is told by ``look_up`` or an event. An order already gone is fine."""
 
     async def cancel_all(self) -> None:
-        """Cancel every working order of this account."""
+        """Cancel every working order of this account; raises while one still works."""
 
     async def look_up(self, sent: SentOrder) -> OrderReport | None:
         """The order as the venue knows it; ``None`` only for an explicit not-found."""
