@@ -19,6 +19,7 @@ import msgspec.inspect as mi
 import yaml
 
 from libs.config.errors import DocumentError, RefusedValueError, SecretError, UnknownKeyError
+from libs.config.wording import form_of, refuse_other_form
 from proto.units import UnitError, parse, show
 
 UNIT_MILLIONTHS = "millionths"
@@ -86,6 +87,7 @@ def resolve(node: yaml.Node, wanted: mi.Type, place: Place) -> Any:
     """
     if len(place.path) > DEPTH_MAX:
         raise DocumentError(f"{place.at(node)}: expected at most {DEPTH_MAX} levels, was more")
+    form = form_of(wanted)
     wanted, millionths = _bare(wanted)
     if isinstance(wanted, mi.UnionType):
         return _resolve_union(node, wanted, place)
@@ -96,7 +98,10 @@ def resolve(node: yaml.Node, wanted: mi.Type, place: Place) -> Any:
             resolve(item, _item_type(wanted, index, item, place), place.below(str(index)))
             for index, item in enumerate(node.value)
         ]
-    return _resolve_scalar(node, wanted, place, millionths)
+    value = _resolve_scalar(node, wanted, place, millionths)
+    if form and isinstance(wanted, mi.StrType):
+        refuse_other_form(value, form, wanted, place.at(node))
+    return value
 
 
 def pairs(node: yaml.MappingNode, place: Place) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:

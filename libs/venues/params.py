@@ -9,15 +9,20 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta, Struct
 
-Url = Annotated[str, Meta(pattern=r"^https?://[^\s@]+[^\s@/]\Z", max_length=200)]
+_URL_FORM = {"form": "an address https://… without user, password and a slash at its end"}
+_SOCKET_FORM = {"form": "an address wss://… without user and password"}
+_ANY_SOCKET_FORM = {"form": "an address wss://… without user and password, or nothing"}
+_ID_FORM = {"form": "a name of letters, digits, '.', '_' and '-'"}
+
+Url = Annotated[str, Meta(pattern=r"^https?://[^\s@]+[^\s@/]\Z", max_length=200, extra=_URL_FORM)]
 """Base address of a REST interface, without a slash at its end and without user and password."""
-SocketUrl = Annotated[str, Meta(pattern=r"^wss?://[^\s@]+\Z", max_length=200)]
-AnySocketUrl = Annotated[str, Meta(pattern=r"^(wss?://[^\s@]+)?\Z", max_length=200)]
+SocketUrl = Annotated[str, Meta(pattern=r"^wss?://[^\s@]+\Z", max_length=200, extra=_SOCKET_FORM)]
+AnySocketUrl = Annotated[str, Meta(pattern=r"^(wss?://[^\s@]+)?\Z", max_length=200, extra=_ANY_SOCKET_FORM)]
 """A websocket, or "" for none."""
 Seconds = Annotated[int, Meta(ge=1, le=7 * 86_400)]
 Hours = Annotated[int, Meta(ge=1, le=24 * 366)]
 Count = Annotated[int, Meta(ge=1, le=10_000)]
-Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,100}\Z")]
+Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,100}\Z", extra=_ID_FORM)]
 """A venue's own name for something: it ends up in addresses and commands, so it is plain."""
 
 

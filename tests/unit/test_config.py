@@ -1,6 +1,7 @@
 from typing import Annotated, Literal
 
 import msgspec
+import msgspec.inspect as mi
 import pytest
 import yaml
 from hypothesis import given
@@ -16,11 +17,13 @@ from libs.config.errors import (
     UnknownKeyError,
 )
 from libs.config.load import config_hash, load, override, parse_set, parse_sets
+from libs.config.wording import form_of
 from proto.operator import Config
 from proto.units import MILLIONTHS, ONE, show
+from services.feed.live.gamma_pages import WINDOW_S
 from services.risk.params import RiskParams
 from tools.composition import CONFIG_DIRECTORY as CONFIG
-from tools.composition import schemas, venue_schemas, venue_sections
+from tools.composition import VENUES, schemas, venue_schemas, venue_sections
 
 
 class Rung(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -307,8 +310,54 @@ def test_a_venue_that_does_not_exist_is_named_with_those_that_do():
 )
 def test_a_venue_takes_no_secret_no_stranger_and_no_odd_address(override, error):
     path, value = parse_set(override)
-    with pytest.raises(error):
+    with pytest.raises(error) as caught:
         venue_sections([path.split(".")[1]], overrides={path: value})
+    assert "@" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        (
+            "polymarket.windows=[btc-updown-5min]",
+            "ends in -5m, -15m, -1h or -4h (btc-updown-5m), was 'btc-updown-5min'",
+        ),
+        ("polymarket.windows=[btc-updown]", "(btc-updown-5m), was 'btc-updown'"),
+        ("polymarket.gamma_url=gamma.example.org", "expected an address https://…"),
+        ("polymarket.funder=0x12", "expected an address of 0x and 40 digits, or nothing, was '0x12'"),
+        (
+            f"polymarket.funder=0x{'7b' * 32}",
+            "expected an address of 0x and 40 digits, or nothing, was something else",
+        ),
+        ("kalshi.series=[KX BTC]", "expected a name of letters, digits, '.', '_' and '-', was 'KX BTC'"),
+        ("kalshi.websocket_url=https://example.org", "expected an address wss://…"),
+        ("binance.symbols=[BTC-USD]", "expected a pair in capitals such as BTCUSDT, was 'BTC-USD'"),
+        ("coinbase.products=[BTCUSD]", "expected a pair in capitals such as BTC-USD, was 'BTCUSD'"),
+    ],
+)
+def test_a_wrong_form_is_said_in_words(override: str, said: str):
+    path, value = parse_set(f"venues.{override}")
+    with pytest.raises(RefusedValueError) as caught:
+        venue_sections([path.split(".")[1]], overrides={path: value})
+    assert said in str(caught.value)
+    assert "^" not in str(caught.value)
+
+
+def test_windows_of_every_length_the_feed_knows_are_taken():
+    windows = [f"btc-updown-{length}" for length in WINDOW_S]
+    found = venue_sections(["polymarket"], overrides={"venues.polymarket.windows": f"[{', '.join(windows)}]"})
+    assert found["venues.polymarket"]["windows"] == windows
+
+
+def test_every_form_of_a_venues_text_has_words():
+    """So that nobody is shown a regular expression."""
+    for name, params in VENUES.items():
+        for field in mi.type_info(params).fields:
+            wanted = field.type
+            item = wanted.item_type if isinstance(wanted, mi.VarTupleType) else wanted
+            bare = item.type if isinstance(item, mi.Metadata) else item
+            if isinstance(bare, mi.StrType) and bare.pattern is not None:
+                assert form_of(item), f"{name}.{field.name}"
 
 
 def test_another_host_takes_the_place_of_the_real_one():

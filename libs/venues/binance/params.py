@@ -7,7 +7,9 @@ from msgspec import Meta
 from libs.venues.binance.hosts import REST_URL, WEBSOCKET_URL
 from libs.venues.params import Seconds, SocketUrl, Url, VenueParams
 
-Symbol = Annotated[str, Meta(pattern=r"^[A-Z0-9]{2,20}\Z")]
+Symbol = Annotated[
+    str, Meta(pattern=r"^[A-Z0-9]{2,20}\Z", extra={"form": "a pair in capitals such as BTCUSDT"})
+]
 Interval = Literal["1m", "3m", "5m", "15m", "30m", "1h"]
 
 

@@ -7,7 +7,10 @@ from msgspec import Meta
 from libs.venues.coinbase.hosts import REST_URL, WEBSOCKET_URL
 from libs.venues.params import Seconds, SocketUrl, Url, VenueParams
 
-Product = Annotated[str, Meta(pattern=r"^[A-Z0-9]{1,20}-[A-Z0-9]{1,20}\Z")]
+Product = Annotated[
+    str,
+    Meta(pattern=r"^[A-Z0-9]{1,20}-[A-Z0-9]{1,20}\Z", extra={"form": "a pair in capitals such as BTC-USD"}),
+]
 
 
 class CoinbaseParams(VenueParams, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):

@@ -15,7 +15,18 @@ from libs.venues.polymarket.hosts import (
 )
 from proto.units import Money
 
-Address = Annotated[str, Meta(pattern=r"^(0x[0-9a-fA-F]{40})?\Z")]
+Address = Annotated[
+    str,
+    Meta(pattern=r"^(0x[0-9a-fA-F]{40})?\Z", extra={"form": "an address of 0x and 40 digits, or nothing"}),
+]
+Window = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9]{1,20}(-[a-z0-9]{1,20}){0,4}-(5m|15m|1h|4h)\Z",
+        extra={"form": "the beginning of a slug that ends in -5m, -15m, -1h or -4h (btc-updown-5m)"},
+    ),
+]
+"""Without one of these lengths the feed would not know when a window begins, and follow none."""
 
 
 class PolymarketParams(DiscoveryParams, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
@@ -43,7 +54,7 @@ class PolymarketParams(DiscoveryParams, frozen=True, forbid_unknown_fields=True,
     market_websocket_url: SocketUrl = MARKET_SOCKET_URL
     user_websocket_url: SocketUrl = USER_SOCKET_URL
     prices_websocket_url: AnySocketUrl = PRICES_SOCKET_URL
-    windows: tuple[Id, ...] = ("btc-updown-5m", "btc-updown-15m")
+    windows: tuple[Window, ...] = ("btc-updown-5m", "btc-updown-15m")
     tags: tuple[Id, ...] = ()
     any_tag: bool = False
     categories: tuple[str, ...] = ()
