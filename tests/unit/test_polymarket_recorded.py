@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from libs.venues.frame import FrameError
+from libs.venues.polymarket import wire
 from libs.venues.polymarket.normalise import PolymarketNormaliser
-from libs.venues.polymarket.prices import Strikes
+from libs.venues.polymarket.prices import Sample, Strikes, name_history
 from proto.feed import Book, Gap, Market, MarketStatus
 from proto.units import ONE, SECOND
 from tests.captures import captures, rows_of
@@ -107,7 +108,7 @@ def test_recorded_ticks_give_the_recorded_strikes(recordings: Path):
     for tick in csv.DictReader(lines(folder / "BTCUSD-prices-2026-07-24.csv.gz")):
         at = int(tick["feed_ts_ms"]) * 1_000_000
         if at in starts:
-            strikes.take(("btc", 0, at, int(tick["full_accuracy_value"]) // 10**12))
+            strikes.take(Sample("btc", 0, at, int(tick["full_accuracy_value"]) // 10**12))
     compared = 0
     for at, row in starts.items():
         strike = strikes.of("btc", 0, at)
@@ -115,6 +116,22 @@ def test_recorded_ticks_give_the_recorded_strikes(recordings: Path):
             assert strike == int(row["strike_value"]) // 10**12
             compared += 1
     assert compared > 250
+
+
+def test_the_recorded_past_of_the_stream_agrees_with_its_ticks(recordings: Path):
+    """To the millionth, although the past comes as floats, and under the name of another topic."""
+    strikes = Strikes()
+    seen: dict[tuple[str, int], dict[bool, int]] = {}
+    for capture in captures(recordings):
+        for row in rows_of(capture, "polymarket_rtds_chainlink"):
+            data = name_history(row["payload"].strip().encode(), "crypto_prices_chainlink")
+            for frame in wire.decode(data or wire.PONG):
+                if isinstance(frame, wire.Price):
+                    for sample in strikes.read(frame):
+                        seen.setdefault((sample.symbol, sample.at), {})[frame.type == "update"] = sample.price
+    both = [prices for prices in seen.values() if len(prices) == 2]
+    assert len(both) > 10
+    assert all(prices[False] == prices[True] for prices in both)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from libs.venues.polymarket import gamma, wire
 from libs.venues.polymarket.book import DOUBT_NS_MAX, Numbers, TokenBook, rows_of
 from libs.venues.polymarket.book_hash import level_text
 from libs.venues.polymarket.market import VENUE, Listing
-from libs.venues.polymarket.prices import Strikes
+from libs.venues.polymarket.prices import Sample, Strikes
 from libs.venues.polymarket.table import MarketTable
 from libs.venues.polymarket.trades import Trades
 from libs.venues.polymarket.wanted import first_frames
@@ -328,11 +328,12 @@ class PolymarketNormaliser:
         self._table.announce(market, at, out)
 
     def _read_price(self, frame: wire.Price) -> Apply:
-        sample = self._strikes.read(frame)
-        return self._on_unused if sample is None else partial(self._on_price, sample)
+        samples = self._strikes.read(frame)
+        return partial(self._on_prices, samples, frame.type == "subscribe") if samples else self._on_unused
 
-    def _on_price(self, sample: tuple[str, int, int, int], at: int, out: list[Message]) -> None:
-        self._strikes.take(sample)
+    def _on_prices(self, samples: list[Sample], past: bool, at: int, out: list[Message]) -> None:
+        for sample in samples:
+            self._strikes.take(sample, past=past)
         for market in self._markets.values():
             if market.strike is None and market.window and market.open_at <= at + SECOND:
                 strike = self._strikes.of(market.symbol, market.average_s, market.open_at)

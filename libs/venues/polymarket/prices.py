@@ -1,12 +1,16 @@
 """The price to beat: what Chainlink said when an up-or-down window began.
 
 Gamma does not give it when it lists a market. The tick at the very second of the start decides; the price
-stream brings it, for newer markets as a mean (TWAP) over so many seconds. Checked on 292 recorded windows.
+stream brings it, for newer markets as a mean (TWAP) over so many seconds. Checked on 292 recorded windows. Each
+subscription begins with the last minute, so that a window that opened while the stream was away has its price too.
 """
 
 from collections import OrderedDict
+from typing import NamedTuple
 
-from libs.venues.frame import FrameError
+import msgspec
+
+from libs.venues.frame import DECODE_ERRORS, FrameError
 from libs.venues.polymarket import wire
 from proto.units import AMOUNT_MAX, MILLISECOND, SECOND, UnitError, parse
 
@@ -14,8 +18,38 @@ TOPICS = {"crypto_prices_chainlink": 0, "crypto_prices_twap_thirty": 30, "crypto
 """Topics by the seconds they average over."""
 SAMPLES_MAX = 8 * 3600
 """Ticks kept over all symbols: an hour of eight feeds, for markets that are found after they began."""
+HISTORY_MAX = 3_600
+"""Ticks taken of one history, the newest; the venue sends the last minute."""
 _SCALED_DIGITS_MIN = 19
 """A value without a point and with so many digits is in units of 1e-18."""
+
+
+_fields: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def name_history(data: bytes, topic: str) -> bytes:
+    """A frame of a connection that is subscribed to ``topic`` alone, its history under that name.
+
+    The venue calls every history ``crypto_prices``, whatever it is of; any other frame is left as it is.
+    """
+    if b'"subscribe"' not in data:
+        return data
+    try:
+        frame = _fields.decode(data)
+    except DECODE_ERRORS:
+        return data
+    if bytes(frame.get("type", b"")) != b'"subscribe"' or "topic" not in frame:
+        return data
+    return msgspec.json.encode(frame | {"topic": topic})
+
+
+class Sample(NamedTuple):
+    """A tick: symbol, seconds it averages over, moment (ns), price (millionths)."""
+
+    symbol: str
+    average_s: int
+    at: int
+    price: int
 
 
 class Strikes:
@@ -24,26 +58,34 @@ class Strikes:
     def __init__(self) -> None:
         self._ticks: OrderedDict[tuple[str, int, int], int] = OrderedDict()
 
-    def read(self, frame: wire.Price) -> tuple[str, int, int, int] | None:
-        """Symbol, averaging seconds, moment (ns) and price of a frame; ``None`` for one of no use.
+    def read(self, frame: wire.Price) -> list[Sample]:
+        """The ticks of a frame, one or a history; none for a frame of no use.
 
         Raises:
             FrameError: for a price that is none.
         """
-        average_s = TOPICS.get(frame.topic)
-        payload = frame.payload
-        if average_s is None or payload is None or frame.type != "update" or not payload.timestamp:
-            return None
-        text = payload.full_accuracy_value or bytes(payload.value).decode("utf-8", "replace").strip().strip(
-            '"'
-        )
+        average_s, payload = TOPICS.get(frame.topic), frame.payload
+        if average_s is None or payload is None:
+            return []
         symbol = payload.symbol.casefold().partition("/")[0]
-        return symbol, average_s, payload.timestamp * MILLISECOND, _price(text)
+        if frame.type == "subscribe":
+            points = payload.data[-HISTORY_MAX:]
+            return [
+                Sample(symbol, average_s, p.timestamp * MILLISECOND, _price(_text(p.value))) for p in points
+            ]
+        if frame.type != "update" or not payload.timestamp:
+            return []
+        text = payload.full_accuracy_value or _text(payload.value)
+        return [Sample(symbol, average_s, payload.timestamp * MILLISECOND, _price(text))]
 
-    def take(self, sample: tuple[str, int, int, int]) -> None:
-        """Remember a tick; a second one for the same moment is the feed's correction."""
-        symbol, average_s, at, price = sample
-        self._ticks[symbol, average_s, at] = price
+    def take(self, sample: Sample, *, past: bool = False) -> None:
+        """Remember a tick; a second one for the same moment is the feed's correction, but not one of its ``past``."""
+        key = (sample.symbol, sample.average_s, sample.at)
+        if not past:
+            self._ticks[key] = sample.price
+        else:
+            # The history has floats, the tick itself all its digits.
+            self._ticks.setdefault(key, sample.price)
         if len(self._ticks) > SAMPLES_MAX:
             self._ticks.popitem(last=False)
 
@@ -52,6 +94,11 @@ class Strikes:
         if not symbol:
             return None
         return self._ticks.get((symbol, average_s, open_at - open_at % SECOND))
+
+
+def _text(value: msgspec.Raw) -> str:
+    """A number's own digits, from a JSON number or string."""
+    return bytes(value).decode("utf-8", "replace").strip().strip('"')
 
 
 def _price(text: str) -> int:

@@ -175,13 +175,21 @@ class ClobMarket(Struct, gc=False, tag_field="_rest", tag="clob_market"):
 Rest = ClobBook | GammaMarkets | GammaEvents | ClobMarket
 
 
+class PricePoint(Struct, gc=False):
+    """One value of a price feed's recent past."""
+
+    timestamp: Annotated[int, Meta(ge=0, le=2**43)]
+    value: msgspec.Raw
+
+
 class PricePayload(Struct, gc=False):
-    """One value of a price feed; ``full_accuracy_value`` exact where it is given."""
+    """One value of a price feed; ``full_accuracy_value`` exact where it is given. The first frame has ``data``."""
 
     symbol: Annotated[str, Meta(max_length=40)] = ""
     timestamp: Annotated[int, Meta(ge=0, le=2**43)] = 0
     value: msgspec.Raw = msgspec.Raw()
     full_accuracy_value: Annotated[str, Meta(max_length=60)] | None = None
+    data: list[PricePoint] = []
 
 
 class Price(Struct, gc=False):

@@ -14,7 +14,7 @@ from libs.venues.polymarket import gamma
 from libs.venues.polymarket.market import VENUE, Listing
 from libs.venues.polymarket.normalise import PolymarketNormaliser
 from libs.venues.polymarket.params import PolymarketParams
-from libs.venues.polymarket.prices import TOPICS
+from libs.venues.polymarket.prices import TOPICS, name_history
 from libs.venues.polymarket.wanted import frames
 from libs.venues.transport.http import VenueHttp
 from libs.venues.transport.rate_limit import TokenBucket
@@ -87,6 +87,7 @@ class PolymarketSource(LiveSource):
         self._gamma = VenueHttp(VENUE, params.gamma_url, buckets)
         self._followed: dict[str, _Followed] = {}
         self._unresolved = Unresolved()
+        self._topics: dict[VenueSocket, str] = {}
 
     def open_socket(self) -> VenueSocket:
         params = self._params
@@ -104,18 +105,24 @@ class PolymarketSource(LiveSource):
     def side_sockets(self) -> Sequence[VenueSocket]:
         if not self._params.prices_websocket_url:
             return ()
-        topics = [{"topic": topic, "type": "update"} for topic in TOPICS]
+        self._topics = {self._prices_socket(topic): topic for topic in TOPICS}
+        return list(self._topics)
+
+    def _prices_socket(self, topic: str) -> VenueSocket:
+        """One for each topic: the history it begins with does not say of which it is."""
+        topics = [{"topic": topic, "type": "update"}]
         subscribe = msgspec.json.encode({"action": "subscribe", "subscriptions": topics})
-        return [
-            VenueSocket(
-                VENUE,
-                self._params.prices_websocket_url,
-                subscribe=lambda: [subscribe],
-                keepalive=PRICES_KEEPALIVE,
-                silence_s=PRICES_SILENCE_S,
-                max_age_s=self._params.connection_max_s,
-            )
-        ]
+        return VenueSocket(
+            VENUE,
+            self._params.prices_websocket_url,
+            subscribe=lambda: [subscribe],
+            keepalive=PRICES_KEEPALIVE,
+            silence_s=PRICES_SILENCE_S,
+            max_age_s=self._params.connection_max_s,
+        )
+
+    def side_part(self, socket: VenueSocket, data: bytes) -> bytes:
+        return name_history(data, self._topics[socket])
 
     def ready(self) -> bool:
         return bool(self._normaliser().tokens())

@@ -103,6 +103,10 @@ class LiveSource:
         """What a frame is handed on as: itself, or its pieces where the venue joins too many into one."""
         return (data,)
 
+    def side_part(self, socket: VenueSocket, data: bytes) -> bytes:  # noqa: ARG002 - for those that have some
+        """What a frame of one of the further sockets is handed on as."""
+        return data
+
     def on_connected(self) -> None:
         """A new connection, after which something may be missing."""
 
@@ -257,7 +261,7 @@ class LiveSource:
         async with contextlib.aclosing(socket.frames()) as events:
             async for event in events:
                 if isinstance(event, Received) and event.data not in KEEPALIVE_ANSWERS:
-                    await self.emit(event.data, event.at_ns)
+                    await self.emit(self.side_part(socket, event.data), event.at_ns)
 
     async def _on_lost(self, reason: str) -> None:
         if self._lost_because != reason:
