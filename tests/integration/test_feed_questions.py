@@ -200,3 +200,15 @@ async def test_a_venue_that_wants_to_be_left_alone_is_asked_nothing_more() -> No
     with pytest.raises(RateLimited):
         await ask_each("v", questions)
     assert asked == ["a", "b"]
+
+
+async def test_the_fees_of_a_series_are_told_each_time_and_asked_for_seldom(
+    venue: Questions, kalshi: KalshiSource
+) -> None:
+    """A file of a recording that begins in between has them too."""
+    for _ in range(3):
+        await kalshi.look()
+    assert [frame["_rest"] for frame in venue.told] == ["series", "markets"] * 3
+    asked = list(venue.asked)
+    assert len([path for path in asked if path.startswith("/series/")]) == 1
+    assert len([path for path in asked if path.startswith("/markets")]) == 3

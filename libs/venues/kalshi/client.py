@@ -91,9 +91,9 @@ class KalshiClient:
         path = f"/series/{series}/markets/{ticker}/candlesticks"
         return (await self._get(path, rest.Candles, query)).candlesticks
 
-    async def raw(self, path: str, query: Query | None = None) -> bytes:
-        """The body of a public read as it came, to be recorded; it is JSON."""
-        return (await self._read(path, query or {})).body
+    async def raw(self, path: str, query: Query | None = None, *, cache_s: float = 0.0) -> bytes:
+        """The body of a public read as it came, to be recorded; it is JSON, and not older than ``cache_s``."""
+        return (await self._read(path, query or {}, cache_s)).body
 
     # ── the account ─────────────────────────────────────────────────────────────────────────────────
 
@@ -193,7 +193,7 @@ class KalshiClient:
             return None
         return lambda: signer.headers(method, self._http.base_url + path)
 
-    async def _read(self, path: str, query: Query) -> Answer:
+    async def _read(self, path: str, query: Query, cache_s: float = 0.0) -> Answer:
         return await self._http.request(
             "GET",
             path,
@@ -203,6 +203,7 @@ class KalshiClient:
             bucket=limits.READ,
             cost=limits.COST,
             read_error=read_error,
+            cache_s=cache_s,
         )
 
     async def _get(self, path: str, kind: type[Body], query: Query | None = None) -> Body:

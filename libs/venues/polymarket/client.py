@@ -35,6 +35,8 @@ UNAVAILABLE = frozenset({425, 503})
 
 Body = TypeVar("Body")
 Query = Mapping[str, str | int]
+TOKEN_CACHE_S = 86_400.0
+"""A token belongs to one market for ever."""
 
 
 class PolymarketClient:
@@ -89,7 +91,8 @@ class PolymarketClient:
 
     async def market_of_token(self, token: str) -> str:
         """The condition id that a token belongs to."""
-        return _read(await self._get(f"/markets-by-token/{token}"), rest.MarketOfToken).condition_id
+        answer = await self._get(f"/markets-by-token/{token}", cache_s=TOKEN_CACHE_S)
+        return _read(answer, rest.MarketOfToken).condition_id
 
     async def result(self, condition: str) -> rest.MarketResult:
         """What is known of a market's result."""
@@ -314,9 +317,11 @@ class PolymarketClient:
 
     # ── requests ────────────────────────────────────────────────────────────────────────────────────
 
-    async def _get(self, path: str, query: Query | None = None, *, bucket: str = "default") -> Answer:
+    async def _get(
+        self, path: str, query: Query | None = None, *, bucket: str = "default", cache_s: float = 0.0
+    ) -> Answer:
         return await self._clob.request(
-            "GET", path, effect=False, query=query, bucket=bucket, read_error=read_error
+            "GET", path, effect=False, query=query, bucket=bucket, read_error=read_error, cache_s=cache_s
         )
 
     async def _private(  # noqa: PLR0913 - each is one property of a request

@@ -34,6 +34,8 @@ PROBE_ID = 1_000_000
 """Commands of the source are numbered from here, far above the normaliser's own, so that answers can be told apart."""
 PROBED_MAX = 100
 """Questions remembered until they are refused; an answer comes within a round trip."""
+SERIES_CACHE_S = 3_600.0
+"""A series' fees change seldom, and a read costs 10 of the 200 tokens a second that the account has for all."""
 TICKERS_MAX = 100
 """Ended markets asked about in one question."""
 
@@ -93,7 +95,6 @@ class KalshiSource(LiveSource):
         # Markets of the followed series: name on the tape → close in ns.
         self._followed: dict[str, int] = {}
         self._unresolved = Unresolved()
-        self._series_told: set[str] = set()
 
     def open_socket(self) -> VenueSocket:
         params = self._params
@@ -127,9 +128,9 @@ class KalshiSource(LiveSource):
         await self.emit(rest_frame("markets", await self._client.raw("/markets", {"tickers": tickers})))
 
     async def _look_at(self, series: str) -> None:
-        if series not in self._series_told:
-            await self.emit(rest_frame("series", await self._client.raw(f"/series/{series}")))
-            self._series_told.add(series)
+        # Told each time, so that every file of a recording has the fees of its markets.
+        fees = await self._client.raw(f"/series/{series}", cache_s=SERIES_CACHE_S)
+        await self.emit(rest_frame("series", fees))
         now_s = now_ns() // SECOND
         query: dict[str, str | int] = {
             "series_ticker": series,
