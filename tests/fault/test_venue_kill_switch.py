@@ -49,7 +49,9 @@ async def test_24_a_halt_beside_the_tape_takes_everything_back_and_outlives_the_
             FaultRule(kind=FaultKind.DELAY, operation="order", seconds=2.0),
             FaultRule(kind=FaultKind.STATUS, operation="cancel", status=500, count=1),
         )
+        sent = len(rig.requests())
         orders.append(await rig.approve())
+        await rig.until(lambda: len(rig.requests()) > sent)
         began = time.monotonic()
         rig.halted = True
         await all_taken_back(rig, orders, began)

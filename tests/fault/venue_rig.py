@@ -136,7 +136,7 @@ class VenueRig:
                 state=lambda: self._machine.state,
                 away_s=lambda: 0.0,
                 halted=lambda: self.halted,
-                refusal=lambda: "",
+                refusal=lambda: "halted" if self.halted else "",
             ),
         )
 
