@@ -152,3 +152,13 @@ def test_no_book_is_believed_longer_than_its_lease(steps: list[tuple[int, str]])
         elif what == "connected":
             made.connected(now)
             believed = False
+
+
+def test_a_doubted_book_is_asked_for_at_once_and_keeps_its_lease() -> None:
+    made = leases(MARKET, "kalshi:OTHER")
+    made.doubt([MARKET, "kalshi:NOBODY"], 5 * SECOND)
+    assert made.due(5 * SECOND) == ([MARKET], [], [], False)
+    made.doubt([MARKET], 6 * SECOND)
+    assert made.due(6 * SECOND).probe == [], "asked a second time at once"
+    assert made.due(14 * SECOND).stale == []
+    assert made.due(15 * SECOND).stale == [MARKET], "nothing has proved it"

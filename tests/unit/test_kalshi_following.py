@@ -7,7 +7,7 @@ from libs.venues.frame import FrameError
 from libs.venues.kalshi import following as following_module
 from libs.venues.kalshi.following import BATCH_MAX, REFUSED_RETRY_NS, RETRY_NS
 from libs.venues.kalshi.listings import decode_rest, fees_of, rest_frame
-from libs.venues.kalshi.normalise import KalshiNormaliser
+from libs.venues.kalshi.normalise import DIFFERS_NS, KalshiNormaliser
 from libs.venues.kalshi.rest import Series
 from libs.venues.kalshi.table import FOLLOWED_AFTER_CLOSE_NS
 from proto.feed import Book, FeeSchedule, Gap, Market, MarketStatus, PriceStep, Quote, Side, Trade
@@ -384,3 +384,22 @@ def test_an_addition_that_is_refused_for_another_reason_stays_one_command() -> N
     refused(normaliser, first, code=27)
     assert asked(normaliser, START) == []
     assert len(asked(normaliser, START + RETRY_NS)) == 3
+
+
+def test_a_book_that_differs_from_the_ticker_for_long_is_doubted() -> None:
+    normaliser = following(TICKER)
+
+    def ticker(bid: str, at: int) -> None:
+        msg = {"market_ticker": TICKER, "yes_bid_dollars": bid, "yes_ask_dollars": "0.4600"}
+        assert normaliser.normalise(encode({"type": "ticker", "sid": 3, "msg": msg}), at) == []
+
+    late = START + DIFFERS_NS
+    ticker("0.4300", START)
+    ticker("0.4300", late - 1)
+    assert normaliser.doubted(late - 1) == []
+    assert normaliser.doubted(late) == [f"kalshi:{TICKER}"]
+    ticker("0.4200", late)
+    assert normaliser.doubted(late) == []
+    ticker("0.4300", late)
+    normaliser.normalise(snapshot(TICKER, 2), late + SECOND)
+    assert normaliser.doubted(late + DIFFERS_NS) == [], "the venue has just shown the whole book"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from libs.venues.frame import FRAME_BYTES_MAX, FrameError
 from libs.venues.polymarket.book import STRIKES_MAX, UNHASHED_NS
-from libs.venues.polymarket.normalise import PolymarketNormaliser
+from libs.venues.polymarket.normalise import DIFFERS_NS, PolymarketNormaliser
 from libs.venues.polymarket.prices import name_history
 from libs.venues.polymarket.table import MARKETS_MAX
 from libs.venues.polymarket.wanted import RETRY_NS, TOKENS_PER_COMMAND_MAX, first_frames
@@ -535,3 +535,23 @@ def test_tokens_are_subscribed_to_in_batches_whose_books_fit_one_message():
     named = [token for frame in (first, *more) for token in frame["assets_ids"]]
     assert named == [str(n) for n in range(60)]
     assert max(len(frame["assets_ids"]) for frame in (first, *more)) == TOKENS_PER_COMMAND_MAX
+
+
+def test_a_book_that_differs_from_the_best_prices_for_long_is_doubted(
+    normaliser: PolymarketNormaliser, venue: Venue
+):
+    def best(bid: str, at: int) -> None:
+        event = {"event_type": "best_bid_ask", "asset_id": UP, "market": CONDITION}
+        told = json.dumps(event | {"best_bid": bid, "best_ask": str(ask / ONE)})
+        assert of(Quote, normaliser.normalise(told.encode(), at)) == []
+
+    quote = [q for q in of(Quote, normaliser.resend(AT)) if q.instrument == UP_NAME][-1]
+    right, ask = str(quote.bid / ONE), quote.ask
+    best("0.01", AT)
+    assert normaliser.doubted(AT + DIFFERS_NS - 1) == []
+    assert normaliser.doubted(AT + DIFFERS_NS) == [f"polymarket:{CONDITION}"]
+    best(right, AT + SECOND)
+    assert normaliser.doubted(AT + DIFFERS_NS) == []
+    best("0.01", AT + SECOND)
+    normaliser.normalise(venue.both(), AT + 2 * SECOND)
+    assert normaliser.doubted(AT + 2 * DIFFERS_NS) == []

@@ -69,6 +69,7 @@ class KalshiMarket:
         "book_due_at",
         "close_at",
         "counter",
+        "differs_since",
         "fees",
         "gapped",
         "market",
@@ -115,6 +116,8 @@ class KalshiMarket:
         self.fees = FEES
         self.counter = 0
         self.pending = False
+        # Since when the venue's ticker says other best prices than a whole book.
+        self.differs_since = 0
         self.book_due_at = 0
         # Last book levels and facts put out, to say nothing twice.
         self.shown: tuple[object, ...] = ()
@@ -155,6 +158,7 @@ class KalshiMarket:
         self.whole = False
         self.polled = False
         self.pending = False
+        self.differs_since = 0
 
     def facts(self, at: int) -> Market:
         """The complete market message."""

@@ -28,6 +28,8 @@ SNAPSHOT_RETRY_NS = 2 * SECOND
 POLLED_TRADES_MAX = 5_000
 """Ids of trades remembered, so that a trade polled twice is told once: a page of REST has at most 1,000."""
 
+DIFFERS_NS = 5 * SECOND
+"""The ticker lags the book by a second or so; one that differs for so long is a reason to ask."""
 COMMANDS_MAX = 1_000
 """Commands remembered until they are refused: far more than are ever on their way."""
 
@@ -142,6 +144,14 @@ class KalshiNormaliser:
             self._table.break_off(known, at, reason, out)
         return out
 
+    def doubted(self, at: int) -> list[str]:
+        """Markets whose whole book has differed from the venue's own best prices for ``DIFFERS_NS``."""
+        return [
+            market.market
+            for market in self._markets.values()
+            if market.differs_since and at - market.differs_since >= DIFFERS_NS
+        ]
+
     def commands(self, at: int) -> list[bytes]:
         """Requests to send to the venue now; one that stays unanswered is repeated.
 
@@ -227,6 +237,7 @@ class KalshiNormaliser:
         market.yes.replace(yes)
         market.no.replace(no)
         market.polled = False
+        market.differs_since = 0
         self._following.on_snapshot(market.ticker)
         self._table.healed(market, at, out)
 
@@ -281,14 +292,16 @@ class KalshiNormaliser:
             )
 
     def _on_ticker(self, frame: wire.TickerFrame, at: int, out: list[Message]) -> None:  # noqa: ARG002
-        """Compare the venue's own best prices with the book's; a check, nothing is emitted."""
+        """Compare the venue's own best prices with the book's; a check, nothing is emitted (see ``doubted``)."""
         body = frame.msg
         market = self._markets.get(body.market_ticker)
         if market is None or not market.whole or body.yes_bid_dollars is None or body.yes_ask_dollars is None:
             return
         bid, ask = amounts.edge(body.yes_bid_dollars), amounts.edge(body.yes_ask_dollars)
+        agrees = bid == market.yes.best and ask == ONE - market.no.best
         self.ticker_checks += 1
-        self.ticker_matches += bid == market.yes.best and ask == ONE - market.no.best
+        self.ticker_matches += agrees
+        market.differs_since = 0 if agrees else market.differs_since or at
 
     # ── the life of markets ─────────────────────────────────────────────────────────────────────────
 

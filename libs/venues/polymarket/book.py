@@ -97,6 +97,7 @@ class TokenBook:
         "checked",
         "condition",
         "counter",
+        "differs_since",
         "doubt_since",
         "due_at",
         "gapped",
@@ -131,6 +132,8 @@ class TokenBook:
         self.hash = ""
         self.timestamp = ""
         self.doubt_since = 0
+        # Since when the venue says other best prices than a whole book.
+        self.differs_since = 0
         # What the hash covers besides the levels; None while unknown.
         self.tick: str | None = None
         self.size_min: str | None = None
@@ -148,6 +151,7 @@ class TokenBook:
         self.whole = False
         self.pending = False
         self.doubt_since = 0
+        self.differs_since = 0
         self.hash = ""
 
     @property
@@ -176,7 +180,7 @@ class TokenBook:
         ``traded_at``: a price that a trade may have had.
         """
         if not self.checkable or at < self.unhashed_until:
-            agreed = tops is None or self._tops_agree(*tops)
+            agreed = tops is None or self.tops_agree(*tops)
             self.doubt_since = 0 if agreed else self.doubt_since or at
             return agreed
         self.checked += 1
@@ -192,7 +196,7 @@ class TokenBook:
             self.doubt_since = at
         return agreed
 
-    def _tops_agree(self, bid: str, ask: str) -> bool:
+    def tops_agree(self, bid: str, ask: str) -> bool:
         """Whether the venue's best prices are ours; "", 0 and 1 stand for an empty side."""
         return self.top() == (_edge(bid), _edge(ask))
 

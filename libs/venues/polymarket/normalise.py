@@ -24,6 +24,8 @@ from proto.message import Message
 from proto.units import ONE, SECOND
 
 _HASH_CHARACTERS = 40
+DIFFERS_NS = 5 * SECOND
+"""Best prices may come before the changes that made them; those that differ for so long are a reason to ask."""
 Apply = Callable[[int, list[Message]], None]
 
 
@@ -61,7 +63,7 @@ class PolymarketNormaliser:
             wire.Price: self._read_price,
             wire.Connected: lambda _: partial(self._on_connection, "connection started again", True),
             wire.Disconnected: lambda _: partial(self._on_connection, "connection lost", False),
-            wire.BestBidAsk: lambda _: self._on_unused,
+            wire.BestBidAsk: lambda frame: partial(self._on_best, frame),
             wire.NewMarket: lambda _: self._on_unused,
             type(None): lambda _: self._on_unused,
         }
@@ -125,6 +127,12 @@ class PolymarketNormaliser:
                 self._table.show_whole(book, at, out)
         return out
 
+    def doubted(self, at: int) -> list[str]:
+        """Markets with a whole book that has differed from the venue's own best prices for ``DIFFERS_NS``."""
+        books = self._books.values()
+        due = [b.condition for b in books if b.differs_since and at - b.differs_since >= DIFFERS_NS]
+        return [f"{VENUE}:{condition}" for condition in dict.fromkeys(due)]
+
     def commands(self, at: int) -> list[bytes]:
         """Subscriptions to send now: new tokens, and broken books by leaving and joining again."""
         return self._wanted.commands(at)
@@ -179,6 +187,7 @@ class PolymarketNormaliser:
             return
         book.whole = True
         book.gapped = False
+        book.differs_since = 0
         self._wanted.have(book.token)
         self._table.show_whole(book, at, out)
 
@@ -230,6 +239,15 @@ class PolymarketNormaliser:
         if not book.pending:
             book.pending = True
             self._table.wake(book.due_at)
+
+    def _on_best(self, frame: wire.BestBidAsk, at: int, out: list[Message]) -> None:  # noqa: ARG002
+        """Compare the venue's own best prices with the book's; a check, nothing is emitted (see ``doubted``)."""
+        book = self._books.get(frame.asset_id)
+        if book is None or not book.whole:
+            self.unused += 1
+        else:
+            agrees = book.tops_agree(frame.best_bid, frame.best_ask)
+            book.differs_since = 0 if agrees else book.differs_since or at
 
     # ── trades and ticks ────────────────────────────────────────────────────────────────────────────
 

@@ -212,6 +212,9 @@ class KalshiSource(LiveSource):
         else:
             self._followed[market.market] = market.close_at
 
+    def doubted(self, at: int) -> Iterable[str]:
+        return self._normaliser().doubted(at)
+
     async def probe(self, markets: Sequence[str]) -> None:
         """Ask for the snapshots of these markets: a whole book is the best proof."""
         if not self._book_sid:

@@ -122,6 +122,12 @@ class Leases:
                 lease.trading = message.status in _TRADING
                 lease.open_at, lease.close_at = message.open_at, message.close_at
 
+    def doubt(self, markets: Iterable[str], at: int) -> None:
+        """Something speaks against these books: their venue is asked at once, not after half a lease."""
+        for market in markets:
+            if (lease := self._leases.get(market)) is not None:
+                lease.proved_at = min(lease.proved_at, at - self._lease_ns // 2)
+
     def refuse(self, markets: Iterable[str]) -> None:
         """The venue says that it does not have these: no new connection will help them."""
         for market in markets:

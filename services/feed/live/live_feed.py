@@ -193,6 +193,7 @@ class LiveFeed:
         for source in self.sources.values():
             if not source.connected:
                 continue
+            source.leases.doubt(source.doubted(at), at)
             due = source.leases.due(at)
             self._own.extend((FEED, control.stale(source.venue, market, REASON)) for market in due.stale)
             source.act_on(due)

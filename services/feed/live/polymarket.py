@@ -235,6 +235,9 @@ class PolymarketSource(LiveSource):
             self.leases.follow(self._followed, at)
         super().see(messages, at)
 
+    def doubted(self, at: int) -> Iterable[str]:
+        return self._normaliser().doubted(at)
+
     async def probe(self, markets: Sequence[str]) -> None:
         """Leave and join: the venue answers with whole books, and silence if it is deaf."""
         tokens = [

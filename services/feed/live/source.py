@@ -103,6 +103,10 @@ class LiveSource:
         """What a frame is handed on as: itself, or its pieces where the venue joins too many into one."""
         return (data,)
 
+    def doubted(self, at: int) -> Iterable[str]:  # noqa: ARG002 - for those that compare
+        """Markets whose books differ from what the venue says beside them."""
+        return ()
+
     def side_part(self, socket: VenueSocket, data: bytes) -> bytes:  # noqa: ARG002 - for those that have some
         """What a frame of one of the further sockets is handed on as."""
         return data
