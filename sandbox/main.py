@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 
 from sandbox.faults.rules import read_script
+from sandbox.registry import SERVERS
 from sandbox.server import Sandbox
 from sandbox.table import overview
 from sandbox.world.world import UPDATES_PER_S
@@ -20,6 +21,8 @@ from sandbox.world.world import UPDATES_PER_S
 REFRESH_S = 0.5
 """How often the table on a terminal is drawn anew: a glance, and no load beside the servers."""
 STATE_FILE = "world.json"
+PORT_BASE_MAX = 65_535 - len(SERVERS)
+"""The admin's port and one for each venue follow in a row."""
 PARENT_CHECK_S = 0.5
 """How soon a sandbox without its parent is gone."""
 
@@ -44,6 +47,10 @@ class Options:
     updates_per_s: float = UPDATES_PER_S
     with_parent: bool = False
     keep: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port_base <= PORT_BASE_MAX:
+            raise ValueError(f"expected a port base of 0 to {PORT_BASE_MAX}, was {self.port_base}")
 
 
 async def serve(options: Options, console: Console | None = None) -> None:

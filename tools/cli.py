@@ -306,6 +306,8 @@ def synth(
     as_json: AsJson = False,
 ) -> None:
     """Write a synthetic market as a recording."""
+    if minutes < 1:
+        raise fail(f"expected at least 1 minute, was {minutes}", USAGE)
     write_recording(directory, seed, minutes)
     document = {"directory": str(directory), "minutes": minutes, "seed": seed}
     say(document | {"text": f"wrote {directory}: {minutes} minutes, seed {seed}"}, as_json)

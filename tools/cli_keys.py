@@ -12,7 +12,7 @@ from libs.keys.kinds import KINDS, ApiKey, EthereumKey, Key, RsaKey
 from libs.keys.passphrase import FILE_VARIABLE, from_file
 from libs.keys.store import KEYS_DIRECTORY_VARIABLE
 from tools.exit_codes import USAGE
-from tools.key_stores import store_of
+from tools.key_stores import save_key, store_of
 from tools.terminal import DEFAULT_STATE, AsJson, State, console, emit, fail, run, say
 
 keys_app = typer.Typer(no_args_is_help=True, help="Keys of the venues: make, store encrypted, list, remove.")
@@ -75,7 +75,7 @@ def add(
 
     async def work() -> dict[str, Any]:
         key = _given(_known(venue), pem, key_id)
-        path = store_of(state, market_data).save(venue, key, ask_passphrase(twice=True))
+        path = save_key(state, venue, key, ask_passphrase(twice=True), market_data)
         return {"venue": venue, "file": str(path), "text": f"{venue}: stored encrypted in {path}"}
 
     say(run(work()), as_json)
@@ -101,7 +101,7 @@ def new(venue: Venue, state: State = DEFAULT_STATE, as_json: AsJson = False) -> 
         if venue in store.venues():
             raise fail(f"expected no {venue} key yet, was one in {store.directory}; remove it first", USAGE)
         key = EthereumKey.parse(secrets.token_bytes(32).hex())
-        path = store.save(venue, key, ask_passphrase(twice=True))
+        path = save_key(state, venue, key, ask_passphrase(twice=True))
         address = address_of(key)
         return {
             "venue": venue,

@@ -3,8 +3,21 @@
 import os
 from pathlib import Path
 
+from libs.keys.kinds import Key
 from libs.keys.store import KEYS_DIRECTORY_VARIABLE, KeyStore
 from libs.runtime.layout import StateLayout
+
+
+def save_key(state: Path, venue: str, key: Key, passphrase: str, market_data: bool = False) -> Path:
+    """Store a key, in folders that are the owner's alone; the file it is in.
+
+    Raises:
+        BadKey: as ``KeyStore.save``.
+    """
+    keys = StateLayout(state).keys
+    keys.mkdir(parents=True, exist_ok=True)
+    keys.chmod(0o700)
+    return store_of(state, market_data).save(venue, key, passphrase)
 
 
 def store_of(state: Path, market_data: bool = False) -> KeyStore:

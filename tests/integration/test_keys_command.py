@@ -27,6 +27,8 @@ def test_a_key_is_added_listed_and_removed_without_ever_being_shown(tmp_path: Pa
     state = tmp_path / "state"
     added = presage(state, "add", "polymarket", given=f"0x{SECRET}\n")
     assert added.exit_code == 0, added.stderr
+    assert not [path for path in (state / "keys").rglob("*") if path.stat().st_mode & 0o077]
+    assert not (state / "keys").stat().st_mode & 0o077
     listed = presage(state, "list", "--json")
     assert json.loads(listed.stdout)["trading"] == {"polymarket": "encrypted"}
     removed = presage(state, "remove", "polymarket")

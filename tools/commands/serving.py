@@ -29,17 +29,17 @@ async def serve_sandbox(  # noqa: PLR0913 - one parameter for each option of the
         from sandbox.main import Options, serve
     except ModuleNotFoundError as e:
         raise UsageError(f"expected the packages of the extra `sandbox`, {e.name} is missing") from e
-    options = Options(
-        venues=tuple(venues),
-        seed=seed,
-        faults=faults,
-        time_scale=time_scale,
-        port_base=port_base,
-        state=state,
-        as_json=as_json,
-        updates_per_s=updates_per_s,
-    )
     try:
+        options = Options(
+            venues=tuple(venues),
+            seed=seed,
+            faults=faults,
+            time_scale=time_scale,
+            port_base=port_base,
+            state=state,
+            as_json=as_json,
+            updates_per_s=updates_per_s,
+        )
         await serve(options, console)
     except ValueError as e:
         raise UsageError(str(e)) from e
