@@ -26,6 +26,8 @@ from proto.units import show
 from services.execution.gateways import gateway_of
 from services.feed.live.credentials import kalshi_signer
 from tools.key_stores import store_of
+from tools.money import account_of
+from tools.view.wording import sign_of
 
 SKEW_S_MAX = 2.0
 """Venues refuse signatures whose time is off by more than a few seconds; a Date header is good to one."""
@@ -175,7 +177,8 @@ async def _ask(gateway: VenueGateway) -> list[Finding]:
 
     async def balance() -> str:
         money = await gateway.balance()
-        return f"${show(money.total)}, ${show(money.available)} free"
+        unit = sign_of(account_of("real", [venue]))
+        return f"{unit}{show(money.total)}, {unit}{show(money.available)} free"
 
     async def orders() -> str:
         resting = len(await gateway.open_orders())

@@ -10,6 +10,7 @@ from rich.live import Live
 from libs.observability.latency import StoredTimes
 from libs.tape.record import TapeRecord
 from proto.message import Message
+from tools.money import account_of
 from tools.up import System
 from tools.venue_status import venue_rows
 from tools.view.model import ServiceRow, ViewModel
@@ -23,7 +24,8 @@ class LiveView:
     """Draws a system until cancelled. ``picture`` names a file that gets the last frame as SVG."""
 
     def __init__(self, system: System, picture: Path | None = None) -> None:
-        self.model = ViewModel()
+        self._account = account_of(system.options.money, system.options.live)
+        self.model = ViewModel(whose_money=self._account)
         self._system = system
         self._picture = picture
         self._times = StoredTimes()
@@ -70,4 +72,4 @@ class LiveView:
             )
         self.model.show_services(rows)
         options = self._system.options
-        self.model.show_venues(venue_rows(latest, options.live, options.money), options.money)
+        self.model.show_venues(venue_rows(latest, options.live, self._account), self._account)

@@ -68,3 +68,14 @@ def test_status_shows_money_gates_and_balances():
     text = capture.get()
     for words in ("money: real", "REAL", "not reconciled", "never", "$7.00", "silent for 31 s"):
         assert words in text
+    mana = {
+        "money": "real mana",
+        "account": {"cash": 7_000_000},
+        "venues": venue_status(REPORTS, (), "real mana"),
+    }
+    with console.capture() as capture:
+        print_status(console, document | mana)
+    text = capture.get()
+    assert "$" not in text
+    for words in ("money: real mana", "REAL mana", "cash Ṁ7.00", "exposure Ṁ0.00"):
+        assert words in text

@@ -200,7 +200,14 @@ def test_any_curve_fits_its_room(points: list[tuple[int, int]], width: int, heig
 
 @pytest.mark.parametrize(
     ("money", "words"),
-    [("paper", "paper"), ("sandbox", "SANDBOX LIVE"), ("real", "REAL MONEY"), ("?", "REAL MONEY")],
+    [
+        ("paper", "paper"),
+        ("sandbox", "SANDBOX LIVE"),
+        ("real", "REAL MONEY"),
+        ("?", "REAL MONEY"),
+        ("sandbox mana", "SANDBOX LIVE MANA"),
+        ("real mana", "REAL MANA"),
+    ],
 )
 def test_the_frame_says_whose_money_it_is_and_how_venues_are(money: str, words: str) -> None:
     model = busy_model()
@@ -214,6 +221,8 @@ def test_the_frame_says_whose_money_it_is_and_how_venues_are(money: str, words: 
     lines = drawn(model, 120, 40)
     assert len(lines) == 40
     assert words in lines[0]
+    mana = money.endswith("mana")
+    assert ("$" in lines[1], "Ṁ" in lines[1]) == (not mana, mana)
     for told in ("kalshi 2 markets", "gate not reconciled", "3 unknown", "binance silent for 31 s"):
         assert told in lines[2]
 

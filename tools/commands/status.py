@@ -19,6 +19,7 @@ from proto.units import ONE, SECOND
 from tools.installation import expect_run, running_supervisor
 from tools.servers import DISK_FULL
 from tools.venue_status import venue_status
+from tools.view.wording import sign_of
 from tools.watch import Reports
 
 REPORT_PATIENCE_S = 1.5
@@ -26,7 +27,7 @@ COMMAND_PATIENCE_S = 2.0
 FEED_SILENT_S = 10
 """As long as risk lets a book be old (``book_age_s_max``): then it refuses every entry."""
 ACCOUNT = ("cash", "exposure", "exposure_limit", "positions", "risk_state", "headroom")
-"""What of risk's report is shown as the account; money in millionths of a dollar."""
+"""What of risk's report is shown as the account; money in millionths."""
 
 
 async def status(state: Path) -> dict[str, Any]:
@@ -115,9 +116,11 @@ def _services_reason(services: Mapping[str, Any]) -> str:
     return "" if silent_s < FEED_SILENT_S else f": feed silent for {silent_s} s"
 
 
-def _account_line(account: Mapping[str, Any]) -> str:
+def _account_line(account: Mapping[str, Any], unit: str) -> str:
     """Cash, exposure against its limit, positions: as risk reports them."""
-    money = {name: f"${account.get(name, 0) / ONE:,.2f}" for name in ("cash", "exposure", "exposure_limit")}
+    money = {
+        name: f"{unit}{account.get(name, 0) / ONE:,.2f}" for name in ("cash", "exposure", "exposure_limit")
+    }
     return (
         f"cash {money['cash']}, exposure {money['exposure']} of {money['exposure_limit']},"
         f" {account.get('positions', 0)} positions, risk {account.get('risk_state', '')}"
@@ -132,8 +135,8 @@ def _venue_line(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
     gate = f"[green]{row['gate']}[/]" if row["gate"] == "open" else f"[red]{escape(row['gate'])}[/]"
     ago_s = (time.time_ns() - row["reconciled_at"]) // SECOND
     reconciled = f"{ago_s} s ago" if row["reconciled_at"] else "never"
-    balance = f"${row['balance'] / ONE:,.2f}" if "balance" in row else ""
-    money = "[bold red]REAL[/]" if row["money"] == "real" else row["money"]
+    balance = f"{sign_of(row['money'])}{row['balance'] / ONE:,.2f}" if "balance" in row else ""
+    money = row["money"].replace("real", "[bold red]REAL[/]")
     return (name, feed, str(row["markets"]), money, gate, str(row["unknown"]), reconciled, balance)
 
 
@@ -144,11 +147,11 @@ def print_status(console: Console, document: Mapping[str, Any]) -> None:
         style = "green" if report.get("state") == "live" else "red"
         row = (str(report.get(key, "")) for key in ("position", "dead", "detail"))
         table.add_row(name, f"[{style}]{report.get('state')}[/]", *row)
-    style = "bold red" if document["money"] == "real" else "bold"
+    style = "bold red" if document["money"].startswith("real") else "bold"
     console.print(f"money: {document['money']}", style=style, highlight=False)
     console.print(f"orders: {document['orders']}", style="bold", highlight=False, markup=False)
     if document["account"]:
-        console.print(_account_line(document["account"]), highlight=False)
+        console.print(_account_line(document["account"], sign_of(document["money"])), highlight=False)
     if document["services"]:
         console.print(table)
     if document["venues"]:

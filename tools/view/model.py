@@ -106,11 +106,15 @@ class ViewModel:
         self.services = tuple(rows)
 
     def show_venues(self, rows: Sequence[VenueRow], whose_money: str) -> None:
-        """Take the venues' newest state, and whose money is traded with: paper, sandbox or real."""
+        """Take the venues' newest state, and the kind of the account, as ``STATE/money`` has it."""
         self.venues = tuple(rows)
         self.whose_money = whose_money
 
     # ── reading ──
+
+    def amount(self, millionths: int, *, signed: bool = False) -> str:
+        """Money of this account, with its sign."""
+        return wording.money(millionths, signed=signed, unit=wording.sign_of(self.whose_money))
 
     @property
     def cash(self) -> int:
@@ -281,8 +285,8 @@ class ViewModel:
             return
         self.counts.fills += 1
         made = self.portfolio.realised_profit - before
-        fee = f"fee {wording.money(fill.fee)}"
-        reasons = (f"realised {wording.money(made, signed=True)}", fee) if made else (fee,)
+        fee = f"fee {self.amount(fill.fee)}"
+        reasons = (f"realised {self.amount(made, signed=True)}", fee) if made else (fee,)
         decision = self._decision(fill, "fill", reasons=reasons)
         decision.quantity = fill.quantity
         self.decisions.add(decision)
@@ -295,7 +299,7 @@ class ViewModel:
         self.counts.settlements += 1
         self.stages.pop(settlement.instrument, None)
         if held:
-            made = wording.money(self.portfolio.realised_profit - before, signed=True)
+            made = self.amount(self.portfolio.realised_profit - before, signed=True)
             self.decisions.add(
                 Decision(
                     self.now,

@@ -38,18 +38,18 @@ def header(model: ViewModel, width: int) -> Text:
         (f"  {model.mode or 'no session'} {source}", styles.QUIET),
         (f"  tape {wording.clean(model.tape) or '–'} @ {model.seq:,}", styles.QUIET),
     )
-    profit, money = model.profit, model.money
+    profit = model.profit
     second = Text.assemble(
         ("equity ", styles.QUIET),
-        (wording.money(model.equity), styles.STRONG),
+        (model.amount(model.equity), styles.STRONG),
         ("  profit ", styles.QUIET),
-        (wording.money(profit, signed=True), f"bold {styles.of_amount(profit)}"),
+        (model.amount(profit, signed=True), f"bold {styles.of_amount(profit)}"),
         ("  cash ", styles.QUIET),
-        wording.money(model.cash),
+        model.amount(model.cash),
         ("  exposure ", styles.QUIET),
-        *_exposure(model.exposure, money.exposure_limit, width),
+        *_exposure(model, width),
         ("  fees ", styles.QUIET),
-        wording.money(model.portfolio.fees),
+        model.amount(model.portfolio.fees),
     )
     lines = [first, second, *([_venues(model)] if model.venues else [])]
     for line in lines:
@@ -79,10 +79,11 @@ def _markets(count: int) -> str:
     return "1 market" if count == 1 else f"{count} markets"
 
 
-def _exposure(exposure: int, limit: int, width: int) -> tuple[Text | str, ...]:
+def _exposure(model: ViewModel, width: int) -> tuple[Text | str, ...]:
+    exposure, limit = model.exposure, model.money.exposure_limit
     if not limit:
         return ("–",)
-    text = f"{wording.money(exposure)} of {wording.money(limit)}"
+    text = f"{model.amount(exposure)} of {model.amount(limit)}"
     return (f"{text} ", _bar(exposure, limit, 10)) if width >= 100 else (text,)
 
 
@@ -207,7 +208,7 @@ def _position_row(
         wording.quantity(row.quantity),
         wording.price(row.entry_price),
         wording.price(row.mark),
-        Text(wording.money(row.profit, signed=True), style=style),
+        Text(model.amount(row.profit, signed=True), style=style),
         Text(wording.percent(row.profit, row.cost), style=style),
         Text(row.stage, style=stage_style),
     )
@@ -225,7 +226,7 @@ def equity(model: ViewModel, width: int, height: int) -> Panel:
         return panel("equity", Text("no books yet", style=styles.QUIET))
     rows = max(1, height - BORDER_SIZE)
     values = [point.equity for point in points]
-    labels = [wording.money(max(values)), wording.money(min(values))]
+    labels = [model.amount(max(values)), model.amount(min(values))]
     margin = max(map(len, labels))
     room = max(1, width - BORDER_SIZE - PADDING_SIZE - margin - 1)
     style = styles.BAD if values[-1] < values[0] else styles.GOOD

@@ -26,7 +26,9 @@ OTHER_STATE = ("○", QUIET)
 MONEY = {
     "paper": ("paper", QUIET),
     "sandbox": ("SANDBOX LIVE", f"bold {WARN}"),
+    "sandbox mana": ("SANDBOX LIVE MANA", f"bold {WARN}"),
     "real": (" REAL MONEY ", BANNER_CRITICAL),
+    "real mana": (" REAL MANA ", BANNER_CRITICAL),
 }
 """Whose money it is that orders move."""
 

@@ -14,12 +14,17 @@ def _rounded(value: int, step: int) -> int:
     return -steps if value < 0 else steps
 
 
-def money(millionths: int, *, signed: bool = False) -> str:
+def sign_of(account: str) -> str:
+    """The sign of an account's money, by its kind as ``STATE/money`` has it: Manifold's for mana, else the dollar's."""
+    return "Ṁ" if account.endswith(" mana") else "$"
+
+
+def money(millionths: int, *, signed: bool = False, unit: str = "$") -> str:
     """``$1,234.57``; never minus zero."""
     cents = _rounded(millionths, _CENT)
     sign = MINUS if cents < 0 else "+" if signed and cents > 0 else ""
     whole, rest = divmod(abs(cents), 100)
-    return f"{sign}${whole:,}.{rest:02d}"
+    return f"{sign}{unit}{whole:,}.{rest:02d}"
 
 
 def price(millionths: int | None) -> str:
@@ -34,7 +39,7 @@ def level(millionths: int | None) -> str:
     """A price of an underlying: ``104,233.51``."""
     if millionths is None:
         return "–"
-    return money(millionths).replace("$", "")
+    return money(millionths, unit="")
 
 
 def quantity(millionths: int) -> str:
