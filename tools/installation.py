@@ -13,7 +13,7 @@ from time import sleep
 import asyncpg
 import nats.errors
 
-from libs.database.embedded import EmbeddedPostgres
+from libs.database.embedded import DatabaseInUse, EmbeddedPostgres
 from libs.runtime.layout import StateLayout, write_atomically
 from libs.tape.broker import Broker, ensure_streams, stream_state
 from libs.tape.connection import CONNECT_PATIENCE_S, Link, open_link
@@ -210,6 +210,7 @@ async def database_access(installation: Installation) -> AsyncIterator[str]:
     """The address of the database, whether the system runs or not (then ours runs meanwhile).
 
     Raises:
+        DatabaseInUse: another command has started ours.
         SystemGone: the running system ended meanwhile.
     """
     running = running_supervisor(installation.layout)
@@ -217,10 +218,15 @@ async def database_access(installation: Installation) -> AsyncIterator[str]:
         with _asking(installation.layout, running):
             yield installation.layout.read_run().database_url
         return
+    ours = not installation.external_database
     try:
         yield await installation.start_database()
+    except DatabaseInUse:
+        # Somebody else's, who would lose it by our stopping it.
+        ours = False
+        raise
     finally:
-        if not installation.external_database:
+        if ours:
             await asyncio.to_thread(installation.database.stop)
 
 

@@ -10,8 +10,9 @@ import msgspec
 from libs.keys.kinds import KINDS
 from tools.composition import VENUES
 
-DOMAIN_LABELS = 2
-"""``kalshi.com`` of ``external-api.kalshi.com``; the demo environments are at domains of their own."""
+ALSO_REAL = {"kalshi": frozenset(("api.elections.kalshi.com",))}
+"""Hosts of a venue's real markets besides those its section names by default. What is at the same domain may be
+a staging environment."""
 
 
 def addresses(section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -30,16 +31,16 @@ def is_own_machine(address: str) -> bool:
 
 
 def stranger(venues: Mapping[str, Mapping[str, Any]]) -> str:
-    """The first address of an enabled venue that takes orders which is not at that venue's own domain, or ""."""
+    """The first address of an enabled venue that takes orders which is no host of its real markets, or ""."""
     for venue, section in venues.items():
         if venue not in KINDS or not section.get("enabled", True):
             continue
-        own = {_domain(address) for _, address in addresses(msgspec.to_builtins(VENUES[venue]()))}
+        real = {_host(address) for _, address in addresses(msgspec.to_builtins(VENUES[venue]()))}
         for key, address in addresses(section):
-            if _domain(address) not in own:
+            if _host(address) not in real | ALSO_REAL.get(venue, frozenset()):
                 return f"venues.{venue}.{key}"
     return ""
 
 
-def _domain(address: str) -> str:
-    return ".".join((urlsplit(address).hostname or "").split(".")[-DOMAIN_LABELS:])
+def _host(address: str) -> str:
+    return urlsplit(address).hostname or ""

@@ -96,6 +96,7 @@ def test_a_system_that_did_not_pass_the_gate_does_not_start(tmp_path: Path, exam
         ({"venues.kalshi.rest_url": "https://external-api.demo.kalshi.co/trade-api/v2"}, Prices.UNKNOWN),
         ({"venues.polymarket.market_websocket_url": "ws://127.0.0.1:8080/ws/market"}, Prices.UNKNOWN),
         ({"venues.polymarket.clob_url": "https://polymarket.com.example.org"}, Prices.UNKNOWN),
+        ({"venues.polymarket.clob_url": "https://clob-staging.polymarket.com"}, Prices.UNKNOWN),
         ({"venues.manifold.rest_url": "http://127.0.0.1:8080/v0"}, Prices.REAL),
     ],
 )
