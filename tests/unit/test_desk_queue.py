@@ -231,6 +231,27 @@ def test_nothing_goes_on_resting_while_an_emergency_lasts(
     asyncio.run(scene())
 
 
+def test_an_emergency_does_not_wait_for_a_venue_that_never_says_what_rests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(emergency, "AGAIN_S", 0.0)
+    monkeypatch.setattr(emergency, "LOOK_PATIENCE_S", 0.02)
+
+    async def scene() -> None:
+        here = Surrounded(tmp_path)
+        await here.begin()
+        monkeypatch.setattr(here.gateway, "open_orders", asyncio.Event().wait)
+        await here.world.send(how="late")
+        here.halted = True
+        await here.desk.watch()
+        here.gateway.arrive()
+        async with asyncio.timeout(5):
+            await here.desk.watch()
+        assert here.world.exchange.orders[f"c-{ORDER}"].status is AckStatus.CANCELED
+
+    asyncio.run(scene())
+
+
 def test_an_emergency_asks_seldom_when_nothing_can_rest_any_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -35,7 +35,7 @@ from libs.venues.polymarket.order import is_position
 from libs.venues.polymarket.purchases import Purchases
 from libs.venues.polymarket.reports import fill_reports, is_working, order_report
 from libs.venues.polymarket.request import Token, prepare_order
-from libs.venues.polymarket.rest import VENUE, OrderAnswer, OrderRow, TradeRow, amount
+from libs.venues.polymarket.rest import VENUE, Cancelled, OrderAnswer, OrderRow, TradeRow, amount
 from libs.venues.polymarket.settlement import Payouts
 from libs.venues.polymarket.user_stream import UserEvents, subscription
 from libs.venues.transport.http import Timeouts
@@ -60,6 +60,8 @@ REFRESH_PATIENCE_S = 0.5
 """For having a balance read anew: a stop must not wait for a venue that answers no questions."""
 NOT_CANCELED_MAX = 20
 """Orders not cancelled that are asked about; with more of them, one surely works."""
+NOT_CANCELED_PATIENCE_S = 3.0
+"""For all of these questions together: each is tried for 40 s, and whoever empties an account asks anew instead."""
 LOOK_BACK_S = 1
 """Trades are asked for from a second earlier: their times are whole seconds."""
 _KILLED = ("fok_not_filled", "fak_not_filled")
@@ -248,6 +250,18 @@ class PolymarketGateway:
             Refused: ``not_canceled`` while one still works: what takes may be held, and cannot be cancelled.
         """
         answer = await self.client.cancel_all()
+        try:
+            async with asyncio.timeout(NOT_CANCELED_PATIENCE_S):
+                works = await self._still_working(answer)
+        except TimeoutError:
+            works = f"known within {NOT_CANCELED_PATIENCE_S} s: no answer"
+        if works:
+            raise Refused(
+                VENUE, f"expected every order to be cancelled, was not {works}", 200, "not_canceled"
+            )
+
+    async def _still_working(self, answer: Cancelled) -> str:
+        """The first order that a cancel-all left; empty when there is none."""
         left = list(answer.not_canceled or ())
         if answer.canceled is None and answer.not_canceled is None:
             left = [row.id for row in await self.client.open_orders()]
@@ -255,12 +269,8 @@ class PolymarketGateway:
             # The venue's words for why are no proof: it may not find an order that it holds back.
             row = await self.client.order(order_id) if number < NOT_CANCELED_MAX else None
             if number >= NOT_CANCELED_MAX or (row is not None and is_working(row)):
-                raise Refused(
-                    VENUE,
-                    f"expected every order to be cancelled, was not {order_id[:100]}",
-                    200,
-                    "not_canceled",
-                )
+                return order_id[:100]
+        return ""
 
     # ── questions ───────────────────────────────────────────────────────────────────────────────────
 

@@ -5,6 +5,7 @@ had no answer may appear much later, and a venue may agree and leave some. So th
 again and again, and everything is cancelled again whenever something does, or when nobody says.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ AGAIN_S = 1.0
 """Between two looks while a cancel-all failed, or an order of ours may still arrive."""
 CALM_S = 10.0
 """Between two looks when every order of ours is known to have ended: a halt may last for days."""
+LOOK_PATIENCE_S = 2.0
+"""For the answer what rests: a gateway tries a read for 40 s, and what lands meanwhile would rest so long."""
 
 
 class Emptying:
@@ -46,6 +49,7 @@ class Emptying:
 
     async def _may_rest(self) -> bool:
         try:
-            return bool(await self._desk.gateway.open_orders())
+            async with asyncio.timeout(LOOK_PATIENCE_S):
+                return bool(await self._desk.gateway.open_orders())
         except Exception:  # noqa: BLE001  (whatever keeps it from answering, the answer may be yes)
             return True

@@ -99,6 +99,21 @@ async def test_cancel_all_is_not_done_while_an_order_works(sandbox: Sandbox, gat
         await gateway.cancel_all()
 
 
+async def test_cancel_all_gives_up_questions_that_hang(
+    sandbox: Sandbox, gateway: PolymarketGateway, monkeypatch: pytest.MonkeyPatch
+):
+    """A halt asks again in a second, and cancels again: it must not wait for reads that are tried four times."""
+    monkeypatch.setattr(module, "NOT_CANCELED_PATIENCE_S", 0.1)
+    options = server(sandbox).options
+    options.taker_delay_ms, options.delayed_answer_ms = 60_000.0, 100.0
+    held = await gateway.submit(gateway.prepare(taking(market_of(sandbox))))
+    assert held.reason == "delayed"
+    sandbox.faults.set(FaultRule(kind=FaultKind.DELAY, operation="read", seconds=0.5))
+    with pytest.raises(Refused, match="no answer") as raised:
+        await gateway.cancel_all()
+    assert raised.value.code == "not_canceled"
+
+
 async def test_a_second_submission_finds_the_first(sandbox: Sandbox, gateway: PolymarketGateway):
     prepared = gateway.prepare(resting(market_of(sandbox)))
     first = await gateway.submit(prepared)
