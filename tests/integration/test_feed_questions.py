@@ -155,6 +155,68 @@ async def test_polymarket_tells_what_becomes_of_an_ended_market_until_it_is_sett
     venue.asked.clear()
     await polymarket.look()
     assert venue.asked_with(CONDITION) == [], "a settled market is asked for"
+    venue.rows["/markets/keyset"] = {"markets": [gamma_market()]}
+    await polymarket.look()
+    polymarket.source.see([market("polymarket:other", MarketStatus.OPEN)], AT)
+    assert polymarket.source.leases.markets() == [], "a list that is behind brings it back"
+
+
+@pytest.mark.parametrize("listed", [True, False])
+async def test_a_market_from_before_a_restart_has_a_lease_while_it_is_open(
+    venue: Questions, listed: bool
+) -> None:
+    """Whether a list has it or only the question about it. It takes its place among ``markets_max``."""
+    asked = Polymarket(venue, any_tag=True, markets_max=1)
+    rows = [gamma_market(), gamma_market(condition="0x" + "cd" * 32, tokens=("333", "444"))]
+    names = [f"polymarket:{row['conditionId']}" for row in rows]
+    venue.rows = {"/markets/keyset": {"markets": rows if listed else []}, "/markets": rows[:1]}
+    asked.source.remember(names[:1])
+    try:
+        assert [message.market for message in await asked.look()] == names[:1]
+        assert asked.source.leases.markets() == names[:1]
+        venue.asked.clear()
+        assert await asked.look() == []
+        assert venue.asked_with("condition_ids") == [], "an open market is asked for by itself"
+        venue.rows["/markets"] = [rows[1] | {"umaResolutionStatus": "proposed"}]
+        asked.source.remember(names[1:])
+        assert [message.market for message in await asked.look()] == names[1:], "no room for a result"
+        assert asked.source.leases.markets() == names[:1]
+        venue.rows["/markets"] = rows[:1]
+        rows[0]["umaResolutionStatus"] = "proposed"
+        venue.rows["/markets/keyset"] = {"markets": rows[:1] if listed else []}
+        asked.source._followed[names[0]].close_at = 1
+        assert [message.status for message in await asked.look()] == [MarketStatus.DETERMINED]
+        assert asked.source.leases.markets() == []
+    finally:
+        await asked.source.close()
+
+
+async def test_a_disputed_market_that_trades_again_has_a_lease_again(
+    venue: Questions, polymarket: Polymarket
+) -> None:
+    """The normaliser goes back in a market's life only where it has forgotten the market."""
+    row = gamma_market() | {"umaResolutionStatus": "disputed"}
+    venue.rows = {"/markets/keyset": {"markets": [row]}, "/markets": [row]}
+    for _ in range(2):
+        await polymarket.look()
+        assert polymarket.source.leases.markets() == []
+    row["umaResolutionStatus"] = ""
+    assert await polymarket.look() == []
+    assert polymarket.source.leases.markets() == [], "one that the normaliser has left is under lease"
+    polymarket.normaliser = PolymarketNormaliser()
+    assert [message.status for message in await polymarket.look()] == [MarketStatus.OPEN]
+    await polymarket.look()
+    assert polymarket.source.leases.markets() == [f"polymarket:{CONDITION}"]
+
+
+async def test_a_kalshi_market_from_before_a_restart_has_a_lease_while_it_is_open(
+    kalshi: KalshiSource,
+) -> None:
+    name = "kalshi:KXBTC15M-1"
+    kalshi.remember([name])
+    for status in (MarketStatus.OPEN, MarketStatus.DISPUTED, MarketStatus.OPEN):
+        kalshi.see([market(name, status)], AT)
+        assert kalshi.leases.markets() == ([name] if status is MarketStatus.OPEN else [])
 
 
 async def test_a_question_that_is_refused_does_not_take_the_others_with_it(venue: Questions) -> None:

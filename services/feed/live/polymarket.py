@@ -48,6 +48,8 @@ UNRESOLVED_MAX = 50
 """Ended markets asked about at a time, each by itself: four seconds of the budget."""
 SOCKET_BYTES_MAX = 16 * FRAME_BYTES_MAX
 """Longest array of events; the books of one command can be 10 MB (``wanted.py``)."""
+NOT_TRADING = (*ENDED, MarketStatus.SETTLED)
+"""The normaliser keeps no books of these."""
 BOOK_EVENTS = ("book", "price_change")
 """Events that prove that a market's books are kept up."""
 
@@ -86,7 +88,10 @@ class PolymarketSource(LiveSource):
         buckets = {"default": TokenBucket(GAMMA_PER_S, GAMMA_BURST)}
         self._gamma = VenueHttp(VENUE, params.gamma_url, buckets)
         self._followed: dict[str, _Followed] = {}
+        self._follows_more = False
         self._unresolved = Unresolved()
+        # Told of as not trading any more. Gamma's lists may go on with them; there is nothing to prove.
+        self._over = Unresolved()
         self._topics: dict[VenueSocket, str] = {}
 
     def open_socket(self) -> VenueSocket:
@@ -140,7 +145,7 @@ class PolymarketSource(LiveSource):
         """Ask Gamma for the windows, the markets of the tags, and what became of those that have ended."""
         params, now = self._params, now_ns()
         tags = ("",) if params.any_tag else params.tags
-        ended = [*self._unresolved.turn(UNRESOLVED_MAX), *self._ended(now)]
+        ended = dict.fromkeys([*self._unresolved.turn(UNRESOLVED_MAX), *self._ended(now)])
         questions: list[Question] = []
         questions += [
             (s, partial(self._look_at_window, s)) for s in window_slugs(params.windows, now // SECOND)
@@ -173,10 +178,14 @@ class PolymarketSource(LiveSource):
             query["after_cursor"] = cursor
 
     async def _look_at_ended(self, condition: str) -> None:
-        """A market that trades no more: proposed and disputed while Gamma calls it open, then closed."""
+        """A market that trades no more: proposed and disputed while Gamma calls it open, then closed.
+
+        One from before a restart may trade still, and be in no list any more.
+        """
         query: Query = {"condition_ids": condition}
         # Lists without ``closed`` leave the closed ones out.
-        await self._tell(await self._ask(query) or await self._ask(query | {"closed": "true"}))
+        rows = await self._ask(query) or await self._ask(query | {"closed": "true"})
+        await self._tell(row for row in rows if self._keep(row, ended=True))
 
     async def _tell(self, rows: Iterable[msgspec.Raw]) -> None:
         """Hand on markets, a page at a time."""
@@ -185,8 +194,11 @@ class PolymarketSource(LiveSource):
             body = msgspec.json.encode(found[start : start + PAGE_ROWS])
             await self.emit(rest_frame("gamma_markets", body))
 
-    def _keep(self, raw: msgspec.Raw) -> bool:
-        """Follow a market, as far as there is room, and say so; one that cannot be read is left to nobody."""
+    def _keep(self, raw: msgspec.Raw, *, ended: bool = False) -> bool:
+        """Follow a market, as far as there is room, and say so; one that cannot be read is left to nobody.
+
+        With ``ended`` there is room for any that trades no more: it is told of, and not followed.
+        """
         try:
             listing = Listing(gamma.read_market(raw))
         except FrameError:
@@ -194,10 +206,15 @@ class PolymarketSource(LiveSource):
         market = f"{VENUE}:{listing.condition}"
         if not listing.tradable:
             return False
-        if market not in self._followed and listing.condition not in self._unresolved:
-            if len(self._followed) >= self._params.markets_max:
-                return False
-            self._followed[market] = _Followed(listing.tokens, listing.close_at)
+        if market in self._followed or market in self._over or (ended and listing.status in NOT_TRADING):
+            return True
+        if len(self._followed) >= self._params.markets_max:
+            return False
+        self._followed[market] = _Followed(listing.tokens, listing.close_at)
+        self._follows_more = True
+        if listing.close_at:
+            # From then on it is asked for as a followed one; without an end it goes on as it was.
+            self._unresolved.discard(listing.condition)
         return True
 
     def parts(self, data: bytes) -> Iterable[bytes]:
@@ -224,16 +241,24 @@ class PolymarketSource(LiveSource):
     def see(self, messages: Sequence[Message], at: int) -> None:
         markets = [message for message in messages if isinstance(message, Market)]
         for market in markets:
-            condition = market.market.partition(":")[2]
-            if market.status is MarketStatus.SETTLED:
-                self._followed.pop(market.market, None)
-                self._unresolved.discard(condition)
-            elif market.status in ENDED:
-                self._followed.pop(market.market, None)
-                self._unresolved.add(condition)
-        if markets:
+            self._note(market)
+        if markets or self._follows_more:
+            self._follows_more = False
             self.leases.follow(self._followed, at)
         super().see(messages, at)
+
+    def _note(self, market: Market) -> None:
+        """Wait for the result of an ended market; one that trades is followed when it is listed (``_keep``)."""
+        condition = market.market.partition(":")[2]
+        if market.status not in NOT_TRADING:
+            self._over.discard(market.market)
+            return
+        self._followed.pop(market.market, None)
+        self._over.add(market.market)
+        if market.status is MarketStatus.SETTLED:
+            self._unresolved.discard(condition)
+        else:
+            self._unresolved.add(condition)
 
     def doubted(self, at: int) -> Iterable[str]:
         return self._normaliser().doubted(at)
