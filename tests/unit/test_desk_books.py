@@ -1,9 +1,11 @@
 """Reconciliation: our books beside the venue's, what is made good, and what is only told."""
 
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 
-from libs.venues.gateway import OrderReport
+from libs.venues.gateway import FillReport, OrderReport
 from proto.execution import OrderStatus
 from proto.units import ONE, SECOND
 from proto.venue import (
@@ -20,7 +22,7 @@ from services.execution.desk import venue as module
 from services.execution.desk.reconcile import MOVING_NS, OVERLAP_NS
 from services.execution.desk.unsettled import FOLLOWED_NS
 from tests.desk_world import CLIENT, DeskWorld, run
-from tests.scripted_venue import CASH
+from tests.scripted_venue import CASH, ScriptedGateway
 from tests.unit.order_tape import MARKET, NO, ORDER, YES
 
 
@@ -198,15 +200,32 @@ def test_a_ghost_fill_is_followed_across_a_restart_hours_later(ending: TradeStat
     assert world.machine.state.venues["kalshi"].unsettled == {}
 
 
-def test_a_fill_that_never_becomes_final_is_not_asked_for_for_ever():
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_fill_that_never_becomes_final_is_not_asked_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch, restarted: bool
+):
     async def scene(world: DeskWorld) -> None:
         await held(world, status=TradeStatus.MATCHED)
         world.restart()
         assert world.desk.report()["unconfirmed_fills"] == 1
         await world.tick(FOLLOWED_NS // SECOND)
-        world.restart()
+        if restarted:
+            world.restart()
+            assert world.desk.report()["unconfirmed_fills"] == 0
+        await world.desk.reconcile()
+        await world.store()
+        await world.desk.reconcile()
         assert world.desk.report()["unconfirmed_fills"] == 0
+        assert asked[-1] == world.now - OVERLAP_NS
 
+    asked: list[int] = []
+    fills = ScriptedGateway.fills
+
+    async def remembered(gateway: ScriptedGateway, since: int) -> Sequence[FillReport]:
+        asked.append(since)
+        return await fills(gateway, since)
+
+    monkeypatch.setattr(ScriptedGateway, "fills", remembered)
     run(scene)
 
 

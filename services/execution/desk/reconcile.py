@@ -14,6 +14,7 @@ from proto.venue import DIFFERENCES_MAX, Difference, Reconciliation
 from services.execution.desk import differences
 from services.execution.desk.orders import OwnOrder
 from services.execution.desk.standing import BRAKE
+from services.execution.desk.unsettled import give_up
 from services.execution.orders import WORKING
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ class Reconciler:
         desk = self._desk
         async with self._lock:
             began = desk.wall_ns()
+            give_up(desk.facts.unconfirmed, began)
             try:
                 async with asyncio.timeout(PATIENCE_S):
                     answers = await self._ask(began)

@@ -1,4 +1,6 @@
-"""Fills of the process before that are not final: followed on, since a trade may have failed meanwhile."""
+"""Fills that are not final: followed on, also after a restart, since a trade may have failed meanwhile."""
+
+import logging
 
 from libs.portfolio.portfolio import Portfolio
 from libs.venues.gateway import FillReport
@@ -10,6 +12,8 @@ from services.execution.desk.orders import OwnOrder
 FOLLOWED_NS = 7 * 86_400 * SECOND
 """Since the trade. Fills are asked for from the oldest one that is followed, in every reconciliation."""
 
+log = logging.getLogger("presage.desk")
+
 
 def followed(own: OwnOrder, fill_id: str, at: int, book: Portfolio, now: int) -> FillReport | None:
     """The fill as the books have it, as if the venue had told it just now as matched.
@@ -18,7 +22,7 @@ def followed(own: OwnOrder, fill_id: str, at: int, book: Portfolio, now: int) ->
     """
     ledger = book.ledgers.get(own.approval.market)
     entry = ledger.fills.get(fill_id) if ledger is not None else None
-    if entry is None or entry.undone or at < now - FOLLOWED_NS:
+    if entry is None or entry.undone or _is_past(at, now):
         return None
     return FillReport(
         trade_id=fill_id,
@@ -33,3 +37,18 @@ def followed(own: OwnOrder, fill_id: str, at: int, book: Portfolio, now: int) ->
         status=TradeStatus.MATCHED,
         at=at,
     )
+
+
+def give_up(unconfirmed: dict[str, FillReport], now: int) -> None:
+    """Follow no more what is not final after so long (by fill id); the monitor has alerted long ago.
+
+    One without a time stays: nothing is asked for on its behalf.
+    """
+    past = [fill_id for fill_id, report in unconfirmed.items() if report.at and _is_past(report.at, now)]
+    for fill_id in past:
+        del unconfirmed[fill_id]
+        log.warning("fill never final, followed no more", extra={"fill": fill_id})
+
+
+def _is_past(at: int, now: int) -> bool:
+    return at < now - FOLLOWED_NS
