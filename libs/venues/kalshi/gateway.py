@@ -229,15 +229,27 @@ class KalshiGateway:
             await self.client.trigger_group(self._group_id)
 
     async def brake(self) -> str:
-        """Whether the group tripped: then every order of ours is refused, also after any restart."""
-        if self._group_id is None or (await self.client.group(self._group_id)).is_auto_cancel_enabled:
+        """Whether the group tripped, or is gone: then every order of ours is refused."""
+        if self._group_id is None:
             return ""
-        return "order group triggered"
+        try:
+            group = await self.client.group(self._group_id)
+        except Refused as e:
+            if e.status != 404:
+                raise
+            return "order group gone"
+        return "" if group.is_auto_cancel_enabled else "order group triggered"
 
     async def release_brake(self) -> None:
-        """Let a triggered group take orders again: a decision of the operator's."""
-        if self._group_id is not None:
+        """Let a triggered group take orders again, or replace one that is gone: the operator's decision."""
+        if self._group_id is None or self._options.group_contracts_limit is None:
+            return
+        try:
             await self.client.reset_group(self._group_id)
+        except Refused as e:
+            if e.status != 404:
+                raise
+            self._group_id = await self._join_group(self._options.group_contracts_limit)
 
     async def heartbeat(self) -> None:
         """Nothing to do: this venue has none."""

@@ -49,3 +49,26 @@ async def test_group_is_triggered_by_hand_and_stays_so_over_a_restart() -> None:
         assert isinstance(again, HasBrake)
         assert await again.brake() == "order group triggered"
         await again.close()
+
+
+async def test_a_group_that_is_gone_is_a_brake_until_there_is_a_new_one() -> None:
+    """Deleted at the venue: the books can still be compared, and a signed resume makes another one."""
+    async with venue(group_contracts_limit=50) as v:
+        groups = v.server.exchange.groups
+        gone = groups.find(v.gateway.group_id)
+        assert gone is not None
+        groups.delete(gone)
+        assert await v.gateway.brake() == "order group gone"
+        with pytest.raises(Refused):
+            await place(v, v.new_order(v.market, "yes", price=300_000))
+        await v.gateway.release_brake()
+        assert v.gateway.group_id not in (None, gone.group_id)
+        assert await v.gateway.brake() == ""
+        await place(v, v.new_order(v.market, "yes", price=310_000))
+        # Another process of ours may have made it first.
+        new = groups.find(v.gateway.group_id)
+        assert new is not None
+        groups.delete(new)
+        other = groups.create(new.owner, 50)
+        await v.gateway.release_brake()
+        assert (v.gateway.group_id, len(groups.of(new.owner))) == (other.group_id, 1)
