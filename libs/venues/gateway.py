@@ -191,7 +191,8 @@ class RepeatsRefused(Protocol):
     async def submit_while(self, prepared: Prepared, may_send: Callable[[], bool]) -> OrderReport:
         """As ``submit``, and again after such a refusal as long as ``may_send`` agrees, asked each time.
 
-        When it does not, the refusal is raised.
+        When it does not, the refusal is raised. It is asked before the first time as well, if something had to
+        be waited for: when it does not agree then, ``NotSent`` is raised.
         """
 
 

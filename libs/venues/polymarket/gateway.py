@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing, suppress
 
-from libs.venues.errors import BadAnswer, OutcomeUnknown, Refused, VenueError
+from libs.venues.errors import BadAnswer, NotSent, OutcomeUnknown, Refused, VenueError
 from libs.venues.frame import FrameError
 from libs.venues.gateway import (
     Balance,
@@ -54,8 +54,9 @@ SALE_ATTEMPTS_MAX = 4
 """One sale, and three more after refusals for want of shares just bought."""
 SALE_PAUSE_S = 0.5
 """Pause before the first of them; it doubles. A trade is on the chain within a few seconds."""
-SALE_PATIENCE_S = 7.0
-"""No repetition begins later: with its own 12 s at most, its answer is there before the desk gives up (20 s)."""
+SALE_PATIENCE_S = 6.5
+"""No repetition begins so long after the first request: with the half second before that and its own 12 s at most,
+its answer is there before the desk gives up (20 s)."""
 REFRESH_PATIENCE_S = 0.5
 """For having a balance read anew: a stop must not wait for a venue that answers no questions."""
 NOT_CANCELED_MAX = 20
@@ -147,14 +148,26 @@ class PolymarketGateway:
 
     async def submit(self, prepared: Prepared) -> OrderReport:
         """Send once."""
-        return await self.submit_while(prepared, lambda: False)
+        sent = read_request(prepared.body)
+        await self._make_ready(sent)
+        return await self._submit(prepared, sent, lambda: False)
 
     async def submit_while(self, prepared: Prepared, may_send: Callable[[], bool]) -> OrderReport:
         """Send once, or again where a definite refusal is known to pass (see the module)."""
         sent = read_request(prepared.body)
-        until_s = time.monotonic() + SALE_PATIENCE_S
-        if not sent.buy and self._purchases.may_be_unknown(sent.token):
+        if await self._make_ready(sent) and not may_send():
+            raise NotSent(VENUE, "expected leave to send, was withdrawn while a balance was read anew")
+        return await self._submit(prepared, sent, may_send)
+
+    async def _make_ready(self, sent: Sent) -> bool:
+        """Have the venue read the balance anew that a sale may need; whether that was asked for."""
+        needed = not sent.buy and self._purchases.may_be_unknown(sent.token)
+        if needed:
             await self._refresh(sent.token)
+        return needed
+
+    async def _submit(self, prepared: Prepared, sent: Sent, may_send: Callable[[], bool]) -> OrderReport:
+        until_s = time.monotonic() + SALE_PATIENCE_S
         pause_s = SALE_PAUSE_S
         for attempt in range(1, SALE_ATTEMPTS_MAX + 1):
             try:

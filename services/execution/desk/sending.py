@@ -16,17 +16,17 @@ log = logging.getLogger("presage.desk")
 
 
 async def send(
-    gateway: VenueGateway, prepared: Prepared, standing: Standing, may_send_again: Callable[[], bool]
+    gateway: VenueGateway, prepared: Prepared, standing: Standing, may_send: Callable[[], bool]
 ) -> OrderReport | Ack:
     """Submit an order. The venue's report; else an ``Ack`` that it was refused, or that nothing is known.
 
-    ``may_send_again``: asked before an order that the venue refused leaves once more.
+    ``may_send``: asked before an order leaves late, or once more after a refusal.
     """
     order = prepared.order
     try:
         async with asyncio.timeout(SUBMIT_PATIENCE_S):
             if isinstance(gateway, RepeatsRefused):
-                return await gateway.submit_while(prepared, may_send_again)
+                return await gateway.submit_while(prepared, may_send)
             return await gateway.submit(prepared)
     except (RateLimited, Unavailable) as e:
         standing.pause(e.retry_after_s)

@@ -234,13 +234,13 @@ class VenueDesk:
         self._fetch_lacking()
 
     async def _send(self, own: OwnOrder, prepared: Prepared) -> list[Message]:
-        answer = await send(self.gateway, prepared, self.standing, lambda: self._may_send_again(own))
+        answer = await send(self.gateway, prepared, self.standing, lambda: self._may_send(own))
         if isinstance(answer, Ack):
             return [answer]
         return self.facts.take_report(own, answer, asked=False)
 
-    def _may_send_again(self, own: OwnOrder) -> bool:
-        """Whether an order that the venue refused may leave once more: gate, expiry and machine, asked anew."""
+    def _may_send(self, own: OwnOrder) -> bool:
+        """Whether an order may leave late, or once more after a refusal: gate, expiry and machine, asked anew."""
         reason = self._refusal() or self.reason(own.approval.market)
         tracked = self.tracked(own)
         wanted = tracked is None or not tracked.cancel_reason

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from libs.venues.errors import Refused
+from libs.venues.errors import NotSent, Refused
 from libs.venues.gateway import OrderReport
 from libs.venues.polymarket import gateway as module
 from libs.venues.polymarket.gateway import REFRESH_PATIENCE_S, PolymarketGateway
@@ -206,8 +206,12 @@ async def test_pain_point_04_what_was_just_bought_can_be_sold(
     await gateway.submit(gateway.prepare(taking(market)))
     sale = new(market, Side.SELL, TICK, 5 * ONE, time_in_force=TimeInForce.IOC)
     prepared = gateway.prepare(sale)
+    # A halt comes while the venue reads the balance anew: it does not leave at all.
+    with pytest.raises(NotSent):
+        await gateway.submit_while(prepared, lambda: False)
+    assert len(sandbox.arrivals.of("polymarket", "order")) == 1
     # A halt, or the order's expiry, comes while it waits: the last refusal is the last word.
-    allowed = iter([True, False])
+    allowed = iter([True, True, False])
     with pytest.raises(Refused) as raised:
         await gateway.submit_while(prepared, lambda: next(allowed))
     assert (raised.value.code, list(allowed)) == ("not_enough_balance", [])
