@@ -131,7 +131,7 @@ async def test_15_pain_point_02_a_ghost_fill_is_held_counted_and_not_bought_agai
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Matched and never settled: at stake until the venue says what became of it, and the gate stays sane."""
-    # A new fill may be missing from the position for half a minute; this one is never new.
+    # A new fill may be missing from the position for a while; this one is never new.
     monkeypatch.setattr(reconcile, "MOVING_NS", 0)
     async with venue_rig(tmp_path, "polymarket") as rig:
         rig.server.options.mined_after_s = 3_600.0

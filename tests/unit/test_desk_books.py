@@ -1,5 +1,6 @@
 """Reconciliation: our books beside the venue's, what is made good, and what is only told."""
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -19,7 +20,7 @@ from proto.venue import (
     TradeStatus,
 )
 from services.execution.desk import venue as module
-from services.execution.desk.reconcile import MOVING_NS, OVERLAP_NS
+from services.execution.desk.reconcile import LOOK_UPS_PATIENCE_S, MOVING_NS, OVERLAP_NS, PATIENCE_S
 from services.execution.desk.unsettled import FOLLOWED_NS
 from tests.desk_world import CLIENT, DeskWorld, run
 from tests.scripted_venue import CASH, ScriptedGateway
@@ -160,6 +161,26 @@ def test_a_positions_lag_behind_its_fills_is_no_difference():
         assert not (await world.desk.reconcile()).clean
 
     run(scene)
+
+
+def test_a_fill_just_after_positions_were_read_is_no_difference_however_long_the_rest_takes():
+    class Slow(ScriptedGateway):
+        async def positions(self) -> dict[str, int]:
+            before = await super().positions()
+            self.exchange.fill(CLIENT, ONE)
+            world.hand.now_s += int(PATIENCE_S + LOOK_UPS_PATIENCE_S)
+            return before
+
+    async def scene(_: DeskWorld) -> None:
+        await held(world, contracts=9)
+        world.gateway = Slow(world.exchange)
+        world.restart()
+        found = await world.desk.reconcile()
+        assert (kinds(found), found.clean) == ([], True)
+
+    world = DeskWorld()
+    asyncio.run(scene(world))
+    assert world.desk.facts.book.quantity(YES) == 10 * ONE
 
 
 def test_an_unconfirmed_fill_may_be_missing_from_the_position_for_as_long_as_it_takes():

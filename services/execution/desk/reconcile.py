@@ -32,8 +32,9 @@ PATIENCE_S = 25.0
 LOOK_UPS_PATIENCE_S = 10.0
 """For all look-ups together: at the smallest rate limit of a venue they take four. Who has no answer by then
 is asked about again the next time."""
-MOVING_NS = 30 * SECOND
-"""A venue's positions may lag behind its fills for so long."""
+MOVING_NS = 45 * SECOND
+"""So new, a fill may not be counted in the positions yet. They are read first, and a whole reconciliation may take
+35 s (both patiences); ten more for a venue whose positions lag behind its fills."""
 OVERLAP_NS = 600 * SECOND
 """Fills are asked for from so long before the last reconciliation: venues tell some of them late."""
 SETTLEMENTS_NS = 86_400 * SECOND
