@@ -1,6 +1,7 @@
 """Freshness leases: what renews one, what is done when one runs out, and what heals."""
 
 import itertools
+from collections.abc import Callable
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -154,11 +155,45 @@ def test_no_book_is_believed_longer_than_its_lease(steps: list[tuple[int, str]])
             believed = False
 
 
-def test_a_doubted_book_is_asked_for_at_once_and_keeps_its_lease() -> None:
+def doubted(made: Leases, start: float, end: float, heard: Callable[[int], bool]) -> list[tuple[str, float]]:
+    """What is due, and when (s), while ``heard`` says whether the book is doubted, and may add what came."""
+    found: list[tuple[str, float]] = []
+    for at in range(round(start * SECOND), round(end * SECOND), SECOND // 10):
+        made.doubt([MARKET, "kalshi:NOBODY"] if heard(at) else [], at)
+        due = made.due(at)
+        found += [("probe", at / SECOND)] * (MARKET in due.probe)
+        found += [("stale", at / SECOND)] * (MARKET in due.stale)
+    return found
+
+
+def test_a_doubted_book_is_asked_for_once_and_no_more_believed_if_that_does_not_help() -> None:
+    """Frames of its other token go on, even whole books: they speak for that one only."""
+
+    def other_token(at: int) -> bool:
+        made.prove([MARKET], at)
+        made.see([whole(at)] if at < 10 * SECOND else [])
+        return True
+
     made = leases(MARKET, "kalshi:OTHER")
-    made.doubt([MARKET, "kalshi:NOBODY"], 5 * SECOND)
-    assert made.due(5 * SECOND) == ([MARKET], [], [], False)
-    made.doubt([MARKET], 6 * SECOND)
-    assert made.due(6 * SECOND).probe == [], "asked a second time at once"
-    assert made.due(14 * SECOND).stale == []
-    assert made.due(15 * SECOND).stale == [MARKET], "nothing has proved it"
+    assert doubted(made, 5, 15, other_token) == [("probe", 5), ("stale", 10)]
+    assert made.due(15 * SECOND).stale == []
+
+
+def test_a_doubt_that_the_answer_clears_costs_one_question() -> None:
+    made = leases()
+    assert doubted(made, 5, 9, lambda at: at < 7 * SECOND) == [("probe", 5)]
+    made.prove([MARKET], 9 * SECOND)
+    assert doubted(made, 9, 19, lambda _: False) == []
+    assert made.due(19 * SECOND).probe == [MARKET]
+    made.prove([MARKET], 19 * SECOND)
+    # A new doubt has a question of its own, but not sooner than any other.
+    assert doubted(made, 20, 32, lambda _: True) == [("probe", 24), ("stale", 29)]
+
+
+def test_a_book_that_is_whole_again_and_doubted_still_is_asked_for_first() -> None:
+    def healed_at_12(at: int) -> bool:
+        made.see([whole(at)] if at == 12 * SECOND else [])
+        return True
+
+    made = leases()
+    assert doubted(made, 5, 18, healed_at_12) == [("probe", 5), ("stale", 10), ("probe", 12), ("stale", 17)]

@@ -10,13 +10,13 @@ import pytest_asyncio
 
 from libs.venues.frame import RawFrame
 from libs.venues.kalshi.auth import KalshiCredentials, Signer
-from libs.venues.kalshi.normalise import KalshiNormaliser
+from libs.venues.kalshi.normalise import DIFFERS_NS, KalshiNormaliser
 from libs.venues.kalshi.params import KalshiParams
 from proto.units import SECOND
 from services.feed.live.kalshi import PROBE_ID, KalshiSource
 from tests.live_session import Session
 from tests.unit.test_kalshi_auth import KEY, pem
-from tests.unit.test_kalshi_following import TICKER, delta, snapshot
+from tests.unit.test_kalshi_following import START, TICKER, delta, following, snapshot
 
 pytestmark = pytest.mark.asyncio
 
@@ -76,6 +76,31 @@ async def test_after_a_refused_question_each_book_is_asked_for_by_itself(kalshi:
     assert source._errands.empty()
     reconnects = [second for second in range(3_000) if source.leases.due(AT + second * SECOND).reconnect]
     assert reconnects[0] > 600, "a connection was given up for markets that the venue does not have"
+
+
+async def test_a_ticker_that_stands_still_costs_a_busy_book_one_snapshot(kalshi: Kalshi) -> None:
+    """The book is right, and its answer, which takes two seconds, ends the doubt."""
+    normaliser, leases = following(TICKER), kalshi.source.leases
+    kalshi.normaliser = normaliser
+    leases.follow([f"kalshi:{TICKER}"], START)
+    leases.see(normaliser.resend(START))
+    ticker = {"market_ticker": TICKER, "yes_bid_dollars": "0.4300", "yes_ask_dollars": "0.4600"}
+    normaliser.normalise(msgspec.json.encode({"type": "ticker", "sid": 3, "msg": ticker}), START)
+    probed: list[int] = []
+    stale: list[str] = []
+    for tenth in range(600):
+        at = START + tenth * SECOND // 10
+        frame = delta(TICKER, tenth + 2, "yes", "0.0100", "1.00")
+        if probed and at - probed[0] == 2 * SECOND:
+            frame = snapshot(TICKER, tenth + 2)
+        messages = normaliser.normalise(frame, at)
+        leases.prove(kalshi.source.about(frame), at)
+        leases.see(messages)
+        leases.doubt(kalshi.source.doubted(at), at)
+        due = leases.due(at)
+        probed += [at] * len(due.probe)
+        stale += due.stale
+    assert (probed, stale) == ([START + DIFFERS_NS], [])
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 An open socket proves nothing: Polymarket's are known to answer PINGs for hours and to deliver no data. Each
 frame of a market's books renews their lease. After half a lease without any the venue is asked (``probe``);
 after a whole one the books are declared stale and subscribed again, each half lease once more, and after
-``failures_max`` vain attempts the connection is replaced. Pure: time is that of the frames.
+``failures_max`` vain attempts the connection is replaced. A book that something speaks against (``doubt``) is asked
+for at once, and stale when that is still so a quarter of a lease later. Pure: time is that of the frames.
 """
 
 from collections.abc import Iterable
@@ -24,13 +25,14 @@ _TRADING = (MarketStatus.LISTED, MarketStatus.OPEN, MarketStatus.PAUSED)
 
 
 class Lease:
-    """One market's: when it was last proved, since when it is broken, and what was tried."""
+    """One market's: when it was last proved, since when it is doubted (0: it is not) or broken, and what was tried."""
 
     __slots__ = (
         "asked_at",
         "attempts",
         "broken_at",
         "close_at",
+        "doubted_at",
         "open_at",
         "proved_at",
         "replaced",
@@ -41,6 +43,7 @@ class Lease:
     def __init__(self, at: int) -> None:
         self.proved_at = at
         self.broken_at = at
+        self.doubted_at = 0
         self.asked_at = 0
         self.attempts = 0
         self.replaced = 0
@@ -54,12 +57,14 @@ class Lease:
         return self.trading and at >= self.open_at and not (self.close_at and at >= self.close_at)
 
     def renew(self, at: int) -> None:
+        # When it was asked stays: frames of one token come while another is doubted.
         self.proved_at = at
-        self.asked_at = 0
 
     def heal(self) -> None:
-        self.whole = True
-        self.attempts = self.asked_at = self.replaced = 0
+        if not self.whole:
+            self.whole = True
+            self.asked_at = 0
+        self.attempts = self.replaced = 0
 
     def damage(self, at: int) -> None:
         if self.whole:
@@ -123,10 +128,10 @@ class Leases:
                 lease.open_at, lease.close_at = message.open_at, message.close_at
 
     def doubt(self, markets: Iterable[str], at: int) -> None:
-        """Something speaks against these books: their venue is asked at once, not after half a lease."""
-        for market in markets:
-            if (lease := self._leases.get(market)) is not None:
-                lease.proved_at = min(lease.proved_at, at - self._lease_ns // 2)
+        """Something speaks against the books of exactly these markets; to be said before each look at the time."""
+        doubted = set(markets)
+        for market, lease in self._leases.items():
+            lease.doubted_at = (lease.doubted_at or at) if market in doubted else 0
 
     def refuse(self, markets: Iterable[str]) -> None:
         """The venue says that it does not have these: no new connection will help them."""
@@ -172,13 +177,15 @@ class Leases:
         return self._failures_max << min(lease.replaced, DOUBLINGS_MAX)
 
     def _check(self, market: str, lease: Lease, at: int, due: Due) -> None:
-        """A whole book: ask in the second half of its lease, and at its end believe it no more."""
-        silent_ns = at - lease.proved_at
-        if silent_ns >= self._lease_ns:
+        """A whole book: ask in the second half of its lease or when it is doubted, and then believe it no more."""
+        silent_ns, answer_ns = at - lease.proved_at, self._lease_ns // 4
+        waited = at - lease.asked_at >= answer_ns
+        asked_in_doubt = lease.doubted_at and lease.asked_at >= lease.doubted_at
+        if silent_ns >= self._lease_ns or (asked_in_doubt and waited):
             lease.damage(at)
             due.stale.append(market)
             self._try(market, lease, at, due)
-        elif silent_ns >= self._lease_ns // 2 and at - lease.asked_at >= self._lease_ns // 4:
+        elif waited and (lease.doubted_at or silent_ns >= self._lease_ns // 2):
             lease.asked_at = at
             due.probe.append(market)
 
