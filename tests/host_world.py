@@ -13,7 +13,6 @@ import msgspec
 from libs.machine.codec import encode
 from libs.machine.errors import MachineStopped
 from libs.machine.host import Host, HostSettings
-from libs.machine.host_state import BeforePublish
 from libs.machine.machine import Stamp, StateMachine
 from libs.runtime.layout import BUILD, RunFile
 from libs.tape.broker import stream_state
@@ -161,12 +160,7 @@ class World:
 
     @asynccontextmanager
     async def host(
-        self,
-        machine: type[StateMachine[Any]],
-        *,
-        adopt_to: int | None = None,
-        crash: bool = False,
-        before_publish: BeforePublish | None = None,
+        self, machine: type[StateMachine[Any]], *, adopt_to: int | None = None, crash: bool = False
     ) -> AsyncIterator[Host]:
         """A host running: stopped by plan at the end, or broken off without a word."""
         layout = self.installation.layout
@@ -179,8 +173,7 @@ class World:
             adopt=() if adopt_to is None else ("signal",),
             adopt_to=adopt_to or 0,
         )
-        verifier = Verifier.load(layout.public_keys)
-        host = Host(settings, [machine], link, verifier, before_publish=before_publish)
+        host = Host(settings, [machine], link, Verifier.load(layout.public_keys))
         running = asyncio.create_task(host.run())
         try:
             assert await until(lambda: host.status.live or bool(host.status.refused) or running.done())

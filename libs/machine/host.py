@@ -183,12 +183,10 @@ class Host:
                     task.result()
 
     async def _let_leave(self, record: TapeRecord) -> None:
-        """While outputs are on their way, they and their claims go on after each record, not after a batch."""
-        if not self.status.live or self._outbox.settled():
-            return
-        if any(cell.ready and cell.ready[-1].record is record for cell in self.cells):
+        """What a record calls for leaves now, not after the rest of what was read with it."""
+        if self.status.live and any(cell.ready and cell.ready[-1].record is record for cell in self.cells):
             self._outbox.wake()
-        await asyncio.sleep(0)
+            await asyncio.sleep(0)
 
     async def _take(self, record: TapeRecord) -> None:
         """Hand a record to the machines; when one fails, all begin anew with another reader after a skip."""
