@@ -120,3 +120,11 @@ class Venue:
             "timestamp": stamp,
         }
         return json.dumps(body).encode()
+
+
+def spot_price(
+    second: int, value: str, topic: str = "crypto_prices_chainlink", symbol: str = "btc/usd"
+) -> bytes:
+    """A tick of the price stream."""
+    payload = {"symbol": symbol, "timestamp": second * 1000, "value": 1.5, "full_accuracy_value": value}
+    return json.dumps({"topic": topic, "type": "update", "timestamp": 1, "payload": payload}).encode()

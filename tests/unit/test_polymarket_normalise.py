@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 from libs.venues.frame import FRAME_BYTES_MAX, FrameError
 from libs.venues.polymarket.book import STRIKES_MAX, UNHASHED_NS
 from libs.venues.polymarket.normalise import DIFFERS_NS, PolymarketNormaliser
-from libs.venues.polymarket.prices import name_history
 from libs.venues.polymarket.table import MARKETS_MAX
 from libs.venues.polymarket.wanted import RETRY_NS, TOKENS_PER_COMMAND_MAX, first_frames
 from proto.feed import Book, FeeSchedule, Gap, Market, MarketStatus, PriceStep, Quote, Side, Trade
 from proto.message import Message
 from proto.units import MILLISECOND, ONE, SECOND
-from tests.unit.polymarket_frames import AT, CONDITION, DOWN, OPEN_S, UP, Venue, gamma, markets
+from tests.unit.polymarket_frames import AT, CONDITION, DOWN, OPEN_S, UP, Venue, gamma, markets, spot_price
 
 UP_NAME, DOWN_NAME = f"polymarket:{CONDITION}:up", f"polymarket:{CONDITION}:down"
 
@@ -355,64 +354,6 @@ def test_a_window_closes_by_the_clock(normaliser: PolymarketNormaliser):
     assert market.status is MarketStatus.CLOSED
 
 
-def price(second: int, value: str, topic: str = "crypto_prices_chainlink", symbol: str = "btc/usd") -> bytes:
-    payload = {"symbol": symbol, "timestamp": second * 1000, "value": 1.5, "full_accuracy_value": value}
-    return json.dumps({"topic": topic, "type": "update", "timestamp": 1, "payload": payload}).encode()
-
-
-def test_the_strike_is_the_tick_at_the_start(normaliser: PolymarketNormaliser):
-    assert normaliser.normalise(price(OPEN_S - 1, "64000.1"), AT - SECOND) == []
-    assert normaliser.normalise(price(OPEN_S, "1.5", symbol="eth/usd"), AT) == []
-    assert normaliser.normalise(price(OPEN_S, "2.5", topic="crypto_prices"), AT) == []
-    assert normaliser.normalise(price(OPEN_S, "2.5", topic="crypto_prices_twap_sixty"), AT) == []
-    (market,) = normaliser.normalise(price(OPEN_S, "65026457815000000000000"), AT)
-    assert market.strike == 65_026_457_815
-    assert normaliser.normalise(price(OPEN_S + 1, "65026.9"), AT + SECOND) == []
-
-
-def history(*points: tuple[int, object], topic: str = "crypto_prices_chainlink") -> bytes:
-    data = [{"timestamp": second * 1000, "value": value} for second, value in points]
-    payload = {"symbol": "btc/usd", "data": data}
-    return json.dumps({"topic": topic, "type": "subscribe", "timestamp": 1, "payload": payload}).encode()
-
-
-def test_the_stream_begins_with_its_past_which_gives_a_strike_too(normaliser: PolymarketNormaliser):
-    assert normaliser.normalise(history((OPEN_S, 2.5), topic="crypto_prices_twap_sixty"), AT) == []
-    assert normaliser.normalise(history((OPEN_S - 1, 64000.1), (OPEN_S + 1, 64001)), AT) == []
-    with pytest.raises(FrameError):
-        normaliser.normalise(history((OPEN_S, 65000.5), (OPEN_S + 1, "much")), AT)
-    (market,) = normaliser.normalise(history((OPEN_S, 65000.1234567), (OPEN_S + 1, 65001)), AT)
-    assert market.strike == 65_000_123_456
-
-
-def test_a_history_has_the_name_of_its_subscription():
-    """The venue calls it ``crypto_prices``, which is what Binance says, whatever was subscribed to."""
-    wanted = history((OPEN_S, 65000.5), topic="crypto_prices_twap_sixty")
-    named = name_history(history((OPEN_S, 65000.5), topic="crypto_prices"), "crypto_prices_twap_sixty")
-    assert json.loads(named) == json.loads(wanted)
-    for other in (price(OPEN_S, "1.5"), b"PONG", b'{"x":"subscribe"}', b'["subscribe"]', b'{"subscribe"'):
-        assert name_history(other, "crypto_prices_twap_sixty") == other
-
-
-def test_the_past_does_not_correct_a_tick_that_came_with_all_its_digits():
-    normaliser = PolymarketNormaliser()
-    normaliser.normalise(price(OPEN_S, "65026457815000000000000"), AT)
-    normaliser.normalise(history((OPEN_S, 65026.4)), AT)
-    (market,) = normaliser.normalise(markets(), AT)
-    assert market.strike == 65_026_457_815
-
-
-def test_a_market_found_after_its_start_has_its_strike_at_once():
-    normaliser = PolymarketNormaliser()
-    normaliser.normalise(price(OPEN_S, "65026.4578151234567"), AT)
-    normaliser.normalise(price(OPEN_S, "65030", topic="crypto_prices_twap_sixty"), AT)
-    (market,) = normaliser.normalise(markets(), AT + SECOND)
-    assert (market.strike, market.settlement_average_s) == (65_026_457_815, 0)
-    other = gamma(conditionId="0x02", clobTokenIds='["5","6"]', cryptoMarketConfig={"twapEnabled": True})
-    (market,) = normaliser.normalise(markets(other), AT + SECOND)
-    assert (market.strike, market.settlement_average_s) == (65_030_000_000, 60)
-
-
 def test_a_lost_connection_breaks_every_book_until_it_comes_anew(
     normaliser: PolymarketNormaliser, venue: Venue
 ):
@@ -454,7 +395,7 @@ GOOD = [
     Venue().change("0.50", "3"),
     trade(UP, "0.5", "BUY"),
     resolved(),
-    price(OPEN_S, "65000.5"),
+    spot_price(OPEN_S, "65000.5"),
 ]
 
 
