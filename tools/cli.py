@@ -19,14 +19,14 @@ from tools.cli_keys import keys_app
 from tools.cli_record import record
 from tools.composition import CONFIG_DIRECTORY, DEFAULT_STRATEGIES, sections
 from tools.doctor import Finding, examine, print_findings
-from tools.exit_codes import DIFFERENCE, FAILED, USAGE
+from tools.exit_codes import DIFFERENCE, FAILED, USAGE, UsageError
 from tools.going_live import pass_live_gate, passphrase_for
 from tools.live_view import LiveView
 from tools.report import print_backtest, print_why
 from tools.running import run_headless, run_viewed
 from tools.starting import TRADED, all_venues, system_of
 from tools.terminal import DEFAULT_STATE, AsJson, State, console, emit, errors, fail, run, say
-from tools.up import Market, Options, UsageError
+from tools.up import Market, Options
 
 app = typer.Typer(
     no_args_is_help=True,

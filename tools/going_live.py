@@ -10,11 +10,12 @@ import typer
 from libs.keys.kinds import KINDS
 from tools.cli_keys import ask_passphrase
 from tools.doctor import Finding, examine, print_findings
+from tools.exit_codes import UsageError
 from tools.key_stores import store_of
 from tools.live_gate import confirmation
 from tools.money import currency_of
 from tools.terminal import errors
-from tools.up import Options, UsageError
+from tools.up import Options
 
 
 def passphrase_for(state: Path, trading: Sequence[str], followed: Iterable[str] = KINDS) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 from libs.keys.kinds import KINDS
 from tools.composition import CONFIG_DIRECTORY, VENUES, sections, split_overrides, venue_sections
-from tools.up import Market, Options, System, UsageError
+from tools.exit_codes import UsageError
+from tools.up import Market, Options, System
 
 TRADED = tuple(KINDS)
 """Venues that take orders; the others only give prices."""

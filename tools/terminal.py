@@ -16,9 +16,8 @@ from libs.keys.errors import KeyStoreError
 from libs.tape.errors import TapeError
 from services.feed.recording import RecordingError
 from services.signal.discovery import StrategyNotFound
-from tools.exit_codes import FAILED, USAGE
+from tools.exit_codes import FAILED, USAGE, UsageError
 from tools.installation import SystemGone
-from tools.up import UsageError
 
 State = Annotated[Path, typer.Option("--state", envvar="PRESAGE_STATE", help="State directory.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]

@@ -24,7 +24,7 @@ from proto.operator import ClockOwner, Mode, Prices, Session, Verb
 from proto.subjects import SERVICES
 from services.feed.recording import open_recording, recording_start
 from tools.composition import DEFAULT_STRATEGIES, strategy_names
-from tools.exit_codes import UsageError as UsageError  # noqa: PLC0414 - found here by those who call up
+from tools.exit_codes import UsageError
 from tools.installation import Installation, database_access
 from tools.key_stores import store_of
 from tools.live_gate import closed_paper_trades, too_few

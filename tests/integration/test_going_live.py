@@ -32,11 +32,10 @@ from tests.integration.test_up import processes_of, wait_gone
 from tests.journal_tape import TAPE, record
 from tools import commands
 from tools.composition import CONFIG_DIRECTORY, VENUES, venue_sections
-from tools.exit_codes import USAGE
+from tools.exit_codes import USAGE, UsageError
 from tools.installation import Installation
 from tools.live_gate import PAPER_TRADES_MIN
 from tools.sandbox_process import ACCOUNT, with_addresses
-from tools.up import UsageError
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(300)]
 

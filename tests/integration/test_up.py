@@ -31,9 +31,8 @@ from tests.harness import readable
 from tools import commands
 from tools.backtest import Backtest
 from tools.composition import sections
-from tools.exit_codes import FAILED, USAGE
+from tools.exit_codes import FAILED, USAGE, UsageError
 from tools.installation import running_supervisor, tape_access
-from tools.up import UsageError
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -12,10 +12,10 @@ from libs.venues.params import Currency
 from proto.operator import Prices
 from tools.cli import app
 from tools.composition import CONFIG_DIRECTORY, VENUES
-from tools.exit_codes import USAGE
+from tools.exit_codes import USAGE, UsageError
 from tools.money import account_of, currency_of, settle_account
 from tools.starting import TRADED, system_of
-from tools.up import Market, Options, UsageError
+from tools.up import Market, Options
 
 
 def test_every_venue_that_takes_orders_says_what_its_money_is():

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from libs.runtime.layout import StateLayout
+from tools.exit_codes import UsageError
 from tools.sandbox_process import SandboxProcess, with_addresses
 from tools.starting import system_of
-from tools.up import Market, Options, UsageError
+from tools.up import Market, Options
 
 
 def test_an_address_the_sandbox_lacks_does_not_stay_a_real_one():

@@ -9,9 +9,9 @@ from libs.tape.errors import BrokerUnavailable, PublishRefused, TapeError
 from libs.tape.signing import OPERATOR_DOMAIN, Signer
 from proto.operator import Verb
 from proto.subjects import MACHINE_ORDER
+from tools.exit_codes import UsageError
 from tools.installation import tape_access
 from tools.operator import OperatorDesk
-from tools.up import UsageError
 
 
 async def halt(state: Path, reason: str) -> dict[str, Any]:

@@ -24,9 +24,9 @@ from proto.service import Started
 from proto.subjects import MACHINE_ORDER
 from tools.commands.reading import records
 from tools.composition import DEFAULT_STRATEGIES
+from tools.exit_codes import UsageError
 from tools.installation import Installation, tape_access
 from tools.replay import History, Replay, WhatIf, compare, is_input
-from tools.up import UsageError
 
 
 @dataclass

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tools.up import UsageError
+from tools.exit_codes import UsageError
 
 
 async def serve_sandbox(  # noqa: PLR0913 - one parameter for each option of the command line
