@@ -175,3 +175,17 @@ def run(scene: Callable[[DeskWorld], Coroutine[Any, Any, None]]) -> DeskWorld:
     world = DeskWorld()
     asyncio.run(scene(world))
     return world
+
+
+def run_reconciled(scene: Callable[[DeskWorld], Coroutine[Any, Any, None]]) -> DeskWorld:
+    """Play a scene in a world whose first reconciliation is done; each order is sent once in it."""
+
+    async def play(world: DeskWorld) -> None:
+        await world.desk.reconcile()
+        await world.store()
+        await scene(world)
+        await world.desk.idle()
+
+    world = run(play)
+    assert all(count == 1 for count in world.gateway.submits.values())
+    return world

@@ -1,22 +1,22 @@
 """The desk at one venue: each order leaves once, and what became of it is told as the venue proves it."""
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
 import pytest
 
 from libs.venues.errors import Refused
-from libs.venues.gateway import FillReport, NewOrder, OrderReport, Prepared, SentOrder
+from libs.venues.gateway import FillReport, OrderReport, Prepared, SentOrder
 from proto.execution import OrderStatus, OrderUpdate
 from proto.feed import Side
 from proto.risk import TimeInForce
 from proto.units import ONE
-from proto.venue import Ack, AckStatus, Fill, StatusReport, TradeState, TradeStatus
+from proto.venue import Ack, AckStatus, Fill, StatusReport, TradeStatus
 from services.execution.desk import venue as module
 from services.execution.desk.reconcile import ABSENCE_MARGIN_NS
-from tests.desk_world import CLIENT, DeskWorld
+from tests.desk_world import CLIENT, DeskWorld, run_reconciled
 from tests.scripted_venue import Exchange, ScriptedGateway
 from tests.unit.order_tape import ORDER, approval, of
 
@@ -26,21 +26,6 @@ S = OrderStatus
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FETCH_WAIT_S", 0.0)
-
-
-def run(scene: Callable[[DeskWorld], Coroutine[Any, Any, None]]) -> DeskWorld:
-    """Play a scene in a world whose first reconciliation is done."""
-    world = DeskWorld()
-
-    async def play() -> None:
-        await world.desk.reconcile()
-        await world.store()
-        await scene(world)
-        await world.desk.idle()
-
-    asyncio.run(play())
-    assert all(count == 1 for count in world.gateway.submits.values())
-    return world
 
 
 def test_an_order_is_sent_acknowledged_filled():
@@ -54,7 +39,7 @@ def test_an_order_is_sent_acknowledged_filled():
         await world.stream()
         await world.store()
 
-    world = run(scene)
+    world = run_reconciled(scene)
     assert world.status() is S.FILLED
     assert [f.fill_id for f in world.told(Fill)] == [f"fill:kalshi:t-1:{ORDER}", f"fill:kalshi:t-2:{ORDER}"]
     assert [f.strategy for f in world.told(Fill)] == ["momentum", "momentum"]
@@ -154,7 +139,7 @@ def test_a_fill_before_the_acknowledgement_is_told_once_its_order_is_known():
         # The machine asked at once, and with the answer came the venue's id.
         assert world.status() is S.FILLED
 
-    assert len(run(scene).told(Fill)) == 1
+    assert len(run_reconciled(scene).told(Fill)) == 1
 
 
 @pytest.mark.parametrize("channel", ["stream", "reconciliation", "both", "thrice"])
@@ -171,7 +156,7 @@ def test_a_fill_counts_once_over_three_channels(channel: str):
             world.desk.take(fill)
         await world.store()
 
-    world = run(scene)
+    world = run_reconciled(scene)
     assert len(world.told(Fill)) == 1
     assert world.book.quantity(world.told(Fill)[0].instrument) == 10 * ONE
 
@@ -182,7 +167,7 @@ def test_an_empty_fill_is_counted_and_not_told():
         world.exchange.trade(world.exchange.orders[CLIENT], 0)
         await world.stream()
 
-    world = run(scene)
+    world = run_reconciled(scene)
     assert world.told(Fill) == []
     assert world.desk.report()["empty_fills"] == 1
 
@@ -195,7 +180,7 @@ def test_a_lost_answer_makes_the_order_unknown_at_once_and_it_is_found():
         assert of(OrderUpdate, world.hand.said)[-1].status in (S.UNKNOWN, S.ACCEPTED)
         await world.store()
 
-    world = run(scene)
+    world = run_reconciled(scene)
     assert S.UNKNOWN in [u.status for u in of(OrderUpdate, world.hand.said)]
     assert world.status() is S.ACCEPTED
 
@@ -212,7 +197,7 @@ def test_questions_about_an_unknown_order_come_ever_more_slowly():
                 asked.append(second + 1)
         assert asked == [1, 3, 7, 15, 25, 35]
 
-    assert run(scene).status() is S.UNKNOWN
+    assert run_reconciled(scene).status() is S.UNKNOWN
 
 
 def test_not_found_proves_nothing_before_the_order_can_no_longer_come():
@@ -228,7 +213,7 @@ def test_not_found_proves_nothing_before_the_order_can_no_longer_come():
         await world.desk.reconcile()
         await world.store()
 
-    assert run(scene).status() is S.ACCEPTED
+    assert run_reconciled(scene).status() is S.ACCEPTED
 
 
 def test_absence_takes_two_clean_reconciliations_after_the_expiry():
@@ -248,7 +233,7 @@ def test_absence_takes_two_clean_reconciliations_after_the_expiry():
         await world.desk.reconcile()
         await world.store()
 
-    world = run(scene)
+    world = run_reconciled(scene)
     assert [(r.order, r.found) for r in world.told(StatusReport)] == [(ORDER, False)]
     assert world.status() is S.REJECTED
 
@@ -265,7 +250,7 @@ def test_a_reconciliation_with_a_difference_does_not_count_towards_absence():
             await world.desk.reconcile()
         await world.store()
 
-    assert run(scene).status() is S.UNKNOWN
+    assert run_reconciled(scene).status() is S.UNKNOWN
 
 
 def _foreign_fill(world: DeskWorld) -> Any:
@@ -292,7 +277,7 @@ def test_a_definite_no_rejects_the_order(how: str, reason: str):
         await world.send(how=how)
         await world.store()
 
-    world = run(scene)
+    world = run_reconciled(scene)
     assert world.status() is S.REJECTED
     assert reason in world.told(Ack)[0].reason
     assert world.desk.reason() == ("the venue asked to wait" if how == "unavailable" else "")
@@ -303,7 +288,7 @@ def test_an_adapters_own_error_is_an_unknown_outcome():
         await world.send(how="broken")
         await world.store(1)
 
-    assert run(scene).told(Ack)[0].status is AckStatus.UNKNOWN
+    assert run_reconciled(scene).told(Ack)[0].status is AckStatus.UNKNOWN
 
 
 def test_a_claimed_order_is_not_sent_through_a_gate_that_closed_meanwhile():
@@ -312,7 +297,7 @@ def test_a_claimed_order_is_not_sent_through_a_gate_that_closed_meanwhile():
         await world.send(how="")
         await world.store()
 
-    world = run(scene)
+    world = run_reconciled(scene)
     assert world.gateway.submits == {}
     assert world.status() is S.REJECTED
     assert world.told(Ack)[0].reason == "not sent: halted"
@@ -325,7 +310,7 @@ def test_the_answer_may_be_on_the_tape_before_the_claim():
         world.hand.put(world.claims[ORDER])
         await world.store()
 
-    assert run(scene).status() is S.ACCEPTED
+    assert run_reconciled(scene).status() is S.ACCEPTED
 
 
 def test_a_cancel_waits_for_the_orders_own_answer_and_tells_the_outcome():
@@ -340,7 +325,7 @@ def test_a_cancel_waits_for_the_orders_own_answer_and_tells_the_outcome():
         await world.desk.idle()
         await world.store()
 
-    world = run(scene)
+    world = run_reconciled(scene)
     assert [type(m) for m in (*world.stored, *world.facts)][-2:] == [Fill, Ack]
     assert (world.status(), world.order().traded) == (S.CANCELED, 3 * ONE)
 
@@ -372,135 +357,7 @@ def test_cancels_and_questions_wait_for_an_order_under_way():
         await world.store()
         assert world.exchange.orders[CLIENT].status is AckStatus.CANCELED
 
-    assert run(scene).status() is S.CANCELED
-
-
-def test_an_end_waits_until_the_venue_shows_its_fills():
-    async def scene(world: DeskWorld) -> None:
-        await world.send()
-        await world.store()
-        world.exchange.fill(CLIENT, 3 * ONE)
-        world.exchange.cancel(CLIENT)
-        world.gateway.hidden_fills = module.FETCH_ATTEMPTS_MAX
-        world.desk.take(world.exchange.report(world.exchange.orders[CLIENT]))
-        await world.desk.idle()
-        await world.store()
-        assert world.status() is S.ACCEPTED
-        await world.desk.reconcile()
-        await world.store()
-
-    world = run(scene)
-    assert (world.status(), world.order().traded) == (S.CANCELED, 3 * ONE)
-
-
-@pytest.mark.parametrize("how", ["answer", "stream", "question", "question after a restart"])
-def test_what_rounding_took_off_never_comes_and_the_order_is_over(how: str):
-    """Asked for a cent less than approved, the venue fills all of it: nobody else remembers the difference."""
-    most = 10 * ONE - ONE // 100
-
-    class Rounding(ScriptedGateway):
-        def prepare(self, order: NewOrder) -> Prepared:
-            return super().prepare(msgspec.structs.replace(order, quantity=most))
-
-    async def scene(world: DeskWorld) -> None:
-        world.gateway = Rounding(world.exchange)
-        world.restart()
-        await world.desk.reconcile()
-        await world.send(how="filled_at_once" if how == "answer" else "ok")
-        world.exchange.fill(CLIENT, most)
-        await world.store()
-        if how == "stream":
-            world.exchange.events.append(world.exchange.report(world.exchange.orders[CLIENT]))
-        if how.endswith("restart"):
-            world.restart()
-        if how.startswith("question"):
-            await world.desk.look_up(ORDER)
-        await world.stream()
-        await world.desk.idle()
-        await world.store()
-
-    world = run(scene)
-    assert world.status() is S.CANCELED
-    assert world.order().filled == most
-    assert of(OrderUpdate, world.hand.said)[-1].reason == "rounded"
-
-
-def test_a_trade_that_fails_takes_its_position_back():
-    async def scene(world: DeskWorld) -> None:
-        await world.send()
-        world.exchange.fill(CLIENT, 10 * ONE, TradeStatus.MATCHED)
-        await world.stream()
-        await world.store()
-        instrument = world.told(Fill)[0].instrument
-        assert world.book.quantity(instrument) == 10 * ONE
-        world.exchange.settle_trade(0, TradeStatus.MINED)
-        world.exchange.settle_trade(0, TradeStatus.FAILED)
-        await world.stream()
-        # The stream says once more what it said before, and once what cannot be.
-        for late in (TradeStatus.MINED, TradeStatus.FAILED, TradeStatus.CONFIRMED):
-            world.desk.take(msgspec.structs.replace(world.exchange.trades[0], status=late))
-        await world.desk.reconcile()
-        await world.store()
-        assert world.book.quantity(instrument) == 0
-
-    world = run(scene)
-    assert world.order().filled == 0
-    assert world.book.cash == world.exchange.cash
-    assert world.desk.report()["unconfirmed_fills"] == 0
-    assert [state.status for state in world.told(TradeState)] == [
-        TradeStatus.MATCHED,
-        TradeStatus.MINED,
-        TradeStatus.FAILED,
-    ]
-
-
-def test_more_filled_than_ordered_stops_the_market():
-    async def scene(world: DeskWorld) -> None:
-        event = await world.send()
-        await world.store()
-        world.exchange.trade(world.exchange.orders[CLIENT], 12 * ONE)
-        await world.stream()
-        await world.store()
-        assert world.desk.reason(event.market) == "over-filled"
-        assert world.desk.reason("kalshi:OTHER") == ""
-        found = await world.desk.reconcile()
-        assert [(d.difference, d.ours, d.theirs) for d in found.differences] == [
-            ("over_fill", 10 * ONE, 12 * ONE)
-        ]
-        world.restart()
-        assert world.desk.facts.stopped == {event.market: "over-filled"}
-
-    world = run(scene)
-    assert world.book.quantity(world.told(Fill)[0].instrument) == 12 * ONE
-
-
-def test_more_contracts_for_the_approved_money_are_no_over_fill():
-    async def scene(world: DeskWorld) -> None:
-        event = await world.send(tif=TimeInForce.IOC)
-        await world.store()
-        order = world.exchange.orders[CLIENT]
-        order.new = msgspec.structs.replace(order.new, price=order.new.price // 2)
-        world.exchange.trade(order, 15 * ONE)
-        world.exchange.trade(order, 5 * ONE)
-        await world.stream()
-        await world.store()
-        assert world.desk.reason(event.market) == ""
-        world.restart()
-        assert world.desk.facts.stopped == {}
-
-    world = run(scene)
-    assert world.book.quantity(world.told(Fill)[0].instrument) == 20 * ONE
-
-
-def test_a_sale_of_more_than_was_approved_is_one():
-    async def scene(world: DeskWorld) -> None:
-        event = await world.send(side=Side.SELL, reduce_only=True)
-        await world.store()
-        world.exchange.trade(world.exchange.orders[CLIENT], 11 * ONE)
-        await world.stream()
-        assert world.desk.reason(event.market) == "over-filled"
-
-    run(scene)
+    assert run_reconciled(scene).status() is S.CANCELED
 
 
 def test_a_restarted_desk_asks_and_never_sends_again():
@@ -515,7 +372,7 @@ def test_a_restarted_desk_asks_and_never_sends_again():
         await world.store()
         assert world.desk.reason() == ""
 
-    world = run(scene)
+    world = run_reconciled(scene)
     assert world.status() is S.FILLED
     assert len(world.told(Fill)) == 1
 
@@ -531,7 +388,7 @@ def test_a_restarted_desk_tells_no_fill_twice():
         await world.stream()
         await world.store()
 
-    world = run(scene)
+    world = run_reconciled(scene)
     assert len(world.told(Fill)) == 1
     assert world.status() is S.PARTIALLY_FILLED
 
