@@ -44,7 +44,7 @@ lint: setup #-- format, rules, types, import contracts, generated files
 	$(BIN)/ruff check .
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m tools.asyncapi --check
+	$(BIN)/python -m tools.generate.asyncapi --check
 
 .PHONY: format
 format: setup #-- format the code and repair what can be repaired without thinking
@@ -53,7 +53,7 @@ format: setup #-- format the code and repair what can be repaired without thinki
 
 .PHONY: generate
 generate: setup #-- rewrite proto/asyncapi.yaml and docs/reference/subjects.md from the subject table
-	$(BIN)/python -m tools.asyncapi
+	$(BIN)/python -m tools.generate.asyncapi
 
 #== Longer looks
 

@@ -14,8 +14,8 @@ from bench.recorded import captures, messages_of, session_of
 from bench.result import Figure, Tell, rate
 from libs.machine.inprocess import InProcess
 from services.execution.claims import claims_of
-from tools.backtest import Backtest
-from tools.composition import factories, sections
+from tools.offline.backtest import Backtest
+from tools.system.composition import factories, sections
 
 RATE_AIM = 200_000
 ROUNDS = 3

@@ -15,16 +15,16 @@ from typing import Any, NamedTuple
 
 from bench import recorded
 from bench.result import Figure, Tell, rate
-from libs.venues.binance.normalise import BinanceNormaliser
-from libs.venues.coinbase.normalise import CoinbaseNormaliser
+from libs.venues.binance.market_data.normalise import BinanceNormaliser
+from libs.venues.coinbase.market_data.normalise import CoinbaseNormaliser
 from libs.venues.frame import FrameError, RawFrame, rest_frame
-from libs.venues.kalshi.normalise import KalshiNormaliser
-from libs.venues.manifold.normalise import ManifoldNormaliser
+from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
+from libs.venues.manifold.market_data.normalise import ManifoldNormaliser
 from libs.venues.normaliser import Normaliser
-from libs.venues.polymarket.normalise import PolymarketNormaliser
+from libs.venues.polymarket.market_data.normalise import PolymarketNormaliser
 from proto.feed import Book, Quote, Trade
 from proto.units import MILLISECOND
-from services.feed.recording import open_recording
+from services.feed.recording.recording import open_recording
 
 FRAMES_MIN = 20_000
 """Frames read of each venue: seconds, where a hash over a whole book is checked with each."""

@@ -12,7 +12,7 @@ from libs.tape.reader import TapeReader
 from proto.feed import Quote
 from proto.ids import parse_message_id
 from services.feed.publish import FeedPublisher
-from tools.installation import Installation
+from tools.system.installation import Installation
 
 UPDATES = 200_000
 RATE_AIM = 20_000

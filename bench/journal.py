@@ -7,8 +7,8 @@ from pathlib import Path
 from time import perf_counter
 
 from bench.result import Figure, Tell, rate
+from libs.contract.codec import encode
 from libs.database.embedded import EmbeddedPostgres
-from libs.machine.codec import encode
 from libs.tape.record import TapeRecord
 from proto.execution import OrderStatus, OrderUpdate
 from proto.feed import Trade

@@ -21,9 +21,9 @@ from libs.tape.record import TapeRecord
 from proto.execution import Claim
 from proto.feed import Quote
 from proto.message import Message
-from tools.composition import CONFIG_DIRECTORY, sections
-from tools.summary import percentile
-from tools.up import Options, System
+from tools.system.composition import CONFIG_DIRECTORY, sections
+from tools.system.summary import percentile
+from tools.system.system import Options, System
 
 RATE = 1_000
 WARM_ORDERS = 50

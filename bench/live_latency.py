@@ -23,10 +23,10 @@ from proto.execution import Claim
 from proto.feed import Quote
 from proto.message import Message
 from sandbox.world.world import UPDATES_PER_S
-from tools.composition import sections, venue_sections
-from tools.sandbox_process import SandboxProcess, with_addresses
-from tools.summary import percentile
-from tools.up import KEYED_SERVICES, Market, Options, System
+from tools.system.composition import sections, venue_sections
+from tools.system.sandbox_process import SandboxProcess, with_addresses
+from tools.system.summary import percentile
+from tools.system.system import KEYED_SERVICES, Market, Options, System
 
 MARKS = 200
 """Orders of each measurement; of the bot half in each of its two turns."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench.feed_to_tape import quote
 from bench.result import Figure, Tell
-from libs.machine.codec import encode
+from libs.contract.codec import encode
 from proto.feed import Quote
 from proto.units import AMOUNT_MAX
 

@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from libs.machine.codec import encode
+from libs.contract.codec import encode
+from libs.keys.signing import Signer
 from libs.machine.inprocess import InProcess
 from libs.tape.record import (
     BUILD_HEADER,
@@ -14,18 +15,17 @@ from libs.tape.record import (
     SIGNATURE_HEADER,
     TapeRecord,
 )
-from libs.tape.signing import Signer
 from proto.ids import parse_message_id
 from proto.message import Message
 from proto.operator import ClockOwner, Command, Config, Mode, Session
 from proto.risk import Approval
 from services.execution.claims import claims_of
 from services.feed.normalise import DeadFrame
-from services.feed.play import play
-from services.feed.recording import FRAMES_FILE, open_recording, recording_start
-from services.feed.synthetic_recording import write_recording
-from tools.composition import factories, sections
-from tools.operator import opening
+from services.feed.recording.play import play
+from services.feed.recording.recording import FRAMES_FILE, open_recording, recording_start
+from services.feed.synthetic.recording import write_recording
+from tools.system.composition import factories, sections
+from tools.system.operator import opening
 
 SEED = 7
 MINUTES = 30

@@ -9,18 +9,18 @@ from time import perf_counter
 
 from bench.recorded import TAPE, TapeMaker
 from bench.result import Figure, Tell, rate
+from libs.keys.signing import APPROVAL_DOMAIN, Signer, Verifier
 from libs.runtime.layout import RunFile, StateLayout
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
 from libs.tape.credentials import ADMIN
 from libs.tape.publisher import Publisher, Stored
 from libs.tape.record import TapeRecord
-from libs.tape.signing import APPROVAL_DOMAIN, Signer, Verifier
 from proto.execution import Claim
-from tools.commands import ReplayRequest, replay
-from tools.composition import DEFAULT_STRATEGIES
-from tools.installation import Installation
-from tools.replay import History, Replay
+from tools.cli.commands import ReplayRequest, replay
+from tools.offline.replay import History, Replay
+from tools.system.composition import DEFAULT_STRATEGIES
+from tools.system.installation import Installation
 
 RATE_AIM = 50_000
 IN_FLIGHT = 512

@@ -21,8 +21,9 @@ from bench import venue
 from bench.feed_to_tape import quote
 from bench.latency import CHANGES, RATE, STRATEGY, configuration
 from bench.result import Figure, Tell
-from libs.machine.codec import Unreadable, decode, encode
-from libs.machine.intake import IntakeState
+from libs.contract.codec import Unreadable, decode, encode
+from libs.machine.input_gate import InputGateState
+from libs.machine.snapshots import Snapshot, SnapshotStore
 from libs.runtime.layout import RunFile
 from libs.tape.broker import TAPE_MESSAGES_MAX, stream_state
 from libs.tape.connection import Link
@@ -30,17 +31,16 @@ from libs.tape.credentials import ADMIN, OPERATOR
 from libs.tape.publisher import Publisher, Stored
 from libs.tape.reader import TapeReader
 from libs.tape.record import TapeRecord
-from libs.tape.snapshots import Snapshot, SnapshotStore
 from proto.execution import Claim
 from proto.feed import Quote
 from proto.message import Message
 from proto.operator import ClockOwner, Mode
 from proto.service import Started
-from tools.composition import factories, sections
-from tools.installation import Installation
-from tools.operator import OperatorDesk, opening
-from tools.supervisor import Supervisor
-from tools.watch import Reports
+from tools.system.composition import factories, sections
+from tools.system.installation import Installation
+from tools.system.operator import OperatorDesk, opening
+from tools.system.supervisor import Supervisor
+from tools.system.watch import Reports
 
 SERVICES = ("feed", "signal", "risk", "execution", "exit", "monitor")
 """Without the journal: it would first read the window it has not seen, and is no service that decides."""
@@ -104,7 +104,7 @@ async def snapshot_end(link: Link, installation: Installation, tape: str, seq: i
                 seq=seq,
                 digest=last.digest(),
                 state=machine.snapshot(),
-                intake=IntakeState(),
+                input_gate=InputGateState(),
             )
         )
 

@@ -15,9 +15,9 @@ from proto.signal import Proposal
 from proto.units import ONE, SECOND
 from proto.venue import Account, Fill
 from services.risk.machine import RiskMachine
-from tools.composition import sections
-from tools.operator import opening
-from tools.summary import percentile
+from tools.system.composition import sections
+from tools.system.operator import opening
+from tools.system.summary import percentile
 
 DECISIONS = 40_000
 WARM_DECISIONS = 2_000

@@ -17,9 +17,9 @@ from py_clob_client_v2.signer import Signer
 
 from bench.result import Figure, Tell
 from libs.venues.gateway import NewOrder
-from libs.venues.polymarket.auth import Account, ApiKey, l2_headers
 from libs.venues.polymarket.hosts import CHAIN_ID
-from libs.venues.polymarket.request import Token, prepare_order
+from libs.venues.polymarket.trading.auth import Account, ApiKey, l2_headers
+from libs.venues.polymarket.trading.request import Token, prepare_order
 from proto.feed import Side
 from proto.risk import TimeInForce
 from proto.units import ONE

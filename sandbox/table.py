@@ -9,7 +9,7 @@ from proto.units import ONE, SECOND
 from sandbox.server import Sandbox
 from sandbox.texts import fixed
 from sandbox.world.markets import KALSHI, SandboxMarket
-from sandbox.world.price import Source
+from sandbox.world.venue_prices import Source
 from sandbox.world.world import VENUES
 
 SHOWN_AFTER_CLOSE_S = 30

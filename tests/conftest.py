@@ -14,9 +14,9 @@ import pytest_asyncio
 from hypothesis import HealthCheck, settings
 
 from libs.database.embedded import EmbeddedPostgres
-from tests.cluster import with_cluster
+from tests.support.cluster import with_cluster
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 SOAK = os.environ.get("PRESAGE_SOAK") == "1"
 
 # Images often forbid Python to keep what it compiled. The tests start hundreds of processes of ours, each of which

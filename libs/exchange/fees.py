@@ -1,7 +1,7 @@
 """What a venue charges for a trade, to the fraction of a cent.
 
 Kalshi's formula (docs.kalshi.com: series fees, "Fee Rounding"), checked against real fills in
-``tests/unit/test_exchange_fees.py``:
+``tests/unit/libs/exchange/test_fees.py``:
 
 1. trade fee = rate × contracts × price × (1 − price), rounded up to $0.0001;
 2. the change of the balance (money for the contracts − trade fee) is rounded down to the account's

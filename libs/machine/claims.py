@@ -1,6 +1,6 @@
 """What a claim carries. Pure."""
 
-from libs.machine.codec import Unreadable, decode
+from libs.contract.codec import Unreadable, decode
 from proto.execution import Claim
 from proto.risk import Approval
 

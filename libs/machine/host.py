@@ -1,6 +1,6 @@
 """The live runner: machines of one service over the tape, restarts and broker failures included.
 
-The host reads the tape in order, hands records to its cells, and publishes what they emit: one publisher
+The host reads the tape in order, hands records to its runners, and publishes what they emit: one publisher
 a machine, in order of cause. When a publish fails it stops publishing, lets the reader catch up with the
 stream (the read-back), and publishes what the tape still lacks. A start is the same: fold from the
 snapshot, compare, publish what is missing.
@@ -12,23 +12,23 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
-from libs.machine.cell import Cell
-from libs.machine.codec import Unreadable, decode
+from libs.contract.codec import Unreadable, decode
+from libs.keys.signing import Signer, Verifier
 from libs.machine.errors import Diverged, Failed, MachineStopped, UpgradeRefused
 from libs.machine.host_state import BeforePublish, Fact, HostSettings, HostState
 from libs.machine.loading import CellLoader
 from libs.machine.lockstep import LockstepMember
 from libs.machine.machine import Machine
 from libs.machine.outbox import Outbox
+from libs.machine.runner import MachineRunner
 from libs.machine.skips import OPERATOR_PATTERN, gate, skip_in
+from libs.machine.snapshots import Snapshot, SnapshotStore
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
 from libs.tape.publisher import Publisher
 from libs.tape.reader import TapeReader
 from libs.tape.record import TapeRecord
 from libs.tape.reports import report_for_ever, send_report
-from libs.tape.signing import Signer, Verifier
-from libs.tape.snapshots import Snapshot, SnapshotStore
 from proto.message import Message
 from proto.operator import Command, Config, Session
 from proto.service import Started
@@ -63,7 +63,7 @@ class Host:
         self.link = link
         self.publisher = Publisher(link)
         self.status = HostState()
-        self.cells: list[Cell] = []
+        self.runners: list[MachineRunner] = []
         self.observers: list[Callable[[TapeRecord, Message], None]] = []
         self.extra_report: Callable[[], dict[str, Any]] = dict
         self.on_dead: Callable[[TapeRecord, str], None] | None = None
@@ -87,7 +87,7 @@ class Host:
             link,
             self.publisher,
             before_publish,
-            cells=lambda: self.cells,
+            runners=lambda: self.runners,
             position=lambda: self.position,
             acknowledged=self._lockstep.report,
         )
@@ -97,28 +97,28 @@ class Host:
     @property
     def position(self) -> int:
         """The sequence that every machine of this host has processed."""
-        if not self.cells:
+        if not self.runners:
             return self._reader.position if self._reader else 0
-        return min(cell.position for cell in self.cells)
+        return min(runner.position for runner in self.runners)
 
     @property
     def now(self) -> int:
         """Session time in nanoseconds as the first machine sees it."""
-        return self.cells[0].intake.state.timeline.now if self.cells else 0
+        return self.runners[0].input_gate.state.timeline.now if self.runners else 0
 
     async def _load(self) -> None:
-        """Build cells from the newest snapshots that fit the tape; open the reader there."""
+        """Build runners from the newest snapshots that fit the tape; open the reader there."""
         last_seq = int((await stream_state(self.link.client))["last_seq"])
         self._target = last_seq
-        self.cells = []
+        self.runners = []
         starts: list[int] = []
         for factory in self._factories:
             machine = factory()
             store = SnapshotStore(self.settings.state / "snapshots", machine.name)
             self._stores[machine.name] = store
-            cell = await self._loader.load(machine, store, last_seq)
-            starts.append(cell.position)
-            self.cells.append(cell)
+            runner = await self._loader.load(machine, store, last_seq)
+            starts.append(runner.position)
+            self.runners.append(runner)
         self._outbox.begin_at(last_seq)
         if self._reader is not None:
             await self._reader.close()
@@ -184,7 +184,9 @@ class Host:
 
     async def _let_leave(self, record: TapeRecord) -> None:
         """What a record calls for leaves now, not after the rest of what was read with it."""
-        if self.status.live and any(cell.ready and cell.ready[-1].record is record for cell in self.cells):
+        if self.status.live and any(
+            runner.ready and runner.ready[-1].record is record for runner in self.runners
+        ):
             self._outbox.wake()
             await asyncio.sleep(0)
 
@@ -197,9 +199,9 @@ class Host:
                 event = decode(record.subject, record.payload)
             except Unreadable as e:
                 reason = str(e)
-        for cell in self.cells:
+        for runner in self.runners:
             try:
-                cell.take(record, event)
+                runner.take(record, event)
             except Unreadable as e:
                 reason = str(e)
             except Failed as e:
@@ -221,7 +223,7 @@ class Host:
         model = model_of(subject)
         if model is None or model in _ALWAYS_READ or subject.startswith(("feed.", "monitor.clock")):
             return True
-        return any(model in cell.machine.reads for cell in self.cells)
+        return any(model in runner.machine.reads for runner in self.runners)
 
     def _count_dead(self, record: TapeRecord, reason: str) -> None:
         self.status.dead += 1
@@ -231,15 +233,15 @@ class Host:
     async def _go_live(self) -> None:
         self.status.live = True
         log.info("live", extra={"service": self.settings.service, "position": self.position})
-        for cell in self.cells:
+        for runner in self.runners:
             started = Started(
                 service=self.settings.service,
-                machine=cell.name,
+                machine=runner.name,
                 build=self.settings.build,
-                version=cell.machine.version,
-                from_seq=cell.verified_to,
+                version=runner.machine.version,
+                from_seq=runner.verified_to,
                 # A restart within the run that adopts goes on from a later snapshot: nothing is adopted then.
-                adopted=cell.name in self.settings.adopt and cell.verified_to <= self.settings.adopt_to,
+                adopted=runner.name in self.settings.adopt and runner.verified_to <= self.settings.adopt_to,
             )
             await self.publish_fact(Fact(started))
         await self._lockstep.report()
@@ -298,7 +300,7 @@ class Host:
 
     def health(self) -> dict[str, Any]:
         """What this service says of itself, as plain data."""
-        stopped = next((str(c.stopped) for c in self.cells if c.stopped is not None), "")
+        stopped = next((str(c.stopped) for c in self.runners if c.stopped is not None), "")
         state = "live" if self.status.live else ("stopped" if self.status.refused or stopped else "starting")
         if self.status.upgrade_refused:
             state = "refused"
@@ -309,15 +311,15 @@ class Host:
             "position": self.position,
             "backlog": self._reader.backlog if self._reader else 0,
             "lag": self._reader.lag if self._reader else 0,
-            "open_outputs": sum(len(c.open_outputs) for c in self.cells),
+            "open_outputs": sum(len(c.open_outputs) for c in self.runners),
             "dead": self.status.dead,
             "violations": self.link.violations,
-            "diverged": any(isinstance(c.stopped, Diverged) for c in self.cells),
+            "diverged": any(isinstance(c.stopped, Diverged) for c in self.runners),
             "retries": self.status.retries,
             "restarts": self._reader.restarts if self._reader else 0,
             "now": self.now,
             "build": self.settings.build,
-            "versions": {c.name: c.machine.version for c in self.cells},
+            "versions": {c.name: c.machine.version for c in self.runners},
         } | self.extra_report()
 
     async def _report(self) -> None:
@@ -326,7 +328,7 @@ class Host:
     # --- snapshots and stop ---------------------------------------------------------------------
 
     def _maybe_snapshot(self) -> None:
-        if not self.cells or self._last is None or not self.status.live:
+        if not self.runners or self._last is None or not self.status.live:
             return
         due = monotonic() - self._snapshot_at > SNAPSHOT_EVERY_S
         far = self.position - self._snapshot_seq >= SNAPSHOT_EVERY_SEQ
@@ -337,18 +339,18 @@ class Host:
         self._snapshot_at = monotonic()
         if self._last is None:
             return
-        for cell in self.cells:
-            if cell.position != self._last.seq or cell.stopped is not None:
+        for runner in self.runners:
+            if runner.position != self._last.seq or runner.stopped is not None:
                 continue
-            self._stores[cell.name].write(
+            self._stores[runner.name].write(
                 Snapshot(
-                    machine=cell.name,
-                    version=cell.machine.version,
+                    machine=runner.name,
+                    version=runner.machine.version,
                     tape=self.settings.tape,
-                    seq=cell.position,
+                    seq=runner.position,
                     digest=self._last.digest(),
-                    state=cell.machine.snapshot(),
-                    intake=cell.intake.state,
+                    state=runner.machine.snapshot(),
+                    input_gate=runner.input_gate.state,
                     planned=planned,
                 )
             )

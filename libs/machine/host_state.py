@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from libs.machine.cell import Effect
+from libs.machine.runner import Effect
 from proto.message import Message
 
 

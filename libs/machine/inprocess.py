@@ -8,10 +8,10 @@ are signed and verified here as everywhere: execution knows no other way.
 import heapq
 from collections.abc import Callable, Sequence
 
-from libs.machine.codec import encode
+from libs.contract.codec import encode
+from libs.keys.signing import APPROVAL_DOMAIN, Signer, Verifier
 from libs.machine.machine import Handler, Machine, Stamp
 from libs.machine.timeline import Timeline
-from libs.tape.signing import APPROVAL_DOMAIN, Signer, Verifier
 from proto.execution import Claim
 from proto.ids import MessageId
 from proto.message import Message

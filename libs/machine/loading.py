@@ -1,25 +1,25 @@
-"""Making cells at a start: the newest snapshot that fits the tape, and who may go on from it."""
+"""Making runners at a start: the newest snapshot that fits the tape, and who may go on from it."""
 
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from libs.machine.cell import Cell
-from libs.machine.codec import Unreadable, decode
+from libs.contract.codec import Unreadable, decode
+from libs.keys.signing import Signer, Verifier
 from libs.machine.errors import UpgradeRefused
 from libs.machine.host_state import HostSettings
-from libs.machine.intake import Intake
+from libs.machine.input_gate import InputGate
 from libs.machine.machine import Machine
+from libs.machine.runner import MachineRunner
+from libs.machine.snapshots import Snapshot, SnapshotStore
 from libs.tape.connection import Link
 from libs.tape.errors import TapeGap
 from libs.tape.reader import TapeReader, read_subject
-from libs.tape.signing import Signer, Verifier
-from libs.tape.snapshots import Snapshot, SnapshotStore
 from proto.service import Started
 
 
 class CellLoader:
-    """Loads the cells of one host. ``skipped``: sequences that machines were told to leave out in this run."""
+    """Loads the runners of one host. ``skipped``: sequences that machines were told to leave out in this run."""
 
     def __init__(
         self,
@@ -35,8 +35,8 @@ class CellLoader:
         self._signer = signer
         self._skipped = skipped
 
-    async def load(self, machine: Machine, store: SnapshotStore, last_seq: int) -> Cell:
-        """The cell of a fresh machine, restored as far as a snapshot goes.
+    async def load(self, machine: Machine, store: SnapshotStore, last_seq: int) -> MachineRunner:
+        """The runner of a fresh machine, restored as far as a snapshot goes.
 
         Raises:
             UpgradeRefused: another version decided what this one would have to recompute.
@@ -45,16 +45,16 @@ class CellLoader:
         for snapshot in store.newest_first():
             if snapshot.seq > last_seq or not await self._fits(snapshot):
                 continue
-            cell = self._restored(machine, snapshot, starts)
-            if cell is not None:
-                return cell
-        cell = Cell(machine, Intake(self._verifier), self._settings.build, self._signer)
-        return self._prepare_cell(cell, None, starts)
+            runner = self._restored(machine, snapshot, starts)
+            if runner is not None:
+                return runner
+        runner = MachineRunner(machine, InputGate(self._verifier), self._settings.build, self._signer)
+        return self._prepare_cell(runner, None, starts)
 
     def _restored(
         self, machine: Machine, snapshot: Snapshot, starts: Sequence[tuple[int, Started]]
-    ) -> Cell | None:
-        """A cell that goes on from a snapshot; ``None`` when its state cannot be read."""
+    ) -> MachineRunner | None:
+        """A runner that goes on from a snapshot; ``None`` when its state cannot be read."""
         try:
             machine.restore(snapshot.state)
         except msgspec.DecodeError as e:
@@ -62,24 +62,26 @@ class CellLoader:
                 return None
             text = f"expected a state that {machine.name} version {machine.version} can read, was {e}"
             raise UpgradeRefused(machine.name, snapshot.seq, f"{text}: {self._way_out(machine)}") from e
-        cell = Cell(machine, Intake(self._verifier, snapshot.intake), self._settings.build, self._signer)
-        cell.position = cell.verified_to = snapshot.seq
-        return self._prepare_cell(cell, snapshot, starts)
+        runner = MachineRunner(
+            machine, InputGate(self._verifier, snapshot.input_gate), self._settings.build, self._signer
+        )
+        runner.position = runner.verified_to = snapshot.seq
+        return self._prepare_cell(runner, snapshot, starts)
 
     def _prepare_cell(
-        self, cell: Cell, snapshot: Snapshot | None, starts: Sequence[tuple[int, Started]]
-    ) -> Cell:
+        self, runner: MachineRunner, snapshot: Snapshot | None, starts: Sequence[tuple[int, Started]]
+    ) -> MachineRunner:
         """Check who decided what stands after the snapshot; know what was adopted and skipped."""
-        machine = cell.machine
-        later = [start for seq, start in starts if seq > cell.position]
+        machine = runner.machine
+        later = [start for seq, start in starts if seq > runner.position]
         adopted = [s.from_seq for s in later if s.adopted and s.version == machine.version]
-        if cell.name in self._settings.adopt:
+        if runner.name in self._settings.adopt:
             adopted.append(self._settings.adopt_to)
         else:
             self._check_version(machine, snapshot, later)
-        cell.verified_to = max([cell.verified_to, *adopted])
-        cell.skips |= self._skipped.get(cell.name, set())
-        return cell
+        runner.verified_to = max([runner.verified_to, *adopted])
+        runner.skips |= self._skipped.get(runner.name, set())
+        return runner
 
     async def _starts_of(self, name: str) -> list[tuple[int, Started]]:
         """Earlier starts of a machine, oldest first: they say which version decided from there on."""

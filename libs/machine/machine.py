@@ -2,7 +2,7 @@
 
 A machine reads the tape in sequence order and emits messages. It knows no wall clock, randomness,
 environment, file, socket or thread; ``now`` is on the tape. The lint proves what it can
-(``tests/unit/test_purity.py`` and the import contracts), replay proves the rest.
+(``tests/unit/project/test_purity.py`` and the import contracts), replay proves the rest.
 """
 
 from collections.abc import Callable, Sequence

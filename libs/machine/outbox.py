@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import islice
 
-from libs.machine.cell import Cell, Effect
-from libs.machine.codec import encode
+from libs.contract.codec import encode
 from libs.machine.host_state import BeforePublish, Fact, HostSettings, HostState
+from libs.machine.runner import Effect, MachineRunner
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
 from libs.tape.errors import BrokerUnavailable, PublishRefused
@@ -30,9 +30,9 @@ log = logging.getLogger("presage.host")
 
 
 class Outbox:
-    """Publishes the outputs of a host's cells, and its shell's facts.
+    """Publishes the outputs of a host's runners, and its shell's facts.
 
-    ``cells`` and ``position`` ask the host; ``acknowledged`` is awaited after each effect that is stored.
+    ``runners`` and ``position`` ask the host; ``acknowledged`` is awaited after each effect that is stored.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Outbox:
         link: Link,
         publisher: Publisher,
         before_publish: BeforePublish | None,
-        cells: Callable[[], Sequence[Cell]],
+        runners: Callable[[], Sequence[MachineRunner]],
         position: Callable[[], int],
         acknowledged: Callable[[], Awaitable[None]],
     ) -> None:
@@ -51,13 +51,13 @@ class Outbox:
         self._link = link
         self._publisher = publisher
         self._before_publish = before_publish
-        self._cells = cells
+        self._runners = runners
         self._position = position
         self._acknowledged = acknowledged
         self._work = asyncio.Event()
         self._progress = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._in_flight: deque[tuple[Cell, Effect, list[asyncio.Future[Stored]]]] = deque()
+        self._in_flight: deque[tuple[MachineRunner, Effect, list[asyncio.Future[Stored]]]] = deque()
         self._grants: set[tuple[str, int]] = set()
         self._preparing: dict[tuple[str, int], asyncio.Future[Sequence[Fact]]] = {}
         self._broken = False
@@ -77,7 +77,7 @@ class Outbox:
 
     def wake(self) -> None:
         """There may be something to send, or the tape has moved on."""
-        if self._broken or any(cell.ready for cell in self._cells()):
+        if self._broken or any(runner.ready for runner in self._runners()):
             self.prepare()
             self._work.set()
 
@@ -94,14 +94,14 @@ class Outbox:
     def waiting(self) -> dict[str, list[int]]:
         """Machine → causes whose outputs are not acknowledged yet, lowest first."""
         return {
-            cell.name: [e.record.seq for c, e, _ in self._in_flight if c is cell]
-            + [effect.record.seq for effect in cell.ready]
-            for cell in self._cells()
+            runner.name: [e.record.seq for c, e, _ in self._in_flight if c is runner]
+            + [effect.record.seq for effect in runner.ready]
+            for runner in self._runners()
         }
 
     def settled(self) -> bool:
         """All outputs of everything processed are acknowledged."""
-        return not self._in_flight and not any(cell.ready for cell in self._cells())
+        return not self._in_flight and not any(runner.ready for runner in self._runners())
 
     # --- publishing -----------------------------------------------------------------------------
 
@@ -123,26 +123,28 @@ class Outbox:
                 self._work.set()
                 await asyncio.sleep(RETRY_WAIT_S)
 
-    def _next_effect(self) -> tuple[Cell, Effect] | None:
+    def _next_effect(self) -> tuple[MachineRunner, Effect] | None:
         """The effect with the lowest cause among the machines; in lockstep only a granted one."""
         if not self._status.live or len(self._in_flight) >= IN_FLIGHT_MAX:
             return None
-        best: Cell | None = None
-        for cell in self._cells():
-            self._drop_settled(cell)
-            if not cell.ready or cell.stopped is not None:
+        best: MachineRunner | None = None
+        for runner in self._runners():
+            self._drop_settled(runner)
+            if not runner.ready or runner.stopped is not None:
                 continue
-            if self._settings.lockstep and (cell.name, cell.ready[0].record.seq) not in self._grants:
+            if self._settings.lockstep and (runner.name, runner.ready[0].record.seq) not in self._grants:
                 continue
-            if best is None or cell.ready[0].record.seq < best.ready[0].record.seq:
-                best = cell
+            if best is None or runner.ready[0].record.seq < best.ready[0].record.seq:
+                best = runner
         return None if best is None else (best, best.ready[0])
 
-    def _drop_settled(self, cell: Cell) -> None:
+    def _drop_settled(self, runner: MachineRunner) -> None:
         """Forget effects whose outputs the tape already has."""
-        while cell.ready and not any((o.cause, o.index) in cell.open_outputs for o in cell.ready[0].outputs):
-            effect = cell.ready.popleft()
-            task = self._preparing.pop((cell.name, effect.record.seq), None)
+        while runner.ready and not any(
+            (o.cause, o.index) in runner.open_outputs for o in runner.ready[0].outputs
+        ):
+            effect = runner.ready.popleft()
+            task = self._preparing.pop((runner.name, effect.record.seq), None)
             if task is not None:
                 task.cancel()
 
@@ -153,17 +155,17 @@ class Outbox:
         """
         if self._before_publish is None or self._settings.lockstep or not self._status.live:
             return
-        for cell in self._cells():
-            for effect in islice(cell.ready, PREPARED_MAX):
-                key = (cell.name, effect.record.seq)
+        for runner in self._runners():
+            for effect in islice(runner.ready, PREPARED_MAX):
+                key = (runner.name, effect.record.seq)
                 if key not in self._preparing:
                     self._preparing[key] = asyncio.ensure_future(self._before_publish(effect))
 
-    async def _prepared(self, cell: Cell, effect: Effect) -> Sequence[Fact]:
+    async def _prepared(self, runner: MachineRunner, effect: Effect) -> Sequence[Fact]:
         """The facts to publish after an effect's outputs, once what comes before them is done."""
         if self._before_publish is None:
             return ()
-        key = (cell.name, effect.record.seq)
+        key = (runner.name, effect.record.seq)
         task = self._preparing.get(key)
         if task is None:
             return await self._before_publish(effect)
@@ -172,25 +174,25 @@ class Outbox:
         finally:
             del self._preparing[key]
 
-    async def _send(self, cell: Cell, effect: Effect) -> None:
-        facts = await self._prepared(cell, effect)
+    async def _send(self, runner: MachineRunner, effect: Effect) -> None:
+        facts = await self._prepared(runner, effect)
         if (
             not self._status.live
-            or cell not in self._cells()
-            or not cell.ready
-            or cell.ready[0] is not effect
+            or runner not in self._runners()
+            or not runner.ready
+            or runner.ready[0] is not effect
         ):
             return
-        cell.ready.popleft()
+        runner.ready.popleft()
         futures: list[asyncio.Future[Stored]] = []
         try:
-            missing = [o for o in effect.outputs if (o.cause, o.index) in cell.open_outputs]
+            missing = [o for o in effect.outputs if (o.cause, o.index) in runner.open_outputs]
             for output in missing:
                 self._check_connection()
                 future = await self._publisher.begin(output.subject, output.payload, output.headers)
                 futures.append(future)
         finally:
-            self._in_flight.append((cell, effect, futures))
+            self._in_flight.append((runner, effect, futures))
             self._progress.set()
         if facts:
             await self._collect(futures)
@@ -213,7 +215,7 @@ class Outbox:
                 self._progress.clear()
                 await self._progress.wait()
                 continue
-            cell, effect, futures = self._in_flight[0]
+            runner, effect, futures = self._in_flight[0]
             try:
                 await self._collect(futures)
             except (BrokerUnavailable, PublishRefused):
@@ -222,7 +224,7 @@ class Outbox:
                 continue
             if self._in_flight and self._in_flight[0][1] is effect:
                 self._in_flight.popleft()
-                self._grants.discard((cell.name, effect.record.seq))
+                self._grants.discard((runner.name, effect.record.seq))
                 self._work.set()
                 await self._acknowledged()
 
@@ -242,10 +244,10 @@ class Outbox:
         while self._position() < last_seq and not self._stopping.is_set():
             await asyncio.sleep(RETRY_WAIT_S / 10)
         while self._in_flight:
-            cell, effect, _ = self._in_flight.pop()
-            cell.ready.appendleft(effect)
-        for cell in self._cells():
-            self._drop_settled(cell)
+            runner, effect, _ = self._in_flight.pop()
+            runner.ready.appendleft(effect)
+        for runner in self._runners():
+            self._drop_settled(runner)
         self._broken = False
         self._work.set()
         self._progress.set()

@@ -2,24 +2,24 @@
 
 from collections.abc import Iterable
 
-from libs.machine.codec import Unreadable, decode
-from libs.machine.intake import Intake
+from libs.contract.codec import Unreadable, decode
+from libs.keys.signing import Verifier
+from libs.machine.input_gate import InputGate
 from libs.tape.record import TapeRecord
-from libs.tape.signing import Verifier
 from proto.operator import Command, Verb
 
 OPERATOR_PATTERN = "operator.>"
 """What ``skip_in`` must be shown: sessions too, for they say on which tape a command is good."""
 
 
-def gate(verifier: Verifier, tape: str) -> Intake:
+def gate(verifier: Verifier, tape: str) -> InputGate:
     """A gate for operator messages alone; ``tape`` counts until the first session that is read."""
-    watcher = Intake(verifier)
+    watcher = InputGate(verifier)
     watcher.state.timeline.tape = tape
     return watcher
 
 
-def skip_in(record: TapeRecord, watcher: Intake) -> Command | None:
+def skip_in(record: TapeRecord, watcher: InputGate) -> Command | None:
     """The skip in a record, if it is one and its signature, nonce and expiry hold."""
     try:
         event = decode(record.subject, record.payload)

@@ -17,7 +17,7 @@
       claims/         execution's own synced record of its claims
       journal/        anchors of the hash chain
       logs/           one file a service
-      frames/         <date>/frames-<n>.jsonl.gz: raw frames of the live venues, see services/feed/recorder.py
+      frames/         <date>/frames-<n>.jsonl.gz: raw frames of the live venues, see services/feed/recording/recorder.py
 """
 
 import json

@@ -12,13 +12,13 @@ from typing import Any
 
 import uvloop
 
+from libs.keys.signing import Verifier
 from libs.machine.errors import MachineStopped
 from libs.machine.host import Host, HostSettings
 from libs.machine.machine import Machine
 from libs.observability import logs
 from libs.runtime.layout import BUILD, RunFile, StateLayout
 from libs.tape.connection import Link, open_link
-from libs.tape.signing import Verifier
 
 EXIT_FAILED = 1
 EXIT_STOPPED_MACHINE = 4

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 import nats.errors
 
-from libs.machine.codec import encode
+from libs.contract.codec import encode
 from libs.tape.connection import Link
 from libs.tape.errors import BrokerUnavailable, ContentMismatch, PublishRefused
 from libs.tape.publisher import Publisher

@@ -12,7 +12,7 @@ from sandbox.binance import wire
 from sandbox.binance.streams import Streams
 from sandbox.texts import fixed
 from sandbox.world.candles import joined
-from sandbox.world.price import Source
+from sandbox.world.venue_prices import Source
 from sandbox.world.world import World
 
 WEIGHT_PER_MINUTE = 6_000

@@ -18,7 +18,7 @@ from sandbox.faults.rules import FaultKind
 from sandbox.faults.script import FaultAction, Faults
 from sandbox.sockets import ClientSocket
 from sandbox.venue import VenueServer
-from sandbox.world.price import Source
+from sandbox.world.venue_prices import Source
 from sandbox.world.world import World
 
 PING_EVERY_S = 20.0

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from libs.synthetic.price import STEPS_PER_SECOND
+from libs.synthetic.price_path import STEPS_PER_SECOND
 from proto.feed import Side
 from proto.units import MILLISECOND
 from sandbox.binance import wire
@@ -13,8 +13,8 @@ from sandbox.binance.depth import DepthBook, changed_rows
 from sandbox.sockets import ClientSocket
 from sandbox.world.candles import joined
 from sandbox.world.events import PriceMoved, SpotTraded, WorldEvent
-from sandbox.world.price import Source
 from sandbox.world.spot import MINUTE_NS, SpotExchange
+from sandbox.world.venue_prices import Source
 from sandbox.world.world import World
 
 STREAMS_MAX = 1024

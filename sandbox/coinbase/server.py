@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from aiohttp import WSMsgType, web
 
-from libs.synthetic.price import STEPS_PER_SECOND
+from libs.synthetic.price_path import STEPS_PER_SECOND
 from proto.feed import Side
 from proto.units import SECOND
 from sandbox.accounts import Accounts
@@ -21,7 +21,7 @@ from sandbox.texts import fixed, iso
 from sandbox.venue import VenueServer
 from sandbox.world.candles import joined
 from sandbox.world.events import PriceMoved, SpotTraded, WorldEvent
-from sandbox.world.price import Source
+from sandbox.world.venue_prices import Source
 from sandbox.world.world import World
 
 CHANNELS = ("matches", "ticker", "heartbeat")

@@ -12,7 +12,7 @@ from sandbox.faults.script import Faults
 from sandbox.polymarket.channel import Channel, Client
 from sandbox.polymarket.gamma import amount
 from sandbox.world.events import PriceMoved, WorldEvent
-from sandbox.world.price import Source
+from sandbox.world.venue_prices import Source
 from sandbox.world.world import World
 
 HISTORY = 60

@@ -6,7 +6,7 @@ from enum import StrEnum
 from libs.exchange.matching_types import Execution, LevelChange, LimitOrder, Match
 from proto.feed import MarketStatus, Side
 from sandbox.world.markets import SandboxMarket
-from sandbox.world.price import Source
+from sandbox.world.venue_prices import Source
 
 
 class OrderChange(StrEnum):

@@ -10,7 +10,7 @@ from sandbox.world.events import MarketMoved
 from sandbox.world.listing import Series, make, span_s
 from sandbox.world.makers import Maker
 from sandbox.world.markets import KALSHI, MANIFOLD, POLYMARKET, VOID, MarketKind, SandboxMarket
-from sandbox.world.price import Source
+from sandbox.world.venue_prices import Source
 
 if TYPE_CHECKING:
     from sandbox.world.world import World

@@ -12,8 +12,8 @@ from msgspec import Struct
 from libs.exchange.matching_types import LimitOrder
 from sandbox.world.desk import is_ours
 from sandbox.world.markets import SandboxMarket
-from sandbox.world.price import SavedPrice
 from sandbox.world.spot import SavedSpot
+from sandbox.world.venue_prices import SavedPrice
 
 _FIELDS = [name for name in SandboxMarket.__dataclass_fields__ if name != "book"]
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from libs.synthetic.price import DIFFUSION
+from libs.synthetic.price_path import DIFFUSION
 from proto.feed import Side
 from proto.units import ONE, SECOND, notional
 from sandbox.world.events import SpotTraded
-from sandbox.world.price import Source
+from sandbox.world.venue_prices import Source
 
 if TYPE_CHECKING:
     from sandbox.world.world import World

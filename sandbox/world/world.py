@@ -18,10 +18,10 @@ from sandbox.world.events import BookChanged, PriceMoved, TickChanged, WorldEven
 from sandbox.world.lifecycle import Lifecycle
 from sandbox.world.listing import SERIES
 from sandbox.world.markets import KALSHI, MANIFOLD, MILLS, POLYMARKET, SandboxMarket
-from sandbox.world.price import STEP_NS, BitcoinPrice, Source
 from sandbox.world.saving import SavedWorld, load_market, save_market
 from sandbox.world.scheduler import Scheduler
 from sandbox.world.spot import SpotExchange
+from sandbox.world.venue_prices import STEP_NS, BitcoinPrice, Source
 
 VENUES = (POLYMARKET, KALSHI, MANIFOLD)
 UPDATES_PER_S = 3.0

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from libs.machine.codec import encode
+from libs.contract.codec import encode
 from proto.execution import Claim, OrderStatus, OrderUpdate
 from proto.message import Message
 from proto.risk import Approval

@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
-from libs.keys.kinds import ApiKey, EthereumKey, RsaKey
-from libs.keys.passphrase import inherited
-from libs.keys.store import KeyStore
+from libs.keys.venues.kinds import ApiKey, EthereumKey, RsaKey
+from libs.keys.venues.passphrase import inherited
+from libs.keys.venues.store import KeyStore
 from libs.runtime.layout import RunFile, StateLayout
 from libs.venues.gateway import VenueGateway
 from libs.venues.kalshi.params import KalshiParams
@@ -21,8 +21,8 @@ Builder = Callable[[Settings, KeyStore, str | None], VenueGateway]
 def _kalshi(settings: Settings, keys: KeyStore, passphrase: str | None) -> VenueGateway:
     # Imported where it is needed: a paper run loads no signing library.
     from libs.venues.kalshi.auth import KalshiCredentials
-    from libs.venues.kalshi.gateway import KalshiGateway
-    from libs.venues.kalshi.options import KalshiOptions
+    from libs.venues.kalshi.trading.gateway import KalshiGateway
+    from libs.venues.kalshi.trading.options import KalshiOptions
 
     key = keys.load("kalshi", RsaKey, passphrase)
     params = msgspec.convert(settings, KalshiParams)
@@ -40,8 +40,8 @@ def _kalshi(settings: Settings, keys: KeyStore, passphrase: str | None) -> Venue
 
 
 def _polymarket(settings: Settings, keys: KeyStore, passphrase: str | None) -> VenueGateway:
-    from libs.venues.polymarket.auth import PolymarketCredentials
-    from libs.venues.polymarket.gateway import PolymarketGateway
+    from libs.venues.polymarket.trading.auth import PolymarketCredentials
+    from libs.venues.polymarket.trading.gateway import PolymarketGateway
 
     credentials = PolymarketCredentials(
         private_key=keys.load("polymarket", EthereumKey, passphrase).private_key,
@@ -58,8 +58,8 @@ def _polymarket(settings: Settings, keys: KeyStore, passphrase: str | None) -> V
 
 
 def _manifold(settings: Settings, keys: KeyStore, passphrase: str | None) -> VenueGateway:
-    from libs.venues.manifold.auth import ManifoldCredentials
-    from libs.venues.manifold.gateway import ManifoldGateway
+    from libs.venues.manifold.trading.auth import ManifoldCredentials
+    from libs.venues.manifold.trading.gateway import ManifoldGateway
 
     credentials = ManifoldCredentials(api_key=keys.load("manifold", ApiKey, passphrase).key)
     return ManifoldGateway(credentials, settings["rest_url"], settings["websocket_url"])

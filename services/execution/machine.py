@@ -40,7 +40,8 @@ from proto.venue import (
     StatusReport,
     TradeState,
 )
-from services.execution import moves
+from services.execution import transitions
+from services.execution.high_water import OrderKey, parse_order_id
 from services.execution.orders import (
     Admission,
     AwaitingClaim,
@@ -48,7 +49,6 @@ from services.execution.orders import (
     track,
     update_of,
 )
-from services.execution.single_use import OrderKey, parse_order_id
 from services.execution.state import ExecutionParams, ExecutionState, VenueRecord
 
 ADOPTED_NS_MAX = 86_400 * SECOND
@@ -148,7 +148,7 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         outputs: list[Message] = []
         for tracked in self.state.live.values():
             if not self.state.admission.admits(tracked.reduce_only):
-                outputs.extend(moves.cancel(self.state, tracked, reason, stamp.now))
+                outputs.extend(transitions.cancel(self.state, tracked, reason, stamp.now))
         return outputs
 
     # ── approvals and claims ──
@@ -173,13 +173,13 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         tracked = track(event, stamp)
         if origin.tape != state.tape:
             # Decided before a new epoch began: never sent, and its reservation is given back.
-            denied = moves.deny(state, tracked, "other_tape", stamp.now)
+            denied = transitions.deny(state, tracked, "other_tape", stamp.now)
             return _refuse(event, RefusalReason.MISMATCH, stamp), denied
         if stamp.now >= event.expires_at:
-            denied = moves.deny(state, tracked, "expired", stamp.now)
+            denied = transitions.deny(state, tracked, "expired", stamp.now)
             return _refuse(event, RefusalReason.EXPIRED, stamp), denied
         if not state.admission.admits(event.reduce_only):
-            return (moves.deny(state, tracked, state.admission.value, stamp.now),)
+            return (transitions.deny(state, tracked, state.admission.value, stamp.now),)
         state.live[event.order] = tracked
         return (update_of(tracked),)
 
@@ -197,7 +197,7 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         tracked.claimed = True
         if tracked.status is not OrderStatus.PENDING_SUBMIT:
             return NOTHING
-        submitted = moves.move(state, tracked, OrderStatus.SUBMITTED, stamp.now)
+        submitted = transitions.move(state, tracked, OrderStatus.SUBMITTED, stamp.now)
         if not tracked.cancel_reason and not state.admission.admits(tracked.reduce_only):
             tracked.cancel_reason = state.admission.value
         if tracked.cancel_reason:
@@ -221,7 +221,7 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         tracked.claimed = True
         tracked.cancel_reason = NO_APPROVAL
         self.state.live[tracked.order] = tracked
-        submitted = moves.move(self.state, tracked, OrderStatus.SUBMITTED, stamp.now, NO_APPROVAL)
+        submitted = transitions.move(self.state, tracked, OrderStatus.SUBMITTED, stamp.now, NO_APPROVAL)
         return submitted, Cancel(order=tracked.order, reason=NO_APPROVAL)
 
     def _claim_of_ended(self, ended: Tracked) -> Sequence[Message]:
@@ -236,7 +236,7 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         if tracked is None or tracked.status is not OrderStatus.PENDING_SUBMIT:
             self.state.counters.illegal += 1
             return NOTHING
-        return (moves.move(self.state, tracked, OrderStatus.DENIED, stamp.now, event.reason),)
+        return (transitions.move(self.state, tracked, OrderStatus.DENIED, stamp.now, event.reason),)
 
     # ── the venue ──
 
@@ -246,10 +246,10 @@ class ExecutionMachine(StateMachine[ExecutionState]):
             return self._ack_of_ended(event)
         tracked.venue_order_id = event.venue_order_id or tracked.venue_order_id
         if event.status is AckStatus.UNKNOWN:
-            return moves.doubt(self.state, tracked, event.reason, stamp.now)
+            return transitions.doubt(self.state, tracked, event.reason, stamp.now)
         if event.status is AckStatus.ACCEPTED:
-            return moves.found_working(self.state, tracked, stamp.now)
-        return moves.finish(self.state, tracked, event.status, stamp.now, event.reason)
+            return transitions.found_working(self.state, tracked, stamp.now)
+        return transitions.finish(self.state, tracked, event.status, stamp.now, event.reason)
 
     def _ack_of_ended(self, event: Ack) -> Sequence[Message]:
         ended = self.state.ended.get(event.order)
@@ -264,7 +264,7 @@ class ExecutionMachine(StateMachine[ExecutionState]):
 
     def _fill(self, event: Fill, stamp: Stamp) -> Sequence[Message]:
         self._fold(venue_of(event.market), event)
-        tracked = moves.known(self.state, event.order)
+        tracked = transitions.known(self.state, event.order)
         if tracked is None or event.fill_id in tracked.fills:
             return NOTHING
         tracked.fills[event.fill_id] = event.quantity
@@ -276,14 +276,14 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         if tracked.status in TERMINAL:
             return (update_of(tracked, "late_fill"),)
         if tracked.remaining == 0:
-            return (moves.move(self.state, tracked, OrderStatus.FILLED, stamp.now),)
+            return (transitions.move(self.state, tracked, OrderStatus.FILLED, stamp.now),)
         if tracked.status in (OrderStatus.PARTIALLY_FILLED, OrderStatus.PENDING_CANCEL):
             return (update_of(tracked),)
-        moved = moves.move(self.state, tracked, OrderStatus.PARTIALLY_FILLED, stamp.now)
-        return (moved, *moves.cancel_if_wanted(self.state, tracked, stamp.now))
+        moved = transitions.move(self.state, tracked, OrderStatus.PARTIALLY_FILLED, stamp.now)
+        return (moved, *transitions.cancel_if_wanted(self.state, tracked, stamp.now))
 
     def _correction(self, event: Correction, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
-        tracked = moves.known(self.state, event.order)
+        tracked = transitions.known(self.state, event.order)
         for venue in self.live_venues:
             if tracked is None or venue_of(tracked.market) == venue:
                 self._fold(venue, event)
@@ -299,14 +299,14 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         if tracked is None or tracked.status is OrderStatus.PENDING_SUBMIT:
             return NOTHING
         if not event.found:
-            return moves.finish(self.state, tracked, AckStatus.REJECTED, stamp.now, "absent")
+            return transitions.finish(self.state, tracked, AckStatus.REJECTED, stamp.now, "absent")
         if event.status is None or event.status is AckStatus.UNKNOWN:
             return NOTHING
         if event.status is not AckStatus.ACCEPTED:
-            return moves.finish(self.state, tracked, event.status, stamp.now, "reconciled")
+            return transitions.finish(self.state, tracked, event.status, stamp.now, "reconciled")
         if tracked.status is OrderStatus.PENDING_CANCEL:
             return (Cancel(order=tracked.order, reason="still_working"),)
-        return moves.found_working(self.state, tracked, stamp.now)
+        return transitions.found_working(self.state, tracked, stamp.now)
 
     # ── the books of live venues ──
 
@@ -340,7 +340,7 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         tracked = self.state.live.get(event.order)
         if tracked is None:
             return NOTHING
-        return moves.cancel(self.state, tracked, event.reason or "exit", stamp.now)
+        return transitions.cancel(self.state, tracked, event.reason or "exit", stamp.now)
 
     def _clock(self, event: Clock | FeedClock, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
         state = self.state
@@ -348,7 +348,7 @@ class ExecutionMachine(StateMachine[ExecutionState]):
             return NOTHING
         outputs: list[Message] = []
         for tracked in state.live.values():
-            outputs.extend(moves.watch(state, tracked, state.params, stamp.now))
+            outputs.extend(transitions.watch(state, tracked, state.params, stamp.now))
         return outputs
 
 

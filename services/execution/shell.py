@@ -17,9 +17,9 @@ from collections.abc import Callable, Sequence
 import msgspec
 from nats.aio.msg import Msg
 
-from libs.machine.cell import Effect
-from libs.machine.codec import decode
+from libs.contract.codec import decode
 from libs.machine.host import Fact, Host
+from libs.machine.runner import Effect
 from libs.runtime.layout import BUILD
 from libs.runtime.service import Context
 from libs.tape.credentials import HALT_SUBJECT
@@ -42,8 +42,8 @@ from proto.monitor import Clock
 from proto.operator import Command, Mode, Session, Verb
 from proto.risk import Approval
 from services.execution.claims import claims_of
+from services.execution.desk.context import Surroundings
 from services.execution.desk.desk import Desk
-from services.execution.desk.surroundings import Surroundings
 from services.execution.desk.venue import VenueDesk
 from services.execution.gate import Gate
 from services.execution.machine import ExecutionMachine
@@ -165,7 +165,7 @@ class ExecutionShell:
 
     def _machine(self) -> ExecutionMachine:
         assert self._host is not None
-        machine = self._host.cells[0].machine
+        machine = self._host.runners[0].machine
         assert isinstance(machine, ExecutionMachine)
         return machine
 
@@ -241,7 +241,7 @@ class ExecutionShell:
         """What execution adds to its health report."""
         assert self._host is not None
         return {
-            "gate": (self._standing() if self._host.cells else "not live") or "open",
+            "gate": (self._standing() if self._host.runners else "not live") or "open",
             "instance": self._context.instance,
             "claimed": self.claimed,
             "lost": self.lost,
@@ -257,7 +257,7 @@ class ExecutionShell:
     def _venues_report(self) -> dict[str, object]:
         """State of each live venue's gate; nothing while everything is paper."""
         assert self._host is not None
-        venues = self._machine().live_venues if self._host.cells else ()
+        venues = self._machine().live_venues if self._host.runners else ()
         if not venues:
             return {}
         reports = self.desk.report() if self.desk is not None else {}
@@ -357,7 +357,7 @@ class ExecutionShell:
         host = self._host
         if host is None or not host.status.live or not host.settled:
             return []
-        machine = host.cells[0].machine
+        machine = host.runners[0].machine
         assert isinstance(machine, ExecutionMachine)
         return [waiting.order for waiting in machine.awaiting_claim()]
 
@@ -378,8 +378,8 @@ class ExecutionShell:
     def _realtime(self) -> bool:
         """Whether this session's clock is the wall's; an execution without a machine yet is not live."""
         assert self._host is not None
-        cells = self._host.cells
-        return bool(cells) and cells[0].intake.state.timeline.mode is Mode.REALTIME
+        runners = self._host.runners
+        return bool(runners) and runners[0].input_gate.state.timeline.mode is Mode.REALTIME
 
     async def _is_unclaimed(self, claim: Claim) -> bool | None:
         """Whether the ledger has no claim of this order; ``None`` when it cannot be read."""

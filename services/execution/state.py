@@ -6,8 +6,8 @@ from msgspec import Meta, Struct, field
 
 from libs.portfolio.portfolio import Portfolio
 from proto.venue import TradeState, TradeStatus
+from services.execution.high_water import HighWater
 from services.execution.orders import Admission, Tracked
-from services.execution.single_use import HighWater
 
 UNSETTLED_MAX = 1_000
 """Fills of one venue on their way to finality: far more than trade in the minutes that this takes. Beyond it

@@ -15,9 +15,9 @@ from proto.operator import Config, Session
 from proto.risk import Approval, ExitPortfolioReport, Rejection
 from proto.units import SECOND, notional
 from proto.venue import Account, Correction, Fill, Settlement
+from services.exit.decision import ExitDecision
 from services.exit.params import ExitParams
 from services.exit.state import ExitOrder, ExitState, Held, Step
-from services.exit.turn import Turn
 
 MINUTE = 60 * SECOND
 SECTION = "exit"
@@ -70,11 +70,11 @@ class ExitMachine(StateMachine[ExitState]):
         return self._look(held, stamp, trusted=True)
 
     def _look(self, held: Held, stamp: Stamp, *, trusted: bool) -> Sequence[Message]:
-        turn = self._turn(stamp)
-        if turn is None or not turn.look(held, self.state.tops.tops[held.instrument].bid, trusted):
+        decision = self._decision(stamp)
+        if decision is None or not decision.look(held, self.state.tops.tops[held.instrument].bid, trusted):
             return NOTHING
-        turn.settle(held)
-        return turn.out
+        decision.settle(held)
+        return decision.out
 
     def _on_gap(self, gap: Gap, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
         self.state.tops.on_gap(gap)
@@ -96,17 +96,17 @@ class ExitMachine(StateMachine[ExitState]):
     # ── time ───────────────────────────────────────────────────────────────────────────────────────
 
     def _on_clock(self, clock: Clock | FeedClock, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
-        turn = self._turn(stamp)
-        if turn is None:
+        decision = self._decision(stamp)
+        if decision is None:
             return NOTHING
         for held in self.state.held.values():
             if held.orders or held.stage is not PositionStage.CLOSED:
-                turn.tick(held)
+                decision.tick(held)
         minute = stamp.now // MINUTE
         if minute != self.state.minute:
             self.state.minute = minute
-            turn.out.append(ExitPortfolioReport(digest=self.state.portfolio.digest(), at=stamp.now))
-        return turn.out
+            decision.out.append(ExitPortfolioReport(digest=self.state.portfolio.digest(), at=stamp.now))
+        return decision.out
 
     def _on_session(self, session: Session, stamp: Stamp) -> Sequence[Message]:
         state = self.state
@@ -144,13 +144,13 @@ class ExitMachine(StateMachine[ExitState]):
             held.strategy = fill.strategy
             held.bought += fill.quantity
             held.paid += notional(fill.price, fill.quantity)
-        turn = self._turn(stamp)
-        if turn is None:
+        decision = self._decision(stamp)
+        if decision is None:
             return NOTHING
         if fill.side is Side.BUY:
-            turn.open(held)
-        turn.settle(held)
-        return turn.out
+            decision.open(held)
+        decision.settle(held)
+        return decision.out
 
     def _fold_exit(self, held: Held, fill: Fill) -> None:
         order = held.find(fill.order)
@@ -165,11 +165,11 @@ class ExitMachine(StateMachine[ExitState]):
         state = self.state
         state.portfolio.apply(settlement)
         held = state.held.pop(settlement.instrument, None)
-        turn = self._turn(stamp)
-        if held is None or turn is None or held.stage is PositionStage.CLOSED:
+        decision = self._decision(stamp)
+        if held is None or decision is None or held.stage is PositionStage.CLOSED:
             return NOTHING
-        turn.finish(held, "settlement")
-        return turn.out
+        decision.finish(held, "settlement")
+        return decision.out
 
     def _on_correction(self, correction: Correction, stamp: Stamp) -> Sequence[Message]:
         """A fill was taken back: positions are what the portfolio says, entries are priced by it."""
@@ -177,7 +177,7 @@ class ExitMachine(StateMachine[ExitState]):
         before = {name: state.portfolio.quantity(name) for name in state.held}
         if not state.portfolio.apply(correction):
             return NOTHING
-        turn = self._turn(stamp)
+        decision = self._decision(stamp)
         for name, held in state.held.items():
             position = state.portfolio.position(name)
             if state.portfolio.quantity(name) == before[name]:
@@ -185,11 +185,11 @@ class ExitMachine(StateMachine[ExitState]):
             if position is not None and position.quantity > 0:
                 held.bought = position.quantity + held.first_sold
                 held.paid = notional(position.entry_price, held.bought)
-            if turn is not None:
+            if decision is not None:
                 if position is not None:
-                    turn.open(held)
-                turn.settle(held)
-        return turn.out if turn is not None else NOTHING
+                    decision.open(held)
+                decision.settle(held)
+        return decision.out if decision is not None else NOTHING
 
     def _on_account(self, account: Account, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
         self.state.portfolio.apply(account)
@@ -269,14 +269,14 @@ class ExitMachine(StateMachine[ExitState]):
         if held.stage is PositionStage.CLOSED and not held.orders and held.market not in self.state.markets:
             self.state.held.pop(held.instrument, None)
 
-    def _turn(self, stamp: Stamp) -> Turn | None:
-        """A turn, if there is a session and a configuration; without them nothing is said."""
+    def _decision(self, stamp: Stamp) -> ExitDecision | None:
+        """A decision, if there is a session and a configuration; without them nothing is said."""
         params = self.state.params
-        return Turn(self.state, params, stamp) if params is not None and self.state.tape else None
+        return ExitDecision(self.state, params, stamp) if params is not None and self.state.tape else None
 
     def _settle(self, held: Held, stamp: Stamp) -> Sequence[Message]:
-        turn = self._turn(stamp)
-        if turn is None:
+        decision = self._decision(stamp)
+        if decision is None:
             return NOTHING
-        turn.settle(held)
-        return turn.out
+        decision.settle(held)
+        return decision.out

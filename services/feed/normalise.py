@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from libs.venues.binance.normalise import BinanceNormaliser
-from libs.venues.coinbase.normalise import CoinbaseNormaliser
+from libs.venues.binance.market_data.normalise import BinanceNormaliser
+from libs.venues.coinbase.market_data.normalise import CoinbaseNormaliser
 from libs.venues.frame import FrameError, RawFrame
-from libs.venues.kalshi.normalise import KalshiNormaliser
+from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
 from libs.venues.kalshi.params import KalshiParams
-from libs.venues.manifold.normalise import ManifoldNormaliser
+from libs.venues.manifold.market_data.normalise import ManifoldNormaliser
 from libs.venues.normaliser import Normaliser
-from libs.venues.polymarket.normalise import PolymarketNormaliser
+from libs.venues.polymarket.market_data.normalise import PolymarketNormaliser
 from proto.feed import Gap
 from proto.message import Message
 from proto.monitor import DEAD_EXCERPT_BYTES_MAX

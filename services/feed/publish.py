@@ -11,8 +11,8 @@ from time import monotonic
 
 import nats.errors
 
-from libs.machine.codec import encode
-from libs.machine.intake import AHEAD_MAX
+from libs.contract.codec import encode
+from libs.machine.input_gate import AHEAD_MAX
 from libs.tape.connection import Link
 from libs.tape.errors import BrokerUnavailable, TapeError
 from libs.tape.publisher import Publisher, Stored

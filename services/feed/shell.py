@@ -23,13 +23,13 @@ from services.feed.live.moment import now_ns
 from services.feed.live.unsettled import UNSETTLED_FILE, Unsettled
 from services.feed.lockstep import Lockstep
 from services.feed.normalise import DeadFrame, Normalisers
-from services.feed.play import play
 from services.feed.publish import FeedPublisher, Pace
-from services.feed.recorder import Recorder
-from services.feed.recording import open_recording
-from services.feed.sessions import Progress, opened_sessions
+from services.feed.recording.play import play
+from services.feed.recording.recorder import Recorder
+from services.feed.recording.recording import open_recording
+from services.feed.recording.sessions import Progress, opened_sessions
 from services.feed.socket_source import SocketSource
-from services.feed.synthetic import SyntheticMarket
+from services.feed.synthetic.market import SyntheticMarket
 
 TICK_S = 0.1
 """Books held back by conflation go out ten times a second even when no frame comes."""

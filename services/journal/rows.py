@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from libs.machine.codec import Unreadable, decode
+from libs.contract.codec import Unreadable, decode
 from libs.tape.record import BUILD_HEADER, KEY_ID_HEADER, SIGNATURE_HEADER, TapeRecord
 from proto.ids import parse_message_id
 from proto.message import Message

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import nats.errors
 
-from libs.machine.codec import encode
+from libs.contract.codec import encode
 from libs.runtime.layout import BUILD, StateLayout
 from libs.runtime.service import Context
 from libs.tape.connection import Link

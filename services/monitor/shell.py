@@ -143,7 +143,7 @@ class MonitorShell:
                 await self._host.publish_fact(Fact(Clock(at=time.time_ns())))
 
     def _owns_clock(self) -> bool:
-        timeline = self._host.cells[0].intake.state.timeline
+        timeline = self._host.runners[0].input_gate.state.timeline
         return (
             timeline.clock_owner is ClockOwner.MONITOR
             and timeline.mode is Mode.REALTIME

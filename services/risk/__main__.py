@@ -3,10 +3,10 @@
 import sys
 from typing import Any
 
+from libs.keys.signing import APPROVAL_DOMAIN, Signer
 from libs.machine.host import Host
 from libs.runtime.service import Context, run_service
 from libs.runtime.wiring import serve_host
-from libs.tape.signing import APPROVAL_DOMAIN, Signer
 from services.risk.machine import RiskMachine
 
 
@@ -19,7 +19,7 @@ async def main(context: Context) -> None:
 
 def books(host: Host) -> dict[str, Any]:
     """What risk adds to its health report: the account, in millionths of a dollar."""
-    machine = host.cells[0].machine if host.cells else None
+    machine = host.runners[0].machine if host.runners else None
     if not isinstance(machine, RiskMachine):
         return {}
     return {

@@ -8,8 +8,8 @@ import sys
 sys.path.insert(0, ".")
 import msgspec
 
-from libs.venues.binance.normalise import BinanceNormaliser
-from libs.venues.coinbase.normalise import CoinbaseNormaliser
+from libs.venues.binance.market_data.normalise import BinanceNormaliser
+from libs.venues.coinbase.market_data.normalise import CoinbaseNormaliser
 from libs.venues.frame import FrameError
 
 AT = 1_780_000_000 * 10**9

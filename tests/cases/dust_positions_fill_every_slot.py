@@ -11,8 +11,8 @@ sys.path.insert(0, ".")
 from proto.execution import OrderStatus
 from proto.risk import Approval
 from proto.units import ONE
-from tests.unit import exit_world
-from tests.unit.risk_world import RiskWorld
+from tests.support import exit_world
+from tests.support.risk_world import RiskWorld
 
 w = exit_world.World(params={}, twin=False)
 w.quote(50 * exit_world.CENT)

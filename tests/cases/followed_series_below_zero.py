@@ -77,8 +77,8 @@ print(
     len(dead),
     [getattr(d, "reason", "")[:80] for d in dead],
 )
-from libs.venues.kalshi import rest
 from libs.venues.kalshi.client import _decode
+from libs.venues.kalshi.schemas import answers as rest
 
 try:
     _decode(

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from libs.venues.kalshi.normalise import KalshiNormaliser
+from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
 from libs.venues.kalshi.params import KalshiParams
 from proto.feed import Market
 from services.feed.live import kalshi as live

@@ -8,8 +8,8 @@ import sys
 sys.path.insert(0, ".")
 import msgspec
 
-from libs.venues.kalshi.listings import rest_frame
-from libs.venues.kalshi.normalise import KalshiNormaliser
+from libs.venues.kalshi.market_data.listings import rest_frame
+from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
 from proto.feed import Market
 
 S = 10**9

@@ -9,9 +9,9 @@ sys.path.insert(0, ".")
 import msgspec
 
 from libs.venues.frame import FrameError
-from libs.venues.kalshi.listings import rest_frame
-from libs.venues.kalshi.normalise import KalshiNormaliser
-from libs.venues.manifold.normalise import ManifoldNormaliser
+from libs.venues.kalshi.market_data.listings import rest_frame
+from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
+from libs.venues.manifold.market_data.normalise import ManifoldNormaliser
 from proto.feed import Market
 
 AT = 1_780_000_000 * 10**9

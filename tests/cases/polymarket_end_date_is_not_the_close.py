@@ -15,11 +15,11 @@ import msgspec
 
 from libs.exchange.orders import NewOrder
 from libs.exchange.rules import refusal
-from libs.venues.polymarket.normalise import PolymarketNormaliser
+from libs.venues.polymarket.market_data.normalise import PolymarketNormaliser
 from proto.feed import Market, MarketStatus
 from proto.risk import TimeInForce
 from proto.units import ONE, SECOND
-from tests.unit import exit_world
+from tests.support import exit_world
 
 J = msgspec.json.encode
 NOW = exit_world.START + 86_400 * SECOND

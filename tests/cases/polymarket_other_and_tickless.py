@@ -8,7 +8,7 @@ import sys
 sys.path.insert(0, ".")
 import msgspec
 
-from libs.venues.polymarket.normalise import PolymarketNormaliser
+from libs.venues.polymarket.market_data.normalise import PolymarketNormaliser
 from proto.feed import Market, MarketStatus
 from proto.units import ONE
 

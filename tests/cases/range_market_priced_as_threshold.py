@@ -10,12 +10,12 @@ import sys
 sys.path.insert(0, ".")
 import msgspec
 
-from libs.venues.kalshi.listings import rest_frame
-from libs.venues.kalshi.normalise import KalshiNormaliser
+from libs.venues.kalshi.market_data.listings import rest_frame
+from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
 from proto.feed import Market
 from proto.units import ONE, SECOND
 from services.signal.momentum import Momentum
-from tests.unit.signal_world import SignalWorld
+from tests.support.signal_world import SignalWorld
 
 world = SignalWorld(Momentum, twin=False)
 from datetime import UTC, datetime

@@ -20,7 +20,7 @@ from proto.feed import Side
 from proto.units import ONE, SECOND
 from proto.venue import Fill
 from services.journal.writer import JournalWriter
-from tests.journal_tape import BEGAN_NS, MARKET, TAPE, YES, record
+from tests.support.journal_tape import BEGAN_NS, MARKET, TAPE, YES, record
 
 
 def fill(n, side, price, quantity, fee=0):

@@ -9,9 +9,9 @@ sys.path.insert(0, ".")
 import msgspec
 
 from libs.machine.machine import Stamp
-from libs.venues.kalshi.listings import rest_frame
-from libs.venues.kalshi.normalise import KalshiNormaliser
-from libs.venues.manifold.normalise import ManifoldNormaliser
+from libs.venues.kalshi.market_data.listings import rest_frame
+from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
+from libs.venues.manifold.market_data.normalise import ManifoldNormaliser
 from proto.feed import Market
 from proto.units import ONE
 from proto.venue import Settlement

@@ -14,12 +14,12 @@ from libs.exchange.orders import Ended, EndReason
 from libs.exchange.orders import NewOrder as PaperOrder
 from libs.venues.errors import Refused
 from libs.venues.gateway import NewOrder
-from libs.venues.polymarket.auth import Account
-from libs.venues.polymarket.normalise import PolymarketNormaliser
-from libs.venues.polymarket.request import Token, prepare_order
+from libs.venues.polymarket.market_data.normalise import PolymarketNormaliser
+from libs.venues.polymarket.trading.auth import Account
+from libs.venues.polymarket.trading.request import Token, prepare_order
 from proto.feed import Book, Level, Market, MarketStatus
 from proto.units import ONE
-from tests.unit import exit_world
+from tests.support import exit_world
 
 CONDITION, A, B = "0x" + "ab" * 32, "7" * 70, "8" * 70
 AT = exit_world.START

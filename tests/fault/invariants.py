@@ -11,12 +11,12 @@ from typing import Any
 
 import asyncpg
 
-from libs.machine.codec import Unreadable, decode
+from libs.contract.codec import Unreadable, decode
+from libs.keys.signing import APPROVAL_DOMAIN, Verifier
 from libs.portfolio.portfolio import Portfolio
 from libs.tape.broker import stream_state
 from libs.tape.credentials import OPERATOR
 from libs.tape.record import KEY_ID_HEADER, SIGNATURE_HEADER, TapeRecord
-from libs.tape.signing import APPROVAL_DOMAIN, Verifier
 from proto.execution import TERMINAL, Claim, OrderStatus, OrderUpdate, Unclaimed
 from proto.ids import parse_message_id
 from proto.message import Message
@@ -25,8 +25,8 @@ from proto.subjects import LEDGER, MACHINE_ORDER
 from proto.units import ONE, SECOND
 from proto.venue import Ack, AckStatus, Fill
 from services.journal.rows import is_kept
-from tools import commands
-from tools.installation import tape_access
+from tools.cli import commands
+from tools.system.installation import tape_access
 
 Decoded = list[tuple[TapeRecord, Message]]
 

@@ -12,14 +12,14 @@ from time import monotonic
 from typing import Any
 
 from proto.execution import Claim
-from tests.cluster import with_cluster
-from tests.harness import PATIENCE_S, Tape
-from tools import commands
-from tools.composition import CONFIG_DIRECTORY, sections
-from tools.supervisor import ROOT
-from tools.up import Options, System
+from tests.support.cluster import with_cluster
+from tests.support.harness import PATIENCE_S, Tape
+from tools.cli import commands
+from tools.system.composition import CONFIG_DIRECTORY, sections
+from tools.system.supervisor import ROOT
+from tools.system.system import Options, System
 
-EAGER = "tests.eager:Eager"
+EAGER = "tests.support.eager:Eager"
 CHANGES = {
     "risk.order_time_in_force": "gtc",
     "risk.cooldown_s": "0",
@@ -54,7 +54,7 @@ def options_for(state: Path) -> Options:
 async def trading(
     state: Path, changes: Mapping[str, str] | None = None
 ) -> AsyncIterator[tuple[System, Tape]]:
-    """As ``tests.harness.running``, with the eager strategy; every service live."""
+    """As ``tests.support.harness.running``, with the eager strategy; every service live."""
     config = state.with_name(f"{state.name}-config")
     if not config.exists():
         shutil.copytree(CONFIG_DIRECTORY, config)
@@ -82,7 +82,7 @@ async def presage(*arguments: str) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "tools.cli",
+        "tools.cli.app",
         *arguments,
         cwd=ROOT,
         env=os.environ | {"COLUMNS": "200"},

@@ -16,14 +16,14 @@ from typing import Any
 
 from nats.aio.msg import Msg
 
-from libs.machine.codec import Unreadable, decode, encode
+from libs.contract.codec import Unreadable, decode, encode
+from libs.keys.signing import APPROVAL_DOMAIN, Signer
 from libs.runtime.layout import RunFile
 from libs.tape.connection import Link, open_link
 from libs.tape.credentials import ADMIN, OPERATOR, REPORT
 from libs.tape.publisher import Publisher
 from libs.tape.reader import TapeReader
 from libs.tape.record import ID_HEADER, KEY_ID_HEADER, SIGNATURE_HEADER
-from libs.tape.signing import APPROVAL_DOMAIN, Signer
 from proto.execution import OrderStatus, OrderUpdate
 from proto.feed import MarketStatus, Side
 from proto.ids import MessageId, order_id
@@ -35,8 +35,8 @@ from proto.units import ONE, SECOND
 from sandbox.server import Sandbox
 from sandbox.world.markets import MarketKind
 from tests.conftest import ROOT
-from tools.installation import Installation
-from tools.operator import OperatorDesk, opening
+from tools.system.installation import Installation
+from tools.system.operator import OperatorDesk, opening
 
 PATIENCE_S = 40.0
 POLL_S = 0.02

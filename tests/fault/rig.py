@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from proto.subjects import SERVICES
-from services.feed.recording import RESULTS_FILE
-from services.feed.synthetic_recording import write_recording
-from tests.harness import Tape, kill
-from tools.backtest import Backtest
-from tools.composition import sections
-from tools.running import PlayProgress
-from tools.up import System
+from services.feed.recording.recording import RESULTS_FILE
+from services.feed.synthetic.recording import write_recording
+from tests.support.harness import Tape, kill
+from tools.offline.backtest import Backtest
+from tools.system.composition import sections
+from tools.system.run import PlayProgress
+from tools.system.system import System
 
 BUSY = {
     "risk.cooldown_s": "1",

@@ -12,20 +12,20 @@ from typing import Any
 
 import httpx
 
-from libs.machine.codec import decode
+from libs.contract.codec import decode
+from libs.machine.snapshots import SnapshotStore
 from libs.portfolio.portfolio import Portfolio
-from libs.tape.snapshots import SnapshotStore
 from proto.execution import Claim, OrderStatus, OrderUpdate
 from proto.ids import venue_of
 from proto.risk import Approval
 from proto.venue import Account, Correction, Fill, Reconciliation, Settlement, TradeState, TradeStatus
 from services.risk.machine import RiskMachine
-from tests.cluster import with_cluster
 from tests.fault.live import CHANGES, EAGER
-from tests.harness import Tape
-from tools.composition import CONFIG_DIRECTORY
-from tools.starting import system_of
-from tools.up import Market, Options, System
+from tests.support.cluster import with_cluster
+from tests.support.harness import Tape
+from tools.system.build import system_of
+from tools.system.composition import CONFIG_DIRECTORY
+from tools.system.system import Market, Options, System
 
 VENUES = ("kalshi", "polymarket")
 PATIENCE_S = 90.0

@@ -12,8 +12,8 @@ from proto.execution import Claim
 from proto.venue import Fill
 from tests.fault import invariants
 from tests.fault.rig import BUSY, backtested, busy_recording, play, same_decisions
-from tests.harness import Tape, running
-from tools.up import Options, System
+from tests.support.harness import Tape, running
+from tools.system.system import Options, System
 
 pytestmark = [pytest.mark.fault, pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.soak]
 

@@ -14,7 +14,7 @@ from proto.feed import Trade
 from proto.units import SECOND
 from tests.fault import invariants
 from tests.fault.live import flowing, presage, status_until, trading
-from tests.harness import Tape
+from tests.support.harness import Tape
 
 pytestmark = [
     pytest.mark.fault,

@@ -9,7 +9,7 @@ from proto.risk import Approval
 from proto.subjects import SERVICES
 from proto.venue import Fill
 from tests.fault.sandbox_live import agreed, check_arrivals, folded, positions, trading_at_sandbox
-from tests.harness import Tape, kill
+from tests.support.harness import Tape, kill
 
 pytestmark = [
     pytest.mark.fault,

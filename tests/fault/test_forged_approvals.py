@@ -15,14 +15,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from libs.machine.codec import encode
+from libs.contract.codec import encode
+from libs.keys.signing import APPROVAL_DOMAIN, OPERATOR_DOMAIN, Signer
 from libs.tape.broker import Broker, stream_state
 from libs.tape.connection import Link, open_link
 from libs.tape.credentials import ADMIN
 from libs.tape.ledger import ClaimOutcome, Ledger
 from libs.tape.publisher import Publisher
 from libs.tape.record import ID_HEADER, KEY_ID_HEADER, SIGNATURE_HEADER, TapeRecord
-from libs.tape.signing import APPROVAL_DOMAIN, OPERATOR_DOMAIN, Signer
 from proto.execution import Claim, OrderStatus, OrderUpdate, Refusal, RefusalReason, Unclaimed
 from proto.ids import MessageId, order_id
 from proto.message import Message
@@ -32,10 +32,10 @@ from proto.risk import Approval
 from proto.subjects import TAPE
 from proto.venue import Ack, AckStatus, Fill
 from tests.fault.rig import BUSY
-from tests.harness import PATIENCE_S, Tape, caught_up, kill, running, synthetic_recording
-from tests.raw_client import RawClient
-from tools.operator import expiry_ns, fresh_nonce
-from tools.up import Options, System
+from tests.support.harness import PATIENCE_S, Tape, caught_up, kill, running, synthetic_recording
+from tests.support.raw_client import RawClient
+from tools.system.operator import expiry_ns, fresh_nonce
+from tools.system.system import Options, System
 
 pytestmark = [pytest.mark.fault, pytest.mark.broker, pytest.mark.postgres, pytest.mark.timeout(300)]
 

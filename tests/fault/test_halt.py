@@ -8,8 +8,8 @@ from time import time_ns
 
 import pytest
 
+from libs.keys.signing import OPERATOR_DOMAIN, Signer
 from libs.tape.credentials import OPERATOR
-from libs.tape.signing import OPERATOR_DOMAIN, Signer
 from proto.execution import TERMINAL, Cancel, Claim, OrderStatus, OrderUpdate
 from proto.feed import Trade
 from proto.message import Message
@@ -21,9 +21,9 @@ from proto.units import SECOND
 from proto.venue import Fill
 from tests.fault import invariants
 from tests.fault.live import flowing, presage, status_text, status_until, trading
-from tests.harness import Tape, kill
-from tools.operator import OperatorDesk
-from tools.up import System
+from tests.support.harness import Tape, kill
+from tools.system.operator import OperatorDesk
+from tools.system.system import System
 
 pytestmark = [
     pytest.mark.fault,

@@ -2,9 +2,9 @@
 
 import pytest
 
-from libs.machine.codec import encode
+from libs.contract.codec import encode
+from libs.keys.signing import APPROVAL_DOMAIN, Signer, Verifier
 from libs.tape.record import ID_HEADER, KEY_ID_HEADER, SIGNATURE_HEADER, TapeRecord
-from libs.tape.signing import APPROVAL_DOMAIN, Signer, Verifier
 from proto.execution import Claim, OrderStatus, OrderUpdate, Unclaimed
 from proto.feed import FeedClock, Side
 from proto.message import Message

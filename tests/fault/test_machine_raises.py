@@ -5,16 +5,17 @@ from typing import Any
 
 import pytest
 
-from libs.machine.codec import encode
+from libs.contract.codec import encode
 from libs.machine.host import Host
 from libs.machine.machine import Machine
 from libs.tape.record import ID_HEADER
 from proto.operator import Command, Verb
 from proto.service import Started
-from tests.harness import readable
-from tests.host_world import POISON, Counter, World, until, world
-from tools import commands, replay
-from tools.operator import expiry_ns, fresh_nonce
+from tests.support.harness import readable
+from tests.support.host_world import POISON, Counter, World, until, world
+from tools.cli import commands
+from tools.offline import replay
+from tools.system.operator import expiry_ns, fresh_nonce
 
 pytestmark = [pytest.mark.broker, pytest.mark.fault]
 

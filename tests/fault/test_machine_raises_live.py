@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from libs.machine.codec import encode
+from libs.contract.codec import encode
 from libs.tape.credentials import ADMIN
 from libs.tape.publisher import Publisher
 from libs.tape.reader import read_subject
@@ -24,16 +24,16 @@ from proto.feed import Trade
 from proto.monitor import Alert
 from proto.operator import Verb
 from proto.service import Started
-from services.feed.play import play
-from services.feed.recording import open_recording
-from tests.cluster import with_cluster
-from tests.harness import readable, synthetic_recording
-from tools import commands
-from tools.installation import tape_access
+from services.feed.recording.play import play
+from services.feed.recording.recording import open_recording
+from tests.support.cluster import with_cluster
+from tests.support.harness import readable, synthetic_recording
+from tests.support.paths import ROOT
+from tools.cli import commands
+from tools.system.installation import tape_access
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.fault, pytest.mark.slow]
 
-ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 90.0
 TRADE_NUMBER = 60
 STRATEGY = '''
@@ -58,7 +58,7 @@ def up(state: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         [
             sys.executable,
             "-m",
-            "tools.cli",
+            "tools.cli.app",
             "up",
             "--market",
             "synthetic",
@@ -109,7 +109,7 @@ def pid_of(process: subprocess.Popen[str], service: str) -> int:
 
 def replayed(state: Path, strategy: str = "momentum") -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "tools.cli", "replay", "--state", str(state), "--json"],
+        [sys.executable, "-m", "tools.cli.app", "replay", "--state", str(state), "--json"],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

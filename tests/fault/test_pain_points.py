@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from libs.exchange.fees import fee_of
-from libs.venues.polymarket.gateway import PolymarketGateway
-from libs.venues.polymarket.normalise import PolymarketNormaliser
+from libs.venues.polymarket.market_data.normalise import PolymarketNormaliser
+from libs.venues.polymarket.trading.gateway import PolymarketGateway
 from libs.venues.transport import http
 from proto.execution import OrderStatus, OrderUpdate
 from proto.feed import Market, MarketStatus, Side

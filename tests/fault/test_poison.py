@@ -12,23 +12,23 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from libs.machine.codec import Unreadable, decode, encode
-from libs.venues.coinbase.normalise import CoinbaseNormaliser
+from libs.contract.codec import Unreadable, decode, encode
+from libs.venues.coinbase.market_data.normalise import CoinbaseNormaliser
 from libs.venues.frame import FrameError
-from libs.venues.kalshi.normalise import KalshiNormaliser
+from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
 from proto.feed import Quote, Trade
 from proto.message import Message
 from proto.monitor import DEAD_EXCERPT_BYTES_MAX, Dead
 from proto.subjects import EXTRA_PUBLISH, SERVICES, TABLE
 from proto.venue import Ack
 from services.feed.normalise import COINBASE, source_of
-from services.feed.synthetic import SyntheticMarket
+from services.feed.synthetic.market import SyntheticMarket
 from services.monitor.dead_letters import BURST_COUNT
 from tests.fault.rig import BUSY
-from tests.harness import Tape, running, synthetic_recording
-from tests.raw_client import RawClient, headers
-from tests.samples import SAMPLES
-from tools.up import Options, System
+from tests.support.harness import Tape, running, synthetic_recording
+from tests.support.raw_client import RawClient, headers
+from tests.support.samples import SAMPLES
+from tools.system.system import Options, System
 
 pytestmark = [pytest.mark.fault, pytest.mark.broker, pytest.mark.postgres, pytest.mark.timeout(400)]
 

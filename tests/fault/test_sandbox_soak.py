@@ -22,7 +22,7 @@ from tests.fault.sandbox_live import (
     statuses,
     trading_at_sandbox,
 )
-from tests.harness import caught_up
+from tests.support.harness import caught_up
 
 pytestmark = [
     pytest.mark.fault,

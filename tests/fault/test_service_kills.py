@@ -6,8 +6,8 @@ import pytest
 
 from tests.fault import invariants
 from tests.fault.rig import BUSY, busy_recording, follow_plan, kill_plan, play
-from tests.harness import running
-from tools.up import Options
+from tests.support.harness import running
+from tools.system.system import Options
 
 pytestmark = [pytest.mark.fault, pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.soak]
 

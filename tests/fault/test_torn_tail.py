@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from libs.machine.snapshots import SnapshotStore
 from libs.tape.record import TapeRecord
-from libs.tape.snapshots import SnapshotStore
 from proto.execution import TERMINAL, Claim, OrderUpdate
 from proto.ids import MessageId, parse_message_id
 from proto.monitor import Clock
@@ -16,9 +16,9 @@ from proto.operator import Session
 from proto.risk import Approval
 from proto.subjects import LEDGER, MACHINE_ORDER
 from tests.fault.live import flowing, presage, status_text, trading
-from tests.harness import Tape, caught_up, kill, read_all, readable
-from tools import commands
-from tools.up import System
+from tests.support.harness import Tape, caught_up, kill, read_all, readable
+from tools.cli import commands
+from tools.system.system import System
 
 pytestmark = [
     pytest.mark.fault,

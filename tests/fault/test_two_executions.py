@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from libs.machine.codec import decode
+from libs.contract.codec import decode
 from libs.runtime.service import INSTANCE_VARIABLE
 from libs.tape.credentials import REPORT
 from proto.execution import Claim
 from tests.conftest import ROOT
 from tests.fault import invariants
 from tests.fault.rig import BUSY, busy_recording, play
-from tests.harness import kill, running
-from tools import commands
-from tools.installation import tape_access
-from tools.up import Options, System
+from tests.support.harness import kill, running
+from tools.cli import commands
+from tools.system.installation import tape_access
+from tools.system.system import Options, System
 
 pytestmark = [pytest.mark.fault, pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.soak]
 

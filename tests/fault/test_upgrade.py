@@ -9,9 +9,10 @@ from libs.machine import host as host_module
 from libs.machine.host import Host
 from libs.machine.machine import Machine
 from proto.service import Started
-from tests.harness import readable
-from tests.host_world import Counter, NewCounter, OtherCounter, World, until, world
-from tools import commands, replay
+from tests.support.harness import readable
+from tests.support.host_world import Counter, NewCounter, OtherCounter, World, until, world
+from tools.cli import commands
+from tools.offline import replay
 
 pytestmark = [pytest.mark.broker, pytest.mark.fault]
 

@@ -184,4 +184,4 @@ async def test_13_broken_reads_close_the_gate_and_never_the_process(tmp_path: Pa
             await rig.until(lambda: rig.reason() == "")
         assert len(rig.requests()) == 1
         assert rig.status(order) is S.ACCEPTED
-        assert time.time_ns() - rig.of_venue.standing.reconciled_at < 30 * SECOND
+        assert time.time_ns() - rig.of_venue.gate.reconciled_at < 30 * SECOND

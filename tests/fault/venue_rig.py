@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
+from libs.contract.codec import encode
 from libs.exchange.matching_types import LimitOrder
-from libs.machine.codec import encode
 from libs.machine.host_state import Fact
 from libs.machine.machine import Stamp
 from libs.portfolio.portfolio import Portfolio
@@ -22,10 +22,10 @@ from libs.tape.record import TapeRecord
 from libs.venues.errors import VenueError
 from libs.venues.gateway import VenueGateway
 from libs.venues.kalshi.auth import KalshiCredentials
-from libs.venues.kalshi.gateway import KalshiGateway
-from libs.venues.kalshi.options import KalshiOptions
-from libs.venues.polymarket.auth import PolymarketCredentials
-from libs.venues.polymarket.gateway import PolymarketGateway
+from libs.venues.kalshi.trading.gateway import KalshiGateway
+from libs.venues.kalshi.trading.options import KalshiOptions
+from libs.venues.polymarket.trading.auth import PolymarketCredentials
+from libs.venues.polymarket.trading.gateway import PolymarketGateway
 from libs.venues.transport.http import Timeouts
 from proto.execution import Claim, OrderStatus, Unclaimed
 from proto.feed import FeedClock, MarketStatus, Side
@@ -42,8 +42,8 @@ from sandbox.server import Sandbox
 from sandbox.world.markets import MarketKind, SandboxMarket
 from services.execution.desk import reconcile
 from services.execution.desk import venue as desk_venue
+from services.execution.desk.context import Surroundings
 from services.execution.desk.desk import Desk
-from services.execution.desk.surroundings import Surroundings
 from services.execution.desk.venue import VenueDesk
 from services.execution.machine import ExecutionMachine
 from services.execution.orders import Tracked

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import WSMsgType, web
 
-from libs.venues.manifold.amm import Pool
+from libs.venues.manifold.market_data.amm import Pool
 
 Hook = Callable[[web.Request], web.Response | None]
 

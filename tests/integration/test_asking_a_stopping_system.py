@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from libs.runtime.layout import RunFile
 from libs.tape.credentials import CONSOLE, OPERATOR
 from proto.operator import Verb
-from tools import commands
-from tools.cli import app
-from tools.exit_codes import FAILED
-from tools.installation import Installation, SystemGone
+from tools.cli import commands
+from tools.cli.app import app
+from tools.cli.exit_codes import FAILED
+from tools.system.installation import Installation, SystemGone
 
 INFO = b'INFO {"server_id":"x","version":"2.11.0","max_payload":1048576,"proto":1,"headers":true}\r\n'
 ENDS_AT = ("CONNECT", "SUB")
@@ -94,10 +94,10 @@ class Supervised:
 
 @pytest.fixture
 def supervised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervised]:
-    asked = sys.modules["tools.commands.status"]
+    asked = sys.modules["tools.cli.commands.status"]
     monkeypatch.setattr(asked, "COMMAND_PATIENCE_S", PATIENCE_S)
     monkeypatch.setattr(asked, "REPORT_PATIENCE_S", PATIENCE_S)
-    monkeypatch.setattr("tools.installation.RUNNING_PATIENCE_S", PATIENCE_S)
+    monkeypatch.setattr("tools.system.installation.RUNNING_PATIENCE_S", PATIENCE_S)
     found = Supervised(tmp_path)
     yield found
     found.let_go()

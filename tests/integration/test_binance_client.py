@@ -7,9 +7,9 @@ from contextlib import aclosing
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from libs.venues.binance.normalise import BinanceNormaliser
-from libs.venues.binance.rest import BinanceRest
-from libs.venues.binance.streams import binance_socket, stream_names
+from libs.venues.binance.market_data.normalise import BinanceNormaliser
+from libs.venues.binance.market_data.rest import BinanceRest
+from libs.venues.binance.market_data.streams import binance_socket, stream_names
 from libs.venues.errors import RateLimited, Refused
 from libs.venues.transport.websocket import Connected, Received
 from proto.feed import Book, Candle

@@ -7,9 +7,9 @@ from contextlib import aclosing
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from libs.venues.coinbase.normalise import CoinbaseNormaliser
-from libs.venues.coinbase.rest import CoinbaseRest
-from libs.venues.coinbase.streams import coinbase_socket
+from libs.venues.coinbase.market_data.normalise import CoinbaseNormaliser
+from libs.venues.coinbase.market_data.rest import CoinbaseRest
+from libs.venues.coinbase.market_data.streams import coinbase_socket
 from libs.venues.errors import BadAnswer
 from libs.venues.transport.websocket import Disconnected, Received
 from proto.units import SECOND

@@ -9,7 +9,7 @@ import pytest
 
 from libs.database.embedded import DatabaseInUse
 from tests.conftest import ROOT
-from tools.installation import Installation, database_access
+from tools.system.installation import Installation, database_access
 
 pytestmark = [pytest.mark.postgres]
 
@@ -17,7 +17,7 @@ HOLDER = """
 import asyncio, sys
 from pathlib import Path
 import asyncpg
-from tools.installation import Installation, database_access
+from tools.system.installation import Installation, database_access
 async def hold():
     async with database_access(Installation(Path(sys.argv[1]))) as dsn:
         connection = await asyncpg.connect(dsn)

@@ -12,17 +12,17 @@ import pytest_asyncio
 from aiohttp import web
 from typer.testing import CliRunner, Result
 
-from libs.keys.kinds import EthereumKey, RsaKey
-from libs.keys.store import KeyStore
+from libs.keys.venues.kinds import EthereumKey, RsaKey
+from libs.keys.venues.store import KeyStore
 from libs.runtime.layout import StateLayout
 from sandbox.polymarket.contracts import EXCHANGES
 from sandbox.polymarket.server import PolymarketServer
 from sandbox.server import Sandbox
-from tools.cli import app
-from tools.composition import CONFIG_DIRECTORY, VENUES, venue_sections
-from tools.doctor import Finding, examine
-from tools.exit_codes import FAILED
-from tools.sandbox_process import ACCOUNT, with_addresses
+from tools.cli.app import app
+from tools.cli.doctor import Finding, examine
+from tools.cli.exit_codes import FAILED
+from tools.system.composition import CONFIG_DIRECTORY, VENUES, venue_sections
+from tools.system.sandbox_process import ACCOUNT, with_addresses
 
 pytestmark = pytest.mark.asyncio
 

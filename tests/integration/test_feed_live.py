@@ -12,17 +12,17 @@ from libs.venues.frame import FRAME_BYTES_MAX
 from libs.venues.kalshi.params import KalshiParams
 from libs.venues.polymarket.params import PolymarketParams
 from proto.feed import FeedClock, Played
-from services.feed.frame_files import find_frame_files
 from services.feed.live import live_feed, source
 from services.feed.live.polymarket import PolymarketSource
 from services.feed.normalise import DeadFrame
-from services.feed.play import play
-from services.feed.recorder import Limits, Recorder
-from services.feed.recording import open_recording
-from tests.live_session import running
-from tests.unit.feed_observer import FeedObserver
-from tests.venue_stand_in import CONDITION, DOWN, TOKENS, UP, PolymarketStandIn, gamma_market
-from tests.waiting import until
+from services.feed.recording.frame_files import find_frame_files
+from services.feed.recording.play import play
+from services.feed.recording.recorder import Limits, Recorder
+from services.feed.recording.recording import open_recording
+from tests.support.feed_observer import FeedObserver
+from tests.support.live_session import running
+from tests.support.venue_stand_in import CONDITION, DOWN, TOKENS, UP, PolymarketStandIn, gamma_market
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio
 

@@ -11,17 +11,17 @@ from aiohttp import web
 
 from libs.venues.errors import RateLimited, VenueError
 from libs.venues.kalshi.auth import KalshiCredentials, Signer
-from libs.venues.kalshi.normalise import KalshiNormaliser
+from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
 from libs.venues.kalshi.params import KalshiParams
-from libs.venues.polymarket.normalise import PolymarketNormaliser
+from libs.venues.polymarket.market_data.normalise import PolymarketNormaliser
 from libs.venues.polymarket.params import PolymarketParams
 from proto.feed import Market, MarketStatus
 from proto.units import SECOND
 from services.feed.live.kalshi import KalshiSource
 from services.feed.live.polymarket import PolymarketSource
 from services.feed.live.questions import SomeFailed, ask_each
-from tests.unit.test_kalshi_auth import KEY, pem
-from tests.venue_stand_in import CONDITION, StandIn, gamma_market
+from tests.support.venue_stand_in import CONDITION, StandIn, gamma_market
+from tests.unit.libs.venues.kalshi.test_auth import KEY, pem
 
 pytestmark = pytest.mark.asyncio
 

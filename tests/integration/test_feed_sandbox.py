@@ -16,11 +16,11 @@ from libs.venues.polymarket.params import PolymarketParams
 from proto.feed import FeedClock, MarketStatus, Played
 from sandbox.faults.rules import FaultKind, FaultRule
 from sandbox.server import Sandbox
-from services.feed.play import play
-from services.feed.recorder import Limits, Recorder
-from services.feed.recording import open_recording
-from tests.live_session import Session, running
-from tests.waiting import until
+from services.feed.recording.play import play
+from services.feed.recording.recorder import Limits, Recorder
+from services.feed.recording.recording import open_recording
+from tests.support.live_session import Session, running
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio
 

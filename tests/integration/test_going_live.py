@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from libs.keys.kinds import EthereumKey, RsaKey
-from libs.keys.passphrase import FILE_VARIABLE
-from libs.keys.store import KeyStore
+from libs.keys.venues.kinds import EthereumKey, RsaKey
+from libs.keys.venues.passphrase import FILE_VARIABLE
+from libs.keys.venues.store import KeyStore
 from libs.runtime.layout import StateLayout
 from proto.feed import Side
 from proto.operator import ClockOwner, Mode, Prices, Session
@@ -29,13 +29,13 @@ from proto.venue import Fill
 from services.journal.writer import JournalWriter
 from tests.conftest import ROOT
 from tests.integration.test_up import processes_of, wait_gone
-from tests.journal_tape import TAPE, record
-from tools import commands
-from tools.composition import CONFIG_DIRECTORY, VENUES, venue_sections
-from tools.exit_codes import USAGE, UsageError
-from tools.installation import Installation
-from tools.live_gate import PAPER_TRADES_MIN
-from tools.sandbox_process import ACCOUNT, with_addresses
+from tests.support.journal_tape import TAPE, record
+from tools.cli import commands
+from tools.cli.exit_codes import USAGE, UsageError
+from tools.live.gate import PAPER_TRADES_MIN
+from tools.system.composition import CONFIG_DIRECTORY, VENUES, venue_sections
+from tools.system.installation import Installation
+from tools.system.sandbox_process import ACCOUNT, with_addresses
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -94,7 +94,7 @@ def venues(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venues]:
 
 def command(venues: Venues, state: Path, *arguments: object) -> list[str]:
     given = ["up", "--headless", "--json", "--state", state, *arguments, *venues.sets]
-    return [sys.executable, "-m", "tools.cli", *map(str, given)]
+    return [sys.executable, "-m", "tools.cli.app", *map(str, given)]
 
 
 def environment(state: Path, passphrase: str = PASSPHRASE) -> dict[str, str]:

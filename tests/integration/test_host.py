@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from proto.feed import Trade
-from tests.host_world import Counter, world
+from tests.support.host_world import Counter, world
 
 pytestmark = [pytest.mark.broker]
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from libs.machine.codec import decode
+from libs.contract.codec import decode
 from libs.tape.record import TapeRecord
 from services.journal.writer import JournalWriter
-from tests.journal_tape import TAPE, kept, record
-from tests.samples import SAMPLES
-from tools.journal import export_journal
+from tests.support.journal_tape import TAPE, kept, record
+from tests.support.samples import SAMPLES
+from tools.offline.journal import export_journal
 
 pytestmark = pytest.mark.asyncio
 

@@ -20,8 +20,8 @@ from services.journal.anchors import read_anchors
 from services.journal.service import JournalService, JournalState
 from services.journal.verify import verify
 from services.journal.writer import JournalWriter
-from tests.journal_tape import TAPE, kept, mixed_tape, order, quote, record
-from tests.waiting import until
+from tests.support.journal_tape import TAPE, kept, mixed_tape, order, quote, record
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio
 
@@ -152,7 +152,7 @@ JOURNAL = """
 import asyncio, sys
 from pathlib import Path
 from services.journal.writer import JournalWriter
-from tests.journal_tape import TAPE, mixed_tape
+from tests.support.journal_tape import TAPE, mixed_tape
 
 async def main():
     records = mixed_tape(int(sys.argv[3]))

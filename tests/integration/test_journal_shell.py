@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from libs.machine.codec import encode
+from libs.contract.codec import encode
 from libs.runtime.layout import RunFile
 from libs.runtime.service import Context
 from libs.tape.connection import Link, open_link
@@ -18,10 +18,10 @@ from libs.tape.publisher import Publisher
 from proto.message import Message
 from services.journal.service import JournalState
 from services.journal.shell import JournalShell, TapeSource, anchors_path
-from tests.journal_tape import order, quote, trade
-from tests.waiting import until
-from tools.installation import Installation
-from tools.journal import anchors_on_tape, verify_journal
+from tests.support.journal_tape import order, quote, trade
+from tests.support.waiting import until
+from tools.offline.journal import anchors_on_tape, verify_journal
+from tools.system.installation import Installation
 
 pytestmark = pytest.mark.asyncio
 

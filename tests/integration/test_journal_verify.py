@@ -15,8 +15,8 @@ from services.journal.rows import COLUMNS, Row, extend
 from services.journal.store import load
 from services.journal.verify import verify
 from services.journal.writer import JournalWriter
-from tests.journal_tape import TAPE, kept, mixed_tape, record
-from tools.journal import anchors_on_tape, verification_document, verification_lines, verify_journal
+from tests.support.journal_tape import TAPE, kept, mixed_tape, record
+from tools.offline.journal import anchors_on_tape, verification_document, verification_lines, verify_journal
 
 pytestmark = pytest.mark.asyncio
 

@@ -18,7 +18,7 @@ from proto.signal import Proposal
 from proto.units import ONE, SECOND
 from proto.venue import Correction, Fill, Settlement
 from services.journal.writer import JournalWriter
-from tests.journal_tape import BEGAN_NS, MARKET, TAPE, YES, record
+from tests.support.journal_tape import BEGAN_NS, MARKET, TAPE, YES, record
 
 pytestmark = pytest.mark.asyncio
 

@@ -12,8 +12,8 @@ from libs.tape.record import TapeRecord
 from services.journal.chainwalk import Damage
 from services.journal.verify import verify
 from services.journal.writer import BATCH_ROWS_MAX, IDLE_RECORDS_MAX, DatabaseUnavailable, JournalWriter
-from tests.journal_tape import TAPE, kept, mixed_tape, order, quote, record, trade
-from tests.samples import SAMPLES
+from tests.support.journal_tape import TAPE, kept, mixed_tape, order, quote, record, trade
+from tests.support.samples import SAMPLES
 
 pytestmark = pytest.mark.asyncio
 

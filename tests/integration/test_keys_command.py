@@ -8,10 +8,10 @@ from pathlib import Path
 
 from typer.testing import CliRunner, Result
 
-from libs.keys.passphrase import FILE_VARIABLE
+from libs.keys.venues.passphrase import FILE_VARIABLE
 from tests.conftest import ROOT
-from tools.cli import app
-from tools.exit_codes import USAGE
+from tools.cli.app import app
+from tools.cli.exit_codes import USAGE
 
 PASSPHRASE = "correct horse battery"
 SECRET = "7b" * 32
@@ -53,7 +53,7 @@ def test_where_nobody_can_be_asked_the_file_is_named(tmp_path: Path):
     command = [
         sys.executable,
         "-m",
-        "tools.cli",
+        "tools.cli.app",
         "keys",
         "add",
         "polymarket",

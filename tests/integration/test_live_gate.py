@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.machine.codec import encode
+from libs.contract.codec import encode
 from libs.tape.record import TapeRecord
 from proto.feed import Side
 from proto.message import Message
@@ -18,9 +18,9 @@ from proto.operator import ClockOwner, Mode, Prices, Session
 from proto.units import ONE, SECOND
 from proto.venue import Fill, Settlement
 from services.journal.writer import JournalWriter
-from tests.journal_tape import BEGAN_NS, TAPE, record
-from tools.live_gate import LEFT_OUT, PAPER_TRADES_MIN, closed_paper_trades, confirmation, too_few
-from tools.up import Market, Options
+from tests.support.journal_tape import BEGAN_NS, TAPE, record
+from tools.live.gate import LEFT_OUT, PAPER_TRADES_MIN, closed_paper_trades, confirmation, too_few
+from tools.system.system import Market, Options
 
 HOUR_NS = 3_600 * SECOND
 

@@ -9,8 +9,8 @@ from aiohttp import web
 
 from libs.venues.errors import BadAnswer, NotSent, OutcomeUnknown, RateLimited, Refused, VenueError
 from libs.venues.gateway import FillReport, NewOrder, OrderReport, SentOrder, StreamState, VenueGateway
-from libs.venues.manifold.auth import ManifoldCredentials
-from libs.venues.manifold.gateway import ManifoldGateway
+from libs.venues.manifold.trading.auth import ManifoldCredentials
+from libs.venues.manifold.trading.gateway import ManifoldGateway
 from libs.venues.transport import http as transport
 from proto.feed import Side
 from proto.risk import TimeInForce
@@ -245,7 +245,7 @@ async def test_an_order_past_its_end_or_in_a_strange_market_is_not_sent():
 
 @pytest.mark.asyncio
 async def test_lists_are_complete_or_an_error(monkeypatch):
-    monkeypatch.setattr("libs.venues.manifold.account.PAGE_MAX", 2)
+    monkeypatch.setattr("libs.venues.manifold.trading.account.PAGE_MAX", 2)
     async with trading() as (stub, gateway, clock):
         for number in range(5):
             clock.ms += 1
@@ -256,7 +256,7 @@ async def test_lists_are_complete_or_an_error(monkeypatch):
         )
         with pytest.raises(BadAnswer):
             await gateway.open_orders()
-        monkeypatch.setattr("libs.venues.manifold.account.PAGES_MAX", 2)
+        monkeypatch.setattr("libs.venues.manifold.trading.account.PAGES_MAX", 2)
         stub.before = lambda request: None
         with pytest.raises(BadAnswer, match="at most 2 pages"):
             await gateway.open_orders()

@@ -17,11 +17,11 @@ from libs.tape.reader import BATCH_MAX, TapeReader
 from proto.risk import PortfolioReport
 from proto.subjects import SERVICES
 from proto.units import SECOND
-from services.feed.synthetic_recording import START_NS, write_recording
+from services.feed.synthetic.recording import START_NS, write_recording
 from tests.fault.rig import BUSY, SEED
-from tests.harness import kill, running
-from tests.host_world import world
-from tools.up import Options, System
+from tests.support.harness import kill, running
+from tests.support.host_world import world
+from tools.system.system import Options, System
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow]
 

@@ -6,8 +6,8 @@ import pytest
 
 from libs.tape.broker import Broker
 from proto.feed import Played
-from tests.harness import running, synthetic_recording
-from tools.up import Options
+from tests.support.harness import running, synthetic_recording
+from tools.system.system import Options
 
 
 @pytest.mark.broker

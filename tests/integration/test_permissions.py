@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from libs.machine.codec import Unreadable, decode
+from libs.contract.codec import Unreadable, decode
 from libs.tape import credentials
 from libs.tape.broker import Broker, stream_state
 from libs.tape.connection import open_link
@@ -18,8 +18,8 @@ from libs.tape.record import SIGNATURE_HEADER, TapeRecord
 from proto.feed import Quote
 from proto.subjects import LEDGER, SERVICES, TAPE
 from services.feed.publish import FeedPublisher
-from tests.raw_client import RawClient, headers
-from tests.waiting import PATIENCE_S, POLL_S
+from tests.support.raw_client import RawClient, headers
+from tests.support.waiting import PATIENCE_S, POLL_S
 
 pytestmark = pytest.mark.broker
 

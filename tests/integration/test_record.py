@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from libs.keys.kinds import RsaKey
-from libs.keys.passphrase import FILE_VARIABLE
-from libs.keys.store import KeyStore
+from libs.keys.venues.kinds import RsaKey
+from libs.keys.venues.passphrase import FILE_VARIABLE
+from libs.keys.venues.store import KeyStore
 from sandbox.server import Sandbox
-from services.feed.frame_files import find_frame_files
-from tests.venue_stand_in import PolymarketStandIn
+from services.feed.recording.frame_files import find_frame_files
+from tests.support.paths import ROOT
+from tests.support.venue_stand_in import PolymarketStandIn
 
 pytestmark = pytest.mark.asyncio
-ROOT = Path(__file__).resolve().parents[2]
 
 
 async def presage(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -30,7 +30,7 @@ async def presage(*arguments: str) -> subprocess.CompletedProcess[str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "tools.cli",
+        "tools.cli.app",
         *arguments,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -82,7 +82,7 @@ async def test_the_passphrase_of_the_feeds_key_is_asked_for_on_a_terminal(tmp_pa
         KeyStore(tmp_path / "keys" / "feed").save("kalshi", key, passphrase)
         terminal, inside = os.openpty()
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tools.cli", "record", "kalshi", "--for", "2", "--json"),
+            *(sys.executable, "-m", "tools.cli.app", "record", "kalshi", "--for", "2", "--json"),
             *("--state", str(tmp_path)),
             *(f"--set=venues.kalshi.{name}_url={urls[name]}" for name in ("rest", "websocket")),
             stdin=inside,
@@ -159,7 +159,7 @@ async def test_an_interrupted_recording_is_whole(tmp_path: Path) -> None:
             *(
                 sys.executable,
                 "-m",
-                "tools.cli",
+                "tools.cli.app",
                 "record",
                 "polymarket",
                 "--out",

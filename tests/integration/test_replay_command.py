@@ -10,19 +10,20 @@ import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
-from libs.machine.codec import encode
+from libs.contract.codec import encode
 from libs.machine.machine import Handler, Stamp
 from libs.tape.credentials import ADMIN
 from libs.tape.publisher import Publisher
 from proto.operator import Command, Verb
 from proto.risk import Rejection
 from services.risk.machine import RiskMachine
-from tests.harness import readable
-from tests.played import Played, copy_of, played_in
-from tools import commands, composition
-from tools.cli import app
-from tools.installation import tape_access
-from tools.operator import expiry_ns, fresh_nonce
+from tests.support.harness import readable
+from tests.support.played import Played, copy_of, played_in
+from tools.cli import commands
+from tools.cli.app import app
+from tools.system import composition
+from tools.system.installation import tape_access
+from tools.system.operator import expiry_ns, fresh_nonce
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow]
 

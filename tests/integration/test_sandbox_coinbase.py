@@ -5,12 +5,12 @@ import json
 import aiohttp
 import pytest
 
-from libs.venues.coinbase.normalise import CoinbaseNormaliser
+from libs.venues.coinbase.market_data.normalise import CoinbaseNormaliser
 from proto.feed import Side
 from proto.units import parse
 from sandbox.faults.rules import FaultKind, FaultRule
 from sandbox.world.events import SpotTraded
-from sandbox.world.price import Source
+from sandbox.world.venue_prices import Source
 from tests.integration.spot_session import SpotSession
 
 

@@ -11,8 +11,8 @@ import pytest
 from libs.exchange.matching_types import LimitOrder
 from libs.venues.gateway import LearnsMarkets, NewOrder, SentOrder, VenueGateway
 from libs.venues.kalshi.auth import KalshiCredentials
-from libs.venues.kalshi.gateway import KalshiGateway
-from libs.venues.kalshi.options import KalshiOptions
+from libs.venues.kalshi.trading.gateway import KalshiGateway
+from libs.venues.kalshi.trading.options import KalshiOptions
 from proto.feed import MarketStatus, Side
 from proto.risk import TimeInForce
 from proto.units import ONE, SECOND

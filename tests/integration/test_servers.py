@@ -17,11 +17,11 @@ from libs.tape import broker as broker_module
 from libs.tape.broker import Broker
 from libs.tape.credentials import OPERATOR
 from libs.tape.errors import BrokerUnavailable
-from tests.waiting import until
-from tools import servers
-from tools.installation import Installation
-from tools.servers import ServerWatch
-from tools.watch import Reports
+from tests.support.waiting import until
+from tools.system import servers
+from tools.system.installation import Installation
+from tools.system.servers import ServerWatch
+from tools.system.watch import Reports
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow]
 

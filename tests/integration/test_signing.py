@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.keys.signing import APPROVAL_DOMAIN, GENUINE_MAX, OPERATOR_DOMAIN, Signer, Verifier
 from libs.tape.credentials import USERS
-from libs.tape.signing import APPROVAL_DOMAIN, GENUINE_MAX, OPERATOR_DOMAIN, Signer, Verifier
 from proto.service import Started
 from proto.subjects import SERVICES
 from proto.venue import Ack
 from tests.fault.rig import BUSY
-from tests.harness import PATIENCE_S, kill, read_all, running, synthetic_recording
-from tests.raw_client import RawClient
-from tools.installation import Installation
-from tools.up import Options, System
+from tests.support.harness import PATIENCE_S, kill, read_all, running, synthetic_recording
+from tests.support.raw_client import RawClient
+from tools.system.installation import Installation
+from tools.system.system import Options, System
 
 OWNER_ONLY = 0o077
 RISK = Signer.generate(APPROVAL_DOMAIN)

@@ -22,17 +22,17 @@ from proto.operator import Prices, Session
 from proto.risk import PortfolioReport
 from proto.service import Started
 from proto.subjects import SERVICES
-from services.feed.recording import RESULTS_FILE
-from services.feed.synthetic_recording import START_NS, write_recording
-from tests.cluster import with_cluster
+from services.feed.recording.recording import RESULTS_FILE
+from services.feed.synthetic.recording import START_NS, write_recording
 from tests.conftest import ROOT
 from tests.fault.rig import BUSY, SEED
-from tests.harness import readable
-from tools import commands
-from tools.backtest import Backtest
-from tools.composition import sections
-from tools.exit_codes import FAILED, USAGE, UsageError
-from tools.installation import running_supervisor, tape_access
+from tests.support.cluster import with_cluster
+from tests.support.harness import readable
+from tools.cli import commands
+from tools.cli.exit_codes import FAILED, USAGE, UsageError
+from tools.offline.backtest import Backtest
+from tools.system.composition import sections
+from tools.system.installation import running_supervisor, tape_access
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -50,7 +50,7 @@ SETS = [argument for name, value in BUSY.items() for argument in ("--set", f"{na
 def presage(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "tools.cli", *map(str, arguments)],
+        [sys.executable, "-m", "tools.cli.app", *map(str, arguments)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -64,7 +64,17 @@ def presage_up(state: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """A running ``presage up --headless --json``, live when the block begins; ended in any case."""
     with_cluster(state / "postgres")
     process = subprocess.Popen(
-        [sys.executable, "-m", "tools.cli", "up", "--headless", "--json", "--state", str(state), *arguments],
+        [
+            sys.executable,
+            "-m",
+            "tools.cli.app",
+            "up",
+            "--headless",
+            "--json",
+            "--state",
+            str(state),
+            *arguments,
+        ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

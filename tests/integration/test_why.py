@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.played import played_in
-from tools.cli import app
+from tests.support.played import played_in
+from tools.cli.app import app
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow]
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from proto.subjects import SERVICES
-from services.feed.recording import FRAMES_FILE, RESULTS_FILE, TRADES_FILE
+from services.feed.recording.recording import FRAMES_FILE, RESULTS_FILE, TRADES_FILE
 from tests.conftest import ROOT, SOAK
 from tests.fault import invariants
 from tests.fault.rig import BUSY, backtested, busy_recording, follow_plan, play, same_decisions
-from tests.harness import running
-from tools.up import Options
+from tests.support.harness import running
+from tools.system.system import Options
 
 PATIENCE_S = 280.0
 CAPTURE = "kalshi/kxbtc15m_ws_2026-05"
@@ -28,7 +28,7 @@ def run_backtest(recording: Path, hash_seed: str, changes: dict[str, str]) -> di
     """``presage backtest --json`` as a user runs it."""
     sets = [argument for name, value in changes.items() for argument in ("--set", f"{name}={value}")]
     done = subprocess.run(
-        [sys.executable, "-m", "tools.cli", "backtest", str(recording), "--json", *sets],
+        [sys.executable, "-m", "tools.cli.app", "backtest", str(recording), "--json", *sets],
         env=os.environ | {"PYTHONHASHSEED": hash_seed},
         cwd=ROOT,
         capture_output=True,

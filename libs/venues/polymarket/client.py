@@ -8,11 +8,12 @@ import msgspec
 
 from libs.venues.errors import BadAnswer, OutcomeUnknown, Refused, Unavailable
 from libs.venues.frame import DECODE_ERRORS
-from libs.venues.polymarket import limits, rest
-from libs.venues.polymarket.api_errors import is_pause, read_error
-from libs.venues.polymarket.auth import Account, ApiKey, l1_headers, l2_headers
+from libs.venues.polymarket import limits
 from libs.venues.polymarket.hosts import CHAIN_ID, CLOB_URL, DATA_URL, GAMMA_URL
-from libs.venues.polymarket.rest import END, START, VENUE
+from libs.venues.polymarket.schemas import answers as rest
+from libs.venues.polymarket.schemas.answers import END, START, VENUE
+from libs.venues.polymarket.schemas.errors import is_pause, read_error
+from libs.venues.polymarket.trading.auth import Account, ApiKey, l1_headers, l2_headers
 from libs.venues.transport.answer import Answer, ReadError
 from libs.venues.transport.http import Timeouts, VenueHttp
 

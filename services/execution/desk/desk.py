@@ -17,9 +17,9 @@ from proto.feed import Market, MarketStatus
 from proto.ids import venue_of
 from proto.message import Message
 from proto.operator import Command, Verb
+from services.execution.desk.context import Surroundings
 from services.execution.desk.emergency import Emptying
 from services.execution.desk.queue import FactQueue
-from services.execution.desk.surroundings import Surroundings
 from services.execution.desk.venue import VenueDesk
 
 WATCH_EVERY_S = 0.1
@@ -157,7 +157,7 @@ class Desk:
             try:
                 await desk.gateway.start()
             except VenueError as e:
-                desk.standing.doubt(f"not connected: {e}"[:200])
+                desk.gate.doubt(f"not connected: {e}"[:200])
                 log.warning("gateway not started", extra={"venue": desk.venue, "detail": str(e)})
                 await asyncio.sleep(RETRY_S)
             else:
@@ -212,7 +212,7 @@ class Desk:
         reason = "broker gone" if away else "halted" if self._halted() else ""
         if self._emergency and not reason:
             for desk in self.venues.values():
-                desk.standing.doubt("reconciling")
+                desk.gate.doubt("reconciling")
                 desk.reconciler.soon()
         self._emergency = reason
 

@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from msgspec.structs import replace
 
-from libs.machine.codec import Unreadable, decode, encode
+from libs.contract.codec import Unreadable, decode, encode
 from libs.portfolio.portfolio import Portfolio
 from libs.venues.gateway import FillReport, OrderReport, SettlementReport
 from proto.feed import Side

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
-from libs.machine.codec import Unreadable, decode, encode
+from libs.contract.codec import Unreadable, decode, encode
 from libs.machine.host_state import Fact
 from libs.runtime.layout import write_atomically
 

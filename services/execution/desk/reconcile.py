@@ -13,8 +13,8 @@ from proto.units import SECOND
 from proto.venue import DIFFERENCES_MAX, Difference, Reconciliation
 from services.execution.desk import differences
 from services.execution.desk.orders import OwnOrder
-from services.execution.desk.standing import BRAKE
 from services.execution.desk.unsettled import give_up
+from services.execution.desk.venue_gate import BRAKE
 from services.execution.orders import WORKING
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ class Reconciler:
         for message in desk.facts.take_settlements(answers.settlements):
             desk.tell(None, message)
         desk.money = answers.balance
-        desk.standing.hold(BRAKE, answers.brake)
+        desk.gate.hold(BRAKE, answers.brake)
         if not desk.facts.book.accounts and not desk.facts.holds_fills:
             desk.deposit(answers.balance.total, began)
 

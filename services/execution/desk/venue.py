@@ -30,16 +30,16 @@ from proto.message import Message
 from proto.risk import Approval
 from proto.units import SECOND
 from proto.venue import Account, Ack, Fill, Reconciliation, TradeState
+from services.execution.desk.context import Surroundings
 from services.execution.desk.facts import FINAL, VenueFacts
+from services.execution.desk.heartbeat import Heartbeat
+from services.execution.desk.order_builder import Preparing
 from services.execution.desk.orders import OwnOrder, OwnOrders
-from services.execution.desk.preparing import Preparing
-from services.execution.desk.pulse import Pulse
 from services.execution.desk.reconcile import Reconciler
-from services.execution.desk.sending import rejected, send
-from services.execution.desk.standing import BRAKE, Standing
-from services.execution.desk.surroundings import Surroundings
+from services.execution.desk.submit import rejected, send
 from services.execution.desk.tasks import Tasks
 from services.execution.desk.unsettled import followed
+from services.execution.desk.venue_gate import BRAKE, VenueGate
 from services.execution.orders import Tracked
 from services.execution.state import Unsettled, VenueRecord
 
@@ -71,7 +71,7 @@ class VenueDesk:
         self.gateway = gateway
         self.venue = gateway.venue
         self.orders = OwnOrders()
-        self.standing = Standing(now_s)
+        self.gate = VenueGate(now_s)
         self.submitted = 0
         self.stream_up = False
         self.money: Balance | None = None
@@ -91,7 +91,7 @@ class VenueDesk:
         self._asking: set[str] = set()
         self._tasks = Tasks(self.venue)
         self.spawn, self.idle = self._tasks.spawn, self._tasks.idle
-        self._pulse = Pulse(self)
+        self._heartbeat = Heartbeat(self)
 
     # ── what is known ──
 
@@ -172,13 +172,13 @@ class VenueDesk:
 
     def reason(self, market: str = "") -> str:
         """Why a new order for ``market`` must not leave; empty when it may."""
-        return self.standing.reason() or self.facts.stopped.get(market, "")
+        return self.gate.reason() or self.facts.stopped.get(market, "")
 
     def report(self) -> dict[str, Any]:
         """For the health report."""
         return {
-            "gate": self.standing.reason() or "open",
-            "reconciled_at": self.standing.reconciled_at,
+            "gate": self.gate.reason() or "open",
+            "reconciled_at": self.gate.reconciled_at,
             "unknown": self.unresolved,
             "open": sum(self.is_open(own) for own in self.orders),
             "submitted": self.submitted,
@@ -187,7 +187,7 @@ class VenueDesk:
             "stopped_markets": dict(list(self.facts.stopped.items())[:10]),
             "unconfirmed_fills": len(self.facts.unconfirmed),
             "empty_fills": self.facts.empty_fills,
-            "brake": self.standing.held(BRAKE) or "off",
+            "brake": self.gate.held(BRAKE) or "off",
         } | ({"balance": self.money.total, "available": self.money.available} if self.money else {})
 
     # ── orders ──
@@ -234,7 +234,7 @@ class VenueDesk:
         self._fetch_lacking()
 
     async def _send(self, own: OwnOrder, prepared: Prepared) -> list[Message]:
-        answer = await send(self.gateway, prepared, self.standing, lambda: self._may_send(own))
+        answer = await send(self.gateway, prepared, self.gate, lambda: self._may_send(own))
         if isinstance(answer, Ack):
             return [answer]
         return self.facts.take_report(own, answer, asked=False)
@@ -350,17 +350,17 @@ class VenueDesk:
 
     async def reconcile(self) -> Reconciliation:
         """Put our books beside the venue's, and tell what came of it."""
-        doubts = self.standing.doubts
+        doubts = self.gate.doubts
         if isinstance(self.gateway, AsksAboutHeld):
             self.gateway.hold({market for market, _, _ in self.facts.book.open_positions()})
         found = await self.reconciler.run()
         self._tell(found, 0, 0)
         if found.complete:
-            self.standing.hold("books", self.reconciler.stopping)
+            self.gate.hold("books", self.reconciler.stopping)
             if not self.reconciler.suspicious:
-                self.standing.reconciled(found.at, doubts)
+                self.gate.reconciled(found.at, doubts)
         else:
-            self.standing.failed()
+            self.gate.failed()
             log.warning("not reconciled", extra={"venue": self.venue, "detail": found.reason})
         return found
 
@@ -379,11 +379,11 @@ class VenueDesk:
 
     async def heartbeat(self) -> None:
         """One beat of the dead man's switch, while orders may rest."""
-        await self._pulse.beat()
+        await self._heartbeat.beat()
 
     async def cancel_all(self, why: str) -> bool:
         """Cancel everything at the venue, whatever the tape says; whether the venue agreed."""
-        self.standing.doubt(why)
+        self.gate.doubt(why)
         try:
             await self.gateway.cancel_all()
         except VenueError as e:
@@ -399,7 +399,7 @@ class VenueDesk:
 
     async def resume(self) -> None:
         """The operator said resume: let go the venue's own brake, if it was told that it tripped, and look."""
-        if isinstance(self.gateway, HasBrake) and self.standing.held(BRAKE):
+        if isinstance(self.gateway, HasBrake) and self.gate.held(BRAKE):
             try:
                 await self.gateway.release_brake()
             except VenueError as e:
@@ -411,7 +411,7 @@ class VenueDesk:
         resting = [
             own for own in self.orders if self.is_open(own) and (everything or not own.approval.reduce_only)
         ]
-        self.standing.doubt("stopping")
+        self.gate.doubt("stopping")
         await asyncio.gather(*(self.cancel(own.approval.order) for own in resting))
 
     async def close(self) -> None:

@@ -24,7 +24,7 @@ from proto.operator import Config, Session
 from proto.risk import Approval
 from proto.units import AMOUNT_MAX, MILLIONTHS, MILLISECOND, ONE
 from proto.venue import Account, Ack, AckStatus, Fill, Settlement, StatusReport
-from services.execution.single_use import HighWater, parse_order_id
+from services.execution.high_water import HighWater, parse_order_id
 
 VENUE = "paper"
 EXECUTION = "execution"

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable
 from functools import partial
 
+from libs.venues.binance.market_data.rest import BinanceRest
+from libs.venues.binance.market_data.streams import VENUE, binance_socket, stream_names
 from libs.venues.binance.params import BinanceParams
-from libs.venues.binance.rest import BinanceRest
-from libs.venues.binance.streams import VENUE, binance_socket, stream_names
 from libs.venues.transport.websocket import VenueSocket
 from services.feed.live.moment import now_ns
 from services.feed.live.questions import ask_each

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from libs.keys.errors import KeyStoreError
+from libs.keys.venues.errors import KeyStoreError
 from libs.venues.binance.params import BinanceParams
 from libs.venues.coinbase.params import CoinbaseParams
 from libs.venues.kalshi.auth import CredentialError
@@ -24,7 +24,7 @@ from services.feed.live.polymarket import PolymarketSource
 from services.feed.live.source import Emit, LiveSource
 from services.feed.live.unsettled import Unsettled
 from services.feed.normalise import Normalisers
-from services.feed.recorder import Recorder
+from services.feed.recording.recorder import Recorder
 
 Section = Mapping[str, Any]
 

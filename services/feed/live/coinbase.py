@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable
 from functools import partial
 
+from libs.venues.coinbase.market_data.rest import CoinbaseRest
+from libs.venues.coinbase.market_data.streams import VENUE, coinbase_socket
 from libs.venues.coinbase.params import CoinbaseParams
-from libs.venues.coinbase.rest import CoinbaseRest
-from libs.venues.coinbase.streams import VENUE, coinbase_socket
 from libs.venues.transport.websocket import VenueSocket
 from services.feed.live.moment import now_ns
 from services.feed.live.questions import ask_each

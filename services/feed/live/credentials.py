@@ -8,10 +8,10 @@ platform as ``PRESAGE_KEYS_DIR/feed/kalshi.pem`` and ``kalshi.id``. Trading keys
 import os
 from pathlib import Path
 
-from libs.keys.errors import BadKey
-from libs.keys.kinds import RsaKey
-from libs.keys.passphrase import inherited
-from libs.keys.store import KEYS_DIRECTORY_VARIABLE, KeyStore
+from libs.keys.venues.errors import BadKey
+from libs.keys.venues.kinds import RsaKey
+from libs.keys.venues.passphrase import inherited
+from libs.keys.venues.store import KEYS_DIRECTORY_VARIABLE, KeyStore
 from libs.venues.kalshi.auth import KalshiCredentials, Signer
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 
 from libs.venues.frame import DECODE_ERRORS
-from libs.venues.kalshi import wire
 from libs.venues.kalshi.auth import Signer
 from libs.venues.kalshi.client import KalshiClient
-from libs.venues.kalshi.following import REFUSING_CODES
-from libs.venues.kalshi.listings import rest_frame
-from libs.venues.kalshi.normalise import KalshiNormaliser
+from libs.venues.kalshi.market_data.following import REFUSING_CODES
+from libs.venues.kalshi.market_data.listings import rest_frame
+from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
 from libs.venues.kalshi.params import KalshiParams
+from libs.venues.kalshi.schemas import wire
 from libs.venues.transport.rate_limit import TokenBucket
 from libs.venues.transport.websocket import VenueSocket
 from proto.feed import Market, MarketStatus

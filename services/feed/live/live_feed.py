@@ -20,7 +20,7 @@ from services.feed.live.moment import now_ns
 from services.feed.live.source import LiveSource
 from services.feed.live.unsettled import Unsettled
 from services.feed.normalise import Normalisers
-from services.feed.recorder import Recorder
+from services.feed.recording.recorder import Recorder
 
 QUEUE_FRAMES_MAX = 10_000
 """A few seconds of the busiest markets; beyond it the sockets' own flow control takes over."""

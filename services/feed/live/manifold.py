@@ -11,9 +11,9 @@ import msgspec
 
 from libs.venues.errors import BadAnswer, Refused
 from libs.venues.frame import DECODE_ERRORS, rest_frame
+from libs.venues.manifold.market_data.rest import VENUE, ManifoldRest
+from libs.venues.manifold.market_data.streams import manifold_socket, market_topics, subscribe_commands
 from libs.venues.manifold.params import ManifoldParams
-from libs.venues.manifold.rest import VENUE, ManifoldRest
-from libs.venues.manifold.streams import manifold_socket, market_topics, subscribe_commands
 from libs.venues.transport.websocket import VenueSocket
 from proto.feed import Market, MarketStatus
 from proto.message import Message

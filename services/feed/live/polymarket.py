@@ -10,12 +10,12 @@ from functools import partial
 import msgspec
 
 from libs.venues.frame import DECODE_ERRORS, FRAME_BYTES_MAX, FrameError, rest_frame
-from libs.venues.polymarket import gamma
-from libs.venues.polymarket.market import VENUE, Listing
-from libs.venues.polymarket.normalise import PolymarketNormaliser
+from libs.venues.polymarket.market_data import gamma
+from libs.venues.polymarket.market_data.market import VENUE, Listing
+from libs.venues.polymarket.market_data.normalise import PolymarketNormaliser
+from libs.venues.polymarket.market_data.prices import TOPICS, name_history
+from libs.venues.polymarket.market_data.wanted import frames
 from libs.venues.polymarket.params import PolymarketParams
-from libs.venues.polymarket.prices import TOPICS, name_history
-from libs.venues.polymarket.wanted import frames
 from libs.venues.transport.http import VenueHttp
 from libs.venues.transport.rate_limit import TokenBucket
 from libs.venues.transport.websocket import VenueSocket

@@ -9,8 +9,8 @@ from typing import Any
 from libs.exchange.matching_types import LimitOrder
 from libs.venues.gateway import NewOrder, OrderReport, Prepared, SentOrder, UserEvent
 from libs.venues.kalshi.auth import KalshiCredentials
-from libs.venues.kalshi.gateway import KalshiGateway
-from libs.venues.kalshi.options import KalshiOptions
+from libs.venues.kalshi.trading.gateway import KalshiGateway
+from libs.venues.kalshi.trading.options import KalshiOptions
 from proto.feed import MarketStatus, Side
 from proto.risk import TimeInForce
 from proto.units import ONE, SECOND

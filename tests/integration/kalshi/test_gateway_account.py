@@ -5,8 +5,8 @@ import pytest
 
 from libs.venues.errors import BadAnswer, Refused
 from libs.venues.gateway import RemembersOrders
-from libs.venues.kalshi import rest
-from libs.venues.kalshi.orders import restate
+from libs.venues.kalshi.schemas import answers as rest
+from libs.venues.kalshi.trading.orders import restate
 from proto.feed import MarketStatus, Side
 from proto.units import ONE, SECOND, notional
 from proto.venue import AckStatus

@@ -188,7 +188,7 @@ async def test_preparing_twice_is_the_same_order_and_the_venue_takes_it_once() -
 
 
 async def test_cancel_all_takes_everything_in_batches(monkeypatch) -> None:
-    monkeypatch.setattr("libs.venues.kalshi.gateway.CANCELS_AT_ONCE_MAX", 2)
+    monkeypatch.setattr("libs.venues.kalshi.trading.gateway.CANCELS_AT_ONCE_MAX", 2)
     async with venue() as v:
         for i in range(5):
             await place(v, v.new_order(v.market, "no" if i % 2 else "yes", price=200_000 + i * 10_000))
@@ -202,8 +202,8 @@ async def test_cancel_all_takes_everything_in_batches(monkeypatch) -> None:
 @pytest.mark.parametrize("answer", ["refused", "hangs"])
 async def test_cancel_all_takes_ours_whatever_is_wrong_with_another(monkeypatch, answer: str) -> None:
     """An order placed by hand in a market nobody can read, and a first batch without an answer."""
-    monkeypatch.setattr("libs.venues.kalshi.gateway.CANCELS_AT_ONCE_MAX", 1)
-    monkeypatch.setattr("libs.venues.kalshi.gateway.SHARD_PATIENCE_S", 0.01)
+    monkeypatch.setattr("libs.venues.kalshi.trading.gateway.CANCELS_AT_ONCE_MAX", 1)
+    monkeypatch.setattr("libs.venues.kalshi.trading.gateway.SHARD_PATIENCE_S", 0.01)
     async with venue() as v:
         for price in (200_000, 210_000):
             await place(v, v.new_order(v.market, "yes", price=price))

@@ -103,7 +103,7 @@ async def test_fill_that_is_told_before_the_order_is_answered() -> None:
 
 
 async def test_fill_that_rest_does_not_know_makes_the_desk_ask(monkeypatch, caplog) -> None:
-    monkeypatch.setattr("libs.venues.kalshi.user_events.FILL_PAUSE_S", 0.001)
+    monkeypatch.setattr("libs.venues.kalshi.trading.user_events.FILL_PAUSE_S", 0.001)
     async with venue() as v:
         events = v.gateway.events()
         await take(events, lambda e: e is StreamState.CONNECTED)

@@ -8,10 +8,10 @@ import pytest
 from libs.venues.errors import NotSent, OutcomeUnknown, RateLimited, Refused
 from libs.venues.kalshi import limits
 from libs.venues.kalshi.client import KalshiClient
-from libs.venues.kalshi.rest import Created
+from libs.venues.kalshi.schemas.answers import Created
 from sandbox.faults.rules import FaultKind, FaultRule
 from tests.integration.kalshi.rig import sent, venue
-from tests.waiting import until
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio
 

@@ -9,14 +9,14 @@ import pytest
 
 from libs.venues.kalshi.auth import Signer
 from libs.venues.kalshi.client import KalshiClient
-from libs.venues.kalshi.listings import rest_frame
-from libs.venues.kalshi.normalise import KalshiNormaliser
+from libs.venues.kalshi.market_data.listings import rest_frame
+from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
 from libs.venues.transport.websocket import Received, VenueSocket
 from proto.feed import Book, FeeSchedule, Gap, Market, MarketStatus, PriceStep, Quote, Trade
 from proto.units import SECOND
 from sandbox.faults.rules import FaultKind, FaultRule
 from tests.integration.kalshi.rig import START_NS, Venue, venue
-from tests.waiting import until
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.integration.kalshi.plain_client import ask, frame, frames_until, socket
 from tests.integration.kalshi.rig import venue
-from tests.waiting import until
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio
 

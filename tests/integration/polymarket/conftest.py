@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from libs.venues.polymarket.gateway import PolymarketGateway
+from libs.venues.polymarket.trading.gateway import PolymarketGateway
 from sandbox.server import Sandbox
 from tests.integration.polymarket.rig import gateway_of, market_of
 from tests.integration.polymarket.trader import Trader, server, standing_still, two_traders

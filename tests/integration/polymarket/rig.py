@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from libs.venues.gateway import NewOrder, Prepared, SentOrder
-from libs.venues.polymarket.auth import PolymarketCredentials
-from libs.venues.polymarket.gateway import PolymarketGateway
+from libs.venues.polymarket.trading.auth import PolymarketCredentials
+from libs.venues.polymarket.trading.gateway import PolymarketGateway
 from libs.venues.transport.http import Timeouts
 from proto.feed import Side
 from proto.risk import TimeInForce

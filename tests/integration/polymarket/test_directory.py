@@ -6,8 +6,8 @@ import pytest
 from aiohttp import web
 
 from libs.venues.polymarket.client import PolymarketClient
-from libs.venues.polymarket.directory import Directory
-from tests.venue_stand_in import CONDITION, TOKENS, StandIn
+from libs.venues.polymarket.market_data.directory import Directory
+from tests.support.venue_stand_in import CONDITION, TOKENS, StandIn
 
 pytestmark = pytest.mark.asyncio
 

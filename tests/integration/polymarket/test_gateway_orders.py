@@ -7,9 +7,9 @@ import pytest
 
 from libs.venues.errors import NotSent, Refused
 from libs.venues.gateway import OrderReport
-from libs.venues.polymarket import gateway as module
-from libs.venues.polymarket.gateway import REFRESH_PATIENCE_S, PolymarketGateway
-from libs.venues.polymarket.purchases import BOUGHT_RECENTLY_S
+from libs.venues.polymarket.trading import gateway as module
+from libs.venues.polymarket.trading.gateway import REFRESH_PATIENCE_S, PolymarketGateway
+from libs.venues.polymarket.trading.purchases import BOUGHT_RECENTLY_S
 from proto.feed import Side
 from proto.risk import TimeInForce
 from proto.units import ONE

@@ -7,8 +7,8 @@ from contextlib import aclosing
 import pytest
 
 from libs.venues.gateway import FillReport, StreamState, UserEvent
-from libs.venues.polymarket.gateway import PolymarketGateway
-from libs.venues.polymarket.normalise import PolymarketNormaliser
+from libs.venues.polymarket.market_data.normalise import PolymarketNormaliser
+from libs.venues.polymarket.trading.gateway import PolymarketGateway
 from libs.venues.transport.websocket import Connected, Received, VenueSocket
 from proto.feed import Gap, Quote
 from proto.venue import TradeStatus

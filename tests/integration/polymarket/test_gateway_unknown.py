@@ -3,7 +3,7 @@
 import pytest
 
 from libs.venues.errors import OutcomeUnknown, RateLimited, Unavailable
-from libs.venues.polymarket.gateway import PolymarketGateway
+from libs.venues.polymarket.trading.gateway import PolymarketGateway
 from proto.venue import AckStatus
 from sandbox.faults.rules import FaultKind, FaultRule
 from sandbox.server import Sandbox

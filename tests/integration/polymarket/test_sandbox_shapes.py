@@ -9,8 +9,8 @@ import pytest
 from websockets.asyncio.client import connect
 
 from sandbox.world.markets import MarketKind
-from tests.captures import clob_bodies
 from tests.integration.polymarket.trader import a_market, frames, pass_s, standing_still
+from tests.support.captures import clob_bodies
 
 
 def shape(value: Any) -> Any:

@@ -1,0 +1,87 @@
+"""Snapshots of machines on disk: written whole or not at all, recognised by the tape they belong to."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import msgspec
+
+from libs.machine.input_gate import InputGateState
+
+KEPT_NEWEST = 3
+"""If the newest does not fit the tape (a torn tail), an older one does."""
+KEPT_EVERY_SEQ = 250_000
+"""One snapshot for each stretch of this many messages is kept, so that a replay can start there."""
+DIGEST_BYTES = hashlib.sha256().digest_size
+"""A file begins with the SHA-256 of what follows: a changed state would be believed otherwise."""
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """A machine's state after input ``seq``, all outputs up to there acknowledged.
+
+    ``digest`` is the hash of that message. ``planned`` marks the snapshot of a planned stop: nothing is
+    left to recompute, so another version of the machine may go on from it.
+    """
+
+    machine: str
+    version: int
+    tape: str
+    seq: int
+    digest: str
+    state: bytes
+    # On disk it has the name it had when the first snapshots were written.
+    input_gate: InputGateState = msgspec.field(name="intake")
+    planned: bool = False
+
+
+class SnapshotStore:
+    """The snapshots of one machine in one directory."""
+
+    def __init__(self, directory: Path, machine: str) -> None:
+        self._directory = directory / machine
+        self._directory.mkdir(parents=True, exist_ok=True)
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot; old ones beyond what is kept are removed."""
+        path = self._directory / f"{snapshot.seq:016d}.snapshot"
+        # A second process of the service may be writing the same snapshot.
+        temporary = path.with_suffix(f".{os.getpid()}.new")
+        with temporary.open("wb") as file:
+            content = msgspec.msgpack.encode(snapshot)
+            file.write(hashlib.sha256(content).digest() + content)
+            file.flush()
+            os.fdatasync(file.fileno())
+        temporary.replace(path)
+        self._prune()
+
+    def newest_first(self) -> list[Snapshot]:
+        """Every readable snapshot, newest first; a damaged file is passed over."""
+        found: list[Snapshot] = []
+        for path in sorted(self._directory.glob("*.snapshot"), reverse=True):
+            try:
+                found.append(_read(path))
+            except (msgspec.DecodeError, ValueError, OSError):
+                continue
+        return found
+
+    def remove_after(self, seq: int) -> None:
+        """Remove snapshots beyond ``seq``: they describe a tape that is lost."""
+        for path in self._directory.glob("*.snapshot"):
+            if int(path.stem) > seq:
+                path.unlink()
+
+    def _prune(self) -> None:
+        paths = sorted(self._directory.glob("*.snapshot"), reverse=True)
+        seen: set[int] = set()
+        for path in reversed(paths[KEPT_NEWEST:]):
+            stretch = int(path.stem) // KEPT_EVERY_SEQ
+            if stretch in seen:
+                path.unlink(missing_ok=True)
+            seen.add(stretch)
+
+
+def _read(path: Path) -> Snapshot:
+    content = path.read_bytes()
+    if hashlib.sha256(content[DIGEST_BYTES:]).digest() != content[:DIGEST_BYTES]:
+        raise ValueError(f"expected {path} as it was written, was changed")
+    return msgspec.msgpack.decode(content[DIGEST_BYTES:], type=Snapshot)

@@ -1,0 +1,193 @@
+"""Raw Coinbase frames to feed messages: trades, best prices, the book where it is subscribed, candles.
+
+Pure: time comes with the frames. Trade ids rise by one a product, which shows repetitions (Coinbase
+repeats the last trade after each connect, as ``last_match``) and losses. A lost trade of a reference
+price needs no healing, the next one tells the price, so losses are only counted.
+"""
+
+from functools import partial
+
+import msgspec
+
+from libs.venues.coinbase.hosts import GRANULARITIES_S
+from libs.venues.coinbase.schemas import wire
+from libs.venues.frame import FrameError
+from libs.venues.reference import Reference, Top, candle_of, levels_of, price_of, size_of, top_of
+from libs.venues.reference_normaliser import Handlers, ReferenceNormaliser
+from proto.feed import Candle, Side, Trade
+from proto.message import Message
+from proto.units import AMOUNT_MAX, ONE, SECOND
+
+VENUE = "coinbase"
+PRODUCTS_MAX = 1_000
+"""Coinbase lists some hundreds of products; more means that the names are garbage."""
+
+# Coinbase names the side of the maker's resting order; the taker is on the other.
+_AGGRESSOR = {"buy": Side.SELL, "sell": Side.BUY, None: None}
+
+
+class CoinbaseNormaliser(ReferenceNormaliser[Reference]):
+    """Normalises the frames of one Coinbase connection, or of a recording.
+
+    Beside the counters of all, ``missed`` trades that were never seen and ``behind`` heartbeats that named a
+    later trade than we had. A recording without sizes gives trades of quantity 0: the price is what they are
+    kept for.
+    """
+
+    def __init__(self) -> None:
+        self.missed = 0
+        self.behind = 0
+        self._last: dict[str, int] = {}
+        self._candles: dict[tuple[str, int], int] = {}
+        handlers: Handlers = {
+            wire.Match: self._on_match,
+            wire.Ticker: self._on_ticker,
+            wire.Snapshot: self._on_snapshot,
+            wire.Update: self._on_update,
+            wire.Heartbeat: self._on_heartbeat,
+            wire.Error: self._on_error,
+            wire.Connected: self._on_connected,
+            wire.Disconnected: self._on_disconnected,
+            wire.Rest: self._on_rest,
+        }
+        super().__init__(VENUE, partial(Reference, VENUE), wire.decode, handlers)
+
+    # ── trades ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _on_match(self, match: wire.Match, at: int) -> list[Message]:
+        trade = _trade(match, at)
+        product = match.product_id
+        last = self._last.get(product)
+        if last is None and len(self._last) >= PRODUCTS_MAX:
+            raise FrameError(f"expected at most {PRODUCTS_MAX} products, was {product} too")
+        if last is not None and match.trade_id <= last and match.type == "last_match":
+            self.old += 1
+            return []
+        if last is not None and match.trade_id > last + 1:
+            self.missed += match.trade_id - last - 1
+        self._last[product] = match.trade_id
+        return [trade]
+
+    def _on_heartbeat(self, frame: wire.Heartbeat, at: int) -> list[Message]:  # noqa: ARG002
+        """A later trade than ours means that trades are missing; the next one will tell how many."""
+        self.behind += frame.last_trade_id > self._last.get(frame.product_id, frame.last_trade_id)
+        return []
+
+    def _backfill(self, product: str, rows: list[wire.RestTrade], at: int) -> list[Message]:
+        """Trades missed since the last one seen; of an unknown product only the newest, for its price."""
+        matches = [wire.Match(product, row.price, row.trade_id, row.size, row.side) for row in rows]
+        matches.sort(key=lambda match: match.trade_id)
+        read = [(match.trade_id, _trade(match, at)) for match in matches]
+        last = self._last.get(product)
+        if last is None and len(self._last) >= PRODUCTS_MAX:
+            raise FrameError(f"expected at most {PRODUCTS_MAX} products, was {product} too")
+        new = read[-1:] if last is None else [(number, trade) for number, trade in read if number > last]
+        if new:
+            self._last[product] = new[-1][0]
+        return [trade for _, trade in new]
+
+    # ── best prices and books ───────────────────────────────────────────────────────────────────────
+
+    def _on_ticker(self, frame: wire.Ticker, at: int) -> list[Message]:
+        top = top_of(frame.best_bid, frame.best_bid_size, frame.best_ask, frame.best_ask_size)
+        return self._best(frame.product_id, top, at)
+
+    def _best(self, product: str, top: Top, at: int) -> list[Message]:
+        known = self._reference(product)
+        # A book that is kept up knows its best prices earlier than the ticker, which speaks after trades.
+        if not known.whole:
+            known.top = top
+        return known.show(at)
+
+    def _on_snapshot(self, frame: wire.Snapshot, at: int) -> list[Message]:
+        bids, asks = levels_of(frame.bids), levels_of(frame.asks)
+        known = self._reference(frame.product_id)
+        known.replace(bids, asks)
+        known.top_from_book()
+        return known.heal(at)
+
+    def _on_update(self, frame: wire.Update, at: int) -> list[Message]:
+        changes: dict[str, dict[int, int]] = {"buy": {}, "sell": {}}
+        for side, price, size in frame.changes:
+            changes[side][price_of(price)] = size_of(size)
+        known = self._reference(frame.product_id)
+        if not known.whole:
+            return []
+        if not known.change(changes["buy"], changes["sell"]):
+            return self._lose(known, at, "more levels than a book has")
+        known.top_from_book()
+        return known.show(at)
+
+    # ── the connection and REST ─────────────────────────────────────────────────────────────────────
+
+    def _on_connected(self, frame: wire.Connected, at: int) -> list[Message]:  # noqa: ARG002
+        return []
+
+    def _on_disconnected(self, frame: wire.Disconnected, at: int) -> list[Message]:  # noqa: ARG002
+        return self._lose_all(at, "connection lost")
+
+    def _on_error(self, frame: wire.Error, at: int) -> list[Message]:  # noqa: ARG002
+        self.errors += 1
+        self.last_error = f"{frame.message} {frame.reason}".strip()[:200]
+        return []
+
+    def _on_rest(self, frame: wire.Rest, at: int) -> list[Message]:
+        if frame.name == "trades":
+            return self._backfill(frame.product, frame.body, at)
+        if frame.name == "ticker":
+            return self._best(frame.product, top_of(frame.body.bid, "0", frame.body.ask, "0"), at)
+        return self._history(frame, at)
+
+    def _history(self, frame: wire.Rest, at: int) -> list[Message]:
+        """Closed candles later than those told, oldest first."""
+        length_s = frame.granularity_s
+        if length_s not in GRANULARITIES_S:
+            raise FrameError(f"expected a length of candles the venue has, was {length_s} s")
+        candles = sorted(
+            (_candle(frame.product, length_s, row, at) for row in frame.body), key=lambda c: c.start_at
+        )
+        key = (frame.product, length_s)
+        told = self._candles.get(key, -1)
+        if told < 0 and len(self._candles) >= PRODUCTS_MAX:
+            raise FrameError(f"expected at most {PRODUCTS_MAX} kinds of candles, was {key} too")
+        new: list[Message] = []
+        for candle in candles:
+            if told < candle.start_at <= at - length_s * SECOND:
+                new.append(candle)
+                told = candle.start_at
+        self._candles[key] = told
+        return new
+
+
+def _trade(match: wire.Match, at: int) -> Trade:
+    return Trade(
+        instrument=f"{VENUE}:{match.product_id}",
+        at=at,
+        trade_id=str(match.trade_id),
+        price=price_of(match.price),
+        quantity=size_of(match.size),
+        aggressor=_AGGRESSOR[match.side],
+    )
+
+
+def _candle(product: str, length_s: int, row: list[msgspec.Raw], at: int) -> Candle:
+    start, *prices, volume = (bytes(value).decode("ascii", "replace").strip() for value in row)
+    if not (start.isdecimal() and len(start) <= 10):
+        raise FrameError(f"expected a time in seconds, was {start[:40]!r}")
+    low, high, first, last = prices
+    return candle_of(
+        f"{VENUE}:{product}", at, int(start) * SECOND, length_s, (first, high, low, last), _volume(volume)
+    )
+
+
+def _volume(text: str) -> int:
+    """A volume in millionths. A JSON number may have an exponent, a tiny one does: then it is rounded."""
+    if "e" not in text.lower():
+        return size_of(text)
+    try:
+        value = float(text)
+    except ValueError as e:
+        raise FrameError(f"expected a number, was {text[:40]!r}") from e
+    if not 0 <= value <= AMOUNT_MAX // ONE:
+        raise FrameError(f"expected a volume of at most {AMOUNT_MAX // ONE}, was {text[:40]!r}")
+    return round(value * ONE)

@@ -1,0 +1,366 @@
+"""Kalshi behind the port that execution trades through.
+
+The dead man's switch: Kalshi has no heartbeat. What it has is the *order group*: all orders of a group are
+canceled by the venue, and no more are taken until a reset, once more than a limit of contracts fill within
+a rolling 15 seconds, or when ``trigger_group`` is called (one request, whatever the number of orders). It
+stops a runaway or a sweep; it does not notice that we are gone. For that an order carries its own end
+(GTD), and may be canceled when the exchange pauses.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Iterable, Sequence
+
+import msgspec
+
+from libs.venues.errors import BadAnswer, OutcomeUnknown, Refused, VenueError
+from libs.venues.gateway import (
+    Balance,
+    FillReport,
+    NewOrder,
+    OrderReport,
+    Prepared,
+    SentOrder,
+    SettlementReport,
+    UserEvent,
+)
+from libs.venues.kalshi import limits
+from libs.venues.kalshi.auth import KalshiCredentials, Signer
+from libs.venues.kalshi.client import KalshiClient
+from libs.venues.kalshi.schemas import answers as rest
+from libs.venues.kalshi.schemas.errors import is_duplicate, is_gone
+from libs.venues.kalshi.trading.known import Known
+from libs.venues.kalshi.trading.legs import VENUE, contract_of, instrument_of, positioned
+from libs.venues.kalshi.trading.options import KalshiOptions
+from libs.venues.kalshi.trading.orders import OrderBody, Placing, encode_body, order_body
+from libs.venues.kalshi.trading.reports import (
+    amount,
+    created_report,
+    fill_report,
+    order_report,
+    position_of,
+    settlement_reports,
+    yes_payout,
+)
+from libs.venues.kalshi.trading.user_events import UserEvents
+from libs.venues.transport.shared import SharedQuestion
+from proto.units import SECOND
+
+CANCELS_AT_ONCE_MAX = 100
+"""Cancels in one request: 200 of the smallest tier's 200 tokens a burst would leave nothing for orders."""
+
+SHARD_PATIENCE_S = 5.0
+"""For the market of an order that is to be cancelled: what rests meanwhile may fill."""
+
+log = logging.getLogger("presage.kalshi")
+
+
+class KalshiGateway:
+    """One account. It remembers orders only to save questions: whatever it forgets, it asks."""
+
+    venue = VENUE
+    heartbeat_every_s = 0.0
+
+    def __init__(self, credentials: KalshiCredentials, options: KalshiOptions = KalshiOptions()) -> None:  # noqa: B008 - frozen
+        signer = Signer(credentials)
+        self.client = KalshiClient(options.rest_url, signer, buckets=limits.buckets(options.tier))
+        self._options = options
+        self._known = Known()
+        self._group_id: str | None = None
+        self._shards: set[int] = set()
+        self._reading: asyncio.Task[None] | None = None
+        self._orders = SharedQuestion(self._orders_of)
+        self._user = UserEvents(self.client, signer, options.websocket_url, self._known)
+
+    @property
+    def group_id(self) -> str | None:
+        """The order group that orders join; ``None`` without one."""
+        return self._group_id
+
+    # ── life ────────────────────────────────────────────────────────────────────────────────────────
+
+    async def start(self) -> None:
+        """Read the markets of the series, and find or make the order group."""
+        for series in self._options.series:
+            shard = (await self.client.series(series)).exchange_index
+            if shard is not None:
+                self._shards.add(shard)
+        await self._read_markets()
+        if self._options.group_contracts_limit is not None:
+            self._group_id = await self._join_group(self._options.group_contracts_limit)
+        if self._options.series:
+            self._reading = asyncio.create_task(self._keep_reading())
+
+    async def close(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+            self._reading = None
+        await self._orders.close()
+        with contextlib.suppress(OSError):
+            await self.client.close()
+
+    async def _read_markets(self) -> None:
+        for series in self._options.series:
+            for status in ("open", "unopened"):
+                for market in await self.client.markets({"series_ticker": series, "status": status}):
+                    self._known.learn_market(market)
+
+    async def _keep_reading(self) -> None:
+        """Windows roll over: the grid and shard of a market are known before its first order."""
+        while True:
+            await asyncio.sleep(self._options.markets_every_s)
+            try:
+                await self._read_markets()
+            except VenueError as e:
+                log.warning("markets not read: %s", e)
+
+    async def _join_group(self, contracts_limit: int) -> str:
+        """The group of an earlier start is used again: its orders may still rest, and it may have tripped."""
+        for group in await self.client.groups():
+            limit = group.contracts_limit_fp
+            if limit is not None and amount(limit) == contracts_limit * 1_000_000:
+                return group.id
+        return await self.client.create_group(contracts_limit)
+
+    # ── orders ──────────────────────────────────────────────────────────────────────────────────────
+
+    def prepare(self, order: NewOrder) -> Prepared:
+        try:
+            ticker = contract_of(order.instrument).ticker
+        except ValueError as e:
+            raise Refused(VENUE, str(e), code="invalid_instrument") from None
+        facts = self._known.market(ticker)
+        placing = Placing(
+            price_steps=facts.price_steps,
+            exchange_index=facts.exchange_index,
+            order_group_id=self._group_id,
+            subaccount=self._options.subaccount,
+            cancel_on_pause=self._options.cancel_on_pause,
+            self_trade_prevention=self._options.self_trade_prevention,
+        )
+        body = order_body(order, placing)
+        self._known.learn_order(body.client_order_id, order.instrument)
+        return Prepared(order=order.order, client_order_id=body.client_order_id, body=encode_body(body))
+
+    async def submit(self, prepared: Prepared) -> OrderReport:
+        body = msgspec.json.decode(prepared.body, type=OrderBody)
+        instrument = self._known.instrument(prepared.client_order_id)
+        instrument = instrument or instrument_of(body.ticker, positioned(body.side))
+        try:
+            created = await self.client.create_order(prepared.body)
+        except Refused as e:
+            if e.status != 409:
+                raise
+            return await self._there_already(prepared, instrument, e)
+        self._known.learn_order(prepared.client_order_id, instrument, created.order_id)
+        rests = body.time_in_force == "good_till_canceled"
+        try:
+            return created_report(created, prepared.client_order_id, instrument, rests)
+        except BadAnswer as e:
+            raise OutcomeUnknown(VENUE, str(e)) from e
+
+    async def _there_already(self, prepared: Prepared, instrument: str, refused: Refused) -> OrderReport:
+        """The venue has an order of this id: whatever was thought of it, it is there. So look."""
+        sent = SentOrder(
+            order=prepared.order, client_order_id=prepared.client_order_id, instrument=instrument
+        )
+        try:
+            found = await self.look_up(sent)
+        except VenueError as e:
+            raise OutcomeUnknown(VENUE, f"{refused}; and not looked up: {e}") from e
+        if found is not None:
+            return found
+        if is_duplicate(refused):
+            raise OutcomeUnknown(VENUE, f"{refused}; and not found by its client order id") from refused
+        raise refused
+
+    async def cancel(self, sent: SentOrder) -> None:
+        order_id = sent.venue_order_id
+        ticker = contract_of(sent.instrument).ticker
+        if not order_id:
+            found = await self.look_up(sent)
+            if found is None:
+                return
+            order_id = found.venue_order_id
+        shard = await self._shard_of(ticker)
+        try:
+            await self.client.cancel_order(order_id, shard)
+        except Refused as e:
+            if not is_gone(e):
+                raise
+
+    async def cancel_all(self) -> None:
+        """Cancel what rests, a batch at a time. Raises what failed, after all were tried."""
+        resting = await self.client.orders({"status": "resting"})
+        known = {o.order_id: o.ticker for o in resting if self._known.knows_market(o.ticker)}
+        others = {o.order_id: o.ticker for o in resting if o.order_id not in known}
+        # First what needs no question: an order placed by hand in some other market must not hold up ours.
+        failed = await self._cancel_batches(known)
+        await asyncio.gather(*(self._shard_of(ticker) for ticker in set(others.values())))
+        failed += await self._cancel_batches(others)
+        if failed:
+            raise Refused(VENUE, f"{len(failed)} cancels failed, the first {failed[0][:120]}")
+
+    async def _cancel_batches(self, tickers: dict[str, str]) -> list[str]:
+        """Cancel orders (id → market), whatever becomes of the batch before; what failed."""
+        size = min(CANCELS_AT_ONCE_MAX, limits.batch_max(self._options.tier, limits.CANCEL_COST))
+        orders, failed = list(tickers), []
+        for batch in (orders[start : start + size] for start in range(0, len(orders), size)):
+            shards = {order: max(0, self._known.market(tickers[order]).exchange_index) for order in batch}
+            try:
+                items = await self.client.cancel_orders(shards)
+            except VenueError as e:
+                failed.append(f"{batch[0]}: {e}")
+                continue
+            for item in items:
+                error = item.error
+                if error is None:
+                    continue
+                # Not found on a shard that was guessed says nothing.
+                gone = is_gone(Refused(VENUE, "", code=error.code.lower()))
+                if not gone or not self._known.knows_market(tickers.get(item.order_id, "")):
+                    failed.append(f"{item.order_id}: {error.code or error.message}")
+        return failed
+
+    async def trigger_group(self) -> None:
+        """Have the venue cancel every order of our group at once; it takes no more until ``release_brake``."""
+        if self._group_id is not None:
+            await self.client.trigger_group(self._group_id)
+
+    async def brake(self) -> str:
+        """Whether the group tripped, or is gone: then every order of ours is refused."""
+        if self._group_id is None:
+            return ""
+        try:
+            group = await self.client.group(self._group_id)
+        except Refused as e:
+            if e.status != 404:
+                raise
+            return "order group gone"
+        return "" if group.is_auto_cancel_enabled else "order group triggered"
+
+    async def release_brake(self) -> None:
+        """Let a triggered group take orders again, or replace one that is gone: the operator's decision."""
+        if self._group_id is None or self._options.group_contracts_limit is None:
+            return
+        try:
+            await self.client.reset_group(self._group_id)
+        except Refused as e:
+            if e.status != 404:
+                raise
+            self._group_id = await self._join_group(self._options.group_contracts_limit)
+
+    async def heartbeat(self) -> None:
+        """Nothing to do: this venue has none."""
+
+    # ── questions ───────────────────────────────────────────────────────────────────────────────────
+
+    async def look_up(self, sent: SentOrder) -> OrderReport | None:
+        """By the venue's id when it is known; else among all orders of the market, which come whole.
+
+        However many orders of a market are asked about at once, its list is read twice at most.
+        """
+        self._known.learn_order(sent.client_order_id, sent.instrument, sent.venue_order_id)
+        if sent.venue_order_id:
+            try:
+                order = await self.client.order(sent.venue_order_id)
+            except Refused as e:
+                if e.status == 404:
+                    return None
+                raise
+            if order.client_order_id != sent.client_order_id:
+                raise BadAnswer(VENUE, f"expected order {sent.client_order_id}, was {order.client_order_id}")
+            return order_report(order, sent.instrument)
+        ticker = contract_of(sent.instrument).ticker
+        for order in await self._orders.get(ticker):
+            if order.client_order_id == sent.client_order_id:
+                self._known.learn_order(sent.client_order_id, sent.instrument, order.order_id)
+                return order_report(order, sent.instrument)
+        return None
+
+    async def _orders_of(self, ticker: str) -> list[rest.Order]:
+        return await self.client.orders({"ticker": ticker})
+
+    async def open_orders(self) -> Sequence[OrderReport]:
+        orders = await self.client.orders({"status": "resting"})
+        for order in orders:
+            self._known.learn_order(order.client_order_id, venue_order_id=order.order_id)
+        return [order_report(order, self._known.instrument(order.client_order_id)) for order in orders]
+
+    def remember(self, sent: SentOrder) -> None:
+        """The order's fills are told in the space of what it was meant for, also after a restart."""
+        self._known.learn_order(sent.client_order_id, sent.instrument, sent.venue_order_id)
+
+    async def fills(self, since: int) -> Sequence[FillReport]:
+        # The filter counts whole seconds, and nothing says which side of the border it includes.
+        found = await self.client.fills({"min_ts": max(0, since // SECOND - 1)})
+        await self._learn_orders_of(found)
+        reports = []
+        for fill in found:
+            client_id = self._known.client_order_id(fill.order_id) or ""
+            reports.append(fill_report(fill, client_id, self._known.instrument(client_id)))
+        # One without a time may be new: whoever was told it before, knows it by its id.
+        wanted = [report for report in reports if report.at >= since or not report.at]
+        return sorted(wanted, key=lambda report: (report.at, report.trade_id))
+
+    async def _learn_orders_of(self, fills: Iterable[rest.Fill]) -> None:
+        """A fill names the venue's order id alone; ours is found among the orders of its market."""
+        unknown = {
+            fill.ticker or fill.market_ticker
+            for fill in fills
+            if self._known.client_order_id(fill.order_id) is None
+        }
+        for ticker in sorted(unknown):
+            for order in await self.client.orders({"ticker": ticker}):
+                self._known.learn_order(order.client_order_id, venue_order_id=order.order_id)
+
+    async def positions(self) -> dict[str, int]:
+        """Net positions: this venue has no market in which both outcomes are held."""
+        found = [position_of(position) for position in await self.client.positions()]
+        return dict(held for held in found if held is not None)
+
+    async def balance(self) -> Balance:
+        """Money on the shards of our series (on all of them when none is named): orders spend no other.
+
+        The venue tells only what is available; resting orders have been taken off it.
+        """
+        body = await self.client.balance()
+        if body.balance_breakdown is not None and self._shards:
+            available = sum(
+                amount(row.balance) for row in body.balance_breakdown if row.exchange_index in self._shards
+            )
+        elif body.balance_dollars is not None:
+            available = amount(body.balance_dollars)
+        else:
+            available = body.balance * 10_000
+        return Balance(total=available, available=available)
+
+    async def settlements(self, since: int) -> Sequence[SettlementReport]:
+        reports = []
+        for settlement in await self.client.settlements({"min_ts": max(0, since // SECOND - 1)}):
+            yes_price = yes_payout(settlement)
+            if yes_price is None:
+                value = (await self.client.market(settlement.ticker)).settlement_value_dollars
+                if value is None:
+                    raise BadAnswer(VENUE, f"expected what {settlement.ticker} paid")
+                yes_price = amount(value)
+            reports += settlement_reports(settlement, yes_price)
+        return sorted((r for r in reports if r.at >= since), key=lambda r: (r.at, r.instrument))
+
+    def events(self) -> AsyncIterator[UserEvent]:
+        return self._user.events()
+
+    async def _shard_of(self, ticker: str) -> int:
+        """The shard of a market: asked for when it is not known, since a cancel must go there.
+
+        Where it is not told the first one is tried: a cancel that may miss is better than none.
+        """
+        if not self._known.knows_market(ticker):
+            try:
+                async with asyncio.timeout(SHARD_PATIENCE_S):
+                    self._known.learn_market(await self.client.market(ticker))
+            except (VenueError, TimeoutError) as e:
+                log.warning("shard of %s not read: %s", ticker, e)
+        return max(0, self._known.market(ticker).exchange_index)

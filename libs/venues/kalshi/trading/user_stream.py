@@ -1,0 +1,129 @@
+"""The account's own websocket: fills and orders. It has no sequence numbers: a pause is a loss."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from libs.venues.frame import DECODE_ERRORS, FrameError
+from libs.venues.kalshi.schemas import answers as rest
+from libs.venues.kalshi.schemas.wire import Side, Ticker
+
+CHANNELS = ("fill", "user_orders")
+"""``market_positions`` is left out: it tells nothing that the other two and the balance do not."""
+KEEPALIVE = '{"id":1000000,"cmd":"list_subscriptions"}'
+"""Answered by a frame: an account that does not trade has a silent stream, a dead one is silent too."""
+KEEPALIVE_EVERY_S = 10.0
+SILENCE_S = 25.0
+"""Two keepalives unanswered: the stream is not trusted any more."""
+Word = Annotated[str, Meta(max_length=120)]
+
+
+class FillBody(Struct, gc=False):
+    """A fill. It does not tell its fee: that is asked for by REST."""
+
+    trade_id: Word
+    order_id: Word
+    market_ticker: Ticker
+
+
+class Fill(Struct, gc=False, tag_field="type", tag="fill"):
+    """One of our orders met another."""
+
+    msg: FillBody
+
+
+class OrderBody(Struct, gc=False):
+    """An order as it stands. ``is_yes`` and ``side`` tell the outcome it is positioned for."""
+
+    order_id: Word
+    ticker: Ticker
+    status: Word
+    yes_price_dollars: Word
+    initial_count_fp: Word
+    fill_count_fp: Word
+    remaining_count_fp: Word
+    client_order_id: Word = ""
+    side: Side | None = None
+    outcome_side: Side | None = None
+    created_ts_ms: int | None = None
+    last_updated_ts_ms: int | None = None
+
+
+class UserOrder(Struct, gc=False, tag_field="type", tag="user_order"):
+    """One of our orders was placed, changed, filled or canceled."""
+
+    msg: OrderBody
+
+
+class SubscribedBody(Struct, gc=False):
+    """A channel that is on from now."""
+
+    channel: Word
+
+
+class Subscribed(Struct, gc=False, tag_field="type", tag="subscribed"):
+    """Answer to ``subscribe``, one a channel."""
+
+    msg: SubscribedBody
+
+
+class ErrorBody(Struct, gc=False):
+    """The venue's own number and words."""
+
+    code: int = 0
+    msg: str = ""
+
+
+class Error(Struct, gc=False, tag_field="type", tag="error"):
+    """A command was refused."""
+
+    msg: ErrorBody
+
+
+UserFrame = Fill | UserOrder | Subscribed | Error
+_decoder: msgspec.json.Decoder[UserFrame] = msgspec.json.Decoder(UserFrame)
+
+
+class _Envelope(Struct, gc=False):
+    type: str
+
+
+def subscribe() -> list[bytes]:
+    """The command a connection begins with: all markets of the account."""
+    params = {"channels": list(CHANNELS)}
+    return [msgspec.json.encode({"id": 1, "cmd": "subscribe", "params": params})]
+
+
+def decode(data: bytes) -> UserFrame | None:
+    """Read a frame; ``None`` for a well-formed one of a type not used here.
+
+    Raises:
+        FrameError: for anything that is not a frame of the protocol.
+    """
+    try:
+        return _decoder.decode(data)
+    except DECODE_ERRORS as e:
+        error = e
+    try:
+        kind = msgspec.json.decode(data, type=_Envelope).type
+    except DECODE_ERRORS as e:
+        raise FrameError(f"expected a Kalshi frame: {e}"[:300]) from e
+    if kind in ("fill", "user_order", "subscribed", "error"):
+        raise FrameError(f"{kind}: {error}"[:300]) from error
+    return None
+
+
+def as_order(body: OrderBody) -> rest.Order:
+    """The order of a frame in the shape REST gives it; ``side`` is what it is positioned for."""
+    return rest.Order(
+        order_id=body.order_id,
+        ticker=body.ticker,
+        status=body.status,
+        yes_price_dollars=body.yes_price_dollars,
+        initial_count_fp=body.initial_count_fp,
+        fill_count_fp=body.fill_count_fp,
+        remaining_count_fp=body.remaining_count_fp,
+        client_order_id=body.client_order_id,
+        outcome_side=body.outcome_side or body.side,
+    )

@@ -1,0 +1,147 @@
+"""The markets that are kept with a book for each outcome: what is told of them, and when.
+
+Books are conflated to ten a second; one that is not true is dropped, said with a Gap once, and wanted again.
+"""
+
+from libs.venues.polymarket.market_data.book import DOUBT_NS_MAX, TokenBook
+from libs.venues.polymarket.market_data.market import VENUE, Listing, PolymarketMarket
+from libs.venues.polymarket.market_data.wanted import Wanted
+from proto.feed import Gap, MarketStatus
+from proto.message import Message
+from proto.units import MILLISECOND
+
+BOOK_INTERVAL_NS = 100 * MILLISECOND
+"""At most ten books a second an instrument: what the queue model and the depth checks can use."""
+MARKETS_MAX = 1024
+"""Markets kept at once; settled ones go first, then those without a book."""
+
+_NEVER = 2**63
+
+
+class MarketTable:
+    """Markets by condition, books by token. ``wake_at``: when ``on_time`` has something to do."""
+
+    def __init__(self) -> None:
+        self.markets: dict[str, PolymarketMarket] = {}
+        self.books: dict[str, TokenBook] = {}
+        self.wanted = Wanted()
+        self.wake_at = _NEVER
+        self.gaps = 0
+        self._checked_before = 0
+        self._matched_before = 0
+
+    @property
+    def checked(self) -> int:
+        """Book states compared with the venue's hash."""
+        return self._checked_before + sum(book.checked for book in self.books.values())
+
+    @property
+    def matched(self) -> int:
+        """Those of them that were equal."""
+        return self._matched_before + sum(book.matched for book in self.books.values())
+
+    def adopt(self, listing: Listing) -> PolymarketMarket:
+        """Keep a market seen for the first time, at the cost of the one that is missed least."""
+        if len(self.markets) >= MARKETS_MAX:
+            self._forget(self._dispensable())
+        market = self.markets[listing.condition] = PolymarketMarket(listing.condition)
+        return market
+
+    def _dispensable(self) -> str:
+        """The oldest market that is over, else the oldest without a whole book, else the oldest."""
+        over = (c for c, m in self.markets.items() if m.over)
+        empty = (c for c, m in self.markets.items() if not any(self.books[t].whole for t in m.tokens))
+        return next(over, None) or next(empty, None) or next(iter(self.markets))
+
+    def _forget(self, condition: str) -> None:
+        for token in self.markets.pop(condition).tokens:
+            book = self.books.pop(token)
+            self._checked_before += book.checked
+            self._matched_before += book.matched
+            self.wanted.leave(token)
+
+    def open_book(self, market: PolymarketMarket, index: int, token: str) -> None:
+        """Keep a book for an outcome, with what its hash covers; a new one is wanted."""
+        book = self.books.get(token)
+        if book is None:
+            book = self.books[token] = TokenBook(token, market.condition, market.instrument(index))
+            if not market.over:
+                self.wanted.want(token, joined=False)
+        book.size_min = book.size_min if book.size_min is not None else market.size_min or None
+        book.neg_risk = market.neg_risk if market.neg_risk is not None else book.neg_risk
+        book.tick = book.tick if book.tick is not None else market.tick or None
+
+    def announce(self, market: PolymarketMarket, at: int, out: list[Message]) -> None:
+        """Emit a market's facts if they changed, at the stage of life that venue and clock allow."""
+        if market.window and not market.over and market.close_at > 0:
+            if at >= market.close_at:
+                market.advance(MarketStatus.CLOSED)
+            else:
+                self.wake(market.close_at)
+        facts = market.facts(0)
+        if facts != market.told:
+            market.told = facts
+            out.append(market.facts(at))
+        if market.over:
+            self._leave(market)
+
+    def _leave(self, market: PolymarketMarket) -> None:
+        """The books of an ended market are of no more use."""
+        for token in market.tokens:
+            book = self.books.get(token)
+            if book is not None and (book.whole or token in self.wanted.tokens):
+                book.drop()
+                self.wanted.leave(token)
+
+    def show_whole(self, book: TokenBook, at: int, out: list[Message]) -> None:
+        """Emit a snapshot and the best prices; the next book waits for its turn."""
+        whole = book.book(at, snapshot=True)
+        if whole is not None:
+            out.append(whole)
+        out.append(book.quote(at))
+        book.pending = False
+        book.due_at = at + BOOK_INTERVAL_NS
+
+    def break_off(
+        self, book: TokenBook, at: int, reason: str, out: list[Message], *, by_hash: bool = False
+    ) -> None:
+        """Drop a book that is not true any more, say so once, and want it again."""
+        if by_hash:
+            book.strike(at)
+        book.drop()
+        market = self.markets.get(book.condition)
+        if market is None or market.over:
+            return
+        self.wanted.want(book.token, joined=True)
+        if book.gapped:
+            return
+        book.gapped = True
+        self.gaps += 1
+        out.append(Gap(venue=VENUE, at=at, reason=reason, instrument=book.instrument))
+
+    def wake(self, at: int) -> None:
+        """Have ``on_time`` called at ``at`` or before."""
+        self.wake_at = min(self.wake_at, at)
+
+    def on_time(self, at: int, out: list[Message]) -> None:
+        """Publish the books whose turn it is, end doubts and windows, and note when to wake next."""
+        self.wake_at = _NEVER
+        for market in self.markets.values():
+            if market.window and not market.over and market.close_at:
+                if market.close_at <= at:
+                    self.announce(market, at, out)
+                else:
+                    self.wake(market.close_at)
+        for book in self.books.values():
+            if book.doubt_since and at - book.doubt_since >= DOUBT_NS_MAX:
+                self.break_off(book, at, "a change's hash does not match", out, by_hash=True)
+            elif book.doubt_since:
+                self.wake(book.doubt_since + DOUBT_NS_MAX)
+            if book.pending and book.due_at <= at:
+                book.pending = False
+                shown = book.book(at, snapshot=False)
+                if shown is not None:
+                    out.append(shown)
+                    book.due_at = at + BOOK_INTERVAL_NS
+            elif book.pending:
+                self.wake(book.due_at)

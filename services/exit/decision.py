@@ -1,0 +1,201 @@
+"""One turn of the exit machine: what one input makes it say about a position.
+
+The order of business is always the same: what must leave is decided first, then the orders are brought
+in line with it, and nothing is proposed that others, not proved dead, could still take.
+"""
+
+from libs.indicators.grid import quantity_down
+from libs.machine.machine import Stamp
+from proto.exit import ExitCancel, ExitProposal, ExitReason, PositionStage, PositionUpdate
+from proto.feed import Market, MarketStatus, Side
+from proto.ids import MessageId
+from proto.message import Message
+from proto.risk import TimeInForce
+from proto.units import SECOND, Price, Quantity, scale
+from services.exit.ladder import Target, close_price, first_goal, stop_price, targets
+from services.exit.params import ExitParams
+from services.exit.state import ExitOrder, ExitState, Held, Step
+
+PRODUCER = "exit"
+
+
+class ExitDecision:
+    """Collects the outputs of one input in ``out``; a proposal's id depends on its place there."""
+
+    __slots__ = ("now", "out", "params", "seq", "state")
+
+    def __init__(self, state: ExitState, params: ExitParams, stamp: Stamp) -> None:
+        self.state = state
+        self.params = params
+        self.now = stamp.now
+        self.seq = stamp.seq
+        self.out: list[Message] = []
+
+    # ── what must leave ────────────────────────────────────────────────────────────────────────────
+
+    def open(self, held: Held) -> None:
+        """A position was opened, or grew: its prices move, its targets wait for the rest of the entry."""
+        held.target_at = max(held.target_at, self.now + self.params.target_delay_s * SECOND)
+        self.derive(held)
+        if held.stage is PositionStage.CLOSED:
+            held.stage = PositionStage.OPEN
+            held.reason = None
+        if held.bought and not held.reference_at:
+            held.reference_at = self.now
+            self._say(held)
+
+    def derive(self, held: Held) -> None:
+        """Compute the prices that quotes are compared with."""
+        market = self.state.markets.get(held.market)
+        if market is not None:
+            held.stop = stop_price(held.entry_price, market, self.params)
+            held.movement = scale(held.entry_price, self.params.decay_movement)
+
+    def look(self, held: Held, bid: Price | None, trusted: bool) -> bool:
+        """Take a new bid in; whether it calls for action."""
+        if held.reason is not None:
+            return self.now >= held.close_at
+        if bid is None or not trusted:
+            return False
+        if not held.reference or abs(bid - held.reference) >= max(1, held.movement):
+            held.reference = bid
+            held.reference_at = self.now
+        if bid <= held.stop:
+            self.close(held, ExitReason.STOP_LOSS)
+            return True
+        return False
+
+    def tick(self, held: Held) -> None:
+        """A second passed: look at the clock's reasons to leave, and at answers that never came."""
+        limit = self.now - self.params.answer_s_max * SECOND
+        held.orders = [o for o in held.orders if o.order or o.proposed_at > limit]
+        if self.state.quantity(held) and not held.reference_at:
+            # It was opened before there was a configuration.
+            self.open(held)
+        if held.reason is None and self.state.quantity(held):
+            self.derive(held)
+            market = self.state.markets.get(held.market)
+            if market is not None and 0 < market.close_at <= self.now + self.params.before_close_s * SECOND:
+                self.close(held, ExitReason.BEFORE_CLOSE)
+            elif self.now - held.reference_at >= self.params.decay_s * SECOND:
+                self.close(held, ExitReason.TIME_DECAY)
+        self.settle(held)
+
+    def close(self, held: Held, reason: ExitReason) -> None:
+        """From here on everything leaves; there is no way back."""
+        held.reason = reason
+        held.stage = PositionStage.CLOSING
+        held.close_at = self.now
+        self._say(held)
+
+    def finish(self, held: Held, reason: str) -> None:
+        """Nothing is held any more; a later entry begins anew."""
+        held.stage = PositionStage.CLOSED
+        self._say(held, reason)
+        held.bought = held.paid = held.first_sold = held.reference = held.reference_at = 0
+        held.reason = None
+
+    # ── orders ─────────────────────────────────────────────────────────────────────────────────────
+
+    def settle(self, held: Held) -> None:
+        """Bring stage and orders in line with what is held."""
+        quantity = self.state.quantity(held)
+        market = self.state.markets.get(held.market)
+        if not quantity and held.stage is not PositionStage.CLOSED:
+            self.finish(held, held.reason.value if held.reason else ExitReason.TARGET.value)
+        if quantity and held.stage is PositionStage.OPEN and market is not None:
+            goal = first_goal(held, market, self.params)
+            if 0 < goal <= held.first_sold:
+                held.stage = PositionStage.HALF_CLOSED
+                self._say(held)
+        if not quantity or held.reason is not None:
+            self._leave(held, quantity, market)
+        elif market is not None:
+            self._rest(held, quantity, market)
+
+    def _leave(self, held: Held, quantity: Quantity, market: Market | None) -> None:
+        """Cancel what rests; once all of it is proved dead, sell what remains at the bid."""
+        reason = held.reason.value if held.reason else PositionStage.CLOSED.value
+        patience = self.params.close_order_s_max * SECOND
+        for order in held.orders:
+            if order.step is not Step.CLOSE or self.now - order.proposed_at >= patience:
+                self._cancel(order, reason)
+        if not quantity or held.reason is None or market is None or held.open_quantity:
+            return
+        amount = quantity_down(market, quantity)
+        bid = self._bid(held)
+        if not amount or bid is None or self.now < held.close_at or not self._is_tradable(market):
+            return
+        held.close_at = self.now + self.params.close_retry_s * SECOND
+        price = close_price(bid, market, self.params)
+        self._propose(held, Target(Step.CLOSE, price, amount), TimeInForce.IOC, held.reason)
+
+    def _rest(self, held: Held, quantity: Quantity, market: Market) -> None:
+        """Make the resting targets what they should be: cancel what is wrong, propose what is missing."""
+        for order in held.orders:
+            if order.step not in (Step.FIRST, Step.REST):
+                self._cancel(order, "not a target")
+        waiting = self.now < held.target_at
+        for target in targets(held, quantity, market, self.params):
+            mine = [o for o in held.orders if o.step is target.step and o.open]
+            resting = sum(o.open for o in mine)
+            wrong = mine if resting > target.quantity else [o for o in mine if o.price != target.price]
+            if wrong and not (waiting and resting <= target.quantity):
+                for order in wrong:
+                    self._cancel(order, "target moved")
+            elif not wrong and not waiting and self._is_tradable(market):
+                room = quantity_down(market, max(0, quantity - held.open_quantity))
+                amount = min(target.quantity - resting, room)
+                if amount > 0:
+                    self._propose(held, target._replace(quantity=amount), TimeInForce.GTC, ExitReason.TARGET)
+
+    def _propose(self, held: Held, target: Target, time_in_force: TimeInForce, reason: ExitReason) -> None:
+        message_id = MessageId(self.state.tape, PRODUCER, self.seq, len(self.out))
+        held.orders.append(
+            ExitOrder(target.step, target.price, target.quantity, self.now, proposal=str(message_id))
+        )
+        self.out.append(
+            ExitProposal(
+                strategy=held.strategy,
+                market=held.market,
+                instrument=held.instrument,
+                side=Side.SELL,
+                price=target.price,
+                quantity=target.quantity,
+                time_in_force=time_in_force,
+                reason=reason,
+                expires_at=self.now + self.params.expires_s * SECOND,
+            )
+        )
+
+    def _cancel(self, order: ExitOrder, reason: str) -> None:
+        """Ask for an order's end, again after a while; nothing to ask before it has an id or after its end."""
+        if not order.order or order.ended or not order.open:
+            return
+        if order.cancel_at and 0 <= self.now - order.cancel_at < self.params.cancel_retry_s * SECOND:
+            return
+        order.cancel_at = self.now
+        self.out.append(ExitCancel(order=order.order, reason=reason))
+
+    # ── small things ───────────────────────────────────────────────────────────────────────────────
+
+    def _bid(self, held: Held) -> Price | None:
+        """The newest bid, gapped or not: an immediate order never fills below its limit."""
+        top = self.state.tops.tops.get(held.instrument)
+        return None if top is None else top.bid
+
+    def _is_tradable(self, market: Market) -> bool:
+        return market.status is MarketStatus.OPEN and (not market.close_at or self.now < market.close_at)
+
+    def _say(self, held: Held, reason: str = "") -> None:
+        self.out.append(
+            PositionUpdate(
+                market=held.market,
+                instrument=held.instrument,
+                strategy=held.strategy,
+                stage=held.stage,
+                quantity=self.state.quantity(held),
+                entry_price=held.entry_price,
+                reason=reason or (held.reason.value if held.reason else ""),
+            )
+        )

@@ -1,0 +1,117 @@
+"""Snapshots on disk: whole or not at all, damaged ones passed over, a few old ones kept."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.machine.input_gate import InputGateState
+from libs.machine.snapshots import KEPT_EVERY_SEQ, KEPT_NEWEST, Snapshot, SnapshotStore
+from libs.tape.record import ID_HEADER, TapeRecord
+
+
+def snapshot(seq: int, state: bytes = b"state", *, planned: bool = False) -> Snapshot:
+    return Snapshot(
+        machine="risk",
+        version=1,
+        tape="t",
+        seq=seq,
+        digest=f"digest {seq}",
+        state=state,
+        input_gate=InputGateState(marks={"risk": ("t", seq, 0)}, nonces={"n": 1}),
+        planned=planned,
+    )
+
+
+def store(tmp_path: Path) -> SnapshotStore:
+    return SnapshotStore(tmp_path, "risk")
+
+
+def path_of(tmp_path: Path, seq: int) -> Path:
+    return tmp_path / "risk" / f"{seq:016d}.snapshot"
+
+
+@given(state=st.binary(max_size=200), seq=st.integers(0, 10**12), planned=st.booleans())
+def test_what_is_written_is_read(
+    tmp_path_factory: pytest.TempPathFactory, state: bytes, seq: int, planned: bool
+) -> None:
+    kept = store(tmp_path_factory.mktemp("snapshots"))
+    written = snapshot(seq, state, planned=planned)
+    kept.write(written)
+    assert kept.newest_first() == [written]
+
+
+@given(data=st.data())
+def test_a_damaged_file_is_passed_over_whatever_happened_to_it(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("snapshots")
+    kept = store(folder)
+    kept.write(snapshot(1))
+    kept.write(snapshot(2))
+    path = path_of(folder, 2)
+    content = path.read_bytes()
+    cut = data.draw(st.integers(0, len(content) - 1))
+    path.write_bytes(content[:cut] + data.draw(st.sampled_from([b"", b"\xc1", b"\xff" * 9])))
+    found = kept.newest_first()
+    assert [s.seq for s in found if s == snapshot(s.seq)] == [1]
+    assert len(found) == 1
+
+
+@given(data=st.data())
+def test_a_single_changed_byte_is_noticed(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("snapshots")
+    kept = store(folder)
+    kept.write(snapshot(1))
+    kept.write(snapshot(2))
+    path = path_of(folder, 2)
+    content = bytearray(path.read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(content)
+    assert kept.newest_first() == [snapshot(1)]
+
+
+def test_an_unfinished_file_is_no_snapshot(tmp_path: Path) -> None:
+    kept = store(tmp_path)
+    kept.write(snapshot(1))
+    path_of(tmp_path, 2).with_suffix(".new").write_bytes(b"half")
+    assert [s.seq for s in kept.newest_first()] == [1]
+
+
+def test_the_newest_and_one_a_stretch_are_kept(tmp_path: Path) -> None:
+    kept = store(tmp_path)
+    step = KEPT_EVERY_SEQ // 5
+    seqs = [step * number for number in range(1, 31)]
+    for seq in seqs:
+        kept.write(snapshot(seq))
+    found = [s.seq for s in kept.newest_first()]
+    assert found[:KEPT_NEWEST] == seqs[::-1][:KEPT_NEWEST]
+    stretches = [seq // KEPT_EVERY_SEQ for seq in found[KEPT_NEWEST:]]
+    assert len(stretches) == len(set(stretches))
+    # A replay can start in every stretch that was lived through.
+    assert {seq // KEPT_EVERY_SEQ for seq in found} == {seq // KEPT_EVERY_SEQ for seq in seqs}
+
+
+def test_what_lies_beyond_a_lost_tail_is_removed(tmp_path: Path) -> None:
+    kept = store(tmp_path)
+    for seq in (5, 10, 15):
+        kept.write(snapshot(seq))
+    kept.remove_after(10)
+    assert [s.seq for s in kept.newest_first()] == [10, 5]
+
+
+@given(st.integers(1, 9), st.text(max_size=9), st.text(max_size=9), st.binary(max_size=9))
+def test_the_digest_of_a_record_tells_its_place_and_content(
+    seq: int, subject: str, message_id: str, payload: bytes
+) -> None:
+    record = TapeRecord(seq, subject, {ID_HEADER: message_id}, payload, 1)
+    assert (
+        record.digest() == record._replace(stored_at_ns=2, headers={ID_HEADER: message_id, "x": "y"}).digest()
+    )
+    assert record.digest() != record._replace(seq=seq + 1).digest()
+    assert record.digest() != record._replace(payload=payload + b"\x00").digest()
+    assert record.digest() != record._replace(subject=subject + "x").digest()
+    assert record.digest() != record._replace(headers={ID_HEADER: message_id + "x"}).digest()

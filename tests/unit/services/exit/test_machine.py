@@ -1,0 +1,388 @@
+"""The exit machine, case by case."""
+
+import itertools
+
+import msgspec
+import pytest
+
+from libs.config.load import load
+from libs.machine.machine import Stamp
+from proto.execution import OrderStatus, OrderUpdate
+from proto.exit import ExitProposal, ExitReason, PositionUpdate
+from proto.feed import FeedClock, Gap, MarketStatus, Side
+from proto.operator import Config
+from proto.risk import ExitPortfolioReport, TimeInForce
+from proto.units import ONE, SECOND
+from proto.venue import Account, Correction, Fill
+from services.exit.ladder import close_price, stop_price, targets
+from services.exit.machine import ExitMachine
+from services.exit.params import ExitParams
+from services.exit.state import Held
+from tests.support.exit_world import CENT, MARKET, START, YES, World, approval
+
+HUNDRED = 100 * ONE
+
+
+def opened(price: int = 50, **params: int) -> World:
+    """A world with 100 contracts bought at ``price`` cents, and both targets resting."""
+    world = World(params=params)
+    world.quote((price - 1) * CENT)
+    world.enter(HUNDRED, price * CENT)
+    world.entry_done()
+    while world.asked:
+        world.answer(approve=True)
+    for order in world.live:
+        world.status(order, OrderStatus.ACCEPTED)
+    return world
+
+
+def resting(world: World) -> list[tuple[int, int]]:
+    return [(o.proposal.price // CENT, o.remaining // ONE) for o in world.live.values()]
+
+
+# ── the ladder ──
+
+
+def test_half_rests_two_percent_above_the_entry_and_the_rest_at_five():
+    world = opened(50)
+    assert resting(world) == [(51, 50), (53, 50)]
+    assert {o.proposal.time_in_force for o in world.live.values()} == {TimeInForce.GTC}
+    assert world.cancels == []
+    assert world.stage == "open"
+    for _ in range(30):
+        world.advance(1)
+    assert len(world.proposals) == 2
+
+
+def test_stages_follow_the_targets():
+    world = opened(50)
+    first, rest = world.live
+    world.fill(first, 49 * ONE)
+    assert world.stage == "open"
+    world.fill(first, ONE)
+    assert world.stage == "half_closed"
+    world.fill(rest, 50 * ONE)
+    assert [update.stage for update in world.stages] == ["open", "half_closed", "closed"]
+    assert world.stages[-1].reason == "target"
+    assert world.stages[0].entry_price == 50 * CENT
+    world.advance(60)
+    assert len(world.proposals) == 2
+
+
+def test_targets_wait_for_the_rest_of_the_entry():
+    world = World()
+    world.enter(10 * ONE, 50 * CENT)
+    world.advance(1)
+    world.enter(30 * ONE, 50 * CENT)
+    world.advance(1)
+    assert world.proposals == []
+    world.advance(1)
+    assert [p.quantity // ONE for _, p in world.proposals] == [20, 20]
+
+
+def test_an_entry_that_grows_moves_its_targets():
+    world = opened(50)
+    world.enter(HUNDRED, 60 * CENT)
+    world.entry_done()
+    assert sorted(world.cancels) == sorted(world.live)
+    assert world.asked == {}
+    for order in list(world.live):
+        world.end(order, OrderStatus.CANCELED)
+    while world.asked:
+        world.answer(approve=True)
+    assert resting(world) == [(57, 100), (58, 100)]
+
+
+def test_an_entry_that_grows_at_the_same_price_only_adds():
+    world = opened(50)
+    world.enter(10 * ONE, 50 * CENT)
+    world.entry_done()
+    assert world.cancels == []
+    assert [(p.price // CENT, p.quantity // ONE) for _, p in world.proposals[2:]] == [(51, 5), (53, 5)]
+
+
+@pytest.mark.parametrize(
+    ("entry", "prices"),
+    [(500_000, (510_000, 530_000)), (10_000, (20_000, 20_000)), (985_000, (990_000, 990_000))],
+)
+def test_target_prices_are_rounded_up_to_the_grid_and_stay_below_one(entry, prices):
+    held = Held("kalshi:M", YES, "s", bought=ONE, paid=entry)
+    assert tuple(t.price for t in targets(held, ONE, MARKET, ExitParams())) == prices
+
+
+def test_an_odd_quantity_is_split_on_the_grid():
+    held = Held("kalshi:M", YES, "s", bought=30_000, paid=15_000)
+    assert [t.quantity for t in targets(held, 30_000, MARKET, ExitParams())] == [10_000, 20_000]
+
+
+# ── leaving ──
+
+
+def test_a_stop_cancels_the_targets_and_waits_for_the_proof():
+    world = opened(50)
+    world.quote(49 * CENT)
+    assert world.cancels == []
+    world.quote(48 * CENT)
+    assert world.stage == "closing"
+    assert sorted(world.cancels) == sorted(world.live)
+    first, rest = world.live
+    world.end(first, OrderStatus.CANCELED)
+    world.status(rest, OrderStatus.UNKNOWN)
+    world.advance(3)
+    assert len(world.proposals) == 2
+    world.end(rest, OrderStatus.CANCELED)
+    _, proposal = world.proposals[-1]
+    assert (proposal.reason, proposal.time_in_force) == (ExitReason.STOP_LOSS, TimeInForce.IOC)
+    assert (proposal.price, proposal.quantity) == (47 * CENT, HUNDRED)
+
+
+def test_an_unanswered_cancel_is_repeated_at_its_pace():
+    world = opened(50)
+    world.quote(40 * CENT)
+    assert len(world.cancels) == 2
+    for _ in range(4):
+        world.advance(1)
+        world.quote(40 * CENT)
+    assert len(world.cancels) == 2
+    world.advance(1)
+    assert len(world.cancels) == 4
+
+
+def test_a_fill_that_crosses_the_cancel_is_not_sold_again():
+    world = opened(50)
+    world.quote(40 * CENT)
+    first, rest = world.live
+    world.fill(first, 20 * ONE)
+    world.end(first, OrderStatus.CANCELED)
+    world.end(rest, OrderStatus.CANCELED)
+    assert world.proposals[-1][1].quantity == 80 * ONE
+
+
+def test_fills_that_were_reported_but_have_not_arrived_hold_the_exit_back():
+    world = opened(50)
+    world.quote(40 * CENT)
+    first, rest = world.live
+    world.end(rest, OrderStatus.CANCELED)
+    live = world.live[first]
+    update = OrderUpdate(
+        order=first,
+        status=OrderStatus.CANCELED,
+        instrument=YES,
+        market="kalshi:M",
+        strategy="s",
+        filled=20 * ONE,
+        reduce_only=True,
+    )
+    world.put(update)
+    world.advance(5)
+    assert len(world.proposals) == 2
+    world.live.clear()
+    world.position -= 20 * ONE
+    world._fill(first, Side.SELL, 20 * ONE, live.proposal.price)
+    assert world.proposals[-1][1].quantity == 80 * ONE
+
+
+def test_a_refused_or_unfilled_exit_is_tried_again_at_the_present_bid_and_pace():
+    world = opened(50, close_retry_s=3)
+    world.quote(40 * CENT)
+    for order in list(world.live):
+        world.end(order, OrderStatus.CANCELED)
+    world.answer(approve=False)
+    world.quote(30 * CENT)
+    world.advance(2)
+    assert len(world.proposals) == 3
+    world.advance(1)
+    assert world.proposals[-1][1].price == 29 * CENT
+    world.answer(approve=True)
+    world.end(next(iter(world.live)), OrderStatus.EXPIRED)
+    world.quote(20 * CENT)
+    world.advance(3)
+    assert world.proposals[-1][1].price == 19 * CENT
+    times = [at for at, p in world.proposals if p.time_in_force is TimeInForce.IOC]
+    assert all(later - earlier >= 3 * SECOND for earlier, later in itertools.pairwise(times))
+
+
+def test_a_refused_target_is_tried_again_later():
+    world = World()
+    world.quote(49 * CENT)
+    world.enter(HUNDRED, 50 * CENT)
+    world.entry_done()
+    world.answer(approve=False)
+    world.answer(approve=True)
+    world.advance(29)
+    assert len(world.proposals) == 2
+    world.advance(1)
+    assert [(p.price // CENT, p.quantity // ONE) for _, p in world.proposals[2:]] == [(51, 50)]
+
+
+def test_before_the_close_everything_leaves():
+    world = opened(50)
+    world.advance(3_600 - 61)
+    assert world.cancels == []
+    world.advance(1)
+    assert world.stages[-1].reason == "before_close"
+    for _ in range(3):
+        world.work()
+    assert world.stage == "closed"
+    assert world.position == 0
+
+
+def test_after_the_close_or_while_paused_nothing_is_proposed():
+    world = opened(50)
+    world.put(msgspec.structs.replace(MARKET, status=MarketStatus.PAUSED))
+    world.quote(40 * CENT)
+    for order in list(world.live):
+        world.end(order, OrderStatus.CANCELED)
+    world.advance(10)
+    assert len(world.proposals) == 2
+    world.put(MARKET)
+    world.advance(1)
+    assert len(world.proposals) == 3
+    world.answer(approve=False)
+    world.now = MARKET.close_at
+    world.advance(1)
+    assert len(world.proposals) == 3
+
+
+def test_a_bid_that_does_not_move_decays():
+    world = opened(50, decay_s=100)
+    world.advance(90)
+    world.quote(49 * CENT)
+    world.advance(5)
+    world.quote(51 * CENT)
+    world.advance(99)
+    assert world.cancels == []
+    world.advance(1)
+    assert world.stages[-1].reason == "time_decay"
+
+
+def test_the_stop_is_never_nearer_than_two_ticks():
+    assert stop_price(20 * CENT, MARKET, ExitParams()) == 18 * CENT
+    assert stop_price(90 * CENT, MARKET, ExitParams()) == 873_000
+    assert stop_price(1 * CENT, MARKET, ExitParams()) == 0
+
+
+def test_a_marketable_exit_stays_above_zero():
+    assert close_price(CENT, MARKET, ExitParams()) == CENT
+    assert close_price(50 * CENT, MARKET, ExitParams(slippage_tick_count=0)) == 50 * CENT
+
+
+# ── what is not trusted ──
+
+
+def test_a_gapped_bid_stops_nothing_and_a_snapshot_heals():
+    world = opened(50)
+    world.put(Gap(venue="kalshi", at=world.now, reason="seq"))
+    world.quote(40 * CENT)
+    assert world.cancels == []
+    healed = world.machine.state.tops.tops[YES]
+    healed.gapped = False
+    world.quote(40 * CENT)
+    assert len(world.cancels) == 2
+
+
+def test_an_unverified_approval_is_none():
+    world = World()
+    world.enter(HUNDRED, 50 * CENT)
+    world.entry_done()
+    message_id, proposal = next(iter(world.asked.items()))
+    world.put(approval("t-9-0", message_id, proposal), verified=False)
+    held = world.machine.state.held[YES]
+    assert held.find("t-9-0") is None
+
+
+def test_an_unknown_exit_counts_as_working_and_is_cancelled():
+    world = World()
+    world.enter(HUNDRED, 50 * CENT)
+    foreign = OrderUpdate(
+        order="old-1-0",
+        status=OrderStatus.UNKNOWN,
+        instrument=YES,
+        market="kalshi:M",
+        strategy="s",
+        remaining=70 * ONE,
+        reduce_only=True,
+    )
+    world.put(foreign)
+    assert world.cancels == ["old-1-0"]
+    world.entry_done()
+    assert sum(p.quantity for _, p in world.proposals) == 30 * ONE
+    world.put(msgspec.structs.replace(foreign, status=OrderStatus.CANCELED, remaining=0))
+    assert sum(p.quantity for _, p in world.proposals) == HUNDRED
+
+
+def test_a_correction_of_the_entry_cancels_what_is_too_much():
+    world = opened(50)
+    world.position = 0
+    world.put(Correction(correction_id="c", fill_id="fill:1", order="entry"))
+    assert sorted(world.cancels) == sorted(world.live)
+    assert world.stage == "closed"
+
+
+def test_a_correction_of_an_exit_brings_the_position_back():
+    world = opened(50)
+    for order in list(world.live):
+        world.fill(order, 50 * ONE)
+    assert world.stage == "closed"
+    world.position = 50 * ONE
+    world.put(Correction(correction_id="c", fill_id=f"fill:{world.fill_count}", order="x"))
+    assert world.stage == "open"
+    world.advance(3)
+    assert [p.quantity // ONE for _, p in world.proposals[2:]] == [25, 25]
+
+
+def test_settlement_closes():
+    world = opened(50)
+    world.settle(ONE)
+    assert (world.stage, world.stages[-1].reason) == ("closed", "settlement")
+    world.advance(60)
+    assert len(world.proposals) == 2
+    assert world.machine.state.held == {}
+
+
+# ── configuration, time, reports ──
+
+
+def test_without_configuration_nothing_is_said_and_with_it_everything_is_caught_up():
+    machine = ExitMachine()
+    machine.on(MARKET, Stamp(1, START))
+    fill = Fill(
+        fill_id="f",
+        order="o",
+        market="kalshi:M",
+        instrument=YES,
+        strategy="s",
+        side=Side.BUY,
+        price=50 * CENT,
+        quantity=HUNDRED,
+        fee=0,
+    )
+    assert not machine.on(fill, Stamp(2, START))
+    assert not machine.on(FeedClock(at=START), Stamp(3, START))
+    world = World(twin=False)
+    machine.state.tape = "t"
+    machine.on(Config(section="exit", document={}, nonce="n", expires_at=START), Stamp(4, START))
+    outputs = machine.on(FeedClock(at=START + 5 * SECOND), Stamp(5, START + 5 * SECOND))
+    assert isinstance(outputs[0], PositionUpdate)
+    later = machine.on(FeedClock(at=START + 8 * SECOND), Stamp(6, START + 8 * SECOND))
+    assert [type(output) for output in later] == [ExitProposal, ExitProposal]
+    assert world.proposals == []
+
+
+def test_the_books_are_reported_once_a_minute():
+    world = World(twin=False)
+    world.put(Account(account_id="a", venue="kalshi", deposit=5 * ONE))
+    reports = []
+    for _ in range(180):
+        world.now += SECOND
+        reports += [o for o in world.put(FeedClock(at=world.now)) if isinstance(o, ExitPortfolioReport)]
+    # The first clock reports at once, then at each of three full minutes.
+    assert len(reports) == 4
+    assert {report.digest for report in reports} == {world.machine.state.portfolio.digest()}
+
+
+def test_the_shipped_configuration_is_the_documented_default(root):
+    sections = load(root / "config", {"exit": ExitParams})
+    assert msgspec.convert(sections["exit"], ExitParams) == ExitParams()
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"stop_los": 1}, ExitParams)

@@ -1,0 +1,228 @@
+"""Momentum on made-up prices, where what it must do is known, and on recordings."""
+
+import random
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.config.load import load
+from libs.exchange.fees import fee_estimate
+from libs.machine.machine import Stamp
+from proto.feed import Market, MarketStatus, Side
+from proto.operator import Config
+from proto.signal import Proposal
+from proto.units import ONE, SECOND
+from services.feed.normalise import DeadFrame
+from services.feed.recording.play import play
+from services.feed.recording.recording import open_recording
+from services.signal.machine import SignalMachine
+from services.signal.momentum import Momentum, MomentumParams
+from tests.support.purity import check, closure
+from tests.support.signal_world import BTC, CENT, MARKET, NO, START, YES, SignalWorld
+
+SPOT = 80_000 * ONE
+CAPTURES = "kalshi/kxbtc15m_ws_2026-05"
+
+
+def calm(seconds: int, seed: int = 3) -> list[int]:
+    """A random walk with 1 basis point a second, back where it began."""
+    rng = random.Random(seed)
+    return [SPOT + rng.randrange(-4 * ONE, 4 * ONE) for _ in range(seconds)]
+
+
+def world(strike: int = 80_000 * ONE, twin: bool = False, **params: int) -> SignalWorld:
+    """Five calm minutes, both sides at 0.50 with a cent of spread, market closing in 50 minutes."""
+    made = SignalWorld(Momentum, twin=twin)
+    made.put(msgspec.structs.replace(MARKET, strike=strike))
+    made.configure("momentum", params)
+    made.trades(calm(300))
+    for instrument in (YES, NO):
+        made.snapshot_book(instrument, 49, 50)
+    assert made.out == []
+    return made
+
+
+def evidence(proposal: Proposal) -> dict[str, int]:
+    return {item.name: item.value for item in proposal.evidence}
+
+
+def test_a_breakout_up_buys_yes():
+    made = world()
+    made.now += SECOND
+    (proposal,) = made.trade(SPOT + 60 * ONE)
+    assert (proposal.instrument, proposal.side, proposal.price) == (YES, Side.BUY, 50 * CENT)
+    fee = fee_estimate(MARKET.fees, proposal.price, ONE)
+    assert proposal.edge == proposal.fair_value - proposal.price - fee >= MomentumParams().min_edge
+    assert proposal.expires_at == made.now + 5 * SECOND
+    facts = evidence(proposal)
+    assert facts["z"] >= 2 * ONE
+    assert (facts["spot"], facts["strike"]) == (SPOT + 60 * ONE, 80_000 * ONE)
+    assert facts["left_s"] == (MARKET.close_at - made.now) // SECOND * ONE
+    assert proposal.strength == min(ONE, facts["z"] // 3)
+
+
+def test_a_breakout_down_buys_no_at_the_mirrored_fair_value():
+    up, down = world(), world()
+    for made, move in ((up, 60 * ONE), (down, -60 * ONE)):
+        made.now += SECOND
+        made.trade(SPOT + move)
+    (_, yes), (_, no) = up.out[0], down.out[0]
+    assert (yes.instrument, no.instrument) == (YES, NO)
+    assert no.fair_value > ONE // 2
+    assert evidence(no)["z"] < -2 * ONE
+
+
+def test_outcomes_called_up_and_down_are_followed_as_yes_and_no():
+    """Polymarket's windows have them: they are markets like the others."""
+    named = tuple(
+        msgspec.structs.replace(outcome, name=name)
+        for outcome, name in zip(MARKET.outcomes, ("up", "down"), strict=True)
+    )
+    for move, instrument in ((60, YES), (-60, NO)):
+        made = world()
+        made.put(msgspec.structs.replace(MARKET, outcomes=named))
+        made.now += SECOND
+        (proposal,) = made.trade(SPOT + move * ONE)
+        assert proposal.instrument == instrument
+
+
+def test_calm_prices_propose_nothing():
+    made = world()
+    made.trades(calm(600, seed=5))
+    for ask in (40, 30, 20):
+        made.quote(YES, ask - 1, ask)
+        made.quote(NO, ask - 1, ask)
+    assert made.out == []
+
+
+def test_a_book_that_has_followed_is_left_alone():
+    made = world()
+    made.quote(YES, 93, 94)
+    made.now += SECOND
+    assert made.trade(SPOT + 60 * ONE) == []
+
+
+def test_a_quote_that_falls_back_during_a_breakout_is_taken():
+    made = world()
+    made.quote(YES, 93, 94)
+    made.now += SECOND
+    made.trade(SPOT + 60 * ONE)
+    (proposal,) = made.quote(YES, 49, 50)
+    assert proposal.instrument == YES
+    assert made.quote(NO, 5, 6) == []
+
+
+def test_an_old_spot_price_is_not_traded_on():
+    made = world()
+    made.quote(YES, 93, 94)
+    made.now += SECOND
+    made.trade(SPOT + 60 * ONE)
+    made.now += 11 * SECOND
+    assert made.quote(YES, 49, 50) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "params"),
+    [
+        ({"status": MarketStatus.PAUSED}, {}),
+        ({"strike": None}, {}),
+        ({"close_at": START + 400 * SECOND}, {}),
+        ({"close_at": START + 340 * SECOND, "settlement_average_s": 60}, {"left_s_min": 1}),
+        ({"close_at": START + 9_000 * SECOND}, {}),
+        ({"underlying": "coinbase:ETH-USD"}, {}),
+        ({}, {"min_edge": 500_000}),
+        ({}, {"z_min": 50 * ONE}),
+        ({}, {"price_min": 510_000}),
+        ({}, {"price_max": 490_000}),
+        ({}, {"warmup_s": 400}),
+        ({}, {"underlyings": ["coinbase:ETH-USD"]}),
+    ],
+)
+def test_conditions_that_forbid_a_proposal(change, params):
+    made = world(**params)
+    made.put(msgspec.structs.replace(MARKET, **change))
+    made.now += SECOND
+    assert made.trade(SPOT + 60 * ONE) == []
+
+
+def test_slippage_raises_the_price_and_lowers_the_edge():
+    plain, generous = world(), world(slippage_tick_count=2)
+    for made in (plain, generous):
+        made.now += SECOND
+        made.trade(SPOT + 60 * ONE)
+    assert generous.out[0][1].price == plain.out[0][1].price + 2 * CENT
+    assert generous.out[0][1].edge < plain.out[0][1].edge
+
+
+def test_the_yardstick_is_the_candles_once_there_are_enough():
+    made = SignalWorld(Momentum, twin=False)
+    made.put(msgspec.structs.replace(MARKET, close_at=START + 9_000 * SECOND))
+    made.configure("momentum", {"candle_s": 60, "candle_count": 5})
+    made.trades(calm(360))
+    track = made.machine._strategies["momentum"].state.tracks[BTC]
+    assert len(track.returns) == 5
+    assert track.deviation > 0.0
+    made.now += 400 * SECOND
+    made.trade(SPOT)
+    made.trades([SPOT] * 130)
+    assert len(track.returns) == 2
+    assert track.deviation == 0.0
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(-30, 30)), max_size=40))
+def test_any_walk_is_followed_alike_by_a_restored_machine(steps):
+    made = world(change_interval_s=0)
+    made.twin = True
+    price = SPOT
+    for pause, step in steps:
+        made.now += pause * SECOND
+        price += step * ONE
+        made.trade(price)
+        made.quote(YES, 40 + step, 41 + step)
+    for _, proposal in made.out:
+        facts = evidence(proposal)
+        assert abs(facts["z"]) >= 2 * ONE
+        assert proposal.instrument == (YES if facts["z"] > 0 else NO)
+        assert proposal.edge >= 10_000
+
+
+def test_momentum_and_what_it_imports_is_pure(root: Path):
+    modules = closure(root, [root / "services/signal/momentum.py"])
+    assert len(modules) > 5
+    found = [finding for path in modules for finding in check(path.relative_to(root), path.read_text())]
+    assert not found, "\n".join(map(str, found))
+
+
+def test_the_shipped_configuration_is_the_documented_default(root: Path):
+    sections = load(root / "config", {"signal.momentum": MomentumParams})
+    assert msgspec.convert(sections["signal.momentum"], MomentumParams) == MomentumParams()
+
+
+@pytest.mark.recorded
+@pytest.mark.slow
+def test_most_recorded_quarter_hours_give_proposals(recordings: Path):
+    folder = recordings / CAPTURES
+    if not folder.is_dir():
+        pytest.skip(f"no Kalshi captures: expected a folder {folder}")
+    captures = sorted(path for path in folder.iterdir() if path.is_dir())
+    counts = [len(proposals_of(path)) for path in captures]
+    assert sum(count > 0 for count in counts) > len(counts) / 2, counts
+
+
+def proposals_of(capture: Path) -> list[Proposal]:
+    machine = SignalMachine([Momentum])
+    machine.on(Config(section="signal.momentum", document={}, nonce="n", expires_at=1), Stamp(1, 1))
+    found: list[Proposal] = []
+    now = seq = 1
+    for message in play(open_recording(capture)):
+        if isinstance(message, DeadFrame):
+            continue
+        seq += 1
+        now = max(now, getattr(message, "at", 0))
+        found += [output for output in machine.on(message, Stamp(seq, now)) if isinstance(output, Proposal)]
+    listed: dict[str, Market] = machine.state.markets
+    assert not any(proposal.market in listed for proposal in found), "settled markets are forgotten"
+    return found

@@ -1,0 +1,52 @@
+"""The supervisor without its services: the sockets it keeps for them, and what it says of one that ended."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from libs.runtime.layout import StateLayout
+from proto.subjects import SERVICES
+from tools.system.supervisor import LAST_WORDS_CHARACTERS_MAX, STATUS_HOST, Supervisor
+from tools.system.system import Options, System
+
+
+def supervisor_of(root: Path) -> Supervisor:
+    layout = StateLayout(root)
+    layout.prepare()
+    return Supervisor(layout)
+
+
+@pytest.mark.asyncio
+async def test_each_service_has_a_port_that_nobody_else_can_take(tmp_path: Path) -> None:
+    first, second = supervisor_of(tmp_path / "a"), supervisor_of(tmp_path / "b")
+    try:
+        ports = [first.listen(), second.listen()]
+        assert [set(found) for found in ports] == [set(SERVICES)] * 2
+        taken = [port for found in ports for port in found.values()]
+        assert len(set(taken)) == len(taken)
+        for port in taken:
+            with pytest.raises(OSError, match="in use"):
+                socket.create_server((STATUS_HOST, port))
+    finally:
+        await first.stop()
+        await second.stop()
+
+
+def test_a_service_that_is_not_live_is_named_with_its_last_words(tmp_path: Path) -> None:
+    system = System(Options(tmp_path / "state"), {})
+    for service in SERVICES:
+        system.reports.latest[service] = {"service": service, "state": "live", "detail": "fine"}
+    assert not system.not_live()
+    system.reports.latest["risk"] = {"state": "refused", "detail": "another version"}
+    del system.reports.latest["monitor"]
+    child = system.supervisor.children["monitor"]
+    child.restarts, child.exit_codes = 2, [1, 4]
+    log = tmp_path / "state" / "logs" / "monitor.log"
+    log.write_text(f"Traceback\n{'x' * 10_000}\nOSError: address in use\n\n")
+    assert system.not_live() == (
+        "risk was refused: another version (log: nothing);"
+        " monitor was silent (ended 2 times, last with 4, log: OSError: address in use)"
+    )
+    log.write_text("y" * 10_000)
+    assert len(system.supervisor.last_words("monitor")) < LAST_WORDS_CHARACTERS_MAX + 100

@@ -1,0 +1,164 @@
+"""``presage status``: what runs, whether new orders may leave, and why not."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nats.errors
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from libs.runtime.layout import StateLayout
+from libs.tape.broker import stream_state
+from libs.tape.connection import Link
+from libs.tape.errors import BrokerUnavailable
+from proto.subjects import SERVICES
+from proto.units import ONE, SECOND
+from tools.cli.venue_status import venue_status
+from tools.system.installation import expect_run, running_supervisor
+from tools.system.servers import DISK_FULL
+from tools.system.watch import Reports
+from tools.view.wording import sign_of
+
+REPORT_PATIENCE_S = 1.5
+COMMAND_PATIENCE_S = 2.0
+FEED_SILENT_S = 10
+"""As long as risk lets a book be old (``book_age_s_max``): then it refuses every entry."""
+ACCOUNT = ("cash", "exposure", "exposure_limit", "positions", "risk_state", "headroom")
+"""What of risk's report is shown as the account; money in millionths."""
+
+
+async def status(state: Path) -> dict[str, Any]:
+    """Who runs, how each service is, and whether new orders may leave."""
+    layout = StateLayout(state)
+    expect_run(state)
+    pid = running_supervisor(layout)
+    document: dict[str, Any] = {"running": bool(pid), "supervisor_pid": pid, "halted": "", "services": {}}
+    if pid:
+        document["servers"] = layout.read_servers()
+        if not is_stopping(document):
+            document |= await _live_status(layout)
+            document["servers"] = layout.read_servers()
+        if document.get("broker") == "gone" and not running_supervisor(layout):
+            # It ended while it was asked.
+            document |= {"running": False, "supervisor_pid": 0}
+    # Last, so that a halt given meanwhile shows.
+    if layout.halt_file.exists():
+        document["halted"] = layout.halt_file.read_text() or "halted"
+    document["orders"] = _orders_state(document)
+    document["money"] = layout.money_file.read_text() if layout.money_file.exists() else "paper"
+    document["venues"] = venue_status(document["services"], (), document["money"])
+    risk = document["services"].get("risk", {})
+    document["account"] = {name: risk[name] for name in ACCOUNT if name in risk}
+    return document
+
+
+async def _live_status(layout: StateLayout) -> dict[str, Any]:
+    run = layout.read_run()
+    link = Link("status")
+    try:
+        await link.open(run.broker_url, "console", layout.password("console"), patience_s=COMMAND_PATIENCE_S)
+    except BrokerUnavailable:
+        return {"broker": "gone"}
+    reports = Reports()
+    try:
+        await reports.listen(link)
+        await reports.wait_for(lambda latest: all(s in latest for s in SERVICES), REPORT_PATIENCE_S)
+        tape = await stream_state(link.client)
+    except (BrokerUnavailable, nats.errors.Error):
+        return {"broker": "gone"}
+    finally:
+        await link.close()
+    services = {s: reports.latest.get(s, {"state": "missing"}) for s in SERVICES}
+    return {"broker": "up", "tape_last_seq": tape["last_seq"], "services": services}
+
+
+def is_stopping(document: Mapping[str, Any]) -> bool:
+    """Whether what runs is about to end: it takes a few seconds, and less and less of it answers."""
+    return bool(document.get("servers", {}).get("stopping"))
+
+
+def _orders_state(document: Mapping[str, Any]) -> str:
+    """Whether new orders may leave, in a word, and if not why."""
+    if not document["running"]:
+        return "stopped"
+    if is_stopping(document):
+        return "stopping"
+    if document["halted"]:
+        return f"halted: {document['halted']}"
+    if document.get("broker") == "gone":
+        return "no new orders: broker gone"
+    servers: Mapping[str, Any] = document.get("servers", {})
+    if servers.get("broker", "up") != "up":
+        return f"no new orders: broker {servers['broker']}"
+    if servers.get("database") == DISK_FULL:
+        return f"no new orders: database {DISK_FULL}"
+    why = _services_reason(document["services"])
+    return f"no new orders{why}" if why else "open"
+
+
+def _services_reason(services: Mapping[str, Any]) -> str:
+    """Why the services let no new order out, or none to some venue; empty when they do."""
+    down = [name for name, report in services.items() if report.get("state") != "live"]
+    if down:
+        return f": {', '.join(down)} not live"
+    execution: Mapping[str, Any] = services.get("execution", {})
+    gate = execution.get("gate", "open")
+    if gate != "open":
+        return f": {gate}"
+    gates: Mapping[str, Any] = execution.get("venues", {})
+    closed = [f"{venue} ({found['gate']})" for venue, found in gates.items() if found.get("gate") != "open"]
+    if closed:
+        return f" to {', '.join(closed)}"
+    silent_s = services.get("feed", {}).get("silent_s", 0)
+    return "" if silent_s < FEED_SILENT_S else f": feed silent for {silent_s} s"
+
+
+def _account_line(account: Mapping[str, Any], unit: str) -> str:
+    """Cash, exposure against its limit, positions: as risk reports them."""
+    money = {
+        name: f"{unit}{account.get(name, 0) / ONE:,.2f}" for name in ("cash", "exposure", "exposure_limit")
+    }
+    return (
+        f"cash {money['cash']}, exposure {money['exposure']} of {money['exposure_limit']},"
+        f" {account.get('positions', 0)} positions, risk {account.get('risk_state', '')}"
+    )
+
+
+def _venue_line(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
+    """A venue: its prices, whose money moves there, its gate, and when its books last agreed with ours."""
+    feed = f"[green]{row['feed']}[/]" if row["feed"] == "live" else f"[red]{escape(row['feed'])}[/]"
+    if "gate" not in row:
+        return (name, feed, str(row["markets"]), row["money"], "", "", "", "")
+    gate = f"[green]{row['gate']}[/]" if row["gate"] == "open" else f"[red]{escape(row['gate'])}[/]"
+    ago_s = (time.time_ns() - row["reconciled_at"]) // SECOND
+    reconciled = f"{ago_s} s ago" if row["reconciled_at"] else "never"
+    balance = f"{sign_of(row['money'])}{row['balance'] / ONE:,.2f}" if "balance" in row else ""
+    money = row["money"].replace("real", "[bold red]REAL[/]")
+    return (name, feed, str(row["markets"]), money, gate, str(row["unknown"]), reconciled, balance)
+
+
+def print_status(console: Console, document: Mapping[str, Any]) -> None:
+    """The status as a table."""
+    table = Table("service", "state", "position", "dead", "detail", box=None)
+    for name, report in document["services"].items():
+        style = "green" if report.get("state") == "live" else "red"
+        row = (str(report.get(key, "")) for key in ("position", "dead", "detail"))
+        table.add_row(name, f"[{style}]{report.get('state')}[/]", *row)
+    style = "bold red" if document["money"].startswith("real") else "bold"
+    console.print(f"money: {document['money']}", style=style, highlight=False)
+    console.print(f"orders: {document['orders']}", style="bold", highlight=False, markup=False)
+    if document["account"]:
+        console.print(_account_line(document["account"], sign_of(document["money"])), highlight=False)
+    if document["services"]:
+        console.print(table)
+    if document["venues"]:
+        venues = Table(
+            "venue", "prices", "markets", "money", "gate", "unknown", "reconciled", "balance", box=None
+        )
+        for name, row in document["venues"].items():
+            venues.add_row(*_venue_line(name, row))
+        console.print()
+        console.print(venues)

@@ -1,0 +1,149 @@
+"""``presage keys``: the venues' keys, made or taken over, and stored encrypted."""
+
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from libs.keys.venues.kinds import KINDS, ApiKey, EthereumKey, Key, RsaKey
+from libs.keys.venues.passphrase import FILE_VARIABLE, from_file
+from libs.keys.venues.store import KEYS_DIRECTORY_VARIABLE
+from tools.cli.exit_codes import USAGE
+from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, fail, run, say
+from tools.live.key_stores import save_key, store_of
+
+keys_app = typer.Typer(no_args_is_help=True, help="Keys of the venues: make, store encrypted, list, remove.")
+
+Venue = Annotated[str, typer.Argument(help="polymarket, kalshi or manifold.")]
+ForFeed = Annotated[
+    bool, typer.Option("--market-data", help="The feed's own read-only key (Kalshi), not the trading key.")
+]
+
+
+def ask_passphrase(twice: bool) -> str:
+    """From the mounted file, or typed at the terminal."""
+    try:
+        mounted = from_file()
+    except OSError as e:
+        raise fail(f"expected to read the passphrase file, was {e.strerror}", USAGE) from e
+    if mounted is not None:
+        return mounted
+    if not _terminal():
+        raise fail(
+            f"expected a terminal to ask for the passphrase, or a file of it named in {FILE_VARIABLE}", USAGE
+        )
+    passphrase: str = typer.prompt("Passphrase", hide_input=True, confirmation_prompt=twice, err=True)
+    return passphrase
+
+
+def _terminal() -> bool:
+    """Whether somebody can be asked: at the terminal itself, whatever stdin is, or at stdin if it is one."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return sys.stdin.isatty()
+    return True
+
+
+def _known(venue: str) -> str:
+    if venue not in KINDS:
+        raise fail(f"expected one of {', '.join(KINDS)}, was {venue!r}", USAGE)
+    return venue
+
+
+def _secret(prompt: str) -> str:
+    """One line that is not shown: typed, or piped in."""
+    if sys.stdin.isatty():
+        typed: str = typer.prompt(prompt, hide_input=True, err=True)
+        return typed
+    return sys.stdin.readline()
+
+
+@keys_app.command("add")
+def add(
+    venue: Venue,
+    pem: Annotated[Path | None, typer.Option(help="Kalshi: the private key file it gave you.")] = None,
+    key_id: Annotated[str, typer.Option(help="Kalshi: the key's id.")] = "",
+    market_data: ForFeed = False,
+    state: State = DEFAULT_STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Store a key you have. Polymarket: the signer's private key; Manifold: the API key; both are asked for."""
+
+    async def work() -> dict[str, Any]:
+        key = _given(_known(venue), pem, key_id)
+        path = save_key(state, venue, key, ask_passphrase(twice=True), market_data)
+        return {"venue": venue, "file": str(path), "text": f"{venue}: stored encrypted in {path}"}
+
+    say(run(work()), as_json)
+
+
+def _given(venue: str, pem: Path | None, key_id: str) -> Key:
+    if KINDS[venue] is RsaKey:
+        if pem is None or not key_id:
+            raise fail("expected --pem FILE and --key-id ID, as Kalshi gave them", USAGE)
+        return RsaKey.parse(key_id, pem.read_bytes())
+    text = _secret("Private key (hexadecimal)" if KINDS[venue] is EthereumKey else "API key")
+    return EthereumKey.parse(text) if KINDS[venue] is EthereumKey else ApiKey.parse(text)
+
+
+@keys_app.command("new")
+def new(venue: Venue, state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+    """Make a new Polymarket signer. Kalshi's and Manifold's keys are made on their websites."""
+
+    async def work() -> dict[str, Any]:
+        if KINDS[_known(venue)] is not EthereumKey:
+            raise fail(f"expected polymarket, was {venue}: its keys are made on its website", USAGE)
+        store = store_of(state)
+        if venue in store.venues():
+            raise fail(f"expected no {venue} key yet, was one in {store.directory}; remove it first", USAGE)
+        key = EthereumKey.parse(secrets.token_bytes(32).hex())
+        path = save_key(state, venue, key, ask_passphrase(twice=True))
+        address = address_of(key)
+        return {
+            "venue": venue,
+            "file": str(path),
+            "address": address,
+            "text": f"{venue}: new signer {address}, stored encrypted in {path}. Back it up: nobody can replace it.",
+        }
+
+    say(run(work()), as_json)
+
+
+def address_of(key: EthereumKey) -> str:
+    """The address of a signer, with checksum; it is public."""
+    from eth_account import Account
+
+    address: str = Account.from_key(key.private_key).address
+    return address
+
+
+@keys_app.command("list")
+def list_keys(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+    """Which venues have a key, and where; never what it is."""
+    document: dict[str, Any] = {
+        "trading": store_of(state).venues(),
+        "market_data": store_of(state, market_data=True).venues(),
+        "mounted_from": os.environ.get(KEYS_DIRECTORY_VARIABLE, ""),
+    }
+    if as_json:
+        emit(document)
+        return
+    for purpose in ("trading", "market_data"):
+        for venue, where in document[purpose].items():
+            console.print(f"{venue:<12}{purpose.replace('_', ' '):<14}{where}", highlight=False)
+    if not document["trading"] and not document["market_data"]:
+        console.print("no keys; presage keys add VENUE stores one")
+
+
+@keys_app.command("remove")
+def remove(
+    venue: Venue, market_data: ForFeed = False, state: State = DEFAULT_STATE, as_json: AsJson = False
+) -> None:
+    """Delete the stored key of a venue. Mounted files stay."""
+    removed = store_of(state, market_data).remove(_known(venue))
+    text = f"{venue}: removed" if removed else f"{venue}: there was none"
+    say({"venue": venue, "removed": removed, "text": text}, as_json)

@@ -1,0 +1,150 @@
+"""Results for people: a backtest with its equity curve, a chain of causes as a table."""
+
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from proto.units import show
+from tools.offline.backtest import Backtest
+from tools.view.chart import line_chart
+from tools.view.history import EquityPoint
+from tools.view.moment import moment
+
+CURVE_ROWS = 10
+PAYLOAD_FIELDS_MAX = 14
+BOOK_LEVELS_SHOWN = 3
+
+
+def print_backtest(console: Console, test: Backtest) -> None:
+    """The summary as a table, and the equity after each fill and settlement."""
+    document = test.summary.document()
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, value in document.items():
+        if name == "rejections":
+            value = ", ".join(f"{reason} {count}" for reason, count in value.items()) or "none"
+        table.add_row(name, f"{value:,.2f}" if isinstance(value, float) else str(value))
+    events = document["events"]
+    table.add_row("speed", f"{events / max(test.elapsed_s, 1e-9):,.0f} events/s, {test.elapsed_s:.2f} s")
+    console.print(Panel(table, title="backtest", border_style="cyan"))
+    points = [EquityPoint(at, equity) for at, equity in test.summary.equity_curve]
+    if len(points) > 1:
+        chart = "\n".join(line_chart(points, max(20, console.width - 4), CURVE_ROWS))
+        console.print(Panel(Text(chart, style="green"), title="equity after each fill and settlement"))
+
+
+def print_why(console: Console, chain: list[dict[str, Any]]) -> None:
+    """One block a message: where it stands, how long it took, what it says, which checks it passed."""
+    for link in chain:
+        payload = link["payload"] or {}
+        body: list[RenderableType] = [_fields(payload)]
+        body += [_checks(payload[name]) for name in ("checks", "failed") if payload.get(name)]
+        asked = link["role"] == "asked for"
+        console.print(
+            Panel(
+                Group(*body),
+                title=_title(link),
+                title_align="left",
+                subtitle=_subtitle(link),
+                subtitle_align="right",
+                border_style="cyan" if asked else "bright_black",
+            )
+        )
+
+
+def _title(link: dict[str, Any]) -> Text:
+    words = ".".join(link["subject"].split(".")[:2])
+    return Text.assemble((f"{link['seq']}", "bold"), " ", (_HEADINGS.get(words, words), "bold cyan"))
+
+
+def _subtitle(link: dict[str, Any]) -> Text:
+    """Its role, its time of storing, and how long after its cause."""
+    parts = [link["role"], moment(link["stored_at"], date=False)]
+    if link["since_cause_ms"] is not None:
+        parts.append(f"{link['since_cause_ms']:.1f} ms after {link['cause']}")
+    return Text(" · ".join(parts), style="dim")
+
+
+def _fields(payload: dict[str, Any]) -> Table:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    left_out = ("checks", "failed", "evidence", *_TECHNICAL)
+    shown = {name: value for name, value in payload.items() if name not in left_out}
+    for name, value in list(shown.items())[:PAYLOAD_FIELDS_MAX]:
+        table.add_row(name, _value(name, value))
+    for name, value in payload.get("evidence") or ():
+        table.add_row(name, show(value))
+    return table
+
+
+_HEADINGS = {
+    "feed.quote": "the feed's quote",
+    "feed.book": "the feed's book",
+    "feed.trade": "the feed's trade",
+    "feed.clock": "the clock",
+    "monitor.clock": "the clock",
+    "feed.market": "the market",
+    "signal.proposal": "signal proposes",
+    "exit.proposal": "exit proposes",
+    "exit.cancel": "exit withdraws",
+    "exit.position": "exit follows the position",
+    "risk.approval": "risk approves",
+    "risk.rejection": "risk rejects",
+    "risk.pending": "risk waits for the operator",
+    "execution.order": "the order's state",
+    "execution.refusal": "execution refuses",
+    "execution.unclaimed": "no claim was made",
+    "execution.cancel": "execution cancels",
+    "ledger.order": "the claim is won",
+    "venue.ack": "the venue answers",
+    "venue.fill": "the venue fills",
+    "venue.settlement": "the venue settles",
+    "operator.command": "the operator commands",
+}
+"""What a message means, for people; the subject stands in the JSON."""
+_TECHNICAL = ("approval_subject", "signature", "key_id", "nonce", "payload", "counter", "client_order_id")
+"""Fields that explain nothing to a reader; all are in the JSON."""
+_TIMES = ("at", "expires_at", "claimed_at", "open_at", "close_at")
+_AMOUNTS = (
+    "price",
+    "quantity",
+    "fair_value",
+    "edge",
+    "strength",
+    "bid",
+    "ask",
+    "bid_size",
+    "ask_size",
+    "fee",
+    "filled",
+    "remaining",
+    "entry_price",
+    "strike",
+    "deposit",
+)
+
+
+def _value(name: str, value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if name in _AMOUNTS:
+            return show(value)
+        if name in _TIMES:
+            return moment(value) if value else "–"
+    if name in ("bids", "asks"):
+        return "  ".join(f"{show(price)} × {show(quantity)}" for price, quantity in value[:BOOK_LEVELS_SHOWN])
+    return str(value)[:160]
+
+
+def _checks(checks: list[list[Any]]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name, justify in (("check", "left"), ("limit", "right"), ("value", "right"), ("", "left")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for name, limit, value, passed in checks:
+        exact = name.endswith(("_s", "_count", "_ms"))
+        texts = [str(number) if exact else show(number) for number in (limit, value)]
+        table.add_row(name, *texts, "[green]passed[/]" if passed else "[bold red]failed[/]")
+    return table

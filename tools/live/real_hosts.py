@@ -1,0 +1,46 @@
+"""Which addresses are the real venues', and which are this machine's."""
+
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from libs.keys.venues.kinds import KINDS
+from tools.system.composition import VENUES
+
+ALSO_REAL = {"kalshi": frozenset(("api.elections.kalshi.com",))}
+"""Hosts of a venue's real markets besides those its section names by default. What is at the same domain may be
+a staging environment."""
+
+
+def addresses(section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Parameter and address of everything in a venue's section that is one, whatever its name."""
+    for key, value in section.items():
+        if isinstance(value, str) and "://" in value:
+            yield key, value
+
+
+def is_own_machine(address: str) -> bool:
+    """Whether an address can only be this machine's; a name could be anybody's."""
+    try:
+        return ip_address(urlsplit(address).hostname or "").is_loopback
+    except ValueError:
+        return False
+
+
+def stranger(venues: Mapping[str, Mapping[str, Any]]) -> str:
+    """The first address of an enabled venue that takes orders which is no host of its real markets, or ""."""
+    for venue, section in venues.items():
+        if venue not in KINDS or not section.get("enabled", True):
+            continue
+        real = {_host(address) for _, address in addresses(msgspec.to_builtins(VENUES[venue]()))}
+        for key, address in addresses(section):
+            if _host(address) not in real | ALSO_REAL.get(venue, frozenset()):
+                return f"venues.{venue}.{key}"
+    return ""
+
+
+def _host(address: str) -> str:
+    return urlsplit(address).hostname or ""

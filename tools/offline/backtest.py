@@ -1,0 +1,84 @@
+"""Backtest: the machines of live trading in one process, without a broker."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from libs.contract.codec import encode
+from libs.machine.inprocess import InProcess
+from proto.execution import Claim
+from proto.message import Message
+from proto.operator import ClockOwner, Mode, Prices
+from proto.subjects import MACHINE_ORDER
+from services.execution.claims import claims_of
+from services.feed.normalise import DeadFrame
+from services.feed.recording.play import play
+from services.feed.recording.recording import open_recording, recording_start
+from tools.system.composition import DEFAULT_STRATEGIES, factories
+from tools.system.operator import opening
+from tools.system.summary import Summary
+
+TAPE = "backtest"
+FEED = "feed"
+PROGRESS_EVERY = 5_000
+
+Progress = Callable[[int, int], None]
+"""Called now and then with recordings done and messages fed."""
+
+
+class Backtest:
+    """One run over recordings; ``summary`` is complete after ``run``."""
+
+    def __init__(
+        self, sections: Mapping[str, Mapping[str, Any]], strategies: Sequence[str] = DEFAULT_STRATEGIES
+    ) -> None:
+        self.summary = Summary()
+        self.elapsed_s = 0.0
+        self._sections = sections
+        self._runner = InProcess([make() for make in factories(strategies).values()], TAPE, claims_of)
+        self._runner.observers.append(self._observe)
+        self._input_at_s = 0.0
+
+    def _observe(self, seq: int, producer: str, _: str, message: Message) -> None:
+        self.summary.add(seq, message)
+        if producer == FEED:
+            return
+        if producer in MACHINE_ORDER:
+            self.summary.outputs.add(TAPE, producer, message.subject(), encode(message))
+        elif type(message) is Claim:
+            self.summary.latencies_ms.append((time.perf_counter() - self._input_at_s) * 1e3)
+
+    def run(self, recordings: Sequence[Path], progress: Progress = lambda _, __: None) -> None:
+        """Play the recordings one after another, one session each."""
+        began = time.perf_counter()
+        for number, path in enumerate(recordings):
+            recording = open_recording(path)
+            self._open_session(recording.name, recording_start(path))
+            self._feed(play(recording), number, progress)
+        self.elapsed_s = time.perf_counter() - began
+
+    def _open_session(self, name: str, started_at_ns: int) -> None:
+        messages = opening(
+            TAPE,
+            mode=Mode.PLAYBACK,
+            clock_owner=ClockOwner.FEED,
+            started_at_ns=started_at_ns,
+            sections=self._sections,
+            prices=Prices.RECORDING,
+            recording=name,
+        )
+        self._runner.feed_together(messages, "operator")
+
+    def _feed(self, messages: Iterator[Message | DeadFrame], number: int, progress: Progress) -> None:
+        runner = self._runner
+        count = 0
+        for message in messages:
+            if isinstance(message, DeadFrame):
+                continue
+            self._input_at_s = time.perf_counter()
+            runner.feed(message)
+            count += 1
+            if count % PROGRESS_EVERY == 0:
+                progress(number, count)
+        progress(number + 1, count)

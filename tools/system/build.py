@@ -1,0 +1,64 @@
+"""From what was asked for to a system that can be started: its sections and its venues."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from libs.keys.venues.kinds import KINDS
+from tools.cli.exit_codes import UsageError
+from tools.system.composition import CONFIG_DIRECTORY, VENUES, sections, split_overrides, venue_sections
+from tools.system.system import Market, Options, System
+
+TRADED = tuple(KINDS)
+"""Venues that take orders; the others only give prices."""
+
+
+def system_of(
+    options: Options, config: Path = CONFIG_DIRECTORY, overrides: Mapping[str, Any] | None = None
+) -> System:
+    """The system, not started yet.
+
+    Raises:
+        ConfigError: naming file, line and key.
+        UsageError: venues that cannot be traded the way that was asked for, or a fault script that cannot be used.
+    """
+    _check_faults(options)
+    of_machines, _ = split_overrides(overrides or {})
+    found = sections(config, of_machines, options.strategies)
+    if options.recordings or options.sockets or options.market is Market.SYNTHETIC:
+        if options.live:
+            raise UsageError("expected prices of venues for real orders, was a recording or synthetic ones")
+        return System(options, found)
+    venues = all_venues(config, overrides)
+    off = [venue for venue in options.live if not venues[venue]["enabled"]]
+    if options.market is Market.SANDBOX:
+        options.live = [venue for venue in options.live if venue not in off]
+    elif off:
+        raise UsageError(f"expected {off[0]} to be enabled in config/venues/{off[0]}.yaml, was not")
+    return System(options, found, venues)
+
+
+def _check_faults(options: Options) -> None:
+    """Read the fault script before anything starts; the sandbox's process reads it again."""
+    if options.faults is None:
+        return
+    if options.market is not Market.SANDBOX or options.recordings or options.sockets:
+        raise UsageError("expected --faults with the sandbox, was without it")
+    from sandbox.faults.rules import FaultScriptError, read_script
+
+    try:
+        read_script(options.faults)
+    except FaultScriptError as e:
+        raise UsageError(str(e)) from e
+
+
+def all_venues(
+    config: Path = CONFIG_DIRECTORY, overrides: Mapping[str, Any] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Every venue's section, with its real addresses; what ``overrides`` say of the machines is left out.
+
+    Raises:
+        ConfigError: naming file, line and key.
+    """
+    resolved = venue_sections(VENUES, config, split_overrides(overrides or {})[1])
+    return {name: resolved[f"venues.{name}"] for name in VENUES}

@@ -1,0 +1,115 @@
+"""How the system is put together: its machines, their sections of the configuration, the fixed order."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from libs.config.errors import UnknownKeyError
+from libs.config.load import Sections, load
+from libs.machine.machine import Machine
+from libs.venues.binance.params import BinanceParams
+from libs.venues.coinbase.params import CoinbaseParams
+from libs.venues.kalshi.params import KalshiParams
+from libs.venues.manifold.params import ManifoldParams
+from libs.venues.params import VenueParams
+from libs.venues.polymarket.params import PolymarketParams
+from proto.subjects import MACHINE_ORDER
+from services.execution.machine import ExecutionMachine
+from services.execution.paper.machine import PaperMachine, PaperParams
+from services.execution.state import ExecutionParams
+from services.exit.machine import ExitMachine
+from services.exit.params import ExitParams
+from services.monitor.machine import MonitorMachine
+from services.monitor.params import MonitorParams
+from services.risk.machine import RiskMachine
+from services.risk.params import RiskParams
+from services.signal.discovery import load_strategies
+from services.signal.machine import SignalMachine
+
+CONFIG_DIRECTORY = Path(__file__).resolve().parents[2] / "config"
+DEFAULT_STRATEGIES = ("momentum",)
+
+VENUES: dict[str, type[VenueParams]] = {
+    "polymarket": PolymarketParams,
+    "kalshi": KalshiParams,
+    "manifold": ManifoldParams,
+    "binance": BinanceParams,
+    "coinbase": CoinbaseParams,
+}
+"""Venue → the parameters of its section ``venues.<name>``."""
+
+
+def factories(strategies: Sequence[str] = DEFAULT_STRATEGIES) -> dict[str, Callable[[], Machine]]:
+    """A factory for each machine, in the fixed order."""
+    classes = load_strategies(strategies)
+    made: dict[str, Callable[[], Machine]] = {
+        "signal": lambda: SignalMachine(classes),
+        "risk": RiskMachine,
+        "execution": ExecutionMachine,
+        "paper": PaperMachine,
+        "exit": ExitMachine,
+        "monitor": MonitorMachine,
+    }
+    return {name: made[name] for name in MACHINE_ORDER}
+
+
+def strategy_names(strategies: Sequence[str] = DEFAULT_STRATEGIES) -> list[str]:
+    """What strategies given by name, module or file call themselves."""
+    return [strategy.name for strategy in load_strategies(strategies)]
+
+
+def schemas(strategies: Sequence[str] = DEFAULT_STRATEGIES) -> dict[str, type[msgspec.Struct]]:
+    """Section → parameters, in the order the sections are put on the tape."""
+    found: dict[str, type[msgspec.Struct]] = {
+        "risk": RiskParams,
+        "execution": ExecutionParams,
+        "paper": PaperParams,
+        "exit": ExitParams,
+        "monitor": MonitorParams,
+    }
+    for strategy in load_strategies(strategies):
+        found[f"signal.{strategy.name}"] = strategy.params_type
+    return found
+
+
+def sections(
+    directory: Path = CONFIG_DIRECTORY,
+    overrides: Mapping[str, Any] | None = None,
+    strategies: Sequence[str] = DEFAULT_STRATEGIES,
+) -> Sections:
+    """The resolved configuration.
+
+    Raises:
+        ConfigError: naming file, line and key.
+    """
+    return load(directory, schemas(strategies), overrides)
+
+
+def venue_schemas(venues: Iterable[str] = tuple(VENUES)) -> dict[str, type[msgspec.Struct]]:
+    """Section → parameters of the venues given. Machines read none of them, a session without them has none."""
+    return {f"venues.{name}": VENUES[name] for name in venues}
+
+
+def venue_sections(
+    venues: Iterable[str],
+    directory: Path = CONFIG_DIRECTORY,
+    overrides: Mapping[str, Any] | None = None,
+) -> Sections:
+    """The resolved sections of the venues given, as ``venues.<name>``.
+
+    Raises:
+        ConfigError: naming file, line and key; also for a venue that does not exist.
+    """
+    names = tuple(venues)
+    for name in names:
+        if name not in VENUES:
+            raise UnknownKeyError(f"expected one of {', '.join(VENUES)}, was {name[:40]!r}")
+    return load(directory, venue_schemas(names), overrides)
+
+
+def split_overrides(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Overrides of the machines' sections, and those of the venues'."""
+    of_venues = {path: value for path, value in overrides.items() if path.startswith("venues.")}
+    return {path: value for path, value in overrides.items() if path not in of_venues}, of_venues

@@ -1,0 +1,277 @@
+"""One installation: its servers, keys and tape, made on first use and kept in a state directory."""
+
+import asyncio
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from time import sleep
+
+import asyncpg
+import nats.errors
+
+from libs.database.embedded import DatabaseInUse, EmbeddedPostgres
+from libs.keys.signing import APPROVAL_DOMAIN, OPERATOR_DOMAIN, Signer
+from libs.machine.snapshots import Snapshot, SnapshotStore
+from libs.runtime.layout import StateLayout, write_atomically
+from libs.tape.broker import Broker, ensure_streams, stream_state
+from libs.tape.connection import CONNECT_PATIENCE_S, Link, open_link
+from libs.tape.credentials import ADMIN, CONSOLE, OPERATOR
+from libs.tape.errors import TapeError
+from proto.subjects import MACHINE_ORDER
+from tools.cli.exit_codes import UsageError
+
+LOCK_ATTEMPTS = 10
+LOCK_WAIT_S = 0.05
+
+
+RUNNING_PATIENCE_S = 2.0
+"""A running system's broker answers at once, or is gone: who halts must not wait for it."""
+
+
+class Installation:
+    """The servers and keys of a state directory.
+
+    With ``PRESAGE_NATS_URL`` and ``PRESAGE_DATABASE_URL`` set, those servers are used and not ours.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.layout = StateLayout(root.resolve())
+        self.layout.prepare()
+        self.external_broker = os.environ.get("PRESAGE_NATS_URL", "")
+        self.external_database = os.environ.get("PRESAGE_DATABASE_URL", "")
+        self.broker = Broker(self.layout.broker)
+        self.database = EmbeddedPostgres(self.layout.postgres)
+        self._lock: int | None = None
+        self._make_keys()
+
+    @property
+    def broker_url(self) -> str:
+        return self.external_broker or self.broker.url
+
+    def _make_keys(self) -> None:
+        public: dict[str, str] = {}
+        for domain, path in (
+            (APPROVAL_DOMAIN, self.layout.risk_key),
+            (OPERATOR_DOMAIN, self.layout.operator_key),
+        ):
+            signer = Signer.load(domain, path) if path.exists() else Signer.create(domain, path)
+            public[signer.key_id] = signer.public_key
+        write_atomically(self.layout.public_keys, json.dumps(public, indent=1).encode())
+
+    def operator_signer(self) -> Signer:
+        """The operator's key."""
+        return Signer.load(OPERATOR_DOMAIN, self.layout.operator_key)
+
+    def take_over(self) -> int:
+        """Become the one supervisor of this state directory; another one's process id when there is one.
+
+        The lock ends with the process that holds it, however it ends. Servers that its last holder left
+        behind are ended.
+        """
+        descriptor = os.open(self.layout.supervisor_lock, os.O_RDWR | os.O_CREAT, 0o600)
+        for _ in range(LOCK_ATTEMPTS):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                # Perhaps only somebody who looks who holds it, for a moment.
+                sleep(LOCK_WAIT_S)
+            else:
+                break
+        else:
+            other = int(os.read(descriptor, 20) or b"0")
+            os.close(descriptor)
+            return other or -1
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+        self._lock = descriptor
+        if not self.external_broker:
+            self.broker.end_orphans()
+        return 0
+
+    @property
+    def owned(self) -> bool:
+        """Whether this process is the supervisor of the state directory."""
+        return self._lock is not None
+
+    def let_go(self) -> None:
+        """Stop being the supervisor."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    async def start_broker(self) -> None:
+        """Start our broker, or make sure the streams exist on the given one."""
+        if self.external_broker:
+            await ensure_streams(self.external_broker, self.layout.password(ADMIN))
+            return
+        if not await self._answers():
+            self.broker.start()
+        await self.broker.ready()
+
+    async def _answers(self) -> bool:
+        """Whether a broker of this state directory is running already (started by somebody else)."""
+        try:
+            await ensure_streams(self.broker.url, self.broker.passwords[ADMIN])
+        except TapeError:
+            return False
+        return True
+
+    async def start_database(self) -> str:
+        """Start our PostgreSQL, or take the given one; its address."""
+        if self.external_database:
+            return self.external_database
+        return await asyncio.to_thread(self.database.start)
+
+    async def settle_tape(self, link: Link) -> tuple[str, bool]:
+        """The tape's id, and whether this is a new epoch: the tape lost its tail since the last run.
+
+        A new epoch has a new id, so that nothing of the lost tail can be mistaken for what follows.
+        """
+        last_seq = int((await stream_state(link.client))["last_seq"])
+        known = self.layout.read_tape()
+        if known is None:
+            base = secrets.token_hex(4)
+            known = {"tape": base, "base": base, "epoch": 0, "last_seq": last_seq}
+            self.layout.write_tape(known)
+            return base, False
+        if max(int(known["last_seq"]), self._newest_snapshot()) <= last_seq:
+            return str(known["tape"]), False
+        epoch = int(known["epoch"]) + 1
+        tape = f"{known['base']}e{epoch}"
+        for machine in MACHINE_ORDER:
+            SnapshotStore(self.layout.root / "snapshots", machine).remove_after(last_seq)
+        self.layout.write_tape(known | {"tape": tape, "epoch": epoch, "last_seq": last_seq})
+        return tape, True
+
+    def _newest_snapshot(self) -> int:
+        newest = 0
+        for machine in MACHINE_ORDER:
+            found: list[Snapshot] = SnapshotStore(self.layout.root / "snapshots", machine).newest_first()
+            newest = max(newest, *(s.seq for s in found), 0)
+        return newest
+
+    def note_position(self, seq: int) -> None:
+        """Remember how far the tape is known to reach."""
+        known = self.layout.read_tape()
+        if known is not None and seq > int(known["last_seq"]):
+            self.layout.write_tape(known | {"last_seq": seq})
+
+    async def connect(self, user: str = CONSOLE, patience_s: float = CONNECT_PATIENCE_S) -> Link:
+        """A connection for the console (read only) or the operator."""
+        return await open_link(self.broker_url, user, self.layout.password(user), patience_s=patience_s)
+
+    async def stop(self) -> None:
+        """Stop the servers that were started here."""
+        if self.broker.process is not None:
+            await asyncio.to_thread(self.broker.stop)
+        if not self.external_database:
+            await asyncio.to_thread(self.database.stop)
+
+
+def running_supervisor(layout: StateLayout) -> int:
+    """Process id of the supervisor that runs this state directory; 0 when there is none."""
+    try:
+        descriptor = os.open(layout.supervisor_lock, os.O_RDONLY)
+    except FileNotFoundError:
+        return 0
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return int(os.read(descriptor, 20) or b"0")
+    else:
+        return 0
+    finally:
+        os.close(descriptor)
+
+
+class SystemGone(TapeError):
+    """The running system that was asked has stopped meanwhile, or is about to; the text says which."""
+
+
+@contextmanager
+def _asking(layout: StateLayout, pid: int) -> Iterator[None]:
+    """What breaks off because the system of process ``pid`` (0: none runs) stops says so, and not how it broke."""
+    try:
+        yield
+    except (TapeError, nats.errors.Error, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as e:
+        if pid and not running_supervisor(layout):
+            raise SystemGone(f"the system in {layout.root} has just stopped; ask again") from e
+        if pid and layout.read_servers().get("stopping"):
+            raise SystemGone(f"the system in {layout.root} is stopping; ask again in a moment") from e
+        raise
+
+
+@asynccontextmanager
+async def database_access(installation: Installation) -> AsyncIterator[str]:
+    """The address of the database, whether the system runs or not (then ours runs meanwhile).
+
+    Raises:
+        DatabaseInUse: another command has started ours.
+        SystemGone: the running system ended meanwhile.
+    """
+    running = running_supervisor(installation.layout)
+    if running:
+        with _asking(installation.layout, running):
+            yield installation.layout.read_run().database_url
+        return
+    ours = not installation.external_database
+    try:
+        yield await installation.start_database()
+    except DatabaseInUse:
+        # Somebody else's, who would lose it by our stopping it.
+        ours = False
+        raise
+    finally:
+        if ours:
+            await asyncio.to_thread(installation.database.stop)
+
+
+def expect_run(root: Path, *, finished_start: bool = True) -> None:
+    """Refuse a directory in which nothing was run, so that a mistyped name does not become an installation.
+
+    ``finished_start=False`` also takes one whose first start has come no further than its tape.
+
+    Raises:
+        UsageError: nothing was run there.
+    """
+    layout = StateLayout(root)
+    if not layout.was_run and (finished_start or not layout.tape_file.exists()):
+        raise UsageError(f"expected a system that was run before in {layout.root}, was none")
+
+
+@asynccontextmanager
+async def tape_access(root: Path, user: str = CONSOLE) -> AsyncIterator[tuple[Installation, Link]]:
+    """The tape of a state directory, whether the system runs or not (then our broker runs meanwhile).
+
+    Raises:
+        SystemGone: the running system ended meanwhile.
+        UsageError: nothing was run there.
+    """
+    expect_run(root, finished_start=False)
+    installation = Installation(root)
+    running = running_supervisor(installation.layout)
+    if not running:
+        await installation.start_broker()
+    with _asking(installation.layout, running):
+        link = await installation.connect(user, RUNNING_PATIENCE_S if running else CONNECT_PATIENCE_S)
+        try:
+            yield installation, link
+        finally:
+            await link.close()
+            if not running and installation.broker.process is not None:
+                await asyncio.to_thread(installation.broker.stop)
+
+
+__all__ = [
+    "OPERATOR",
+    "Installation",
+    "SystemGone",
+    "database_access",
+    "expect_run",
+    "running_supervisor",
+    "tape_access",
+]

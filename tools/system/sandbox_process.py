@@ -1,0 +1,128 @@
+"""The sandbox as a process beside a system: its addresses for the feed and execution, its test keys for both."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from libs.keys.venues.store import KEYS_DIRECTORY_VARIABLE
+from libs.runtime.layout import StateLayout, write_atomically
+from libs.runtime.ports import Reservation
+from tools.live.real_hosts import addresses, is_own_machine
+from tools.system.supervisor import Supervisor
+
+NAME = "sandbox"
+START_PATIENCE_S = 60.0
+"""It makes an RSA key and some history first: two seconds on a quiet machine."""
+ATTEMPTS = 2
+"""One that ended twice before it served ends the third time too; once can be chance."""
+PORTS = 6
+"""Admin and five venues, in a row: after a restart they must be the same."""
+ACCOUNT = ("signature_type", "funder")
+"""What of a test account is configuration and not secret."""
+
+
+class SandboxProcess:
+    """Started before the services, stopped after them: what rests there is cancelled by execution first."""
+
+    def __init__(self, layout: StateLayout, seed: int, faults: Path | None = None) -> None:
+        """Its ports are ours from now on, until it is stopped."""
+        self._folder = layout.root / NAME
+        self._ports = Reservation(PORTS)
+        command = [
+            *self._command(layout, seed, faults),
+            "--port-base",
+            str(self._ports.base),
+            "--ports-reserved",
+        ]
+        self._supervisor = Supervisor(layout, (NAME,), {NAME: command})
+        self.watch = self._supervisor.watch
+
+    @staticmethod
+    def _command(layout: StateLayout, seed: int, faults: Path | None) -> list[str]:
+        given = ["--json", "--with-parent", "--keep", "--seed", str(seed), "--state", str(layout.root)]
+        if faults is not None:
+            given += ["--faults", str(faults.resolve())]
+        return [sys.executable, "-m", "sandbox", *given]
+
+    async def start(self) -> dict[str, dict[str, Any]]:
+        """Start it and wait until it serves; venue → name of an address → address, and ``ACCOUNT``.
+
+        Raises:
+            RuntimeError: it did not come up; the text has its last words.
+        """
+        addresses = self._folder / "urls.json"
+        addresses.unlink(missing_ok=True)
+        self._supervisor.start()
+        child = self._supervisor.children[NAME]
+        deadline = monotonic() + START_PATIENCE_S
+        while not addresses.exists():
+            self._supervisor.check()
+            if monotonic() > deadline or child.restarts >= ATTEMPTS:
+                words = self._supervisor.last_words(NAME)
+                raise RuntimeError(f"expected the sandbox to serve, was not there ({words})")
+            await asyncio.sleep(0.05)
+        found: dict[str, Any] = json.loads(addresses.read_text())
+        urls: dict[str, dict[str, Any]] = found["urls"]
+        for venue in found["credentials"]:
+            credentials: dict[str, Any] = json.loads((self._folder / f"{venue}.json").read_text())
+            self._write_keys(venue, credentials)
+            urls[venue] |= {name: credentials[name] for name in ACCOUNT if name in credentials}
+        return urls
+
+    def environment(self) -> dict[str, str]:
+        """What the services that open keys need to find the sandbox's."""
+        return {KEYS_DIRECTORY_VARIABLE: str(self._folder / "keys")}
+
+    def _write_keys(self, venue: str, credentials: Mapping[str, Any]) -> None:
+        """A test account's key as a platform would mount it: plain files, worth nothing elsewhere."""
+        trading = self._folder / "keys"
+        for folder in (trading, trading / "feed"):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for name, content in _mounted(venue, credentials).items():
+                write_atomically(folder / name, content.encode())
+                (folder / name).chmod(0o600)
+
+    async def stop(self) -> None:
+        """End it, and give its ports back."""
+        await self._supervisor.stop()
+        self._ports.release()
+
+
+def _mounted(venue: str, credentials: Mapping[str, Any]) -> dict[str, str]:
+    """File name → content of the first test account's key, as ``libs/keys/venues/store.py`` expects it mounted."""
+    if venue == "polymarket":
+        return {"polymarket.key": credentials["private_key"]}
+    if venue == "kalshi":
+        return {"kalshi.pem": credentials["private_key_pem"], "kalshi.id": credentials["key_id"]}
+    return {f"{venue}.key": credentials["api_key"]}
+
+
+def with_addresses(
+    sections: Mapping[str, Mapping[str, Any]], urls: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Venue sections with the sandbox's addresses in place of the real ones; other venues are left out.
+
+    An address named ``clob`` replaces ``clob_url``, and the test account's wallet the one configured. One that the
+    sandbox does not give, or that is not this machine's, must not be used: it raises ``RuntimeError``.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for venue, section in sections.items():
+        if venue not in urls:
+            continue
+        found[venue] = replaced = dict(section)
+        for key in section:
+            name = key.removesuffix("_url")
+            if name in urls[venue]:
+                replaced[key] = urls[venue][name]
+            elif name != key:
+                raise RuntimeError(f"expected an address {name} of the sandbox's {venue}, was none")
+        for key, address in addresses(replaced):
+            if not is_own_machine(address):
+                raise RuntimeError(
+                    f"expected {venue}'s {key} to be the sandbox's on this machine, was {address}"
+                )
+    return found

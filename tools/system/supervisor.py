@@ -1,0 +1,177 @@
+"""The supervisor: every service its own process, started in order, restarted when it dies."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+from libs.keys.venues.passphrase import DESCRIPTOR_VARIABLE, hand_over
+from libs.runtime.child import RESTARTS_VARIABLE, STATUS_VARIABLE
+from libs.runtime.layout import StateLayout
+from proto.subjects import SERVICES
+
+ROOT = Path(__file__).resolve().parents[2]
+BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Waits before restarts in a row: quick at first, for a killed process; slow for one that cannot start."""
+STEADY_S = 10.0
+"""A service that ran this long has recovered: its next restart is quick again."""
+STOP_PATIENCE_S = 3.0
+LOG_BYTES_MAX = 16 << 20
+STATUS_HOST = "127.0.0.1"
+LAST_WORDS_BYTES_MAX = 4_096
+"""Read back from the end of a log: its last line is what matters, and no line is that long."""
+LAST_WORDS_CHARACTERS_MAX = 300
+
+
+@dataclass
+class Child:
+    """One service's process and its history."""
+
+    service: str
+    process: subprocess.Popen[bytes] | None = None
+    started_at_s: float = 0.0
+    restarts: int = 0
+    in_a_row: int = 0
+    restart_at_s: float | None = None
+    exit_codes: list[int] = field(default_factory=list)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid if self.process is not None else 0
+
+
+class Supervisor:
+    """Starts and watches the services of one state directory.
+
+    ``commands``: how to start a child that is no service of ours. ``environment``: service → variables that
+    only it gets. ``passphrase`` opens the venues' keys; the services in ``opening`` inherit it by a pipe.
+    """
+
+    def __init__(
+        self,
+        layout: StateLayout,
+        services: tuple[str, ...] = SERVICES,
+        commands: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        self.children = {service: Child(service) for service in services}
+        self.environment: dict[str, dict[str, str]] = {}
+        self.passphrase = ""
+        self.opening: tuple[str, ...] = ()
+        self._commands = dict(commands or {})
+        self._layout = layout
+        self._stopping = False
+        self._sockets: dict[str, socket.socket] = {}
+
+    def listen(self) -> dict[str, int]:
+        """Open the socket of each service's status endpoints; their ports.
+
+        They stay open here and the services inherit them: a port that is only looked up can be somebody
+        else's by the time the service listens, and then it starts and dies for ever. It stays the same
+        when a service is restarted.
+        """
+        for service in self.children:
+            self._sockets[service] = socket.create_server((STATUS_HOST, 0))
+        return {service: opened.getsockname()[1] for service, opened in self._sockets.items()}
+
+    def start(self) -> None:
+        """Start every service."""
+        for child in self.children.values():
+            self._spawn(child)
+
+    def _spawn(self, child: Child) -> None:
+        log_path = self._layout.logs / f"{child.service}.log"
+        if log_path.exists() and log_path.stat().st_size > LOG_BYTES_MAX:
+            log_path.replace(log_path.with_suffix(".log.1"))
+        environment = os.environ | {"PYTHONPATH": str(ROOT), RESTARTS_VARIABLE: str(child.restarts)}
+        environment |= self.environment.get(child.service, {})
+        inherited: list[int] = []
+        if child.service in self._sockets:
+            inherited.append(self._sockets[child.service].fileno())
+            environment[STATUS_VARIABLE] = str(inherited[0])
+        pipe = hand_over(self.passphrase) if self.passphrase and child.service in self.opening else None
+        if pipe is not None:
+            inherited.append(pipe)
+            environment[DESCRIPTOR_VARIABLE] = str(pipe)
+        try:
+            with log_path.open("ab") as log:
+                child.process = subprocess.Popen(
+                    self._command(child.service),
+                    stdout=log,
+                    stderr=log,
+                    stdin=subprocess.DEVNULL,
+                    cwd=ROOT,
+                    env=environment,
+                    pass_fds=inherited,
+                    start_new_session=True,
+                )
+        finally:
+            if pipe is not None:
+                os.close(pipe)
+        child.started_at_s = monotonic()
+        child.restart_at_s = None
+
+    def _command(self, service: str) -> list[str]:
+        if service in self._commands:
+            return list(self._commands[service])
+        python = os.path.abspath(sys.executable)
+        return [python, "-m", f"services.{service}", "--state", str(self._layout.root)]
+
+    def check(self) -> None:
+        """Restart what died; call it a few times a second."""
+        if self._stopping:
+            return
+        now = monotonic()
+        for child in self.children.values():
+            if child.process is None:
+                if child.restart_at_s is not None and now >= child.restart_at_s:
+                    self._spawn(child)
+                continue
+            code = child.process.poll()
+            if code is None:
+                continue
+            child.process = None
+            child.exit_codes = [*child.exit_codes[-9:], code]
+            child.restarts += 1
+            child.in_a_row = 0 if now - child.started_at_s > STEADY_S else child.in_a_row + 1
+            child.restart_at_s = now + BACKOFF_S[min(child.in_a_row, len(BACKOFF_S) - 1)]
+
+    def last_words(self, service: str) -> str:
+        """How a service does, shortly: how it ended when it did, and the last line of its log."""
+        child = self.children[service]
+        path = self._layout.logs / f"{service}.log"
+        end = path.read_bytes()[-LAST_WORDS_BYTES_MAX:] if path.exists() else b""
+        lines = end.decode(errors="replace").split("\n")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
+        log = f"log: {last[-LAST_WORDS_CHARACTERS_MAX:]}"
+        if not child.exit_codes:
+            return log
+        return f"ended {child.restarts} times, last with {child.exit_codes[-1]}, {log}"
+
+    async def watch(self) -> None:
+        """Check until cancelled."""
+        while True:
+            self.check()
+            await asyncio.sleep(0.05)
+
+    async def stop(self) -> None:
+        """Stop every service by plan; end those that do not stop in time."""
+        self._stopping = True
+        running = [c.process for c in self.children.values() if c.process is not None]
+        for process in running:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        deadline = monotonic() + STOP_PATIENCE_S
+        while any(p.poll() is None for p in running) and monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        for process in running:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+        while self._sockets:
+            self._sockets.popitem()[1].close()

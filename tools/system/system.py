@@ -1,0 +1,421 @@
+"""``presage up``: the whole system under one supervisor, live or playing recordings."""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from time import monotonic
+from typing import Any, Protocol
+
+from libs.runtime.layout import RunFile, StateLayout
+from libs.tape.broker import stream_state
+from libs.tape.connection import Link
+from libs.tape.credentials import OPERATOR
+from libs.tape.reader import REST_S
+from libs.tape.record import TapeRecord
+from proto.execution import Claim
+from proto.message import Message
+from proto.monitor import Alert
+from proto.operator import ClockOwner, Mode, Prices, Session, Verb
+from proto.subjects import SERVICES
+from services.feed.recording.recording import open_recording, recording_start
+from tools.cli.exit_codes import UsageError
+from tools.live.gate import closed_paper_trades, too_few
+from tools.live.key_stores import store_of
+from tools.live.money import account_of, settle_account
+from tools.live.real_hosts import stranger
+from tools.system.composition import DEFAULT_STRATEGIES, strategy_names
+from tools.system.installation import Installation, database_access
+from tools.system.operator import OperatorDesk, opening
+from tools.system.sandbox_process import SandboxProcess, with_addresses
+from tools.system.servers import ServerWatch
+from tools.system.summary import Summary
+from tools.system.supervisor import Supervisor
+from tools.system.watch import Reports, TapeWatch
+
+START_PATIENCE_S = 60.0
+KEYED_SERVICES = ("feed", "execution")
+"""Services that open keys of venues: the feed its read-only ones, execution those that trade."""
+POSITION_NOTE_EVERY_S = 1.0
+STORED_AT_KEPT = 200_000
+"""Arrival times of tape messages kept for the latency of orders: minutes of a busy feed."""
+
+
+class Market(StrEnum):
+    """Where prices come from when nothing is played: the feed's own synthetic frames, or venues."""
+
+    SYNTHETIC = "synthetic"
+    SANDBOX = "sandbox"
+    REAL = "real"
+
+
+@dataclass
+class Options:
+    """What ``presage up`` was asked for. ``speed`` ``None`` is maximum: lockstep.
+
+    ``live``: venues that get real orders; at the sandbox they cost nothing. ``paper_state``: where the paper
+    trades were made that open the gate to real money.
+    """
+
+    state: Path
+    recordings: list[Path] = field(default_factory=list)
+    speed: float | None = 1.0
+    seed: int = 7
+    sockets: list[str] = field(default_factory=list)
+    for_s: float | None = None
+    adopt: list[str] = field(default_factory=list)
+    strategies: Sequence[str] = DEFAULT_STRATEGIES
+    market: Market = Market.SYNTHETIC
+    live: Sequence[str] = ()
+    faults: Path | None = None
+    passphrase: str = field(default="", repr=False)
+    paper_state: Path | None = None
+    examined: Sequence[str] = ()
+    """Venues for which the doctor had no complaint and the phrase was typed: without them no real money."""
+
+    @property
+    def money(self) -> str:
+        """Whose money the account is: a state directory never changes from one kind to another."""
+        if not self.live:
+            return "paper"
+        return "sandbox" if self.market is Market.SANDBOX else "real"
+
+    @property
+    def prices(self) -> Prices:
+        """Where the prices of its sessions come from; a recording's are old ones, whoever made them."""
+        if self.recordings:
+            return Prices.RECORDING
+        return Prices.UNKNOWN if self.sockets else Prices(self.market.value)
+
+
+class ShowsProgress(Protocol):
+    """Told how far a playback is: recordings done, the feed's newest report, the watch on the tape."""
+
+    def show(self, done: int, feed: Mapping[str, Any], watch: TapeWatch | None) -> None: ...
+
+
+class System:
+    """A running system: servers, services, the operator's desk, and a watch on the tape."""
+
+    def __init__(
+        self,
+        options: Options,
+        sections: Mapping[str, Mapping[str, Any]],
+        venues: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """``venues``: venue → its section, with real addresses; a sandbox's take their place at the start.
+
+        Raises:
+            UsageError: the configuration names venues for real orders, past everything that stands before them.
+        """
+        self.options = options
+        self.summary = Summary()
+        self.reports = Reports()
+        self.installation = Installation(options.state)
+        self.supervisor = Supervisor(self.installation.layout)
+        self.observers: list[Any] = []
+        self.servers: ServerWatch | None = None
+        self.tape = ""
+        self.new_epoch = False
+        self.watch: TapeWatch | None = None
+        self._sections = {**sections}
+        if named := sections.get("execution", {}).get("live_venues"):
+            raise UsageError(
+                f"expected no live_venues in the configuration, was {', '.join(named)}: --live and --sandbox-live set it"
+            )
+        if options.live:
+            self._sections["execution"] = {**sections["execution"], "live_venues": sorted(options.live)}
+        self.venues: Mapping[str, Mapping[str, Any]] = venues or {}
+        self._sandbox: SandboxProcess | None = None
+        self._desk: OperatorDesk | None = None
+        self._database: asyncio.Task[str] | None = None
+        self._links: list[Link] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stored_at: dict[int, int] = {}
+        self._nonces: list[str] = []
+        self._frames = 0
+
+    # --- start and stop -------------------------------------------------------------------------
+
+    @property
+    def prices(self) -> Prices:
+        """Where the prices of its sessions come from: at an address that is not the venue's nobody can say."""
+        told = self.options.prices
+        return Prices.UNKNOWN if told is Prices.REAL and stranger(self.venues) else told
+
+    async def start(self) -> None:
+        """Start servers, open the session, start the services.
+
+        Raises:
+            UsageError: this state directory is being run by somebody else, or real money has not passed the gate.
+        """
+        if self.options.money == "real" and set(self.options.live) - set(self.options.examined):
+            raise UsageError(
+                f"expected {', '.join(self.options.live)} to have passed the gate, was not examined"
+            )
+        layout = self.installation.layout
+        other = self.installation.take_over()
+        if other:
+            raise UsageError(f"expected nobody to run {layout.root}, was process {other}")
+        # What the last run said of its servers, and that it was stopping, is not true of this one.
+        layout.servers_file.unlink(missing_ok=True)
+        settle_account(layout.money_file, account_of(self.options.money, self.options.live))
+        database = self._database = asyncio.create_task(self.installation.start_database())
+        await self.installation.start_broker()
+        operator = await self._connect(OPERATOR)
+        self.tape, self.new_epoch = await self.installation.settle_tape(operator)
+        self._desk = OperatorDesk(operator, self.installation.operator_signer(), self.tape)
+        await self._desk.start()
+        await self._check_time(operator)
+        adopt_to = int((await stream_state(operator.client))["last_seq"])
+        if self.options.money == "real":
+            await self._check_paper_trades(await database)
+        await self._prepare_venues()
+        layout.write_run(self._run_file(await database, adopt_to))
+        await self.reports.listen(operator)
+        self.watch = TapeWatch(await self._connect(), self._observe, rest_s=REST_S)
+        if self.options.adopt:
+            layout.halt_file.write_text("adopted")
+        if self.options.recordings:
+            await self._open_recording(self.options.recordings[0])
+        else:
+            await self._open(Mode.REALTIME, ClockOwner.MONITOR, time.time_ns(), "")
+        if self.options.adopt:
+            await self._desk.command(Verb.HALT, reason="adopted")
+        servers = self.servers = ServerWatch(
+            self.installation, operator, self.reports, realtime=not self.options.recordings
+        )
+        self.supervisor.start()
+        self._tasks += [
+            asyncio.create_task(self.supervisor.watch()),
+            asyncio.create_task(self.watch.follow()),
+            asyncio.create_task(self._note_position()),
+            asyncio.create_task(servers.watch()),
+        ]
+
+    async def _check_paper_trades(self, database_url: str) -> None:
+        """Real money waits for paper trades of the same strategies."""
+        paper = self.options.paper_state
+        if paper is None:
+            closed = await closed_paper_trades(database_url)
+        else:
+            if not StateLayout(paper).exists:
+                raise UsageError(f"expected --paper-state to be a state directory, was {paper}")
+            async with database_access(Installation(paper)) as dsn:
+                closed = await closed_paper_trades(dsn)
+        missing = too_few(closed, strategy_names(self.options.strategies))
+        if missing:
+            where = "--paper-state DIR says where they were made" if paper is None else f"in {paper}"
+            raise UsageError(f"not ready for real money: {'; '.join(missing)} ({where})")
+
+    async def _prepare_venues(self) -> None:
+        """Start the sandbox, if venues are its; give addresses and keys to the services that need them."""
+        if self.options.market is Market.SANDBOX:
+            sandbox = SandboxProcess(self.installation.layout, self.options.seed, self.options.faults)
+            self._sandbox = sandbox
+            urls = await sandbox.start()
+            self._tasks.append(asyncio.create_task(sandbox.watch()))
+            self.venues = with_addresses(self.venues, urls)
+            for service in KEYED_SERVICES:
+                self.supervisor.environment[service] = sandbox.environment()
+        elif self.options.passphrase:
+            # The feed gets it only for a key of its own: one that trades is none of its business.
+            feed_keys = store_of(self.installation.layout.root, market_data=True)
+            of_feed = any(feed_keys.needs_passphrase(venue) for venue in self.venues)
+            wanted = {"feed": of_feed, "execution": bool(self.options.live)}
+            self.supervisor.passphrase = self.options.passphrase
+            self.supervisor.opening = tuple(service for service in KEYED_SERVICES if wanted[service])
+
+    async def _connect(self, user: str = "console") -> Link:
+        link = await self.installation.connect(user)
+        self._links.append(link)
+        return link
+
+    def _run_file(self, database_url: str, adopt_to: int) -> RunFile:
+        options = self.options
+        return RunFile(
+            broker_url=self.installation.broker_url,
+            tape=self.tape,
+            database_url=database_url,
+            lockstep=bool(options.recordings) and options.speed is None,
+            speed=options.speed,
+            recordings=[str(path.resolve()) for path in options.recordings],
+            synthetic_seed=None if options.recordings or options.sockets or self.venues else options.seed,
+            socket_urls=options.sockets,
+            venues={venue: dict(section) for venue, section in self.venues.items()},
+            adopt=options.adopt,
+            adopt_to=adopt_to if options.adopt else 0,
+            metrics_ports=self.supervisor.listen(),
+            strategies=list(options.strategies),
+            supervisor_pid=os.getpid(),
+        )
+
+    async def _check_time(self, link: Link) -> None:
+        """A recording must not be played onto a tape that is already later: time does not go back."""
+        if not self.options.recordings:
+            return
+        found = Latest()
+        watch = TapeWatch(link, found.take)
+        await watch.read_to(int((await stream_state(link.client))["last_seq"]))
+        await watch.close()
+        start = recording_start(self.options.recordings[0])
+        if found.at > start:
+            raise UsageError(
+                f"expected a tape not later than the recording {self.options.recordings[0]}, was one that has"
+                f" reached {_utc(found.at)}: give a fresh --state"
+            )
+        starts = [recording_start(path) for path in self.options.recordings]
+        if starts != sorted(starts):
+            raise UsageError("expected the recordings in order of time, was another order")
+
+    async def _open(self, mode: Mode, owner: ClockOwner, started_at_ns: int, recording: str) -> None:
+        assert self._desk is not None
+        if self.new_epoch:
+            self.installation.layout.halt_file.write_text("new epoch: the tape lost its tail")
+        for message in opening(
+            self.tape,
+            mode=mode,
+            clock_owner=owner,
+            started_at_ns=started_at_ns,
+            # Machines read none of the venues' sections; who looks at the tape later may.
+            sections={**self._sections, **{f"venues.{venue}": told for venue, told in self.venues.items()}},
+            prices=self.prices,
+            recording=recording,
+            halted=self.new_epoch,
+        ):
+            if isinstance(message, Session):
+                self._nonces.append(message.nonce)
+            await self._desk.send(message)
+
+    async def _open_recording(self, path: Path) -> None:
+        name = open_recording(path).name
+        await self._open(Mode.PLAYBACK, ClockOwner.FEED, recording_start(path), name)
+
+    async def stop(self) -> None:
+        """Stop everything; nothing stays behind, however far the start had come."""
+        if not self.installation.owned:
+            return
+        if self.servers is not None:
+            self.servers.tell_stopping()
+        await self.supervisor.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._sandbox is not None:
+            await self._sandbox.stop()
+        self._count_frames()
+        if self.watch is not None:
+            self.installation.note_position(self.watch.position)
+        for link in self._links:
+            await link.close()
+        if self._database is not None:
+            # A start that goes on in its thread would put up a server after everything was stopped.
+            await asyncio.gather(self._database, return_exceptions=True)
+        await self.installation.stop()
+        self.installation.let_go()
+
+    async def _note_position(self) -> None:
+        assert self.watch is not None
+        while True:
+            await asyncio.sleep(POSITION_NOTE_EVERY_S)
+            self.installation.note_position(self.watch.position)
+            self._count_frames()
+
+    def _count_frames(self) -> None:
+        """Of venues and synthetic frames, as the feed reports them; of what is played the tape tells."""
+        frames = int(self.reports.latest.get("feed", {}).get("frames", 0))
+        if not self.options.recordings:
+            # A feed that was restarted counts from nothing.
+            self.summary.frames += frames - self._frames if frames >= self._frames else frames
+        self._frames = frames
+
+    # --- watching -------------------------------------------------------------------------------
+
+    def _observe(self, record: TapeRecord, message: Message) -> None:
+        self.summary.add(record.seq, message)
+        self.summary.outputs.add_record(record.message_id, record.subject, record.payload)
+        self._stored_at[record.seq] = record.stored_at_ns
+        if len(self._stored_at) > STORED_AT_KEPT:
+            del self._stored_at[next(iter(self._stored_at))]
+        if isinstance(message, Claim):
+            self._note_latency(record)
+        elif isinstance(message, Alert) and message.rule == "divergence" and message.active:
+            self.summary.divergences += 1
+        for observer in self.observers:
+            observer(record, message)
+
+    def _note_latency(self, record: TapeRecord) -> None:
+        """From the arrival of the first cause on the tape to the claim's."""
+        began = self._stored_at.get(record.root)
+        if began is not None:
+            self.summary.latencies_ms.append((record.stored_at_ns - began) / 1e6)
+
+    async def all_live(self) -> bool:
+        """Wait until every service reports that it is live; whether they did in time."""
+        return await self.reports.wait_for(
+            lambda latest: all(latest.get(s, {}).get("state") == "live" for s in SERVICES), START_PATIENCE_S
+        )
+
+    def not_live(self) -> str:
+        """The services that are not live, each with its state and last words; for who waited in vain."""
+        found = []
+        for service in SERVICES:
+            report = self.reports.latest.get(service, {"state": "silent"})
+            if report["state"] != "live":
+                said = ": ".join(filter(None, (report["state"], report.get("detail", ""))))
+                found.append(f"{service} was {said} ({self.supervisor.last_words(service)})")
+        return "; ".join(found)
+
+    # --- playing --------------------------------------------------------------------------------
+
+    async def play(self, progress: "ShowsProgress") -> None:
+        """Play all recordings, one session each, until the last has been played and followed up."""
+        for number, path in enumerate(self.options.recordings):
+            if number:
+                await self._open_recording(path)
+            name = open_recording(path).name
+            while not self._played(name):
+                progress.show(number, self.reports.latest.get("feed", {}), self.watch)
+                await asyncio.sleep(0.2)
+        await self._settle()
+
+    def _played(self, name: str) -> bool:
+        """Whether the player says that the newest session is played to its end."""
+        path = self.installation.layout.root / "feed.json"
+        done = path.exists() and f"{self._nonces[-1]}.done" in json.loads(path.read_text())
+        return done and self.reports.latest.get("feed", {}).get("detail") == f"played {name}"
+
+    async def _settle(self) -> None:
+        """Read what the end of the recordings still caused, until the tape is quiet."""
+        assert self.watch is not None
+        quiet_since = monotonic()
+        last = -1
+        while monotonic() - quiet_since < QUIET_S:
+            seq = int((await stream_state(self._links[0].client))["last_seq"])
+            if self.watch.position < seq or seq != last:
+                last = seq
+                quiet_since = monotonic()
+            await asyncio.sleep(0.1)
+
+
+QUIET_S = 1.0
+
+
+class Latest:
+    """The latest session time on a tape."""
+
+    def __init__(self) -> None:
+        self.at = 0
+
+    def take(self, _: TapeRecord, message: Message) -> None:
+        """Take one message into account."""
+        if message.kind.startswith("feed.") or message.kind == "monitor.clock":
+            self.at = max(self.at, getattr(message, "at", 0))
+
+
+def _utc(at_ns: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(at_ns / 1e9))
