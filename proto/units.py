@@ -7,6 +7,7 @@ counts in 1e-2 contracts. Floats are for statistics only.
 from typing import Annotated
 
 from msgspec import Meta
+from pydantic import Field, JsonValue
 
 ONE = 1_000_000
 """The unit: 1 dollar, 1 contract, or a probability of 1."""
@@ -14,16 +15,31 @@ ONE = 1_000_000
 # The largest amount a message may carry: a billion units. Far above any account, far below 2**63.
 AMOUNT_MAX = 1_000_000_000 * ONE
 
-# ``unit`` tells the loader of the configuration that such a number is written with a decimal point.
-MILLIONTHS = {"unit": "millionths"}
+UNIT_KEY = "unit"
+UNIT_MILLIONTHS = "millionths"
+MILLIONTHS: dict[str, JsonValue] = {UNIT_KEY: UNIT_MILLIONTHS}
+"""Marks a number of a schema as millionths: a configuration writes it with a decimal point."""
 
-Price = Annotated[int, Meta(ge=0, le=AMOUNT_MAX, extra=MILLIONTHS)]
+# Each type says its bounds twice: for models (``Field``), and for structs that never leave a process (``Meta``).
+Price = Annotated[
+    int,
+    Meta(ge=0, le=AMOUNT_MAX, extra=MILLIONTHS),
+    Field(strict=True, ge=0, le=AMOUNT_MAX, json_schema_extra=MILLIONTHS),
+]
 """Price in millionths of a dollar, in the space of its own outcome."""
-Quantity = Annotated[int, Meta(ge=0, le=AMOUNT_MAX, extra=MILLIONTHS)]
+Quantity = Annotated[
+    int,
+    Meta(ge=0, le=AMOUNT_MAX, extra=MILLIONTHS),
+    Field(strict=True, ge=0, le=AMOUNT_MAX, json_schema_extra=MILLIONTHS),
+]
 """Number of contracts (or coins) in millionths; never negative, the side says which way."""
-Money = Annotated[int, Meta(ge=-AMOUNT_MAX, le=AMOUNT_MAX, extra=MILLIONTHS)]
+Money = Annotated[
+    int,
+    Meta(ge=-AMOUNT_MAX, le=AMOUNT_MAX, extra=MILLIONTHS),
+    Field(strict=True, ge=-AMOUNT_MAX, le=AMOUNT_MAX, json_schema_extra=MILLIONTHS),
+]
 """Signed amount of money in millionths of a dollar."""
-Nanoseconds = Annotated[int, Meta(ge=0)]
+Nanoseconds = Annotated[int, Meta(ge=0), Field(strict=True, ge=0)]
 """A moment: nanoseconds since the Unix epoch, UTC."""
 
 SECOND = 1_000_000_000

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict
 
 from libs.machine.input_gate import InputGateState
+from libs.machine.machine import StateMachine
 from libs.machine.snapshots import KEPT_EVERY_SEQ, KEPT_NEWEST, Snapshot, SnapshotStore
 from libs.tape.record import ID_HEADER, TapeRecord
 
@@ -115,3 +118,27 @@ def test_the_digest_of_a_record_tells_its_place_and_content(
     assert record.digest() != record._replace(payload=payload + b"\x00").digest()
     assert record.digest() != record._replace(subject=subject + "x").digest()
     assert record.digest() != record._replace(headers={ID_HEADER: message_id + "x"}).digest()
+
+
+class Limits(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True)
+    bet_max: int = 1
+
+
+class Kept(msgspec.Struct):
+    limits: Limits | None = None
+    other: Limits | None = None
+
+
+def test_a_state_may_hold_models() -> None:
+    machine = StateMachine(Kept(Limits(bet_max=7)))
+    state = machine.snapshot()
+    assert msgspec.msgpack.decode(state) == {"limits": {"bet_max": 7}, "other": None}
+    machine.state = Kept()
+    machine.restore(state)
+    assert machine.state == Kept(Limits(bet_max=7))
+
+
+def test_a_model_in_a_state_is_validated() -> None:
+    with pytest.raises(msgspec.ValidationError, match="bet_max"):
+        StateMachine(Kept()).restore(msgspec.msgpack.encode({"limits": {"bet_max": "7"}}))
