@@ -1,6 +1,6 @@
 """What a venue charges for a trade, to the fraction of a cent.
 
-Kalshi's formula (docs.kalshi.com: series fees, "Fee Rounding"), checked against real fills in
+Kalshi's formula (docs/reference/venue-facts.md, Kalshi fees), checked against real fills in
 ``tests/unit/libs/exchange/test_fees.py``:
 
 1. trade fee = rate × contracts × price × (1 − price), rounded up to $0.0001;
@@ -8,7 +8,7 @@ Kalshi's formula (docs.kalshi.com: series fees, "Fee Rounding"), checked against
    precision, and what that takes is the rounding fee;
 3. rounding fees add up over the fills of one order; once they exceed $0.01 a cent is given back.
 
-Polymarket's (docs.polymarket.com: trading/fees): rate × contracts × (price × (1 − price)) ^ exponent,
+Polymarket's (docs/reference/venue-facts.md, Polymarket fees): rate × contracts × (price × (1 − price)) ^ exponent,
 takers only, rounded to $0.00001; what is below half of that costs nothing. Rate and exponent are the
 market's own ``feeSchedule``; what ``/fee-rate`` answers is not the rate.
 """

@@ -1,6 +1,7 @@
-"""Manifold's market maker for a binary market (facts D): a pool that keeps y^p · n^(1−p).
+"""Manifold's market maker for a binary market: a pool that keeps y^p · n^(1−p).
 
 Floats, as at the venue: its numbers are JSON numbers of a float, and the money is play money.
+Source: docs/reference/venue-facts.md, Manifold pool.
 """
 
 from typing import NamedTuple

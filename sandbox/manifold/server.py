@@ -1,4 +1,7 @@
-"""Manifold's REST interface (facts D) over the contracts of the world, and the house that bets on them."""
+"""Manifold's REST interface over the contracts of the world, and the house that bets on them.
+
+Source: docs/reference/venue-facts.md, Manifold markets; Manifold bets.
+"""
 
 from collections.abc import Awaitable, Callable
 from functools import partial

@@ -1,4 +1,7 @@
-"""Manifold's websocket (facts D): topics, acks and pings; who says nothing for a minute is dropped."""
+"""Manifold's websocket: topics, acks and pings; who says nothing for a minute is dropped.
+
+Source: docs/reference/venue-facts.md, Manifold hosts.
+"""
 
 import asyncio
 import time

@@ -18,7 +18,7 @@ DECIMALS = {
     1_000: (3, 2, 5),
     100: (4, 2, 6),
 }
-"""Tick → decimals of price, size and amount (facts A.5)."""
+"""Tick → decimals of price, size and amount (docs/reference/venue-facts.md, Polymarket amounts)."""
 MARKETABLE_MINIMUM = ONE
 """A buy that takes at once must be worth $1."""
 

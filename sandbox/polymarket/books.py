@@ -1,4 +1,7 @@
-"""Book bodies and their hash (facts A.7): the best price is the last element of each side."""
+"""Book bodies and their hash: the best price is the last element of each side.
+
+Source: docs/reference/venue-facts.md, Polymarket market data.
+"""
 
 import hashlib
 import json

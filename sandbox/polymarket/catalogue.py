@@ -1,4 +1,7 @@
-"""Gamma's paths (facts A.8): lists by keyset or offset with their filters, single ones, search and tags."""
+"""Gamma's paths: lists by keyset or offset with their filters, single ones, search and tags.
+
+Source: docs/reference/venue-facts.md, Polymarket markets.
+"""
 
 import base64
 import binascii

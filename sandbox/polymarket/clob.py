@@ -1,4 +1,7 @@
-"""Market data of the CLOB (facts A.7): books, prices, grids and markets."""
+"""Market data of the CLOB: books, prices, grids and markets.
+
+Source: docs/reference/venue-facts.md, Polymarket market data.
+"""
 
 from proto.units import ONE, show
 from sandbox.polymarket import bodies

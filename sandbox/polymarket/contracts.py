@@ -1,6 +1,7 @@
-"""Addresses and EIP-712 names of the exchanges whose orders the sandbox takes (facts A.3, A.5).
+"""Addresses and EIP-712 names of the exchanges whose orders the sandbox takes.
 
 They are the real ones: a client signs for these contracts, whichever host it talks to.
+Source: docs/reference/venue-facts.md, Polymarket contracts; Polymarket order signing.
 """
 
 CHAIN_ID = 137

@@ -1,4 +1,7 @@
-"""The Data API's paths (facts A.8): positions, trades, activity and value of a wallet, v1 and v2."""
+"""The Data API's paths: positions, trades, activity and value of a wallet, v1 and v2.
+
+Source: docs/reference/venue-facts.md, Polymarket data API.
+"""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,7 @@
-"""Bodies of Gamma (facts A.8): markets and events as the site lists them.
+"""Bodies of Gamma: markets and events as the site lists them.
 
 Amounts are JSON numbers here, lists are JSON inside strings, and a market is ``closed`` only once resolved.
+Source: docs/reference/venue-facts.md, Polymarket markets.
 """
 
 import json
@@ -15,7 +16,7 @@ from sandbox.world.markets import MarketKind, SandboxMarket
 MINIMUM_SIZE = 5 * ONE
 """Smallest order, in shares."""
 CRYPTO_RATE = 70_000
-"""Taker fee rate of crypto markets (facts A.12), in millionths."""
+"""Taker fee rate of crypto markets, in millionths (docs/reference/venue-facts.md, Polymarket fees)."""
 FEE_EXPONENT = 1
 REBATE_SHARE = 200_000
 BASE_FEE = 1000

@@ -1,4 +1,7 @@
-"""The dead man's switch (facts A.6): once armed, silence cancels every order of the API key."""
+"""The dead man's switch: once armed, silence cancels every order of the API key.
+
+Source: docs/reference/venue-facts.md, Polymarket heartbeat.
+"""
 
 import uuid
 from collections.abc import Callable, Mapping

@@ -1,4 +1,7 @@
-"""What wallets hold and did (facts A.8, Data API), and the payout of winnings."""
+"""What wallets hold and did, and the payout of winnings.
+
+Source: docs/reference/venue-facts.md, Polymarket data API; Polymarket settlement.
+"""
 
 from collections import deque
 from functools import partial

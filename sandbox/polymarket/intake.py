@@ -1,4 +1,7 @@
-"""Whether an order may go into the book: what it is for, who signed it, and what it asks for (facts A.6)."""
+"""Whether an order may go into the book: what it is for, who signed it, and what it asks for.
+
+Source: docs/reference/venue-facts.md, Polymarket orders; Polymarket amounts.
+"""
 
 import msgspec
 from msgspec import Struct

@@ -1,6 +1,7 @@
-"""API keys, and whether a request proves to be from the holder of one (facts A.4).
+"""API keys, and whether a request proves to be from the holder of one.
 
 L1 is an EIP-712 signature of an address; L2 an HMAC with a secret given out for it.
+Source: docs/reference/venue-facts.md, Polymarket authentication.
 """
 
 import base64

@@ -1,4 +1,7 @@
-"""Token buckets per signer (facts A.13), and the headers that tell of them."""
+"""Token buckets per signer, and the headers that tell of them.
+
+Source: docs/reference/venue-facts.md, Polymarket rate limits.
+"""
 
 from collections.abc import Callable
 

@@ -1,4 +1,7 @@
-"""The market channel (facts A.9): books, changes of levels for both outcomes, trades, ticks and lifecycles."""
+"""The market channel: books, changes of levels for both outcomes, trades, ticks and lifecycles.
+
+Source: docs/reference/venue-facts.md, Polymarket market channel.
+"""
 
 import json
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,7 @@
-"""When the engine takes no orders, or not all of them (facts A.6): restart, post-only, cancel-only."""
+"""When the engine takes no orders, or not all of them: restart, post-only, cancel-only.
+
+Source: docs/reference/venue-facts.md, Polymarket errors.
+"""
 
 from collections.abc import Callable
 

@@ -36,4 +36,4 @@ class Options(Struct, kw_only=True):
     orders_burst: float = 60.0
     cancels_per_s: float = 80.0
     cancels_burst: float = 120.0
-    """Per signer, the tier called Standard (facts A.13)."""
+    """Per signer, the tier called Standard (docs/reference/venue-facts.md, Polymarket rate limits)."""

@@ -1,4 +1,7 @@
-"""The price topics of the real-time data stream (facts A.11): Binance's spot, Chainlink's stream and TWAPs."""
+"""The price topics of the real-time data stream: Binance's spot, Chainlink's stream and TWAPs.
+
+Source: docs/reference/venue-facts.md, Polymarket price streams.
+"""
 
 import json
 from collections import deque

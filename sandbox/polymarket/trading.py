@@ -1,4 +1,7 @@
-"""Trading at the CLOB (facts A.4, A.6): keys, orders, cancels, and what an account has there."""
+"""Trading at the CLOB: keys, orders, cancels, and what an account has there.
+
+Source: docs/reference/venue-facts.md, Polymarket authentication; Polymarket orders.
+"""
 
 import asyncio
 from collections.abc import Sequence

@@ -1,4 +1,7 @@
-"""The user channel (facts A.10): orders and trades of the holder of an API key."""
+"""The user channel: orders and trades of the holder of an API key.
+
+Source: docs/reference/venue-facts.md, Polymarket user channel.
+"""
 
 import json
 

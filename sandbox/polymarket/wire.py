@@ -1,4 +1,7 @@
-"""Bodies that clients send to the CLOB (facts A.6), and the words of its answers."""
+"""Bodies that clients send to the CLOB, and the words of its answers.
+
+Source: docs/reference/venue-facts.md, Polymarket orders.
+"""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,7 @@
-"""Where Binance is reached, and how often (facts/venues.md C). Defaults only: hosts are parameters everywhere."""
+"""Where Binance is reached, and how often. Defaults only: hosts are parameters everywhere.
+
+Source: docs/reference/venue-facts.md, Binance hosts; Binance streams; Binance rate limits.
+"""
 
 REST_URL = "https://data-api.binance.vision"
 """Market data only, and reachable where api.binance.com answers 451."""

@@ -1,4 +1,8 @@
-"""Where Coinbase Exchange is reached, and how often. Defaults only: hosts are parameters everywhere."""
+"""Where Coinbase Exchange is reached, and how often. Defaults only: hosts are parameters everywhere.
+
+Source: docs/reference/venue-facts.md, Coinbase hosts; Coinbase channels; Coinbase candles;
+Coinbase rate limits.
+"""
 
 REST_URL = "https://api.exchange.coinbase.com"
 WEBSOCKET_URL = "wss://ws-feed.exchange.coinbase.com"

@@ -1,7 +1,8 @@
 """Signed requests: RSA-PSS over time, method and path, for REST and for the websocket's handshake.
 
 The signed text is ``{milliseconds}{METHOD}{path}``; the path begins at the host's root and has no query,
-the body is not signed. SHA-256 for digest and mask, salt as long as the digest. facts/venues.md B.1.
+the body is not signed. SHA-256 for digest and mask, salt as long as the digest.
+Source: docs/reference/venue-facts.md, Kalshi authentication.
 """
 
 import base64

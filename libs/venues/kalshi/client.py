@@ -21,7 +21,7 @@ PAGES_MAX = 200
 PAGE_ROWS = 1_000
 """Rows asked for of market lists; the venue's most."""
 ACCOUNT_PAGE_ROWS = 200
-"""Rows asked for of an account's lists; the venue's most."""
+"""Rows asked for of an account's lists, and of events; the venue gives up to 1,000 of the former."""
 STATUSES_UNAVAILABLE: frozenset[int] = frozenset()
 """No status is documented to mean that an order was not taken: after a 503 nobody knows."""
 

@@ -1,6 +1,7 @@
 """Kalshi's request budgets: tokens a second for reads and for writes, by the account's tier.
 
-A request costs 10, a cancel 2; a batch is billed by item and must fit whole. facts/venues.md B.7.
+A request costs 10, a cancel 2; a batch is billed by item and must fit whole.
+Source: docs/reference/venue-facts.md, Kalshi rate limits.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,7 @@
-"""Where Manifold is reached, and how often (facts/venues.md D). Defaults only: hosts are parameters everywhere."""
+"""Where Manifold is reached, and how often. Defaults only: hosts are parameters everywhere.
+
+Source: docs/reference/venue-facts.md, Manifold hosts.
+"""
 
 REST_URL = "https://api.manifold.markets/v0"
 WEBSOCKET_URL = "wss://api.manifold.markets/ws"

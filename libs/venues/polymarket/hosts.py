@@ -1,6 +1,6 @@
 """Polymarket's addresses: hosts are defaults that configuration replaces, contracts are what orders sign for.
 
-Source: facts/venues.md A.2 and A.3 (official SDK, environments.py).
+Source: docs/reference/venue-facts.md, Polymarket hosts; Polymarket contracts.
 """
 
 CLOB_URL = "https://clob.polymarket.com"

@@ -1,4 +1,7 @@
-"""Token buckets of the published limits (facts/venues.md A.13): by address over 10 s, by signer a second."""
+"""Token buckets of the published limits: by address over 10 s, by signer a second.
+
+Source: docs/reference/venue-facts.md, Polymarket rate limits.
+"""
 
 from collections.abc import Mapping
 

@@ -231,6 +231,51 @@ def test_the_tree_of_errors_is_that_of_the_code():
     assert kinds <= set(re.findall(r"`(\w+)`", page))
 
 
+FACTS_PAGE = (DOCS / "reference" / "venue-facts.md").read_text()
+FACTS_MARK = re.compile(r"\[([A-Z]+-\w+(?:-\w+)?)\]")
+FACTS_SECTION = r"(?:Polymarket|Kalshi|Binance|Coinbase|Manifold) [a-z][A-Za-z ]*"
+FACTS_CITED = re.compile(rf"docs/reference/venue-facts\.md, ({FACTS_SECTION}(?:; {FACTS_SECTION})*)")
+SOURCE_FOLDERS = ("proto", "libs", "services", "sandbox", "tools", "bench", "tests")
+
+
+def bad_citations(text: str) -> list[str]:
+    """Sections of the page of facts that are cited and do not exist; "" for a citation without a section."""
+    flat = re.sub(r"\s+(?:# )?", " ", text)
+    cited = FACTS_CITED.findall(flat)
+    bare = [""] * (flat.count("venue-facts.md") - len(cited))
+    sections = set(re.findall(r"^### (.+)$", FACTS_PAGE, re.MULTILINE))
+    return bare + [name for names in cited for name in names.split("; ") if name not in sections]
+
+
+def test_facts_that_the_code_cites_have_a_section():
+    files = [path for folder in SOURCE_FOLDERS for path in (ROOT / folder).rglob("*.py")]
+    texts = {path: path.read_text() for path in files if path != Path(__file__)}
+    citing = {str(path.relative_to(ROOT)): text for path, text in texts.items() if "venue-facts.md" in text}
+    assert len(citing) > 40
+    assert {path: bad for path, text in citing.items() if (bad := bad_citations(text))} == {}
+
+
+def test_a_citation_of_no_section_is_found():
+    page = "docs/reference/venue-facts.md"
+    assert (
+        bad_citations(
+            f"({page}, Kalshi fees). {page},\n    # Kalshi orders; Kalshi errors. {page}, Binance hosts"
+        )
+        == []
+    )
+    assert bad_citations(f"{page}, Kalshi feathers; Kalshi fees") == ["Kalshi feathers"]
+    assert bad_citations(f"see {page}") == [""]
+
+
+def test_every_fact_of_a_venue_names_a_source_that_was_read_on_a_day():
+    sources = dict(re.findall(r"^\| `([^`]+)` \| .* \| ([^|]+) \|$", FACTS_PAGE, re.MULTILINE))
+    facts = re.findall(r"^- (?:.+\n?)(?:^  .+\n?)*", FACTS_PAGE.partition("## Polymarket")[2], re.MULTILINE)
+    assert len(facts) > 150
+    assert [fact for fact in facts if not re.search(r"\[[^\]]+\]\Z", fact.strip())] == []
+    assert {mark for fact in facts for mark in FACTS_MARK.findall(fact)} == set(sources)
+    assert {mark for mark, read in sources.items() if not re.search(r"\d{4}-\d\d-\d\d", read)} == set()
+
+
 def test_the_checklist_of_a_new_venue_names_what_there_is():
     page = (DOCS / "how-to" / "add-a-venue.md").read_text()
     named = re.findall(r"`([a-z_/]+)\.py:(\w+)`", page)

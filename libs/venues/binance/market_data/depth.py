@@ -1,7 +1,8 @@
-"""Binance's rule by which a snapshot and the changes around it become a book (facts/venues.md C).
+"""Binance's rule by which a snapshot and the changes around it become a book.
 
 Changes are numbered from ``U`` to ``u`` without holes. They are kept until a snapshot comes; those it already
 holds are dropped, and the first after it must reach over its edge.
+Source: docs/reference/venue-facts.md, Binance books.
 """
 
 from collections import deque

@@ -1,7 +1,8 @@
-"""Binance's public frames and REST bodies as typed structs; facts/venues.md C.
+"""Binance's public frames and REST bodies as typed structs.
 
 A frame comes bare or wrapped as ``{"stream":…,"data":…}``. ``bookTicker`` names neither its kind nor a time,
 a partial book not even its symbol: that is in the stream's name alone.
+Source: docs/reference/venue-facts.md, Binance streams; Binance books; Binance rate limits.
 """
 
 from typing import Annotated, Any, NamedTuple

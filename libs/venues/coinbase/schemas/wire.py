@@ -1,4 +1,7 @@
-"""Coinbase Exchange's public frames and REST bodies as typed structs."""
+"""Coinbase Exchange's public frames and REST bodies as typed structs.
+
+Source: docs/reference/venue-facts.md, Coinbase channels; Coinbase candles.
+"""
 
 from typing import Annotated, Any, Literal, NamedTuple
 

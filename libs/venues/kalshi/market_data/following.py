@@ -20,7 +20,10 @@ RETRY_NS = 10 * SECOND
 REFUSED_RETRY_NS = 60 * SECOND
 """A market that the venue does not know by itself is asked for so seldom: it may be listed before it is served."""
 REFUSING_CODES = (11, 16)
-"""Errors that a ticker may be to blame for: invalid parameter, market not found. facts/venues.md B.5."""
+"""Errors that a ticker may be to blame for: invalid parameter, market not found.
+
+Source: docs/reference/venue-facts.md, Kalshi websocket.
+"""
 
 Params = dict[str, object]
 Command = tuple[str, Params]

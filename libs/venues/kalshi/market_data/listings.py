@@ -20,7 +20,7 @@ PRICE_RANGES_MAX = 32
 """Bands of a price grid; the finest structure documented has three."""
 TAKER_RATE = 70_000
 MAKER_RATE = 17_500
-"""Of contracts × price × (1 − price), before the series' multiplier. facts/venues.md B.6."""
+"""Of contracts × price × (1 − price), before the series' multiplier. Source: docs/reference/venue-facts.md, Kalshi fees."""
 MULTIPLIER_MAX = 10 * ONE
 
 EVENTS = {

@@ -20,7 +20,7 @@ from proto.units import ONE, SECOND
 TITLE_CHARACTERS_MAX = 200
 """Titles are for people; the longest seen is about 120 characters."""
 
-# Taker fee 0.07 * C * P * (1 - P); KXBTC series have no maker fee. facts/venues.md B.6
+# Taker fee 0.07 * C * P * (1 - P); KXBTC series have no maker fee. Source: docs/reference/venue-facts.md, Kalshi fees.
 FEES = FeeSchedule(model="kalshi_quadratic", taker_rate=70_000)
 
 _LINEAR_CENT = (PriceStep(0, 10_000),)

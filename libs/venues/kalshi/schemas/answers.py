@@ -1,7 +1,8 @@
 """Kalshi's REST bodies as typed structs: what is read of them, forgiving of everything else.
 
 Money and counts are decimal strings on the wire (``*_dollars``, ``*_fp``); they stay strings here and are
-read by whoever needs the number. facts/venues.md B.3, B.4.
+read by whoever needs the number.
+Source: docs/reference/venue-facts.md, Kalshi numbers; Kalshi market data; Kalshi fills and positions.
 """
 
 from datetime import datetime

@@ -1,7 +1,7 @@
-"""Kalshi's three shapes of an error, and what its codes mean for an order. facts/venues.md B.4.
+"""Kalshi's three shapes of an error, and what its codes mean for an order.
 
-Documented ``{"code", "message", "details"}``; seen on the wire ``{"error": {"code", "message", "details"}}``;
-and ``{"error": "too many requests"}`` from the limiter.
+``{"error": {"code", "message", "details"}}`` for what is refused, ``{"code", "message", "details"}`` for what cannot be
+read, and ``{"error": "too many requests"}`` from the limiter. Source: docs/reference/venue-facts.md, Kalshi errors.
 """
 
 import msgspec

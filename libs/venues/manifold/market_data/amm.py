@@ -3,6 +3,7 @@
 The pool holds y YES and n NO and keeps k = y^p · n^(1−p); its probability is t = p·n / ((1−p)·y + p·n).
 So at probability t, with r = y/n = p·(1−t) / ((1−p)·t): n = k·r^(−p) and y = k·r^(1−p). Buying YES from t₀ to
 t₁ puts in n₁ − n₀ mana and takes out (y₀ − y₁) + (n₁ − n₀) shares. NO is the same with the sides exchanged.
+Source: docs/reference/venue-facts.md, Manifold pool.
 
 The venue computes in floats, so this does too; what leaves here are integers of one millionth, rounded so
 that we never promise ourselves too much: quantities down, and each step has its worst price.

@@ -1,6 +1,7 @@
-"""Manifold's REST bodies and websocket frames as typed structs; facts/venues.md D.
+"""Manifold's REST bodies and websocket frames as typed structs.
 
 Amounts are JSON numbers with all the digits of a float; they become millionths in ``millionths``.
+Source: docs/reference/venue-facts.md, Manifold markets; Manifold bets; Manifold settlement.
 """
 
 import math

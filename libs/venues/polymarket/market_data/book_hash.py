@@ -1,7 +1,7 @@
 """The venue's own checksum of a book: SHA-1 of its JSON, keys in a fixed order, its numbers as written.
 
 It covers tick, minimum size and last trade besides the levels, so it can only be checked where those are
-known. Source: facts/venues.md A.7, verified on every recorded book.
+known. It holds for every recorded book. Source: docs/reference/venue-facts.md, Polymarket market data.
 """
 
 import hashlib

@@ -18,7 +18,7 @@ from proto.units import ONE
 MARKETS_MAX = 4_096
 """Markets kept; the one used longest ago goes first."""
 SIZE_MIN = 5 * ONE
-"""Smallest resting order where the market does not say (facts/venues.md A.6)."""
+"""Smallest resting order where the market does not say. Source: docs/reference/venue-facts.md, Polymarket amounts."""
 
 
 class TradedMarket(Struct, frozen=True):

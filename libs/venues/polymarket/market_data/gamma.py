@@ -1,6 +1,6 @@
 """Gamma's markets and events: fields that hold JSON in strings, times in two spellings, fees, results.
 
-Nothing here trusts an optional field to be there. Source: facts/venues.md A.8, recorded bodies.
+Nothing here trusts an optional field to be there. Source: docs/reference/venue-facts.md, Polymarket markets.
 """
 
 from datetime import UTC, datetime

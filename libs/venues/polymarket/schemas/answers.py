@@ -1,6 +1,8 @@
 """Bodies of the account's REST paths and of the user channel, and their numbers as integers.
 
-Numbers are strings here and JSON numbers there; both are read from their own digits. Source: facts A.6, A.8, A.10.
+Numbers are strings here and JSON numbers there; both are read from their own digits.
+Source: docs/reference/venue-facts.md, Polymarket orders; Polymarket trades; Polymarket data API;
+Polymarket user channel.
 """
 
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""The venue's error sentences as one word each. Source: facts/venues.md A.6 (published error table)."""
+"""The venue's error sentences as one word each. Source: docs/reference/venue-facts.md, Polymarket errors."""
 
 import msgspec
 

@@ -1,7 +1,9 @@
 """Polymarket's market channel, price stream and REST bodies as typed structs, and the function that reads them.
 
 A market frame is an object or an array of them; numbers are strings and may be "". REST bodies reach the
-normaliser as ``{"_rest":"<name>","body":…}``. Source: facts/venues.md A.7 to A.11.
+normaliser as ``{"_rest":"<name>","body":…}``.
+Source: docs/reference/venue-facts.md, Polymarket market data; Polymarket markets; Polymarket market channel;
+Polymarket price streams.
 """
 
 from typing import Annotated, Literal

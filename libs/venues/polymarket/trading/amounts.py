@@ -4,7 +4,7 @@ Limits: shares are cut to cents of a share; the money follows exactly, because e
 two decimals more than its prices. Buys that trade at once (FOK, FAK) name the money instead: it is cut to
 cents, and the shares for it are rounded first up at four more decimals, then down. The venue spends that
 money: at better prices than the limit it buys more shares for it than were asked for.
-Source: facts/venues.md A.5; compared with both official clients in tests/unit/libs/venues/polymarket/test_amounts.py.
+Source: docs/reference/venue-facts.md, Polymarket amounts. Compared with both official clients in tests/unit/libs/venues/polymarket/test_amounts.py.
 """
 
 from typing import NamedTuple

@@ -1,6 +1,6 @@
 """Who we are to Polymarket: L1 signs for an API key, L2 signs each request with that key's secret.
 
-Source: facts/venues.md A.4. No secret appears in a ``repr``, an error or a log line.
+Source: docs/reference/venue-facts.md, Polymarket authentication. No secret appears in a ``repr``, an error or a log line.
 """
 
 import base64

@@ -3,7 +3,7 @@
 CLOB V2 and V3 differ in the domain alone: version and exchange contract. Four kinds of account sign:
 an EOA for itself, an EOA for its proxy (1) or Safe (2), and a deposit wallet (3), whose contract checks
 an ERC-7739 signature: the order nested in a struct of the wallet's own domain, with what a verifier needs
-to unpack it appended. Source: facts/venues.md A.5; vectors in tests/unit/libs/venues/polymarket/test_signing.py.
+to unpack it appended. Source: docs/reference/venue-facts.md, Polymarket order signing. Vectors are in tests/unit/libs/venues/polymarket/test_signing.py.
 """
 
 from enum import IntEnum

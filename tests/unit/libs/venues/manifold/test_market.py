@@ -20,7 +20,7 @@ POOLS = st.builds(Pool, st.floats(1, 1e5), st.floats(1, 1e5), st.floats(0.05, 0.
 
 
 def shares_for(pool: Pool, amount: float) -> float:
-    """The venue's formula as facts/venues.md D writes it."""
+    """The venue's formula as the venue writes it: docs/reference/venue-facts.md, Manifold pool."""
     y, n, p = pool.yes, pool.no, pool.weight
     k = y**p * n ** (1 - p)
     return y + amount - (k * (amount + n) ** (p - 1)) ** (1 / p)
