@@ -22,8 +22,9 @@ from proto.execution import Claim
 from proto.feed import Quote
 from proto.message import Message
 from tools.system.composition import CONFIG_DIRECTORY, sections
+from tools.system.options import Options
 from tools.system.summary import percentile
-from tools.system.system import Options, System
+from tools.system.system import System
 
 RATE = 1_000
 WARM_ORDERS = 50

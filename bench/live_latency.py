@@ -24,9 +24,10 @@ from proto.feed import Quote
 from proto.message import Message
 from sandbox.world.world import UPDATES_PER_S
 from tools.system.composition import sections, venue_sections
+from tools.system.options import MarketSource, Options
 from tools.system.sandbox_process import SandboxProcess, with_addresses
 from tools.system.summary import percentile
-from tools.system.system import KEYED_SERVICES, Market, Options, System
+from tools.system.system import KEYED_SERVICES, System
 
 MARKS = 200
 """Orders of each measurement; of the bot half in each of its two turns."""
@@ -211,7 +212,10 @@ async def measure(tell: Tell, _recordings: Sequence[Path]) -> list[Figure]:
             tell("the system, every service its own process")
             config = latency.configuration(directory / "state", "on_mark")
             options = Options(
-                state=directory / "state", strategies=[STRATEGY], market=Market.SANDBOX, live=["polymarket"]
+                state=directory / "state",
+                strategies=[STRATEGY],
+                market=MarketSource.SANDBOX,
+                live=["polymarket"],
             )
             system = BenchSystem(sandbox, urls, options, config)
             trail = Trail()

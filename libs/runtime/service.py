@@ -19,6 +19,7 @@ from libs.machine.machine import Machine
 from libs.observability import logs
 from libs.runtime.layout import BUILD, RunFile, StateLayout
 from libs.tape.connection import Link, open_link
+from libs.tasks import run_until_first
 
 EXIT_FAILED = 1
 EXIT_STOPPED_MACHINE = 4
@@ -118,17 +119,10 @@ async def _watch_parent(context: Context) -> None:
 PARENT_CHECK_S = 0.5
 
 
+async def _stopped(context: Context) -> None:
+    await context.stopping.wait()
+
+
 async def gather_until_stopped(context: Context, *tasks: Coroutine[Any, Any, None]) -> None:
     """Run tasks until the service is asked to stop; the first error of any ends all and is raised."""
-    running = [asyncio.create_task(task) for task in tasks]
-    stop = asyncio.create_task(context.stopping.wait())
-    try:
-        done, _ = await asyncio.wait([*running, stop], return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            if task is not stop:
-                task.result()
-    finally:
-        stop.cancel()
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, stop, return_exceptions=True)
+    await run_until_first(*tasks, _stopped(context))

@@ -10,9 +10,9 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from libs.venues.frame import FRAME_BYTES_MAX, RawFrame
 from proto.feed import Quote, Trade
-from services.feed import socket_source
 from services.feed.normalise import DeadFrame, Normalisers
-from services.feed.socket_source import SocketSource
+from services.feed.sources import socket_frames
+from services.feed.sources.socket_frames import SocketFrames
 from services.feed.synthetic import frames
 from services.feed.synthetic.book import Change
 from tests.support.feed_observer import FeedObserver
@@ -32,7 +32,7 @@ async def venue_at(venue: Venue) -> AsyncIterator[str]:
 
 
 async def read_until(
-    source: SocketSource, normalisers: Normalisers, done: Callable[[FeedObserver, list[DeadFrame]], bool]
+    source: SocketFrames, normalisers: Normalisers, done: Callable[[FeedObserver, list[DeadFrame]], bool]
 ) -> tuple[FeedObserver, list[DeadFrame]]:
     """Read as the feed's shell does until ``done`` says so."""
     observer, dead = FeedObserver(), []
@@ -66,7 +66,7 @@ async def test_subscribes_and_reads_both_venues_from_one_socket() -> None:
         await connection.wait_closed()
 
     async with venue_at(venue) as url:
-        source = SocketSource([url], tickers=[TICKER])
+        source = SocketFrames([url], tickers=[TICKER])
         observer, dead = await read_until(source, Normalisers(), has_bid(410_000))
     assert not dead
     assert [t.price for t in observer.trades] == [80_000_000_000]
@@ -95,7 +95,7 @@ async def test_lost_frame_is_healed_by_asking_for_a_snapshot() -> None:
 
     async with venue_at(venue) as url:
         normalisers = Normalisers()
-        observer, _ = await read_until(SocketSource([url], normalisers), normalisers, has_bid(420_000))
+        observer, _ = await read_until(SocketFrames([url], normalisers), normalisers, has_bid(420_000))
     assert len(observer.gaps) == 2
     assert asked[0]["params"] == {"sids": [2], "market_tickers": [TICKER], "action": "get_snapshot"}
 
@@ -114,7 +114,7 @@ async def test_reconnects_and_breaks_the_books_in_between() -> None:
         await connection.wait_closed()
 
     async with venue_at(venue) as url:
-        source = SocketSource([url])
+        source = SocketFrames([url])
         observer, _ = await read_until(source, Normalisers(), has_bid(430_000))
     assert source.connects == 3
     # An aborted connection may lose its snapshot on the way; what arrived was broken again.
@@ -137,7 +137,7 @@ async def test_nonsense_is_dead_and_the_flow_goes_on() -> None:
         await connection.wait_closed()
 
     async with venue_at(venue) as url:
-        source = SocketSource([url])
+        source = SocketFrames([url])
         observer, dead = await read_until(source, Normalisers(), has_bid(410_000))
     assert len(dead) == len(nonsense)
     assert all(len(d.excerpt) <= 256 and len(d.reason) <= 300 for d in dead)
@@ -147,7 +147,7 @@ async def test_nonsense_is_dead_and_the_flow_goes_on() -> None:
 
 @pytest.mark.asyncio
 async def test_message_that_would_fill_memory_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket_source, "MESSAGE_BYTES_MAX", 10_000)
+    monkeypatch.setattr(socket_frames, "MESSAGE_BYTES_MAX", 10_000)
     connections = 0
 
     async def venue(connection: ServerConnection) -> None:
@@ -160,7 +160,7 @@ async def test_message_that_would_fill_memory_ends_the_connection(monkeypatch: p
         await connection.wait_closed()
 
     async with venue_at(venue) as url:
-        observer, dead = await read_until(SocketSource([url]), Normalisers(), has_bid(420_000))
+        observer, dead = await read_until(SocketFrames([url]), Normalisers(), has_bid(420_000))
     assert [d.reason for d in dead] == ["expected a message of at most 10000 bytes"]
     assert {gap.reason for gap in observer.gaps} == {"connection lost"}
 
@@ -187,7 +187,7 @@ async def test_coinbase_on_its_own_socket_does_not_touch_kalshi() -> None:
         await connection.wait_closed()
 
     async with venue_at(kalshi) as one, venue_at(coinbase) as two:
-        source = SocketSource([f"{one}#kalshi", f"{two}#coinbase"])
+        source = SocketFrames([f"{one}#kalshi", f"{two}#coinbase"])
         observer, dead = await read_until(source, Normalisers(), has_bid(410_000))
     assert subscribed[0]["channels"] == ["matches"]
     assert {d.source for d in dead} <= {"coinbase"}

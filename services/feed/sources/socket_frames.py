@@ -57,7 +57,7 @@ def subscribe_command(tickers: Sequence[str] = ()) -> bytes:
     return msgspec.json.encode({"id": 1, "cmd": "subscribe", "params": params})
 
 
-class SocketSource:
+class SocketFrames:
     """Frames of all URLs, in order of arrival.
 
     A socket may carry Kalshi's frames, Coinbase's, or both: the form of a frame says whose it is, unless

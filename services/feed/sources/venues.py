@@ -1,0 +1,52 @@
+"""The venues as a source: the live code path, with raw frames recorded."""
+
+import asyncio
+import contextlib
+from typing import Any
+
+from libs.runtime.service import Context
+from services.feed.live.build import build
+from services.feed.live.moment import now_ns
+from services.feed.live.unsettled import UNSETTLED_FILE, Unsettled
+from services.feed.output import FeedOutput
+from services.feed.recording.recorder import Recorder
+
+
+class VenuesSource:
+    """Follows the venues of the run file."""
+
+    def __init__(self, context: Context, output: FeedOutput) -> None:
+        layout = context.layout
+        self.is_live = False
+        self._output = output
+        self._recorder = Recorder(layout.frames)
+        self._venues = build(
+            context.run.venues,
+            layout.feed_keys,
+            output.normalisers,
+            self._recorder,
+            Unsettled(layout.root / UNSETTLED_FILE, now_ns()),
+        )
+
+    @property
+    def detail(self) -> str:
+        return self._venues.detail
+
+    async def run(self) -> None:
+        """Follow the venues for ever."""
+        self._recorder.start()
+        self.is_live = True
+        try:
+            async with contextlib.aclosing(self._venues.frames()) as frames:
+                async for frame in frames:
+                    messages = self._output.normalise(frame)
+                    self._venues.told(frame, messages)
+                    if messages and await self._output.publish(messages):
+                        # What waited for the broker is old: whole books follow it.
+                        self._venues.resend()
+        finally:
+            await asyncio.to_thread(self._recorder.close)
+
+    def health(self) -> dict[str, Any]:
+        """The venues' own reports."""
+        return self._venues.health()
