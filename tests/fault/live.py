@@ -16,8 +16,9 @@ from tests.support.cluster import with_cluster
 from tests.support.harness import PATIENCE_S, Tape
 from tools.cli import commands
 from tools.system.composition import CONFIG_DIRECTORY, sections
+from tools.system.options import Options
 from tools.system.supervisor import ROOT
-from tools.system.system import Options, System
+from tools.system.system import System
 
 EAGER = "tests.support.eager:Eager"
 CHANGES = {

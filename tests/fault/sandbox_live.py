@@ -25,7 +25,8 @@ from tests.support.cluster import with_cluster
 from tests.support.harness import Tape
 from tools.system.build import system_of
 from tools.system.composition import CONFIG_DIRECTORY
-from tools.system.system import Market, Options, System
+from tools.system.options import MarketSource, Options
+from tools.system.system import System
 
 VENUES = ("kalshi", "polymarket")
 PATIENCE_S = 90.0
@@ -101,7 +102,7 @@ async def trading_at_sandbox(
     if not config.exists():
         shutil.copytree(CONFIG_DIRECTORY, config)
         (config / "signal" / "eager.yaml").write_text("repeat_interval_s: 1\n")
-    options = Options(state=state, strategies=(EAGER,), market=Market.SANDBOX, live=list(VENUES))
+    options = Options(state=state, strategies=(EAGER,), market=MarketSource.SANDBOX, live=list(VENUES))
     with_cluster(state / "postgres")
     system = system_of(options, config, CHANGES | dict(changes or {}))
     tape = Tape()

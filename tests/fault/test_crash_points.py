@@ -8,8 +8,9 @@ import pytest
 from tests.fault import invariants
 from tests.fault.rig import BUSY, backtested, busy_recording, play, same_decisions
 from tests.support.harness import running
+from tools.system.options import Options
 from tools.system.supervisor import Child
-from tools.system.system import Options, System
+from tools.system.system import System
 
 pytestmark = [pytest.mark.fault, pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.soak]
 

@@ -35,7 +35,8 @@ from tests.fault.rig import BUSY
 from tests.support.harness import PATIENCE_S, Tape, caught_up, kill, running, synthetic_recording
 from tests.support.raw_client import RawClient
 from tools.system.operator import expiry_ns, fresh_nonce
-from tools.system.system import Options, System
+from tools.system.options import Options
+from tools.system.system import System
 
 pytestmark = [pytest.mark.fault, pytest.mark.broker, pytest.mark.postgres, pytest.mark.timeout(300)]
 

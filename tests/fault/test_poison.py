@@ -28,7 +28,8 @@ from tests.fault.rig import BUSY
 from tests.support.harness import Tape, running, synthetic_recording
 from tests.support.raw_client import RawClient, headers
 from tests.support.samples import SAMPLES
-from tools.system.system import Options, System
+from tools.system.options import Options
+from tools.system.system import System
 
 pytestmark = [pytest.mark.fault, pytest.mark.broker, pytest.mark.postgres, pytest.mark.timeout(400)]
 

@@ -7,7 +7,7 @@ import pytest
 from tests.fault import invariants
 from tests.fault.rig import BUSY, busy_recording, follow_plan, kill_plan, play
 from tests.support.harness import running
-from tools.system.system import Options
+from tools.system.options import Options
 
 pytestmark = [pytest.mark.fault, pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.soak]
 

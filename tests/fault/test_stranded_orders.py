@@ -8,7 +8,7 @@ from proto.execution import Claim, OrderStatus, OrderUpdate, Unclaimed
 from proto.feed import Played
 from tests.fault.rig import BUSY, busy_recording
 from tests.support.harness import Tape, running
-from tools.system.system import Options
+from tools.system.options import Options
 
 pytestmark = [pytest.mark.fault, pytest.mark.broker, pytest.mark.postgres]
 

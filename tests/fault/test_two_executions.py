@@ -20,7 +20,8 @@ from tests.fault.rig import BUSY, busy_recording, play
 from tests.support.harness import kill, running
 from tools.cli import commands
 from tools.system.installation import tape_access
-from tools.system.system import Options, System
+from tools.system.options import Options
+from tools.system.system import System
 
 pytestmark = [pytest.mark.fault, pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.soak]
 

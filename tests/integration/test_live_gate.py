@@ -20,7 +20,7 @@ from proto.venue import Fill, Settlement
 from services.journal.writer import JournalWriter
 from tests.support.journal_tape import BEGAN_NS, TAPE, record
 from tools.live.gate import LEFT_OUT, PAPER_TRADES_MIN, closed_paper_trades, confirmation, too_few
-from tools.system.system import Market, Options
+from tools.system.options import MarketSource, Options
 
 HOUR_NS = 3_600 * SECOND
 
@@ -181,12 +181,12 @@ def test_every_origin_of_a_trade_that_does_not_count_has_words():
 @pytest.mark.parametrize(
     ("changes", "prices"),
     [
-        ({"market": Market.REAL}, Prices.REAL),
-        ({"market": Market.SANDBOX}, Prices.SANDBOX),
-        ({"market": Market.SANDBOX, "live": ["kalshi"]}, Prices.SANDBOX),
+        ({"market": MarketSource.REAL}, Prices.REAL),
+        ({"market": MarketSource.SANDBOX}, Prices.SANDBOX),
+        ({"market": MarketSource.SANDBOX, "live": ["kalshi"]}, Prices.SANDBOX),
         ({}, Prices.SYNTHETIC),
         ({"sockets": ["ws://127.0.0.1:1"]}, Prices.UNKNOWN),
-        ({"recordings": [Path("r")], "market": Market.REAL}, Prices.RECORDING),
+        ({"recordings": [Path("r")], "market": MarketSource.REAL}, Prices.RECORDING),
     ],
 )
 def test_a_session_says_where_its_prices_come_from(changes: dict[str, Any], prices: Prices):

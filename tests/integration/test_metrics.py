@@ -21,7 +21,8 @@ from services.feed.synthetic.recording import START_NS, write_recording
 from tests.fault.rig import BUSY, SEED
 from tests.support.harness import kill, running
 from tests.support.host_world import world
-from tools.system.system import Options, System
+from tools.system.options import Options
+from tools.system.system import System
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow]
 

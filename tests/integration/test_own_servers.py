@@ -7,7 +7,7 @@ import pytest
 from libs.tape.broker import Broker
 from proto.feed import Played
 from tests.support.harness import running, synthetic_recording
-from tools.system.system import Options
+from tools.system.options import Options
 
 
 @pytest.mark.broker

@@ -21,7 +21,8 @@ from tests.fault.rig import BUSY
 from tests.support.harness import PATIENCE_S, kill, read_all, running, synthetic_recording
 from tests.support.raw_client import RawClient
 from tools.system.installation import Installation
-from tools.system.system import Options, System
+from tools.system.options import Options
+from tools.system.system import System
 
 OWNER_ONLY = 0o077
 RISK = Signer.generate(APPROVAL_DOMAIN)

@@ -16,7 +16,7 @@ from tests.conftest import ROOT, SOAK
 from tests.fault import invariants
 from tests.fault.rig import BUSY, backtested, busy_recording, follow_plan, play, same_decisions
 from tests.support.harness import running
-from tools.system.system import Options
+from tools.system.options import Options
 
 PATIENCE_S = 280.0
 CAPTURE = "kalshi/kxbtc15m_ws_2026-05"

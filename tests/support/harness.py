@@ -17,7 +17,8 @@ from proto.message import Message
 from services.feed.synthetic.recording import write_recording
 from tests.support.cluster import with_cluster
 from tools.system.composition import sections
-from tools.system.system import Options, System
+from tools.system.options import Options
+from tools.system.system import System
 
 PATIENCE_S = 60.0
 POLL_S = 0.02

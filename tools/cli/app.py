@@ -14,19 +14,31 @@ from services.feed.recording.recording import RecordingError
 from services.feed.synthetic.recording import write_recording
 from services.signal.discovery import StrategyNotFound
 from tools.cli import commands
+from tools.cli.commands.up import live_venues, up
 from tools.cli.doctor import Finding, examine, print_findings
 from tools.cli.exit_codes import DIFFERENCE, FAILED, USAGE, UsageError
-from tools.cli.going_live import pass_live_gate, passphrase_for
+from tools.cli.going_live import passphrase_for
 from tools.cli.keys import keys_app
-from tools.cli.live_view import LiveView
 from tools.cli.record import record
 from tools.cli.report import print_backtest, print_why
-from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, errors, fail, run, say
+from tools.cli.terminal import (
+    DEFAULT_STATE,
+    AsJson,
+    ConfigDirectory,
+    Sets,
+    State,
+    Strategies,
+    console,
+    emit,
+    errors,
+    fail,
+    run,
+    say,
+)
 from tools.offline.backtest import Backtest
-from tools.system.build import TRADED, all_venues, system_of
+from tools.system.build import all_venues
 from tools.system.composition import CONFIG_DIRECTORY, DEFAULT_STRATEGIES, sections
-from tools.system.run import run_headless, run_viewed
-from tools.system.system import Market, Options
+from tools.system.options import MarketSource
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,118 +50,7 @@ journal_app = typer.Typer(no_args_is_help=True, help="The journal in PostgreSQL.
 app.add_typer(journal_app, name="journal")
 app.add_typer(keys_app, name="keys")
 app.command()(record)
-
-Sets = Annotated[list[str] | None, typer.Option("--set", help="Change a setting: risk.max_bet=0.01")]
-ConfigDirectory = Annotated[Path, typer.Option("--config", help="Directory of the YAML files.")]
-Strategies = Annotated[
-    list[str] | None, typer.Option("--strategy", help="Name, module:Class or file.py:Class.")
-]
-
-
-@app.command()
-def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
-    recording: Annotated[list[Path] | None, typer.Option(help="Play a recording; may be repeated.")] = None,
-    more: Annotated[list[Path] | None, typer.Argument(help="More recordings.", show_default=False)] = None,
-    speed: Annotated[str, typer.Option(help="Times real time, or max (lockstep).")] = "1",
-    market: Annotated[
-        Market, typer.Option(help="Whose prices: the sandbox's, the real venues', or synthetic frames.")
-    ] = Market.SANDBOX,
-    sandbox_live: Annotated[
-        bool,
-        typer.Option(
-            "--sandbox-live", help="Send real orders, to the sandbox's venues: live mode without risk."
-        ),
-    ] = False,
-    live: Annotated[
-        list[str] | None, typer.Option(help="Trade with real money at this venue; may be repeated.")
-    ] = None,
-    confirm: Annotated[str, typer.Option(help='What must be typed for --live: "live VENUE …".')] = "",
-    paper_state: Annotated[
-        Path | None, typer.Option(help="State directory of the paper trades that open the gate for --live.")
-    ] = None,
-    faults: Annotated[Path | None, typer.Option(help="Fault script of the sandbox (YAML).")] = None,
-    socket: Annotated[
-        list[str] | None, typer.Option(help="ws:// address that sends raw venue frames.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the sandbox and the synthetic market.")] = 7,
-    for_s: Annotated[float | None, typer.Option("--for", help="End by itself after so many seconds.")] = None,
-    state: State = DEFAULT_STATE,
-    headless: Annotated[bool, typer.Option(help="No terminal view.")] = False,
-    adopt: Annotated[
-        list[str] | None, typer.Option(help="Adopt the tape for a machine of a new version.")
-    ] = None,
-    picture: Annotated[Path | None, typer.Option(help="Write the last frame of the view as SVG.")] = None,
-    strategy: Strategies = None,
-    config: ConfigDirectory = CONFIG_DIRECTORY,
-    set_: Sets = None,
-    as_json: AsJson = False,
-) -> None:
-    """Bring everything up, on paper at the sandbox's venues; or play recordings, which end by themselves."""
-    recordings = [*(recording or []), *(more or [])]
-    prices = _market(market, live=bool(live), played=bool(recordings or socket))
-    options = Options(
-        state=state,
-        recordings=recordings,
-        speed=_speed(speed),
-        seed=seed,
-        sockets=socket or [],
-        for_s=for_s,
-        adopt=adopt or [],
-        strategies=strategy or list(DEFAULT_STRATEGIES),
-        market=prices,
-        live=_live_venues(live or [], prices, sandbox_live=sandbox_live),
-        faults=faults,
-        paper_state=paper_state,
-    )
-
-    async def work() -> dict[str, Any]:
-        system = system_of(options, config, parse_sets(set_ or []))
-        if options.money == "real":
-            await pass_live_gate(options, system.venues, confirm)
-        elif options.market is Market.REAL:
-            options.passphrase = passphrase_for(state, ())
-        if headless or as_json:
-            return await run_headless(system, visible=sys.stderr.isatty())
-        return await run_viewed(system, LiveView(system, picture).run)
-
-    summary = run(work())
-    if as_json:
-        emit(summary)
-    else:
-        console.print_json(data=summary)
-    if summary["divergences"]:
-        raise typer.Exit(DIFFERENCE)
-
-
-def _market(market: Market, *, live: bool, played: bool) -> Market:
-    """Real money means real venues; what is played needs none."""
-    if played:
-        return Market.SYNTHETIC
-    return Market.REAL if live else market
-
-
-def _live_venues(live: list[str], market: Market, *, sandbox_live: bool) -> list[str]:
-    """Venues that get real orders."""
-    if live and sandbox_live:
-        raise fail("expected --live or --sandbox-live, was both", USAGE)
-    if sandbox_live and market is not Market.SANDBOX:
-        raise fail(f"expected --sandbox-live with the sandbox's prices, was {market.value} ones", USAGE)
-    unknown = [venue for venue in live if venue not in TRADED]
-    if unknown:
-        raise fail(f"expected --live to name one of {', '.join(TRADED)}, was {unknown[0]!r}", USAGE)
-    return list(TRADED) if sandbox_live else live
-
-
-def _speed(text: str) -> float | None:
-    if text == "max":
-        return None
-    try:
-        speed = float(text)
-    except ValueError:
-        speed = 0.0
-    if speed <= 0:
-        raise fail(f"expected --speed to be a positive number or max, was {text!r}", USAGE)
-    return speed
+app.command()(up)
 
 
 @app.command()
@@ -216,7 +117,7 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Examine this machine, the venues, and the accounts at those named; say in plain words what is missing."""
-    trading = _live_venues(live or [], Market.REAL, sandbox_live=False)
+    trading = live_venues(live or [], MarketSource.REAL, sandbox_live=False)
 
     async def work() -> list[Finding]:
         # No system is made of it: that would prepare the state directory, and mend what is to be found.

@@ -15,7 +15,7 @@ from tools.cli.terminal import errors
 from tools.live.gate import confirmation
 from tools.live.key_stores import store_of
 from tools.live.money import currency_of
-from tools.system.system import Options
+from tools.system.options import Options
 
 
 def passphrase_for(state: Path, trading: Sequence[str], followed: Iterable[str] = KINDS) -> str:

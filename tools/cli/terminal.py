@@ -21,6 +21,11 @@ from tools.system.installation import SystemGone
 
 State = Annotated[Path, typer.Option("--state", envvar="PRESAGE_STATE", help="State directory.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="Change a setting: risk.max_bet=0.01")]
+ConfigDirectory = Annotated[Path, typer.Option("--config", help="Directory of the YAML files.")]
+Strategies = Annotated[
+    list[str] | None, typer.Option("--strategy", help="Name, module:Class or file.py:Class.")
+]
 DEFAULT_STATE = Path("state")
 
 T = TypeVar("T")

@@ -7,7 +7,8 @@ from typing import Any
 from libs.keys.venues.kinds import KINDS
 from tools.cli.exit_codes import UsageError
 from tools.system.composition import CONFIG_DIRECTORY, VENUES, sections, split_overrides, venue_sections
-from tools.system.system import Market, Options, System
+from tools.system.options import MarketSource, Options
+from tools.system.system import System
 
 TRADED = tuple(KINDS)
 """Venues that take orders; the others only give prices."""
@@ -25,13 +26,13 @@ def system_of(
     _check_faults(options)
     of_machines, _ = split_overrides(overrides or {})
     found = sections(config, of_machines, options.strategies)
-    if options.recordings or options.sockets or options.market is Market.SYNTHETIC:
+    if options.recordings or options.sockets or options.market is MarketSource.SYNTHETIC:
         if options.live:
             raise UsageError("expected prices of venues for real orders, was a recording or synthetic ones")
         return System(options, found)
     venues = all_venues(config, overrides)
     off = [venue for venue in options.live if not venues[venue]["enabled"]]
-    if options.market is Market.SANDBOX:
+    if options.market is MarketSource.SANDBOX:
         options.live = [venue for venue in options.live if venue not in off]
     elif off:
         raise UsageError(f"expected {off[0]} to be enabled in config/venues/{off[0]}.yaml, was not")
@@ -42,7 +43,7 @@ def _check_faults(options: Options) -> None:
     """Read the fault script before anything starts; the sandbox's process reads it again."""
     if options.faults is None:
         return
-    if options.market is not Market.SANDBOX or options.recordings or options.sockets:
+    if options.market is not MarketSource.SANDBOX or options.recordings or options.sockets:
         raise UsageError("expected --faults with the sandbox, was without it")
     from sandbox.faults.rules import FaultScriptError, read_script
 

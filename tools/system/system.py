@@ -1,15 +1,11 @@
 """``presage up``: the whole system under one supervisor, live or playing recordings."""
 
 import asyncio
-import json
 import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Mapping
 from pathlib import Path
-from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 from libs.runtime.layout import RunFile, StateLayout
 from libs.tape.broker import stream_state
@@ -28,9 +24,11 @@ from tools.live.gate import closed_paper_trades, too_few
 from tools.live.key_stores import store_of
 from tools.live.money import account_of, settle_account
 from tools.live.real_hosts import stranger
-from tools.system.composition import DEFAULT_STRATEGIES, strategy_names
+from tools.system.composition import strategy_names
 from tools.system.installation import Installation, database_access
 from tools.system.operator import OperatorDesk, opening
+from tools.system.options import MarketSource, Options
+from tools.system.playback import Playback, ShowsProgress, check_order
 from tools.system.sandbox_process import SandboxProcess, with_addresses
 from tools.system.servers import ServerWatch
 from tools.system.summary import Summary
@@ -43,59 +41,6 @@ KEYED_SERVICES = ("feed", "execution")
 POSITION_NOTE_EVERY_S = 1.0
 STORED_AT_KEPT = 200_000
 """Arrival times of tape messages kept for the latency of orders: minutes of a busy feed."""
-
-
-class Market(StrEnum):
-    """Where prices come from when nothing is played: the feed's own synthetic frames, or venues."""
-
-    SYNTHETIC = "synthetic"
-    SANDBOX = "sandbox"
-    REAL = "real"
-
-
-@dataclass
-class Options:
-    """What ``presage up`` was asked for. ``speed`` ``None`` is maximum: lockstep.
-
-    ``live``: venues that get real orders; at the sandbox they cost nothing. ``paper_state``: where the paper
-    trades were made that open the gate to real money.
-    """
-
-    state: Path
-    recordings: list[Path] = field(default_factory=list)
-    speed: float | None = 1.0
-    seed: int = 7
-    sockets: list[str] = field(default_factory=list)
-    for_s: float | None = None
-    adopt: list[str] = field(default_factory=list)
-    strategies: Sequence[str] = DEFAULT_STRATEGIES
-    market: Market = Market.SYNTHETIC
-    live: Sequence[str] = ()
-    faults: Path | None = None
-    passphrase: str = field(default="", repr=False)
-    paper_state: Path | None = None
-    examined: Sequence[str] = ()
-    """Venues for which the doctor had no complaint and the phrase was typed: without them no real money."""
-
-    @property
-    def money(self) -> str:
-        """Whose money the account is: a state directory never changes from one kind to another."""
-        if not self.live:
-            return "paper"
-        return "sandbox" if self.market is Market.SANDBOX else "real"
-
-    @property
-    def prices(self) -> Prices:
-        """Where the prices of its sessions come from; a recording's are old ones, whoever made them."""
-        if self.recordings:
-            return Prices.RECORDING
-        return Prices.UNKNOWN if self.sockets else Prices(self.market.value)
-
-
-class ShowsProgress(Protocol):
-    """Told how far a playback is: recordings done, the feed's newest report, the watch on the tape."""
-
-    def show(self, done: int, feed: Mapping[str, Any], watch: TapeWatch | None) -> None: ...
 
 
 class System:
@@ -144,8 +89,8 @@ class System:
     @property
     def prices(self) -> Prices:
         """Where the prices of its sessions come from: at an address that is not the venue's nobody can say."""
-        told = self.options.prices
-        return Prices.UNKNOWN if told is Prices.REAL and stranger(self.venues) else told
+        prices = self.options.prices
+        return Prices.UNKNOWN if prices is Prices.REAL and stranger(self.venues) else prices
 
     async def start(self) -> None:
         """Start servers, open the session, start the services.
@@ -170,7 +115,8 @@ class System:
         self.tape, self.new_epoch = await self.installation.settle_tape(operator)
         self._desk = OperatorDesk(operator, self.installation.operator_signer(), self.tape)
         await self._desk.start()
-        await self._check_time(operator)
+        if self.options.recordings:
+            await check_order(operator, self.options.recordings)
         adopt_to = int((await stream_state(operator.client))["last_seq"])
         if self.options.money == "real":
             await self._check_paper_trades(await database)
@@ -214,7 +160,7 @@ class System:
 
     async def _prepare_venues(self) -> None:
         """Start the sandbox, if venues are its; give addresses and keys to the services that need them."""
-        if self.options.market is Market.SANDBOX:
+        if self.options.market is MarketSource.SANDBOX:
             sandbox = SandboxProcess(self.installation.layout, self.options.seed, self.options.faults)
             self._sandbox = sandbox
             urls = await sandbox.start()
@@ -253,24 +199,6 @@ class System:
             strategies=list(options.strategies),
             supervisor_pid=os.getpid(),
         )
-
-    async def _check_time(self, link: Link) -> None:
-        """A recording must not be played onto a tape that is already later: time does not go back."""
-        if not self.options.recordings:
-            return
-        found = Latest()
-        watch = TapeWatch(link, found.take)
-        await watch.read_to(int((await stream_state(link.client))["last_seq"]))
-        await watch.close()
-        start = recording_start(self.options.recordings[0])
-        if found.at > start:
-            raise UsageError(
-                f"expected a tape not later than the recording {self.options.recordings[0]}, was one that has"
-                f" reached {_utc(found.at)}: give a fresh --state"
-            )
-        starts = [recording_start(path) for path in self.options.recordings]
-        if starts != sorted(starts):
-            raise UsageError("expected the recordings in order of time, was another order")
 
     async def _open(self, mode: Mode, owner: ClockOwner, started_at_ns: int, recording: str) -> None:
         assert self._desk is not None
@@ -372,50 +300,15 @@ class System:
 
     # --- playing --------------------------------------------------------------------------------
 
-    async def play(self, progress: "ShowsProgress") -> None:
+    async def play(self, progress: ShowsProgress) -> None:
         """Play all recordings, one session each, until the last has been played and followed up."""
-        for number, path in enumerate(self.options.recordings):
-            if number:
-                await self._open_recording(path)
-            name = open_recording(path).name
-            while not self._played(name):
-                progress.show(number, self.reports.latest.get("feed", {}), self.watch)
-                await asyncio.sleep(0.2)
-        await self._settle()
-
-    def _played(self, name: str) -> bool:
-        """Whether the player says that the newest session is played to its end."""
-        path = self.installation.layout.root / "feed.json"
-        done = path.exists() and f"{self._nonces[-1]}.done" in json.loads(path.read_text())
-        return done and self.reports.latest.get("feed", {}).get("detail") == f"played {name}"
-
-    async def _settle(self) -> None:
-        """Read what the end of the recordings still caused, until the tape is quiet."""
         assert self.watch is not None
-        quiet_since = monotonic()
-        last = -1
-        while monotonic() - quiet_since < QUIET_S:
-            seq = int((await stream_state(self._links[0].client))["last_seq"])
-            if self.watch.position < seq or seq != last:
-                last = seq
-                quiet_since = monotonic()
-            await asyncio.sleep(0.1)
-
-
-QUIET_S = 1.0
-
-
-class Latest:
-    """The latest session time on a tape."""
-
-    def __init__(self) -> None:
-        self.at = 0
-
-    def take(self, _: TapeRecord, message: Message) -> None:
-        """Take one message into account."""
-        if message.kind.startswith("feed.") or message.kind == "monitor.clock":
-            self.at = max(self.at, getattr(message, "at", 0))
-
-
-def _utc(at_ns: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(at_ns / 1e9))
+        playback = Playback(
+            self._links[0],
+            self.watch,
+            self.reports,
+            self.installation.layout.root / "feed.json",
+            self._open_recording,
+            lambda: self._nonces[-1],
+        )
+        await playback.run(self.options.recordings, progress)

@@ -24,7 +24,8 @@ from proto.service import Started
 from proto.subjects import MACHINE_ORDER
 from tools.cli.commands.tape import records
 from tools.cli.exit_codes import UsageError
-from tools.offline.replay import History, Replay, WhatIf, compare, is_input
+from tools.offline.replay import History, Replay
+from tools.offline.what_if import WhatIf, compare, is_input
 from tools.system.composition import DEFAULT_STRATEGIES
 from tools.system.installation import Installation, tape_access
 

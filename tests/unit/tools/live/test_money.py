@@ -15,7 +15,7 @@ from tools.cli.exit_codes import USAGE, UsageError
 from tools.live.money import account_of, currency_of, settle_account
 from tools.system.build import TRADED, system_of
 from tools.system.composition import CONFIG_DIRECTORY, VENUES
-from tools.system.system import Market, Options
+from tools.system.options import MarketSource, Options
 
 
 def test_every_venue_that_takes_orders_says_what_its_money_is():
@@ -46,8 +46,8 @@ def test_an_account_stays_what_it_is(tmp_path: Path):
     assert path.read_text() == "real"
 
 
-@pytest.mark.parametrize("market", Market)
-def test_no_setting_sends_real_orders(tmp_path: Path, market: Market):
+@pytest.mark.parametrize("market", MarketSource)
+def test_no_setting_sends_real_orders(tmp_path: Path, market: MarketSource):
     options = Options(tmp_path, market=market)
     with pytest.raises(UsageError, match="expected no live_venues in the configuration, was kalshi"):
         system_of(options, overrides={"execution.live_venues": "[kalshi]"})
@@ -59,7 +59,7 @@ def test_no_configuration_file_sends_real_orders(tmp_path: Path):
     file = config / "execution.yaml"
     file.write_text(file.read_text().replace("live_venues: []", "live_venues: [polymarket]"))
     with pytest.raises(UsageError, match="expected no live_venues in the configuration, was polymarket"):
-        system_of(Options(tmp_path / "state", market=Market.SANDBOX, live=list(TRADED)), config)
+        system_of(Options(tmp_path / "state", market=MarketSource.SANDBOX, live=list(TRADED)), config)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_orders_for_the_sandbox_never_meet_other_prices(tmp_path: Path, given: l
 
 @pytest.mark.parametrize("examined", [[], ["polymarket"]])
 def test_a_system_that_did_not_pass_the_gate_does_not_start(tmp_path: Path, examined: list[str]):
-    options = Options(tmp_path, market=Market.REAL, live=["polymarket", "kalshi"], examined=examined)
+    options = Options(tmp_path, market=MarketSource.REAL, live=["polymarket", "kalshi"], examined=examined)
     system = system_of(options)
     with pytest.raises(UsageError, match="expected polymarket, kalshi to have passed the gate"):
         asyncio.run(system.start())
@@ -102,4 +102,4 @@ def test_a_system_that_did_not_pass_the_gate_does_not_start(tmp_path: Path, exam
 )
 def test_prices_are_real_only_where_the_venues_are(tmp_path: Path, overrides: dict[str, Any], prices: Prices):
     """Else thirty paper trades at a sandbox that was named by its address open the way to real money."""
-    assert system_of(Options(tmp_path, market=Market.REAL), overrides=overrides).prices is prices
+    assert system_of(Options(tmp_path, market=MarketSource.REAL), overrides=overrides).prices is prices

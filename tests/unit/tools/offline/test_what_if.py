@@ -2,7 +2,7 @@
 
 from proto.operator import ClockOwner, Config, Mode, Session
 from proto.units import SECOND
-from tools.offline.replay import WhatIf
+from tools.offline.what_if import WhatIf
 from tools.system.composition import sections
 
 

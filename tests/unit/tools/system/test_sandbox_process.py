@@ -8,8 +8,8 @@ import pytest
 from libs.runtime.layout import StateLayout
 from tools.cli.exit_codes import UsageError
 from tools.system.build import system_of
+from tools.system.options import MarketSource, Options
 from tools.system.sandbox_process import SandboxProcess, with_addresses
-from tools.system.system import Market, Options
 
 
 def test_an_address_the_sandbox_lacks_does_not_stay_a_real_one():
@@ -39,12 +39,12 @@ def test_no_address_that_was_written_anywhere_stays_a_real_one():
 @pytest.mark.parametrize(
     ("script", "market", "said"),
     [
-        ("faults: [{kind: drpo}]", Market.SANDBOX, "Invalid enum value 'drpo'"),
-        ("faults: []", Market.REAL, "expected --faults with the sandbox"),
+        ("faults: [{kind: drpo}]", MarketSource.SANDBOX, "Invalid enum value 'drpo'"),
+        ("faults: []", MarketSource.REAL, "expected --faults with the sandbox"),
     ],
 )
 def test_a_fault_script_is_read_before_anything_starts(
-    tmp_path: Path, script: str, market: Market, said: str
+    tmp_path: Path, script: str, market: MarketSource, said: str
 ):
     faults = tmp_path / "faults.yaml"
     faults.write_text(script)

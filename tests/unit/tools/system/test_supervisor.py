@@ -7,8 +7,9 @@ import pytest
 
 from libs.runtime.layout import StateLayout
 from proto.subjects import SERVICES
+from tools.system.options import Options
 from tools.system.supervisor import LAST_WORDS_CHARACTERS_MAX, STATUS_HOST, Supervisor
-from tools.system.system import Options, System
+from tools.system.system import System
 
 
 def supervisor_of(root: Path) -> Supervisor:

@@ -1,0 +1,166 @@
+"""``presage up``: everything under one supervisor, live or playing recordings."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from libs.config.load import parse_sets
+from tools.cli.exit_codes import DIFFERENCE, USAGE
+from tools.cli.going_live import pass_live_gate, passphrase_for
+from tools.cli.live_view import LiveView
+from tools.cli.terminal import (
+    DEFAULT_STATE,
+    AsJson,
+    ConfigDirectory,
+    Sets,
+    State,
+    Strategies,
+    console,
+    emit,
+    fail,
+    run,
+)
+from tools.system.build import TRADED, system_of
+from tools.system.composition import CONFIG_DIRECTORY, DEFAULT_STRATEGIES
+from tools.system.options import MarketSource, Options
+from tools.system.run import run_headless, run_viewed
+
+PLAYING = "Recordings and other frames"
+REAL_ORDERS = "Real orders"
+OUTPUT = "How long, and what is shown"
+
+Recordings = Annotated[
+    list[Path] | None, typer.Option(help="Play a recording; may be repeated.", rich_help_panel=PLAYING)
+]
+MoreRecordings = Annotated[list[Path] | None, typer.Argument(help="More recordings.", show_default=False)]
+Speed = Annotated[str, typer.Option(help="Times real time, or max (lockstep).", rich_help_panel=PLAYING)]
+Sockets = Annotated[
+    list[str] | None,
+    typer.Option(help="ws:// address that sends raw venue frames.", rich_help_panel=PLAYING),
+]
+Source = Annotated[
+    MarketSource, typer.Option(help="Whose prices: the sandbox's, the real venues', or synthetic frames.")
+]
+SandboxLive = Annotated[
+    bool,
+    typer.Option(
+        "--sandbox-live",
+        help="Send real orders, to the sandbox's venues: live mode without risk.",
+        rich_help_panel=REAL_ORDERS,
+    ),
+]
+LiveVenues = Annotated[
+    list[str] | None,
+    typer.Option(help="Trade with real money at this venue; may be repeated.", rich_help_panel=REAL_ORDERS),
+]
+Confirmation = Annotated[
+    str, typer.Option(help='What must be typed for --live: "live VENUE …".', rich_help_panel=REAL_ORDERS)
+]
+PaperState = Annotated[
+    Path | None,
+    typer.Option(
+        help="State directory of the paper trades that open the gate for --live.", rich_help_panel=REAL_ORDERS
+    ),
+]
+Faults = Annotated[Path | None, typer.Option(help="Fault script of the sandbox (YAML).")]
+Seed = Annotated[int, typer.Option(help="Seed of the sandbox and the synthetic market.")]
+ForSeconds = Annotated[
+    float | None, typer.Option("--for", help="End by itself after so many seconds.", rich_help_panel=OUTPUT)
+]
+Headless = Annotated[bool, typer.Option(help="No terminal view.", rich_help_panel=OUTPUT)]
+Picture = Annotated[
+    Path | None, typer.Option(help="Write the last frame of the view as SVG.", rich_help_panel=OUTPUT)
+]
+Adopted = Annotated[list[str] | None, typer.Option(help="Adopt the tape for a machine of a new version.")]
+
+
+def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
+    recording: Recordings = None,
+    more: MoreRecordings = None,
+    speed: Speed = "1",
+    market: Source = MarketSource.SANDBOX,
+    sandbox_live: SandboxLive = False,
+    live: LiveVenues = None,
+    confirm: Confirmation = "",
+    paper_state: PaperState = None,
+    faults: Faults = None,
+    socket: Sockets = None,
+    seed: Seed = 7,
+    for_s: ForSeconds = None,
+    state: State = DEFAULT_STATE,
+    headless: Headless = False,
+    adopt: Adopted = None,
+    picture: Picture = None,
+    strategy: Strategies = None,
+    config: ConfigDirectory = CONFIG_DIRECTORY,
+    set_: Sets = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring everything up, on paper at the sandbox's venues; or play recordings, which end by themselves."""
+    recordings = [*(recording or []), *(more or [])]
+    prices = _market(market, live=bool(live), played=bool(recordings or socket))
+    options = Options(
+        state=state,
+        recordings=recordings,
+        speed=_speed(speed),
+        seed=seed,
+        sockets=socket or [],
+        for_s=for_s,
+        adopt=adopt or [],
+        strategies=strategy or list(DEFAULT_STRATEGIES),
+        market=prices,
+        live=live_venues(live or [], prices, sandbox_live=sandbox_live),
+        faults=faults,
+        paper_state=paper_state,
+    )
+
+    async def work() -> dict[str, Any]:
+        system = system_of(options, config, parse_sets(set_ or []))
+        if options.money == "real":
+            await pass_live_gate(options, system.venues, confirm)
+        elif options.market is MarketSource.REAL:
+            options.passphrase = passphrase_for(state, ())
+        if headless or as_json:
+            return await run_headless(system, visible=sys.stderr.isatty())
+        return await run_viewed(system, LiveView(system, picture).run)
+
+    summary = run(work())
+    if as_json:
+        emit(summary)
+    else:
+        console.print_json(data=summary)
+    if summary["divergences"]:
+        raise typer.Exit(DIFFERENCE)
+
+
+def _market(market: MarketSource, *, live: bool, played: bool) -> MarketSource:
+    """Real money means real venues; what is played needs none."""
+    if played:
+        return MarketSource.SYNTHETIC
+    return MarketSource.REAL if live else market
+
+
+def live_venues(live: list[str], market: MarketSource, *, sandbox_live: bool) -> list[str]:
+    """Venues that get real orders."""
+    if live and sandbox_live:
+        raise fail("expected --live or --sandbox-live, was both", USAGE)
+    if sandbox_live and market is not MarketSource.SANDBOX:
+        raise fail(f"expected --sandbox-live with the sandbox's prices, was {market.value} ones", USAGE)
+    unknown = [venue for venue in live if venue not in TRADED]
+    if unknown:
+        raise fail(f"expected --live to name one of {', '.join(TRADED)}, was {unknown[0]!r}", USAGE)
+    return list(TRADED) if sandbox_live else live
+
+
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if speed <= 0:
+        raise fail(f"expected --speed to be a positive number or max, was {text!r}", USAGE)
+    return speed
