@@ -58,7 +58,7 @@ def emit(document: Any) -> None:
     sys.stdout.write(json.dumps(document, indent=2) + "\n")
 
 
-def say(document: dict[str, Any], as_json: bool) -> None:
+def print_outcome(document: dict[str, Any], as_json: bool) -> None:
     """Print a document, or the sentence in it that is for people."""
     if as_json:
         emit(document)

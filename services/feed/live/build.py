@@ -29,7 +29,7 @@ from services.feed.recording.recorder import Recorder
 Section = Mapping[str, Any]
 
 
-class Surroundings(NamedTuple):
+class FeedContext(NamedTuple):
     """What a source is given beside its section."""
 
     emit: Emit
@@ -37,30 +37,30 @@ class Surroundings(NamedTuple):
     normalisers: Normalisers
 
 
-def _polymarket(section: Section, given: Surroundings) -> LiveSource:
+def _polymarket(section: Section, given: FeedContext) -> LiveSource:
     params = msgspec.convert(section, PolymarketParams)
     return PolymarketSource(params, given.emit, lambda: given.normalisers.polymarket)
 
 
-def _kalshi(section: Section, given: Surroundings) -> LiveSource:
+def _kalshi(section: Section, given: FeedContext) -> LiveSource:
     params = msgspec.convert(section, KalshiParams)
     signer = kalshi_signer(given.feed_keys)
     return KalshiSource(params, given.emit, signer, lambda: given.normalisers.kalshi)
 
 
-def _manifold(section: Section, given: Surroundings) -> LiveSource:
+def _manifold(section: Section, given: FeedContext) -> LiveSource:
     return ManifoldSource(msgspec.convert(section, ManifoldParams), given.emit)
 
 
-def _binance(section: Section, given: Surroundings) -> LiveSource:
+def _binance(section: Section, given: FeedContext) -> LiveSource:
     return BinanceSource(msgspec.convert(section, BinanceParams), given.emit)
 
 
-def _coinbase(section: Section, given: Surroundings) -> LiveSource:
+def _coinbase(section: Section, given: FeedContext) -> LiveSource:
     return CoinbaseSource(msgspec.convert(section, CoinbaseParams), given.emit)
 
 
-SOURCES: dict[str, Callable[[Section, Surroundings], LiveSource]] = {
+SOURCES: dict[str, Callable[[Section, FeedContext], LiveSource]] = {
     "polymarket": _polymarket,
     "kalshi": _kalshi,
     "manifold": _manifold,
@@ -83,7 +83,7 @@ def build(
         msgspec.ValidationError: for a section that is none of its venue.
     """
     inlet = Inlet()
-    given = Surroundings(inlet.emit, feed_keys, normalisers)
+    given = FeedContext(inlet.emit, feed_keys, normalisers)
     sources: list[LiveSource] = []
     off: dict[str, str] = {}
     for venue, section in sections.items():
