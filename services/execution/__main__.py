@@ -5,6 +5,8 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 
+from libs.machine.host import Fact
+from libs.machine.runner import Effect
 from libs.runtime.service import Context, run_service
 from libs.runtime.wiring import serve_host
 from libs.venues.gateway import VenueGateway
@@ -20,12 +22,15 @@ async def main(context: Context) -> None:
     def gateways(venues: Sequence[str]) -> Sequence[VenueGateway]:
         return make_gateways(venues, context.run, context.layout)
 
-    shell = ExecutionShell(context, gateways)
-    host = context.host([ExecutionMachine, PaperMachine], before_publish=shell.before_publish)
+    async def before_publish(effect: Effect) -> Sequence[Fact]:
+        return await shell.before_publish(effect)
+
+    host = context.host([ExecutionMachine, PaperMachine], before_publish=before_publish)
+    shell = ExecutionShell(context, host, gateways)
     # What rests at a venue is cancelled first, and how that ended still goes onto the tape.
     context.on_stop.remove(host.stop)
-    await shell.start(host)
-    beside = [asyncio.create_task(shell.sweep_loop()), asyncio.create_task(shell.trade_loop())]
+    await shell.start()
+    beside = [asyncio.create_task(shell.claims.sweep_loop()), asyncio.create_task(shell.live.run())]
     beside[1].add_done_callback(lambda task: _restart_if_failed(context, task))
     stopping = asyncio.create_task(_stop_in_order(context, shell, host.stop))
     try:
@@ -34,11 +39,11 @@ async def main(context: Context) -> None:
         for task in (*beside, stopping):
             task.cancel()
         await asyncio.gather(*beside, stopping, return_exceptions=True)
-        await shell.close()
+        await shell.live.close()
 
 
 def _restart_if_failed(context: Context, task: asyncio.Task[None]) -> None:
-    """An error in the desk itself: a new process reads from the tape and the venue where things stand."""
+    """Stop the process after an error in the desk itself: a new one restores from the tape and the venue."""
     if not task.cancelled() and task.exception() is not None:
         log.error("desk failed", exc_info=task.exception())
         context.stop()
@@ -47,7 +52,7 @@ def _restart_if_failed(context: Context, task: asyncio.Task[None]) -> None:
 async def _stop_in_order(context: Context, shell: ExecutionShell, stop_host: Callable[[], None]) -> None:
     await context.stopping.wait()
     try:
-        await shell.stop()
+        await shell.live.stop()
     finally:
         stop_host()
 

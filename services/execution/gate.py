@@ -11,11 +11,11 @@ from pathlib import Path
 LAG_NS_MAX = 1_000_000_000
 """Execution refuses to claim while its machine is further than this behind the tape's clock."""
 CLOCK_AGE_NS_MAX = 5_000_000_000
-"""A live session's clock ticks every second; five without a tick mean that nobody says what time it is."""
+"""A live session's clock ticks every second; five without a tick mean that there is no clock."""
 
 
-class Gate:
-    """Says why a new order must not leave, or the empty string when it may.
+class ClaimGate:
+    """Says why a new order must not be claimed, or the empty string when it may.
 
     ``clock_at_ns`` is what the session's clock said last. The feed's messages move the machine's time too,
     but they are no clock: when the monitor is gone, nobody watches the services.
@@ -28,18 +28,18 @@ class Gate:
         self._pause_file = pause_file
         self._wall_ns = wall_ns
 
-    def closed(self, *, live: bool, realtime: bool, stored_at_ns: int, connected: bool) -> str:
-        """Why an approval that the broker stored at ``stored_at_ns`` must not be acted on.
+    def approval_reason(self, *, live: bool, realtime: bool, stored_at_ns: int, connected: bool) -> str:
+        """Say why an approval that the broker stored at ``stored_at_ns`` must not be acted on.
 
         The clock rules hold in real time only: in playback the player decides what time it is.
         """
-        standing = self.standing(live=live, realtime=realtime, connected=connected)
-        if not standing and realtime and self._wall_ns() - stored_at_ns > LAG_NS_MAX:
+        reason = self.reason(live=live, realtime=realtime, connected=connected)
+        if not reason and realtime and self._wall_ns() - stored_at_ns > LAG_NS_MAX:
             return "lagging"
-        return standing
+        return reason
 
-    def standing(self, *, live: bool, realtime: bool, connected: bool) -> str:
-        """Why the gate is closed for everything, whatever the approval."""
+    def reason(self, *, live: bool, realtime: bool, connected: bool) -> str:
+        """Say why the gate is closed for everything, whatever the approval."""
         if self.halted or self._halt_file.exists():
             return "halted"
         if self._pause_file.exists():

@@ -1,4 +1,4 @@
-"""A thing is used once for ever: remembered by how far its rising number has come, not by a list."""
+"""Which order ids were used: remembered for ever by the highest of each tape, not by a list."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from proto.ids import parse_number
 
 
 class OrderKey(NamedTuple):
-    """Where an order comes from; within a tape (cause, output) tells the order of decisions."""
+    """The parts of an order id; within a tape, decisions rise by (cause, output)."""
 
     tape: str
     cause: int
@@ -26,17 +26,17 @@ def parse_order_id(order: str) -> OrderKey | None:
     return OrderKey(parts[0], cause, output)
 
 
-class HighWater(Struct):
-    """The highest (cause, output) used, for each tape. A tape is a line of 40 bytes, and there are few."""
+class HighWaterMarks(Struct):
+    """The highest (cause, output) used, for each tape. An entry has 40 bytes, and tapes are few."""
 
     marks: dict[str, tuple[int, int]] = {}
 
-    def covers(self, key: OrderKey) -> bool:
-        """Whether this one, or a later one of its tape, was used already."""
+    def is_used(self, key: OrderKey) -> bool:
+        """Whether this id, or a later one of its tape, was used."""
         mark = self.marks.get(key.tape)
         return mark is not None and (key.cause, key.output) <= mark
 
-    def rise(self, key: OrderKey) -> None:
-        """Remember ``key`` and everything before it as used."""
-        if not self.covers(key):
+    def mark_used(self, key: OrderKey) -> None:
+        """Mark ``key`` and every earlier id of its tape as used."""
+        if not self.is_used(key):
             self.marks[key.tape] = (key.cause, key.output)

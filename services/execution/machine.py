@@ -1,7 +1,7 @@
-"""The order state machine: from a signed approval to a final state, with unknown in between.
+"""The order state machine: from a signed approval to a final state.
 
-It decides nothing about size or price. It acts once on each verified approval, follows what the
-ledger and the venue say, asks about what they do not say, and never takes silence for an answer.
+It decides nothing about size or price. It acts once on each verified approval, follows what the ledger and
+the venue report, queries orders without an answer, and never treats silence as an answer.
 """
 
 from collections.abc import Sequence
@@ -45,8 +45,8 @@ from services.execution.high_water import OrderKey, parse_order_id
 from services.execution.orders import (
     Admission,
     AwaitingClaim,
-    Tracked,
-    track,
+    TrackedOrder,
+    track_order,
     update_of,
 )
 from services.execution.state import ExecutionParams, ExecutionState, VenueRecord
@@ -56,13 +56,13 @@ ADOPTED_NS_MAX = 86_400 * SECOND
 
 
 class ExecutionMachine(StateMachine[ExecutionState]):
-    """Follows every order; see the README beside it for the crash argument."""
+    """Tracks every order; see the README beside it for the crash argument."""
 
     name: ClassVar[str] = "execution"
     version: ClassVar[int] = 2
     """2: keeps the books of live venues, and asks at once about an order without a usable answer."""
     reads_repeats: ClassVar[tuple[type[Message], ...]] = (Approval,)
-    """An approval that is said again is an attempt to send its order twice: it is refused and told."""
+    """An approval that is repeated is an attempt to send its order twice: it is refused, and the refusal published."""
 
     def __init__(self) -> None:
         super().__init__(ExecutionState())
@@ -77,7 +77,7 @@ class ExecutionMachine(StateMachine[ExecutionState]):
             Fill: self._fill,
             Correction: self._correction,
             TradeState: self._trade,
-            StatusReport: self._report,
+            StatusReport: self._status_report,
             Settlement: self._settlement,
             Account: self._account,
             Reconciliation: self._reconciliation,
@@ -100,7 +100,7 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         return () if params is None else params.live_venues
 
     def awaiting_claim(self) -> list[AwaitingClaim]:
-        """Orders for which neither a claim nor the proof that there is none has been read, oldest first."""
+        """Return the orders for which neither a claim nor the proof that there is none has been read, oldest first."""
         return [
             AwaitingClaim(
                 order=tracked.order,
@@ -147,7 +147,7 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         """Cancel every live order that the admission would not let through now."""
         outputs: list[Message] = []
         for tracked in self.state.live.values():
-            if not self.state.admission.admits(tracked.reduce_only):
+            if not self.state.admission.may_submit(tracked.reduce_only):
                 outputs.extend(transitions.cancel(self.state, tracked, reason, stamp.now))
         return outputs
 
@@ -167,10 +167,10 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         ):
             return (_refuse(event, RefusalReason.MISMATCH, stamp),)
         key = OrderKey(origin.tape, origin.cause, origin.index)
-        if state.used.covers(key):
+        if state.used.is_used(key):
             return (_refuse(event, RefusalReason.REPEATED, stamp),)
-        state.used.rise(key)
-        tracked = track(event, stamp)
+        state.used.mark_used(key)
+        tracked = track_order(event, stamp)
         if origin.tape != state.tape:
             # Decided before a new epoch began: never sent, and its reservation is given back.
             denied = transitions.deny(state, tracked, "other_tape", stamp.now)
@@ -178,7 +178,7 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         if stamp.now >= event.expires_at:
             denied = transitions.deny(state, tracked, "expired", stamp.now)
             return _refuse(event, RefusalReason.EXPIRED, stamp), denied
-        if not state.admission.admits(event.reduce_only):
+        if not state.admission.may_submit(event.reduce_only):
             return (transitions.deny(state, tracked, state.admission.value, stamp.now),)
         state.live[event.order] = tracked
         return (update_of(tracked),)
@@ -198,33 +198,33 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         if tracked.status is not OrderStatus.PENDING_SUBMIT:
             return NOTHING
         submitted = transitions.move(state, tracked, OrderStatus.SUBMITTED, stamp.now)
-        if not tracked.cancel_reason and not state.admission.admits(tracked.reduce_only):
+        if not tracked.cancel_reason and not state.admission.may_submit(tracked.reduce_only):
             tracked.cancel_reason = state.admission.value
         if tracked.cancel_reason:
             return submitted, Cancel(order=tracked.order, reason=tracked.cancel_reason)
         return (submitted,)
 
     def _adopt(self, claim: Claim, stamp: Stamp) -> Sequence[Message]:
-        """A claim without its approval: the tape lost its tail and the ledger did not.
+        """Adopt a claim without its approval: the tape lost its tail and the ledger did not.
 
-        The order may be at the venue. It is followed from here on, so that its exposure is reserved, and
-        cancelled. One that ended long ago, and was forgotten here, is not taken for such an order.
+        The order may be at the venue. It is tracked from here on, so that its exposure is reserved, and
+        cancelled. One that ended long ago, and was forgotten here, is not adopted.
         """
         approval = approval_in(claim)
         if approval is None or stamp.now > approval.expires_at + ADOPTED_NS_MAX:
             self.state.counters.unmatched += 1
             return NOTHING
-        tracked = track(approval, msgspec.structs.replace(stamp, message_id=claim.message_id))
+        tracked = track_order(approval, msgspec.structs.replace(stamp, message_id=claim.message_id))
         key = parse_order_id(claim.order)
         if key is not None:
-            self.state.used.rise(key)
+            self.state.used.mark_used(key)
         tracked.claimed = True
         tracked.cancel_reason = NO_APPROVAL
         self.state.live[tracked.order] = tracked
         submitted = transitions.move(self.state, tracked, OrderStatus.SUBMITTED, stamp.now, NO_APPROVAL)
         return submitted, Cancel(order=tracked.order, reason=NO_APPROVAL)
 
-    def _claim_of_ended(self, ended: Tracked) -> Sequence[Message]:
+    def _claim_of_ended(self, ended: TrackedOrder) -> Sequence[Message]:
         first, ended.claimed = not ended.claimed, True
         if first and ended.status is OrderStatus.DENIED:
             # Sent although it was denied here: whatever became of it, it must not go on working.
@@ -246,9 +246,9 @@ class ExecutionMachine(StateMachine[ExecutionState]):
             return self._ack_of_ended(event)
         tracked.venue_order_id = event.venue_order_id or tracked.venue_order_id
         if event.status is AckStatus.UNKNOWN:
-            return transitions.doubt(self.state, tracked, event.reason, stamp.now)
+            return transitions.mark_unknown(self.state, tracked, event.reason, stamp.now)
         if event.status is AckStatus.ACCEPTED:
-            return transitions.found_working(self.state, tracked, stamp.now)
+            return transitions.mark_working(self.state, tracked, stamp.now)
         return transitions.finish(self.state, tracked, event.status, stamp.now, event.reason)
 
     def _ack_of_ended(self, event: Ack) -> Sequence[Message]:
@@ -263,8 +263,8 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         return NOTHING
 
     def _fill(self, event: Fill, stamp: Stamp) -> Sequence[Message]:
-        self._fold(venue_of(event.market), event)
-        tracked = transitions.known(self.state, event.order)
+        self._apply(venue_of(event.market), event)
+        tracked = transitions.tracked_order(self.state, event.order)
         if tracked is None or event.fill_id in tracked.fills:
             return NOTHING
         tracked.fills[event.fill_id] = event.quantity
@@ -280,13 +280,13 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         if tracked.status in (OrderStatus.PARTIALLY_FILLED, OrderStatus.PENDING_CANCEL):
             return (update_of(tracked),)
         moved = transitions.move(self.state, tracked, OrderStatus.PARTIALLY_FILLED, stamp.now)
-        return (moved, *transitions.cancel_if_wanted(self.state, tracked, stamp.now))
+        return (moved, *transitions.cancel_if_requested(self.state, tracked, stamp.now))
 
     def _correction(self, event: Correction, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
-        tracked = transitions.known(self.state, event.order)
+        tracked = transitions.tracked_order(self.state, event.order)
         for venue in self.live_venues:
             if tracked is None or venue_of(tracked.market) == venue:
-                self._fold(venue, event)
+                self._apply(venue, event)
         if tracked is None or event.fill_id in tracked.voided:
             return NOTHING
         tracked.voided[event.fill_id] = 1
@@ -294,7 +294,7 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         tracked.undone += quantity
         return (update_of(tracked, "correction"),) if quantity else NOTHING
 
-    def _report(self, event: StatusReport, stamp: Stamp) -> Sequence[Message]:
+    def _status_report(self, event: StatusReport, stamp: Stamp) -> Sequence[Message]:
         tracked = self.state.live.get(event.order)
         if tracked is None or tracked.status is OrderStatus.PENDING_SUBMIT:
             return NOTHING
@@ -306,17 +306,17 @@ class ExecutionMachine(StateMachine[ExecutionState]):
             return transitions.finish(self.state, tracked, event.status, stamp.now, "reconciled")
         if tracked.status is OrderStatus.PENDING_CANCEL:
             return (Cancel(order=tracked.order, reason="still_working"),)
-        return transitions.found_working(self.state, tracked, stamp.now)
+        return transitions.mark_working(self.state, tracked, stamp.now)
 
     # ── the books of live venues ──
 
     def _settlement(self, event: Settlement, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
-        return self._fold(venue_of(event.market), event)
+        return self._apply(venue_of(event.market), event)
 
     def _account(self, event: Account, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
-        return self._fold(event.venue, event)
+        return self._apply(event.venue, event)
 
-    def _fold(self, venue: str, event: Message) -> Sequence[Message]:
+    def _apply(self, venue: str, event: Message) -> Sequence[Message]:
         if venue in self.live_venues:
             self.state.venues.setdefault(venue, VenueRecord()).portfolio.apply(event)
         return NOTHING
@@ -324,9 +324,9 @@ class ExecutionMachine(StateMachine[ExecutionState]):
     def _trade(self, event: TradeState, stamp: Stamp) -> Sequence[Message]:
         venue, state = venue_of(event.instrument), self.state
         if venue in self.live_venues:
-            tracked = state.live.get(event.order) or state.ended.get(event.order)
-            known_as = tracked.venue_order_id if tracked is not None else ""
-            state.venues.setdefault(venue, VenueRecord()).follow(event, known_as, stamp.now)
+            tracked = state.order(event.order)
+            venue_order_id = tracked.venue_order_id if tracked is not None else ""
+            state.venues.setdefault(venue, VenueRecord()).track_fill(event, venue_order_id, stamp.now)
         return NOTHING
 
     def _reconciliation(self, event: Reconciliation, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
@@ -348,7 +348,7 @@ class ExecutionMachine(StateMachine[ExecutionState]):
             return NOTHING
         outputs: list[Message] = []
         for tracked in state.live.values():
-            outputs.extend(transitions.watch(state, tracked, state.params, stamp.now))
+            outputs.extend(transitions.check_timeouts(state, tracked, state.params, stamp.now))
         return outputs
 
 

@@ -43,14 +43,14 @@ TRANSITIONS: dict[OrderStatus, tuple[OrderStatus, ...]] = {
     S.REJECTED: (),
     S.DENIED: (),
 }
-"""Every move an order can make; any other is ignored and counted."""
+"""Every transition an order can make; any other is ignored and counted."""
 
 ENDINGS: dict[AckStatus, OrderStatus] = {
     AckStatus.CANCELED: OrderStatus.CANCELED,
     AckStatus.EXPIRED: OrderStatus.EXPIRED,
     AckStatus.REJECTED: OrderStatus.REJECTED,
 }
-"""What a venue's last word on an order makes of it."""
+"""The final state for each final status a venue reports."""
 
 WORKING = (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED)
 """States in which the venue is known to hold the order and no cancel is under way."""
@@ -63,17 +63,18 @@ class Admission(StrEnum):
     CLOSE_ONLY = "close_only"
     HALTED = "halted"
 
-    def admits(self, reduce_only: bool) -> bool:
+    def may_submit(self, reduce_only: bool) -> bool:
+        """Whether an order, reduce-only or not, may still be sent."""
         return self is Admission.OPEN or (self is Admission.CLOSE_ONLY and reduce_only)
 
 
-class Tracked(Struct):
+class TrackedOrder(Struct):
     """An order from its approval until it is forgotten.
 
     ``traded`` is every fill, ``undone`` what corrections took back of it. ``since`` is when the present
     status began, ``asked_at`` when the venue was last asked (tape time). ``cancel_reason`` is set when
-    the order is to be cancelled but the venue may not know it yet. ``asks`` counts the questions about an
-    order whose request had no usable answer: they come at once, then ever more slowly.
+    the order is to be cancelled but the venue may not know it yet. ``asks`` counts the queries about an
+    order whose request had no usable answer: the first at once, each later one after a longer wait.
     """
 
     order: str
@@ -99,22 +100,22 @@ class Tracked(Struct):
 
     @property
     def filled(self) -> int:
-        """What we hold of it: fills less corrections."""
+        """The quantity that we hold of it: fills less corrections."""
         return self.traded - self.undone
 
     @property
     def remaining(self) -> int:
-        """What has not traded; a correction does not put it back into the market."""
+        """The quantity that has not traded; a correction does not put it back into the market."""
         return max(0, self.quantity - self.traded)
 
     @property
-    def ends_by_itself(self) -> bool:
-        """Whether the venue should be done with it at once."""
+    def is_immediate(self) -> bool:
+        """Whether it ends at once by its time in force."""
         return self.time_in_force in (TimeInForce.IOC, TimeInForce.FOK)
 
 
 class AwaitingClaim(Struct, frozen=True, gc=False):
-    """An approved order that the shell has to claim, or to prove unclaimed.
+    """An approved order that the shell has to claim, or has to prove that nobody claimed it.
 
     ``message_id`` is the approval's. ``cancel_reason`` is not empty when it should rather not be sent.
     """
@@ -126,9 +127,9 @@ class AwaitingClaim(Struct, frozen=True, gc=False):
     cancel_reason: str
 
 
-def track(approval: Approval, stamp: Stamp) -> Tracked:
-    """A record for a fresh approval."""
-    return Tracked(
+def track_order(approval: Approval, stamp: Stamp) -> TrackedOrder:
+    """Make the record of a new approval."""
+    return TrackedOrder(
         order=approval.order,
         message_id=stamp.message_id,
         strategy=approval.strategy,
@@ -143,8 +144,8 @@ def track(approval: Approval, stamp: Stamp) -> Tracked:
     )
 
 
-def update_of(tracked: Tracked, reason: str = "") -> OrderUpdate:
-    """What the tape is told of an order as it stands."""
+def update_of(tracked: TrackedOrder, reason: str = "") -> OrderUpdate:
+    """Make the message that says how an order stands."""
     return OrderUpdate(
         order=tracked.order,
         status=tracked.status,

@@ -6,12 +6,12 @@ from msgspec import Meta, Struct, field
 
 from libs.portfolio.portfolio import Portfolio
 from proto.venue import TradeState, TradeStatus
-from services.execution.high_water import HighWater
-from services.execution.orders import Admission, Tracked
+from services.execution.high_water import HighWaterMarks
+from services.execution.orders import Admission, TrackedOrder
 
-UNSETTLED_MAX = 1_000
+UNCONFIRMED_MAX = 1_000
 """Fills of one venue on their way to finality: far more than trade in the minutes that this takes. Beyond it
-the oldest are followed no further than to the next restart."""
+the oldest are not tracked across the next restart."""
 Seconds = Annotated[int, Meta(ge=1, le=3600)]
 
 
@@ -38,7 +38,7 @@ class Counters(Struct):
     unverified_claims: int = 0
 
 
-class Unsettled(Struct):
+class UnconfirmedFill(Struct):
     """A fill that is not final; ``at``: when it traded (ns). It may outlast the machine's memory of its order."""
 
     order: str
@@ -50,22 +50,22 @@ class Unsettled(Struct):
 class VenueRecord(Struct):
     """What the tape says of our account at one live venue; ``reconciled_at`` is the venue's time (ns).
 
-    ``unsettled`` (fill id → fill): a trade may fail hours after it matched, also while nobody listens.
+    ``unconfirmed`` (fill id → fill): a trade may fail hours after it matched, also while no process runs.
     """
 
     portfolio: Portfolio = field(default_factory=Portfolio)
     reconciled_at: int = 0
-    unsettled: dict[str, Unsettled] = {}
+    unconfirmed: dict[str, UnconfirmedFill] = field(name="unsettled", default_factory=dict)
 
-    def follow(self, trade: TradeState, venue_order_id: str, now: int) -> None:
-        """A fill took a step to finality."""
+    def track_fill(self, trade: TradeState, venue_order_id: str, now: int) -> None:
+        """Record a fill's step to finality."""
         if trade.status in (TradeStatus.CONFIRMED, TradeStatus.FAILED):
-            self.unsettled.pop(trade.fill_id, None)
+            self.unconfirmed.pop(trade.fill_id, None)
             return
-        fill = Unsettled(trade.order, trade.instrument, trade.at or now, venue_order_id)
-        self.unsettled.setdefault(trade.fill_id, fill)
-        if len(self.unsettled) > UNSETTLED_MAX:
-            del self.unsettled[next(iter(self.unsettled))]
+        fill = UnconfirmedFill(trade.order, trade.instrument, trade.at or now, venue_order_id)
+        self.unconfirmed.setdefault(trade.fill_id, fill)
+        if len(self.unconfirmed) > UNCONFIRMED_MAX:
+            del self.unconfirmed[next(iter(self.unconfirmed))]
 
 
 class ExecutionState(Struct):
@@ -74,8 +74,12 @@ class ExecutionState(Struct):
     params: ExecutionParams | None = None
     tape: str = ""
     admission: Admission = Admission.OPEN
-    live: dict[str, Tracked] = {}
-    ended: dict[str, Tracked] = {}
+    live: dict[str, TrackedOrder] = {}
+    ended: dict[str, TrackedOrder] = {}
     venues: dict[str, VenueRecord] = {}
-    used: HighWater = field(default_factory=HighWater)
+    used: HighWaterMarks = field(default_factory=HighWaterMarks)
     counters: Counters = field(default_factory=Counters)
+
+    def order(self, order: str) -> TrackedOrder | None:
+        """Return an order that is tracked, whether it can still change or has ended."""
+        return self.live.get(order) or self.ended.get(order)

@@ -1,4 +1,4 @@
-"""How an order moves from state to state, and what each move says: the only place that changes one's status."""
+"""The transitions of an order from state to state, each with its messages: nothing else changes a status."""
 
 from collections.abc import Sequence
 
@@ -8,28 +8,28 @@ from proto.message import Message
 from proto.risk import TimeInForce
 from proto.units import SECOND
 from proto.venue import AckStatus
-from services.execution.orders import ENDINGS, TRANSITIONS, WORKING, Tracked, update_of
+from services.execution.orders import ENDINGS, TRANSITIONS, WORKING, TrackedOrder, update_of
 from services.execution.state import ExecutionParams, ExecutionState
 
 NO_ANSWER = "no_answer"
 DOUBLINGS_MAX = 12
-"""Of the second between the first two questions: beyond an hour, which is ``query_interval_s`` at most."""
+"""Of the second between the first two queries: beyond an hour, which is ``query_interval_s`` at most."""
 ENDED_MAX = 500
-"""Ended orders kept for late fills, corrections and questions; a late fill comes within seconds."""
+"""Ended orders kept for late fills, corrections and queries; a late fill comes within seconds."""
 
 
-def known(state: ExecutionState, order: str) -> Tracked | None:
-    """An order that is followed, or ended a while ago; counted when there is none."""
-    tracked = state.live.get(order) or state.ended.get(order)
+def tracked_order(state: ExecutionState, order: str) -> TrackedOrder | None:
+    """Return an order that is tracked, live or ended; count it as unmatched when it is not."""
+    tracked = state.order(order)
     if tracked is None:
         state.counters.unmatched += 1
     return tracked
 
 
 def move(
-    state: ExecutionState, tracked: Tracked, status: OrderStatus, now: int, reason: str = ""
+    state: ExecutionState, tracked: TrackedOrder, status: OrderStatus, now: int, reason: str = ""
 ) -> OrderUpdate:
-    """Put an order into its next state; the only place that does."""
+    """Put an order into its next state; nothing else does."""
     assert status in TRANSITIONS[tracked.status], f"{tracked.status} to {status}"
     tracked.status = status
     tracked.since = now
@@ -38,39 +38,39 @@ def move(
     return update_of(tracked, reason)
 
 
-def _retire(state: ExecutionState, tracked: Tracked) -> None:
+def _retire(state: ExecutionState, tracked: TrackedOrder) -> None:
     del state.live[tracked.order]
     state.ended[tracked.order] = tracked
     if len(state.ended) > ENDED_MAX:
         del state.ended[next(iter(state.ended))]
 
 
-def deny(state: ExecutionState, tracked: Tracked, reason: str, now: int) -> OrderUpdate:
-    """Take an order up only to end it: it will not be sent."""
+def deny(state: ExecutionState, tracked: TrackedOrder, reason: str, now: int) -> OrderUpdate:
+    """Track an order only to end it: it will not be sent."""
     state.live[tracked.order] = tracked
     return move(state, tracked, OrderStatus.DENIED, now, reason)
 
 
-def doubt(state: ExecutionState, tracked: Tracked, reason: str, now: int) -> Sequence[Message]:
-    """The request left and its answer proves nothing: ask at once."""
+def mark_unknown(state: ExecutionState, tracked: TrackedOrder, reason: str, now: int) -> Sequence[Message]:
+    """Mark an order whose request left and whose answer proves nothing; query it at once."""
     if tracked.status not in (OrderStatus.PENDING_SUBMIT, OrderStatus.SUBMITTED):
         return NOTHING
     tracked.asks, tracked.asked_at = 1, now
     return move(state, tracked, OrderStatus.UNKNOWN, now, reason or NO_ANSWER), Query(order=tracked.order)
 
 
-def found_working(state: ExecutionState, tracked: Tracked, now: int) -> list[Message]:
-    """The venue holds the order."""
+def mark_working(state: ExecutionState, tracked: TrackedOrder, now: int) -> list[Message]:
+    """Mark an order that the venue holds."""
     if tracked.status is OrderStatus.PENDING_CANCEL or tracked.status in WORKING:
         return []
     status = OrderStatus.PARTIALLY_FILLED if tracked.traded else OrderStatus.ACCEPTED
-    return [move(state, tracked, status, now), *cancel_if_wanted(state, tracked, now)]
+    return [move(state, tracked, status, now), *cancel_if_requested(state, tracked, now)]
 
 
 def finish(
-    state: ExecutionState, tracked: Tracked, status: AckStatus, now: int, reason: str
+    state: ExecutionState, tracked: TrackedOrder, status: AckStatus, now: int, reason: str
 ) -> Sequence[Message]:
-    """The venue's last word on an order."""
+    """End an order by the final status that the venue reports."""
     ending = ENDINGS[status]
     if ending is OrderStatus.REJECTED and (tracked.traded or tracked.status is OrderStatus.PENDING_CANCEL):
         ending = OrderStatus.CANCELED
@@ -80,11 +80,11 @@ def finish(
     return (move(state, tracked, ending, now, reason),)
 
 
-def cancel(state: ExecutionState, tracked: Tracked, reason: str, now: int) -> Sequence[Message]:
+def cancel(state: ExecutionState, tracked: TrackedOrder, reason: str, now: int) -> Sequence[Message]:
     """Cancel an order, now or as soon as the venue can know it."""
     if tracked.status in WORKING:
         tracked.cancel_reason = reason
-        return cancel_if_wanted(state, tracked, now)
+        return cancel_if_requested(state, tracked, now)
     if tracked.cancel_reason or tracked.status is OrderStatus.PENDING_CANCEL:
         return NOTHING
     tracked.cancel_reason = reason
@@ -93,8 +93,8 @@ def cancel(state: ExecutionState, tracked: Tracked, reason: str, now: int) -> Se
     return (Cancel(order=tracked.order, reason=reason),)
 
 
-def cancel_if_wanted(state: ExecutionState, tracked: Tracked, now: int) -> Sequence[Message]:
-    """Cancel a working order of which that was asked before it worked."""
+def cancel_if_requested(state: ExecutionState, tracked: TrackedOrder, now: int) -> Sequence[Message]:
+    """Cancel an order whose cancel was requested before the venue acknowledged it."""
     reason = tracked.cancel_reason
     if not reason:
         return NOTHING
@@ -102,8 +102,10 @@ def cancel_if_wanted(state: ExecutionState, tracked: Tracked, now: int) -> Seque
     return pending, Cancel(order=tracked.order, reason=reason)
 
 
-def watch(state: ExecutionState, tracked: Tracked, params: ExecutionParams, now: int) -> Sequence[Message]:
-    """What an order's waiting time asks for."""
+def check_timeouts(
+    state: ExecutionState, tracked: TrackedOrder, params: ExecutionParams, now: int
+) -> Sequence[Message]:
+    """Query or cancel an order that has waited too long."""
     patience = params.ack_timeout_s * SECOND
     status = tracked.status
     if status in WORKING and tracked.time_in_force is TimeInForce.GTD:
@@ -111,7 +113,7 @@ def watch(state: ExecutionState, tracked: Tracked, params: ExecutionParams, now:
         late = now >= tracked.expires_at + patience
         return cancel(state, tracked, "expired", now) if late else NOTHING
     waits = status in (OrderStatus.SUBMITTED, OrderStatus.UNKNOWN, OrderStatus.PENDING_CANCEL)
-    if not waits and not (status in WORKING and tracked.ends_by_itself):
+    if not waits and not (status in WORKING and tracked.is_immediate):
         return NOTHING
     interval = params.query_interval_s * SECOND
     if status is OrderStatus.UNKNOWN and tracked.asks:

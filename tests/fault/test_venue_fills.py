@@ -10,7 +10,7 @@ from proto.risk import TimeInForce
 from proto.units import ONE
 from proto.venue import Correction, Fill, Reconciliation, TradeStatus
 from sandbox.faults.rules import FaultKind, FaultRule
-from services.execution.desk import reconcile
+from services.execution.desk import recent_fills
 from tests.fault.venue_rig import CENT, VenueRig, instrument_of, venue_rig
 
 pytestmark = [pytest.mark.fault, pytest.mark.soak, pytest.mark.asyncio, pytest.mark.timeout(600)]
@@ -98,7 +98,7 @@ async def test_15_a_fill_told_over_every_channel_and_after_a_restart_counts_once
         rig.sandbox.faults.clear()
         await rig.restart()
         for _ in range(3):
-            assert (await rig.of_venue.reconcile()).complete
+            assert (await rig.of_venue.reconciler.run()).complete
         told = [fill.fill_id for fill in rig.told(Fill)]
         assert len(told) == len(set(told)) >= 4
         assert sum(rig.held().values()) == sum(fill.quantity for fill in rig.told(Fill)) > 20 * ONE
@@ -113,13 +113,13 @@ async def test_15_a_trade_that_fails_after_it_was_matched_is_taken_back(tmp_path
         await rig.until(lambda: bool(rig.told(Correction)))
         assert {fill.order for fill in rig.told(Fill)} == {order}
         kept = await rig.approve(price=rig.ask(), tif=TimeInForce.IOC, contracts=6)
-        await rig.until(lambda: not rig.of_venue.facts.unconfirmed and filled(rig, kept) > 0)
+        await rig.until(lambda: not rig.of_venue.books.facts.unconfirmed and filled(rig, kept) > 0)
         failed = [correction.fill_id for correction in rig.told(Correction)]
         assert len(failed) == 1
         await rig.agreed()
         assert rig.held() == {instrument_of(rig.market): filled(rig, kept) + remaining(rig, order, failed)}
         # The reconciliations after it know the trade as failed, and say nothing of it.
-        assert (await rig.of_venue.reconcile()).differences == ()
+        assert (await rig.of_venue.reconciler.run()).differences == ()
 
 
 def remaining(rig: VenueRig, order: str, failed: list[str]) -> int:
@@ -132,21 +132,21 @@ async def test_15_pain_point_02_a_ghost_fill_is_held_counted_and_not_bought_agai
 ):
     """Matched and never settled: at stake until the venue says what became of it, and the gate stays sane."""
     # A new fill may be missing from the position for a while; this one is never new.
-    monkeypatch.setattr(reconcile, "MOVING_NS", 0)
+    monkeypatch.setattr(recent_fills, "MOVING_NS", 0)
     async with venue_rig(tmp_path, "polymarket") as rig:
         rig.server.options.mined_after_s = 3_600.0
         order = await rig.approve(price=rig.ask(), tif=TimeInForce.IOC, contracts=6)
         await rig.until(lambda: filled(rig, order) > 5 * ONE)
         assert rig.book.exposure() > 0
         for _ in range(3):
-            found = await rig.of_venue.reconcile()
+            found = await rig.of_venue.reconciler.run()
             # The venue's position does not count it, and that is not a difference: it says so itself.
             assert (found.complete, found.clean) == (True, True)
         assert await rig.gateway.positions() == {}
         await rig.restart()
-        found = await rig.of_venue.reconcile()
+        found = await rig.of_venue.reconciler.run()
         assert (found.clean, found.differences) == (True, ())
         assert rig.of_venue.report()["unconfirmed_fills"] == len(rig.told(Fill)) >= 1
-        assert {r.status for r in rig.of_venue.facts.unconfirmed.values()} == {TradeStatus.MATCHED}
+        assert {r.status for r in rig.of_venue.books.facts.unconfirmed.values()} == {TradeStatus.MATCHED}
         assert rig.held() == {instrument_of(rig.market): filled(rig, order)}
         assert len(rig.requests()) == 1

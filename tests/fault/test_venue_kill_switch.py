@@ -73,7 +73,7 @@ async def test_24_a_heartbeat_that_fails_stops_new_orders_and_takes_everything_b
         await rig.of_venue.heartbeat()
         await nothing_leaves(rig, "heartbeat failed")
         assert {rig.status(order) for order in orders} == {S.ACCEPTED}
-        await rig.of_venue.cancel(orders[0])
+        await rig.of_venue.orders.cancel(orders[0])
         await rig.comes_to(orders[0], S.CANCELED)
         await rig.of_venue.heartbeat()
         await all_taken_back(rig, orders, began)

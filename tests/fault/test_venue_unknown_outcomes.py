@@ -54,7 +54,7 @@ async def test_12_orders_that_time_out_after_they_were_taken_or_appear_late(
                 contracts=5 + number % 7,
             )
             # Slower than the limits of the venue: an order that is not sent proves nothing here.
-            await rig.until(lambda: rig.reason() == "" and len(rig.of_venue.in_flight) < 8)
+            await rig.until(lambda: rig.reason() == "" and len(rig.of_venue.registry.in_flight) < 8)
         await rig.until(lambda: len(rig.requests()) == orders)
         faults = rig.sandbox.faults
         late, lost = faults.count(FaultKind.APPEAR_LATE), faults.count(FaultKind.ACCEPT_THEN_TIMEOUT)
@@ -96,22 +96,22 @@ async def test_12_hundreds_of_unknown_orders_do_not_keep_the_books_from_agreeing
         rig.faults(FaultRule(kind=FaultKind.RESET_CONNECTION, operation="order"))
         for _ in range(orders):
             await rig.approve()
-            await rig.until(lambda: len(rig.of_venue.in_flight) < 10)
-        await rig.until(lambda: not rig.of_venue.in_flight)
+            await rig.until(lambda: len(rig.of_venue.registry.in_flight) < 10)
+        await rig.until(lambda: not rig.of_venue.registry.in_flight)
         rig.sandbox.faults.clear()
-        await rig.until(lambda: rig.of_venue.unresolved == orders)
+        await rig.until(lambda: rig.of_venue.registry.unknown_count == orders)
         asked: Counter[int] = Counter()
         rounds = -(-orders // MISSING_MAX)
         for _ in range(rounds):
-            assert (await rig.of_venue.reconcile()).complete
+            assert (await rig.of_venue.reconciler.run()).complete
         # Every one had its turn.
-        asked.update(own.asked_in for own in rig.of_venue.orders)
+        asked.update(own.asked_in for own in rig.of_venue.registry)
         assert max(asked.values()) <= MISSING_MAX
         assert 0 not in asked
         assert rig.reason() == ""
         # Once their time is over, all of them are proved absent, two looks each.
         rig.of_venue.reconciler.absence_margin_ns = -EXPIRES_S * SECOND
-        await rig.until(lambda: rig.of_venue.unresolved == 0, count(60, 300))
+        await rig.until(lambda: rig.of_venue.registry.unknown_count == 0, count(60, 300))
         assert {rig.status(approval.order) for approval in rig.approvals} == {S.REJECTED}
         assert (len(rig.requests()), rig.sent()) == (orders, [])
 
@@ -174,13 +174,13 @@ async def test_13_broken_reads_close_the_gate_and_never_the_process(tmp_path: Pa
         for rule in broken:
             rig.faults(rule)
             for _ in range(each):
-                found = await rig.of_venue.reconcile()
+                found = await rig.of_venue.reconciler.run()
                 assert not found.complete
             assert "reconciliations failed" in rig.reason()
             refused = await rig.approve()
             assert rig.status(refused) is S.DENIED
             rig.sandbox.faults.clear()
-            rig.of_venue.reconciler.soon()
+            rig.of_venue.books.request_reconciliation()
             await rig.until(lambda: rig.reason() == "")
         assert len(rig.requests()) == 1
         assert rig.status(order) is S.ACCEPTED

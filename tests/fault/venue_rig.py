@@ -40,13 +40,12 @@ from sandbox.polymarket.ledger import COLLATERAL
 from sandbox.polymarket.server import PolymarketServer
 from sandbox.server import Sandbox
 from sandbox.world.markets import MarketKind, SandboxMarket
-from services.execution.desk import reconcile
-from services.execution.desk import venue as desk_venue
-from services.execution.desk.context import Surroundings
-from services.execution.desk.desk import Desk
+from services.execution.desk import reconcile, venue_books
+from services.execution.desk.context import DeskContext
+from services.execution.desk.live_desk import LiveDesk
 from services.execution.desk.venue import VenueDesk
 from services.execution.machine import ExecutionMachine
-from services.execution.orders import Tracked
+from services.execution.orders import TrackedOrder
 
 TAPE = "tape1"
 PATIENCE_S = 30.0
@@ -102,7 +101,7 @@ class VenueRig:
         )
         self.put(Config(section="execution", document=parameters, nonce="n", expires_at=0))
         await self._run()
-        await self.until(lambda: self.reason() == "" and self.of_venue.stream_up)
+        await self.until(lambda: self.reason() == "" and self.of_venue.books.is_stream_up)
 
     async def _run(self) -> None:
         await self.desk.start(self._read_claim)
@@ -115,7 +114,7 @@ class VenueRig:
         self.desk = self._new_desk()
         if start:
             await self._run()
-            await self.until(lambda: self.reason() == "" and self.of_venue.stream_up)
+            await self.until(lambda: self.reason() == "" and self.of_venue.books.is_stream_up)
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -123,14 +122,14 @@ class VenueRig:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.desk.close()
 
-    def _new_desk(self) -> Desk:
+    def _new_desk(self) -> LiveDesk:
         async def publish(fact: Fact) -> None:
             self.facts.append(fact.message)
             self.put(fact.message)
 
-        return Desk(
+        return LiveDesk(
             [self.gateway],
-            Surroundings(
+            DeskContext(
                 publish=publish,
                 spool=self._folder / "facts.jsonl",
                 state=lambda: self._machine.state,
@@ -195,7 +194,7 @@ class VenueRig:
         desk = self.of_venue
         reason = self.desk.reason(event.market)
         try:
-            prepared = None if reason else await desk.prepare_known(event, time.time_ns())
+            prepared = None if reason else await desk.order_builder.prepare_with_market(event, time.time_ns())
         except VenueError as e:
             prepared, reason = None, str(e)
         if prepared is None:
@@ -232,7 +231,7 @@ class VenueRig:
         """Why no new order may leave; empty when one may."""
         return self.desk.reason(market or f"{self.venue}:")
 
-    def tracked(self, order: str) -> Tracked:
+    def tracked(self, order: str) -> TrackedOrder:
         state = self._machine.state
         return state.live.get(order) or state.ended[order]
 
@@ -365,7 +364,7 @@ async def venue_rig(folder: Path, venue: str, through: Through | None = None) ->
         (reconcile, "BLIND_S"): 0.5,
         (reconcile, "AGAIN_S"): 0.2,
         (reconcile, "SOON_S"): 0.02,
-        (desk_venue, "FETCH_WAIT_S"): 0.1,
+        (venue_books, "FETCH_WAIT_S"): 0.1,
     }
     usual = {(module, name): getattr(module, name) for module, name in quick}
     for (module, name), value in quick.items():

@@ -15,10 +15,10 @@ from proto.message import Message
 from proto.operator import Config
 from proto.risk import Approval
 from proto.units import SECOND
-from services.execution.desk.context import Surroundings
+from services.execution.desk.context import DeskContext
 from services.execution.desk.venue import VenueDesk
 from services.execution.machine import ExecutionMachine
-from services.execution.orders import Tracked
+from services.execution.orders import TrackedOrder
 from tests.support.order_tape import ORDER, Hand, approval, claim, session
 from tests.support.scripted_venue import Exchange, ScriptedGateway
 
@@ -58,7 +58,7 @@ class DeskWorld:
         """The machine's books of the venue."""
         return self.machine.state.venues[VENUE].portfolio
 
-    def surroundings(self, **changes: Any) -> Surroundings:
+    def context(self, **changes: Any) -> DeskContext:
         async def publish(fact: Fact) -> None:
             self.facts.append(fact.message)
 
@@ -71,20 +71,20 @@ class DeskWorld:
             "refusal": lambda: self.refusal,
             "wall_ns": lambda: self.now,
         }
-        return Surroundings(**(options | changes))
+        return DeskContext(**(options | changes))
 
     def new_desk(self) -> VenueDesk:
         """A desk as a restarted process makes it: from the machine and the claims, nothing else."""
         desk = VenueDesk(
             self.gateway,
             lambda message, _cause, _root: self.facts.append(message),
-            self.surroundings(),
+            self.context(),
             now_s=lambda: float(self.hand.now_s),
         )
-        desk.seed()
+        desk.books.restore()
         for found in self.claims.values():
             approved = next(a for a in self.approvals if a.order == found.order)
-            desk.learn(found, approved)
+            desk.register(found, approved)
         return desk
 
     def restart(self) -> None:
@@ -98,7 +98,7 @@ class DeskWorld:
 
     def win(self, event: Approval, *, copied: bool = True) -> Claim:
         """The claim; with ``copied`` the broker's copy is on the tape before anything else happens."""
-        prepared = self.desk.prepare(event, self.now)
+        prepared = self.desk.order_builder.prepare(event, self.now)
         won = msgspec.structs.replace(
             claim(event), client_order_id=prepared.client_order_id, claimed_at=self.now
         )
@@ -116,8 +116,8 @@ class DeskWorld:
         if how:
             self.gateway.script.append(how)
         won = self.win(event, copied=copied)
-        own = self.desk.learn(won, event)
-        await self.desk.submit(own, self.desk.prepare(event, self.now))
+        own = self.desk.register(won, event)
+        await self.desk.orders.submit(own, self.desk.order_builder.prepare(event, self.now))
         return event
 
     async def store(self, count: int = 1_000_000) -> None:
@@ -131,9 +131,9 @@ class DeskWorld:
     async def act(self, outputs: list[Message]) -> None:
         for output in outputs:
             if isinstance(output, Cancel):
-                await self.desk.cancel(output.order)
+                await self.desk.orders.cancel(output.order)
             elif isinstance(output, Query):
-                await self.desk.look_up(output.order)
+                await self.desk.orders.look_up(output.order)
 
     async def tick(self, seconds: int = 1) -> None:
         self.hand.now_s += seconds
@@ -144,19 +144,19 @@ class DeskWorld:
         """The user stream brings what the exchange said."""
         while self.exchange.events and count > 0:
             count -= 1
-            self.desk.take(self.exchange.events.popleft())
+            self.desk.books.handle_event(self.exchange.events.popleft())
 
     async def settle_down(self, seconds: int = 400) -> None:
         """Time passes until nothing can change any more: reconciliations, questions, answers."""
         for _ in range(max(seconds // 20, 1)):
             await self.tick(20)
-            await self.desk.idle()
+            await self.desk.tasks.idle()
             await self.store()
-            await self.desk.reconcile()
-            await self.desk.idle()
+            await self.desk.reconciler.run()
+            await self.desk.tasks.idle()
             await self.store()
 
-    def order(self, number: int = 1) -> Tracked:
+    def order(self, number: int = 1) -> TrackedOrder:
         """What the machine knows of an order."""
         name = f"tape1-{number}-0"
         state = self.machine.state
@@ -181,10 +181,10 @@ def run_reconciled(scene: Callable[[DeskWorld], Coroutine[Any, Any, None]]) -> D
     """Play a scene in a world whose first reconciliation is done; each order is sent once in it."""
 
     async def play(world: DeskWorld) -> None:
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.store()
         await scene(world)
-        await world.desk.idle()
+        await world.desk.tasks.idle()
 
     world = run(play)
     assert all(count == 1 for count in world.gateway.submits.values())

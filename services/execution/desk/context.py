@@ -1,4 +1,4 @@
-"""What the desk is given by execution's shell, and by tests."""
+"""What execution's shell, or a test, gives to the desks."""
 
 import time
 from collections.abc import Callable
@@ -10,11 +10,11 @@ from services.execution.state import ExecutionState
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What the desk asks of execution's shell.
+class DeskContext:
+    """What the desks ask of execution's shell.
 
     ``away_s``: for how long the broker has been gone; ``halted``: whether a halt came beside the tape;
-    ``refusal``: why new orders must not leave; ``spool``: the file for facts that cannot be told.
+    ``refusal``: why new orders must not leave; ``spool``: the file for facts that cannot be published.
     """
 
     publish: Publish

@@ -1,4 +1,4 @@
-"""Our books beside a venue's: what neither fills on their way nor rounding explain. Pure."""
+"""Differences between our books and a venue's that neither fills on their way nor rounding explain. Pure."""
 
 from collections.abc import Iterable, Mapping
 
@@ -16,8 +16,10 @@ STOPPING = ("position", "unreadable", "fill_changed")
 """Differences with which nothing new is sent; an over-filled order stops its own market."""
 
 
-def positions(book: Portfolio, theirs: Mapping[str, int], moving: Iterable[FillReport]) -> list[Difference]:
-    """Instruments held in another quantity than the venue says.
+def position_differences(
+    book: Portfolio, theirs: Mapping[str, int], moving: Iterable[FillReport]
+) -> list[Difference]:
+    """Return the instruments of which the venue shows another quantity than our books.
 
     ``moving``: fills so new, or so little settled, that the venue may or may not count them yet.
     What was paid out is no position any more, although a venue may go on showing it: at Polymarket what
@@ -43,8 +45,8 @@ def positions(book: Portfolio, theirs: Mapping[str, int], moving: Iterable[FillR
     return found
 
 
-def balance(book: Portfolio, theirs: Balance) -> list[Difference]:
-    """Money that our fills, fees and payouts do not explain: a deposit, a withdrawal, or an error."""
+def balance_differences(book: Portfolio, theirs: Balance) -> list[Difference]:
+    """Return the money that our fills, fees and payouts do not explain: a deposit, a withdrawal, or an error."""
     tolerance = max(BALANCE_TOLERANCE, abs(theirs.total) // BALANCE_TOLERANCE_SHARE)
     if abs(theirs.total - book.cash) <= tolerance:
         return []

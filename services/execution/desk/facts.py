@@ -1,8 +1,8 @@
-"""From a venue's reports to facts for the tape: each once, whichever channel brought it, in any order.
+"""Turn a venue's reports into facts for the tape: each once, whichever channel brought it, in any order.
 
-The answer to an order, the user stream and the reconciliation say the same things, late, twice and out of
-order. What was told before is known from the portfolio that is folded here alongside: the same fold, over
-the same facts, as everywhere else.
+The answer to an order, the user stream and the reconciliation report the same events, late, twice and out of
+order. The portfolio kept here shows what was published before: it is the same portfolio, over the same facts,
+as everywhere else.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from proto.venue import (
     TradeState,
     TradeStatus,
 )
-from services.execution.desk.orders import OwnOrder, OwnOrders
+from services.execution.desk.order_registry import OrderRegistry, OwnOrder
 
 HELD_FILLS_MAX = 1_000
 """Fills kept until the order they belong to is known by its venue id; seconds' worth, even in a storm."""
@@ -41,25 +41,25 @@ _RANKS = {TradeStatus.MATCHED: 0, TradeStatus.RETRYING: 1, TradeStatus.MINED: 1}
 
 
 def fill_id_of(venue: str, trade_id: str, order: str) -> str:
-    """The natural key of a fill."""
+    """Return the natural key of a fill."""
     if len(trade_id) > TRADE_ID_MAX:
         trade_id = sha256(trade_id.encode()).hexdigest()[:40]
     return f"fill:{venue}:{trade_id}:{order}"
 
 
 class VenueFacts:
-    """What is to be told of one venue. Every method returns the facts that are new, in their order.
+    """Makes the facts of one venue. Methods named after facts return those that are new, in their order.
 
-    ``book`` is folded with what is told; it begins as the machine's copy. ``stopped`` holds markets that
-    take no new orders → why. ``oddities`` are differences found on the way, until a reconciliation tells them.
+    ``book`` applies every fact; it begins as a copy of the machine's. ``stopped`` holds markets that
+    take no new orders → why. ``differences`` are those found on the way, for every later reconciliation.
     """
 
-    def __init__(self, venue: str, orders: OwnOrders, book: Portfolio) -> None:
+    def __init__(self, venue: str, registry: OrderRegistry) -> None:
         self.venue = venue
-        self.orders = orders
-        self.book = book
+        self.registry = registry
+        self.book = Portfolio()
         self.stopped: dict[str, str] = {}
-        self.oddities: dict[tuple[str, str], Difference] = {}
+        self.differences: dict[tuple[str, str], Difference] = {}
         self.unconfirmed: dict[str, FillReport] = {}
         self.empty_fills = 0
         self._trades: dict[str, TradeStatus] = {}
@@ -67,10 +67,10 @@ class VenueFacts:
 
     # ── fills ──
 
-    def take_fill(self, report: FillReport) -> list[Message]:
-        """A fill, or news of one. One of an order not known (yet) by this id is held."""
-        own = self.orders.find(report.client_order_id, report.venue_order_id)
-        if own is None and self._is_past(report):
+    def fill_facts(self, report: FillReport) -> list[Message]:
+        """Return what is new in a fill. One of an order not known (yet) by this id is held."""
+        own = self.registry.match(report.client_order_id, report.venue_order_id)
+        if own is None and self._was_published(report):
             return []
         if own is None:
             key = (report.trade_id, report.client_order_id, report.venue_order_id)
@@ -79,42 +79,43 @@ class VenueFacts:
             if len(self._held) > HELD_FILLS_MAX:
                 del self._held[next(iter(self._held))]
             return []
-        return [*self._take_own(own, report), *self._release(own)]
+        return [*self._own_fill_facts(own, report), *self._ending_facts(own)]
 
-    def _is_past(self, report: FillReport) -> bool:
-        """Whether it was told before, of an order that ended so long ago that nobody remembers it."""
+    def _was_published(self, report: FillReport) -> bool:
+        """Whether a fill was published before, of an order that ended so long ago that nobody remembers it."""
         market = report.instrument.rpartition(":")[0]
         ledger = self.book.ledgers.get(market)
         if ledger is None:
             return market in self.book.forgotten
         trade = fill_id_of(self.venue, report.trade_id, "")
-        told = (report.instrument, report.side is Side.BUY, report.price, report.quantity)
+        figures = (report.instrument, report.side is Side.BUY, report.price, report.quantity)
         return any(
-            fill_id.startswith(trade) and (entry.instrument, entry.buy, entry.price, entry.quantity) == told
+            fill_id.startswith(trade)
+            and (entry.instrument, entry.buy, entry.price, entry.quantity) == figures
             for fill_id, entry in ledger.fills.items()
         )
 
-    def take_held(self) -> list[Message]:
-        """Fills that came before their order's id did."""
-        found: list[Message] = []
+    def held_fill_facts(self) -> list[Message]:
+        """Return the facts of held fills whose order is known by now."""
+        out: list[Message] = []
         for key, report in list(self._held.items()):
-            if self.orders.find(report.client_order_id, report.venue_order_id) is not None:
+            if self.registry.match(report.client_order_id, report.venue_order_id) is not None:
                 del self._held[key]
-                found += self.take_fill(report)
-        return found
+                out += self.fill_facts(report)
+        return out
 
-    def drop_held(self) -> list[FillReport]:
-        """Fills that belong to nobody we know: they are not ours."""
+    def drop_held_fills(self) -> list[FillReport]:
+        """Remove and return the held fills: they belong to no order of ours."""
         foreign = list(self._held.values())
         self._held.clear()
         return foreign
 
     @property
-    def holds_fills(self) -> bool:
+    def has_held_fills(self) -> bool:
         """Whether fills wait for their order."""
         return bool(self._held)
 
-    def _take_own(self, own: OwnOrder, report: FillReport) -> list[Message]:
+    def _own_fill_facts(self, own: OwnOrder, report: FillReport) -> list[Message]:
         if report.quantity <= 0:
             self.empty_fills += 1
             return []
@@ -135,10 +136,10 @@ class VenueFacts:
         )
         own.misses = 0
         if report.instrument != approval.instrument:
-            self._note("unreadable", f"{fill_id}: {report.instrument}", 0, 0)
+            self._record_difference("unreadable", f"{fill_id}: {report.instrument}", 0, 0)
             self.stopped[approval.market] = "fill of another instrument"
-        if not _readable(fill):
-            self._note("unreadable", fill_id, 0, report.quantity)
+        if not _is_readable(fill):
+            self._record_difference("unreadable", fill_id, 0, report.quantity)
             return []
         before = own.fills.get(fill_id)
         out: list[Message] = []
@@ -148,11 +149,11 @@ class VenueFacts:
             own.fills[fill_id] = report.quantity
             self.check_total(own)
         elif before != report.quantity:
-            self._note("fill_changed", fill_id, before, report.quantity)
-        return out + self._take_trade(own, fill_id, report, was_known=not out)
+            self._record_difference("fill_changed", fill_id, before, report.quantity)
+        return out + self._trade_facts(own, fill_id, report, was_known=not out)
 
     def check_total(self, own: OwnOrder) -> None:
-        """More traded than was approved: nothing more is sent to that market until somebody has looked.
+        """Stop an order's market when more traded than was approved, until an operator has looked into it.
 
         A purchase may bring more contracts for the money that was approved: Polymarket spends the whole
         amount of an order that trades at once, also at better prices.
@@ -168,16 +169,16 @@ class VenueFacts:
             spent = sum(notional(entry.price, entry.quantity) for entry in entries)
             if spent <= notional(approval.price, approval.quantity) + ROUNDING_MAX:
                 return
-        self._note("over_fill", approval.order, approval.quantity, own.traded)
+        self._record_difference("over_fill", approval.order, approval.quantity, own.traded)
         self.stopped[approval.market] = "over-filled"
 
-    def _take_trade(
+    def _trade_facts(
         self, own: OwnOrder, fill_id: str, report: FillReport, *, was_known: bool
     ) -> list[Message]:
         before, now = self._trades.get(fill_id), report.status
         if before in FINAL or before is now:
             if before is TradeStatus.CONFIRMED and now is TradeStatus.FAILED:
-                self._note("fill_changed", fill_id, report.quantity, 0)
+                self._record_difference("fill_changed", fill_id, report.quantity, 0)
             else:
                 return []
         if before is not None and now not in FINAL and _RANKS[now] < _RANKS[before]:
@@ -211,40 +212,42 @@ class VenueFacts:
 
     # ── orders ──
 
-    def take_report(self, own: OwnOrder, report: OrderReport, *, asked: bool) -> list[Message]:
-        """What the venue says of an order: as an answer to a question (``asked``) or by itself.
+    def order_facts(self, own: OwnOrder, report: OrderReport, *, asked: bool) -> list[Message]:
+        """Return what is new in a report of an order: the answer to a look-up (``asked``) or sent unasked.
 
-        An ending waits until all fills that the venue counts are told: risk releases what an order reserved
+        An ending waits until all fills that the venue counts are published: risk releases what an order reserved
         when it ends, so the fills have to be there first.
         """
-        self.orders.learn(own, report.venue_order_id)
+        self.registry.set_venue_id(own, report.venue_order_id)
         own.misses = 0
-        out = self.take_held()
+        out = self.held_fill_facts()
         if report.status is AckStatus.UNKNOWN:
             return out if asked else [*out, self._ack(own, report)]
         own.venue_filled = max(own.venue_filled, report.filled)
-        report = _over(own, report)
+        report = _as_ended_by_rounding(own, report)
         if report.status in ENDED:
             if own.ending is None or not asked:
                 own.ending = report
-            return out + self._release(own, again=asked)
+            return out + self._ending_facts(own, again=asked)
         if asked and own.ending is None and (report.remaining or not report.filled):
             return [*out, self._status(own, report)]
-        if not asked and own.told is None:
-            own.told = report.status
+        if not asked and own.published_status is None:
+            own.published_status = report.status
             return [*out, self._ack(own, report)]
         return out
 
-    def _release(self, own: OwnOrder, *, again: bool = False) -> list[Message]:
-        """Tell an ending whose fills are all told; ``again``: somebody asks, so the first time was lost."""
+    def _ending_facts(self, own: OwnOrder, *, again: bool = False) -> list[Message]:
+        """Return an ending whose fills are all published; ``again``: it was asked for, so the first was lost."""
         report = own.ending
-        if report is None or own.traded < own.venue_filled or (own.told in ENDED and not again):
+        if report is None or own.traded < own.venue_filled:
             return []
-        own.told = report.status
+        if own.published_status in ENDED and not again:
+            return []
+        own.published_status = report.status
         return [self._ack(own, report)]
 
     def absent(self, own: OwnOrder) -> StatusReport:
-        """Proof that the order is not, and will not be, at the venue."""
+        """Make the fact that the order is not, and will not be, at the venue."""
         return StatusReport(order=own.approval.order, found=False)
 
     def _ack(self, own: OwnOrder, report: OrderReport) -> Ack:
@@ -265,14 +268,14 @@ class VenueFacts:
             remaining=max(report.remaining, 0),
         )
 
-    def lacking(self) -> list[OwnOrder]:
-        """Orders of which the venue counts more fills than were told."""
-        return [own for own in self.orders if own.traded < own.venue_filled]
+    def orders_with_missing_fills(self) -> list[OwnOrder]:
+        """Return the orders of which the venue counts more fills than were published."""
+        return [own for own in self.registry if own.traded < own.venue_filled]
 
     # ── settlements ──
 
-    def take_settlements(self, reports: Sequence[SettlementReport]) -> list[Message]:
-        """Payouts of what we held; those of foreign positions are not ours to tell."""
+    def settlement_facts(self, reports: Sequence[SettlementReport]) -> list[Message]:
+        """Return new payouts of what we held; those of foreign positions are not ours to publish."""
         out: list[Message] = []
         for report in reports:
             ledger = self.book.ledgers.get(report.market)
@@ -285,23 +288,18 @@ class VenueFacts:
                 price=report.price,
                 at=max(report.at, 0),
             )
-            if _readable(settlement) and self.book.apply(settlement):
+            if _is_readable(settlement) and self.book.apply(settlement):
                 out.append(settlement)
         return out
 
-    def _note(self, difference: str, topic: str, ours: int, theirs: int) -> None:
-        self.oddities[(difference, topic)] = Difference(difference, topic[:512], ours, theirs)
+    def _record_difference(self, difference: str, topic: str, ours: int, theirs: int) -> None:
+        self.differences[(difference, topic)] = Difference(difference, topic[:512], ours, theirs)
 
 
-def signed(report: FillReport) -> int:
-    """What a fill does to the position."""
-    return report.quantity if report.side is Side.BUY else -report.quantity
+def _as_ended_by_rounding(own: OwnOrder, report: OrderReport) -> OrderReport:
+    """Make an ending of a report where the venue filled all that it was sent, and that was less than approved.
 
-
-def _over(own: OwnOrder, report: OrderReport) -> OrderReport:
-    """The report; as an ending where the venue filled all that it was asked for, and that was less.
-
-    What an adapter rounds off an order it sends will never come, and after a restart nobody knows of it.
+    What an adapter rounds off an order never trades, and after a restart the adapter does not know of it.
     """
     all_of_it = report.status is AckStatus.ACCEPTED and not report.remaining
     if not all_of_it or not 0 < report.filled < own.approval.quantity:
@@ -309,7 +307,7 @@ def _over(own: OwnOrder, report: OrderReport) -> OrderReport:
     return replace(report, status=AckStatus.CANCELED, reason="rounded")
 
 
-def _readable(message: Message) -> bool:
+def _is_readable(message: Message) -> bool:
     """Whether readers of the tape will accept it: a venue's figures may be anything."""
     try:
         decode(message.subject(), encode(message))

@@ -7,7 +7,7 @@ from libs.venues.errors import Refused, VenueError
 from libs.venues.gateway import LearnsMarkets, NewOrder, Prepared, VenueGateway
 from proto.risk import Approval
 
-LEARN_PATIENCE_S = 3.0
+READ_PATIENCE_S = 3.0
 """For reading a market; an approval is hardly good for longer."""
 MARKETS_MAX = 2_000
 """Markets remembered as read; days of rolling windows."""
@@ -15,7 +15,7 @@ MARKETS_MAX = 2_000
 log = logging.getLogger("presage.desk")
 
 
-class Preparing:
+class OrderBuilder:
     """Builds and signs orders; nothing is sent."""
 
     def __init__(self, gateway: VenueGateway) -> None:
@@ -26,8 +26,8 @@ class Preparing:
         """Build and sign. Raises ``Refused`` for what the venue cannot express."""
         return self._gateway.prepare(_new_order(approval, approved_at))
 
-    async def prepare_known(self, approval: Approval, approved_at: int) -> Prepared:
-        """As ``prepare``; the market is read first when it is not known, or has changed since."""
+    async def prepare_with_market(self, approval: Approval, approved_at: int) -> Prepared:
+        """Build and sign; read the market first when it is not known, or has changed since."""
         market = approval.market
         if not isinstance(self._gateway, LearnsMarkets):
             return self.prepare(approval, approved_at)
@@ -36,22 +36,22 @@ class Preparing:
                 return self.prepare(approval, approved_at)
             except Refused:
                 del self._markets[market]
-        await self._learn(market)
+        await self._read_market(market)
         return self.prepare(approval, approved_at)
 
-    async def foresee(self, market: str) -> None:
-        """A market was listed: read it now, so that its first order need not wait."""
+    async def preload_market(self, market: str) -> None:
+        """Read a market when it is listed, so that its first order need not wait."""
         try:
-            await self._learn(market)
+            await self._read_market(market)
         except (VenueError, TimeoutError) as e:
             facts = {"venue": self._gateway.venue, "market": market, "detail": str(e)}
             log.info("market not read yet", extra=facts)
 
-    async def _learn(self, market: str) -> None:
-        """Have the gateway read a market. Raises what it raises."""
+    async def _read_market(self, market: str) -> None:
+        """Have the gateway read a market, unless it has. Raises what the gateway raises."""
         if market in self._markets or not isinstance(self._gateway, LearnsMarkets):
             return
-        async with asyncio.timeout(LEARN_PATIENCE_S):
+        async with asyncio.timeout(READ_PATIENCE_S):
             await self._gateway.learn(market)
         self._markets[market] = None
         if len(self._markets) > MARKETS_MAX:
@@ -59,7 +59,7 @@ class Preparing:
 
 
 def _new_order(approval: Approval, approved_at: int) -> NewOrder:
-    """What the gateway is told of an approval that the broker stored at ``approved_at``."""
+    """Make the gateway's order of an approval that the broker stored at ``approved_at``."""
     return NewOrder(
         order=approval.order,
         market=approval.market,

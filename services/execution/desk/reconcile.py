@@ -1,61 +1,63 @@
-"""Our books beside a venue's: at the start, every half minute, and whenever something was missed."""
+"""Reconciliation of our books with a venue's: at the start, every half minute, and after anything was missed."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from libs.venues.brake import HasBrake
 from libs.venues.errors import VenueError
-from libs.venues.gateway import Balance, FillReport, OrderReport, SettlementReport
+from libs.venues.gateway import (
+    AsksAboutHeld,
+    Balance,
+    FillReport,
+    OrderReport,
+    SettlementReport,
+    VenueGateway,
+)
 from proto.units import SECOND
 from proto.venue import DIFFERENCES_MAX, Difference, Reconciliation
 from services.execution.desk import differences
-from services.execution.desk.orders import OwnOrder
-from services.execution.desk.unsettled import give_up
-from services.execution.desk.venue_gate import BRAKE
+from services.execution.desk.order_registry import OwnOrder
+from services.execution.desk.venue_books import CLAIM_MARGIN_NS, VenueBooks
+from services.execution.desk.venue_gate import BRAKE, VenueGate
+from services.execution.desk.venue_orders import VenueOrders
 from services.execution.orders import WORKING
-
-if TYPE_CHECKING:
-    from services.execution.desk.venue import VenueDesk
 
 EVERY_S = 30.0
 AGAIN_S = 2.0
 """After a difference seen for the first time, or a failure: an answer may have been a moment old."""
 BLIND_S = 5.0
-"""While the user stream is down, this is how fills are heard of."""
+"""While the user stream is down, fills are learned from reconciliations."""
 SOON_S = 0.2
-"""What asks for one at once often comes in a bunch."""
+"""Requests for one at once often come in a bunch."""
 PATIENCE_S = 25.0
 """For all answers of one reconciliation, before orders are looked up."""
 LOOK_UPS_PATIENCE_S = 10.0
-"""For all look-ups together: at the smallest rate limit of a venue they take four. Who has no answer by then
-is asked about again the next time."""
-MOVING_NS = 45 * SECOND
-"""So new, a fill may not be counted in the positions yet. They are read first, and a whole reconciliation may take
-35 s (both patiences); ten more for a venue whose positions lag behind its fills."""
+"""For all look-ups together: at the smallest rate limit of a venue they take four. An order without an answer
+by then is looked up again the next time."""
 OVERLAP_NS = 600 * SECOND
-"""Fills are asked for from so long before the last reconciliation: venues tell some of them late."""
+"""Fills are asked for from so long before the last reconciliation: venues show some of them late."""
 SETTLEMENTS_NS = 86_400 * SECOND
-CLAIM_MARGIN_NS = 60 * SECOND
 ABSENCE_MARGIN_NS = 120 * SECOND
 """Beyond an order's expiry before its absence can be proved. Covers the minute that Polymarket adds to every
 expiry, and three times the longest delay after which an order was seen to appear (40 s)."""
 CLEAN_MISSES = 2
 """Clean reconciliations that must miss an order before it counts as absent."""
 MISSING_MAX = 40
-"""Orders asked for in one reconciliation: at the smallest rate limit of a venue, four seconds' worth."""
+"""Orders looked up in one reconciliation: at the smallest rate limit of a venue, four seconds' worth."""
 MISSING_AT_ONCE_MAX = 8
 AT_ONCE = ("over_fill", "unreadable", "fill_changed", "foreign_fill")
-"""Differences that no later answer can explain; the others are told when they are seen twice."""
-
+"""Differences that no later answer can explain; the others are published when they occur twice in a row."""
+BOOKS = "books"
+"""The name under which a stopping difference closes the gate."""
 
 log = logging.getLogger("presage.desk")
 
 
-class Answers(NamedTuple):
-    """All that a venue was asked. ``missing``: open orders of ours that it did not find."""
+class VenueAnswers(NamedTuple):
+    """Everything that a venue was asked for in one reconciliation."""
 
     open_orders: Sequence[OrderReport]
     positions: dict[str, int]
@@ -66,81 +68,108 @@ class Answers(NamedTuple):
 
 
 class Reconciler:
-    """Reconciles one venue's desk.
+    """Compares our books of one venue with the venue's, and makes good what was missed.
 
-    ``stopping`` says which difference stops trading, ``suspicious`` that one was seen for the first time.
+    ``is_suspicious``: the last reconciliation found a stopping difference for the first time.
     """
 
-    def __init__(self, desk: "VenueDesk") -> None:
-        self.stopping = ""
-        self.suspicious = False
+    def __init__(
+        self,
+        orders: VenueOrders,
+        books: VenueBooks,
+        gateway: VenueGateway,
+        gate: VenueGate,
+        wall_ns: Callable[[], int],
+    ) -> None:
+        self.is_suspicious = False
         self.absence_margin_ns = ABSENCE_MARGIN_NS
-        self._desk = desk
+        self._orders = orders
+        self._registry = orders.registry
+        self._books = books
+        self._facts = books.facts
+        self._gateway = gateway
+        self._venue = gateway.venue
+        self._gate = gate
+        self._wall_ns = wall_ns
         self._number = 0
         self._lock = asyncio.Lock()
-        self._wanted = asyncio.Event()
-        self._before: dict[tuple[str, str], int] = {}
-        self._recent: dict[tuple[str, str], tuple[int, FillReport]] = {}
-
-    def soon(self) -> None:
-        """Ask for one now rather than in half a minute."""
-        self._wanted.set()
+        self._differences_before: set[tuple[str, str]] = set()
 
     async def loop(self) -> None:
         """Reconcile for ever."""
+        requested = self._books.reconciliation_requested
         while True:
-            self._wanted.clear()
-            found = await self._desk.reconcile()
-            wait_s = EVERY_S if self._desk.stream_up else BLIND_S
-            if not found.complete or self.suspicious:
+            requested.clear()
+            result = await self.run()
+            wait_s = EVERY_S if self._books.is_stream_up else BLIND_S
+            if not result.complete or self.is_suspicious:
                 wait_s = AGAIN_S
             try:
                 async with asyncio.timeout(wait_s):
-                    await self._wanted.wait()
+                    await requested.wait()
                 await asyncio.sleep(SOON_S)
             except TimeoutError:
                 continue
 
     async def run(self) -> Reconciliation:
-        """Ask everything, tell what is new, compare."""
-        desk = self._desk
+        """Reconcile once: publish the result, and open or close the gate by it."""
+        invalidations = self._gate.invalidations
+        if isinstance(self._gateway, AsksAboutHeld):
+            self._gateway.hold({market for market, _, _ in self._facts.book.open_positions()})
+        result, stopping = await self._reconcile()
+        self._books.publish(None, result)
+        if not result.complete:
+            self._gate.record_failure()
+            log.warning("not reconciled", extra={"venue": self._venue, "detail": result.reason})
+            return result
+        if stopping:
+            self._gate.hold(BOOKS, stopping)
+        else:
+            self._gate.release(BOOKS)
+        if not self.is_suspicious:
+            self._gate.record_reconciliation(result.at, invalidations)
+        return result
+
+    async def _reconcile(self) -> tuple[Reconciliation, str]:
+        """Ask for everything, publish what is new, compare; the result, and which difference stops trading."""
         async with self._lock:
-            began = desk.wall_ns()
-            give_up(desk.facts.unconfirmed, began)
+            began = self._wall_ns()
+            self._books.drop_expired_fills(began)
             try:
                 async with asyncio.timeout(PATIENCE_S):
                     answers = await self._ask(began)
                 try:
                     # First: a look-up may tell by which id the venue names an order in its fills.
-                    missing = await self._ask_missing(answers)
+                    missing = await self._look_up_missing(answers)
                 finally:
                     # Whatever became of the look-ups, these fills and payouts are known.
-                    self._take(answers, began)
+                    self._handle_answers(answers, began)
             except Exception as e:
                 if not isinstance(e, VenueError | TimeoutError):
-                    log.exception("gateway failed", extra={"venue": desk.venue})
+                    log.exception("gateway failed", extra={"venue": self._venue})
                 reason = str(e) or f"no answer within {PATIENCE_S:.0f} s"
-                return Reconciliation(venue=desk.venue, complete=False, reason=reason[:500], at=began)
+                failed = Reconciliation(venue=self._venue, complete=False, reason=reason[:500], at=began)
+                return failed, ""
             found = self._compare(answers)
             self._count_misses(missing, found, began)
-            self._forget()
-            return self._told(found, answers, began)
+            self._forget_orders()
+            return self._result(found, answers, began)
 
     # ── asking ──
 
-    async def _ask(self, began: int) -> Answers:
-        gateway = self._desk.gateway
+    async def _ask(self, began: int) -> VenueAnswers:
+        gateway = self._gateway
         # Positions before fills: what a position counts is then among the fills, as far as the venue knows.
-        async with _together() as asked:
-            open_orders = asked.create_task(gateway.open_orders())
-            positions = asked.create_task(gateway.positions())
-            balance = asked.create_task(gateway.balance())
-        since = self._since(began)
-        async with _together() as asked:
-            fills = asked.create_task(gateway.fills(since))
+        async with _task_group() as group:
+            open_orders = group.create_task(gateway.open_orders())
+            positions = group.create_task(gateway.positions())
+            balance = group.create_task(gateway.balance())
+        since = self._fills_since(began)
+        async with _task_group() as group:
+            fills = group.create_task(gateway.fills(since))
             paid_since = max(min(since, began - SETTLEMENTS_NS), 0)
-            settlements = asked.create_task(gateway.settlements(paid_since))
-        return Answers(
+            settlements = group.create_task(gateway.settlements(paid_since))
+        return VenueAnswers(
             open_orders.result(),
             positions.result(),
             balance.result(),
@@ -149,31 +178,34 @@ class Reconciler:
             await gateway.brake() if isinstance(gateway, HasBrake) else "",
         )
 
-    def _since(self, began: int) -> int:
-        """From when on fills may be missing."""
-        desk = self._desk
-        moments = [desk.reconciled_at or began]
-        if not desk.reconciled_at:
-            moments += [own.claimed_at for own in desk.orders]
+    def _fills_since(self, began: int) -> int:
+        """Return the time from which on fills may be missing."""
+        reconciled_at = self._books.reconciled_at
+        moments = [reconciled_at or began]
+        if not reconciled_at:
+            moments += [own.claimed_at for own in self._registry]
         moments = [moment - OVERLAP_NS for moment in moments]
-        moments += [own.claimed_at - CLAIM_MARGIN_NS for own in desk.orders if desk.is_open(own)]
-        moments += [report.at - CLAIM_MARGIN_NS for report in desk.facts.unconfirmed.values() if report.at]
+        moments += [own.claimed_at - CLAIM_MARGIN_NS for own in self._registry if self._registry.is_open(own)]
+        unconfirmed = self._facts.unconfirmed.values()
+        moments += [report.at - CLAIM_MARGIN_NS for report in unconfirmed if report.at]
         return max(min(moments), 0)
 
-    async def _ask_missing(self, answers: Answers) -> list[OwnOrder]:
-        """Orders of ours that are neither resting nor found when asked for.
+    async def _look_up_missing(self, answers: VenueAnswers) -> list[OwnOrder]:
+        """Look up our open orders that do not rest; return those the venue does not find.
 
-        So many at a time that the whole reconciliation stays in time, whoever was asked for longest ago
-        first: the others stay as they are, reserved, until it is their turn. So does one about which the
-        venue does not say: it is neither there nor missing, and it keeps nobody else from trading.
+        At most so many that the whole reconciliation stays in time, those looked up longest ago first: the
+        others stay as they are, reserved, until it is their turn. So does one about which the venue gives no
+        answer: it is neither found nor missing, and does not stop trading.
         """
-        desk = self._desk
+        registry = self._registry
         self._number += 1
-        resting = {id(desk.orders.find(r.client_order_id, r.venue_order_id)) for r in answers.open_orders}
+        resting = {id(registry.match(r.client_order_id, r.venue_order_id)) for r in answers.open_orders}
         waiting = [
             own
-            for own in desk.orders
-            if desk.is_open(own) and own.approval.order not in desk.in_flight and id(own) not in resting
+            for own in registry
+            if registry.is_open(own)
+            and own.approval.order not in registry.in_flight
+            and id(own) not in resting
         ]
         chosen = sorted(waiting, key=lambda own: (own.asked_in, own.claimed_at))[:MISSING_MAX]
         for own in chosen:
@@ -181,134 +213,115 @@ class Reconciler:
         limit = asyncio.Semaphore(MISSING_AT_ONCE_MAX)
         deadline_s = asyncio.get_running_loop().time() + LOOK_UPS_PATIENCE_S
 
-        async def is_there(own: OwnOrder) -> bool:
+        async def is_found(own: OwnOrder) -> bool:
             try:
                 async with asyncio.timeout_at(deadline_s), limit:
-                    return await desk.ask(own)
+                    return await self._orders.query(own)
             except (VenueError, TimeoutError) as e:
                 own.misses = 0
                 detail = str(e) or "no answer in time"
                 log.warning(
                     "look-up failed",
-                    extra={"venue": desk.venue, "order": own.approval.order, "detail": detail},
+                    extra={"venue": self._venue, "order": own.approval.order, "detail": detail},
                 )
                 return True
 
-        found = await asyncio.gather(*(is_there(own) for own in chosen), return_exceptions=True)
-        for answer in found:
-            if isinstance(answer, BaseException):
-                raise answer
-        return [own for own, there in zip(chosen, found, strict=True) if not there]
+        results = await asyncio.gather(*(is_found(own) for own in chosen), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return [own for own, found in zip(chosen, results, strict=True) if not found]
 
-    # ── taking ──
+    # ── handling the answers ──
 
-    def _take(self, answers: Answers, began: int) -> None:
-        desk = self._desk
+    def _handle_answers(self, answers: VenueAnswers, began: int) -> None:
         for report in answers.open_orders:
-            own = desk.orders.find(report.client_order_id, report.venue_order_id)
-            tracked = desk.tracked(own) if own is not None else None
+            own = self._registry.match(report.client_order_id, report.venue_order_id)
+            tracked = self._registry.tracked(own) if own is not None else None
             if own is None or tracked is None:
                 continue
             own.misses = 0
             if tracked.status not in WORKING:
-                for message in desk.facts.take_report(own, report, asked=True):
-                    desk.tell(own, message)
+                self._books.handle_order(own, report, asked=True)
         for fill in answers.fills:
-            desk.take_fill(fill, reconciling=True)
-        for message in desk.facts.take_settlements(answers.settlements):
-            desk.tell(None, message)
-        desk.money = answers.balance
-        desk.gate.hold(BRAKE, answers.brake)
-        if not desk.facts.book.accounts and not desk.facts.holds_fills:
-            desk.deposit(answers.balance.total, began)
-
-    def note_fill(self, report: FillReport, now: int) -> None:
-        """A fill was heard of: while it is new, the venue's position may not count it."""
-        at = report.at or now
-        if at > now - MOVING_NS:
-            self._recent.setdefault(
-                (report.trade_id, report.venue_order_id or report.client_order_id), (at, report)
-            )
-
-    def _moving(self, now: int) -> list[FillReport]:
-        self._recent = {key: (at, r) for key, (at, r) in self._recent.items() if at > now - MOVING_NS}
-        return [*(report for _, report in self._recent.values()), *self._desk.facts.unconfirmed.values()]
+            self._books.handle_fill(fill, reconciling=True)
+        self._books.handle_settlements(answers.settlements)
+        if answers.brake:
+            self._gate.hold(BRAKE, answers.brake)
+        else:
+            self._gate.release(BRAKE)
+        self._books.handle_balance(answers.balance, began)
 
     # ── comparing ──
 
-    def _compare(self, answers: Answers) -> list[Difference]:
-        desk = self._desk
-        facts = desk.facts
-        moving = self._moving(desk.wall_ns())
-        found = list(facts.oddities.values())
-        found += differences.positions(facts.book, answers.positions, moving)
+    def _compare(self, answers: VenueAnswers) -> list[Difference]:
+        facts, registry = self._facts, self._registry
+        moving = self._books.moving_fills()
+        found = list(facts.differences.values())
+        found += differences.position_differences(facts.book, answers.positions, moving)
         # Some venues show what resting orders leave over, so money is compared while nothing rests.
-        if not moving and not facts.holds_fills and not answers.open_orders and not desk.in_flight:
-            found += differences.balance(facts.book, answers.balance)
+        if not moving and not facts.has_held_fills and not answers.open_orders and not registry.in_flight:
+            found += differences.balance_differences(facts.book, answers.balance)
         for report in answers.open_orders:
-            own = desk.orders.find(report.client_order_id, report.venue_order_id)
+            own = registry.match(report.client_order_id, report.venue_order_id)
             if own is None:
-                found.append(
-                    Difference(
-                        "foreign_order", report.venue_order_id[:200] or report.instrument, 0, report.remaining
-                    )
-                )
-            elif not desk.is_open(own) and desk.tracked(own) is not None:
+                topic = report.venue_order_id[:200] or report.instrument
+                found.append(Difference("foreign_order", topic, 0, report.remaining))
+            elif not registry.is_open(own) and registry.tracked(own) is not None:
                 found.append(Difference("still_working", own.approval.order, 0, report.remaining))
-                desk.spawn(desk.cancel(own.approval.order))
-        if facts.holds_fills and not desk.in_flight and not desk.unresolved:
+                self._orders.tasks.spawn(self._orders.cancel(own.approval.order))
+        if facts.has_held_fills and not registry.in_flight and not registry.unknown_count:
             found += [
                 Difference("foreign_fill", f"{report.instrument} {report.trade_id}"[:500], 0, report.quantity)
-                for report in facts.drop_held()
+                for report in facts.drop_held_fills()
             ]
         return found
 
-    def _told(self, found: list[Difference], answers: Answers, began: int) -> Reconciliation:
-        keys = {(d.difference, d.topic): 1 for d in found}
-        certain = [d for d in found if d.difference in AT_ONCE or (d.difference, d.topic) in self._before]
-        self.suspicious = any(d.difference in differences.STOPPING and d not in certain for d in found)
-        self._before = keys
-        stopping = [d for d in certain if d.difference in differences.STOPPING]
-        self.stopping = f"{stopping[0].difference} of {stopping[0].topic}"[:200] if stopping else ""
-        return Reconciliation(
-            venue=self._desk.venue,
+    def _result(
+        self, found: list[Difference], answers: VenueAnswers, began: int
+    ) -> tuple[Reconciliation, str]:
+        """Return the reconciliation's message, and which certain difference stops trading."""
+        before, self._differences_before = self._differences_before, {(d.difference, d.topic) for d in found}
+        certain = [d for d in found if d.difference in AT_ONCE or (d.difference, d.topic) in before]
+        self.is_suspicious = any(d.difference in differences.STOPPING and d not in certain for d in found)
+        stopping = next((d for d in certain if d.difference in differences.STOPPING), None)
+        result = Reconciliation(
+            venue=self._venue,
             complete=True,
-            clean=not self.stopping and not self.suspicious,
+            clean=stopping is None and not self.is_suspicious,
             differences=tuple(certain[:DIFFERENCES_MAX]),
             open_orders=len(answers.open_orders),
             balance=answers.balance.total,
             available=answers.balance.available,
             at=began,
         )
+        return result, f"{stopping.difference} of {stopping.topic}"[:200] if stopping is not None else ""
 
     def _count_misses(self, missing: list[OwnOrder], found: list[Difference], began: int) -> None:
-        """Absence is proved by clean reconciliations that began when the order could not come any more."""
-        desk = self._desk
+        """Publish an absence that clean reconciliations prove, begun when the order could not arrive any more."""
         spoiling = (*differences.STOPPING, "foreign_fill")
-        clean = not desk.facts.holds_fills and not any(d.difference in spoiling for d in found)
+        clean = not self._facts.has_held_fills and not any(d.difference in spoiling for d in found)
         for own in missing:
             over = began >= max(own.approval.expires_at, own.claimed_at) + self.absence_margin_ns
             own.misses = own.misses + 1 if over and clean else 0
             if own.misses >= CLEAN_MISSES:
-                desk.tell(own, desk.facts.absent(own))
+                self._books.publish(own, self._facts.absent(own))
 
-    def _forget(self) -> None:
-        """Drop orders of which the machine has no memory any more, and for which no trade is still open."""
-        desk = self._desk
-        waiting = {
-            report.client_order_id or report.venue_order_id for report in desk.facts.unconfirmed.values()
-        }
-        for own in desk.orders:
-            names = (own.client_order_id, own.venue_order_id)
-            if desk.tracked(own) is None and own.seen_tracked and not any(name in waiting for name in names):
-                desk.orders.forget(own.approval.order)
-            elif desk.tracked(own) is not None:
-                own.seen_tracked = True
+    def _forget_orders(self) -> None:
+        """Remove orders that the machine has forgotten and of which no fill waits to become final."""
+        unconfirmed = self._facts.unconfirmed.values()
+        waiting = {report.client_order_id or report.venue_order_id for report in unconfirmed}
+        for own in self._registry:
+            is_waiting = own.client_order_id in waiting or own.venue_order_id in waiting
+            if self._registry.tracked(own) is not None:
+                own.was_tracked = True
+            elif own.was_tracked and not is_waiting:
+                self._registry.remove(own.approval.order)
 
 
 @asynccontextmanager
-async def _together() -> AsyncIterator[asyncio.TaskGroup]:
-    """Questions asked side by side: when one fails, none of the others goes on behind its back."""
+async def _task_group() -> AsyncIterator[asyncio.TaskGroup]:
+    """Ask concurrently: when one request fails, the others are cancelled and its own error is raised."""
     try:
         async with asyncio.TaskGroup() as group:
             yield group

@@ -1,4 +1,4 @@
-"""The request of an order: it leaves once, and what came of it is told as the venue's report or as what is proved."""
+"""The request of an order: it leaves once, and ends in the venue's report or in what its failure proves."""
 
 import asyncio
 import logging
@@ -15,10 +15,10 @@ SUBMIT_PATIENCE_S = 20.0
 log = logging.getLogger("presage.desk")
 
 
-async def send(
+async def submit_order(
     gateway: VenueGateway, prepared: Prepared, gate: VenueGate, may_send: Callable[[], bool]
 ) -> OrderReport | Ack:
-    """Submit an order. The venue's report; else an ``Ack`` that it was refused, or that nothing is known.
+    """Submit an order. Return the venue's report; else an ``Ack``: it was refused, or its outcome is unknown.
 
     ``may_send``: asked before an order leaves late, or once more after a refusal.
     """
@@ -36,16 +36,16 @@ async def send(
     except NotSent as e:
         return rejected(order, f"not sent: {e}")
     except (VenueError, TimeoutError) as e:
-        return _doubtful(order, str(e) or "no answer in time")
+        return _unknown(order, str(e) or "no answer in time")
     except Exception:
         log.exception("submit failed", extra={"venue": gateway.venue, "order": order})
-        return _doubtful(order, "the gateway failed")
+        return _unknown(order, "the gateway failed")
 
 
 def rejected(order: str, reason: str) -> Ack:
-    """The order is not at the venue and will not be: that is proved."""
+    """Make the fact that an order is not at the venue and will not be; it needs proof."""
     return Ack(order=order, status=AckStatus.REJECTED, reason=reason[:500])
 
 
-def _doubtful(order: str, reason: str) -> Ack:
+def _unknown(order: str, reason: str) -> Ack:
     return Ack(order=order, status=AckStatus.UNKNOWN, reason=reason[:500])

@@ -1,4 +1,4 @@
-"""What a desk does beside everything else: begun, watched, and given up together."""
+"""Work that a desk starts beside everything else, and cancels together."""
 
 import asyncio
 import logging
@@ -8,15 +8,15 @@ from typing import Any
 log = logging.getLogger("presage.desk")
 
 
-class Tasks:
-    """The tasks of one venue's desk. One that fails is logged, and stops no other."""
+class BackgroundTasks:
+    """The background tasks of one venue's desk. One that fails is logged, and stops no other."""
 
     def __init__(self, venue: str) -> None:
         self._venue = venue
         self._tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something beside everything else; cancelled by ``close``."""
+        """Run a coroutine in the background until ``close``."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -27,12 +27,12 @@ class Tasks:
             log.error("desk task failed", extra={"venue": self._venue}, exc_info=task.exception())
 
     async def idle(self) -> None:
-        """Wait until nothing is under way."""
+        """Wait until no task runs."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     async def close(self) -> None:
-        """Give up what is under way."""
+        """Cancel every task."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -12,59 +12,63 @@ BRAKE = "brake"
 
 
 class VenueGate:
-    """The gate of one venue. ``now_s`` is a clock that only rises."""
+    """The gate of one venue. ``now_s`` is a monotonic clock."""
 
     def __init__(self, now_s: Callable[[], float]) -> None:
         self.reconciled_at = 0
-        self.doubts = 0
+        self.invalidations = 0
         self._now_s = now_s
-        self._reconciled = False
+        self._is_reconciled = False
         self._why = "not reconciled"
         self._failures = 0
-        self._reasons: dict[str, str] = {}
+        self._holds: dict[str, str] = {}
         self._paused_until_s = 0.0
 
     def reason(self) -> str:
-        """Why the gate is closed; empty when it is open."""
-        if not self._reconciled:
+        """Say why the gate is closed; empty when it is open."""
+        if not self._is_reconciled:
             return self._why
         if self._failures >= FAILURES_MAX:
             return f"{self._failures} reconciliations failed"
-        for reason in self._reasons.values():
+        for reason in self._holds.values():
             return reason
         if self._now_s() < self._paused_until_s:
             return "the venue asked to wait"
         return ""
 
-    def reconciled(self, at: int, doubts: int) -> None:
-        """A complete reconciliation explains everything, up to the ``doubts`` that there were when it began."""
+    def record_reconciliation(self, at: int, invalidations: int) -> None:
+        """Record a complete reconciliation without a difference.
+
+        It makes up for the ``invalidations`` that there were when it began; a later one needs another.
+        """
         self.reconciled_at = at
         self._failures = 0
-        if doubts == self.doubts:
-            self._reconciled = True
+        if invalidations == self.invalidations:
+            self._is_reconciled = True
 
-    def failed(self) -> None:
-        """A reconciliation was not complete."""
+    def record_failure(self) -> None:
+        """Record that a reconciliation was not complete."""
         self._failures += 1
 
-    def doubt(self, why: str) -> None:
-        """Something happened that only a reconciliation can make good."""
-        self.doubts += 1
-        self._reconciled = False
+    def invalidate(self, why: str) -> None:
+        """Close the gate until the next reconciliation."""
+        self.invalidations += 1
+        self._is_reconciled = False
         self._why = why
 
     def hold(self, name: str, why: str) -> None:
-        """Close (or with an empty ``why`` stop closing) for a reason of this name."""
-        if why:
-            self._reasons[name] = why
-        else:
-            self._reasons.pop(name, None)
+        """Close the gate for a reason of this name, until it is released."""
+        self._holds[name] = why
 
-    def held(self, name: str) -> str:
-        """Why the gate is closed for a reason of this name; empty when it is not."""
-        return self._reasons.get(name, "")
+    def release(self, name: str) -> None:
+        """Stop closing the gate for the reason of this name."""
+        self._holds.pop(name, None)
+
+    def hold_reason(self, name: str) -> str:
+        """Say why the gate is held under this name; empty when it is not."""
+        return self._holds.get(name, "")
 
     def pause(self, seconds: float) -> None:
-        """The venue takes no requests for so long."""
+        """Close the gate for so long: the venue asked to wait."""
         wait_s = seconds if seconds > 0 else PAUSE_S_DEFAULT
         self._paused_until_s = max(self._paused_until_s, self._now_s() + wait_s)

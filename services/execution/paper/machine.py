@@ -1,4 +1,4 @@
-"""The paper venue: reads what the real market does and what we send, answers like a gateway.
+"""The paper venue: reads the real market and our orders, and answers like a gateway.
 
 It is a machine of its own, hosted by execution's process. A claim on the tape is the submission; the
 matching is ``libs/exchange``. It knows no strategy and no risk: it does what an exchange would do.
@@ -24,7 +24,7 @@ from proto.operator import Config, Session
 from proto.risk import Approval
 from proto.units import AMOUNT_MAX, MILLIONTHS, MILLISECOND, ONE
 from proto.venue import Account, Ack, AckStatus, Fill, Settlement, StatusReport
-from services.execution.high_water import HighWater, parse_order_id
+from services.execution.high_water import HighWaterMarks, parse_order_id
 
 VENUE = "paper"
 EXECUTION = "execution"
@@ -50,8 +50,8 @@ class PaperParams(Struct, frozen=True, forbid_unknown_fields=True):
     unanswered_every_n: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
 
 
-class Sent(Struct):
-    """An order the exchange holds: what its fills are reported with."""
+class SubmittedOrder(Struct):
+    """An order the exchange holds, with what its fills report."""
 
     market: str
     instrument: str
@@ -60,8 +60,8 @@ class Sent(Struct):
     quiet: bool = False
 
 
-class Finished(Struct, array_like=True):
-    """How an order ended; no status: it was proved absent."""
+class FinishedOrder(Struct, array_like=True):
+    """How an order ended; no status: it was reported absent."""
 
     status: AckStatus | None
     filled: int = 0
@@ -77,9 +77,9 @@ class PaperState(Struct):
     submissions: int = 0
     ignored: int = 0
     exchange: Exchange = field(default_factory=Exchange)
-    sent: dict[str, Sent] = {}
-    finished: dict[str, Finished] = {}
-    forgotten: HighWater = field(default_factory=HighWater)
+    sent: dict[str, SubmittedOrder] = {}
+    finished: dict[str, FinishedOrder] = {}
+    forgotten: HighWaterMarks = field(default_factory=HighWaterMarks)
     traded: dict[str, dict[str, int]] = {}
 
 
@@ -88,7 +88,7 @@ class PaperMachine(StateMachine[PaperState]):
 
     name: ClassVar[str] = "paper"
     version: ClassVar[int] = 2
-    """2: stands back from venues that are traded for real."""
+    """2: takes no orders of venues that are traded for real."""
 
     def __init__(self) -> None:
         super().__init__(PaperState())
@@ -111,27 +111,27 @@ class PaperMachine(StateMachine[PaperState]):
 
     def _quote(self, event: Quote, stamp: Stamp) -> Sequence[Message]:
         reports = self.state.exchange.quote(event, stamp.now)
-        return self._tell(reports, stamp.now) if reports else NOTHING
+        return self._messages(reports, stamp.now) if reports else NOTHING
 
     def _book(self, event: Book, stamp: Stamp) -> Sequence[Message]:
         reports = self.state.exchange.book(event, stamp.now)
-        return self._tell(reports, stamp.now) if reports else NOTHING
+        return self._messages(reports, stamp.now) if reports else NOTHING
 
     def _trade(self, event: Trade, stamp: Stamp) -> Sequence[Message]:
         reports = self.state.exchange.trade(event, stamp.now)
-        return self._tell(reports, stamp.now) if reports else NOTHING
+        return self._messages(reports, stamp.now) if reports else NOTHING
 
     def _clock(self, event: Clock | FeedClock, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
         reports = self.state.exchange.advance(stamp.now)
-        return self._tell(reports, stamp.now) if reports else NOTHING
+        return self._messages(reports, stamp.now) if reports else NOTHING
 
     def _gap(self, event: Gap, stamp: Stamp) -> Sequence[Message]:
         reports = self.state.exchange.advance(stamp.now)
         self.state.exchange.forget_books(event.venue, event.instrument)
-        return self._tell(reports, stamp.now)
+        return self._messages(reports, stamp.now)
 
     def _market(self, event: Market, stamp: Stamp) -> Sequence[Message]:
-        outputs = self._tell(self.state.exchange.market(event, stamp.now), stamp.now)
+        outputs = self._messages(self.state.exchange.market(event, stamp.now), stamp.now)
         if event.status is MarketStatus.SETTLED and event.result and event.market in self.state.traded:
             for instrument in self.state.traded.pop(event.market):
                 outputs.append(
@@ -179,12 +179,12 @@ class PaperMachine(StateMachine[PaperState]):
     def _claim(self, event: Claim, stamp: Stamp) -> Sequence[Message]:
         state = self.state
         approval = approval_in(event) if stamp.verified and state.params is not None else None
-        if state.params is None or approval is None or self._seen(event.order) or self._live(approval):
+        if state.params is None or approval is None or self._is_known(event.order) or self._is_live(approval):
             state.ignored += 1
             return NOTHING
         state.submissions += 1
         every = state.params.unanswered_every_n
-        state.sent[event.order] = Sent(
+        state.sent[event.order] = SubmittedOrder(
             market=approval.market,
             instrument=approval.instrument,
             strategy=approval.strategy,
@@ -202,22 +202,22 @@ class PaperMachine(StateMachine[PaperState]):
             expires_at=approval.expires_at,
             post_only=approval.post_only,
         )
-        return self._tell(state.exchange.submit(new, stamp.now), stamp.now)
+        return self._messages(state.exchange.submit(new, stamp.now), stamp.now)
 
-    def _live(self, approval: Approval) -> bool:
+    def _is_live(self, approval: Approval) -> bool:
         return venue_of(approval.market) in self.state.live_venues
 
-    def _seen(self, order: str) -> bool:
-        """Whether this order was here before, even if only its number remains, or proved absent."""
+    def _is_known(self, order: str) -> bool:
+        """Whether this order was submitted before, even if only its id remains, or was reported absent."""
         key = parse_order_id(order)
         return (
             order in self.state.sent
             or order in self.state.finished
-            or (key is not None and self.state.forgotten.covers(key))
+            or (key is not None and self.state.forgotten.is_used(key))
         )
 
     def _cancel(self, event: Cancel, stamp: Stamp) -> Sequence[Message]:
-        return self._tell(self.state.exchange.cancel(event.order, event.reason, stamp.now), stamp.now)
+        return self._messages(self.state.exchange.cancel(event.order, event.reason, stamp.now), stamp.now)
 
     def _query(self, event: Query, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
         state = self.state
@@ -235,13 +235,13 @@ class PaperMachine(StateMachine[PaperState]):
                 ),
             )
         if event.order not in state.finished:
-            if self._seen(event.order):
+            if self._is_known(event.order):
                 return (StatusReport(order=event.order, found=True),)
             if state.live_venues:
-                # Very likely an order at a real venue: its absence is not ours to say.
+                # Very likely an order at a real venue: its absence is not ours to report.
                 return NOTHING
-            # Absence is a promise: whatever comes for this order later is not taken.
-            self._finish(event.order, Finished(status=None))
+            # Absence is a promise: a later claim of this order is ignored.
+            self._finish(event.order, FinishedOrder(status=None))
         finished = state.finished[event.order]
         return (
             StatusReport(
@@ -255,8 +255,8 @@ class PaperMachine(StateMachine[PaperState]):
 
     # ── reports ──
 
-    def _tell(self, reports: Sequence[Report], now: int) -> list[Message]:
-        """Say what the exchange did in the words of a gateway."""
+    def _messages(self, reports: Sequence[Report], now: int) -> list[Message]:
+        """Turn the exchange's reports into the messages of a gateway."""
         outputs: list[Message] = []
         for report in reports:
             if isinstance(report, Executed):
@@ -288,12 +288,12 @@ class PaperMachine(StateMachine[PaperState]):
     def _ended(self, report: Ended) -> Sequence[Message]:
         del self.state.sent[report.order]
         status = _ENDINGS[report.reason]
-        self._finish(report.order, Finished(status, report.filled, report.remaining))
+        self._finish(report.order, FinishedOrder(status, report.filled, report.remaining))
         if report.reason is EndReason.FILLED:
             return NOTHING
         return (_ack(report.order, status, 0, report.detail),)
 
-    def _finish(self, order: str, finished: Finished) -> None:
+    def _finish(self, order: str, finished: FinishedOrder) -> None:
         memory = self.state.finished
         memory[order] = finished
         if len(memory) > FINISHED_MAX:
@@ -301,11 +301,11 @@ class PaperMachine(StateMachine[PaperState]):
             del memory[oldest]
             key = parse_order_id(oldest)
             if key is not None:
-                self.state.forgotten.rise(key)
+                self.state.forgotten.mark_used(key)
 
 
 _ENDINGS = {
-    # A filled order is asked about as one that was accepted and has nothing left.
+    # A filled order is reported as accepted with nothing left.
     EndReason.FILLED: AckStatus.ACCEPTED,
     EndReason.CANCELED: AckStatus.CANCELED,
     EndReason.EXPIRED: AckStatus.EXPIRED,
@@ -320,7 +320,7 @@ def _ack(order: str, status: AckStatus, remaining: int, reason: str = "") -> Ack
 
 
 def _payout(market: Market, instrument: str) -> int:
-    """What a contract pays: 1 for the outcome that happened, 0 for others, equal shares for a void."""
+    """Return what a contract pays: 1 for the outcome that happened, 0 for others, equal shares for a void."""
     if not any(outcome.name == market.result for outcome in market.outcomes):
         return ONE // max(1, len(market.outcomes))
     won = any(o.name == market.result and o.instrument == instrument for o in market.outcomes)

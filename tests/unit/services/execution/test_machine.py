@@ -31,7 +31,7 @@ from proto.venue import (
 )
 from services.execution import state as execution_state
 from services.execution import transitions
-from services.execution.high_water import HighWater, OrderKey, parse_order_id
+from services.execution.high_water import HighWaterMarks, OrderKey, parse_order_id
 from services.execution.machine import ExecutionMachine
 from services.execution.state import VenueRecord
 from tests.support.order_tape import (
@@ -382,12 +382,12 @@ def test_a_cancel_before_the_claim_goes_out_with_it():
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9), st.integers(0, 3))))
 def test_high_water_covers_what_is_not_above_it(uses):
-    used = HighWater()
+    used = HighWaterMarks()
     highest: dict[str, tuple[int, int]] = {}
     for tape, cause, output in uses:
         covered = (cause, output) <= highest.get(tape, (-1, -1))
-        assert used.covers(OrderKey(tape, cause, output)) is covered
-        used.rise(OrderKey(tape, cause, output))
+        assert used.is_used(OrderKey(tape, cause, output)) is covered
+        used.mark_used(OrderKey(tape, cause, output))
         highest[tape] = max(highest.get(tape, (-1, -1)), (cause, output))
 
 
@@ -461,7 +461,7 @@ def test_the_books_of_a_live_venue_are_kept_in_its_state():
 
 
 def test_fills_are_remembered_until_they_are_final(monkeypatch):
-    monkeypatch.setattr(execution_state, "UNSETTLED_MAX", 2)
+    monkeypatch.setattr(execution_state, "UNCONFIRMED_MAX", 2)
     tape = live_hand()
 
     def step(number: int, status: TradeStatus, at: int = 5) -> None:
@@ -470,15 +470,23 @@ def test_fills_are_remembered_until_they_are_final(monkeypatch):
     step(1, TradeStatus.MATCHED)
     step(1, TradeStatus.RETRYING, at=9)
     step(2, TradeStatus.MATCHED, at=0)
-    unsettled = tape.machines[0].state.venues["kalshi"].unsettled
-    assert {name: fill.at for name, fill in unsettled.items()} == {"f-1": 5, "f-2": tape.now_s * SECOND}
+    unconfirmed = tape.machines[0].state.venues["kalshi"].unconfirmed
+    assert {name: fill.at for name, fill in unconfirmed.items()} == {"f-1": 5, "f-2": tape.now_s * SECOND}
     step(3, TradeStatus.MATCHED)
-    assert list(unsettled) == ["f-2", "f-3"]
+    assert list(unconfirmed) == ["f-2", "f-3"]
     step(2, TradeStatus.CONFIRMED)
     step(3, TradeStatus.FAILED)
-    assert unsettled == {}
+    assert unconfirmed == {}
     tape.put(TradeState(fill_id="f", order="o", instrument="paper:m:yes", status=TradeStatus.MATCHED))
     assert list(tape.machines[0].state.venues) == ["kalshi"]
+
+
+def test_snapshots_name_the_fields_of_a_venue_as_they_always_did():
+    fill = {"order": ORDER, "instrument": YES, "at": 5, "venue_order_id": ""}
+    before = {"portfolio": Portfolio(), "reconciled_at": 7, "unsettled": {"f-1": fill}}
+    record = msgspec.msgpack.decode(msgspec.msgpack.encode(before), type=VenueRecord)
+    assert record.unconfirmed["f-1"].at == 5
+    assert msgspec.to_builtins(record) == msgspec.to_builtins(before)
 
 
 def test_a_snapshot_from_before_fills_were_remembered_is_read():

@@ -19,9 +19,10 @@ from proto.venue import (
     StatusReport,
     TradeStatus,
 )
-from services.execution.desk import venue as module
-from services.execution.desk.reconcile import LOOK_UPS_PATIENCE_S, MOVING_NS, OVERLAP_NS, PATIENCE_S
-from services.execution.desk.unsettled import FOLLOWED_NS
+from services.execution.desk import venue_books as module
+from services.execution.desk.recent_fills import MOVING_NS
+from services.execution.desk.reconcile import LOOK_UPS_PATIENCE_S, OVERLAP_NS, PATIENCE_S
+from services.execution.desk.unconfirmed import TRACKED_NS
 from tests.support.desk_world import CLIENT, DeskWorld, run
 from tests.support.order_tape import MARKET, NO, ORDER, YES
 from tests.support.scripted_venue import CASH, ScriptedGateway
@@ -34,14 +35,14 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def held(world: DeskWorld, contracts: int = 10, status: TradeStatus = TradeStatus.CONFIRMED) -> None:
     """Hold some contracts, long enough for every answer to count them."""
-    await world.desk.reconcile()
+    await world.desk.reconciler.run()
     await world.send()
     await world.store()
     world.exchange.fill(CLIENT, contracts * ONE, status)
     await world.stream()
     await world.store()
     await world.tick(MOVING_NS // SECOND + 1)
-    await world.desk.reconcile()
+    await world.desk.reconciler.run()
     await world.store()
 
 
@@ -51,11 +52,11 @@ def kinds(found: Reconciliation) -> list[tuple[str, str]]:
 
 def test_the_account_begins_with_the_venues_balance_once():
     async def scene(world: DeskWorld) -> None:
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.store()
         world.exchange.cash += 500 * ONE
         world.restart()
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.store()
 
     world = run(scene)
@@ -65,12 +66,12 @@ def test_the_account_begins_with_the_venues_balance_once():
 
 def test_fills_recovered_before_the_account_was_opened_are_not_counted_twice():
     async def scene(world: DeskWorld) -> None:
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.send()
         world.exchange.fill(CLIENT, 10 * ONE)
         # Nothing of this was told before the process died.
         world.restart()
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.store()
 
     world = run(scene)
@@ -80,37 +81,37 @@ def test_fills_recovered_before_the_account_was_opened_are_not_counted_twice():
 
 def test_money_that_comes_from_elsewhere_is_told_and_not_taken_into_the_books():
     async def scene(world: DeskWorld) -> None:
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         world.exchange.cash += ONE
-        assert kinds(await world.desk.reconcile()) == []
-        found = await world.desk.reconcile()
+        assert kinds(await world.desk.reconciler.run()) == []
+        found = await world.desk.reconciler.run()
         assert kinds(found) == [("balance", "money")]
         assert found.clean
-        assert world.desk.reason() == ""
+        assert world.desk.orders.reason() == ""
         world.exchange.cash -= ONE
-        assert kinds(await world.desk.reconcile()) == []
+        assert kinds(await world.desk.reconciler.run()) == []
 
     assert len(run(scene).told(Account)) == 1
 
 
 def test_a_cent_of_rounding_is_no_difference():
     async def scene(world: DeskWorld) -> None:
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         world.exchange.cash -= ONE // 100
-        await world.desk.reconcile()
-        assert kinds(await world.desk.reconcile()) == []
+        await world.desk.reconciler.run()
+        assert kinds(await world.desk.reconciler.run()) == []
 
     run(scene)
 
 
 def test_money_is_not_compared_while_orders_rest():
     async def scene(world: DeskWorld) -> None:
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.send()
         await world.store()
         world.exchange.cash -= 5 * ONE
         for _ in range(2):
-            assert kinds(await world.desk.reconcile()) == []
+            assert kinds(await world.desk.reconciler.run()) == []
 
     run(scene)
 
@@ -119,16 +120,16 @@ def test_a_position_that_fills_do_not_explain_shuts_the_gate_until_it_is_explain
     async def scene(world: DeskWorld) -> None:
         await held(world)
         world.exchange.extra = {YES: 3 * ONE}
-        found = await world.desk.reconcile()
+        found = await world.desk.reconciler.run()
         # The first time it may be an answer of a moment ago: asked again in two seconds.
-        assert (kinds(found), found.clean, world.desk.reconciler.suspicious) == ([], False, True)
-        found = await world.desk.reconcile()
+        assert (kinds(found), found.clean, world.desk.reconciler.is_suspicious) == ([], False, True)
+        found = await world.desk.reconciler.run()
         assert (kinds(found), found.clean) == ([("position", YES)], False)
         assert (found.differences[0].ours, found.differences[0].theirs) == (10 * ONE, 13 * ONE)
-        assert world.desk.reason(MARKET) == f"position of {YES}"
+        assert world.desk.orders.reason(MARKET) == f"position of {YES}"
         world.exchange.extra = {}
-        await world.desk.reconcile()
-        assert world.desk.reason(MARKET) == ""
+        await world.desk.reconciler.run()
+        assert world.desk.orders.reason(MARKET) == ""
 
     run(scene)
 
@@ -138,10 +139,10 @@ def test_after_a_restart_a_position_difference_keeps_the_gate_shut():
         await held(world)
         world.exchange.extra = {YES: -10 * ONE}
         world.restart()
-        await world.desk.reconcile()
-        assert world.desk.reason() == "not reconciled"
-        await world.desk.reconcile()
-        assert world.desk.reason() == f"position of {YES}"
+        await world.desk.reconciler.run()
+        assert world.desk.orders.reason() == "not reconciled"
+        await world.desk.reconciler.run()
+        assert world.desk.orders.reason() == f"position of {YES}"
 
     run(scene)
 
@@ -155,10 +156,10 @@ def test_a_positions_lag_behind_its_fills_is_no_difference():
         await world.stream()
         world.exchange.extra = {YES: -2 * ONE}
         for _ in range(2):
-            found = await world.desk.reconcile()
+            found = await world.desk.reconciler.run()
             assert (kinds(found), found.clean) == ([], True)
         await world.tick(MOVING_NS // SECOND + 1)
-        assert not (await world.desk.reconcile()).clean
+        assert not (await world.desk.reconciler.run()).clean
 
     run(scene)
 
@@ -175,12 +176,12 @@ def test_a_fill_just_after_positions_were_read_is_no_difference_however_long_the
         await held(world, contracts=9)
         world.gateway = Slow(world.exchange)
         world.restart()
-        found = await world.desk.reconcile()
+        found = await world.desk.reconciler.run()
         assert (kinds(found), found.clean) == ([], True)
 
     world = DeskWorld()
     asyncio.run(scene(world))
-    assert world.desk.facts.book.quantity(YES) == 10 * ONE
+    assert world.desk.books.facts.book.quantity(YES) == 10 * ONE
 
 
 def test_an_unconfirmed_fill_may_be_missing_from_the_position_for_as_long_as_it_takes():
@@ -188,7 +189,7 @@ def test_an_unconfirmed_fill_may_be_missing_from_the_position_for_as_long_as_it_
         await held(world, status=TradeStatus.MATCHED)
         world.exchange.extra = {YES: -10 * ONE}
         await world.tick(600)
-        assert (await world.desk.reconcile()).clean
+        assert (await world.desk.reconciler.run()).clean
 
     run(scene)
 
@@ -199,7 +200,7 @@ def test_a_ghost_fill_is_followed_across_a_restart_hours_later(ending: TradeStat
     async def scene(world: DeskWorld) -> None:
         await held(world, status=TradeStatus.MATCHED)
         await world.tick(2 * OVERLAP_NS // SECOND)
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.store()
         if forgotten:
             del world.machine.state.ended[ORDER]
@@ -208,17 +209,17 @@ def test_a_ghost_fill_is_followed_across_a_restart_hours_later(ending: TradeStat
         world.exchange.events.clear()
         await world.tick(2 * OVERLAP_NS // SECOND)
         world.restart()
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.store()
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         assert world.desk.report()["unconfirmed_fills"] == 0
-        assert (world.desk.orders.get(ORDER) is None) == forgotten
-        assert world.desk.reason() == ""
+        assert (world.desk.registry.get(ORDER) is None) == forgotten
+        assert world.desk.orders.reason() == ""
 
     world = run(scene)
     assert len(world.told(Correction)) == (ending is TradeStatus.FAILED)
     assert world.book.quantity(YES) == (0 if ending is TradeStatus.FAILED else 10 * ONE)
-    assert world.machine.state.venues["kalshi"].unsettled == {}
+    assert world.machine.state.venues["kalshi"].unconfirmed == {}
 
 
 @pytest.mark.parametrize("restarted", [False, True])
@@ -229,13 +230,13 @@ def test_a_fill_that_never_becomes_final_is_not_asked_for_for_ever(
         await held(world, status=TradeStatus.MATCHED)
         world.restart()
         assert world.desk.report()["unconfirmed_fills"] == 1
-        await world.tick(FOLLOWED_NS // SECOND)
+        await world.tick(TRACKED_NS // SECOND)
         if restarted:
             world.restart()
             assert world.desk.report()["unconfirmed_fills"] == 0
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.store()
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         assert world.desk.report()["unconfirmed_fills"] == 0
         assert asked[-1] == world.now - OVERLAP_NS
 
@@ -252,7 +253,7 @@ def test_a_fill_that_never_becomes_final_is_not_asked_for_for_ever(
 
 def test_what_is_not_ours_is_told_and_left_alone():
     async def scene(world: DeskWorld) -> None:
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         world.exchange.foreign.append(
             OrderReport(
                 client_order_id="web-1",
@@ -263,31 +264,31 @@ def test_what_is_not_ours_is_told_and_left_alone():
             )
         )
         world.exchange.extra = {NO: 5 * ONE}
-        await world.desk.reconcile()
-        found = await world.desk.reconcile()
+        await world.desk.reconciler.run()
+        found = await world.desk.reconciler.run()
         assert kinds(found) == [("foreign_position", NO), ("foreign_order", "v-99")]
         assert found.clean
         assert found.open_orders == 1
         await world.store()
 
     world = run(scene)
-    assert world.desk.reason(MARKET) == ""
+    assert world.desk.orders.reason(MARKET) == ""
     assert world.told(Fill) == []
     assert world.book.quantity(NO) == 0
 
 
 def test_an_order_that_works_although_it_ended_is_cancelled_and_told():
     async def scene(world: DeskWorld) -> None:
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.send()
         await world.store()
         world.exchange.orders[CLIENT].status = AckStatus.CANCELED
-        world.desk.take(world.exchange.report(world.exchange.orders[CLIENT]))
+        world.desk.books.handle_event(world.exchange.report(world.exchange.orders[CLIENT]))
         await world.store()
         assert world.status() is OrderStatus.CANCELED
         world.exchange.orders[CLIENT].status = AckStatus.ACCEPTED
-        await world.desk.reconcile()
-        await world.desk.idle()
+        await world.desk.reconciler.run()
+        await world.desk.tasks.idle()
         assert world.exchange.orders[CLIENT].status is AckStatus.CANCELED
 
     run(scene)
@@ -295,13 +296,13 @@ def test_an_order_that_works_although_it_ended_is_cancelled_and_told():
 
 def test_orders_that_ended_unseen_are_told_with_their_fills_first():
     async def scene(world: DeskWorld) -> None:
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.send()
         await world.store()
         world.exchange.fill(CLIENT, 4 * ONE)
         world.exchange.cancel(CLIENT)
         world.exchange.events.clear()
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.store()
 
     world = run(scene)
@@ -315,7 +316,7 @@ def test_fills_are_asked_for_from_before_the_last_time():
         late = msgspec.structs.replace(world.exchange.trades[0], trade_id="t-late", quantity=0)
         world.exchange.trades.append(msgspec.structs.replace(late, at=world.now - OVERLAP_NS + SECOND))
         before = world.desk.report()["empty_fills"]
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         assert world.desk.report()["empty_fills"] == before + 1
 
     run(scene)
@@ -323,17 +324,17 @@ def test_fills_are_asked_for_from_before_the_last_time():
 
 def test_fills_of_an_open_order_are_asked_for_from_its_claim_on():
     async def scene(world: DeskWorld) -> None:
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.send()
         await world.store()
         world.exchange.trade(world.exchange.orders[CLIENT], 4 * ONE)
         shown = world.exchange.trades.pop()
         world.exchange.events.clear()
         await world.tick(2 * OVERLAP_NS // SECOND)
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.store()
         world.exchange.trades.append(shown)
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
 
     assert len(run(scene).told(Fill)) == 1
 
@@ -348,7 +349,7 @@ def test_a_payout_is_told_when_the_money_is_there(price: int):
         world.exchange.settle(MARKET, NO, ONE - price)
         world.exchange.settle("kalshi:OTHER", "kalshi:OTHER:yes", ONE)
         for _ in range(2):
-            await world.desk.reconcile()
+            await world.desk.reconciler.run()
             await world.store()
 
     world = run(scene)
@@ -365,11 +366,11 @@ def test_fills_of_forgotten_orders_do_not_keep_others_unknown():
         await world.send(2, how="lost")
         await world.store()
         del world.machine.state.ended[ORDER]
-        await world.desk.reconcile()
-        assert world.desk.orders.get(ORDER) is None
+        await world.desk.reconciler.run()
+        assert world.desk.registry.get(ORDER) is None
         await world.tick(600)
         for _ in range(2):
-            found = await world.desk.reconcile()
+            found = await world.desk.reconciler.run()
             assert (kinds(found), found.clean) == ([], True)
         await world.store()
 
@@ -380,12 +381,12 @@ def test_what_lost_may_stay_at_the_venue_for_ever():
     async def scene(world: DeskWorld) -> None:
         await held(world)
         world.exchange.settle(MARKET, YES, 0)
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.store()
         # Worthless contracts are in the wallet until somebody burns them.
         world.exchange.positions = lambda: {YES: 10 * ONE}  # type: ignore[method-assign]
         for _ in range(2):
-            found = await world.desk.reconcile()
+            found = await world.desk.reconciler.run()
             assert (kinds(found), found.clean) == ([], True)
 
     assert run(scene).book.quantity(YES) == 0
@@ -393,24 +394,24 @@ def test_what_lost_may_stay_at_the_venue_for_ever():
 
 def test_a_working_order_is_not_reported_again_and_again():
     async def scene(world: DeskWorld) -> None:
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.send()
         await world.store()
         for _ in range(3):
-            await world.desk.reconcile()
+            await world.desk.reconciler.run()
 
     assert run(scene).told(StatusReport) == []
 
 
 def test_a_fill_nobody_can_read_stops_the_venue():
     async def scene(world: DeskWorld) -> None:
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.send()
         await world.store()
         world.exchange.fill(CLIENT, ONE)
         world.exchange.trades[0] = msgspec.structs.replace(world.exchange.trades[0], price=-1)
-        found = await world.desk.reconcile()
+        found = await world.desk.reconciler.run()
         assert kinds(found) == [("unreadable", f"fill:kalshi:t-1:{ORDER}")]
-        assert world.desk.reason().startswith("unreadable")
+        assert world.desk.orders.reason().startswith("unreadable")
 
     assert run(scene).told(Fill) == []

@@ -9,7 +9,7 @@ from proto.feed import Side
 from proto.risk import TimeInForce
 from proto.units import ONE
 from proto.venue import Fill, TradeState, TradeStatus
-from services.execution.desk import venue as module
+from services.execution.desk import venue_books as module
 from tests.support.desk_world import CLIENT, DeskWorld, run_reconciled
 from tests.support.order_tape import ORDER, of
 from tests.support.scripted_venue import ScriptedGateway
@@ -29,11 +29,11 @@ def test_an_end_waits_until_the_venue_shows_its_fills():
         world.exchange.fill(CLIENT, 3 * ONE)
         world.exchange.cancel(CLIENT)
         world.gateway.hidden_fills = module.FETCH_ATTEMPTS_MAX
-        world.desk.take(world.exchange.report(world.exchange.orders[CLIENT]))
-        await world.desk.idle()
+        world.desk.books.handle_event(world.exchange.report(world.exchange.orders[CLIENT]))
+        await world.desk.tasks.idle()
         await world.store()
         assert world.status() is S.ACCEPTED
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.store()
 
     world = run_reconciled(scene)
@@ -52,7 +52,7 @@ def test_what_rounding_took_off_never_comes_and_the_order_is_over(how: str):
     async def scene(world: DeskWorld) -> None:
         world.gateway = Rounding(world.exchange)
         world.restart()
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.send(how="filled_at_once" if how == "answer" else "ok")
         world.exchange.fill(CLIENT, most)
         await world.store()
@@ -61,9 +61,9 @@ def test_what_rounding_took_off_never_comes_and_the_order_is_over(how: str):
         if how.endswith("restart"):
             world.restart()
         if how.startswith("question"):
-            await world.desk.look_up(ORDER)
+            await world.desk.orders.look_up(ORDER)
         await world.stream()
-        await world.desk.idle()
+        await world.desk.tasks.idle()
         await world.store()
 
     world = run_reconciled(scene)
@@ -85,8 +85,8 @@ def test_a_trade_that_fails_takes_its_position_back():
         await world.stream()
         # The stream says once more what it said before, and once what cannot be.
         for late in (TradeStatus.MINED, TradeStatus.FAILED, TradeStatus.CONFIRMED):
-            world.desk.take(msgspec.structs.replace(world.exchange.trades[0], status=late))
-        await world.desk.reconcile()
+            world.desk.books.handle_event(msgspec.structs.replace(world.exchange.trades[0], status=late))
+        await world.desk.reconciler.run()
         await world.store()
         assert world.book.quantity(instrument) == 0
 
@@ -108,14 +108,14 @@ def test_more_filled_than_ordered_stops_the_market():
         world.exchange.trade(world.exchange.orders[CLIENT], 12 * ONE)
         await world.stream()
         await world.store()
-        assert world.desk.reason(event.market) == "over-filled"
-        assert world.desk.reason("kalshi:OTHER") == ""
-        found = await world.desk.reconcile()
+        assert world.desk.orders.reason(event.market) == "over-filled"
+        assert world.desk.orders.reason("kalshi:OTHER") == ""
+        found = await world.desk.reconciler.run()
         assert [(d.difference, d.ours, d.theirs) for d in found.differences] == [
             ("over_fill", 10 * ONE, 12 * ONE)
         ]
         world.restart()
-        assert world.desk.facts.stopped == {event.market: "over-filled"}
+        assert world.desk.books.facts.stopped == {event.market: "over-filled"}
 
     world = run_reconciled(scene)
     assert world.book.quantity(world.told(Fill)[0].instrument) == 12 * ONE
@@ -131,9 +131,9 @@ def test_more_contracts_for_the_approved_money_are_no_over_fill():
         world.exchange.trade(order, 5 * ONE)
         await world.stream()
         await world.store()
-        assert world.desk.reason(event.market) == ""
+        assert world.desk.orders.reason(event.market) == ""
         world.restart()
-        assert world.desk.facts.stopped == {}
+        assert world.desk.books.facts.stopped == {}
 
     world = run_reconciled(scene)
     assert world.book.quantity(world.told(Fill)[0].instrument) == 20 * ONE
@@ -145,6 +145,6 @@ def test_a_sale_of_more_than_was_approved_is_one():
         await world.store()
         world.exchange.trade(world.exchange.orders[CLIENT], 11 * ONE)
         await world.stream()
-        assert world.desk.reason(event.market) == "over-filled"
+        assert world.desk.orders.reason(event.market) == "over-filled"
 
     run_reconciled(scene)

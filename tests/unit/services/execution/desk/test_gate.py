@@ -11,7 +11,7 @@ from proto.feed import Side
 from proto.units import ONE
 from proto.venue import AckStatus, Fill
 from services.execution.desk import reconcile
-from services.execution.desk import venue as module
+from services.execution.desk import venue_books as module
 from services.execution.desk.venue_gate import FAILURES_MAX, PAUSE_S_DEFAULT, VenueGate
 from tests.support.desk_world import CLIENT, DeskWorld, run
 from tests.support.order_tape import MARKET
@@ -25,17 +25,17 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_leaves_before_the_first_complete_answer():
     async def scene(world: DeskWorld) -> None:
         world.gateway.failing = True
-        found = await world.desk.reconcile()
+        found = await world.desk.reconciler.run()
         assert (found.complete, found.clean, found.reason) == (
             False,
             False,
             "kalshi: expected JSON, was HTML",
         )
-        assert world.desk.reason(MARKET) == "not reconciled"
+        assert world.desk.orders.reason(MARKET) == "not reconciled"
         world.gateway.failing = False
-        found = await world.desk.reconcile()
+        found = await world.desk.reconciler.run()
         assert (found.complete, found.clean) == (True, True)
-        assert world.desk.reason(MARKET) == ""
+        assert world.desk.orders.reason(MARKET) == ""
 
     run(scene)
 
@@ -47,8 +47,8 @@ def test_every_single_answer_is_needed(part: str, monkeypatch: pytest.MonkeyPatc
             raise KeyError("an adapter's own error")
 
         monkeypatch.setattr(world.gateway, part, broken)
-        assert not (await world.desk.reconcile()).complete
-        assert world.desk.reason() == "not reconciled"
+        assert not (await world.desk.reconciler.run()).complete
+        assert world.desk.orders.reason() == "not reconciled"
 
     run(scene)
 
@@ -58,7 +58,7 @@ def test_one_look_up_without_an_answer_keeps_nobody_from_trading(
     answer: str, monkeypatch: pytest.MonkeyPatch
 ):
     async def scene(world: DeskWorld) -> None:
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.send(1)
         await world.send(2, how="late")
         await world.store()
@@ -80,21 +80,21 @@ def test_one_look_up_without_an_answer_keeps_nobody_from_trading(
         world.exchange.events.clear()
         await world.tick(600)
         broken = True
-        found = await world.desk.reconcile()
+        found = await world.desk.reconciler.run()
         for _ in range(FAILURES_MAX - 1):
-            found = await world.desk.reconcile()
+            found = await world.desk.reconciler.run()
         # What was heard besides is told in any case.
         assert [fill.quantity for fill in world.told(Fill)] == [4 * ONE]
         assert found.complete == (answer != "adapter error")
-        assert (world.desk.reason() == "") == (answer != "adapter error")
+        assert (world.desk.orders.reason() == "") == (answer != "adapter error")
         assert world.status(2) is OrderStatus.UNKNOWN
         # Proof takes clean answers in a row.
         for step in (False, True, False) if found.complete else (False,):
             broken = step
-            await world.desk.reconcile()
+            await world.desk.reconciler.run()
             await world.store()
             assert world.status(2) is OrderStatus.UNKNOWN
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.store()
         assert world.status(2) is OrderStatus.REJECTED
 
@@ -103,23 +103,23 @@ def test_one_look_up_without_an_answer_keeps_nobody_from_trading(
 
 def test_the_gate_shuts_after_failures_in_a_row_and_opens_with_the_next_answer():
     async def scene(world: DeskWorld) -> None:
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         world.gateway.failing = True
         for _ in range(FAILURES_MAX - 1):
-            await world.desk.reconcile()
-        assert world.desk.reason() == ""
-        await world.desk.reconcile()
-        assert world.desk.reason() == f"{FAILURES_MAX} reconciliations failed"
+            await world.desk.reconciler.run()
+        assert world.desk.orders.reason() == ""
+        await world.desk.reconciler.run()
+        assert world.desk.orders.reason() == f"{FAILURES_MAX} reconciliations failed"
         world.gateway.failing = False
-        await world.desk.reconcile()
-        assert world.desk.reason() == ""
+        await world.desk.reconciler.run()
+        assert world.desk.orders.reason() == ""
 
     run(scene)
 
 
 def test_a_heartbeat_only_beats_while_orders_may_rest():
     async def scene(world: DeskWorld) -> None:
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.desk.heartbeat()
         assert world.gateway.beats == 0
         await world.send()
@@ -132,16 +132,16 @@ def test_a_heartbeat_only_beats_while_orders_may_rest():
 
 def test_a_failing_heartbeat_shuts_the_gate_then_cancels_everything():
     async def scene(world: DeskWorld) -> None:
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.send(2, how="late")
         await world.send()
         await world.store()
         world.gateway.beat_fails = True
         await world.desk.heartbeat()
-        assert world.desk.reason().startswith("heartbeat failed")
+        assert world.desk.orders.reason().startswith("heartbeat failed")
         assert world.gateway.cancel_alls == 0
         world.gateway.failing = True
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.desk.heartbeat()
         assert world.gateway.cancel_alls == 0
         world.gateway.failing = False
@@ -151,14 +151,14 @@ def test_a_failing_heartbeat_shuts_the_gate_then_cancels_everything():
         world.gateway.arrive()
         await world.desk.heartbeat()
         assert {order.status for order in world.exchange.orders.values()} == {AckStatus.CANCELED}
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         world.gateway.beat_fails = False
         await world.desk.heartbeat()
         # The venue may have cancelled too: only a look at everything opens the gate again.
-        assert world.desk.reason() != ""
-        await world.desk.reconcile()
+        assert world.desk.orders.reason() != ""
+        await world.desk.reconciler.run()
         await world.store()
-        assert world.desk.reason() == ""
+        assert world.desk.orders.reason() == ""
 
     assert run(scene).status() is OrderStatus.CANCELED
 
@@ -168,22 +168,22 @@ def test_a_reconciliation_that_began_before_a_doubt_does_not_lift_it():
         ask = world.gateway.positions
 
         async def doubted() -> dict[str, int]:
-            world.desk.gate.doubt("broker gone")
+            world.desk.gate.invalidate("broker gone")
             return await ask()
 
         world.gateway.positions = doubted  # type: ignore[method-assign]
-        await world.desk.reconcile()
-        assert world.desk.reason() == "broker gone"
+        await world.desk.reconciler.run()
+        assert world.desk.orders.reason() == "broker gone"
         world.gateway.positions = ask  # type: ignore[method-assign]
-        await world.desk.reconcile()
-        assert world.desk.reason() == ""
+        await world.desk.reconciler.run()
+        assert world.desk.orders.reason() == ""
 
     run(scene)
 
 
 def test_before_a_planned_stop_entries_are_cancelled_and_exits_stay():
     async def scene(world: DeskWorld) -> None:
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.send(1)
         await world.send(2, side=Side.SELL, reduce_only=True)
         await world.store()
@@ -192,13 +192,13 @@ def test_before_a_planned_stop_entries_are_cancelled_and_exits_stay():
 
     world = run(scene)
     assert (world.status(1), world.status(2)) == (OrderStatus.CANCELED, OrderStatus.ACCEPTED)
-    assert world.desk.reason() == "stopping"
+    assert world.desk.orders.reason() == "stopping"
 
 
 def test_a_venue_that_asks_to_wait_is_given_the_time():
     now = 0.0
     gate = VenueGate(lambda: now)
-    gate.reconciled(1, 0)
+    gate.record_reconciliation(1, 0)
     gate.pause(2.0)
     gate.pause(0.5)
     assert gate.reason() == "the venue asked to wait"
@@ -211,7 +211,7 @@ def test_a_venue_that_asks_to_wait_is_given_the_time():
 
 def test_what_the_health_report_says_of_a_venue():
     async def scene(world: DeskWorld) -> None:
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.send(how="lost")
         await world.store()
 

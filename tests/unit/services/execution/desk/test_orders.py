@@ -14,7 +14,7 @@ from proto.feed import Side
 from proto.risk import TimeInForce
 from proto.units import ONE
 from proto.venue import Ack, AckStatus, Fill, StatusReport, TradeStatus
-from services.execution.desk import venue as module
+from services.execution.desk import venue_books as module
 from services.execution.desk.reconcile import ABSENCE_MARGIN_NS
 from tests.support.desk_world import CLIENT, DeskWorld, run_reconciled
 from tests.support.order_tape import ORDER, approval, of
@@ -80,14 +80,14 @@ def test_a_gateway_is_told_what_our_books_hold_before_it_is_asked_for_payouts():
     async def scene(_: DeskWorld) -> None:
         world.gateway = Asking(world.exchange)
         world.restart()
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         event = await world.send(how="filled_at_once")
         await world.stream()
         await world.store()
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         world.exchange.settle(event.market, event.instrument, ONE)
-        await world.desk.reconcile()
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
+        await world.desk.reconciler.run()
 
     world = DeskWorld()
     asyncio.run(scene(world))
@@ -105,9 +105,9 @@ def test_what_is_sent_again_after_a_refusal_is_asked_for_each_time():
             world.refusal = "halted"
             said.append(may_send())
             world.refusal = ""
-            world.desk.gate.doubt("broker gone")
+            world.desk.gate.invalidate("broker gone")
             said.append(may_send())
-            await world.desk.reconcile()
+            await world.desk.reconciler.run()
             said.append(may_send())
             world.order().cancel_reason = "exit"
             said.append(may_send())
@@ -119,7 +119,7 @@ def test_what_is_sent_again_after_a_refusal_is_asked_for_each_time():
     async def scene(_: DeskWorld) -> None:
         world.gateway = Repeating(world.exchange)
         world.restart()
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.send()
 
     world = DeskWorld()
@@ -146,14 +146,14 @@ def test_a_fill_before_the_acknowledgement_is_told_once_its_order_is_known():
 def test_a_fill_counts_once_over_three_channels(channel: str):
     async def scene(world: DeskWorld) -> None:
         await world.send(how="filled_at_once")
-        await world.desk.idle()
+        await world.desk.tasks.idle()
         fill = world.exchange.trades[0]
         if channel in ("stream", "both", "thrice"):
-            world.desk.take(fill)
+            world.desk.books.handle_event(fill)
         if channel in ("reconciliation", "both", "thrice"):
-            await world.desk.reconcile()
+            await world.desk.reconciler.run()
         if channel == "thrice":
-            world.desk.take(fill)
+            world.desk.books.handle_event(fill)
         await world.store()
 
     world = run_reconciled(scene)
@@ -206,11 +206,11 @@ def test_not_found_proves_nothing_before_the_order_can_no_longer_come():
         await world.store()
         for _ in range(5):
             await world.tick(8)
-            await world.desk.reconcile()
+            await world.desk.reconciler.run()
             await world.store()
         assert world.status() is S.UNKNOWN
         world.gateway.arrive()
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.store()
 
     assert run_reconciled(scene).status() is S.ACCEPTED
@@ -222,15 +222,15 @@ def test_absence_takes_two_clean_reconciliations_after_the_expiry():
         await world.store()
         await world.tick((event.expires_at + ABSENCE_MARGIN_NS - world.now) // 1_000_000_000 - 1)
         for _ in range(3):
-            await world.desk.reconcile()
+            await world.desk.reconciler.run()
         assert world.told(StatusReport) == []
         await world.tick(1)
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         assert world.told(StatusReport) == []
         world.gateway.failing = True
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         world.gateway.failing = False
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.store()
 
     world = run_reconciled(scene)
@@ -245,9 +245,9 @@ def test_a_reconciliation_with_a_difference_does_not_count_towards_absence():
         await world.tick(600)
         # A fill that belongs to nobody we know: perhaps it is the lost order's.
         world.exchange.foreign.clear()
-        world.desk.facts.take_fill(_foreign_fill(world))
+        world.desk.books.facts.fill_facts(_foreign_fill(world))
         for _ in range(4):
-            await world.desk.reconcile()
+            await world.desk.reconciler.run()
         await world.store()
 
     assert run_reconciled(scene).status() is S.UNKNOWN
@@ -280,7 +280,7 @@ def test_a_definite_no_rejects_the_order(how: str, reason: str):
     world = run_reconciled(scene)
     assert world.status() is S.REJECTED
     assert reason in world.told(Ack)[0].reason
-    assert world.desk.reason() == ("the venue asked to wait" if how == "unavailable" else "")
+    assert world.desk.orders.reason() == ("the venue asked to wait" if how == "unavailable" else "")
 
 
 def test_an_adapters_own_error_is_an_unknown_outcome():
@@ -320,9 +320,9 @@ def test_a_cancel_waits_for_the_orders_own_answer_and_tells_the_outcome():
         world.exchange.fill(CLIENT, 3 * ONE)
         # Neither the fill nor the cancel comes over the user stream.
         world.exchange.events.clear()
-        await world.desk.cancel(ORDER)
+        await world.desk.orders.cancel(ORDER)
         assert world.told(Ack)[-1].status is not AckStatus.CANCELED
-        await world.desk.idle()
+        await world.desk.tasks.idle()
         await world.store()
 
     world = run_reconciled(scene)
@@ -343,17 +343,17 @@ def test_cancels_and_questions_wait_for_an_order_under_way():
             return await send(prepared)
 
         world.gateway.submit = slowly  # type: ignore[method-assign]
-        prepared = world.desk.prepare(event, world.now)
+        prepared = world.desk.order_builder.prepare(event, world.now)
         world.desk.begin(won, event, prepared)
         # Told a second time, by a runner that begins anew: nothing is sent again.
         world.desk.begin(won, event, prepared)
-        cancelling = asyncio.ensure_future(world.desk.cancel(ORDER))
+        cancelling = asyncio.ensure_future(world.desk.orders.cancel(ORDER))
         await asyncio.sleep(0)
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         assert not cancelling.done()
         answer.set()
         await cancelling
-        await world.desk.idle()
+        await world.desk.tasks.idle()
         await world.store()
         assert world.exchange.orders[CLIENT].status is AckStatus.CANCELED
 
@@ -365,12 +365,12 @@ def test_a_restarted_desk_asks_and_never_sends_again():
         # The process died after the venue had the order and before anything was told.
         await world.send(how="ok")
         world.restart()
-        assert world.desk.reason() == "not reconciled"
+        assert world.desk.orders.reason() == "not reconciled"
         world.exchange.fill(CLIENT, 10 * ONE)
         world.exchange.events.clear()
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.store()
-        assert world.desk.reason() == ""
+        assert world.desk.orders.reason() == ""
 
     world = run_reconciled(scene)
     assert world.status() is S.FILLED
@@ -384,7 +384,7 @@ def test_a_restarted_desk_tells_no_fill_twice():
         await world.stream()
         await world.store()
         world.restart()
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         await world.stream()
         await world.store()
 
@@ -397,4 +397,4 @@ def test_what_the_venue_cannot_express_is_not_claimed():
     world = DeskWorld()
     odd = msgspec.structs.replace(approval(), quantity=ONE + 1, time_in_force=TimeInForce.GTD)
     with pytest.raises(Refused, match="whole hundredths"):
-        world.desk.prepare(odd, world.now)
+        world.desk.order_builder.prepare(odd, world.now)

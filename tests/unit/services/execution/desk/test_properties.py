@@ -11,7 +11,7 @@ from proto.execution import TERMINAL, OrderStatus, OrderUpdate
 from proto.risk import TimeInForce
 from proto.units import ONE
 from proto.venue import Correction, Fill, TradeStatus
-from services.execution.desk import venue as module
+from services.execution.desk import venue_books as module
 from tests.support.desk_world import DeskWorld
 from tests.support.order_tape import of
 from tests.unit.services.execution.test_machine_properties import check_history
@@ -76,19 +76,19 @@ async def on_our_side(world: DeskWorld, step: tuple[Any, ...]) -> None:
         case ("send", how, tif) if (number := len(world.approvals) + 1) <= ORDERS_MAX:
             await world.send(number, how=how, tif=tif, copied=number % 2 == 0)
         case ("cancel", number):
-            await desk.cancel(order(number))
+            await desk.orders.cancel(order(number))
         case ("store", count):
             await world.store(count)
         case ("reconcile", failing):
             world.gateway.failing = failing
-            await desk.reconcile()
+            await desk.reconciler.run()
             world.gateway.failing = False
         case ("look_up", number):
-            await desk.look_up(order(number))
+            await desk.orders.look_up(order(number))
         case ("tick", seconds):
             await world.tick(seconds)
         case ("idle" | "restart" as what,):
-            await desk.idle()
+            await desk.tasks.idle()
             if what == "restart":
                 world.restart()
 
@@ -103,11 +103,11 @@ def deliver(world: DeskWorld, index: int, what: str) -> None:
     if what != "twice":
         del events[index]
     if what in ("take", "twice"):
-        world.desk.take(event)
+        world.desk.books.handle_event(event)
 
 
 async def scene(world: DeskWorld, steps: list[tuple[Any, ...]]) -> None:
-    await world.desk.reconcile()
+    await world.desk.reconciler.run()
     for step in steps:
         await play(world, step)
     # A claim always gets copied, in the end; every trade becomes final; what was late comes now or never.
@@ -135,7 +135,7 @@ def test_the_books_end_as_the_venues(steps: list[tuple[Any, ...]]):
     check_history(world.hand.said)
     for event in world.approvals:
         check_order(world, event.order)
-    assert world.desk.reason() == ""
+    assert world.desk.orders.reason() == ""
 
 
 def check_order(world: DeskWorld, name: str) -> None:
@@ -156,12 +156,12 @@ def test_the_property_sees_an_order_sent_twice():
     world = DeskWorld()
 
     async def twice() -> None:
-        await world.desk.reconcile()
+        await world.desk.reconciler.run()
         event = await world.send()
-        own = world.desk.orders.get(event.order)
+        own = world.desk.registry.get(event.order)
         assert own is not None
         with pytest.raises(AssertionError, match="sent twice"):
-            await world.gateway.submit(world.desk.prepare(event, world.now))
+            await world.gateway.submit(world.desk.order_builder.prepare(event, world.now))
 
     asyncio.run(twice())
     assert of(OrderUpdate, world.hand.said)

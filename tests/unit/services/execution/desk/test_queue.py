@@ -14,9 +14,9 @@ from proto.feed import Side
 from proto.operator import Verb
 from proto.units import ONE
 from proto.venue import Ack, AckStatus, Fill, TradeStatus
-from services.execution.desk import desk as module
 from services.execution.desk import emergency
-from services.execution.desk.desk import BROKER_PATIENCE_S, Desk
+from services.execution.desk import live_desk as module
+from services.execution.desk.live_desk import BROKER_PATIENCE_S, LiveDesk
 from services.execution.desk.queue import CROWDED, FactQueue
 from tests.support.desk_world import DeskWorld
 from tests.support.order_tape import MARKET, ORDER, TAPE, ack, command, fill
@@ -105,9 +105,9 @@ class Surrounded:
         self.away_s = 0.0
         self.halted = False
         gateways: list[VenueGateway] = [self.world.gateway]
-        self.desk = Desk(
+        self.desk = LiveDesk(
             gateways,
-            self.world.surroundings(
+            self.world.context(
                 publish=self.broker.publish,
                 spool=tmp_path / "facts",
                 away_s=lambda: self.away_s,
@@ -126,7 +126,7 @@ class Surrounded:
             return None
 
         await self.desk.start(no_claim)
-        await self.venue.reconcile()
+        await self.venue.reconciler.run()
         await drained(self.desk.queue)
 
     def facts(self, kind: type[Any]) -> list[Any]:
@@ -149,12 +149,12 @@ def test_a_halt_and_a_lost_broker_cancel_everything_at_the_venue(tmp_path: Path,
         assert here.desk.reason(MARKET) == why
         assert here.desk.reason("polymarket:x") == "no gateway"
         # A reconciliation meanwhile does not open it, and its end alone does not either.
-        await here.venue.reconcile()
+        await here.venue.reconciler.run()
         assert here.desk.reason(MARKET) == why
         here.halted, here.away_s = False, 0.0
         await here.desk.watch()
         assert here.desk.reason(MARKET) == "reconciling"
-        await here.venue.reconcile()
+        await here.venue.reconciler.run()
         assert here.desk.reason(MARKET) == ""
         assert [a.status for a in here.facts(Ack)][:2] == [AckStatus.ACCEPTED, AckStatus.CANCELED]
 
@@ -209,7 +209,7 @@ def test_nothing_goes_on_resting_while_an_emergency_lasts(
         if how == "in flight":
             monkeypatch.setattr(gateway, "submit", slow)
         sending = asyncio.create_task(here.world.send(how="late" if how == "appears late" else ""))
-        while not here.venue.in_flight and not sending.done():
+        while not here.venue.registry.in_flight and not sending.done():
             await asyncio.sleep(0)
         if how in ("left by the venue", "not to be asked"):
             monkeypatch.setattr(gateway, "cancel_all", agrees)
@@ -235,7 +235,7 @@ def test_an_emergency_does_not_wait_for_a_venue_that_never_says_what_rests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(emergency, "AGAIN_S", 0.0)
-    monkeypatch.setattr(emergency, "LOOK_PATIENCE_S", 0.02)
+    monkeypatch.setattr(emergency, "CHECK_PATIENCE_S", 0.02)
 
     async def scene() -> None:
         here = Surrounded(tmp_path)
@@ -312,13 +312,13 @@ def test_facts_of_the_process_before_are_in_the_books_before_the_first_compariso
         async def read(order: str) -> Any:
             return claims.get(order)
 
-        again = Desk([here.gateway], here.world.surroundings(spool=tmp_path / "facts"))
+        again = LiveDesk([here.gateway], here.world.context(spool=tmp_path / "facts"))
         await again.start(read)
-        own = again.venues["kalshi"].orders.get(ORDER)
+        own = again.venues["kalshi"].registry.get(ORDER)
         assert own is not None
         assert own.traded == 4 * ONE * (not told)
         assert again.venues["kalshi"].report()["unconfirmed_fills"] == 1
-        assert again.venues["kalshi"].facts.book.quantity(own.approval.instrument) == 4 * ONE
+        assert again.venues["kalshi"].books.facts.book.quantity(own.approval.instrument) == 4 * ONE
         assert own.client_order_id == f"c-{ORDER}"
 
     asyncio.run(scene())
@@ -343,12 +343,12 @@ def test_cancels_and_questions_are_acted_on_when_they_are_new(tmp_path: Path):
         record = TapeRecord(9, "execution.cancel.x", {}, b"", 0)
         here.desk.observe(record, Cancel(order=ORDER), live=False)
         here.desk.observe(record, Query(order=ORDER), live=False)
-        await here.venue.idle()
+        await here.venue.tasks.idle()
         assert here.world.exchange.orders[f"c-{ORDER}"].status is AckStatus.ACCEPTED
         here.desk.observe(record, Cancel(order=f"{TAPE}-99-0"), live=True)
         here.desk.observe(record, Cancel(order=ORDER), live=True)
         here.desk.observe(record, command(Verb.RESUME), live=True)
-        await here.venue.idle()
+        await here.venue.tasks.idle()
         assert here.world.exchange.orders[f"c-{ORDER}"].status is AckStatus.CANCELED
 
     asyncio.run(scene())
@@ -362,25 +362,25 @@ def test_the_venues_own_brake_holds_until_a_signed_resume(tmp_path: Path):
         resume, record = command(Verb.RESUME), TapeRecord(9, "operator.command", {}, b"", 0)
         # One of an earlier session, read again at the start, is no decision about it.
         here.desk.observe(record, resume, live=False)
-        await here.venue.idle()
-        await here.venue.reconcile()
+        await here.venue.tasks.idle()
+        await here.venue.reconciler.run()
         assert here.desk.reason(MARKET) == "order group triggered"
         report = here.desk.report()["kalshi"]
         assert (report["gate"], report["brake"]) == ("order group triggered",) * 2
         here.gateway.failing = True
         here.desk.observe(record, resume, live=True)
-        await here.venue.idle()
+        await here.venue.tasks.idle()
         here.gateway.failing = False
         assert await here.gateway.brake() != ""
         here.desk.observe(record, resume, live=True)
-        await here.venue.idle()
-        await here.venue.reconcile()
+        await here.venue.tasks.idle()
+        await here.venue.reconciler.run()
         assert await here.gateway.brake() == ""
         assert (here.desk.reason(MARKET), here.venue.report()["brake"]) == ("", "off")
         # Tripped again: nobody was told yet, so a resume for something else leaves it alone.
         here.gateway.tripped = True
         here.desk.observe(record, resume, live=True)
-        await here.venue.idle()
+        await here.venue.tasks.idle()
         assert await here.gateway.brake() != ""
 
     asyncio.run(scene())

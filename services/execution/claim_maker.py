@@ -1,0 +1,157 @@
+"""For an accepted approval: a claim of ours in the ledger, one of somebody else, or the proof that there is none."""
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+from libs.machine.host import Fact, Host
+from libs.runtime.layout import BUILD
+from libs.runtime.service import Context
+from libs.tape.errors import BrokerUnavailable, ContentMismatch
+from libs.tape.ledger import ClaimOutcome, Ledger
+from libs.tape.record import BUILD_HEADER, CAUSE_HEADER, ROOT_HEADER, TapeRecord
+from proto.execution import Claim, Unclaimed
+from services.execution.gate import ClaimGate
+from services.execution.hosted import is_realtime, machine_of
+
+RETRY_WAIT_S = 0.05
+SWEEP_EVERY_S = 1.0
+"""An order found waiting twice, a second apart, with nothing under way, has been left behind."""
+COPY_WAIT_S = 5.0
+"""In lockstep the copy of a claim must be on the tape before the decision: normally a millisecond."""
+
+BLOCKED = "ledger blocked"
+"""Why there is no claim when something else stands in the ledger under the order's subject."""
+
+
+class ClaimResult(NamedTuple):
+    """``won``: the claim was made just now, by us. ``reason``: why there is no claim and will be none; else empty."""
+
+    won: bool = False
+    reason: str = ""
+
+
+class ClaimMaker:
+    """Makes claims while the gate is open."""
+
+    def __init__(
+        self,
+        context: Context,
+        host: Host,
+        ledger: Ledger,
+        gate: ClaimGate,
+        crash_point: Callable[[str], None],
+    ) -> None:
+        self.ledger = ledger
+        self.claimed = 0
+        self.lost = 0
+        self.unclaimed = 0
+        self._host = host
+        self._gate = gate
+        self._link = context.link
+        self._lockstep = context.run.lockstep
+        self._crash_point = crash_point
+        self._copies: dict[str, int] = {}
+        self._copied = asyncio.Event()
+
+    async def claim(
+        self, claim: Claim, record: TapeRecord, live_refusal: Callable[[], str] | None = None
+    ) -> ClaimResult:
+        """Claim an order, or find out that there is no claim of it.
+
+        ``live_refusal`` makes the order a live one, and adds its own reasons why it must not be claimed.
+        """
+        headers = {
+            CAUSE_HEADER: str(record.seq),
+            ROOT_HEADER: str(record.root or record.seq),
+            BUILD_HEADER: BUILD,
+        }
+        while True:
+            reason = self._refusal(record) or (live_refusal() if live_refusal is not None else "")
+            if reason:
+                absent = await self.is_unclaimed(claim.order)
+                if absent is not None:
+                    return ClaimResult(reason=reason if absent else "")
+            else:
+                outcome = await self.ledger.claim(claim, headers)
+                if live_refusal is None:
+                    self._crash_point("after_submit")
+                if outcome is ClaimOutcome.WON:
+                    self.claimed += 1
+                    await self._wait_for_copy(claim.order)
+                    return ClaimResult(won=True)
+                if outcome is ClaimOutcome.LOST:
+                    self.lost += 1
+                    return ClaimResult()
+                if outcome is ClaimOutcome.BLOCKED:
+                    return ClaimResult(reason=BLOCKED)
+            await asyncio.sleep(RETRY_WAIT_S)
+
+    def gate_reason(self) -> str:
+        """Say why no order may be claimed, whatever its approval; empty when one may."""
+        return self._gate.reason(
+            live=self._host.status.live,
+            realtime=is_realtime(self._host),
+            connected=self._link.connected,
+        )
+
+    def _refusal(self, record: TapeRecord) -> str:
+        return self._gate.approval_reason(
+            live=self._host.status.live,
+            realtime=is_realtime(self._host),
+            stored_at_ns=record.stored_at_ns,
+            connected=self._link.connected,
+        )
+
+    async def is_unclaimed(self, order: str) -> bool | None:
+        """Whether the ledger has no claim of this order; ``None`` when it cannot be read."""
+        try:
+            return await self.ledger.read(order) is None
+        except ContentMismatch:
+            return True
+        except BrokerUnavailable:
+            return None
+
+    # ── lockstep ──
+
+    def record_copy(self, order: str, seq: int) -> None:
+        """Record where the copy of a claim stands on the tape; needed in lockstep only."""
+        if self._lockstep:
+            self._copies[order] = seq
+            self._copied.set()
+
+    async def _wait_for_copy(self, order: str) -> None:
+        """In lockstep: the copy on the tape comes before the decision, in every run alike."""
+        if not self._lockstep:
+            return
+        while order not in self._copies:
+            self._copied.clear()
+            async with asyncio.timeout(COPY_WAIT_S):
+                await self._copied.wait()
+        self._host.status.stored_to = max(self._host.status.stored_to, self._copies.pop(order))
+
+    # ── stranded orders ──
+
+    async def sweep_loop(self) -> None:
+        """Find orders that a crash left between their decision and the fact that there is no claim."""
+        before: set[str] = set()
+        while True:
+            await asyncio.sleep(SWEEP_EVERY_S)
+            stranded = self._stranded_orders()
+            for order in stranded:
+                if order in before:
+                    await self._publish_if_unclaimed(order)
+            before = set(stranded)
+
+    def _stranded_orders(self) -> list[str]:
+        """Return the orders that wait for a claim although nothing of execution's is on its way any more."""
+        host = self._host
+        if not host.status.live or not host.settled:
+            return []
+        return [waiting.order for waiting in machine_of(host).awaiting_claim()]
+
+    async def _publish_if_unclaimed(self, order: str) -> None:
+        """Publish that a stranded order has no claim, if so: then risk releases what it reserved."""
+        if await self.is_unclaimed(order):
+            self.unclaimed += 1
+            await self._host.publish_fact(Fact(Unclaimed(order=order, reason="stranded")))

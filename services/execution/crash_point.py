@@ -1,0 +1,20 @@
+"""Named moments at which a fault test ends the process."""
+
+import os
+import signal
+from collections.abc import Callable
+
+
+def crash_point_from_environment() -> Callable[[str], None]:
+    """Return what ends the process at the moment named by ``PRESAGE_CRASH_POINT`` (``name`` or ``name:count``)."""
+    name, _, count = os.environ.get("PRESAGE_CRASH_POINT", "").partition(":")
+    left = int(count or 1)
+
+    def crash_point(reached: str) -> None:
+        nonlocal left
+        if name and reached == name:
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return crash_point

@@ -1,0 +1,167 @@
+"""Live orders: signed first, because the claim carries the id by which the venue can be asked, then claimed and sent."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from libs.contract.codec import decode
+from libs.machine.host import Host
+from libs.runtime.service import Context
+from libs.tape.record import TapeRecord
+from libs.venues.errors import VenueError
+from libs.venues.gateway import Prepared, VenueGateway
+from proto.execution import Claim
+from proto.ids import venue_of
+from proto.message import Message
+from proto.risk import Approval
+from services.execution.claim_maker import RETRY_WAIT_S, ClaimMaker
+from services.execution.desk.context import DeskContext
+from services.execution.desk.live_desk import LiveDesk
+from services.execution.desk.venue import VenueDesk
+from services.execution.gate import ClaimGate
+from services.execution.hosted import is_realtime, live_venues_of, machine_of
+
+DESK_CHECK_S = 0.1
+"""Between two checks whether the tape names live venues."""
+
+GatewayFactory = Callable[[Sequence[str]], Sequence[VenueGateway]]
+"""Makes the gateways of the venues with these names."""
+
+log = logging.getLogger("presage.execution")
+
+
+class _Preparation(NamedTuple):
+    """The desk and the signed request of a live order, or ``refusal``: why there is none."""
+
+    desk: VenueDesk | None = None
+    prepared: Prepared | None = None
+    refusal: str = ""
+
+
+class LiveTrading:
+    """Trades at the live venues. ``make_gateways`` is asked once the tape has said which they are."""
+
+    def __init__(
+        self,
+        context: Context,
+        host: Host,
+        gate: ClaimGate,
+        claims: ClaimMaker,
+        make_gateways: GatewayFactory,
+        wall_ns: Callable[[], int],
+        crash_point: Callable[[str], None],
+    ) -> None:
+        self.desk: LiveDesk | None = None
+        self._context = context
+        self._host = host
+        self._gate = gate
+        self._claims = claims
+        self._make_gateways = make_gateways
+        self._wall_ns = wall_ns
+        self._crash_point = crash_point
+        self._no_desk = "no gateway"
+
+    # ── running ──
+
+    async def run(self) -> None:
+        """Wait until the tape names live venues, then trade there until cancelled."""
+        host = self._host
+        while not (host.status.live and live_venues_of(host)):
+            await asyncio.sleep(DESK_CHECK_S)
+        try:
+            gateways = self._make_gateways(live_venues_of(host))
+        except Exception as e:
+            # Whatever is wrong with keys or addresses: nothing is traded, and the operator sees why.
+            self._no_desk = f"no gateway: {e}"[:300]
+            log.exception("no gateways")
+            return
+        layout = self._context.layout
+        context = DeskContext(
+            publish=host.publish_fact,
+            spool=layout.claims / "facts.jsonl",
+            state=lambda: machine_of(host).state,
+            away_s=self._context.link.away_s,
+            halted=lambda: self._gate.halted or layout.halt_file.exists(),
+            refusal=self._claims.gate_reason,
+            crash_point=self._crash_point,
+            wall_ns=self._wall_ns,
+        )
+        desk = LiveDesk(gateways, context)
+        await desk.start(self._claims.ledger.read)
+        self.desk = desk
+        await desk.run()
+
+    async def stop(self) -> None:
+        """Come to a planned stop: nothing new leaves, resting entries are cancelled."""
+        if self.desk is not None:
+            await self.desk.stop()
+
+    async def close(self) -> None:
+        """Close the gateways."""
+        if self.desk is not None:
+            await self.desk.close()
+
+    def observe(self, record: TapeRecord, event: Message) -> None:
+        """Handle a message read from the tape."""
+        if self.desk is not None:
+            self.desk.observe(record, event, live=self._host.status.live)
+
+    def report(self) -> dict[str, object]:
+        """Return the state of each live venue's gate; nothing while everything is paper."""
+        venues = live_venues_of(self._host)
+        if not venues:
+            return {}
+        reports = self.desk.report() if self.desk is not None else {}
+        return {"venues": {venue: reports.get(venue, {"gate": self._no_desk}) for venue in venues}}
+
+    # ── orders ──
+
+    async def claim(self, claim: Claim, record: TapeRecord) -> str:
+        """Sign, claim and send a live order; the reason why there is no claim and will be none, else empty."""
+        approval = decode(claim.approval_subject, claim.payload)
+        assert isinstance(approval, Approval)
+        if self._claims.ledger.remembers(claim.order):
+            while (unclaimed := await self._claims.is_unclaimed(claim.order)) is None:
+                await asyncio.sleep(RETRY_WAIT_S)
+            if not unclaimed:
+                # Claimed before, by this process or the one before it, and perhaps sent: never again.
+                return ""
+        desk, prepared, refusal = await self._prepare(claim, approval, record.stored_at_ns)
+        if prepared is not None:
+            claim = msgspec.structs.replace(claim, client_order_id=prepared.client_order_id)
+        result = await self._claims.claim(claim, record, lambda: refusal or self._refusal(approval))
+        if result.won and desk is not None and prepared is not None:
+            desk.begin(claim, approval, prepared)
+        return result.reason
+
+    def _refusal(self, approval: Approval) -> str:
+        """Say why an order may not go to a live venue, besides what holds for every order."""
+        if venue_of(approval.market) not in live_venues_of(self._host):
+            return "venue not live"
+        if not is_realtime(self._host):
+            return "live venue in playback"
+        if self._wall_ns() >= approval.expires_at:
+            return "expired"
+        return self.desk.reason(approval.market) if self.desk is not None else self._no_desk
+
+    async def _prepare(self, claim: Claim, approval: Approval, approved_at: int) -> _Preparation:
+        """Build and sign a live order.
+
+        Meanwhile the claim is written down, which has to be before it is made.
+        """
+        desk = self.desk.desk_of(approval.market) if self.desk is not None else None
+        reason = self._refusal(approval)
+        if desk is None or reason:
+            return _Preparation(refusal=reason or "no gateway")
+        self._claims.ledger.begin(claim)
+        try:
+            prepared = await desk.order_builder.prepare_with_market(approval, approved_at)
+        except (VenueError, TimeoutError) as e:
+            return _Preparation(refusal=(str(e) or "market not read in time")[:300])
+        except Exception as e:
+            log.exception("prepare failed", extra={"order": approval.order})
+            return _Preparation(refusal=f"prepare failed: {type(e).__name__}")
+        return _Preparation(desk, prepared)
