@@ -5,13 +5,17 @@ SHELL := bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
+# make test-unit VENV=.venv-3.13 PYTHON=python3.13 tries another Python beside the first.
 VENV := .venv
 BIN := $(VENV)/bin
-LOCKS := requirements.txt requirements-dev.txt
+# The venues' own clients have an environment of their own: what they need holds nothing of ours down.
+CLIENTS := .venv-clients
+LOCK := .venv-lock
 # Extra arguments: make run ARGS="--speed 10", make test ARGS="-k risk"
 ARGS ?=
 # Tests run side by side: they mostly wait for processes, so twice the cores of a small machine.
 WORKERS ?= 4
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 # The first of these that is new enough; PYTHON=… chooses another.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -22,19 +26,37 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 .PHONY: help
 help: #-- this list
 	@awk '/^#==/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*#--/ { split($$0, part, /:.*#-- */); printf "  make %-10s %s\n", part[1], part[2] }' \
+		/^[a-z-]+:.*#--/ { split($$0, part, /:.*#-- */); printf "  make %-17s %s\n", part[1], part[2] }' \
 		$(MAKEFILE_LIST)
 
 .PHONY: run
-run: setup #-- start everything on paper at the venues' sandbox and show it live; Ctrl-C stops it
+run: install #-- start everything on paper at the venues' sandbox and show it live; Ctrl-C stops it
 	@exec $(BIN)/presage up $(ARGS)
+
+.PHONY: install
+install: $(VENV)/.installed $(VENV)/.linked #-- make .venv with what running needs; nothing to do while its lock is unchanged
 
 .PHONY: test
 test: setup #-- run every test, WORKERS at a time
-	@exec $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS)
+	@exec $(PYTEST) $(ARGS)
+
+.PHONY: test-unit
+test-unit: setup #-- the tests of single parts
+	@exec $(PYTEST) tests/unit $(ARGS)
+
+.PHONY: test-integration
+test-integration: setup #-- the tests of parts together, with a real broker, a real database and the sandbox
+	@exec $(PYTEST) tests/integration tests/replay $(ARGS)
+
+.PHONY: test-fault
+test-fault: setup #-- the tests that kill, freeze and starve processes
+	@exec $(PYTEST) tests/fault $(ARGS)
 
 .PHONY: setup
-setup: $(VENV)/.installed $(VENV)/.linked #-- make the environment in .venv; nothing to do while the locks are unchanged
+setup: install $(VENV)/.installed-dev #-- add what tests and checks need
+
+.PHONY: clients
+clients: $(CLIENTS)/.installed #-- make .venv-clients: the venues' own clients, which tests and benchmarks stand beside
 
 #== Before a commit
 
@@ -58,7 +80,7 @@ generate: setup #-- rewrite proto/asyncapi.yaml and docs/reference/subjects.md f
 #== Longer looks
 
 .PHONY: bench
-bench: setup #-- measure what docs/benchmarks.md states
+bench: setup clients #-- measure what docs/benchmarks.md states
 	@exec $(BIN)/python -m bench $(ARGS)
 
 .PHONY: soak
@@ -73,29 +95,42 @@ PIP_COMPILE := pip-compile --quiet --generate-hashes --allow-unsafe --strip-extr
 
 .PHONY: lock
 lock: #-- resolve requirements*.in again into requirements*.txt; LOCK_ARGS=--upgrade takes newer versions
-	@test -x $(VENV)-lock/bin/pip-compile || { $(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet pip-tools; }
-	$(VENV)-lock/bin/$(PIP_COMPILE) $(LOCK_ARGS) --output-file requirements.txt requirements.in
-	$(VENV)-lock/bin/$(PIP_COMPILE) $(LOCK_ARGS) --output-file requirements-dev.txt requirements-dev.in
+	@test -x $(LOCK)/bin/pip-compile || { $(PYTHON) -m venv $(LOCK) && $(LOCK)/bin/pip install --quiet pip-tools; }
+	$(LOCK)/bin/$(PIP_COMPILE) $(LOCK_ARGS) --output-file requirements.txt requirements.in
+	$(LOCK)/bin/$(PIP_COMPILE) $(LOCK_ARGS) --output-file requirements-dev.txt requirements-dev.in
+	$(LOCK)/bin/$(PIP_COMPILE) $(LOCK_ARGS) --output-file requirements-clients.txt requirements-clients.in
 
 .PHONY: clean
-clean: #-- remove the environment and caches; state directories stay
-	rm -rf $(VENV) $(VENV)-lock build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: #-- remove the environments and caches; state directories stay
+	rm -rf $(VENV) $(CLIENTS) $(LOCK) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(BIN)/python:
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+
+%/bin/python:
 	@test -n "$(PYTHON)" || { echo "expected Python 3.11 or newer as python3; install it or give PYTHON=/path/to/python" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; v = sys.version.split()[0]; \
 		sys.exit(f"expected Python 3.11 or newer, was {v} ($(PYTHON))" if sys.version_info < (3, 11) else 0)'
-	@echo "setup: making $(VENV) with $(PYTHON)"
-	@"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); \
+	@echo "making $* with $(PYTHON)"
+	@"$(PYTHON)" -m venv $* || { rm -rf $*; \
 		echo "expected a Python that can make virtual environments (Debian: apt install python3-venv)" >&2; exit 1; }
 
-$(VENV)/.installed: $(LOCKS) | $(BIN)/python
-	@echo "setup: installing what the locks name, by hash"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes $(addprefix -r ,$(LOCKS))
+$(VENV)/.installed: requirements.txt | $(BIN)/python
+	@echo "installing what $< names, by hash"
+	@$(BIN)/python $(PIP_INSTALL) --require-hashes -r $<
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	@echo "installing what $< names, by hash"
+	@$(BIN)/python $(PIP_INSTALL) --require-hashes -r $<
+	@touch $@
+
+$(CLIENTS)/.installed: requirements-clients.txt | $(CLIENTS)/bin/python
+	@echo "installing what $< names, by hash"
+	@$(CLIENTS)/bin/python $(PIP_INSTALL) --require-hashes -r $<
 	@touch $@
 
 # An editable installation: the commands see the clone itself.
 $(VENV)/.linked: pyproject.toml $(VENV)/.installed
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation --editable .
+	@$(BIN)/python $(PIP_INSTALL) --no-index --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -7,7 +7,6 @@ the ledger before the order leaves, and the journal behind it all.
 
 import asyncio
 import contextlib
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,13 +14,15 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from bench import latency
+from bench import latency, official
 from bench.result import Figure, Tell
+from bench.strategy import MARK
 from libs.runtime.layout import StateLayout
 from libs.tape.record import TapeRecord
 from proto.execution import Claim
 from proto.feed import Quote
 from proto.message import Message
+from proto.units import ONE
 from sandbox.world.world import UPDATES_PER_S
 from tools.system.composition import sections, venue_sections
 from tools.system.options import MarketSource, Options
@@ -149,8 +150,9 @@ async def bot_turn(directory: Path, urls: Mapping[str, Any], rates: Sequence[flo
         markets.write_bytes((await client.get(f"{urls['bench']['rest']}/markets")).content)
     addresses = urls["polymarket"]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.official_bot", str(directory / "sandbox" / "polymarket.json"),
-        addresses["clob"], addresses["market_websocket"], str(markets), stdout=asyncio.subprocess.PIPE,
+        official.python(), "-m", "bench.official_bot", str(directory / "sandbox" / "polymarket.json"),
+        addresses["clob"], addresses["market_websocket"], str(markets), str(MARK // ONE),
+        stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
         assert process.stdout is not None

@@ -1,8 +1,8 @@
 """What a good bot in one process does: websocket → decide → sign → post, by the venue's official client.
 
-``python -m bench.official_bot CREDENTIALS CLOB SOCKET MARKETS``, all of them files or addresses. It keeps no
-book, no journal and no limits, and buys at the bid it sees whenever that bid has the mark that the bench looks
-for: as little work as an order can take.
+``python -m bench.official_bot CREDENTIALS CLOB SOCKET MARKETS MARK``, files, addresses, and the size of a bid that
+the bench looks for, in shares; in the environment of the venues' own clients. It keeps no book, no journal and no
+limits, and buys at the bid it sees whenever that bid has the mark: as little work as an order can take.
 """
 
 import json
@@ -17,9 +17,6 @@ from py_clob_client_v2.clob_types import ApiCreds, OrderArgsV2, OrderType, Parti
 from py_clob_client_v2.exceptions import PolyApiException
 from websockets.asyncio.client import connect
 
-from bench.strategy import MARK
-from proto.units import ONE
-
 SHARES = 20.0
 
 
@@ -27,13 +24,18 @@ class Bot:
     """One account, one socket.
 
     ``options``: what is known beforehand of each token; ``positions``: those of them that trade on the third
-    exchange.
+    exchange; ``mark``: the size, but for a fraction of a share, of the bids to buy at.
     """
 
     def __init__(
-        self, client: ClobClient, options: dict[str, PartialCreateOrderOptions], positions: set[str]
+        self,
+        client: ClobClient,
+        options: dict[str, PartialCreateOrderOptions],
+        positions: set[str],
+        mark: int,
     ) -> None:
         self._client = client
+        self._mark = mark
         self._options = options
         self._positions = positions
         self._first = list(options)[::2]
@@ -64,7 +66,7 @@ class Bot:
         for event in found if isinstance(found, list) else (found,):
             for change in event.get("price_changes", ()):
                 size = float(change["size"])
-                if change["side"] == "BUY" and MARK / ONE < size < MARK / ONE + 1:
+                if change["side"] == "BUY" and self._mark < size < self._mark + 1:
                     self.buy(change["asset_id"], float(change["price"]))
 
 
@@ -81,7 +83,7 @@ async def run(bot: Bot, socket: str, tokens: list[str]) -> None:
 
 def main() -> None:
     """Run from the command line."""
-    credentials, clob, socket, markets = sys.argv[1:]
+    credentials, clob, socket, markets, mark = sys.argv[1:]
     logging.getLogger("py_clob_client_v2").setLevel(logging.CRITICAL)
     key: dict[str, Any] = json.loads(Path(credentials).read_text())
     client = ClobClient(
@@ -99,7 +101,7 @@ def main() -> None:
         for token in market["tokens"]
     }
     positions = {token for market in listed if market["version"] == "v2" for token in market["tokens"]}
-    bot = Bot(client, options, positions)
+    bot = Bot(client, options, positions, int(mark))
     bot.warm_up()
     uvloop.run(run(bot, socket, list(options)))
 

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from libs.database.embedded import EmbeddedPostgres
 from tests.support.cluster import with_cluster
+from tests.support.official import PYTHON, OfficialClients
 from tests.support.paths import ROOT
 
 SOAK = os.environ.get("PRESAGE_SOAK") == "1"
@@ -62,6 +63,16 @@ def recordings() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no recordings: expected a folder {folder}; PRESAGE_RECORDINGS names another")
     return folder
+
+
+@pytest.fixture(scope="session")
+def official() -> Iterator[OfficialClients]:
+    """The venues' own clients, which live in an environment of their own."""
+    if not PYTHON.is_file():
+        pytest.skip(f"no clients of the venues: expected {PYTHON.relative_to(ROOT)}; run: make clients")
+    clients = OfficialClients()
+    yield clients
+    clients.close()
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import itertools
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -11,14 +12,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
-from py_clob_client_v2.order_utils.exchange_order_builder_v2 import ExchangeOrderBuilderV2
-from py_clob_client_v2.order_utils.model.order_data_v2 import OrderDataV2, order_to_json_v2
-from py_clob_client_v2.order_utils.model.side import Side
-from py_clob_client_v2.signer import Signer
 from websockets.asyncio.client import ClientConnection, connect
 
+from libs.venues.polymarket.trading.auth import Account
+from libs.venues.polymarket.trading.order import BUY, SELL, Order, exchange, sign
 from proto.feed import MarketStatus
-from proto.units import ONE, SECOND, parse
+from proto.units import MILLISECOND, ONE, SECOND, parse
 from sandbox.polymarket.contracts import EXCHANGES, exchange_of
 from sandbox.polymarket.server import PolymarketServer
 from sandbox.server import Sandbox
@@ -36,7 +35,7 @@ def server(sandbox: Sandbox) -> PolymarketServer:
 
 
 class Trader:
-    """A wallet of the sandbox: signs with the official builder, sends with plain HTTP."""
+    """A wallet of the sandbox: signs as our gateway does, sends with plain HTTP, and says whatever a test wants."""
 
     def __init__(self, sandbox: Sandbox, row: dict[str, Any]) -> None:
         self.sandbox = sandbox
@@ -44,6 +43,8 @@ class Trader:
         self.urls = sandbox.urls["polymarket"]
         self.http = httpx.AsyncClient(timeout=WAIT_S)
         self.wallet = server(sandbox).exchange.ledger.open(row["funder"], row["address"])
+        self._account = Account(bytes.fromhex(row["private_key"][2:]), row["signature_type"], row["funder"])
+        self._salts = itertools.count(1)
 
     def signed(
         self,
@@ -61,26 +62,43 @@ class Trader:
     ) -> dict[str, Any]:
         """The body of POST /order for a limit order: amounts exact."""
         found = server(self.sandbox).exchange.token(token)
-        exchange = contract or exchange_of(int(token), found is not None and found.market.neg_risk)
+        address = contract or exchange_of(int(token), found is not None and found.market.neg_risk)
         money = parse(price) * parse(size) // ONE
         maker, taker = (money, parse(size)) if side == "BUY" else (parse(size), money)
-        builder = ExchangeOrderBuilderV2(
-            exchange, 137, Signer(self.row["private_key"], 137), domain_version=version or EXCHANGES[exchange]
+        account = self._account
+        order = Order(
+            salt=next(self._salts),
+            maker=account.funder,
+            signer=account.order_signer,
+            token_id=int(token),
+            maker_amount=maker,
+            taker_amount=taker,
+            side=BUY if side == "BUY" else SELL,
+            signature_type=account.signature_type,
+            timestamp=time.time_ns() // MILLISECOND,
         )
-        kind = self.row["signature_type"]
-        order = builder.build_signed_order(
-            OrderDataV2(
-                maker=self.row["funder"],
-                signer=self.row["funder"] if kind == 3 else self.row["address"],
-                tokenId=token,
-                makerAmount=str(maker),
-                takerAmount=str(taker),
-                side=Side.BUY if side == "BUY" else Side.SELL,
-                signatureType=kind,
-                expiration=str(expiration),
-            )
-        )
-        body = order_to_json_v2(order, self.row["api_key"], order_type, post_only)
+        _, signature = sign(order, exchange(version or EXCHANGES[address], address), account.key)
+        body = {
+            "order": {
+                "salt": order.salt,
+                "maker": account.funder_text,
+                "signer": account.order_signer_text,
+                "tokenId": token,
+                "makerAmount": str(maker),
+                "takerAmount": str(taker),
+                "side": side,
+                "expiration": str(expiration),
+                "signatureType": int(account.signature_type),
+                "timestamp": str(order.timestamp),
+                "metadata": "0x" + order.metadata.hex(),
+                "builder": "0x" + order.builder.hex(),
+                "signature": "0x" + signature.hex(),
+            },
+            "owner": self.row["api_key"],
+            "orderType": order_type,
+            "deferExec": False,
+            "postOnly": post_only,
+        }
         body["order"] |= changed
         return body
 

@@ -21,10 +21,22 @@ def requirements(path: Path) -> set[str]:
 def test_dependencies_are_what_the_lock_is_made_of(root: Path, project: dict[str, Any]):
     extras = project["project"]["optional-dependencies"].values()
     declared = [*project["project"]["dependencies"], *(name for extra in extras for name in extra)]
-    assert set(declared) == requirements(root / "requirements.in")
+    # An editable installation is part of running: it gives `presage` its place on the path.
+    built_by = project["build-system"]["requires"]
+    assert {*declared, *built_by} == requirements(root / "requirements.in")
 
 
-@pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
+def test_what_runs_needs_nothing_of_what_checks(root: Path, project: dict[str, Any]):
+    checks = requirements(root / "requirements-dev.in") | requirements(root / "requirements-clients.in")
+    shared = checks & requirements(root / "requirements.in")
+    # The benchmark's bot runs on them, in the clients' environment.
+    assert shared == {"uvloop", "websockets"}
+
+
+LOCKS = ("requirements", "requirements-dev", "requirements-clients")
+
+
+@pytest.mark.parametrize("name", LOCKS)
 def test_locks_pin_every_requirement_by_hash_and_name_no_address(root: Path, name: str):
     text = (root / f"{name}.txt").read_text()
     body = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
@@ -37,7 +49,7 @@ def test_locks_pin_every_requirement_by_hash_and_name_no_address(root: Path, nam
     assert wanted <= locked
 
 
-def test_both_locks_agree_where_they_overlap(root: Path):
+def test_the_locks_of_one_environment_agree_where_they_overlap(root: Path):
     pins: dict[str, str] = {}
     for name in ("requirements.txt", "requirements-dev.txt"):
         for package, version in re.findall(r"^(\S+)==(\S+)", (root / name).read_text(), re.MULTILINE):
@@ -81,4 +93,4 @@ def test_the_commands_of_the_makefile_explain_themselves(root: Path):
     phony = set(re.findall(r"^\.PHONY: (\S+)", text, re.MULTILINE))
     explained = set(re.findall(r"^([a-z-]+):.*#--", text, re.MULTILINE))
     assert phony == explained
-    assert {"run", "test", "setup", "lint", "bench", "soak"} <= explained
+    assert {"run", "test", "setup", "clients", "lint", "bench", "soak"} <= explained

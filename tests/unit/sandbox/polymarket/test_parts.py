@@ -7,9 +7,6 @@ import hmac
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from polymarket._internal.actions.orders.limit import _compute_limit_order_amounts
-from polymarket._internal.actions.orders.market import _compute_market_order_amounts
-from py_clob_client_v2.utilities import generate_orderbook_summary_hash, parse_raw_orderbook_summary
 
 from proto.units import ONE, notional, show
 from sandbox.polymarket.amounts import DECIMALS, terms_of
@@ -37,13 +34,6 @@ from tests.support.captures import clob_bodies
 ZERO = "0x" + 64 * "0"
 SOMEBODY = "0x" + 40 * "a"
 MINIMUM = 5 * ONE
-
-
-def decimal(millionths):
-    """Their clients take decimals; ours are integers."""
-    from polymarket._internal.actions.orders._numeric import coerce_positive_decimal
-
-    return coerce_positive_decimal("x", show(millionths))
 
 
 def request(side, maker, taker, order_type):
@@ -77,24 +67,20 @@ def grid_prices(draw):
 
 
 @given(grid=grid_prices(), size=st.integers(500, 10**7), side=st.sampled_from(["BUY", "SELL"]))
-def test_limit_orders_of_the_official_client_mean_their_price_and_size(grid, size, side):
+def test_limit_orders_of_the_official_client_mean_their_price_and_size(official, grid, size, side):
     tick, price = grid
     size *= 10_000
-    maker, taker = _compute_limit_order_amounts(
-        price=decimal(price), size=decimal(size), side=side, tick_size=decimal(tick)
-    )
+    maker, taker = official.call("values.limit_amounts", side=side, price=price, size=size, tick=tick)
     terms = terms_of(request(side, maker, taker, "GTC"), "0x1", tick, MINIMUM)
     assert (terms.price, terms.size) == (price, size)
     assert terms.cost == (maker if side == "BUY" else 0)
 
 
 @given(grid=grid_prices(), amount=st.integers(100, 10**6), side=st.sampled_from(["BUY", "SELL"]))
-def test_market_orders_of_the_official_client_reach_their_price_and_no_further(grid, amount, side):
+def test_market_orders_of_the_official_client_reach_their_price_and_no_further(official, grid, amount, side):
     tick, price = grid
     amount *= 10_000
-    maker, taker = _compute_market_order_amounts(
-        amount=decimal(amount), price=decimal(price), side=side, tick_size=decimal(tick)
-    )
+    maker, taker = official.call("values.market_amounts", side=side, price=price, amount=amount, tick=tick)
     terms = terms_of(request(side, maker, taker, "FAK"), "0x1", tick, MINIMUM)
     # Their own rounding may let a tiny order reach a step further; never a worse one for reaching the price.
     assert terms.price >= price if side == "BUY" else terms.price <= price
@@ -157,10 +143,10 @@ def test_the_mirror_of_a_change_is_the_change_of_the_mirror(book):
 
 
 @given(book=books, last=st.sampled_from(["", "0.5"]), negative_risk=st.booleans())
-def test_the_hash_is_the_official_clients(book, last, negative_risk):
+def test_the_hash_is_the_official_clients(official, book, last, negative_risk):
     facts = BookFacts("0xabc", "123", 1_777_428_639_102, MINIMUM, 10_000, negative_risk, last)
     body = book_body(book, facts)
-    assert generate_orderbook_summary_hash(parse_raw_orderbook_summary(dict(body))) == body["hash"]
+    assert official.call("values.book_hash", body=body) == body["hash"]
     event = book_event(body)
     assert set(body) - set(event) == {"min_order_size", "neg_risk"}
     if book.bids:

@@ -8,13 +8,6 @@ from eth_account.messages import _hash_eip191_message, encode_typed_data
 from eth_utils.address import to_checksum_address
 from hypothesis import given
 from hypothesis import strategies as st
-from polymarket._internal import wallet as official_wallets
-from polymarket.environments import PRODUCTION
-from py_clob_client_v2.order_utils.exchange_order_builder_v2 import ExchangeOrderBuilderV2
-from py_clob_client_v2.order_utils.model.order_data_v2 import OrderDataV2
-from py_clob_client_v2.order_utils.model.side import Side
-from py_clob_client_v2.signer import Signer
-from py_clob_client_v2.signing.eip712 import sign_clob_auth_message
 
 from sandbox.polymarket import signatures, wallets
 from sandbox.polymarket.contracts import (
@@ -120,37 +113,30 @@ def test_digest_and_signer_are_those_of_eth_account(
     assert signatures.recover(digest, signed.signature) == OWNER.lower()
 
 
-def test_a_wallets_signature_is_unwrapped_only_for_its_own_order():
-    wallet = wallets.deposit_wallets(OWNER)[0]
-    builder = ExchangeOrderBuilderV2(EXCHANGE_V2, 137, Signer(KEY, 137))
-    data = OrderDataV2(
-        maker=to_checksum_address(wallet),
-        signer=to_checksum_address(wallet),
-        tokenId="12345",
-        makerAmount="5000000",
-        takerAmount="10000000",
-        side=Side.BUY,
-        signatureType=3,
-    )
-    signed = builder.build_signed_order(data)
+def test_a_wallets_signature_is_unwrapped_only_for_its_own_order(official):
+    wallet = to_checksum_address(wallets.deposit_wallets(OWNER)[0])
     message = {
-        "salt": int(signed.salt),
-        "maker": signed.maker,
-        "signer": signed.signer,
+        "salt": 1234567,
+        "maker": wallet,
+        "signer": wallet,
         "tokenId": 12345,
         "makerAmount": 5000000,
         "takerAmount": 10000000,
+        "side": 0,
         "signatureType": 3,
-        "timestamp": int(signed.timestamp),
-        "metadata": signed.metadata,
-        "builder": signed.builder,
+        "timestamp": 1_800_000_000_000,
+        "metadata": "0x" + 64 * "0",
+        "builder": "0x" + 64 * "0",
     }
+    _, signed = official.call(
+        "values.order_signature", order=message, private_key=KEY, version="2", exchange=EXCHANGE_V2
+    )
     order = wire(message)
     domain = signatures.exchange_domain("2", EXCHANGE_V2)
     contents = signatures.order_contents(order)
-    signature = bytes.fromhex(signed.signature[2:])
+    signature = bytes.fromhex(signed[2:])
     inner = signatures.unwrap(signature, domain, contents)
-    digest = signatures.wallet_digest(domain, contents, signed.signer)
+    digest = signatures.wallet_digest(domain, contents, wallet)
     assert signatures.recover(digest, inner) == OWNER.lower()
     # Bound to the wallet: the same inner signature means nothing for another one.
     elsewhere = signatures.wallet_digest(domain, contents, wallets.deposit_wallets(OWNER)[1])
@@ -165,8 +151,10 @@ def test_a_wallets_signature_is_unwrapped_only_for_its_own_order():
 
 
 @given(timestamp=st.integers(0, 2**34), nonce=st.integers(0, 2**40))
-def test_the_message_for_keys_is_the_official_one(timestamp, nonce):
-    signature = sign_clob_auth_message(Signer(KEY, 137), timestamp, nonce)
+def test_the_message_for_keys_is_the_official_one(official, timestamp, nonce):
+    signature = official.call(
+        "values.key_request_signature", private_key=KEY, timestamp=timestamp, nonce=nonce
+    )
     digest = signatures.auth_digest(OWNER, str(timestamp), nonce)
     assert signatures.recover(digest, bytes.fromhex(signature[2:])) == OWNER.lower()
 
@@ -183,21 +171,10 @@ def test_malformed_signatures_are_refused():
 
 
 @given(st.binary(min_size=32, max_size=32).filter(lambda key: 0 < int.from_bytes(key, "big") < 2**255))
-def test_wallets_are_where_the_official_client_says(key):
+def test_wallets_are_where_the_official_client_says(official, key):
     owner = Account.from_key(key).address
-    config = PRODUCTION._config.wallet_derivation
-    found = {
-        kind: tuple(map(signatures.checksum, group)) for kind, group in wallets.wallets_of(owner).items()
-    }
-    assert found == {
-        0: (owner,),
-        1: (official_wallets.derive_proxy_wallet_address(owner, config),),
-        2: (official_wallets.derive_safe_wallet_address(owner, config),),
-        3: (
-            official_wallets.derive_beacon_deposit_wallet_address(owner, config),
-            official_wallets.derive_uups_deposit_wallet_address(owner, config),
-        ),
-    }
+    found = [[*map(signatures.checksum, group)] for _, group in sorted(wallets.wallets_of(owner).items())]
+    assert found == official.call("values.wallets", owner=owner)
 
 
 def test_positions_of_poly_v2_go_to_exchange_v3():

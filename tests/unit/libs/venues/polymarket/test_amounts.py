@@ -1,15 +1,8 @@
 """Our amounts beside those of both official clients."""
 
-from decimal import Decimal  # noqa: TID251 - the official client speaks it; nothing of ours does
-
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from polymarket._internal.actions.orders.limit import _compute_limit_order_amounts
-from polymarket._internal.actions.orders.market import _compute_market_order_amounts
-from py_clob_client_v2.clob_types import RoundConfig
-from py_clob_client_v2.order_builder.builder import ROUNDING_CONFIG, OrderBuilder
-from py_clob_client_v2.order_builder.helpers import round_down
 
 from libs.venues.polymarket.trading.amounts import (
     DECIMALS,
@@ -28,41 +21,43 @@ def priced(draw) -> tuple[int, int]:
     return tick, tick * draw(st.integers(1, ONE // tick - 1))
 
 
-def decimal(value: int) -> Decimal:
-    return Decimal(show(value))
+def side_of(buy: bool) -> str:
+    return "BUY" if buy else "SELL"
 
 
 @given(grid=priced(), quantity=quantities, buy=st.booleans())
-def test_limit_amounts_are_those_of_the_unified_client(grid: tuple[int, int], quantity: int, buy: bool):
+def test_limit_amounts_are_those_of_the_unified_client(
+    official, grid: tuple[int, int], quantity: int, buy: bool
+):
     tick, price = grid
-    assert limit_amounts(buy=buy, price=price, quantity=quantity, tick=tick) == _compute_limit_order_amounts(
-        price=decimal(price), size=decimal(quantity), side="BUY" if buy else "SELL", tick_size=decimal(tick)
-    )
+    theirs = official.call("values.limit_amounts", side=side_of(buy), price=price, size=quantity, tick=tick)
+    assert [*limit_amounts(buy=buy, price=price, quantity=quantity, tick=tick)] == theirs
 
 
 @given(grid=priced(), amount=quantities, buy=st.booleans())
-def test_market_amounts_are_those_of_the_unified_client(grid: tuple[int, int], amount: int, buy: bool):
+def test_market_amounts_are_those_of_the_unified_client(
+    official, grid: tuple[int, int], amount: int, buy: bool
+):
     tick, price = grid
-    expected = _compute_market_order_amounts(
-        amount=decimal(amount), price=decimal(price), side="BUY" if buy else "SELL", tick_size=decimal(tick)
+    maker, taker = official.call(
+        "values.market_amounts", side=side_of(buy), price=price, amount=amount, tick=tick
     )
-    maker, taker = expected
     # Beyond four decimals the venue refuses what the official client would send.
     assert market_amounts(buy=buy, price=price, amount=amount, tick=tick) == (maker, taker - taker % 100)
 
 
 @given(grid=priced(), hundreds=st.integers(1, 100_000_00), buy=st.booleans(), market=st.booleans())
 def test_amounts_are_those_of_py_clob_client_v2_but_for_its_floats(
-    grid: tuple[int, int], hundreds: int, buy: bool, market: bool
+    official, grid: tuple[int, int], hundreds: int, buy: bool, market: bool
 ):
     tick, price = grid
-    config: RoundConfig = ROUNDING_CONFIG[show(tick)]
-    builder = OrderBuilder(None)
     amount = hundreds * 10_000
     # At market it rounds the price down in floats, and for some prices loses a whole step: 0.1725 becomes 0.1724.
-    assume(not market or round_down(price / ONE, config.price) == price / ONE)
-    call = builder.get_market_order_amounts if market else builder.get_order_amounts
-    _, maker, taker = call("BUY" if buy else "SELL", amount / ONE, price / ONE, config)
+    rounded = official.call("values.rounded_price", price=price, tick=show(tick))
+    assume(not market or rounded == price / ONE)
+    maker, taker = official.call(
+        "values.float_amounts", market=market, side=side_of(buy), price=price, amount=amount, tick=show(tick)
+    )
     ours = (
         market_amounts(buy=buy, price=price, amount=amount, tick=tick)
         if market

@@ -7,15 +7,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from polymarket._internal.actions.orders.typed_data import build_order_signature, build_order_typed_data
-from polymarket._internal.actions.orders.types import UnsignedOrder
-from polymarket._internal.protocol import is_v2_position_id
-from py_clob_client_v2.order_utils import ExchangeOrderBuilderV2, SignatureTypeV2
-from py_clob_client_v2.order_utils.model.order_data_v2 import OrderDataV2
-from py_clob_client_v2.order_utils.model.side import Side as OfficialSide
-from py_clob_client_v2.signer import Signer
-from py_clob_client_v2.signing import sign_clob_auth_message
-from py_clob_client_v2.signing.hmac import build_hmac_signature
 
 from libs.venues.polymarket import hosts
 from libs.venues.polymarket.trading.auth import (
@@ -75,65 +66,42 @@ def orders(draw) -> tuple[Order, Key]:
     return order, key
 
 
+def in_their_words(order: Order) -> dict[str, object]:
+    """An order as the official clients are told of it."""
+    return {
+        "salt": order.salt,
+        "maker": checksum_address(order.maker),
+        "signer": checksum_address(order.signer),
+        "tokenId": order.token_id,
+        "makerAmount": order.maker_amount,
+        "takerAmount": order.taker_amount,
+        "side": order.side,
+        "signatureType": order.signature_type,
+        "timestamp": order.timestamp,
+        "metadata": "0x" + order.metadata.hex(),
+        "builder": "0x" + order.builder.hex(),
+    }
+
+
 @settings(max_examples=40)
 @given(drawn=orders(), where=st.sampled_from(EXCHANGES))
-def test_hash_and_signature_are_those_of_py_clob_client_v2(drawn: tuple[Order, Key], where: tuple[str, str]):
+def test_hash_and_signature_are_those_of_both_official_clients(
+    official, drawn: tuple[Order, Key], where: tuple[str, str]
+):
     order, key = drawn
     version, address = where
     at = exchange(version, address)
-    signer = Signer(key._key.to_hex(), hosts.CHAIN_ID)
-    builder = ExchangeOrderBuilderV2(
-        address, hosts.CHAIN_ID, signer, generate_salt=lambda: order.salt, domain_version=version
-    )
-    data = OrderDataV2(
-        maker=checksum_address(order.maker),
-        tokenId=str(order.token_id),
-        makerAmount=str(order.maker_amount),
-        takerAmount=str(order.taker_amount),
-        side=OfficialSide(order.side),
-        signer=checksum_address(order.signer),
-        signatureType=SignatureTypeV2(order.signature_type),
-        timestamp=str(order.timestamp),
-        metadata="0x" + order.metadata.hex(),
-        builder="0x" + order.builder.hex(),
-    )
-    typed = builder.build_order_typed_data(builder.build_order(data))
     digest, signature = sign(order, at, key)
-    assert "0x" + digest.hex() == builder.build_order_hash(typed)
-    assert "0x" + signature.hex() == builder.build_order_signature(typed)
+    told = {
+        "order": in_their_words(order),
+        "private_key": "0x" + key._key.to_hex(),
+        "version": version,
+        "exchange": address,
+    }
+    ours = ["0x" + digest.hex(), "0x" + signature.hex()]
+    assert ours == official.call("values.order_signature", **told)
+    assert ours[1] == official.call("values.unified_signature", **told)
     assert digest == order_hash(order, at)
-
-
-@settings(max_examples=40)
-@given(drawn=orders(), where=st.sampled_from(EXCHANGES))
-def test_signature_is_that_of_the_unified_client(drawn: tuple[Order, Key], where: tuple[str, str]):
-    order, key = drawn
-    version, address = where
-    official = UnsignedOrder(
-        builder="0x" + order.builder.hex(),
-        chain_id=hosts.CHAIN_ID,
-        exchange_address=address,
-        expiration=0,
-        maker=checksum_address(order.maker),
-        maker_amount=order.maker_amount,
-        metadata="0x" + order.metadata.hex(),
-        order_type="GTC",
-        salt=order.salt,
-        side="SELL" if order.side else "BUY",
-        signature_type=order.signature_type,
-        signer=checksum_address(order.signer),
-        taker_amount=order.taker_amount,
-        timestamp=order.timestamp,
-        token_id=str(order.token_id),
-        protocol_version=version,
-    )
-    from eth_account import Account as EthAccount
-    from eth_account.messages import encode_typed_data
-
-    message = encode_typed_data(full_message=build_order_typed_data(official))
-    raw = EthAccount.sign_message(message, private_key=key._key.secret).signature
-    _, signature = sign(order, exchange(version, address), key)
-    assert "0x" + signature.hex() == build_order_signature(official, "0x" + raw.hex())
 
 
 @settings(max_examples=40)
@@ -150,10 +118,10 @@ def test_a_signature_recovers_to_its_key(drawn: tuple[Order, Key], where: tuple[
 
 @given(private=keys, timestamp=st.integers(0, 2**33), nonce=st.integers(0, 2**64))
 @settings(max_examples=25)
-def test_l1_is_that_of_the_official_client(private: bytes, timestamp: int, nonce: int):
+def test_l1_is_that_of_the_official_client(official, private: bytes, timestamp: int, nonce: int):
     key = Key(private)
-    assert l1_signature(key, timestamp, nonce) == sign_clob_auth_message(
-        Signer(private.hex(), hosts.CHAIN_ID), timestamp, nonce
+    assert l1_signature(key, timestamp, nonce) == official.call(
+        "values.key_request_signature", private_key=private.hex(), timestamp=timestamp, nonce=nonce
     )
     raw = bytes.fromhex(l1_signature(key, timestamp, nonce)[2:])
     assert recover(l1_digest(key.address, timestamp, nonce), raw) == key.address
@@ -165,11 +133,13 @@ def test_l1_is_that_of_the_official_client(private: bytes, timestamp: int, nonce
     method=st.sampled_from(["GET", "POST", "DELETE"]),
     body=st.sampled_from(["", '{"orderID":"0xabc"}', '["a","b"]']),
 )
-def test_l2_is_that_of_the_official_client(secret: bytes, timestamp: int, method: str, body: str):
+def test_l2_is_that_of_the_official_client(official, secret: bytes, timestamp: int, method: str, body: str):
     import base64
 
     text = base64.urlsafe_b64encode(secret).decode()
-    expected = build_hmac_signature(text, str(timestamp), method, "/order", body or None)
+    expected = official.call(
+        "values.request_signature", secret=text, timestamp=timestamp, method=method, path="/order", body=body
+    )
     assert l2_signature(text, timestamp, method, "/order", body.encode()) == expected
     assert l2_signature(text.rstrip("="), timestamp, method, "/order", body.encode()) == expected
 
@@ -181,11 +151,11 @@ def test_a_secret_that_is_not_base64_is_refused_without_being_shown():
 
 
 @given(token=numbers)
-def test_positions_are_told_from_tokens_as_the_official_client_does(token: int):
-    assert is_position(token) == is_v2_position_id(str(token))
+def test_positions_are_told_from_tokens_as_the_official_client_does(official, token: int):
+    assert is_position(token) == official.call("values.is_position", token=token)
     # Module id first, outcome index last, nothing in between where tokens have their hash.
     shaped = (1 << 248) | (token >> 150 << 104) | 1
-    assert is_position(shaped) == is_v2_position_id(str(shaped))
+    assert is_position(shaped) == official.call("values.is_position", token=shaped)
 
 
 def test_the_exchange_follows_from_what_is_traded():
