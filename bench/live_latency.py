@@ -42,11 +42,11 @@ PATIENCE_S = 150.0
 """For a measurement: the venue's windows may just be rolling over."""
 FOLLOW_S = 240.0
 """From the start until the first order came: on the full hour all windows end, and new ones settle first."""
-CONFIGURATION = {"venues.polymarket.any_tag": "true", "venues.polymarket.discovery_every_s": "5"}
+CONFIGURATION = {"venues.polymarket.any_tag": "true", "venues.polymarket.discovery_interval_s": "5"}
 STRATEGY = str(Path(__file__).with_name("strategy.py")) + ":OnMark"
 CHANGES = {name: value for name, value in latency.CHANGES.items() if name.startswith("risk.")} | {
     "risk.fixed_bet": "0.002",
-    "risk.time_to_close_s_min": "0",
+    "risk.time_to_close_min_s": "0",
     "risk.depth_min": "0.0",
     "risk.spread_max": "0.5",
 }

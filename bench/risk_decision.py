@@ -32,7 +32,7 @@ RATE_AIM = 20_000
 CHANGES = {
     "risk.cooldown_s": "0",
     "risk.repeat_s": "0",
-    "risk.order_rate_count": "10000",
+    "risk.order_rate_max_count": "10000",
     "risk.order_rate_window_s": "1",
 }
 """Without them the shipped pace limits would turn every proposal but the first into a rejection."""

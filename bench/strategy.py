@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
+from libs.config.section import whole
 from libs.indicators.tops import Top
 from proto.feed import Side
 from proto.signal import Proposal
 from proto.units import ONE, SECOND
-from services.signal.strategy import Strategy, StrategyParams
+from services.signal.strategy import DAY_S, Strategy, StrategyParams
 
 MARK = 4_321 * ONE
 """Of a best bid whose size is this and a fraction of one contract, the live bench expects an order."""
@@ -17,12 +18,12 @@ MARKS = 89
 """Marks in a row that differ in that fraction; it is given in hundredths."""
 
 
-class EveryNthParams(StrategyParams, frozen=True, kw_only=True):
+class EveryNthParams(StrategyParams):
     """``every_n``: quotes of the YES instrument for one proposal."""
 
-    change_interval_s: Annotated[int, Meta(ge=0)] = 0
-    repeat_interval_s: Annotated[int, Meta(ge=0)] = 0
-    every_n: Annotated[int, Meta(ge=1)] = 20
+    change_interval_s: Annotated[int, whole(0, DAY_S)] = 0
+    repeat_interval_s: Annotated[int, whole(0, DAY_S)] = 0
+    every_n: Annotated[int, whole(1, 1_000_000)] = 20
 
 
 class Count(Struct):
@@ -62,11 +63,11 @@ class EveryNth(Strategy[EveryNthParams, Count]):
         return (purchase(self, instrument, top.ask),)
 
 
-class OnMarkParams(StrategyParams, frozen=True, kw_only=True):
+class OnMarkParams(StrategyParams):
     """No parameters of its own; it may propose at any time."""
 
-    change_interval_s: Annotated[int, Meta(ge=0)] = 0
-    repeat_interval_s: Annotated[int, Meta(ge=0)] = 0
+    change_interval_s: Annotated[int, whole(0, DAY_S)] = 0
+    repeat_interval_s: Annotated[int, whole(0, DAY_S)] = 0
 
 
 class OnMark(Strategy[OnMarkParams, Count]):

@@ -1,40 +1,28 @@
-"""What can be wrong with a configuration. Every message names file, line and key, never a value refused as secret.
+"""What can be wrong with a configuration: each problem names file, line and key, what was expected and what was there.
 
-::
-
-    ConfigError (ValueError)
-    ├── MissingFileError     a section has no file
-    ├── DocumentError        not YAML, too large, not a mapping, a key twice
-    ├── UnknownKeyError      no such parameter
-    ├── RefusedValueError    a value of the wrong type, form or size
-    ├── SecretError          something that must not stand in a configuration
-    └── OverrideError        the text of a ``--set`` is not PATH=VALUE, or names no section
+A value that may be a secret is never repeated.
 """
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong. ``line`` 0: the place has no line (a missing file, a ``--set``)."""
+
+    source: str
+    line: int
+    key: str
+    text: str
+
+    def __str__(self) -> str:
+        place = f"{self.source}:{self.line}" if self.line else self.source
+        return ": ".join(part for part in (place, self.key, self.text) if part)
 
 
 class ConfigError(ValueError):
-    """The configuration cannot be used; the text says where and why."""
+    """The configuration cannot be used. The text has a line for each problem."""
 
-
-class MissingFileError(ConfigError):
-    """A section of the configuration has no file."""
-
-
-class DocumentError(ConfigError):
-    """A file is not a YAML mapping of known form."""
-
-
-class UnknownKeyError(ConfigError):
-    """A key that no parameter has."""
-
-
-class RefusedValueError(ConfigError):
-    """A value of the wrong type, form or size."""
-
-
-class SecretError(ConfigError):
-    """A key or value that looks like a secret: configuration goes onto the tape, secrets never do."""
-
-
-class OverrideError(ConfigError):
-    """An override that is not ``SECTION.KEY=VALUE``."""
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))

@@ -7,88 +7,94 @@ a machine was told stands on the tape in full and does not change with the code'
 The errors and their tree are in ``libs/config/errors.py``.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import yaml
+from pydantic import ValidationError
+from pydantic_core import to_json
 
-from libs.config.errors import (
-    ConfigError,
-    DocumentError,
-    MissingFileError,
-    OverrideError,
-    RefusedValueError,
-)
-from libs.config.resolve import Place, compose, is_amount, refuse_secret, resolve, type_of
-from proto.units import show
+from libs.config.document import Document, compose
+from libs.config.errors import ConfigError, Problem
+from libs.config.section import Section
+from libs.config.wanted import Wanted
+from libs.config.wording import add_problems
 
 FILE_BYTES_MAX = 256 * 1024
 """A section must fit into one message of the tape; ours are a few kilobytes."""
 
-Schemas = Mapping[str, type[msgspec.Struct]]
-"""Section → the struct of its parameters."""
+Models = Mapping[str, type[Section]]
+"""Section → its model."""
 Sections = dict[str, dict[str, Any]]
 """Section → resolved document, ready for ``operator.Config``."""
 
-_CONVERT_PATH = re.compile(r"(?P<what>.*?) - at `\$(?P<path>[^`]*)`\Z", re.DOTALL)
 
-
-def load(directory: Path, schemas: Schemas, overrides: Mapping[str, Any] | None = None) -> Sections:
-    """Read, resolve and validate the file of every section, then apply ``overrides``.
+def load(directory: Path, models: Models, overrides: Mapping[str, Any] | None = None) -> Sections:
+    """Read and validate the file of every section, then apply ``overrides``.
 
     Args:
         directory: where the files are.
-        schemas: the sections wanted and their parameters.
+        models: the sections wanted and their models.
         overrides: dotted path → value; text is read like the file's (see ``parse_set``).
 
     Raises:
-        ConfigError: one of its kinds, naming file, line and key.
+        ConfigError: everything that is wrong in all the files, each with file, line and key.
     """
     sections: Sections = {}
-    for section, params in schemas.items():
-        path = directory.joinpath(*section.split(".")).with_suffix(".yaml")
-        sections[section] = _load_file(path, params)
-    return override(sections, schemas, overrides or {})
+    problems: list[Problem] = []
+    for name, model in models.items():
+        try:
+            path = directory.joinpath(*name.split(".")).with_suffix(".yaml")
+            sections[name] = _load_file(path, model)
+        except ConfigError as e:
+            problems += e.problems
+    if problems:
+        raise ConfigError(problems)
+    return override(sections, models, overrides or {})
 
 
 def override(
-    sections: Mapping[str, Mapping[str, Any]], schemas: Schemas, overrides: Mapping[str, Any]
+    sections: Mapping[str, Mapping[str, Any]], models: Models, overrides: Mapping[str, Any]
 ) -> Sections:
-    """Sections with some values replaced, validated again; the given ones are not touched.
+    """Replace some values of sections and validate them again; the given ones are not touched.
 
-    Sections without a schema are kept as they are, unless an override names them.
+    Sections without an override are kept as they are. One from a stored tape may have former names of keys;
+    the result has today's.
 
     Raises:
-        ConfigError: for a path that names no parameter, or a value that does not fit it.
+        ConfigError: for every path that names no key, and every value that does not fit it.
     """
-    result = {section: _copy(document) for section, document in sections.items()}
+    result = {name: dict(document) for name, document in sections.items()}
+    by_section: dict[str, dict[str, Any]] = {}
     for path, value in overrides.items():
-        section = section_of(path, schemas)
-        if section not in result:
-            raise OverrideError(f"--set {path}: expected a configured section, was {section!r}")
-        keys = path[len(section) + 1 :].split(".")
-        document = result[section]
-        _put(document, keys, value, schemas[section], f"--set {path}")
-        result[section] = _validated(document, schemas[section], f"--set {path}", None)
+        by_section.setdefault(section_of(path, models), {})[path] = value
+    problems: list[Problem] = []
+    for name, changes in by_section.items():
+        try:
+            if name not in result:
+                raise _of_set(next(iter(changes)), f"expected a configured section, was {name!r}")
+            result[name] = _overridden(models[name], result[name], name, changes)
+        except ConfigError as e:
+            problems += e.problems
+    if problems:
+        raise ConfigError(problems)
     return result
 
 
 def parse_set(text: str) -> tuple[str, str]:
-    """Split the text of a ``--set`` into path and value: ``("risk.max_bet", "0.01")``.
+    """Split the text of a ``--set`` into path and value: ``("risk.bet_max", "0.01")``.
 
     The value stays text until ``load`` or ``override`` knows the parameter it is for.
 
     Raises:
-        OverrideError: when it is not ``SECTION.KEY=VALUE``.
+        ConfigError: when it is not ``SECTION.KEY=VALUE``.
     """
     path, equals, value = text.partition("=")
     path, value = path.strip(), value.strip()
     if not equals or not value or not re.fullmatch(r"\w+(\.\w+)+", path):
-        raise OverrideError(f"expected SECTION.KEY=VALUE (risk.max_bet=0.01), was {text[:80]!r}")
+        raise _of_set("", f"expected SECTION.KEY=VALUE (risk.bet_max=0.01), was {text[:80]!r}")
     return path, value
 
 
@@ -97,126 +103,92 @@ def parse_sets(texts: Iterable[str]) -> dict[str, str]:
     return dict(parse_set(text) for text in texts)
 
 
-def section_of(path: str, schemas: Schemas) -> str:
+def section_of(path: str, models: Models) -> str:
     """The section that a dotted path begins with: the longest that fits.
 
     Raises:
-        OverrideError: when none fits.
+        ConfigError: when none fits.
     """
-    fitting = [section for section in schemas if path.startswith(f"{section}.")]
+    fitting = [section for section in models if path.startswith(f"{section}.")]
     if not fitting:
-        known = ", ".join(sorted(schemas))
-        raise OverrideError(f"--set {path[:80]}: expected a path in one of {known}, was in none")
+        known = ", ".join(sorted(models))
+        raise _of_set(path[:80], f"expected a path in one of {known}, was in none")
     return max(fitting, key=len)
 
 
-def config_hash(sections: Mapping[str, Mapping[str, Any]]) -> str:
-    """SHA-256 (hexadecimal) of resolved sections; the order of keys does not matter."""
-    return hashlib.sha256(msgspec.json.encode(sections, order="deterministic")).hexdigest()
+def _of_set(path: str, text: str) -> ConfigError:
+    return ConfigError([Problem("--set", 0, path, text)])
 
 
-def _load_file(path: Path, params: type[msgspec.Struct]) -> dict[str, Any]:
+def _load_file(path: Path, model: type[Section]) -> dict[str, Any]:
     source = f"{path.parent.name}/{path.name}"
+    root = compose(_text_of(path), source)
+    document = Document(source)
+    if root is not None and not isinstance(root, yaml.MappingNode):
+        raise ConfigError([Problem(source, 1, "", "expected keys and values, was something else")])
+    value = {} if root is None else document.read(root, Wanted(model))
+    return _validated(document, value, model)
+
+
+def _text_of(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        ConfigError: when there is none, or it is too large or not UTF-8.
+    """
     try:
         with path.open("rb") as file:
             raw = file.read(FILE_BYTES_MAX + 1)
         text = raw.decode()
     except FileNotFoundError as e:
-        raise MissingFileError(f"{path}: expected the file of a section, was not there") from e
+        problem = Problem(str(path), 0, "", "expected the file of a section, was not there")
+        raise ConfigError([problem]) from e
     except (OSError, UnicodeDecodeError) as e:
-        raise DocumentError(f"{path}: expected a readable UTF-8 file, was not: {e}") from e
+        problem = Problem(str(path), 0, "", f"expected a readable UTF-8 file, was not: {e}")
+        raise ConfigError([problem]) from e
     if len(raw) > FILE_BYTES_MAX:
-        raise DocumentError(f"{path}: expected at most {FILE_BYTES_MAX} bytes, was more")
-    root = compose(text, source)
-    if root is None:
-        return _validated({}, params, source, None)
-    if not isinstance(root, yaml.MappingNode):
-        raise DocumentError(f"{source}:1: expected keys and values, was something else")
-    return _validated(resolve(root, type_of(params), Place(source)), params, source, root)
+        raise ConfigError([Problem(str(path), 0, "", f"expected at most {FILE_BYTES_MAX} bytes, was more")])
+    return text
 
 
-def _validated(
-    document: dict[str, Any], params: type[msgspec.Struct], source: str, root: yaml.MappingNode | None
-) -> dict[str, Any]:
-    """The document in full, with defaults; the error says on which line of ``root`` a value stands."""
+def _validated(document: Document, value: Any, model: type[Section]) -> dict[str, Any]:
+    """The section in full, with defaults.
+
+    Raises:
+        ConfigError: everything that reading and the model refused, in the order of the file.
+    """
+    section = None
     try:
-        converted = msgspec.convert(document, params)
-    except msgspec.ValidationError as e:
-        raise _refusal(str(e), params, source, root) from e
-    full = msgspec.to_builtins(converted)
-    if not isinstance(full, dict):
-        raise ConfigError(f"{source}: expected a struct with named fields, was {params.__name__}")
-    plain: dict[str, Any] = _copy(full)
-    return plain
+        # By way of JSON, where strict validation takes a list for a tuple and a mapping for a model.
+        section = model.model_validate_json(to_json(value), strict=True)
+    except ValidationError as e:
+        add_problems(document, e, Wanted(model))
+    if document.problems or section is None:
+        raise ConfigError(sorted(document.problems, key=lambda problem: problem.line))
+    return section.document()
 
 
-def _refusal(
-    text: str, params: type[msgspec.Struct], source: str, root: yaml.MappingNode | None
-) -> RefusedValueError:
-    found = _CONVERT_PATH.match(text)
-    what, path = (found["what"], found["path"]) if found else (text, "")
-    what = what[:1].lower() + what[1:]
-    keys = tuple(re.findall(r"[^.\[\]]+", path))
-    if is_amount(type_of(params), keys):
-        # The bound as it would be written in the file, not in millionths.
-        what = re.sub(r"(?<=[<>]=\s)-?\d+|(?<=[<>]\s)-?\d+", lambda bound: show(int(bound.group())), what)
-    if root is None:
-        return RefusedValueError(f"{source}: {what}")
-    return RefusedValueError(f"{Place(source, keys).at(_find(root, keys))}: {what}")
+def _overridden(
+    model: type[Section], stored: Mapping[str, Any], name: str, changes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A section with its changes, keys by today's names."""
+    document = Document("--set", within=name)
+    value = model.model_validate(stored).document()
+    for path, change in changes.items():
+        _put(document, value, path[len(name) + 1 :].split("."), change, Wanted(model))
+    return _validated(document, value, model)
 
 
-def _find(node: yaml.Node, keys: tuple[str, ...]) -> yaml.Node:
-    """The node at a path, or the nearest above it."""
-    for key in keys:
-        below = None
-        if isinstance(node, yaml.MappingNode):
-            below = next((value for name, value in node.value if name.value == key), None)
-        elif isinstance(node, yaml.SequenceNode) and key.isdecimal() and int(key) < len(node.value):
-            below = node.value[int(key)]
-        if below is None:
-            break
-        node = below
-    return node
-
-
-def _put(
-    document: dict[str, Any], keys: list[str], value: Any, params: type[msgspec.Struct], source: str
-) -> None:
-    """Replace one value of a resolved document by ``value``: text as in a file, or plain."""
-    for key in keys:
-        refuse_secret(key, source)
-    node = _nested(keys, value, source)
-    resolved = (
-        resolve(node, type_of(params), Place(source, in_file=False)) if isinstance(value, str) else node
-    )
-    holder: Any = document
+def _put(document: Document, holder: Any, keys: list[str], change: Any, wanted: Wanted) -> None:
+    """Put one change into a section: text as in a file, or plain data."""
+    path = tuple(keys)
     for key in keys[:-1]:
         if not isinstance(holder, dict) or key not in holder:
-            raise OverrideError(f"{source}: expected a parameter, was nothing of that name at {key!r}")
-        holder, resolved = holder[key], resolved[key]
+            document.refuse(path, f"expected a key, was nothing of that name at {key!r}")
+            return
+        holder, wanted = holder[key], wanted.below(key)
     if not isinstance(holder, dict):
-        raise OverrideError(f"{source}: expected a parameter, was an item of a list: set the whole list")
-    holder[keys[-1]] = resolved[keys[-1]]
-
-
-def _nested(keys: list[str], value: Any, source: str) -> Any:
-    """``value`` below its keys: as YAML nodes for text, as plain mappings for everything else."""
-    if not isinstance(value, str):
-        for key in reversed(keys):
-            value = {key: value}
-        return value
-    node = compose(value, source)
-    if node is None:
-        raise OverrideError(f"{source}: expected a value, was nothing")
-    for key in reversed(keys):
-        name = yaml.ScalarNode("tag:yaml.org,2002:str", key, node.start_mark, node.end_mark)
-        node = yaml.MappingNode("tag:yaml.org,2002:map", [(name, node)], node.start_mark, node.end_mark)
-    return node
-
-
-def _copy(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _copy(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_copy(item) for item in value]
-    return value
+        document.refuse(path, "expected a key, was an item of a list: a list is set as a whole")
+    elif not document.has_refused_key(path, wanted):
+        node = compose(change, document.source) if isinstance(change, str) else None
+        holder[keys[-1]] = change if node is None else document.read(node, wanted.below(keys[-1]), path)

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from libs.keys.venues.kinds import ApiKey, EthereumKey, RsaKey
 from libs.keys.venues.passphrase import inherited
 from libs.keys.venues.store import KeyStore
@@ -25,14 +23,14 @@ def _kalshi(settings: Settings, keys: KeyStore, passphrase: str | None) -> Venue
     from libs.venues.kalshi.trading.options import KalshiOptions
 
     key = keys.load("kalshi", RsaKey, passphrase)
-    params = msgspec.convert(settings, KalshiParams)
+    params = KalshiParams.model_validate(settings)
     options = KalshiOptions(
         rest_url=params.rest_url,
         websocket_url=params.websocket_url,
         tier=params.tier,
         series=params.series,
         subaccount=params.subaccount,
-        group_contracts_limit=params.group_contracts_limit or None,
+        group_fill_max_contracts=params.group_fill_max_contracts or None,
         cancel_on_pause=params.cancel_on_pause,
         self_trade_prevention=params.self_trade_prevention,
     )

@@ -49,7 +49,8 @@ from services.execution.orders import (
     track_order,
     update_of,
 )
-from services.execution.state import ExecutionParams, ExecutionState, VenueRecord
+from services.execution.params import ExecutionParams
+from services.execution.state import ExecutionState, VenueRecord
 
 ADOPTED_NS_MAX = 86_400 * SECOND
 """Claims of lost approvals are minutes old: a day is far more, and less than it takes to forget an order."""
@@ -128,7 +129,7 @@ class ExecutionMachine(StateMachine[ExecutionState]):
 
     def _config(self, event: Config, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002  (the handlers' shape)
         if event.section == "execution":
-            self.state.params = msgspec.convert(event.document, ExecutionParams)
+            self.state.params = ExecutionParams.model_validate(event.document)
         return NOTHING
 
     def _command(self, event: Command, stamp: Stamp) -> Sequence[Message]:

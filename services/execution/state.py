@@ -1,32 +1,16 @@
-"""Parameters and state of the execution machine."""
+"""State of the execution machine."""
 
-from typing import Annotated
-
-from msgspec import Meta, Struct, field
+from msgspec import Struct, field
 
 from libs.portfolio.portfolio import Portfolio
 from proto.venue import TradeState, TradeStatus
 from services.execution.high_water import HighWaterMarks
 from services.execution.orders import Admission, TrackedOrder
+from services.execution.params import ExecutionParams
 
 UNCONFIRMED_MAX = 1_000
 """Fills of one venue on their way to finality: far more than trade in the minutes that this takes. Beyond it
 the oldest are not tracked across the next restart."""
-Seconds = Annotated[int, Meta(ge=1, le=3600)]
-
-
-class ExecutionParams(Struct, frozen=True, forbid_unknown_fields=True):
-    """Section ``execution``. Times count tape time.
-
-    ``ack_timeout_s``: a sent order (or cancel) without an answer for so long is asked about; default 5.
-    ``query_interval_s``: and asked about again after so long, until there is proof; default 10.
-    ``live_venues``: real orders go to these venues; default none, everything is paper. While there are any,
-    nothing is traded at the others, and the paper venue takes no order and opens no account.
-    """
-
-    ack_timeout_s: Seconds = 5
-    query_interval_s: Seconds = 10
-    live_venues: tuple[Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,40}\Z")], ...] = ()
 
 
 class Counters(Struct):

@@ -9,7 +9,8 @@ from proto.risk import TimeInForce
 from proto.units import SECOND
 from proto.venue import AckStatus
 from services.execution.orders import ENDINGS, TRANSITIONS, WORKING, TrackedOrder, update_of
-from services.execution.state import ExecutionParams, ExecutionState
+from services.execution.params import ExecutionParams
+from services.execution.state import ExecutionState
 
 NO_ANSWER = "no_answer"
 DOUBLINGS_MAX = 12

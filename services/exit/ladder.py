@@ -46,15 +46,15 @@ def _target_price(entry: Price, gain: int, market: Market) -> Price:
 def stop_price(entry: Price, market: Market, params: ExitParams) -> Price:
     """The bid at or below which the loss is stopped.
 
-    At least ``stop_tick_count_min`` ticks below the entry: one tick of a cheap contract is already more
+    At least ``stop_min_ticks`` ticks below the entry: one tick of a cheap contract is already more
     than the configured loss, and the spread alone would stop every position the moment it opens.
     """
-    ticks = params.stop_tick_count_min * price_step(market, entry)
+    ticks = params.stop_min_ticks * price_step(market, entry)
     return max(0, entry - max(scale(entry, params.stop_loss), ticks))
 
 
 def close_price(bid: Price, market: Market, params: ExitParams) -> Price:
     """The worst price a marketable exit accepts: some ticks below the bid, above 0."""
     lowest = price_min(market)
-    wanted = bid - params.slippage_tick_count * price_step(market, bid)
+    wanted = bid - params.slippage_ticks * price_step(market, bid)
     return lowest if wanted <= lowest else price_down(market, wanted)

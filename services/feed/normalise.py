@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import msgspec
+from pydantic import ValidationError
 
 from libs.venues.binance.market_data.normalise import BinanceNormaliser
 from libs.venues.coinbase.market_data.normalise import CoinbaseNormaliser
@@ -57,8 +57,8 @@ def _kalshi(params: dict[str, Any]) -> Normaliser:
     """Without parameters every market is read, as old recordings want it."""
     if not params:
         return KalshiNormaliser()
-    section = msgspec.convert(params, KalshiParams)
-    return KalshiNormaliser(section.series, section.markets_max)
+    section = KalshiParams.model_validate(params)
+    return KalshiNormaliser(section.series, section.markets_max_count)
 
 
 _MAKERS: dict[str, Callable[[dict[str, Any]], Normaliser]] = {
@@ -140,13 +140,13 @@ class Normalisers:
             return []
         try:
             self.by_venue[said.venue] = make(said.params)
-        except msgspec.ValidationError as e:
+        except ValidationError as e:
             raise FrameError(f"expected parameters of {said.venue}: {e}"[:300]) from e
         self._parameters[said.venue] = said.params
         # Whoever held books of this venue held them from somebody else, who follows them no more.
         return [Gap(venue=said.venue, at=at, reason="followed anew")]
 
-    def count_lost(self, dead: DeadFrame) -> DeadFrame:
+    def bury(self, dead: DeadFrame) -> DeadFrame:
         """Count a frame that was lost before it could be read: a torn line, an oversized message."""
         self.frames += 1
         self.dead += 1

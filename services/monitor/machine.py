@@ -7,8 +7,6 @@ and a market data message costs next to nothing when nothing is wrong.
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-import msgspec
-
 from libs.machine.machine import NOTHING, Handler, Stamp, StateMachine
 from proto import execution, exit, feed, monitor, operator, risk, venue
 from proto.message import Message
@@ -123,7 +121,7 @@ class MonitorMachine(StateMachine[MonitorState]):
 
     def _on_config(self, event: operator.Config, _stamp: Stamp) -> Sequence[Message]:
         if event.section == SECTION:
-            self.state.params = msgspec.convert(event.document, MonitorParams)
+            self.state.params = MonitorParams.model_validate(event.document)
         return NOTHING
 
     def _on_approval(self, event: risk.Approval, stamp: Stamp) -> Sequence[Message]:

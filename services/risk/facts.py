@@ -11,14 +11,14 @@ from services.risk.checks import (
     HALTED,
     STATUS_LEVELS,
     STATUS_UNKNOWN,
-    EntryFacts,
-    ExitFacts,
+    Entry,
+    Exit,
 )
 from services.risk.exposure import (
     HUNDRED,
     Leg,
     Reservation,
-    WorkingOrder,
+    Working,
     contract_stake,
     price_step_at,
     worst_loss,
@@ -79,7 +79,7 @@ def exposure(state: State) -> int:
 
 
 def size(state: State, params: RiskParams, candidate: Reservation, equity_now: int) -> tuple[int, int]:
-    """Quantity and fee of an entry: Kelly or fixed, less in a drawdown, never over ``max_bet``.
+    """Quantity and fee of an entry: Kelly or fixed, less in a drawdown, never over ``bet_max``.
 
     Returns:
         (0, 0) when there is nothing to win at this price or the smallest order is too large.
@@ -94,7 +94,7 @@ def size(state: State, params: RiskParams, candidate: Reservation, equity_now: i
     fraction = scale(
         fraction, drawdown_scale(drawdown(state, equity_now), params.drawdown_reduce, params.drawdown_stop)
     )
-    stake = scale(max(equity_now, 0), min(fraction, params.max_bet))
+    stake = scale(max(equity_now, 0), min(fraction, params.bet_max))
     step = market.quantity_step if market is not None else 0
     quantity = quantity_for_stake(stake, cost, step, params.quantity_min)
     fee = fee_estimate(schedule, price, quantity)
@@ -106,9 +106,7 @@ def size(state: State, params: RiskParams, candidate: Reservation, equity_now: i
     return quantity, fee
 
 
-def entry_facts(
-    state: State, params: RiskParams, candidate: Reservation, now: int, equity_now: int
-) -> EntryFacts:
+def entry_facts(state: State, params: RiskParams, candidate: Reservation, now: int, equity_now: int) -> Entry:
     """What the checks of an entry compare. The candidate itself must not be reserved yet."""
     market = state.markets.get(candidate.market)
     view = state.books.get(candidate.instrument)
@@ -116,7 +114,7 @@ def entry_facts(
     held = tuple(state.portfolio.open_positions())
     orders = [(r, r.stake) for r in state.reservations.values() if r.remaining]
     reserved_now = sum(stake for _, stake in orders)
-    return EntryFacts(
+    return Entry(
         params=params,
         now=now,
         price=candidate.price,
@@ -152,11 +150,11 @@ def entry_facts(
     )
 
 
-def exit_facts(state: State, params: RiskParams, candidate: Reservation, now: int) -> ExitFacts:
+def exit_facts(state: State, params: RiskParams, candidate: Reservation, now: int) -> Exit:
     """What the checks of an exit compare. The candidate itself must not be reserved yet."""
     market = state.markets.get(candidate.market)
     held = state.portfolio.quantity(candidate.instrument)
-    return ExitFacts(
+    return Exit(
         params=params,
         now=now,
         price=candidate.price,
@@ -228,17 +226,15 @@ def _group_loss(state: State, held: Held, orders: Orders, candidate: Reservation
     ]
     working = [_working(order) for order, _ in orders if order.market in related]
     working.append(
-        WorkingOrder(
-            candidate.market, candidate.instrument, candidate.side is Side.BUY, candidate.quantity, cost
-        )
+        Working(candidate.market, candidate.instrument, candidate.side is Side.BUY, candidate.quantity, cost)
     )
     return worst_loss(tuple(related.values()), legs, working)
 
 
-def _working(reservation: Reservation) -> WorkingOrder:
+def _working(reservation: Reservation) -> Working:
     remaining = reservation.remaining
     buys = reservation.side is Side.BUY
     value = (
         reservation.stake if buys and not reservation.reduce_only else notional(reservation.price, remaining)
     )
-    return WorkingOrder(reservation.market, reservation.instrument, buys, remaining, value)
+    return Working(reservation.market, reservation.instrument, buys, remaining, value)

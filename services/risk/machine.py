@@ -8,8 +8,6 @@ approval reserves what the order may take until the order is terminal and its fi
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
-import msgspec
-
 from libs.machine.machine import NOTHING, Stamp, StateMachine
 from proto.execution import NO_APPROVAL, TERMINAL, OrderUpdate
 from proto.exit import ExitProposal
@@ -72,7 +70,7 @@ class RiskMachine(StateMachine[State]):
         return facts.exposure(self.state)
 
     def exposure_limit(self) -> int:
-        """What ``max_heat`` allows at present equity, in millionths of a dollar; 0 without configuration."""
+        """What ``heat_max`` allows at present equity, in millionths of a dollar; 0 without configuration."""
         return standing.exposure_limit(self.state)
 
     def headroom(self) -> dict[str, int]:
@@ -326,7 +324,7 @@ class RiskMachine(StateMachine[State]):
 
     def _on_config(self, event: Config, _stamp: Stamp) -> Sequence[Message]:
         if event.section == SECTION:
-            self.state.params = msgspec.convert(event.document, RiskParams)
+            self.state.params = RiskParams.model_validate(event.document)
         return NOTHING
 
     def _on_command(self, event: Command, stamp: Stamp) -> Sequence[Message]:

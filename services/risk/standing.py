@@ -31,8 +31,8 @@ def advance(state: State, params: RiskParams, now: int) -> int:
 
 
 def exposure_limit(state: State) -> int:
-    """What ``max_heat`` allows at present equity, in millionths of a dollar; 0 without configuration."""
-    return 0 if state.params is None else scale(max(facts.equity(state), 0), state.params.max_heat)
+    """What ``heat_max`` allows at present equity, in millionths of a dollar; 0 without configuration."""
+    return 0 if state.params is None else scale(max(facts.equity(state), 0), state.params.heat_max)
 
 
 def headroom(state: State) -> dict[str, int]:
@@ -45,9 +45,9 @@ def headroom(state: State) -> dict[str, int]:
     return {
         "heat": exposure_limit(state) - facts.exposure(state),
         "balance": state.portfolio.cash - facts.reserved(state),
-        "daily_loss": scale(max(state.day_equity, 0), params.daily_loss) - state.day_loss,
+        "daily_loss": scale(max(state.day_equity, 0), params.daily_loss_max) - state.day_loss,
         "drawdown": params.drawdown_stop - facts.drawdown(state, facts.equity(state)),
-        "positions_count": params.max_positions_count - len(held),
+        "positions_count": params.positions_max_count - len(held),
     }
 
 
@@ -58,7 +58,7 @@ def risk_state(state: State) -> RiskState:
     if state.params is None or state.close_only:
         return RiskState.CLOSE_ONLY
     fall = facts.drawdown(state, facts.equity(state))
-    day_over = state.day_loss >= scale(max(state.day_equity, 0), state.params.daily_loss)
+    day_over = state.day_loss >= scale(max(state.day_equity, 0), state.params.daily_loss_max)
     if fall >= state.params.drawdown_stop or day_over:
         return RiskState.CLOSE_ONLY
     return RiskState.REDUCED if fall > state.params.drawdown_reduce else RiskState.ACTIVE

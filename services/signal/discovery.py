@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from services.signal.strategy import Strategy
+from services.signal.strategy import Strategy, StrategyParams
 
 ENTRY_POINT_GROUP = "presage.strategies"
 
@@ -84,4 +84,9 @@ def _check(spec: str, found: object) -> type[Strategy[Any, Any]]:
         and isinstance(getattr(found, "name", None), str)
     ):
         raise StrategyNotFound(f"expected a subclass of Strategy with a name for {spec!r}, was {found!r}")
+    params: object = found.params_type
+    if not (inspect.isclass(params) and issubclass(params, StrategyParams)):
+        raise StrategyNotFound(
+            f"expected a subclass of StrategyParams as params_type of {spec!r}, was {params!r}"
+        )
     return found

@@ -4,8 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
-from msgspec import Meta, Struct, field
+from msgspec import Struct, field
 
+from libs.config.section import amount, setting, whole
 from libs.exchange.fees import fee_estimate
 from libs.indicators.candles import Candle
 from libs.indicators.digital import digital_fair_value
@@ -15,12 +16,12 @@ from libs.indicators.tops import Top
 from libs.indicators.volatility import ReturnSampler
 from proto.feed import Market, MarketStatus, Side, Trade
 from proto.signal import Evidence, Proposal
-from proto.units import MILLIONTHS, ONE, SECOND, Nanoseconds, Price
+from proto.units import ONE, SECOND, Nanoseconds, Price
 from services.signal.strategy import NO_PROPOSALS, Strategy, StrategyParams
 
-Probability = Annotated[int, Meta(ge=0, le=ONE, extra=MILLIONTHS)]
-Ratio = Annotated[int, Meta(gt=0, le=100 * ONE, extra=MILLIONTHS)]
-Seconds = Annotated[int, Meta(ge=1, le=86_400)]
+Probability = Annotated[int, amount(0, ONE)]
+Ratio = Annotated[int, amount(1, 100 * ONE)]
+Seconds = Annotated[int, whole(1, 86_400)]
 
 RISING, FALLING = ("yes", "up"), ("no", "down")
 """What markets call the outcome that pays when the underlying ends at or above the strike, and the other."""
@@ -28,42 +29,43 @@ FAIR_VALUE_AGE_MAX = SECOND
 """A fair value is computed again when the spot moved or a second passed: time decays slowly."""
 
 
-class MomentumParams(StrategyParams, frozen=True, kw_only=True):
-    """Parameters of the strategy; ``config/signal/momentum.yaml`` explains the choice of the defaults.
+class MomentumParams(StrategyParams):
+    """Parameters of the strategy; ``config/signal/momentum.yaml`` explains the choice of the defaults."""
 
-    underlyings: reference instruments whose breakouts are followed.
-    candle_s, candle_count: the z-score's yardstick, deviation of ``candle_count`` returns of ``candle_s``.
-    lag_s: how far markets trail the underlying; breakouts are looked for over it and over a candle.
-    sample_s, volatility_window_s: sampling step and window of the realised volatility.
-    warmup_s: seconds of samples before the first proposal.
-    silence_s_max: a longer pause in the underlying's trades starts its statistics afresh.
-    spot_age_s_max: an older spot price is not traded on.
-    z_min: breakout threshold, in standard deviations. z_full: where the strength reaches 1.
-    min_edge: smallest edge a contract after the fee, in money.
-    price_min, price_max: asks outside are left alone, where a tick or a basis point decides the outcome.
-    slippage_tick_count: ticks above the ask it would still pay.
-    left_s_min, left_s_max: time to the market's close; at least its settlement average.
-    expires_s: lifetime of a proposal.
-    """
-
-    underlyings: tuple[str, ...] = ("coinbase:BTC-USD", "binance:BTCUSDT")
-    candle_s: Seconds = 300
-    candle_count: Annotated[int, Meta(ge=2, le=1000)] = 20
-    lag_s: Seconds = 60
-    sample_s: Seconds = 5
-    volatility_window_s: Seconds = 900
-    warmup_s: Seconds = 120
-    silence_s_max: Seconds = 60
-    spot_age_s_max: Seconds = 10
-    z_min: Ratio = 2 * ONE
-    z_full: Ratio = 3 * ONE
-    min_edge: Probability = 10_000
-    price_min: Probability = 50_000
-    price_max: Probability = 950_000
-    slippage_tick_count: Annotated[int, Meta(ge=0, le=10)] = 0
-    left_s_min: Seconds = 120
-    left_s_max: Seconds = 3_600
-    expires_s: Seconds = 5
+    underlyings: tuple[str, ...] = setting(
+        ("coinbase:BTC-USD", "binance:BTCUSDT"), "reference instruments whose breakouts are followed"
+    )
+    candle_s: Seconds = setting(300, "length of the candles whose returns are the z-score's yardstick")
+    candle_count: Annotated[int, whole(2, 1000)] = setting(20, "returns whose deviation is the yardstick")
+    lag_s: Seconds = setting(
+        60, "how far markets trail the underlying; breakouts are looked for over it and over a candle"
+    )
+    sample_s: Seconds = setting(5, "sampling step of the realised volatility")
+    volatility_window_s: Seconds = setting(900, "window of the realised volatility")
+    warmup_s: Seconds = setting(120, "seconds of samples before the first proposal")
+    silence_max_s: Seconds = setting(
+        60,
+        "a longer pause in the underlying's trades starts its statistics afresh",
+        former="silence_s_max",
+    )
+    spot_age_max_s: Seconds = setting(10, "an older spot price is not traded on", former="spot_age_s_max")
+    z_min: Ratio = setting(2 * ONE, "breakout threshold, in standard deviations")
+    z_full: Ratio = setting(3 * ONE, "where the strength reaches 1, in standard deviations")
+    edge_min: Probability = setting(
+        10_000, "smallest edge a contract after the fee, in money", former="min_edge"
+    )
+    price_min: Probability = setting(
+        50_000, "asks below are left alone, where a tick or a basis point decides the outcome"
+    )
+    price_max: Probability = setting(950_000, "asks above are left alone")
+    slippage_ticks: Annotated[int, whole(0, 10)] = setting(
+        0, "ticks above the ask it would still pay", former="slippage_tick_count"
+    )
+    time_to_close_min_s: Seconds = setting(
+        120, "least time to the market's close; at least its settlement average", former="left_s_min"
+    )
+    time_to_close_max_s: Seconds = setting(3_600, "longest time to the market's close", former="left_s_max")
+    expires_s: Seconds = setting(5, "lifetime of a proposal")
 
 
 class Track(Struct):
@@ -149,7 +151,7 @@ class Momentum(Strategy[MomentumParams, MomentumState]):
         if track is None:
             params = self.params
             keep = max(params.volatility_window_s, params.candle_s) // params.sample_s
-            track = Track(ReturnSampler(params.sample_s, keep, params.silence_s_max))
+            track = Track(ReturnSampler(params.sample_s, keep, params.silence_max_s))
             self.state.tracks[underlying] = track
         return track
 
@@ -213,9 +215,9 @@ class Momentum(Strategy[MomentumParams, MomentumState]):
         yes = self._fair_yes(market, track)
         fair_value = yes if track.z > 0 else ONE - yes
         step = price_step(market, top.ask)
-        price = min(top.ask + params.slippage_tick_count * step, price_max(market))
+        price = min(top.ask + params.slippage_ticks * step, price_max(market))
         edge = fair_value - price - fee_estimate(market.fees, price, ONE)
-        if edge < params.min_edge:
+        if edge < params.edge_min:
             return NO_PROPOSALS
         return (self._proposal(market, track, instrument, price, fair_value, edge),)
 
@@ -223,12 +225,12 @@ class Momentum(Strategy[MomentumParams, MomentumState]):
         params = self.params
         now = self.now
         left = market.close_at - now
-        left_min = max(params.left_s_min, market.settlement_average_s) * SECOND
+        left_min = max(params.time_to_close_min_s, market.settlement_average_s) * SECOND
         return (
             market.status is MarketStatus.OPEN
             and bool(market.strike)
-            and left_min <= left <= params.left_s_max * SECOND
-            and now - track.sampler.at <= params.spot_age_s_max * SECOND
+            and left_min <= left <= params.time_to_close_max_s * SECOND
+            and now - track.sampler.at <= params.spot_age_max_s * SECOND
         )
 
     def _fair_yes(self, market: Market, track: Track) -> Price:

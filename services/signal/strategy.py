@@ -8,8 +8,9 @@ live. See README.md for a complete example.
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
+from libs.config.section import Section, setting, whole
 from libs.indicators.candles import Candle, Candles
 from libs.indicators.tops import Top, Tops
 from proto.feed import Market, Side, Trade
@@ -21,15 +22,15 @@ NO_PROPOSALS: tuple[Proposal, ...] = ()
 DAY_S = 86_400
 
 
-class StrategyParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Parameters every strategy has; subclass it and add yours, with defaults and bounds.
+class StrategyParams(Section):
+    """Parameters every strategy has; subclass it and add yours, with defaults and bounds."""
 
-    repeat_interval_s: an unchanged proposal is said again after that many seconds, not earlier.
-    change_interval_s: a changed one (other price or side) after that many.
-    """
-
-    repeat_interval_s: Annotated[int, Meta(ge=1, le=DAY_S)] = 30
-    change_interval_s: Annotated[int, Meta(ge=0, le=DAY_S)] = 1
+    repeat_interval_s: Annotated[int, whole(1, DAY_S)] = setting(
+        30, "an unchanged proposal is said again after that many seconds, not earlier"
+    )
+    change_interval_s: Annotated[int, whole(0, DAY_S)] = setting(
+        1, "a changed one (other price or side) after that many"
+    )
 
 
 class NoState(Struct):
@@ -52,7 +53,7 @@ class Hosted(Struct):
     said: dict[str, Said] = {}
 
 
-class MarketView:
+class View:
     """What strategies may look at. ``now`` is the session's time in nanoseconds."""
 
     __slots__ = ("markets", "now", "tops")
@@ -82,7 +83,7 @@ class Strategy(Generic[Params, State]):
     params: Params
     state: State
 
-    def __init__(self, view: MarketView, hosted: Hosted) -> None:
+    def __init__(self, view: View, hosted: Hosted) -> None:
         self.view = view
         self.hosted = hosted
         self.state = self.state_type()  # type: ignore[assignment]  # the subclass pairs State and state_type

@@ -1,7 +1,7 @@
 """What a Polymarket purchase brings beyond whole cents of a share can never be sold, and counts as a position for ever.
 
 1. An entry of 5 shares is filled with 5.012345 (price improvement); the stop sells 5.01; what is left cannot be sold.
-2. Five such remainders (worth less than a cent together) use up max_positions_count: no entry passes any more.
+2. Five such remainders (worth less than a cent together) use up positions_max_count: no entry passes any more.
 Run from a Presage checkout. Exit 0 = the position ends as closed and entries still pass.
 """
 
@@ -31,7 +31,7 @@ print(
     [p.quantity / ONE for _, p in w.proposals if p.time_in_force.value == "ioc"],
 )
 
-r = RiskWorld(markets=tuple("ABCDEF"), max_positions_count=5, quantity_min=ONE)
+r = RiskWorld(markets=tuple("ABCDEF"), positions_max_count=5, quantity_min=ONE)
 for name in "ABCDE":
     order = r.approve(name)
     r.fill(order, quantity=5_012_345)

@@ -2,8 +2,8 @@
 
 Real shape (568 game and player markets captured in August 2026, ids here made up): close_time 42 h to days after
 expected_expiration_time, can_close_early true; when the game is over the venue moves close_time to that moment.
-The feed asks for markets whose close_time is at most hours_ahead (2) away, so it never sees one that is played now.
-Run from a Presage checkout. Exit 0 = a game that is expected to end within hours_ahead is followed before and while it is played.
+The feed asks for markets whose close_time is at most time_to_close_max_hours (2) away, so it never sees one that is played now.
+Run from a Presage checkout. Exit 0 = a game that is expected to end within time_to_close_max_hours is followed before and while it is played.
 """
 
 import asyncio

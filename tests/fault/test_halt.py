@@ -182,7 +182,7 @@ async def test_without_a_clock_no_order_leaves_and_cancels_go(tmp_path):
 @pytest.mark.asyncio
 async def test_a_silent_feed_stops_orders_and_cancels_go(tmp_path):
     state = tmp_path / "state"
-    async with trading(state, {"risk.book_age_s_max": str(BOOK_AGE_S_MAX)}) as (system, tape):
+    async with trading(state, {"risk.book_age_max_s": str(BOOK_AGE_S_MAX)}) as (system, tape):
         await flowing(tape, 1)
         with frozen(system, "feed"):
             await status_until(state, lambda text: text == "no new orders: feed not live")

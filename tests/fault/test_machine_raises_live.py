@@ -151,7 +151,7 @@ async def test_a_raising_strategy_stops_alone_and_goes_on_after_the_skip(tmp_pat
         alerts = [a for a in await tape_of(state, "monitor.alert.>") if isinstance(a, Alert)]
         assert any(a.rule == "machine_stopped" and a.topic == "signal" and a.active for a in alerts)
 
-        await commands.send_command(state, Verb.SKIP, machine="signal", seq=seq)
+        await commands.give(state, Verb.SKIP, machine="signal", seq=seq)
         stdout, stderr = await asyncio.to_thread(process.communicate, timeout=PATIENCE_S)
     assert process.returncode == 0, stderr
     assert json.loads(stdout)["divergences"] == 0
@@ -194,7 +194,7 @@ async def test_an_upgrade_after_a_crash_refuses_and_adopts_in_the_running_system
         document = await status_when(state, is_signal("live"))
         assert document["halted"] == "adopted"
         assert document["orders"] == "halted: adopted"
-        await commands.send_command(state, Verb.RESUME)
+        await commands.give(state, Verb.RESUME)
         await status_when(state, lambda d: d["orders"] == "open")
     starts = [s for s in await tape_of(state, "signal.started") if isinstance(s, Started)]
     assert [(s.version, s.adopted) for s in starts] == [(1, False), (99, False), (1, True)]

@@ -67,13 +67,13 @@ class Supervised:
         for user in (CONSOLE, OPERATOR):
             assert self.layout.password(user)
 
-    def release(self) -> None:
+    def let_go(self) -> None:
         """The supervisor is gone."""
         if self._lock >= 0:
             os.close(self._lock)
         self._lock = -1
 
-    def announce_stopping(self) -> None:
+    def tell_stopping(self) -> None:
         self.layout.servers_file.write_text(json.dumps({"broker": "up", "stopping": True}))
 
     def asked(self, ends_at: str, ended: Callable[[], None], work: Callable[[], Awaitable[Any]]) -> Any:
@@ -100,7 +100,7 @@ def supervised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Supe
     monkeypatch.setattr("tools.system.installation.RUNNING_PATIENCE_S", PATIENCE_S)
     found = Supervised(tmp_path)
     yield found
-    found.release()
+    found.let_go()
 
 
 def nothing() -> None:
@@ -116,9 +116,9 @@ def test_status_has_words_wherever_the_connection_ends(supervised: Supervised, e
         return found
 
     assert look(nothing)["orders"] == "no new orders: broker gone"
-    assert look(supervised.announce_stopping)["orders"] == "stopping"
+    assert look(supervised.tell_stopping)["orders"] == "stopping"
     supervised.layout.servers_file.unlink()
-    ended = look(supervised.release)
+    ended = look(supervised.let_go)
     assert (ended["orders"], ended["running"], ended["supervisor_pid"]) == ("stopped", False, 0)
 
 
@@ -127,19 +127,19 @@ def test_other_commands_say_that_it_stops(supervised: Supervised, ends_at: str):
     state = supervised.layout.root
 
     def give(ended: Callable[[], None]) -> Any:
-        return supervised.asked(ends_at, ended, lambda: commands.send_command(state, Verb.RESUME))
+        return supervised.asked(ends_at, ended, lambda: commands.give(state, Verb.RESUME))
 
     if ends_at != "HPUB":  # it takes two seconds to give up
         with pytest.raises(SystemGone, match="is stopping; ask again in a moment"):
-            give(supervised.announce_stopping)
+            give(supervised.tell_stopping)
     with pytest.raises(SystemGone, match="has just stopped; ask again"):
-        give(supervised.release)
+        give(supervised.let_go)
 
 
 def test_the_commands_exit_code_is_that_of_a_failure(supervised: Supervised, monkeypatch: pytest.MonkeyPatch):
     nowhere = "nats://127.0.0.1:1"
     monkeypatch.setenv("PRESAGE_NATS_URL", nowhere)
-    supervised.announce_stopping()
+    supervised.tell_stopping()
     supervised.layout.write_run(RunFile(broker_url=nowhere, tape="t"))
     for arguments, words in ((("status",), "orders: stopping"), (("why", "1"), "is stopping; ask again")):
         done = CliRunner().invoke(app, [*arguments, "--state", str(supervised.layout.root)])

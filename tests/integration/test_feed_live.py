@@ -35,10 +35,10 @@ def polymarket(venue: PolymarketStandIn, **changes: Any) -> dict[str, dict[str, 
         prices_websocket_url="",
         windows=(),
         any_tag=True,
-        discovery_every_s=1,
+        discovery_interval_s=1,
         **changes,
     )
-    return {"polymarket": msgspec.to_builtins(params)}
+    return {"polymarket": params.document()}
 
 
 @pytest.mark.parametrize("trades_go_on", [True, False])
@@ -51,7 +51,7 @@ async def test_silent_freeze_is_a_gap_and_the_connection_is_replaced(
     """
     async with PolymarketStandIn() as venue:
         venue.dumb = lambda connection: connection == 1 and venue.bid == 50
-        sections = polymarket(venue, book_lease_s=1, lease_failures_count=1, silence_s=3)
+        sections = polymarket(venue, book_lease_s=1, lease_failures_max_count=1, silence_max_s=3)
         async with running(sections, tmp_path) as session:
             await until(lambda: session.whole(UP, DOWN))
             venue.bid = 50
@@ -83,7 +83,7 @@ async def test_an_answer_longer_than_any_frame_is_read_in_parts(tmp_path: Path) 
 
 async def test_a_quiet_book_stays_fresh_because_the_venue_vouches_for_it(tmp_path: Path) -> None:
     async with PolymarketStandIn() as venue:
-        sections = polymarket(venue, book_lease_s=1, silence_s=30)
+        sections = polymarket(venue, book_lease_s=1, silence_max_s=30)
         async with running(sections, tmp_path) as session:
             await until(lambda: session.whole(UP, DOWN))
             asked = len(venue.heard)
@@ -109,7 +109,7 @@ async def test_a_recording_of_the_session_gives_the_same_messages(tmp_path: Path
     recorder = Recorder(tmp_path / "frames", Limits(free_bytes_min=0))
     recorder.start()
     async with PolymarketStandIn() as venue:
-        sections = polymarket(venue, book_lease_s=1, lease_failures_count=9)
+        sections = polymarket(venue, book_lease_s=1, lease_failures_max_count=9)
         async with running(sections, tmp_path, recorder) as session:
             await until(lambda: session.whole(UP, DOWN))
             for cents in range(30, 40):
@@ -159,7 +159,7 @@ async def test_a_venue_that_refuses_its_markets_is_asked_again_and_told_of(
 
 async def test_a_venue_without_its_key_is_off_and_the_others_go_on(tmp_path: Path) -> None:
     async with PolymarketStandIn() as venue:
-        sections = polymarket(venue) | {"kalshi": msgspec.to_builtins(KalshiParams())}
+        sections = polymarket(venue) | {"kalshi": KalshiParams().document()}
         async with running(sections, tmp_path) as session:
             await until(lambda: session.whole(UP, DOWN))
             assert session.live.detail.startswith("kalshi is off: expected a key in ")
@@ -211,7 +211,7 @@ async def test_only_what_passes_the_filters_is_followed(
 
 async def test_the_look_at_gamma_carries_the_filters(tmp_path: Path) -> None:
     async with PolymarketStandIn() as venue:
-        sections = polymarket(venue, hours_ahead=5)
+        sections = polymarket(venue, time_to_close_max_hours=5)
         sections["polymarket"] |= {"any_tag": False, "tags": ["7", "8"], "windows": ["btc-updown-5m"]}
         async with running(sections, tmp_path) as session:
             await until(lambda: session.whole(UP))
@@ -266,7 +266,7 @@ async def test_each_file_of_a_recording_can_be_played_by_itself(tmp_path: Path) 
     recorder.start()
     async with PolymarketStandIn() as venue:
         sections = polymarket(venue)
-        sections["polymarket"]["discovery_every_s"] = 3_600
+        sections["polymarket"]["discovery_interval_s"] = 3_600
         async with running(sections, tmp_path, recorder) as session:
             await until(lambda: session.whole(UP, DOWN))
             await until(lambda: recorder.files >= 3)

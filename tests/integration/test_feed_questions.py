@@ -165,8 +165,8 @@ async def test_polymarket_tells_what_becomes_of_an_ended_market_until_it_is_sett
 async def test_a_market_from_before_a_restart_has_a_lease_while_it_is_open(
     venue: Questions, listed: bool
 ) -> None:
-    """Whether a list has it or only the question about it. It takes its place among ``markets_max``."""
-    asked = Polymarket(venue, any_tag=True, markets_max=1)
+    """Whether a list has it or only the question about it. It takes its place among ``markets_max_count``."""
+    asked = Polymarket(venue, any_tag=True, markets_max_count=1)
     rows = [gamma_market(), gamma_market(condition="0x" + "cd" * 32, tokens=("333", "444"))]
     names = [f"polymarket:{row['conditionId']}" for row in rows]
     venue.rows = {"/markets/keyset": {"markets": rows if listed else []}, "/markets": rows[:1]}

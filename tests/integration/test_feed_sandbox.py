@@ -5,13 +5,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from libs.venues.binance.params import BinanceParams
 from libs.venues.coinbase.params import CoinbaseParams
 from libs.venues.kalshi.params import KalshiParams
 from libs.venues.manifold.params import ManifoldParams
+from libs.venues.params import VenueParams
 from libs.venues.polymarket.params import PolymarketParams
 from proto.feed import FeedClock, MarketStatus, Played
 from sandbox.faults.rules import FaultKind, FaultRule
@@ -24,7 +24,7 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio
 
-PARAMS: dict[str, type[msgspec.Struct]] = {
+PARAMS: dict[str, type[VenueParams]] = {
     "polymarket": PolymarketParams,
     "kalshi": KalshiParams,
     "manifold": ManifoldParams,
@@ -46,8 +46,8 @@ def sections(made: Sandbox, keys: Path, **changes: dict[str, Any]) -> dict[str, 
     found = {}
     for venue in made.servers:
         urls = {f"{name}_url": url for name, url in made.urls[venue].items()}
-        known = {name: url for name, url in urls.items() if name in PARAMS[venue].__struct_fields__}
-        found[venue] = msgspec.to_builtins(PARAMS[venue](**known | changes.get(venue, {})))
+        known = {name: url for name, url in urls.items() if name in PARAMS[venue].model_fields}
+        found[venue] = PARAMS[venue](**known | changes.get(venue, {})).document()
     if "kalshi" in made.servers:
         account = made.credentials["kalshi"]
         feed = keys / "keys" / "feed"
@@ -85,7 +85,7 @@ def whole_markets(session: Session, venue: str) -> list[str]:
 
 
 ALL = ("polymarket", "kalshi", "manifold", "binance", "coinbase")
-QUICK: dict[str, Any] = {"book_lease_s": 1, "lease_failures_count": 1, "silence_s": 2}
+QUICK: dict[str, Any] = {"book_lease_s": 1, "lease_failures_max_count": 1, "silence_max_s": 2}
 
 
 async def test_every_venue_is_followed_and_a_recording_of_it_gives_the_same_messages(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ async def test_refused_questions_are_asked_again(tmp_path: Path, kind: FaultKind
 @pytest.mark.slow
 async def test_windows_roll_over(tmp_path: Path) -> None:
     """A quarter of an hour lasts ten seconds: markets are listed, opened, closed and settled while it is followed."""
-    quick = {"discovery_every_s": 1}
+    quick = {"discovery_interval_s": 1}
     async with followed(tmp_path, "kalshi", time_scale=90, kalshi=quick) as (_, session):
         lives = session.observer.markets
         await until(

@@ -150,8 +150,8 @@ HISTORY: tuple[tuple[int, Message], ...] = (
     (0, fill(4, "elsewhere", Side.BUY, 300_000, 5 * ONE, 0, T0 + 90 * SECOND, NO)),
     (0, fill(5, "elsewhere", Side.BUY, 300_000, 5 * ONE, 0, T0 + 91 * SECOND, NO)),
     (0, Correction(correction_id="c1", fill_id="fill:paper:5", order="elsewhere")),
-    (0, rejection(*checks("max_bet", "heat"))),
-    (0, rejection(*checks("max_bet"), Check("close_s", 60, 30, passed=False))),
+    (0, rejection(*checks("bet_max", "heat"))),
+    (0, rejection(*checks("bet_max"), Check("close_s", 60, 30, passed=False))),
     (0, report(T0 + 10 * SECOND, 1_000 * ONE)),
     (0, report(T0 + 59 * SECOND, 1_001 * ONE)),
     (0, report(T0 + 61 * SECOND, 999_500_000)),
@@ -242,7 +242,7 @@ async def test_rejections_are_counted_under_every_check_that_failed(sql: asyncpg
         "SELECT reason, rejections, last_limit, last_value FROM journal.rejections_by_reason"
     )
     assert [tuple(row) for row in rows] == [
-        ("max_bet", 2, dec("0.2"), dec("0.25")),
+        ("bet_max", 2, dec("0.2"), dec("0.25")),
         ("close_s", 1, 60, 30),
         ("heat", 1, dec("0.2"), dec("0.25")),
     ]

@@ -169,7 +169,7 @@ def test_a_break_stops_at_the_first_match_and_shows_the_state(played: Played) ->
 
 
 def test_what_if_the_bets_were_smaller(played: Played) -> None:
-    document = replay(played.state, "--set", "risk.max_bet=0.005")
+    document = replay(played.state, "--set", "risk.bet_max=0.005")
     assert document["simulated"] is True
     assert document["baseline"]["equity"] == played.summary["equity"]
     for name in ("proposals", "approvals", "orders", "fills", "fees", "realised_profit"):
@@ -179,7 +179,7 @@ def test_what_if_the_bets_were_smaller(played: Played) -> None:
         document["changed"]["equity"] - document["baseline"]["equity"], abs=1e-5
     )
     assert document["decisions_differing"] == len(document["decisions"]) > 0
-    text = run("replay", "--state", str(played.state), "--set", "risk.max_bet=0.005").stdout
+    text = run("replay", "--state", str(played.state), "--set", "risk.bet_max=0.005").stdout
     assert "simulated" in text
 
 
@@ -193,9 +193,9 @@ def test_a_change_that_changes_nothing_gives_the_recorded_outcome(played: Played
 
 @pytest.mark.parametrize(("arguments", "words"), [
     (("--set", "risk.nonsense=1"), "expected a known parameter"),
-    (("--set", "nonsense.max_bet=1"), "expected a path in one of"),
-    (("--set", "risk.max_bet"), "expected SECTION.KEY=VALUE"),
-    (("--set", "risk.max_bet=lots"), "risk.max_bet"),
+    (("--set", "nonsense.bet_max=1"), "expected a path in one of"),
+    (("--set", "risk.bet_max"), "expected SECTION.KEY=VALUE"),
+    (("--set", "risk.bet_max=lots"), "risk.bet_max"),
     (("--machine", "oracle"), "expected machines of"),
 ])  # fmt: skip
 def test_unknown_settings_and_machines_are_usage_errors(
@@ -208,7 +208,7 @@ def test_unknown_settings_and_machines_are_usage_errors(
 
 def test_an_unsigned_command_does_not_reach_a_what_if(copy: Path) -> None:
     command = Command(verb=Verb.HALT, nonce=fresh_nonce(), expires_at=expiry_ns())
-    before = replay(copy, "--set", "risk.max_bet=0.005")
+    before = replay(copy, "--set", "risk.bet_max=0.005")
     asyncio.run(_write(copy, command.subject(), encode(command), {"Nats-Msg-Id": "operator.forged"}))
-    assert replay(copy, "--set", "risk.max_bet=0.005") == before
+    assert replay(copy, "--set", "risk.bet_max=0.005") == before
     assert replay(copy)["identical"]

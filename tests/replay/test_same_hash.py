@@ -48,7 +48,7 @@ def test_a_backtest_decides_the_same_twice_and_under_two_hash_seeds(tmp_path):
 
 def test_another_decision_gives_another_hash(tmp_path):
     recording = busy_recording(tmp_path)
-    changed = backtested(recording, BUSY | {"risk.max_bet": "0.02"})
+    changed = backtested(recording, BUSY | {"risk.bet_max": "0.02"})
     assert changed["outputs_hash"] != backtested(recording, BUSY)["outputs_hash"]
 
 

@@ -93,8 +93,8 @@ class RiskWorld:
         document = {
             "cooldown_s": 0,
             "repeat_s": 0,
-            "order_rate_count": 1_000,
-            "book_age_s_max": 86_400,
+            "order_rate_max_count": 1_000,
+            "book_age_max_s": 86_400,
             **params,
         }
         self.send(Config(section="risk", document=document, nonce="n", expires_at=self.now))

@@ -32,8 +32,8 @@ from tools.cli.terminal import (
     emit,
     errors,
     fail,
-    print_outcome,
     run,
+    say,
 )
 from tools.offline.backtest import Backtest
 from tools.system.build import all_venues
@@ -73,37 +73,37 @@ def halt(
 ) -> None:
     """Stop new orders now and cancel working ones. Works without the broker, survives restarts."""
     document = run(commands.halt(state, reason))
-    print_outcome(document, as_json)
+    say(document, as_json)
 
 
 @app.command()
 def resume(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     """Let orders leave again."""
-    print_outcome(run(commands.send_command(state, Verb.RESUME)), as_json)
+    say(run(commands.give(state, Verb.RESUME)), as_json)
 
 
 @app.command("close-only")
 def close_only(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     """Let exits through and nothing else."""
-    print_outcome(run(commands.send_command(state, Verb.CLOSE_ONLY)), as_json)
+    say(run(commands.give(state, Verb.CLOSE_ONLY)), as_json)
 
 
 @app.command()
 def approve(order: str, state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     """Approve an order that waits for the operator."""
-    print_outcome(run(commands.send_command(state, Verb.APPROVE, order=order)), as_json)
+    say(run(commands.give(state, Verb.APPROVE, order=order)), as_json)
 
 
 @app.command()
 def deny(order: str, state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     """Deny an order that waits for the operator."""
-    print_outcome(run(commands.send_command(state, Verb.DENY, order=order)), as_json)
+    say(run(commands.give(state, Verb.DENY, order=order)), as_json)
 
 
 @app.command()
 def skip(seq: int, machine: str, state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     """Let a machine that raised at SEQ go on without that message."""
-    print_outcome(run(commands.send_command(state, Verb.SKIP, machine=machine, seq=seq)), as_json)
+    say(run(commands.give(state, Verb.SKIP, machine=machine, seq=seq)), as_json)
 
 
 @app.command()
@@ -116,7 +116,7 @@ def doctor(
     set_: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Examine this machine, the venues, and the accounts at those named; print_outcome in plain words what is missing."""
+    """Examine this machine, the venues, and the accounts at those named; say in plain words what is missing."""
     trading = live_venues(live or [], MarketSource.REAL, sandbox_live=False)
 
     async def work() -> list[Finding]:
@@ -211,7 +211,7 @@ def synth(
         raise fail(f"expected at least 1 minute, was {minutes}", USAGE)
     write_recording(directory, seed, minutes)
     document = {"directory": str(directory), "minutes": minutes, "seed": seed}
-    print_outcome(document | {"text": f"wrote {directory}: {minutes} minutes, seed {seed}"}, as_json)
+    say(document | {"text": f"wrote {directory}: {minutes} minutes, seed {seed}"}, as_json)
 
 
 @app.command("sandbox")

@@ -21,7 +21,7 @@ from tools.system.installation import SystemGone
 
 State = Annotated[Path, typer.Option("--state", envvar="PRESAGE_STATE", help="State directory.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
-Sets = Annotated[list[str] | None, typer.Option("--set", help="Change a setting: risk.max_bet=0.01")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="Change a setting: risk.bet_max=0.01")]
 ConfigDirectory = Annotated[Path, typer.Option("--config", help="Directory of the YAML files.")]
 Strategies = Annotated[
     list[str] | None, typer.Option("--strategy", help="Name, module:Class or file.py:Class.")
@@ -58,7 +58,7 @@ def emit(document: Any) -> None:
     sys.stdout.write(json.dumps(document, indent=2) + "\n")
 
 
-def print_outcome(document: dict[str, Any], as_json: bool) -> None:
+def say(document: dict[str, Any], as_json: bool) -> None:
     """Print a document, or the sentence in it that is for people."""
     if as_json:
         emit(document)

@@ -5,8 +5,6 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-import msgspec
-
 from libs.keys.venues.kinds import KINDS
 from tools.system.composition import VENUES
 
@@ -35,7 +33,7 @@ def stranger(venues: Mapping[str, Mapping[str, Any]]) -> str:
     for venue, section in venues.items():
         if venue not in KINDS or not section.get("enabled", True):
             continue
-        real = {_host(address) for _, address in addresses(msgspec.to_builtins(VENUES[venue]()))}
+        real = {_host(address) for _, address in addresses(VENUES[venue]().document())}
         for key, address in addresses(section):
             if _host(address) not in real | ALSO_REAL.get(venue, frozenset()):
                 return f"venues.{venue}.{key}"

@@ -14,7 +14,7 @@ from proto.message import Message
 from proto.operator import Config, Session
 from proto.units import show
 from services.execution.claims import claims_of
-from tools.system.composition import factories, schemas
+from tools.system.composition import factories, models
 from tools.system.summary import Summary
 from tools.view.moment import moment
 
@@ -26,12 +26,12 @@ class WhatIf:
         self.summary = Summary()
         self.decisions: dict[str, str] = {}
         self._changes = changes
-        self._schemas = schemas(strategies)
+        self._models = models(strategies)
         self._runner = InProcess([make() for make in factories(strategies).values()], WHAT_IF_TAPE, claims_of)
         self._runner.observers.append(self._observe)
         self._opening: list[Message] = []
         self._missing = 0
-        self._sections = {section_of(path, self._schemas) for path in changes}
+        self._sections = {section_of(path, self._models) for path in changes}
         self._found: set[str] = set()
 
     def _observe(self, seq: int, _producer: str, _message_id: str, message: Message) -> None:
@@ -66,11 +66,11 @@ class WhatIf:
         if config.section == "execution":
             # What a real venue did cannot be asked what it would have done: everything is paper.
             config = msgspec.structs.replace(config, document=config.document | {"live_venues": []})
-        schema = self._schemas.get(config.section)
+        model = self._models.get(config.section)
         mine = {k: v for k, v in self._changes.items() if k.startswith(config.section + ".")}
-        if schema is None or not mine:
+        if model is None or not mine:
             return config
-        document = override({config.section: config.document}, {config.section: schema}, mine)
+        document = override({config.section: config.document}, {config.section: model}, mine)
         return msgspec.structs.replace(config, document=document[config.section])
 
 

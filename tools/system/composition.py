@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from libs.config.errors import UnknownKeyError
+from libs.config.errors import ConfigError, Problem
 from libs.config.load import Sections, load
+from libs.config.section import Section
 from libs.machine.machine import Machine
 from libs.venues.binance.params import BinanceParams
 from libs.venues.coinbase.params import CoinbaseParams
@@ -17,8 +16,9 @@ from libs.venues.params import VenueParams
 from libs.venues.polymarket.params import PolymarketParams
 from proto.subjects import MACHINE_ORDER
 from services.execution.machine import ExecutionMachine
-from services.execution.paper.machine import PaperMachine, PaperParams
-from services.execution.state import ExecutionParams
+from services.execution.paper.machine import PaperMachine
+from services.execution.paper.params import PaperParams
+from services.execution.params import ExecutionParams
 from services.exit.machine import ExitMachine
 from services.exit.params import ExitParams
 from services.monitor.machine import MonitorMachine
@@ -38,7 +38,7 @@ VENUES: dict[str, type[VenueParams]] = {
     "binance": BinanceParams,
     "coinbase": CoinbaseParams,
 }
-"""Venue → the parameters of its section ``venues.<name>``."""
+"""Venue → the model of its section ``venues.<name>``."""
 
 
 def factories(strategies: Sequence[str] = DEFAULT_STRATEGIES) -> dict[str, Callable[[], Machine]]:
@@ -60,9 +60,9 @@ def strategy_names(strategies: Sequence[str] = DEFAULT_STRATEGIES) -> list[str]:
     return [strategy.name for strategy in load_strategies(strategies)]
 
 
-def schemas(strategies: Sequence[str] = DEFAULT_STRATEGIES) -> dict[str, type[msgspec.Struct]]:
-    """Section → parameters, in the order the sections are put on the tape."""
-    found: dict[str, type[msgspec.Struct]] = {
+def models(strategies: Sequence[str] = DEFAULT_STRATEGIES) -> dict[str, type[Section]]:
+    """Section → its model, in the order the sections are put on the tape."""
+    found: dict[str, type[Section]] = {
         "risk": RiskParams,
         "execution": ExecutionParams,
         "paper": PaperParams,
@@ -84,11 +84,11 @@ def sections(
     Raises:
         ConfigError: naming file, line and key.
     """
-    return load(directory, schemas(strategies), overrides)
+    return load(directory, models(strategies), overrides)
 
 
-def venue_schemas(venues: Iterable[str] = tuple(VENUES)) -> dict[str, type[msgspec.Struct]]:
-    """Section → parameters of the venues given. Machines read none of them, a session without them has none."""
+def venue_models(venues: Iterable[str] = tuple(VENUES)) -> dict[str, type[Section]]:
+    """Section → its model, of the venues given. Machines read none of them, a session without them has none."""
     return {f"venues.{name}": VENUES[name] for name in venues}
 
 
@@ -105,8 +105,9 @@ def venue_sections(
     names = tuple(venues)
     for name in names:
         if name not in VENUES:
-            raise UnknownKeyError(f"expected one of {', '.join(VENUES)}, was {name[:40]!r}")
-    return load(directory, venue_schemas(names), overrides)
+            known = ", ".join(VENUES)
+            raise ConfigError([Problem("venues", 0, "", f"expected one of {known}, was {name[:40]!r}")])
+    return load(directory, venue_models(names), overrides)
 
 
 def split_overrides(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -2,31 +2,26 @@
 
 from typing import ClassVar
 
+from libs.config.section import another_default, setting
 from libs.venues.manifold.hosts import REST_URL, WEBSOCKET_URL
 from libs.venues.params import Currency, DiscoveryParams, Hours, Id, Seconds, SocketUrl, Url
 from proto.units import Money
 
 
-class ManifoldParams(DiscoveryParams, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
-    """Manifold (play money): hosts and which markets are followed.
-
-    Attributes:
-        rest_url: base of the REST interface, with its version.
-        websocket_url: bets as they are made.
-        markets: contracts followed always, by id.
-        term: words searched for; markets found are followed too. Empty: none but ``markets``.
-        volume_min: mana traded so far that a found market must have.
-    """
+class ManifoldParams(DiscoveryParams):
+    """Manifold (play money): hosts and which markets are followed."""
 
     currency: ClassVar[Currency] = Currency.MANA
 
-    enabled: bool = False
-    rest_url: Url = REST_URL
-    websocket_url: SocketUrl = WEBSOCKET_URL
-    markets: tuple[Id, ...] = ()
-    term: str = "bitcoin"
-    volume_min: Money = 0
-    hours_ahead: Hours = 168
-    discovery_every_s: Seconds = 60
-    silence_s: Seconds = 120
-    book_lease_s: Seconds = 60
+    enabled: bool = another_default(DiscoveryParams, "enabled", False)
+    rest_url: Url = setting(REST_URL, "base of the REST interface, with its version")
+    websocket_url: SocketUrl = setting(WEBSOCKET_URL, "bets as they are made")
+    markets: tuple[Id, ...] = setting((), "contracts followed always, by id")
+    term: str = setting(
+        "bitcoin", "words searched for; markets found are followed too. Empty: none but `markets`"
+    )
+    volume_min: Money = setting(0, "mana traded so far that a found market must have")
+    time_to_close_max_hours: Hours = another_default(DiscoveryParams, "time_to_close_max_hours", 168)
+    discovery_interval_s: Seconds = another_default(DiscoveryParams, "discovery_interval_s", 60)
+    silence_max_s: Seconds = another_default(DiscoveryParams, "silence_max_s", 120)
+    book_lease_s: Seconds = another_default(DiscoveryParams, "book_lease_s", 60)

@@ -5,13 +5,11 @@ matching is ``libs/exchange``. It knows no strategy and no risk: it does what an
 """
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import Struct, field
 
 from libs.exchange.exchange import Exchange
-from libs.exchange.fees import RETAIL_PRECISION
 from libs.exchange.orders import Accepted, Ended, EndReason, Executed, NewOrder, Report
 from libs.machine.claims import approval_in
 from libs.machine.machine import NOTHING, Stamp, StateMachine
@@ -22,32 +20,15 @@ from proto.message import Message
 from proto.monitor import Clock
 from proto.operator import Config, Session
 from proto.risk import Approval
-from proto.units import AMOUNT_MAX, MILLIONTHS, MILLISECOND, ONE
+from proto.units import MILLISECOND, ONE
 from proto.venue import Account, Ack, AckStatus, Fill, Settlement, StatusReport
 from services.execution.high_water import HighWaterMarks, parse_order_id
+from services.execution.paper.params import PaperParams
 
 VENUE = "paper"
 EXECUTION = "execution"
 FINISHED_MAX = 2_000
 """Finished orders remembered for look-ups; execution asks within a minute or not at all."""
-
-LATENCY_MS_MAX = 60_000
-
-
-class PaperParams(Struct, frozen=True, forbid_unknown_fields=True):
-    """Section ``paper``.
-
-    ``latency_ms``: from sending to the matching engine, for orders and cancels; default 150, a home
-    connection to a venue with its queueing. ``starting_cash``: deposited once, default 10,000 dollars.
-    ``fee_precision``: what balances are rounded to, default $0.01 (a direct member's is $0.0001).
-    ``unanswered_every_n``: fault knob, the acceptance of every n-th order is withheld although it
-    works; default 0, off.
-    """
-
-    latency_ms: Annotated[int, Meta(ge=0, le=LATENCY_MS_MAX)] = 150
-    starting_cash: Annotated[int, Meta(ge=0, le=AMOUNT_MAX, extra=MILLIONTHS)] = 10_000 * ONE
-    fee_precision: Annotated[int, Meta(ge=1, le=ONE, extra=MILLIONTHS)] = RETAIL_PRECISION
-    unanswered_every_n: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
 
 
 class SubmittedOrder(Struct):
@@ -158,7 +139,7 @@ class PaperMachine(StateMachine[PaperState]):
             state.live_venues = tuple(event.document.get("live_venues", ()))
         if event.section != VENUE:
             return NOTHING
-        state.params = params = msgspec.convert(event.document, PaperParams)
+        state.params = params = PaperParams.model_validate(event.document)
         state.exchange.latency = params.latency_ms * MILLISECOND
         state.exchange.precision = params.fee_precision
         if state.funded or state.live_venues:

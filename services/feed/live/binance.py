@@ -33,7 +33,7 @@ class BinanceSource(LiveSource):
         return binance_socket(
             stream_names(params.symbols, params.intervals),
             params.websocket_url,
-            silence_s=params.silence_s,
+            silence_s=params.silence_max_s,
             connection_max_s=params.connection_max_s,
         )
 

@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-
 from libs.keys.venues.errors import KeyStoreError
 from libs.venues.binance.params import BinanceParams
 from libs.venues.coinbase.params import CoinbaseParams
@@ -29,7 +27,7 @@ from services.feed.recording.recorder import Recorder
 Section = Mapping[str, Any]
 
 
-class FeedContext(NamedTuple):
+class Surroundings(NamedTuple):
     """What a source is given beside its section."""
 
     emit: Emit
@@ -37,30 +35,30 @@ class FeedContext(NamedTuple):
     normalisers: Normalisers
 
 
-def _polymarket(section: Section, given: FeedContext) -> LiveSource:
-    params = msgspec.convert(section, PolymarketParams)
+def _polymarket(section: Section, given: Surroundings) -> LiveSource:
+    params = PolymarketParams.model_validate(section)
     return PolymarketSource(params, given.emit, lambda: given.normalisers.polymarket)
 
 
-def _kalshi(section: Section, given: FeedContext) -> LiveSource:
-    params = msgspec.convert(section, KalshiParams)
+def _kalshi(section: Section, given: Surroundings) -> LiveSource:
+    params = KalshiParams.model_validate(section)
     signer = kalshi_signer(given.feed_keys)
     return KalshiSource(params, given.emit, signer, lambda: given.normalisers.kalshi)
 
 
-def _manifold(section: Section, given: FeedContext) -> LiveSource:
-    return ManifoldSource(msgspec.convert(section, ManifoldParams), given.emit)
+def _manifold(section: Section, given: Surroundings) -> LiveSource:
+    return ManifoldSource(ManifoldParams.model_validate(section), given.emit)
 
 
-def _binance(section: Section, given: FeedContext) -> LiveSource:
-    return BinanceSource(msgspec.convert(section, BinanceParams), given.emit)
+def _binance(section: Section, given: Surroundings) -> LiveSource:
+    return BinanceSource(BinanceParams.model_validate(section), given.emit)
 
 
-def _coinbase(section: Section, given: FeedContext) -> LiveSource:
-    return CoinbaseSource(msgspec.convert(section, CoinbaseParams), given.emit)
+def _coinbase(section: Section, given: Surroundings) -> LiveSource:
+    return CoinbaseSource(CoinbaseParams.model_validate(section), given.emit)
 
 
-SOURCES: dict[str, Callable[[Section, FeedContext], LiveSource]] = {
+SOURCES: dict[str, Callable[[Section, Surroundings], LiveSource]] = {
     "polymarket": _polymarket,
     "kalshi": _kalshi,
     "manifold": _manifold,
@@ -83,7 +81,7 @@ def build(
         msgspec.ValidationError: for a section that is none of its venue.
     """
     inlet = Inlet()
-    given = FeedContext(inlet.emit, feed_keys, normalisers)
+    given = Surroundings(inlet.emit, feed_keys, normalisers)
     sources: list[LiveSource] = []
     off: dict[str, str] = {}
     for venue, section in sections.items():

@@ -35,7 +35,7 @@ class CoinbaseSource(LiveSource):
         return coinbase_socket(
             params.products,
             params.websocket_url,
-            silence_s=params.silence_s,
+            silence_s=params.silence_max_s,
             connection_max_s=params.connection_max_s,
         )
 

@@ -102,7 +102,7 @@ class KalshiSource(LiveSource):
             VENUE,
             params.websocket_url,
             headers=partial(self._signer.headers, "GET", params.websocket_url),
-            silence_s=params.silence_s,
+            silence_s=params.silence_max_s,
             max_age_s=params.connection_max_s,
             outgoing=TokenBucket(OUTGOING_PER_S, OUTGOING_BURST),
         )
@@ -112,7 +112,7 @@ class KalshiSource(LiveSource):
             self._unresolved.add(market)
 
     def look_every_s(self) -> float:
-        return self._params.discovery_every_s
+        return self._params.discovery_interval_s
 
     async def look(self) -> None:
         """Ask for the markets of each series that close soon, and what became of those that have closed."""
@@ -135,10 +135,10 @@ class KalshiSource(LiveSource):
         query: dict[str, str | int] = {
             "series_ticker": series,
             "min_close_ts": now_s,
-            "max_close_ts": now_s + self._params.hours_ahead * 3600,
+            "max_close_ts": now_s + self._params.time_to_close_max_hours * 3600,
             "limit": PAGE_ROWS,
         }
-        for _ in range(self._params.discovery_pages_max):
+        for _ in range(self._params.discovery_pages_max_count):
             body = await self._client.raw("/markets", query)
             await self.emit(rest_frame("markets", self._traded_enough(body)))
             cursor = _page.decode(body).cursor
@@ -196,7 +196,7 @@ class KalshiSource(LiveSource):
                 changed = True
         if changed:
             soonest = sorted(self._followed, key=self._followed.__getitem__)
-            self.leases.follow(soonest[: self._params.markets_max], at)
+            self.leases.follow(soonest[: self._params.markets_max_count], at)
         super().see(messages, at)
 
     def _note(self, market: Market) -> None:

@@ -69,7 +69,7 @@ class ManifoldSource(LiveSource):
         return manifold_socket(
             lambda: market_topics(self._followed),
             params.websocket_url,
-            silence_s=params.silence_s,
+            silence_s=params.silence_max_s,
             connection_max_s=params.connection_max_s,
         )
 
@@ -77,13 +77,13 @@ class ManifoldSource(LiveSource):
         return bool(self._followed)
 
     def look_every_s(self) -> float:
-        return self._params.discovery_every_s
+        return self._params.discovery_interval_s
 
     async def look(self) -> None:
         """Search for markets; ask for the pool and the orders of new ones, and what became of ended ones."""
         wanted = list(self._params.markets) + (await self._search() if self._params.term else [])
         fresh = [c for c in dict.fromkeys(wanted) if c not in self._followed and c not in self._over]
-        del fresh[max(0, self._params.markets_max - len(self._followed)) :]
+        del fresh[max(0, self._params.markets_max_count - len(self._followed)) :]
         for contract in fresh:
             self._followed[contract] = None
             await self._ask(contract)
@@ -97,7 +97,7 @@ class ManifoldSource(LiveSource):
     async def _search(self) -> list[str]:
         """Contracts found by the section's words that pass its filters."""
         found: dict[str, None] = {}
-        for page in range(self._params.discovery_pages_max):
+        for page in range(self._params.discovery_pages_max_count):
             frame = await self._rest.search(self._params.term, PAGE_ROWS, page * PAGE_ROWS)
             rows = _rows_of(frame)
             passed = [(row, contract) for row in rows if (contract := self._passing(row))]
@@ -116,7 +116,7 @@ class ManifoldSource(LiveSource):
             volume = parse(f"{row.volume:.6f}")
         except (*DECODE_ERRORS, UnitError):
             return ""
-        latest = now_ns() + self._params.hours_ahead * 3600 * SECOND
+        latest = now_ns() + self._params.time_to_close_max_hours * 3600 * SECOND
         soon = row.closeTime is not None and round(row.closeTime) * MILLISECOND <= latest
         return row.id if soon and volume >= self._params.volume_min else ""
 

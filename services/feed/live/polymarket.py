@@ -101,7 +101,7 @@ class PolymarketSource(LiveSource):
             params.market_websocket_url,
             subscribe=lambda: self._normaliser().subscriptions(),
             keepalive=KEEPALIVE,
-            silence_s=params.silence_s,
+            silence_s=params.silence_max_s,
             max_age_s=params.connection_max_s,
             frame_bytes_max=SOCKET_BYTES_MAX,
             outgoing=TokenBucket(OUTGOING_PER_S, OUTGOING_BURST),
@@ -139,7 +139,7 @@ class PolymarketSource(LiveSource):
             self._unresolved.add(market.partition(":")[2])
 
     def look_every_s(self) -> float:
-        return self._params.discovery_every_s
+        return self._params.discovery_interval_s
 
     async def look(self) -> None:
         """Ask Gamma for the windows, the markets of the tags, and what became of those that have ended."""
@@ -167,8 +167,8 @@ class PolymarketSource(LiveSource):
         await self._tell(filter(self._keep, await self._ask({"slug": slug})))
 
     async def _look_at_tag(self, tag: str) -> None:
-        query = tag_query(tag, self._params.hours_ahead, now_ns() // SECOND)
-        for _ in range(self._params.discovery_pages_max):
+        query = tag_query(tag, self._params.time_to_close_max_hours, now_ns() // SECOND)
+        for _ in range(self._params.discovery_pages_max_count):
             answer = await self._gamma.request("GET", "/markets/keyset", effect=False, query=query)
             rows = rows_of(answer.body)
             await self._tell(row for row in rows if passes(row, self._params) and self._keep(row))
@@ -208,7 +208,7 @@ class PolymarketSource(LiveSource):
             return False
         if market in self._followed or market in self._over or (ended and listing.status in NOT_TRADING):
             return True
-        if len(self._followed) >= self._params.markets_max:
+        if len(self._followed) >= self._params.markets_max_count:
             return False
         self._followed[market] = _Followed(listing.tokens, listing.close_at)
         self._follows_more = True

@@ -57,7 +57,7 @@ class LiveSource:
     """Whether its instruments have books that a lease is kept on; a reference price has none."""
 
     def __init__(self, params: VenueParams, emit: Emit) -> None:
-        self.leases = Leases(params.book_lease_s, params.lease_failures_count, books=self.books)
+        self.leases = Leases(params.book_lease_s, params.lease_failures_max_count, books=self.books)
         self.connects = 0
         self.replaced = 0
         self.connected = False

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.asyncio
 
 
 async def test_order_group_cancels_everything_once_too_much_fills() -> None:
-    async with venue(group_contracts_limit=5) as v:
+    async with venue(group_fill_max_contracts=5) as v:
         market = v.market
         v.empty(market)
         group = v.gateway.group_id
@@ -38,11 +38,11 @@ async def test_order_group_cancels_everything_once_too_much_fills() -> None:
 
 
 async def test_group_is_triggered_by_hand_and_stays_so_over_a_restart() -> None:
-    async with venue(group_contracts_limit=50) as v:
+    async with venue(group_fill_max_contracts=50) as v:
         await place(v, v.new_order(v.market, "yes", price=300_000))
         await v.gateway.trigger_group()
         assert await v.gateway.open_orders() == []
-        again = forgetful(v, group_contracts_limit=50)
+        again = forgetful(v, group_fill_max_contracts=50)
         await again.start()
         assert again.group_id == v.gateway.group_id
         assert len(await again.client.groups()) == 1
@@ -53,7 +53,7 @@ async def test_group_is_triggered_by_hand_and_stays_so_over_a_restart() -> None:
 
 async def test_a_group_that_is_gone_is_a_brake_until_there_is_a_new_one() -> None:
     """Deleted at the venue: the books can still be compared, and a signed resume makes another one."""
-    async with venue(group_contracts_limit=50) as v:
+    async with venue(group_fill_max_contracts=50) as v:
         groups = v.server.exchange.groups
         gone = groups.find(v.gateway.group_id)
         assert gone is not None

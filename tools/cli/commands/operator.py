@@ -31,10 +31,10 @@ async def halt(state: Path, reason: str) -> dict[str, Any]:
     return {"halted": True, "seq": seq, "text": f"halted: {reason} (tape sequence {seq})"}
 
 
-async def send_command(
+async def give(
     state: Path, verb: Verb, *, order: str = "", machine: str = "", seq: int = 0
 ) -> dict[str, Any]:
-    """Give a command that only the operator may send_command."""
+    """Give a command that only the operator may give."""
     layout = StateLayout(state)
     if verb is Verb.SKIP and machine not in MACHINE_ORDER:
         raise UsageError(f"expected one of {', '.join(MACHINE_ORDER)}, was {machine!r}")

@@ -24,7 +24,7 @@ from proto.service import Started
 from proto.subjects import MACHINE_ORDER
 from tools.cli.commands.tape import records
 from tools.cli.exit_codes import UsageError
-from tools.offline.replay import Replay, TapeHistory
+from tools.offline.replay import History, Replay
 from tools.offline.what_if import WhatIf, compare, is_input
 from tools.system.composition import DEFAULT_STRATEGIES
 from tools.system.installation import Installation, tape_access
@@ -100,7 +100,7 @@ async def _replay(
 async def _feed(engine: Replay, link: Link, first: int, last: int, step: Callable[[int], None]) -> None:
     """Run the window, then look behind it for outputs of its last inputs."""
     async for record in records(link, first, last):
-        if not engine.handle(record):
+        if not engine.take(record):
             return
         if engine.messages % 1000 == 0:
             step(record.seq)
@@ -111,7 +111,7 @@ async def _feed(engine: Replay, link: Link, first: int, last: int, step: Callabl
             return
 
 
-async def _history(installation: Installation, link: Link, verifier: Verifier) -> TapeHistory:
+async def _history(installation: Installation, link: Link, verifier: Verifier) -> History:
     starts: list[tuple[int, Started]] = []
     for record in await read_subject(link, f"*.{Started.kind}"):
         try:
@@ -128,7 +128,7 @@ async def _history(installation: Installation, link: Link, verifier: Verifier) -
             if snapshot.seq not in digests:
                 found = [r async for r in records(link, snapshot.seq, snapshot.seq) if r.seq == snapshot.seq]
                 digests[snapshot.seq] = found[0].digest() if found else ""
-    return TapeHistory(starts, skips, lambda snapshot: digests.get(snapshot.seq) == snapshot.digest)
+    return History(starts, skips, lambda snapshot: digests.get(snapshot.seq) == snapshot.digest)
 
 
 def _replay_document(engine: Replay, first: int, last: int) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from tools.view.wording import sign_of
 REPORT_PATIENCE_S = 1.5
 COMMAND_PATIENCE_S = 2.0
 FEED_SILENT_S = 10
-"""As long as risk lets a book be old (``book_age_s_max``): then it refuses every entry."""
+"""As long as risk lets a book be old (``book_age_max_s``): then it refuses every entry."""
 ACCOUNT = ("cash", "exposure", "exposure_limit", "positions", "risk_state", "headroom")
 """What of risk's report is shown as the account; money in millionths."""
 

@@ -87,8 +87,8 @@ class KalshiGateway:
             if shard is not None:
                 self._shards.add(shard)
         await self._read_markets()
-        if self._options.group_contracts_limit is not None:
-            self._group_id = await self._join_group(self._options.group_contracts_limit)
+        if self._options.group_fill_max_contracts is not None:
+            self._group_id = await self._join_group(self._options.group_fill_max_contracts)
         if self._options.series:
             self._reading = asyncio.create_task(self._keep_reading())
 
@@ -243,14 +243,14 @@ class KalshiGateway:
 
     async def release_brake(self) -> None:
         """Let a triggered group take orders again, or replace one that is gone: the operator's decision."""
-        if self._group_id is None or self._options.group_contracts_limit is None:
+        if self._group_id is None or self._options.group_fill_max_contracts is None:
             return
         try:
             await self.client.reset_group(self._group_id)
         except Refused as e:
             if e.status != 404:
                 raise
-            self._group_id = await self._join_group(self._options.group_contracts_limit)
+            self._group_id = await self._join_group(self._options.group_fill_max_contracts)
 
     async def heartbeat(self) -> None:
         """Nothing to do: this venue has none."""

@@ -10,7 +10,7 @@ class KalshiOptions(Struct, frozen=True, kw_only=True):
     """Options of one gateway.
 
     ``tier`` sets the request budgets. ``series`` are those whose markets are read at the start and kept
-    read. ``group_contracts_limit``: with it every order joins one order group, which the venue empties by
+    read. ``group_fill_max_contracts``: with it every order joins one order group, which the venue empties by
     itself once so many contracts fill within 15 seconds. ``cancel_on_pause`` has resting orders canceled
     when the exchange pauses.
 
@@ -24,7 +24,7 @@ class KalshiOptions(Struct, frozen=True, kw_only=True):
     tier: str = "basic"
     series: tuple[str, ...] = ()
     subaccount: int = 0
-    group_contracts_limit: int | None = None
+    group_fill_max_contracts: int | None = None
     cancel_on_pause: bool = False
     self_trade_prevention: SelfTrade = "taker_at_cross"
     markets_every_s: float = 20.0

@@ -84,7 +84,7 @@ def test_orders_by_state_follow_each_order() -> None:
 def test_rejections_by_failed_check_and_books_in_dollars() -> None:
     metrics = Metrics("monitor")
     fold = TapeMetrics(metrics)
-    failed = (Check("max_bet", 1, 2, passed=False), Check("spread", 1, 2, passed=False))
+    failed = (Check("bet_max", 1, 2, passed=False), Check("spread", 1, 2, passed=False))
     fold.on(
         Rejection(
             strategy="s", market="m", instrument="i", side=Side.BUY, price=0, proposal="p", failed=failed

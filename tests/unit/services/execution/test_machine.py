@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from libs.portfolio.portfolio import Portfolio
 from proto.execution import (
@@ -139,7 +140,7 @@ def test_without_its_configuration_it_says_nothing():
 
 
 def test_a_configuration_out_of_bounds_is_refused():
-    with pytest.raises(msgspec.ValidationError):
+    with pytest.raises(ValidationError):
         execution_hand().put(
             Config(section="execution", document={"ack_timeout_s": 0}, nonce="n", expires_at=0)
         )

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
@@ -67,12 +66,12 @@ def test_everything_is_told_again_on_demand() -> None:
 
 def test_parameters_replace_a_normaliser_once_and_drop_what_was_known() -> None:
     normalisers, observer = with_book()
-    setup = control.setup(KALSHI, msgspec.to_builtins(KalshiParams()))
+    setup = control.setup(KALSHI, KalshiParams().document())
     assert [type(message) for message in read(normalisers, setup)] == [Gap]
     first = normalisers.kalshi
     assert read(normalisers, setup) == []
     assert normalisers.kalshi is first
-    other = control.setup(KALSHI, msgspec.to_builtins(KalshiParams(markets_max=1)))
+    other = control.setup(KALSHI, KalshiParams(markets_max_count=1).document())
     observer.see(read(normalisers, other))
     assert normalisers.kalshi is not first
     assert observer.gaps[-1].venue == KALSHI

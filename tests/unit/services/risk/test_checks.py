@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from proto.units import AMOUNT_MAX, ONE
 from services.risk import checks
-from services.risk.checks import ENTRY_CHECKS, EXIT_CHECKS, EntryFacts, ExitFacts
+from services.risk.checks import ENTRY_CHECKS, EXIT_CHECKS, Entry, Exit
 from services.risk.params import RiskParams
 
 amounts = st.integers(-AMOUNT_MAX, AMOUNT_MAX)
@@ -29,7 +29,7 @@ ORDER = {
     "price_step": st.integers(1, ONE),
 }
 entries = st.builds(
-    EntryFacts,
+    Entry,
     **ORDER,
     buys=st.booleans(),
     fair_value=sizes,
@@ -55,7 +55,7 @@ entries = st.builds(
     rested_at=moments,
     repeated_at=moments,
 )
-exits = st.builds(ExitFacts, **ORDER, position=sizes, closing=sizes)
+exits = st.builds(Exit, **ORDER, position=sizes, closing=sizes)
 
 
 @given(entries)
@@ -89,9 +89,9 @@ def test_reduce_only_passes_exactly_when_all_of_it_fits(order):
 def test_money_limits_pass_exactly_within_their_share_of_equity(entry):
     equity = max(entry.equity, 0)
     params = entry.params
-    assert checks.bet(entry).passed == (entry.cost * ONE <= equity * params.max_bet)
-    assert checks.heat(entry).passed == ((entry.total_stake + entry.cost) * ONE <= equity * params.max_heat)
-    assert checks.group_loss(entry).passed == (entry.group_loss * ONE <= equity * params.max_group)
+    assert checks.bet(entry).passed == (entry.cost * ONE <= equity * params.bet_max)
+    assert checks.heat(entry).passed == ((entry.total_stake + entry.cost) * ONE <= equity * params.heat_max)
+    assert checks.group_loss(entry).passed == (entry.group_loss * ONE <= equity * params.group_loss_max)
 
 
 def test_every_check_is_in_a_list_under_a_name_of_its_own():
@@ -106,7 +106,7 @@ def test_every_check_is_in_a_list_under_a_name_of_its_own():
         assert len(set(table)) == len(table)
 
 
-GOOD = EntryFacts(
+GOOD = Entry(
     params=RiskParams(),
     now=10**18,
     price=500_000,

@@ -15,17 +15,17 @@ def test_an_exit_passes_whatever_entry_limits_say():
     order = world.hold()
     world.configure(
         autonomy="alerts",
-        max_bet=0,
-        max_market=0,
-        max_heat=0,
-        max_group=0,
-        max_positions_count=0,
-        order_rate_count=0,
+        bet_max=0,
+        market_stake_max=0,
+        heat_max=0,
+        group_loss_max=0,
+        positions_max_count=0,
+        order_rate_max_count=0,
         cooldown_s=86_400,
         repeat_s=86_400,
-        daily_loss=0,
+        daily_loss_max=0,
         depth_min=10**12,
-        time_to_close_s_min=86_400,
+        time_to_close_min_s=86_400,
     )
     world.book("kalshi:A:yes", bid=0, ask=0)
     world.quote("kalshi:A:yes", None, None, skip=5)

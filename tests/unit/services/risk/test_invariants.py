@@ -67,9 +67,9 @@ class RiskInvariants(RuleBasedStateMachine):
         self.params = {
             "exits_wait": True,
             "one_position_per_market": one_position,
-            "daily_loss": ONE,
-            "max_bet": 150_000,
-            "max_market": 200_000,
+            "daily_loss_max": ONE,
+            "bet_max": 150_000,
+            "market_stake_max": 200_000,
         }
         self.world = TwinWorld(autonomy=autonomy, **self.params)
         for name in MARKETS:

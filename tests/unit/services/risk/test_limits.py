@@ -9,7 +9,7 @@ from tests.support.risk_world import CASH, HALF_KELLY_QUANTITY, START, RiskWorld
 
 
 def test_stakes_in_market_all_and_group_are_limited():
-    world = RiskWorld(max_market=50_000, max_group=60_000, max_heat=70_000)
+    world = RiskWorld(market_stake_max=50_000, group_loss_max=60_000, heat_max=70_000)
     failed = world.reject()
     cost = 82_500_000 + 2_887_500
     assert failed == {
@@ -20,7 +20,9 @@ def test_stakes_in_market_all_and_group_are_limited():
 
 
 def test_a_market_counts_its_position_and_its_working_orders():
-    world = RiskWorld(one_position_per_market=False, max_market=120_000, max_heat=ONE, max_group=ONE)
+    world = RiskWorld(
+        one_position_per_market=False, market_stake_max=120_000, heat_max=ONE, group_loss_max=ONE
+    )
     order = world.approve()
     assert set(world.reject()) == {"market_stake"}
     world.fill(order)
@@ -29,7 +31,7 @@ def test_a_market_counts_its_position_and_its_working_orders():
 
 
 def test_the_group_counts_what_cannot_win_together():
-    world = RiskWorld(markets=(), max_group=120_000, max_heat=ONE)
+    world = RiskWorld(markets=(), group_loss_max=120_000, heat_max=ONE)
     for name in ("A", "B"):
         world.send(market_of(name, group="one wins"))
         for outcome in ("yes", "no"):
@@ -45,7 +47,7 @@ def test_the_group_counts_what_cannot_win_together():
 
 def test_opposites_across_a_group_can_cover_each_other():
     """NO of A and NO of B: at most one of the two loses."""
-    world = RiskWorld(markets=(), max_group=90_000, max_heat=ONE)
+    world = RiskWorld(markets=(), group_loss_max=90_000, heat_max=ONE)
     for name in ("A", "B"):
         world.send(market_of(name, group="one wins"))
         world.book(f"kalshi:{name}:no", snapshot=True)
@@ -64,7 +66,7 @@ def test_one_position_per_market_forbids_both_outcomes():
 
 
 def test_otherwise_only_the_opposite_outcome_is_forbidden():
-    world = RiskWorld(one_position_per_market=False, max_heat=ONE)
+    world = RiskWorld(one_position_per_market=False, heat_max=ONE)
     world.hold("A", "yes")
     assert world.reject("A", "no") == {"market_positions_count": (0, 1)}
     world.approve("A", "yes")
@@ -74,7 +76,7 @@ def test_otherwise_only_the_opposite_outcome_is_forbidden():
 
 
 def test_concurrent_positions_count_working_orders():
-    world = RiskWorld(max_positions_count=2, max_heat=ONE)
+    world = RiskWorld(positions_max_count=2, heat_max=ONE)
     world.hold("A")
     world.approve("B")
     assert world.reject("C") == {"positions_count": (2, 3)}
@@ -97,7 +99,7 @@ def test_cooldown_after_an_approval_and_after_a_close():
 
 
 def test_order_rate_counts_a_sliding_window():
-    world = RiskWorld(order_rate_count=2, order_rate_window_s=60, max_heat=ONE)
+    world = RiskWorld(order_rate_max_count=2, order_rate_window_s=60, heat_max=ONE)
     for name in ("A", "B"):
         world.update(world.approve(name), OrderStatus.DENIED)
         world.clock(20)
@@ -116,7 +118,7 @@ def test_the_same_order_is_not_repeated():
 
 def test_balance_counts_what_open_orders_reserved():
     world = RiskWorld(
-        max_heat=ONE, max_group=ONE, max_bet=ONE, max_market=ONE, sizing="fixed", fixed_bet=600_000
+        heat_max=ONE, group_loss_max=ONE, bet_max=ONE, market_stake_max=ONE, sizing="fixed", fixed_bet=600_000
     )
     first = world.approve("A")
     failed = world.reject("B")
@@ -128,7 +130,7 @@ def test_balance_counts_what_open_orders_reserved():
 
 
 def test_the_days_loss_stops_the_day_and_midnight_lifts_it():
-    world = RiskWorld(daily_loss=50_000)
+    world = RiskWorld(daily_loss_max=50_000)
     world.clock()
     world.hold("A")
     world.book("kalshi:A:yes", bid=100_000, ask=110_000)
@@ -146,7 +148,7 @@ def test_the_days_loss_stops_the_day_and_midnight_lifts_it():
 
 
 def test_drawdown_shrinks_sizes_then_stops_until_resume():
-    world = RiskWorld(daily_loss=ONE, drawdown_reduce=20_000, drawdown_stop=100_000, max_heat=ONE)
+    world = RiskWorld(daily_loss_max=ONE, drawdown_reduce=20_000, drawdown_stop=100_000, heat_max=ONE)
     world.clock()
     world.hold("A")
     world.book("kalshi:A:yes", bid=120_000, ask=130_000)  # equity 937.3: 6 % down, half of the way

@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from pydantic import ValidationError
 
 from libs.machine.machine import Stamp
 from proto.execution import OrderStatus
@@ -33,7 +34,7 @@ def test_an_entry_is_sized_by_half_kelly_and_approved_with_every_check():
 
 def test_fixed_sizing_and_the_cut_to_max_bet():
     assert RiskWorld(sizing="fixed", fixed_bet=100_000).approve().quantity == 193 * ONE
-    world = RiskWorld(max_bet=50_000)
+    world = RiskWorld(bet_max=50_000)
     approval = world.approve(fair_value=900_000)
     (bet,) = [check for check in approval.checks if check.name == "bet"]
     assert bet.limit == CASH // 20
@@ -158,7 +159,7 @@ def test_a_new_session_needs_new_snapshots():
 
 
 def test_a_stale_book_is_refused_by_tape_time():
-    world = RiskWorld(book_age_s_max=10)
+    world = RiskWorld(book_age_max_s=10)
     world.clock(10)
     world.approve()
     world.clock(0.5)
@@ -186,9 +187,9 @@ def test_a_repeated_message_is_dropped_silently():
 
 def test_a_wrong_configuration_stops_the_machine():
     world = RiskWorld()
-    with pytest.raises(msgspec.ValidationError, match="drawdown_reduce below drawdown_stop"):
+    with pytest.raises(ValidationError, match="drawdown_reduce below drawdown_stop"):
         world.configure(drawdown_reduce=500_000, drawdown_stop=400_000)
-    with pytest.raises(msgspec.ValidationError, match="max_bte"):
+    with pytest.raises(ValidationError, match="max_bte"):
         world.configure(max_bte=1)
 
 

@@ -32,6 +32,13 @@ def test_file(tmp_path):
     assert SignalMachine(found).reads
 
 
+def test_parameters_that_are_no_model_are_refused(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(SOURCE + "    params_type = dict\n")
+    with pytest.raises(StrategyNotFound, match="expected a subclass of StrategyParams as params_type"):
+        load_strategies([f"{file}:Quiet"])
+
+
 def test_entry_point(monkeypatch):
     point = importlib.metadata.EntryPoint(
         "swift", "services.signal.momentum:Momentum", discovery.ENTRY_POINT_GROUP

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from libs.indicators.candles import Candle
 from libs.machine.machine import Stamp
@@ -101,7 +102,7 @@ def test_nothing_is_proposed_before_the_configuration_was_read():
 
 
 def test_a_wrong_configuration_stops_the_machine():
-    with pytest.raises(msgspec.ValidationError):
+    with pytest.raises(ValidationError):
         SignalWorld(Eager, twin=False).configure("eager", {"repeat_intervall_s": 3})
 
 

