@@ -50,8 +50,12 @@ class Sandbox:
         start_ns: int | None = None,
         live: bool = True,
         state_file: Path | None = None,
+        windows_from_start: bool = False,
     ) -> None:
-        """``state_file``: where the sandbox is written down, and from where it goes on if it was before."""
+        """``state_file``: where the sandbox is written down, and from where it goes on if it was before.
+
+        ``windows_from_start``: as in ``World``; for tests that must not depend on the time of day.
+        """
         self.seed = seed
         chosen = list(venues) if venues is not None else [v for v in SERVERS if known(v)]
         classes = {venue: server_class(venue) for venue in chosen}
@@ -65,6 +69,7 @@ class Sandbox:
             time_scale=time_scale,
             updates_per_s=updates_per_s,
             saved=saved.world if saved is not None else None,
+            windows_from_start=windows_from_start,
         )
         self.keeper = Keeper(state_file, self._document) if state_file is not None else None
         if self.keeper is not None:

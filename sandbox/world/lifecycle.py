@@ -42,7 +42,8 @@ class Lifecycle:
     def start(self, series: Series) -> None:
         """Open the window that runs now, list the next."""
         span = span_s(series, self._world.time_scale)
-        open_s = self._world.at // SECOND // span * span
+        from_s = self._world.windows_from_s
+        open_s = from_s + (self._world.at // SECOND - from_s) // span * span
         self._list(series, open_s)
         self._list(series, open_s + span)
 

@@ -51,14 +51,20 @@ class World(Scheduler):
         time_scale: float = 1.0,
         updates_per_s: float = UPDATES_PER_S,
         saved: SavedWorld | None = None,
+        windows_from_start: bool = False,
     ) -> None:
-        """``saved``: the world goes on from there instead of beginning at ``start_ns``; see ``catch_up``."""
+        """``saved``: the world goes on from there instead of beginning at ``start_ns``; see ``catch_up``.
+
+        ``windows_from_start``: every window opens in the minute in which the world begins, and has its whole
+        length before it. Otherwise windows open at round times, and the first ones may end at any moment.
+        """
         if time_scale <= 0 or updates_per_s <= 0:
             raise ValueError(f"expected positive rates, was {time_scale} and {updates_per_s}")
         super().__init__(start_ns // STEP_NS * STEP_NS if saved is None else saved.at, clock)
         self.seed = seed
         self.time_scale = time_scale
         self.updates_per_s = updates_per_s
+        self.windows_from_s = start_ns // SECOND // 60 * 60 if windows_from_start else 0
         name = f"presage-sandbox/{seed}/price" + ("" if saved is None else f"/{saved.at}")
         self.price = BitcoinPrice(random.Random(name), speed=time_scale)
         if saved is not None:

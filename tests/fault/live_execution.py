@@ -254,7 +254,7 @@ async def live_execution(root: Path, venue: str = "kalshi") -> AsyncIterator[Liv
     ]
     try:
         tape, _ = await installation.settle_tape(links[0])
-        async with Sandbox(seed=7, venues=[venue], updates_per_s=5.0) as sandbox:
+        async with Sandbox(seed=7, venues=[venue], updates_per_s=5.0, windows_from_start=True) as sandbox:
             found = LiveExecution(installation, tape, links[0], links[1], sandbox, venue)
             try:
                 await found.start()

@@ -370,7 +370,7 @@ async def venue_rig(folder: Path, venue: str, through: Through | None = None) ->
     for (module, name), value in quick.items():
         setattr(module, name, value)
     try:
-        async with Sandbox(seed=7, venues=[venue], updates_per_s=2.0) as sandbox:
+        async with Sandbox(seed=7, venues=[venue], updates_per_s=2.0, windows_from_start=True) as sandbox:
             server = sandbox.servers[venue]
             assert isinstance(server, KalshiServer | PolymarketServer)
             if isinstance(server, PolymarketServer):

@@ -126,6 +126,20 @@ def test_every_series_has_one_window_open_and_the_next_listed():
             assert states[MarketStatus.OPEN] == states[MarketStatus.LISTED] == 1
 
 
+def test_windows_from_the_start_have_their_whole_length_before_them():
+    # Ten seconds before the hour every round window is about to end.
+    start = START // (3600 * SECOND) * 3600 * SECOND + 3590 * SECOND
+    world = World(7, start, windows_from_start=True)
+    running = [
+        m for venue in (POLYMARKET, KALSHI) for m in world.markets(venue) if m.status is MarketStatus.OPEN
+    ]
+    assert {m.open_ns for m in running} == {start - 50 * SECOND}
+    assert min(m.close_ns for m in running) == start + 250 * SECOND
+    advance(world, 300)
+    again = [m for m in world.markets(POLYMARKET) if m.window_s == 300 and m.status is MarketStatus.OPEN]
+    assert [m.open_ns for m in again] == [start + 250 * SECOND]
+
+
 def test_ids_are_what_the_venues_make():
     world = world_of()
     for market in world.markets(POLYMARKET):
