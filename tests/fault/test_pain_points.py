@@ -145,19 +145,13 @@ async def test_pain_point_11_orders_that_rest_survive_a_restart_and_half_an_answ
 
 
 async def bought(rig: VenueRig, market: SandboxMarket, *outcomes: int) -> None:
-    """Hold some of these outcomes of a market."""
+    """Hold some of these outcomes of a market, which nobody else quotes."""
     rig.market = market
+    rig.empty()
     for outcome in outcomes:
-        best = market.book.best(outcome)[1]
-        assert best is not None
-        order = await rig.approve(
-            price=best // CENT * CENT + CENT,
-            tif=TimeInForce.IOC,
-            contracts=10,
-            market=market,
-            outcome=outcome,
-        )
-        await rig.comes_to(order, *OVER)
+        rig.other_side(ONE - PRICE, 10 * ONE, outcome=1 - outcome)
+        order = await rig.approve(price=PRICE, tif=TimeInForce.IOC, contracts=10, outcome=outcome)
+        await rig.comes_to(order, S.FILLED)
     await rig.until(lambda: not rig.of_venue.facts.unconfirmed)
     assert {fill.instrument for fill in rig.told(Fill)} == {instrument_of(market, o) for o in outcomes}
 
@@ -168,8 +162,8 @@ async def test_pain_point_14_what_was_not_paid_out_stays_in_the_books(tmp_path: 
         rig.server.options.redeem_after_s = 600.0
         market = min(rig.markets(), key=lambda market: market.close_ns)
         await bought(rig, market, 0, 1)
-        await rig.jump(market.close_ns + 60 * SECOND)
-        await rig.until(lambda: market.status is MarketStatus.SETTLED)
+        await rig.jump(market.close_ns + SECOND)
+        await rig.jump_until(lambda: market.status is MarketStatus.SETTLED)
         won = instrument_of(market, market.outcomes.index(market.result))
         lost = instrument_of(market, 1 - market.outcomes.index(market.result))
         await rig.until(lambda: bool(rig.told(Settlement)))
@@ -205,7 +199,7 @@ async def test_pain_point_15_a_disputed_market_is_at_stake_until_it_is_void_and_
         assert (await rig.of_venue.reconcile()).clean
         assert rig.held() == {instrument_of(market): quantity}
         assert rig.told(Settlement) == []
-        await rig.jump(market.close_ns + 900 * SECOND)
+        await rig.jump_until(lambda: market.status is MarketStatus.SETTLED)
         await rig.until(lambda: bool(rig.told(Settlement)))
         assert [(s.instrument, s.price) for s in rig.told(Settlement)] == [(instrument_of(market), ONE // 2)]
         assert rig.held() == {}
