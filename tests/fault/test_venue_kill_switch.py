@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from libs.venues.polymarket.trading.gateway import PolymarketGateway
 from proto.execution import OrderStatus
 from sandbox.faults.rules import FaultKind, FaultRule
 from tests.fault.venue_rig import VenueRig, venue_rig
@@ -64,8 +65,12 @@ async def test_24_a_halt_beside_the_tape_takes_everything_back_and_outlives_the_
         await rig.comes_to(await rig.approve(), S.ACCEPTED)
 
 
-async def test_24_a_heartbeat_that_fails_stops_new_orders_and_takes_everything_back(tmp_path: Path):
+async def test_24_a_heartbeat_that_fails_stops_new_orders_and_takes_everything_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """The dead man's switch from our side: fail closed for entries, cancels and questions go on."""
+    # The desk beats only when the test says so: one that failed in between would be the second.
+    monkeypatch.setattr(PolymarketGateway, "heartbeat_every_s", 0.0)
     async with venue_rig(tmp_path, "polymarket") as rig:
         orders = await resting(rig)
         rig.faults(FaultRule(kind=FaultKind.STATUS, operation="heartbeat", status=502, body="html"))
@@ -80,6 +85,7 @@ async def test_24_a_heartbeat_that_fails_stops_new_orders_and_takes_everything_b
         assert rig.requests("cancel")
         await nothing_leaves(rig, "heartbeat failed")
         rig.sandbox.faults.clear()
+        await rig.of_venue.heartbeat()
         await rig.until(lambda: rig.reason() == "")
         # Nothing rests, so nobody has to be kept from cancelling; the next order arms the switch again.
         await rig.comes_to(await rig.approve(), S.ACCEPTED)
