@@ -90,7 +90,7 @@ class Marker:
         that order. Of a mark without an answer the last two are missing.
         """
         asked = await request.json()
-        self._sandbox.world.updates_per_s = asked["updates_per_s"]
+        self._sandbox.world.settings.updates_per_s = asked["updates_per_s"]
         markets = await self._candidates()
         self._frames, began = 0, time.monotonic()
         rows = [await self._mark(markets) for _ in range(asked["count"])]
@@ -124,11 +124,11 @@ class Marker:
             quantity=MARK + mark * ONE // 100,
             time_in_force=TimeInForce.GTC,
         )
-        self._sandbox.world.desk.requote(market, [], [order])
+        self._sandbox.world.order_entry.requote(market, [], [order])
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ANSWER_S):
                 await self._arrived.wait()
-        self._sandbox.world.desk.requote(market, [name], [])
+        self._sandbox.world.order_entry.requote(market, [name], [])
         return self._row(mark)
 
     def _row(self, mark: int) -> list[Any]:

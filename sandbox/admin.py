@@ -1,52 +1,64 @@
 """``/_sandbox``: what tests, benches and the soak read, and where they switch faults on. Loopback only."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from sandbox.accounts import Account
+from sandbox.accounts import Account, Accounts
+from sandbox.arrivals import Arrivals
 from sandbox.faults.rules import FaultScript
+from sandbox.faults.script import Faults
+from sandbox.venue import VenueServer
 from sandbox.world.markets import SandboxMarket
-from sandbox.world.world import VENUES
-
-if TYPE_CHECKING:
-    from sandbox.server import Sandbox
+from sandbox.world.world import VENUES, World
 
 
 class Admin:
-    """The sandbox's own endpoints."""
+    """The sandbox's own endpoints. ``urls``: where each venue listens, by then."""
 
-    def __init__(self, sandbox: "Sandbox") -> None:
-        self._sandbox = sandbox
+    def __init__(
+        self,
+        world: World,
+        accounts: Accounts,
+        servers: Mapping[str, VenueServer],
+        faults: Faults,
+        arrivals: Arrivals,
+        urls: Mapping[str, Mapping[str, str]],
+    ) -> None:
+        self._world = world
+        self._accounts = accounts
+        self._servers = servers
+        self._faults = faults
+        self._arrivals = arrivals
+        self._urls = urls
 
     def application(self) -> web.Application:
         """The application behind ``urls["admin"]``."""
         app = web.Application()
         app.add_routes(
             [
-                web.get("/_sandbox/state", self._state),
-                web.get("/_sandbox/arrivals", self._arrivals),
-                web.get("/_sandbox/faults", self._faults),
+                web.get("/_sandbox/state", self._get_state),
+                web.get("/_sandbox/arrivals", self._get_arrivals),
+                web.get("/_sandbox/faults", self._get_faults),
                 web.post("/_sandbox/faults", self._set_faults),
                 web.delete("/_sandbox/faults", self._clear_faults),
-                web.post("/_sandbox/tick", self._tick),
+                web.post("/_sandbox/tick", self._set_tick),
             ]
         )
         return app
 
-    async def _state(self, _request: web.Request) -> web.Response:
-        return _json(state_of(self._sandbox))
+    async def _get_state(self, _request: web.Request) -> web.Response:
+        return _json(self._state())
 
-    async def _arrivals(self, request: web.Request) -> web.Response:
+    async def _get_arrivals(self, request: web.Request) -> web.Response:
         venue, operation = request.query.get("venue"), request.query.get("operation")
-        found = [
-            a for a in self._sandbox.arrivals if venue in (None, a.venue) and operation in (None, a.operation)
-        ]
+        found = [a for a in self._arrivals if venue in (None, a.venue) and operation in (None, a.operation)]
         return _json({"arrivals": found})
 
-    async def _faults(self, _request: web.Request) -> web.Response:
-        faults = self._sandbox.faults
+    async def _get_faults(self, _request: web.Request) -> web.Response:
+        faults = self._faults
         counts = [
             {"venue": venue, "kind": kind, "count": n} for (venue, kind), n in sorted(faults.counts.items())
         ]
@@ -59,26 +71,46 @@ class Admin:
         except msgspec.DecodeError as e:
             return web.json_response({"error": f"expected a fault script: {e}"}, status=400)
         if request.query.get("add"):
-            self._sandbox.faults.add(*script.faults)
+            self._faults.add(*script.faults)
         else:
-            self._sandbox.faults.load(script)
-        return _json({"rules": self._sandbox.faults.rules})
+            self._faults.load(script)
+        return _json({"rules": self._faults.rules})
 
     async def _clear_faults(self, _request: web.Request) -> web.Response:
-        self._sandbox.faults.clear()
+        self._faults.clear()
         return _json({"rules": ()})
 
-    async def _tick(self, request: web.Request) -> web.Response:
+    async def _set_tick(self, request: web.Request) -> web.Response:
         """Change a market's tick: ``{"venue","market","tick"}``, tick in millionths."""
         try:
             asked = msgspec.json.decode(await request.read(), type=_Tick)
         except msgspec.DecodeError as e:
             return web.json_response({"error": f"expected venue, market and tick: {e}"}, status=400)
-        market = self._sandbox.world.market(asked.venue, asked.market)
+        market = self._world.market(asked.venue, asked.market)
         if market is None:
             return web.json_response({"error": f"no market {asked.market[:80]!r}"}, status=404)
-        self._sandbox.world.change_tick(market, asked.tick)
+        self._world.change_tick(market, asked.tick)
         return _json({"market": market.id, "tick": market.tick})
+
+    def _state(self) -> dict[str, Any]:
+        """Accounts, positions, orders and markets of every venue; numbers in millionths, times in ns."""
+        venues: dict[str, dict[str, Any]] = {
+            name: {
+                "accounts": [_account(account) for account in self._accounts.of(name)],
+                "server": server.state(),
+            }
+            for name, server in self._servers.items()
+        }
+        for name, shown in venues.items():
+            if name in VENUES:
+                shown["markets"] = [_market(market) for market in self._world.markets(name)]
+        return {
+            "seed": self._world.settings.seed,
+            "at": self._world.now(),
+            "price": {source: self._world.price.at(source) for source in self._world.spot},
+            "urls": self._urls,
+            "venues": venues,
+        }
 
 
 class _Tick(msgspec.Struct, forbid_unknown_fields=True):
@@ -87,30 +119,8 @@ class _Tick(msgspec.Struct, forbid_unknown_fields=True):
     tick: int
 
 
-def state_of(sandbox: "Sandbox") -> dict[str, Any]:
-    """Accounts, positions, orders and markets of every venue; numbers in millionths, times in ns."""
-    venues: dict[str, dict[str, Any]] = {
-        name: {
-            "accounts": [_account(account) for account in sandbox.accounts.of(name)],
-            "server": server.state(),
-        }
-        for name, server in sandbox.servers.items()
-    }
-    for name, shown in venues.items():
-        if name in VENUES:
-            shown["markets"] = [market_row(m) for m in sandbox.world.markets(name)]
-    price = {source: sandbox.world.price.at(source) for source in sandbox.world.spot}
-    return {
-        "seed": sandbox.seed,
-        "at": sandbox.world.now(),
-        "price": price,
-        "urls": sandbox.urls,
-        "venues": venues,
-    }
-
-
-def market_row(market: SandboxMarket) -> dict[str, Any]:
-    """One market, briefly."""
+def _market(market: SandboxMarket) -> dict[str, Any]:
+    """Return a market in short."""
     bid, ask = market.book.best()
     return {
         "id": market.id,

@@ -104,7 +104,7 @@ class Sandbox:
         return Document(
             version=VERSION,
             seed=self.seed,
-            time_scale=self.world.time_scale,
+            time_scale=self.world.settings.time_scale,
             names=list(self.servers),
             world=self.world.save(),
             accounts=self.accounts.save(),
@@ -126,7 +126,8 @@ class Sandbox:
             await self.world.catch_up(time.time_ns() if self.live else self.world.at)
             if self.keeper is not None:
                 self.keeper.write()
-            base = await self._listen(Admin(self).application(), 0)
+            admin = Admin(self.world, self.accounts, self.servers, self.faults, self.arrivals, self.urls)
+            base = await self._listen(admin.application(), 0)
             self.urls["admin"] = {"rest": base}
             for venue, server in self.servers.items():
                 handlers = FaultyHandlers(server, self._before_answer)

@@ -11,7 +11,7 @@ from proto.units import MILLISECOND
 from sandbox.binance import wire
 from sandbox.binance.streams import Streams
 from sandbox.texts import fixed
-from sandbox.world.candles import joined
+from sandbox.world.candles import join_candles
 from sandbox.world.venue_prices import Source
 from sandbox.world.world import World
 
@@ -143,7 +143,7 @@ class RestHandlers:
         self._exchange.candle(self._world.at)
         found = [
             c
-            for c in joined(self._exchange.candles, minutes)
+            for c in join_candles(self._exchange.candles, minutes)
             if (start is None or c.open_ns >= start) and (end is None or c.open_ns <= end)
         ]
         # With a start the oldest are meant, without one the newest.

@@ -11,7 +11,7 @@ from proto.units import MILLISECOND
 from sandbox.binance import wire
 from sandbox.binance.depth import DepthBook, changed_rows
 from sandbox.sockets import ClientSocket
-from sandbox.world.candles import joined
+from sandbox.world.candles import join_candles
 from sandbox.world.events import PriceMoved, SpotTraded, WorldEvent
 from sandbox.world.spot import MINUTE_NS, SpotExchange
 from sandbox.world.venue_prices import Source
@@ -154,5 +154,5 @@ class Streams:
         # A closed candle lies behind the running minute, so one more is looked at than the interval has.
         newest = self._exchange.candles[-minutes - 1 :]
         end = start + minutes * MINUTE_NS
-        (candle,) = joined([c for c in newest if start <= c.open_ns < end], minutes)
+        (candle,) = join_candles([c for c in newest if start <= c.open_ns < end], minutes)
         self.push(stream, lambda unit: wire.kline(candle, interval, at, unit, closed=closed))

@@ -6,7 +6,7 @@ from proto.feed import Side
 from proto.units import MILLISECOND, notional
 from sandbox.texts import fixed
 from sandbox.world.events import SpotTraded
-from sandbox.world.spot import MINUTE_NS, Candle
+from sandbox.world.spot import MINUTE_NS, SpotCandle
 
 SYMBOL = "BTCUSDT"
 PLACES = 8
@@ -71,7 +71,7 @@ def aggregate_trade(event: SpotTraded, unit_ns: int) -> dict[str, Any]:
     }
 
 
-def kline(candle: Candle, interval: str, at_ns: int, unit_ns: int, *, closed: bool) -> dict[str, Any]:
+def kline(candle: SpotCandle, interval: str, at_ns: int, unit_ns: int, *, closed: bool) -> dict[str, Any]:
     """``@kline_<interval>``: ``x`` says whether the candle is over."""
     end = candle.open_ns + MINUTES[interval] * MINUTE_NS
     return {
@@ -100,7 +100,7 @@ def kline(candle: Candle, interval: str, at_ns: int, unit_ns: int, *, closed: bo
     }
 
 
-def kline_row(candle: Candle, minutes: int) -> list[Any]:
+def kline_row(candle: SpotCandle, minutes: int) -> list[Any]:
     """One row of ``/api/v3/klines``."""
     return [
         stamp(candle.open_ns),

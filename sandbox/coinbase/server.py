@@ -19,7 +19,7 @@ from sandbox.faults.script import FaultAction, Faults
 from sandbox.sockets import ClientSocket
 from sandbox.texts import fixed, iso
 from sandbox.venue import VenueServer
-from sandbox.world.candles import joined
+from sandbox.world.candles import join_candles
 from sandbox.world.events import PriceMoved, SpotTraded, WorldEvent
 from sandbox.world.venue_prices import Source
 from sandbox.world.world import World
@@ -205,7 +205,7 @@ class CoinbaseServer(VenueServer):
             raise ValueError(
                 f"granularity too small for the requested time range. Count of aggregations requested exceeds {CANDLES_MAX}"
             )
-        candles = joined(self._exchange.candles, granularity // 60)
+        candles = join_candles(self._exchange.candles, granularity // 60)
         found = [
             c
             for c in candles

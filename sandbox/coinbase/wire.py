@@ -6,7 +6,7 @@ from proto.feed import Side
 from proto.units import ONE, SECOND
 from sandbox.texts import fixed, iso
 from sandbox.world.events import SpotTraded
-from sandbox.world.spot import Candle
+from sandbox.world.spot import SpotCandle
 
 PRODUCT = "BTC-USD"
 _MAKER = {Side.BUY: "sell", Side.SELL: "buy"}
@@ -38,7 +38,7 @@ class Day(NamedTuple):
     volume: int
 
 
-def day_of(candles: list[Candle]) -> Day:
+def day_of(candles: list[SpotCandle]) -> Day:
     """What a day of candles amounts to."""
     return Day(
         candles[0].open,
@@ -96,7 +96,7 @@ def trade_row(trade: SpotTraded) -> dict[str, Any]:
     }
 
 
-def candle_row(candle: Candle) -> list[Any]:
+def candle_row(candle: SpotCandle) -> list[Any]:
     """One row of ``/products/…/candles``: time in s, low, high, open, close, volume, all JSON numbers."""
     prices = (candle.low, candle.high, candle.open, candle.close)
     return [candle.open_ns // SECOND, *(p / ONE for p in prices), candle.volume / ONE]

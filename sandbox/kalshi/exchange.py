@@ -49,7 +49,7 @@ class KalshiExchange:
         self._by_id: dict[str, Record] = {}
         self._by_client_id: dict[tuple[str, str], Record] = {}
         self._by_engine_id: dict[str, Record] = {}
-        world.desk.fees[KALSHI] = self._fee
+        world.order_entry.fees[KALSHI] = self._fee
 
     # ── orders ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -150,7 +150,7 @@ class KalshiExchange:
             return self.cancel(owner, order_id)
         order = record.market.book.order(record.engine_id)
         assert order is not None
-        self._world.desk.reduce(record.market, record.engine_id, order.filled + left)
+        self._world.order_entry.reduce(record.market, record.engine_id, order.filled + left)
         record.quantity = record.filled + left
         return record, remaining - left
 

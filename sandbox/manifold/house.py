@@ -69,6 +69,6 @@ class House:
     def _opinion(self, market: SandboxMarket, draw: random.Random) -> float:
         if market.kind is MarketKind.VOID:
             return 0.5 + draw.gauss(0, 0.03)
-        scale = self._world.time_scale
+        scale = self._world.settings.time_scale
         price = self._world.price.ago(LAG_S / scale)
         return fair_value(market, price, self._world.now(), scale) + draw.gauss(0, 0.01)

@@ -24,10 +24,10 @@ from sandbox.polymarket.orders import Order, Status, Trade, order_event, trade_e
 from sandbox.polymarket.trades import Trades, schedule_of
 from sandbox.polymarket.wallets import wallets_of
 from sandbox.polymarket.wire import WireRequest
-from sandbox.world.desk import is_ours
 from sandbox.world.events import BookChanged, OrderChange, OrderEvent, Traded, WorldEvent
 from sandbox.world.lifecycle import MARKET_RESOLVED
 from sandbox.world.markets import POLYMARKET, SandboxMarket
+from sandbox.world.order_entry import is_internal
 from sandbox.world.world import World
 
 NOT_FOUND = "Order not found or already canceled"
@@ -308,7 +308,7 @@ class Exchange:
 
     def _on_match(self, event: Traded) -> None:
         match = event.match
-        if is_ours(match.taker.owner) and is_ours(match.maker.owner):
+        if is_internal(match.taker.owner) and is_internal(match.maker.owner):
             return
         for execution in (match.taker, match.maker):
             order = self.orders.get(execution.order_id)

@@ -42,7 +42,7 @@ def _cents(dollars: float) -> int:
 
 
 def _twap(world: World, seconds: float) -> int:
-    return world.price.mean(Source.CHAINLINK, max(1.0, seconds / world.time_scale))
+    return world.price.mean(Source.CHAINLINK, max(1.0, seconds / world.settings.time_scale))
 
 
 class Wanted(Struct, frozen=True):

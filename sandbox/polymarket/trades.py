@@ -117,7 +117,7 @@ class Trades:
         self.count += 1
         now = self._world.now()
         order = self._find(taker.order_id)
-        name = f"{self._world.seed}/{market.id}/{self._id_of(market, taker)}/{self.count}"
+        name = f"{self._world.settings.seed}/{market.id}/{self._id_of(market, taker)}/{self.count}"
         return Trade(
             id=str(uuid.uuid5(uuid.NAMESPACE_OID, name)),
             market=market,

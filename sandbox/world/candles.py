@@ -1,18 +1,18 @@
 """Candles of longer intervals from candles of a minute."""
 
-from sandbox.world.spot import MINUTE_NS, Candle
+from sandbox.world.spot import MINUTE_NS, SpotCandle
 
 
-def joined(candles: list[Candle], minutes: int) -> list[Candle]:
-    """One-minute candles put together to longer ones, aligned to whole intervals since 1970; the last may run."""
+def join_candles(candles: list[SpotCandle], minutes: int) -> list[SpotCandle]:
+    """Join one-minute candles to longer ones, aligned to whole intervals since 1970; the last may run."""
     if minutes == 1:
         return candles
-    result: list[Candle] = []
+    result: list[SpotCandle] = []
     length = minutes * MINUTE_NS
     for minute in candles:
         start = minute.open_ns // length * length
         if not result or result[-1].open_ns != start:
-            whole = Candle(start, minute.open, minute.high, minute.low, minute.close)
+            whole = SpotCandle(start, minute.open, minute.high, minute.low, minute.close)
             whole.first_id, whole.last_id = minute.first_id, minute.first_id - 1
             result.append(whole)
         whole = result[-1]

@@ -54,7 +54,7 @@ def span_s(series: Series, time_scale: float) -> int:
     return max(SPAN_S_MIN, round(series.window_s / time_scale))
 
 
-def make(
+def make_markets(
     seed: int, series: Series, open_s: int, time_scale: float, *, listed_ns: int, price: int
 ) -> list[SandboxMarket]:
     """The markets of one window: one, or the ranges of a neg-risk event.

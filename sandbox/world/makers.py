@@ -1,4 +1,4 @@
-"""Who quotes and trades a book besides the clients: one maker who looks at an old price, and noise.
+"""Who quotes and trades a book besides the clients: one maker who follows an old price, and noise.
 
 Each book has a generator of its own, drawn from the seed and the market's id, so that what happens in one
 book changes nothing in another.
@@ -6,23 +6,27 @@ book changes nothing in another.
 
 import random
 from bisect import bisect_left
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from functools import partial
 
 from libs.exchange.matching_types import LimitOrder
-from proto.feed import Side
+from proto.feed import MarketStatus, Side
 from proto.risk import TimeInForce
 from proto.units import ONE
 from sandbox.world.fair import fair_value
 from sandbox.world.markets import KALSHI, MANIFOLD, POLYMARKET, MarketKind, SandboxMarket
-
-if TYPE_CHECKING:
-    from sandbox.world.world import World
+from sandbox.world.order_entry import OrderEntry
+from sandbox.world.scheduler import Scheduler
+from sandbox.world.settings import WorldSettings
+from sandbox.world.venue_prices import BitcoinPrice
 
 MAKER, NOISE = "~maker", "~noise"
-"""Owners that are part of the world. What happens to their orders is told to nobody."""
+"""Owners that are part of the world. Their orders make no order events."""
+MAKERS_AT = (POLYMARKET, KALSHI)
+"""Venues with books; Manifold has a pool, and a house of its own."""
 DEPTH_LEVELS = 8
 """Levels the maker keeps on each side."""
-# How far behind the price a venue's makers look, in nominal seconds; drawn once a market.
+# How far behind the price a venue's makers are, in nominal seconds; drawn once a market.
 LAG_S = {POLYMARKET: (12.0, 40.0), KALSHI: (30.0, 90.0), MANIFOLD: (60.0, 120.0)}
 # So many grid steps between his best prices, around the fair value. Recorded Kalshi windows show one in half of the
 # seconds; on Polymarket somebody may join inside.
@@ -37,13 +41,23 @@ COIN_STEP = 0.004
 """How far the fair value of a market that nothing decides wanders in one act."""
 
 
-class Maker:
+class MarketMaker:
     """The maker and the noise of one book. ``act`` is called ``updates_per_s`` times a second."""
 
-    def __init__(self, world: "World", market: SandboxMarket) -> None:
-        self.draw = random.Random(f"presage-sandbox/{world.seed}/{market.venue}/{market.id}")
-        self.lag_s = self.draw.uniform(*LAG_S[market.venue]) / world.time_scale
-        self._world = world
+    def __init__(
+        self,
+        market: SandboxMarket,
+        settings: WorldSettings,
+        scheduler: Scheduler,
+        price: BitcoinPrice,
+        order_entry: OrderEntry,
+    ) -> None:
+        self.draw = random.Random(f"presage-sandbox/{settings.seed}/{market.venue}/{market.id}")
+        self.lag_s = self.draw.uniform(*LAG_S[market.venue]) / settings.time_scale
+        self._settings = settings
+        self._scheduler = scheduler
+        self._price = price
+        self._order_entry = order_entry
         self._market = market
         self._coin = 0.5
         self._count = 0
@@ -64,17 +78,17 @@ class Maker:
         elif self.draw.random() < REPLACE_CHANCE:
             self._replace()
 
-    def leave(self) -> None:
+    def cancel_quotes(self) -> None:
         """Cancel everything."""
         self._quotes.clear()
-        self._world.desk.withdraw(self._market, MAKER)
+        self._order_entry.withdraw(self._market, MAKER)
 
     def _fair(self) -> float:
         if self._market.kind is MarketKind.VOID:
             self._coin = min(max(self._coin + self.draw.gauss(0, COIN_STEP), 0.3), 0.7)
             return self._coin
-        world = self._world
-        return fair_value(self._market, world.price.ago(self.lag_s), world.at, world.time_scale)
+        price = self._price.ago(self.lag_s)
+        return fair_value(self._market, price, self._scheduler.at, self._settings.time_scale)
 
     def _use_grid(self) -> None:
         """Read the market's price steps; quotes on an older grid go."""
@@ -85,10 +99,10 @@ class Maker:
         self._grid = grid
         self._centre = -1
         if self._quotes:
-            self.leave()
+            self.cancel_quotes()
 
     def _requote(self) -> None:
-        """Move all quotes around the new centre: what would be in the way goes first."""
+        """Move all quotes around the new centre; quotes that would cross the new ones are cancelled first."""
         grid, centre = self._grid, self._centre
         first_bid = centre - 1
         first_ask = first_bid + SPREAD_STEPS[self._market.venue]
@@ -104,27 +118,27 @@ class Maker:
             kept[side, price] = order.order_id
             fresh.append(order)
         self._quotes = kept
-        self._world.desk.requote(self._market, old, fresh)
+        self._order_entry.requote(self._market, old, fresh)
 
     def _replace(self) -> None:
-        """One level, more often a near one, is cancelled and placed anew with another size."""
+        """Cancel one level, more often a near one, and place it anew with another size."""
         side = Side.BUY if self.draw.random() < 0.5 else Side.SELL
         near = sorted((p for s, p in self._quotes if s is side), reverse=side is Side.BUY)
         if near:
             price = near[min(int(self.draw.expovariate(0.6)), len(near) - 1)]
             order = self._order(side, price, self._size())
             old, self._quotes[side, price] = self._quotes[side, price], order.order_id
-            self._world.desk.requote(self._market, [old], [order])
+            self._order_entry.requote(self._market, [old], [order])
 
     def _trade(self) -> None:
-        """A noise trader takes a little from the best level of one side, whosever it is."""
+        """Trade a little with the best level of one side, as a noise trader, whosever it is."""
         side = Side.BUY if self.draw.random() < 0.5 else Side.SELL
         quantity = self.draw.randint(1, TRADE_MAX) * ONE
         bid, ask = self._market.book.best()
         price = ask if side is Side.BUY else bid
         if price is not None:
             order = self._order(side, price, quantity, owner=NOISE, time_in_force=TimeInForce.IOC)
-            self._world.desk.requote(self._market, [], [order])
+            self._order_entry.requote(self._market, [], [order])
 
     def _size(self) -> int:
         return self.draw.randint(*SIZES[self._market.venue]) * ONE
@@ -147,3 +161,62 @@ class Maker:
             quantity=quantity,
             time_in_force=time_in_force,
         )
+
+
+class MarketMakers:
+    """The makers of all books, each acting at random moments of its own."""
+
+    def __init__(
+        self, settings: WorldSettings, scheduler: Scheduler, price: BitcoinPrice, order_entry: OrderEntry
+    ) -> None:
+        self._settings = settings
+        self._scheduler = scheduler
+        self._price = price
+        self._order_entry = order_entry
+        self._makers: dict[SandboxMarket, MarketMaker] = {}
+        self._paused = False
+
+    def start(self, market: SandboxMarket) -> None:
+        """Begin to quote a market, where its venue has books and the makers are not paused."""
+        if market.venue not in MAKERS_AT or self._paused or market in self._makers:
+            return
+        self._makers[market] = MarketMaker(
+            market, self._settings, self._scheduler, self._price, self._order_entry
+        )
+        self._act(market)
+
+    def stop(self, market: SandboxMarket) -> None:
+        """Cancel a market's quotes, for good."""
+        maker = self._makers.pop(market, None)
+        if maker is not None:
+            maker.cancel_quotes()
+
+    def stop_all(self) -> None:
+        """Cancel every quote, for good."""
+        for market in list(self._makers):
+            self.stop(market)
+
+    def pause(self) -> None:
+        """Start no maker until ``resume``."""
+        self._paused = True
+
+    def resume(self, markets: Iterable[SandboxMarket]) -> None:
+        """Start makers again: now those of ``markets``, as far as they can be traded."""
+        self._paused = False
+        for market in markets:
+            if _may_be_quoted(market):
+                self.start(market)
+
+    def _act(self, market: SandboxMarket) -> None:
+        """Let a market's maker act once, and schedule its next act."""
+        maker = self._makers.get(market)
+        if maker is None or not _may_be_quoted(market):
+            return
+        if market.accepts_orders:
+            maker.act()
+        wait_s = maker.draw.expovariate(self._settings.updates_per_s)
+        self._scheduler.after(wait_s, partial(self._act, market))
+
+
+def _may_be_quoted(market: SandboxMarket) -> bool:
+    return market.status in (MarketStatus.LISTED, MarketStatus.OPEN)

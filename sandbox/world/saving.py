@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Struct
 
 from libs.exchange.matching_types import LimitOrder
-from sandbox.world.desk import is_ours
 from sandbox.world.markets import SandboxMarket
+from sandbox.world.order_entry import is_internal
 from sandbox.world.spot import SavedSpot
 from sandbox.world.venue_prices import SavedPrice
 
@@ -38,7 +38,7 @@ class SavedWorld(Struct):
 def save_market(market: SandboxMarket) -> SavedMarket:
     """A market as it stands."""
     facts = {name: msgspec.to_builtins(getattr(market, name)) for name in _FIELDS}
-    orders = [order for order in market.book.orders() if not is_ours(order.owner)]
+    orders = [order for order in market.book.orders() if not is_internal(order.owner)]
     return SavedMarket(facts, orders, market.book.matches)
 
 

@@ -29,8 +29,8 @@ class Scheduler:
         """The present, never before ``at``."""
         return max(self.at, self._clock()) if self._clock else self.at
 
-    def forget_all(self, at_ns: int) -> None:
-        """Nothing that was scheduled happens, and it is this moment."""
+    def reset(self, at_ns: int) -> None:
+        """Drop everything scheduled, and make it this moment."""
         self._acts.clear()
         self.at = at_ns
 

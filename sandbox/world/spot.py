@@ -2,20 +2,18 @@
 
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from libs.synthetic.price_path import DIFFUSION
 from proto.feed import Side
 from proto.units import ONE, SECOND, notional
-from sandbox.world.events import SpotTraded
-from sandbox.world.venue_prices import Source
-
-if TYPE_CHECKING:
-    from sandbox.world.world import World
+from sandbox.world.events import SpotTraded, WorldEvent
+from sandbox.world.scheduler import Scheduler
+from sandbox.world.venue_prices import BitcoinPrice, Source
 
 CENT = ONE // 100
 MINUTE_NS = 60 * SECOND
@@ -39,7 +37,7 @@ HISTORIC_TRADES = 240
 
 
 @dataclass(slots=True)
-class Candle:
+class SpotCandle:
     """One minute of one exchange. Prices in millionths, volumes of coins, money in millionths."""
 
     open_ns: int
@@ -76,25 +74,35 @@ class SavedSpot(Struct):
     """What of an exchange outlives a restart."""
 
     trade_id: int
-    candles: list[Candle]
+    candles: list[SpotCandle]
 
 
 class SpotExchange:
     """One exchange's Bitcoin market. Trades come by chance; candles are what the trades were."""
 
-    def __init__(self, world: "World", source: Source) -> None:
+    def __init__(
+        self,
+        source: Source,
+        seed: int,
+        scheduler: Scheduler,
+        price: BitcoinPrice,
+        emit: Callable[[WorldEvent], None],
+    ) -> None:
         self.source = source
         self.trades: deque[SpotTraded] = deque(maxlen=TRADES_KEPT)
-        self._draw = random.Random(f"presage-sandbox/{world.seed}/spot/{source}")
-        self._world = world
+        self._draw = random.Random(f"presage-sandbox/{seed}/spot/{source}")
+        self._seed = seed
+        self._scheduler = scheduler
+        self._price = price
+        self._emit = emit
         self._trade_id = FIRST_TRADE_ID
-        begin, price = world.at // MINUTE_NS * MINUTE_NS, self.price()
-        self._past_of = partial(_history, f"presage-sandbox/{world.seed}/past/{source}", begin, price)
-        self._past: list[Candle] | None = None
-        first = Candle(begin, price, price, price, price)
+        begin, first_price = scheduler.at // MINUTE_NS * MINUTE_NS, self.price()
+        self._past_of = partial(_history, f"presage-sandbox/{seed}/past/{source}", begin, first_price)
+        self._past: list[SpotCandle] | None = None
+        first = SpotCandle(begin, first_price, first_price, first_price, first_price)
         first.first_id, first.last_id = self._trade_id + 1, self._trade_id
-        self._lived: deque[Candle] = deque([first], maxlen=LIVED_MINUTES)
-        self.appoint()
+        self._lived: deque[SpotCandle] = deque([first], maxlen=LIVED_MINUTES)
+        self.schedule_trade()
 
     def save(self) -> "SavedSpot":
         """The newest candles and the number of trades."""
@@ -105,12 +113,12 @@ class SpotExchange:
         self._trade_id = saved.trade_id
         self._lived = deque(saved.candles, maxlen=LIVED_MINUTES)
         first = saved.candles[0]
-        name = f"presage-sandbox/{self._world.seed}/past/{self.source}"
+        name = f"presage-sandbox/{self._seed}/past/{self.source}"
         self._past_of = partial(_history, name, first.open_ns, first.open)
         self._past = None
 
     @property
-    def candles(self) -> list[Candle]:
+    def candles(self) -> list[SpotCandle]:
         """Every minute known, oldest first, the last one running. The past is made when first asked for."""
         if self._past is None:
             self._past = self._past_of()
@@ -118,7 +126,7 @@ class SpotExchange:
 
     def price(self) -> int:
         """What the exchange shows, in millionths of a dollar on whole cents."""
-        return round(100 * self._world.price.at(self.source)) * CENT
+        return round(100 * self._price.at(self.source)) * CENT
 
     def best(self) -> tuple[int, int]:
         """Best bid and ask in millionths of a dollar."""
@@ -136,24 +144,24 @@ class SpotExchange:
         levels += [(p, self._size(p)) for p in prices if p != best]
         return levels[:DEPTH_LEVELS]
 
-    def candle(self, at_ns: int) -> Candle:
+    def candle(self, at_ns: int) -> SpotCandle:
         """The candle that runs at a moment; it is begun when it is missing."""
         start = at_ns // MINUTE_NS * MINUTE_NS
         while self._lived[-1].open_ns < start:
             close = self._lived[-1].close
-            following = Candle(self._lived[-1].open_ns + MINUTE_NS, close, close, close, close)
+            following = SpotCandle(self._lived[-1].open_ns + MINUTE_NS, close, close, close, close)
             following.first_id, following.last_id = self._trade_id + 1, self._trade_id
             self._lived.append(following)
         return self._lived[-1]
 
     def _size(self, price: int) -> int:
         """Coins at a level, between 0.05 and 2: a level does not flicker while the price stands still."""
-        mixed = (price // CENT * 2_654_435_761 + self._world.seed * 40_503) % (1 << 32)
+        mixed = (price // CENT * 2_654_435_761 + self._seed * 40_503) % (1 << 32)
         return 50_000 + mixed % 1_950_000
 
-    def appoint(self) -> None:
-        """Wait for the next trade."""
-        self._world.after(self._draw.expovariate(TRADES_PER_S[self.source]), self._trade)
+    def schedule_trade(self) -> None:
+        """Schedule the next trade."""
+        self._scheduler.after(self._draw.expovariate(TRADES_PER_S[self.source]), self._trade)
 
     def _trade(self) -> None:
         side = Side.BUY if self._draw.random() < 0.5 else Side.SELL
@@ -161,17 +169,17 @@ class SpotExchange:
         quantity = max(10, round(self._draw.expovariate(1 / MEAN_TRADE_COINS) * ONE))
         self._trade_id += 1
         price = ask if side is Side.BUY else bid
-        trade = SpotTraded(self.source, self._world.at, self._trade_id, price, quantity, side)
+        trade = SpotTraded(self.source, self._scheduler.at, self._trade_id, price, quantity, side)
         self.candle(trade.at).add(trade)
         self.trades.append(trade)
-        self._world.emit(trade)
-        self.appoint()
+        self._emit(trade)
+        self.schedule_trade()
 
 
-def _history(seed: str, until_ns: int, last: int) -> list[Candle]:
+def _history(seed: str, until_ns: int, last: int) -> list[SpotCandle]:
     """Candles before the beginning, made from the newest backwards so that they end at the price ``last``."""
     draw = random.Random(seed)
-    past: list[Candle] = []
+    past: list[SpotCandle] = []
     close = last
     for i in range(1, HISTORY_MINUTES + 1):
         opened = _cents(close * (1.0 + draw.gauss(0.0, MINUTE_DIFFUSION)))
@@ -180,7 +188,7 @@ def _history(seed: str, until_ns: int, last: int) -> list[Candle]:
         bought = round(volume * draw.uniform(0.4, 0.6))
         middle = (opened + close) // 2
         past.append(
-            Candle(
+            SpotCandle(
                 open_ns=until_ns - i * MINUTE_NS,
                 open=opened,
                 high=_cents(max(opened, close) * (1.0 + reach)),

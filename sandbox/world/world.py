@@ -11,15 +11,18 @@ import random
 from collections.abc import Callable, Iterable
 
 from libs.exchange.matching_types import LimitOrder, Placement, Reason, SelfTrade
-from proto.feed import MarketStatus, PriceStep
+from proto.feed import PriceStep
 from proto.units import ONE, SECOND
-from sandbox.world.desk import Desk
 from sandbox.world.events import BookChanged, PriceMoved, TickChanged, WorldEvent
 from sandbox.world.lifecycle import Lifecycle
 from sandbox.world.listing import SERIES
+from sandbox.world.makers import MAKERS_AT, MarketMakers
+from sandbox.world.market_registry import MarketRegistry
 from sandbox.world.markets import KALSHI, MANIFOLD, MILLS, POLYMARKET, SandboxMarket
+from sandbox.world.order_entry import OrderEntry
 from sandbox.world.saving import SavedWorld, load_market, save_market
 from sandbox.world.scheduler import Scheduler
+from sandbox.world.settings import WorldSettings
 from sandbox.world.spot import SpotExchange
 from sandbox.world.venue_prices import STEP_NS, BitcoinPrice, Source
 
@@ -35,11 +38,7 @@ Callback = Callable[[WorldEvent], None]
 
 
 class World(Scheduler):
-    """One Bitcoin price, several venues.
-
-    ``time_scale`` divides the length of windows, averages and lags, and lets the price live faster by as
-    much: a 5 m window of scale 15 lasts 20 s and moves as far. ``updates_per_s`` is per book.
-    """
+    """One Bitcoin price, several venues. See ``WorldSettings`` for its speed."""
 
     def __init__(
         self,
@@ -61,19 +60,23 @@ class World(Scheduler):
         if time_scale <= 0 or updates_per_s <= 0:
             raise ValueError(f"expected positive rates, was {time_scale} and {updates_per_s}")
         super().__init__(start_ns // STEP_NS * STEP_NS if saved is None else saved.at, clock)
-        self.seed = seed
-        self.time_scale = time_scale
-        self.updates_per_s = updates_per_s
-        self.windows_from_s = start_ns // SECOND // 60 * 60 if windows_from_start else 0
+        windows_from_s = start_ns // SECOND // 60 * 60 if windows_from_start else 0
+        self.settings = WorldSettings(seed, time_scale, updates_per_s, windows_from_s)
         name = f"presage-sandbox/{seed}/price" + ("" if saved is None else f"/{saved.at}")
         self.price = BitcoinPrice(random.Random(name), speed=time_scale)
         if saved is not None:
             self.price.resume(saved.price)
-        self.desk = Desk(self, self.emit)
-        self.lifecycle = Lifecycle(self)
         self._callbacks: list[Callback] = []
-        self._markets: dict[str, dict[str, SandboxMarket]] = {venue: {} for venue in VENUES}
-        self.spot = {source: SpotExchange(self, source) for source in (Source.BINANCE, Source.COINBASE)}
+        self._markets = MarketRegistry(VENUES)
+        self.order_entry = OrderEntry(self, self.emit)
+        self.makers = MarketMakers(self.settings, self, self.price, self.order_entry)
+        self.lifecycle = Lifecycle(
+            self.settings, self, self.price, self._markets, self.order_entry, self.makers, self.emit
+        )
+        self.spot = {
+            source: SpotExchange(source, seed, self, self.price, self.emit)
+            for source in (Source.BINANCE, Source.COINBASE)
+        }
         self.schedule(self.at, self._step)
         self._series = [series for series in SERIES if series.venue in set(venues)]
         self.catching_up = saved is not None
@@ -86,25 +89,25 @@ class World(Scheduler):
     # ── a restart ───────────────────────────────────────────────────────────────────────────────────
 
     def save(self) -> SavedWorld:
-        """Everything of the world that outlives a restart: not the makers, they come again."""
+        """Return everything of the world that outlives a restart: not the makers, they start again."""
         markets = [save_market(market) for venue in VENUES for market in self.markets(venue)]
         spot = {source.value: exchange.save() for source, exchange in self.spot.items()}
         return SavedWorld(self.at, self.price.save(), spot, markets)
 
     def _resume(self, saved: SavedWorld) -> None:
-        self.lifecycle.sleep()
+        self.makers.pause()
         for source, exchange in self.spot.items():
             exchange.resume(saved.spot[source.value])
         for row in saved.markets:
             market = load_market(row)
-            self.add(market)
-            self.desk.resume(market, row.orders, row.matches)
+            self._markets.add(market)
+            self.order_entry.resume(market, row.orders, row.matches)
         for series in self._series:
             known = [market for market in self.markets(series.venue) if market.series == series.name]
             self.lifecycle.resume(series, known)
 
     async def catch_up(self, to_ns: int) -> None:
-        """Let the time pass that nobody lived through, without makers; then the clock is followed.
+        """Let the time pass in which no process ran, without makers; then follow the clock.
 
         Every window that was known ends and is decided by the price of its time. What is longer ago than
         ``CATCH_UP_S_MAX`` is skipped: markets that nobody has seen begin and end in it.
@@ -117,35 +120,32 @@ class World(Scheduler):
             self._skip_to(to_ns)
         self._clock = clock
         self.catching_up = False
-        self.lifecycle.wake()
+        self.makers.resume(market for venue in MAKERS_AT for market in self.markets(venue))
 
     def _skip_to(self, at_ns: int) -> None:
-        self.forget_all(at_ns // STEP_NS * STEP_NS)
+        self.reset(at_ns // STEP_NS * STEP_NS)
         self.schedule(self.at, self._step)
         for exchange in self.spot.values():
-            exchange.appoint()
-        for venue, markets in self._markets.items():
-            settled = {name: m for name, m in markets.items() if m.status is MarketStatus.SETTLED}
-            self._markets[venue] = settled
-            for market in settled.values():
-                self.lifecycle.appoint(market)
+            exchange.schedule_trade()
+        for market in self._markets.keep_settled():
+            self.lifecycle.schedule_next(market)
         for series in self._series:
             self.lifecycle.start(series)
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────
 
     def markets(self, venue: str) -> list[SandboxMarket]:
-        """Every market of a venue that is listed, runs, or ended within hours; oldest listing first."""
-        return list(self._markets[venue].values())
+        """Return every market of a venue that is listed, runs, or ended within hours; oldest listing first."""
+        return self._markets.of(venue)
 
     def market(self, venue: str, market_id: str) -> SandboxMarket | None:
-        """One market by its id (condition id, ticker, contract id)."""
-        return self._markets[venue].get(market_id)
+        """Return one market by its id (condition id, ticker, contract id)."""
+        return self._markets.get(venue, market_id)
 
     # ── events ──────────────────────────────────────────────────────────────────────────────────────
 
     def subscribe(self, callback: Callback) -> Callable[[], None]:
-        """Be called with every event, in order; returns what ends it. A callback must not raise."""
+        """Call ``callback`` with every event, in order; return what ends it. A callback must not raise."""
         self._callbacks.append(callback)
 
         def end() -> None:
@@ -155,25 +155,25 @@ class World(Scheduler):
         return end
 
     def emit(self, event: WorldEvent) -> None:
-        """Tell everybody; the grid of a Polymarket book is looked at after each of its changes."""
+        """Call every subscriber; then refine the grid of a Polymarket book whose price came near an edge."""
         for callback in tuple(self._callbacks):
             callback(event)
         if isinstance(event, BookChanged) and event.market.venue == POLYMARKET:
-            self._look_at_tick(event.market)
+            self._refine_tick(event.market)
 
     # ── orders of clients ───────────────────────────────────────────────────────────────────────────
 
     def place(
         self, market: SandboxMarket, order: LimitOrder, self_trade: SelfTrade = SelfTrade.ALLOW
     ) -> Placement:
-        """See ``Desk.place``."""
-        return self.desk.place(market, order, self_trade)
+        """See ``OrderEntry.place``."""
+        return self.order_entry.place(market, order, self_trade)
 
     def cancel(
         self, market: SandboxMarket, order_id: str, reason: str = Reason.REQUESTED
     ) -> LimitOrder | None:
-        """See ``Desk.cancel``."""
-        return self.desk.cancel(market, order_id, reason)
+        """See ``OrderEntry.cancel``."""
+        return self.order_entry.cancel(market, order_id, reason)
 
     # ── changing the world ──────────────────────────────────────────────────────────────────────────
 
@@ -184,20 +184,12 @@ class World(Scheduler):
             market.price_steps = (PriceStep(0, tick),)
             self.emit(TickChanged(market, self.now(), old, tick))
 
-    def add(self, market: SandboxMarket) -> None:
-        """List a market; ``Lifecycle`` does."""
-        self._markets[market.venue][market.id] = market
-
-    def forget(self, market: SandboxMarket) -> None:
-        """Drop a market that settled long ago."""
-        self._markets[market.venue].pop(market.id, None)
-
     def _step(self) -> None:
         self.price.step()
         self.emit(PriceMoved(self.at))
         self.schedule(self.at + STEP_NS, self._step)
 
-    def _look_at_tick(self, market: SandboxMarket) -> None:
+    def _refine_tick(self, market: SandboxMarket) -> None:
         if market.tick != ONE // 100:
             return
         bid, ask = market.book.best()

@@ -298,10 +298,8 @@ class VenueRig:
 
     async def jump(self, to_ns: int) -> None:
         """Let the sandbox's world live through the time to a moment at once; nobody quotes any more."""
-        lifecycle = self.sandbox.world.lifecycle
-        lifecycle.sleep()
-        for market in list(lifecycle._makers):
-            self.empty(market)
+        self.sandbox.world.makers.pause()
+        self.sandbox.world.makers.stop_all()
         ahead_ns = to_ns - time.time_ns()
         self.sandbox.world._clock = lambda: time.time_ns() + ahead_ns
         await self.until(lambda: self.sandbox.world.at >= to_ns)
@@ -313,7 +311,7 @@ class VenueRig:
 
     def empty(self, market: SandboxMarket | None = None) -> None:
         """Take the maker's quotes out of a book for good: what trades then is ours."""
-        self.sandbox.world.lifecycle._makers.pop(market or self.market).leave()
+        self.sandbox.world.makers.stop(market or self.market)
 
     def other_side(self, price: int, quantity: int, outcome: int = 1) -> None:
         """Somebody else buys an outcome: met by our purchase of the other one at the rest of the price."""

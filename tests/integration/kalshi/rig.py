@@ -45,7 +45,7 @@ class Venue:
 
     def empty(self, market: SandboxMarket) -> None:
         """Take the maker's quotes out of a book, for good: what trades then is ours."""
-        self.sandbox.world.lifecycle._makers.pop(market).leave()
+        self.sandbox.world.makers.stop(market)
 
     def other_side(self, market: SandboxMarket, outcome: int, price: int, contracts: float) -> str:
         """An order of somebody else: a purchase of an outcome."""

@@ -184,9 +184,7 @@ def a_market(sandbox: Sandbox, kind: MarketKind = MarketKind.UPDOWN, version: st
 
 def silenced(sandbox: Sandbox, market: SandboxMarket) -> SandboxMarket:
     """Its maker leaves for good: only the test's own orders are in the book."""
-    maker = sandbox.world.lifecycle._makers.pop(market, None)
-    if maker is not None:
-        maker.leave()
+    sandbox.world.makers.stop(market)
     return market
 
 

@@ -13,7 +13,6 @@ from proto.feed import MarketStatus, Side
 from proto.risk import TimeInForce
 from proto.units import ONE, SECOND, notional
 from sandbox.accounts import Accounts, InsufficientFunds
-from sandbox.world.desk import MarketClosed
 from sandbox.world.events import (
     BookChanged,
     FillEvent,
@@ -25,6 +24,7 @@ from sandbox.world.events import (
     Traded,
 )
 from sandbox.world.markets import KALSHI, MANIFOLD, POLYMARKET, VOID, MarketKind
+from sandbox.world.order_entry import MarketClosed
 from sandbox.world.spot import HISTORY_MINUTES, MINUTE_NS
 from sandbox.world.venue_prices import Source
 from sandbox.world.world import World
@@ -341,7 +341,7 @@ def test_a_buy_pays_the_makers_price_and_is_told_in_order():
     world, _, account, events = client_world()
     market = market_of(world, POLYMARKET)
     advance(world, 1)
-    world.desk.fees[POLYMARKET] = lambda m, e: 1_000
+    world.order_entry.fees[POLYMARKET] = lambda m, e: 1_000
     ask = market.book.best()[1]
     done = world.place(market, order("1", price=min(ask + 50_000, 990_000)))
     assert done.state is OrderState.FILLED

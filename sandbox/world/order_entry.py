@@ -1,4 +1,4 @@
-"""Orders into the books of the world, and what is told about it."""
+"""Orders into the books of the world, and the events that they cause."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -29,12 +29,12 @@ class MarketClosed(ValueError):
     """The market takes no orders now."""
 
 
-def is_ours(owner: str) -> bool:
+def is_internal(owner: str) -> bool:
     """Whether an owner is part of the world, not a client."""
     return owner.startswith("~")
 
 
-class Desk:
+class OrderEntry:
     """Places and cancels, and emits fills, orders, trades and book changes in that order."""
 
     def __init__(self, scheduler: Scheduler, emit: Callable[[WorldEvent], None]) -> None:
@@ -61,23 +61,23 @@ class Desk:
             self._order(market, order, OrderChange.REJECTED, placement.reason)
             return placement
         self._order(market, as_sent, OrderChange.PLACED)
-        self._tell(market, placement)
+        self._emit_placement(market, placement)
         if placement.matches:
             self._order(market, order, OrderChange.MATCHED)
         if placement.state is OrderState.CANCELLED:
             self._order(market, order, OrderChange.CANCELLED, placement.reason)
         self._levels(market, placement.changes)
         if placement.state is OrderState.RESTING:
-            self._appoint(market, order)
+            self._schedule_expiry(market, order)
         return placement
 
     def resume(self, market: SandboxMarket, orders: Sequence[LimitOrder], matches: int) -> None:
-        """Put back what rested in a market before a restart; nobody is told."""
+        """Put back what rested in a market before a restart, without an event."""
         market.book.resume(orders, matches)
         for order in orders:
-            self._appoint(market, order)
+            self._schedule_expiry(market, order)
 
-    def _appoint(self, market: SandboxMarket, order: LimitOrder) -> None:
+    def _schedule_expiry(self, market: SandboxMarket, order: LimitOrder) -> None:
         if order.time_in_force is TimeInForce.GTD:
             self._scheduler.schedule(order.expires_at, lambda: self._expire(market))
 
@@ -123,7 +123,7 @@ class Desk:
             changes += market.book.cancel(order_id).changes
         for order in fresh:
             placement = market.book.place(order, SelfTrade.CANCEL_MAKER)
-            self._tell(market, placement)
+            self._emit_placement(market, placement)
             changes += placement.changes
         self._levels(market, changes)
 
@@ -131,9 +131,9 @@ class Desk:
         """Cancel everything of one of the world's own."""
         self._levels(market, market.book.cancel_of(owner).changes)
 
-    # ── telling ─────────────────────────────────────────────────────────────────────────────────────
+    # ── events ──────────────────────────────────────────────────────────────────────────────────────
 
-    def _tell(self, market: SandboxMarket, placement: Placement) -> None:
+    def _emit_placement(self, market: SandboxMarket, placement: Placement) -> None:
         completed = {order.order_id: order for order in placement.completed}
         for match in placement.matches:
             self._match(market, match)
@@ -150,7 +150,7 @@ class Desk:
         market.open_interest += _interest(match)
         market.last_price = _leg_price(match)
         for execution in (match.taker, match.maker):
-            if not is_ours(execution.owner):
+            if not is_internal(execution.owner):
                 fee_of = self.fees.get(market.venue)
                 fee = fee_of(market, execution) if fee_of else 0
                 self._emit(FillEvent(market, at, execution.owner, execution, match, fee))
@@ -165,7 +165,7 @@ class Desk:
         self._removed(market, market.book.expire(self._scheduler.now()), Reason.EXPIRED)
 
     def _order(self, market: SandboxMarket, order: LimitOrder, change: OrderChange, reason: str = "") -> None:
-        if not is_ours(order.owner):
+        if not is_internal(order.owner):
             at = self._scheduler.now()
             self._emit(OrderEvent(market, at, order.owner, replace(order), change, reason))
 
@@ -177,7 +177,7 @@ class Desk:
 
 def _interest(match: Match) -> int:
     """How many contracts more (or fewer) exist. The world's own may sell what they never had: a mint."""
-    if is_ours(match.taker.owner) or is_ours(match.maker.owner):
+    if is_internal(match.taker.owner) or is_internal(match.maker.owner):
         return match.quantity if match.taker.side is Side.BUY else 0
     return {"mint": match.quantity, "merge": -match.quantity}.get(match.kind, 0)
 
