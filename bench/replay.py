@@ -17,8 +17,8 @@ from libs.tape.credentials import ADMIN
 from libs.tape.publisher import Publisher, Stored
 from libs.tape.record import TapeRecord
 from proto.execution import Claim
-from tools.cli.commands import ReplayRequest, replay
-from tools.offline.replay import History, Replay
+from tools.cli.commands.replay import ReplayRequest, run_replay
+from tools.offline.replay import Replay, TapeHistory
 from tools.system.composition import DEFAULT_STRATEGIES
 from tools.system.installation import Installation
 
@@ -34,13 +34,13 @@ def in_memory(records: Sequence[TapeRecord], installation: Installation) -> floa
         RuntimeError: when the replay is not clean, or compared nothing.
     """
     engine = Replay(Verifier.load(installation.layout.public_keys))
-    engine.start(installation.layout.root, History(), 1)
+    engine.start(installation.layout.root, TapeHistory(), 1)
     # What was made beforehand is not the replay's garbage to look through.
     gc.collect()
     gc.freeze()
     began = perf_counter()
     for record in records:
-        if not engine.take(record):
+        if not engine.handle(record):
             break
     engine.finish()
     seconds = perf_counter() - began
@@ -86,7 +86,7 @@ async def from_broker(records: Sequence[TapeRecord], installation: Installation)
         RunFile(broker_url=installation.broker_url, tape=TAPE, strategies=list(DEFAULT_STRATEGIES))
     )
     began = perf_counter()
-    document = await replay(ReplayRequest(state=layout.root))
+    document = await run_replay(ReplayRequest(state=layout.root))
     seconds = perf_counter() - began
     if not document["identical"]:
         raise RuntimeError(f"expected an identical replay, was {document}")

@@ -83,8 +83,9 @@ class Link:
                         return
         except TimeoutError as e:
             await self.client.close()
+            was = repr(failure) if failure is not None else "no answer"
             raise BrokerUnavailable(
-                f"expected a broker for {self.service} within {patience_s} s, was {failure!r}"
+                f"expected a broker for {self.service} within {patience_s} s, was {was}"
             ) from e
 
     async def _connect(self, url: str, user: str, password: str) -> None:

@@ -25,7 +25,9 @@ from proto.subjects import LEDGER, MACHINE_ORDER
 from proto.units import ONE, SECOND
 from proto.venue import Ack, AckStatus, Fill
 from services.journal.rows import is_kept
-from tools.cli import commands
+from tools.cli.commands.journal import verify_journal
+from tools.cli.commands.replay import ReplayRequest, run_replay
+from tools.cli.commands.tape import records
 from tools.system.installation import tape_access
 
 Decoded = list[tuple[TapeRecord, Message]]
@@ -50,28 +52,28 @@ async def check(state: Path, *, finished: bool = True, over_filled: bool = False
     ``over_filled``: the venue was made to fill more than it was asked for.
     """
     async with tape_access(state, OPERATOR) as (installation, link):
-        records = [record async for record in commands.records(link)]
+        stored = [record async for record in records(link)]
         ledger_count = int((await stream_state(link.client, LEDGER))["messages"])
         verifier = Verifier.load(installation.layout.public_keys)
         dsn = await installation.start_database()
         try:
-            journal_rows = await check_journal(dsn, records)
-            decoded = readable(records)
+            journal_rows = await check_journal(dsn, stored)
+            decoded = readable(stored)
             await check_positions(dsn, decoded)
         finally:
             installation.database.stop()
-    check_no_gap(records)
-    repeated = check_nothing_doubled(records)
-    approvals = verified_approvals(records, decoded, verifier)
+    check_no_gap(stored)
+    repeated = check_nothing_doubled(stored)
+    approvals = verified_approvals(stored, decoded, verifier)
     claims = check_claims(decoded, approvals)
     assert ledger_count == len(claims), f"expected each claim of the ledger on the tape, was {ledger_count}"
     fills = check_fills(decoded, approvals, claims, over_filled=over_filled)
     unclaimed = check_fates(decoded, approvals, claims, finished=finished)
-    verification, lines = await commands.verify_journal(state)
+    verification, lines = await verify_journal(state)
     assert verification["sound"], lines
-    replayed = await commands.replay(commands.ReplayRequest(state))
+    replayed = await run_replay(ReplayRequest(state))
     assert replayed["identical"], replayed["difference"]
-    return Findings(len(records), len(approvals), len(claims), fills, unclaimed, repeated, journal_rows)
+    return Findings(len(stored), len(approvals), len(claims), fills, unclaimed, repeated, journal_rows)
 
 
 def readable(records: list[TapeRecord]) -> Decoded:

@@ -14,7 +14,7 @@ from typing import Any
 from proto.execution import Claim
 from tests.support.cluster import with_cluster
 from tests.support.harness import PATIENCE_S, Tape
-from tools.cli import commands
+from tools.cli.commands.status import read_status
 from tools.system.composition import CONFIG_DIRECTORY, sections
 from tools.system.options import Options
 from tools.system.supervisor import ROOT
@@ -83,7 +83,7 @@ async def presage(*arguments: str) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "tools.cli.app",
+        "tools.cli",
         *arguments,
         cwd=ROOT,
         env=os.environ | {"COLUMNS": "200"},
@@ -111,7 +111,7 @@ async def status_until(state: Path, condition: Callable[[str], bool]) -> str:
     """
     deadline = monotonic() + PATIENCE_S
     while True:
-        document: dict[str, Any] = await commands.status(state)
+        document: dict[str, Any] = await read_status(state)
         text = str(document["orders"])
         if condition(text):
             return text

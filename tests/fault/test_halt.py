@@ -145,7 +145,7 @@ async def test_the_halt_file_closes_the_gate_without_a_broker(tmp_path):
         assert await status_text(state) == "no new orders: broker gone"
         code, said = await presage("halt", "--state", str(state))
         assert code == 0, said
-        assert "halted by file" in said
+        assert "halted by the HALT file" in said
         halted_ns = system.installation.layout.halt_file.stat().st_mtime_ns
         system.installation.broker.start()
         await system.installation.broker.ready()

@@ -13,7 +13,7 @@ from proto.operator import Command, Verb
 from proto.service import Started
 from tests.support.harness import readable
 from tests.support.host_world import POISON, Counter, World, until, world
-from tools.cli import commands
+from tools.cli.commands.replay import ReplayRequest, run_replay
 from tools.offline import replay
 from tools.system.operator import expiry_ns, fresh_nonce
 
@@ -39,7 +39,7 @@ async def replayed(world: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, A
         return {"signal": Counter}
 
     monkeypatch.setattr(replay, "factories", only)
-    return await commands.replay(commands.ReplayRequest(world.state, machines=["signal"]))
+    return await run_replay(ReplayRequest(world.state, machines=["signal"]))
 
 
 async def unsigned_skip(world: World, seq: int) -> None:

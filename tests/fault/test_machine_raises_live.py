@@ -29,7 +29,8 @@ from services.feed.recording.recording import open_recording
 from tests.support.cluster import with_cluster
 from tests.support.harness import readable, synthetic_recording
 from tests.support.paths import ROOT
-from tools.cli import commands
+from tools.cli.commands.operator import send_command
+from tools.cli.commands.status import read_status
 from tools.system.installation import tape_access
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.fault, pytest.mark.slow]
@@ -58,7 +59,7 @@ def up(state: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         [
             sys.executable,
             "-m",
-            "tools.cli.app",
+            "tools.cli",
             "up",
             "--market",
             "synthetic",
@@ -91,7 +92,7 @@ async def status_when(state: Path, condition: Callable[[dict[str, Any]], bool]) 
     document: dict[str, Any] = {}
     while monotonic() < deadline:
         if (state / "run.json").exists():
-            document = await commands.status(state)
+            document = await read_status(state)
             if document.get("services") and condition(document):
                 return document
         await asyncio.sleep(0.1)
@@ -109,7 +110,7 @@ def pid_of(process: subprocess.Popen[str], service: str) -> int:
 
 def replayed(state: Path, strategy: str = "momentum") -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "tools.cli.app", "replay", "--state", str(state), "--json"],
+        [sys.executable, "-m", "tools.cli", "replay", "--state", str(state), "--json"],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -151,7 +152,7 @@ async def test_a_raising_strategy_stops_alone_and_goes_on_after_the_skip(tmp_pat
         alerts = [a for a in await tape_of(state, "monitor.alert.>") if isinstance(a, Alert)]
         assert any(a.rule == "machine_stopped" and a.topic == "signal" and a.active for a in alerts)
 
-        await commands.give(state, Verb.SKIP, machine="signal", seq=seq)
+        await send_command(state, Verb.SKIP, machine="signal", seq=seq)
         stdout, stderr = await asyncio.to_thread(process.communicate, timeout=PATIENCE_S)
     assert process.returncode == 0, stderr
     assert json.loads(stdout)["divergences"] == 0
@@ -194,7 +195,7 @@ async def test_an_upgrade_after_a_crash_refuses_and_adopts_in_the_running_system
         document = await status_when(state, is_signal("live"))
         assert document["halted"] == "adopted"
         assert document["orders"] == "halted: adopted"
-        await commands.give(state, Verb.RESUME)
+        await send_command(state, Verb.RESUME)
         await status_when(state, lambda d: d["orders"] == "open")
     starts = [s for s in await tape_of(state, "signal.started") if isinstance(s, Started)]
     assert [(s.version, s.adopted) for s in starts] == [(1, False), (99, False), (1, True)]

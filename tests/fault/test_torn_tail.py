@@ -17,7 +17,8 @@ from proto.risk import Approval
 from proto.subjects import LEDGER, MACHINE_ORDER
 from tests.fault.live import flowing, presage, status_text, trading
 from tests.support.harness import Tape, caught_up, kill, read_all, readable
-from tools.cli import commands
+from tools.cli.commands.journal import verify_journal
+from tools.cli.commands.replay import ReplayRequest, run_replay
 from tools.system.system import System
 
 pytestmark = [
@@ -108,9 +109,9 @@ async def test_a_torn_tail_opens_a_new_epoch_halted(tmp_path, ledger):
     late = {said.producer for said in said_after if said.tape == before}
     assert "execution" in late, "expected something left unsaid by the lost tail, was nothing"
     fates(readable(records), lost_claims, kept=not ledger)
-    verification, lines = await commands.verify_journal(state)
+    verification, lines = await verify_journal(state)
     assert verification["sound"], lines
-    replayed = await commands.replay(commands.ReplayRequest(state))
+    replayed = await run_replay(ReplayRequest(state))
     assert replayed["identical"], replayed["difference"]
 
 

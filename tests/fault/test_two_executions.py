@@ -18,7 +18,7 @@ from tests.conftest import ROOT
 from tests.fault import invariants
 from tests.fault.rig import BUSY, busy_recording, play
 from tests.support.harness import kill, running
-from tools.cli import commands
+from tools.cli.commands.tape import records
 from tools.system.installation import tape_access
 from tools.system.options import Options
 from tools.system.system import System
@@ -86,8 +86,8 @@ def attempts(state: Path, name: str) -> dict[str, str]:
 async def claimed_nonces(state: Path) -> dict[str, str]:
     """Order → the nonce that won."""
     async with tape_access(state) as (_, link):
-        records = [r async for r in commands.records(link) if r.subject.startswith(Claim.kind)]
-    claims = [decode(record.subject, record.payload) for record in records]
+        claimed = [r async for r in records(link) if r.subject.startswith(Claim.kind)]
+    claims = [decode(record.subject, record.payload) for record in claimed]
     return {claim.order: claim.nonce for claim in claims}
 
 

@@ -11,7 +11,7 @@ from libs.machine.machine import Machine
 from proto.service import Started
 from tests.support.harness import readable
 from tests.support.host_world import Counter, NewCounter, OtherCounter, World, until, world
-from tools.cli import commands
+from tools.cli.commands.replay import ReplayRequest, run_replay
 from tools.offline import replay
 
 pytestmark = [pytest.mark.broker, pytest.mark.fault]
@@ -29,7 +29,7 @@ async def replayed(
     world: World, machine: type[Machine], monkeypatch: pytest.MonkeyPatch, **options: Any
 ) -> dict[str, Any]:
     monkeypatch.setattr(replay, "factories", lambda _: {"signal": machine})
-    return await commands.replay(commands.ReplayRequest(world.state, machines=["signal"], **options))
+    return await run_replay(ReplayRequest(world.state, machines=["signal"], **options))
 
 
 def assert_refused(host: Host, old: int, new: int) -> None:

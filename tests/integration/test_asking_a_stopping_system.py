@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 from libs.runtime.layout import RunFile
 from libs.tape.credentials import CONSOLE, OPERATOR
 from proto.operator import Verb
-from tools.cli import commands
 from tools.cli.app import app
+from tools.cli.commands.operator import send_command
+from tools.cli.commands.status import read_status
 from tools.cli.exit_codes import FAILED
 from tools.system.installation import Installation, SystemGone
 
@@ -67,13 +68,13 @@ class Supervised:
         for user in (CONSOLE, OPERATOR):
             assert self.layout.password(user)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """The supervisor is gone."""
         if self._lock >= 0:
             os.close(self._lock)
         self._lock = -1
 
-    def tell_stopping(self) -> None:
+    def announce_stopping(self) -> None:
         self.layout.servers_file.write_text(json.dumps({"broker": "up", "stopping": True}))
 
     def asked(self, ends_at: str, ended: Callable[[], None], work: Callable[[], Awaitable[Any]]) -> Any:
@@ -100,7 +101,7 @@ def supervised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Supe
     monkeypatch.setattr("tools.system.installation.RUNNING_PATIENCE_S", PATIENCE_S)
     found = Supervised(tmp_path)
     yield found
-    found.let_go()
+    found.release()
 
 
 def nothing() -> None:
@@ -112,13 +113,13 @@ def test_status_has_words_wherever_the_connection_ends(supervised: Supervised, e
     state = supervised.layout.root
 
     def look(ended: Callable[[], None]) -> dict[str, Any]:
-        found: dict[str, Any] = supervised.asked(ends_at, ended, lambda: commands.status(state))
+        found: dict[str, Any] = supervised.asked(ends_at, ended, lambda: read_status(state))
         return found
 
     assert look(nothing)["orders"] == "no new orders: broker gone"
-    assert look(supervised.tell_stopping)["orders"] == "stopping"
+    assert look(supervised.announce_stopping)["orders"] == "stopping"
     supervised.layout.servers_file.unlink()
-    ended = look(supervised.let_go)
+    ended = look(supervised.release)
     assert (ended["orders"], ended["running"], ended["supervisor_pid"]) == ("stopped", False, 0)
 
 
@@ -127,19 +128,19 @@ def test_other_commands_say_that_it_stops(supervised: Supervised, ends_at: str):
     state = supervised.layout.root
 
     def give(ended: Callable[[], None]) -> Any:
-        return supervised.asked(ends_at, ended, lambda: commands.give(state, Verb.RESUME))
+        return supervised.asked(ends_at, ended, lambda: send_command(state, Verb.RESUME))
 
     if ends_at != "HPUB":  # it takes two seconds to give up
         with pytest.raises(SystemGone, match="is stopping; ask again in a moment"):
-            give(supervised.tell_stopping)
+            give(supervised.announce_stopping)
     with pytest.raises(SystemGone, match="has just stopped; ask again"):
-        give(supervised.let_go)
+        give(supervised.release)
 
 
 def test_the_commands_exit_code_is_that_of_a_failure(supervised: Supervised, monkeypatch: pytest.MonkeyPatch):
     nowhere = "nats://127.0.0.1:1"
     monkeypatch.setenv("PRESAGE_NATS_URL", nowhere)
-    supervised.tell_stopping()
+    supervised.announce_stopping()
     supervised.layout.write_run(RunFile(broker_url=nowhere, tape="t"))
     for arguments, words in ((("status",), "orders: stopping"), (("why", "1"), "is stopping; ask again")):
         done = CliRunner().invoke(app, [*arguments, "--state", str(supervised.layout.root)])

@@ -30,7 +30,7 @@ from services.journal.writer import JournalWriter
 from tests.conftest import ROOT
 from tests.integration.test_up import processes_of, wait_gone
 from tests.support.journal_tape import TAPE, record
-from tools.cli import commands
+from tools.cli.commands.status import read_status
 from tools.cli.exit_codes import USAGE, UsageError
 from tools.live.gate import PAPER_TRADES_MIN
 from tools.system.composition import CONFIG_DIRECTORY, VENUES, venue_sections
@@ -94,7 +94,7 @@ def venues(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venues]:
 
 def command(venues: Venues, state: Path, *arguments: object) -> list[str]:
     given = ["up", "--headless", "--json", "--state", state, *arguments, *venues.sets]
-    return [sys.executable, "-m", "tools.cli.app", *map(str, given)]
+    return [sys.executable, "-m", "tools.cli", *map(str, given)]
 
 
 def environment(state: Path, passphrase: str = PASSPHRASE) -> dict[str, str]:
@@ -243,7 +243,7 @@ def wait_open(state: Path, process: subprocess.Popen[str]) -> dict[str, Any]:
     while monotonic() < deadline:
         assert process.poll() is None, process.communicate()
         try:
-            document = asyncio.run(commands.status(state))
+            document = asyncio.run(read_status(state))
         except UsageError:
             document = {"orders": "not started yet"}
         if document["orders"] == "open" and len(document["venues"]) >= 4:

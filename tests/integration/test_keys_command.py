@@ -53,7 +53,7 @@ def test_where_nobody_can_be_asked_the_file_is_named(tmp_path: Path):
     command = [
         sys.executable,
         "-m",
-        "tools.cli.app",
+        "tools.cli",
         "keys",
         "add",
         "polymarket",

@@ -30,7 +30,7 @@ async def presage(*arguments: str) -> subprocess.CompletedProcess[str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "tools.cli.app",
+        "tools.cli",
         *arguments,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -82,7 +82,7 @@ async def test_the_passphrase_of_the_feeds_key_is_asked_for_on_a_terminal(tmp_pa
         KeyStore(tmp_path / "keys" / "feed").save("kalshi", key, passphrase)
         terminal, inside = os.openpty()
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tools.cli.app", "record", "kalshi", "--for", "2", "--json"),
+            *(sys.executable, "-m", "tools.cli", "record", "kalshi", "--for", "2", "--json"),
             *("--state", str(tmp_path)),
             *(f"--set=venues.kalshi.{name}_url={urls[name]}" for name in ("rest", "websocket")),
             stdin=inside,
@@ -159,7 +159,7 @@ async def test_an_interrupted_recording_is_whole(tmp_path: Path) -> None:
             *(
                 sys.executable,
                 "-m",
-                "tools.cli.app",
+                "tools.cli",
                 "record",
                 "polymarket",
                 "--out",

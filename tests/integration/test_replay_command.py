@@ -19,8 +19,8 @@ from proto.risk import Rejection
 from services.risk.machine import RiskMachine
 from tests.support.harness import readable
 from tests.support.played import Played, copy_of, played_in
-from tools.cli import commands
 from tools.cli.app import app
+from tools.cli.commands.tape import records
 from tools.system import composition
 from tools.system.installation import tape_access
 from tools.system.operator import expiry_ns, fresh_nonce
@@ -101,9 +101,9 @@ async def _write(state: Path, subject: str, payload: bytes, headers: dict[str, s
 
 async def _last_rejection(state: Path) -> tuple[Rejection, dict[str, str], int]:
     async with tape_access(state) as (_, link):
-        records = [record async for record in commands.records(link)]
-    rejections = [(m, r.headers) for r, m in readable(records) if isinstance(m, Rejection)]
-    return *rejections[-1], records[-1].seq
+        held = [record async for record in records(link)]
+    rejections = [(m, r.headers) for r, m in readable(held) if isinstance(m, Rejection)]
+    return *rejections[-1], held[-1].seq
 
 
 def test_an_output_that_no_machine_decided_is_found(copy: Path) -> None:

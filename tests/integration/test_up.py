@@ -28,7 +28,8 @@ from tests.conftest import ROOT
 from tests.fault.rig import BUSY, SEED
 from tests.support.cluster import with_cluster
 from tests.support.harness import readable
-from tools.cli import commands
+from tools.cli.commands.status import read_status
+from tools.cli.commands.tape import records
 from tools.cli.exit_codes import FAILED, USAGE, UsageError
 from tools.offline.backtest import Backtest
 from tools.system.composition import sections
@@ -50,7 +51,7 @@ SETS = [argument for name, value in BUSY.items() for argument in ("--set", f"{na
 def presage(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "tools.cli.app", *map(str, arguments)],
+        [sys.executable, "-m", "tools.cli", *map(str, arguments)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -67,7 +68,7 @@ def presage_up(state: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         [
             sys.executable,
             "-m",
-            "tools.cli.app",
+            "tools.cli",
             "up",
             "--headless",
             "--json",
@@ -98,7 +99,7 @@ def wait_live(state: Path, process: subprocess.Popen[str]) -> None:
     while monotonic() < deadline:
         assert process.poll() is None, process.communicate()
         try:
-            document = asyncio.run(commands.status(state))
+            document = asyncio.run(read_status(state))
         except UsageError:
             document = {"orders": "not started yet"}
         if document.get("orders") == "open":
@@ -132,7 +133,7 @@ def wait_gone(state: Path) -> None:
 async def messages_of(state: Path) -> list:
     """Everything readable on the tape of a stopped state directory."""
     async with tape_access(state) as (_, link):
-        return readable([record async for record in commands.records(link)])
+        return readable([record async for record in records(link)])
 
 
 def recordings_in_order(directory: Path) -> list[Path]:
@@ -237,13 +238,13 @@ def test_ctrl_c_stops_everything_and_nobody_else_may_run_it_meanwhile(tmp_path):
         assert f"was process {process.pid}" in other.stderr
         running = [p for p in processes_of(state) if "services." in " ".join(p.cmdline())]
         assert len(running) == len(SERVICES)
-        assert asyncio.run(commands.status(state))["orders"] == "open", "the refused one did harm"
+        assert asyncio.run(read_status(state))["orders"] == "open", "the refused one did harm"
         began = monotonic()
         os.killpg(process.pid, signal.SIGINT)
         said = set()
         while process.poll() is None:
             # On the loop that the command runs on: it has its own words for a connection that ends.
-            said.add(uvloop.run(commands.status(state))["orders"])
+            said.add(uvloop.run(read_status(state))["orders"])
         assert said <= {"open", "stopping", "stopped"}, said
         output, errors = process.communicate(timeout=STOP_S)
         print(f"stopped in {monotonic() - began:.1f} s")

@@ -28,7 +28,7 @@ def run_backtest(recording: Path, hash_seed: str, changes: dict[str, str]) -> di
     """``presage backtest --json`` as a user runs it."""
     sets = [argument for name, value in changes.items() for argument in ("--set", f"{name}={value}")]
     done = subprocess.run(
-        [sys.executable, "-m", "tools.cli.app", "backtest", str(recording), "--json", *sets],
+        [sys.executable, "-m", "tools.cli", "backtest", str(recording), "--json", *sets],
         env=os.environ | {"PYTHONHASHSEED": hash_seed},
         cwd=ROOT,
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Exit codes of the ``presage`` command, and the error of wrong use."""
+"""Exit codes of the ``presage`` command, and the errors that stand for two of them."""
 
 FAILED = 1
 """It did not work."""
@@ -10,3 +10,7 @@ DIFFERENCE = 3
 
 class UsageError(ValueError):
     """The command was asked for something that cannot be; the text says what."""
+
+
+class NothingDone(Exception):
+    """What was asked for did not happen; the text says why, and what to do instead."""

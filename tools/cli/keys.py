@@ -15,7 +15,11 @@ from tools.cli.exit_codes import USAGE
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, fail, run, say
 from tools.live.key_stores import save_key, store_of
 
-keys_app = typer.Typer(no_args_is_help=True, help="Keys of the venues: make, store encrypted, list, remove.")
+keys_app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Keys of the venues: make, store encrypted, list, remove.",
+)
 
 Venue = Annotated[str, typer.Argument(help="polymarket, kalshi or manifold.")]
 ForFeed = Annotated[

@@ -6,27 +6,20 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import asyncpg
 import typer
-import uvloop
 from rich.console import Console
 
-from libs.config.errors import ConfigError
-from libs.keys.venues.errors import KeyStoreError
-from libs.tape.errors import TapeError
-from services.feed.recording.recording import RecordingError
-from services.signal.discovery import StrategyNotFound
-from tools.cli.exit_codes import FAILED, USAGE, UsageError
-from tools.system.installation import SystemGone
+from tools.cli.exit_codes import FAILED
+from tools.cli.halt_file import STATE, STATE_VARIABLE
 
-State = Annotated[Path, typer.Option("--state", envvar="PRESAGE_STATE", help="State directory.")]
+State = Annotated[Path, typer.Option("--state", envvar=STATE_VARIABLE, help="State directory.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Change a setting: risk.bet_max=0.01")]
 ConfigDirectory = Annotated[Path, typer.Option("--config", help="Directory of the YAML files.")]
 Strategies = Annotated[
     list[str] | None, typer.Option("--strategy", help="Name, module:Class or file.py:Class.")
 ]
-DEFAULT_STATE = Path("state")
+DEFAULT_STATE = Path(STATE)
 
 T = TypeVar("T")
 console = Console()
@@ -41,16 +34,19 @@ def fail(text: str, code: int = FAILED) -> typer.Exit:
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine; errors that a user can mend become a line and an exit code."""
+    import uvloop
+
     try:
         return uvloop.run(work)
     except typer.Exit:
         raise
-    except (UsageError, ConfigError, RecordingError, StrategyNotFound, KeyStoreError) as e:
-        raise fail(str(e), USAGE) from e
-    except SystemGone as e:
-        raise fail(str(e)) from e
-    except (TapeError, OSError, RuntimeError, asyncpg.PostgresError, asyncpg.InterfaceError) as e:
-        raise fail(f"{type(e).__name__}: {e}") from e
+    except Exception as e:
+        from tools.cli.error_words import words_of
+
+        told = words_of(e)
+        if told is None:
+            raise
+        raise fail(*told) from e
 
 
 def emit(document: Any) -> None:

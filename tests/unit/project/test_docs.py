@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from libs.keys.venues.errors import KeyStoreError
 from libs.runtime.layout import StateLayout
@@ -21,7 +20,7 @@ from services.execution.gateways import BUILDERS
 from services.feed.live.build import SOURCES
 from services.feed.live.unsettled import UNSETTLED_FILE
 from tests.support.paths import ROOT
-from tools.cli.app import app
+from tools.cli.app import ENTRIES, load
 from tools.cli.doctor import QUESTIONS
 from tools.system.composition import VENUES
 
@@ -92,7 +91,7 @@ def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
         yield path, command
 
 
-COMMANDS = dict(leaves(typer.main.get_command(app)))
+COMMANDS = dict(leaf for name in ENTRIES for leaf in leaves(load(name), (name,)))
 
 
 def options_of(command: Any) -> set[str]:

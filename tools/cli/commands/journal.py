@@ -3,12 +3,42 @@
 import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from libs.tape.record import TapeRecord
 from tools.cli.commands.tape import records
+from tools.cli.exit_codes import DIFFERENCE
+from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, errors, run
 from tools.offline import journal
 from tools.system.installation import Installation, database_access, expect_run, tape_access
+
+journal_app = typer.Typer(no_args_is_help=True, add_completion=False, help="The journal in PostgreSQL.")
+
+
+@journal_app.command()
+def verify(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+    """Find changed, removed and inserted rows, and a cut tail."""
+    document, lines = run(verify_journal(state))
+    if as_json:
+        emit(document)
+    else:
+        console.print("\n".join(lines), markup=False, highlight=False)
+    if not document["sound"]:
+        raise typer.Exit(DIFFERENCE)
+
+
+@journal_app.command()
+def export(
+    output: Annotated[Path, typer.Argument(help="File to write, - for stdout.")] = Path("-"),
+    state: State = DEFAULT_STATE,
+    from_seq: Annotated[int, typer.Option(help="First sequence.")] = 1,
+    to_seq: Annotated[int | None, typer.Option(help="Last sequence.")] = None,
+) -> None:
+    """Write the journal as JSON lines."""
+    rows = run(export_journal(state, output, from_seq, to_seq))
+    errors.print(f"{rows} rows")
 
 
 async def verify_journal(state: Path) -> tuple[dict[str, Any], list[str]]:

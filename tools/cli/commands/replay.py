@@ -1,16 +1,19 @@
 """``presage replay``: the tape once more, or a what-if over it."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+import typer
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from libs.config.load import parse_sets
 from libs.contract.codec import Unreadable, decode
 from libs.keys.signing import Verifier
 from libs.machine.skips import OPERATOR_PATTERN, gate, skips_of
@@ -23,11 +26,38 @@ from proto.message import Message
 from proto.service import Started
 from proto.subjects import MACHINE_ORDER
 from tools.cli.commands.tape import records
-from tools.cli.exit_codes import UsageError
-from tools.offline.replay import History, Replay
+from tools.cli.exit_codes import DIFFERENCE, UsageError
+from tools.cli.terminal import DEFAULT_STATE, AsJson, Sets, State, console, emit, run
+from tools.offline.replay import Replay, TapeHistory
 from tools.offline.what_if import WhatIf, compare, is_input
 from tools.system.composition import DEFAULT_STRATEGIES
 from tools.system.installation import Installation, tape_access
+
+
+def replay(
+    state: State = DEFAULT_STATE,
+    from_: Annotated[str, typer.Option("--from", help="Sequence or UTC time (2026-05-13T21:51:30).")] = "",
+    to: Annotated[str, typer.Option("--to", help="Sequence or UTC time.")] = "",
+    machine: Annotated[list[str] | None, typer.Option(help="Only this machine; may be repeated.")] = None,
+    set_: Sets = None,
+    break_: Annotated[
+        str, typer.Option("--break", help="Stop where this holds: kind=risk.rejection market=…")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Run every machine again over the tape and compare the bytes; with --set, what would have been."""
+
+    async def work() -> dict[str, Any]:
+        request = ReplayRequest(state, from_, to, machine or [], parse_sets(set_ or []), break_)
+        return await run_replay(request, visible=sys.stderr.isatty() and not as_json)
+
+    document = run(work())
+    if as_json:
+        emit(document)
+    else:
+        print_replay(console, document)
+    if document.get("difference"):
+        raise typer.Exit(DIFFERENCE)
 
 
 @dataclass
@@ -42,7 +72,7 @@ class ReplayRequest:
     break_on: str = ""
 
 
-async def replay(request: ReplayRequest, *, visible: bool = False) -> dict[str, Any]:
+async def run_replay(request: ReplayRequest, *, visible: bool = False) -> dict[str, Any]:
     """Replay a tape, or run a what-if over it."""
     unknown = [m for m in request.machines if m not in MACHINE_ORDER]
     if unknown:
@@ -100,7 +130,7 @@ async def _replay(
 async def _feed(engine: Replay, link: Link, first: int, last: int, step: Callable[[int], None]) -> None:
     """Run the window, then look behind it for outputs of its last inputs."""
     async for record in records(link, first, last):
-        if not engine.take(record):
+        if not engine.handle(record):
             return
         if engine.messages % 1000 == 0:
             step(record.seq)
@@ -111,7 +141,7 @@ async def _feed(engine: Replay, link: Link, first: int, last: int, step: Callabl
             return
 
 
-async def _history(installation: Installation, link: Link, verifier: Verifier) -> History:
+async def _history(installation: Installation, link: Link, verifier: Verifier) -> TapeHistory:
     starts: list[tuple[int, Started]] = []
     for record in await read_subject(link, f"*.{Started.kind}"):
         try:
@@ -128,7 +158,7 @@ async def _history(installation: Installation, link: Link, verifier: Verifier) -
             if snapshot.seq not in digests:
                 found = [r async for r in records(link, snapshot.seq, snapshot.seq) if r.seq == snapshot.seq]
                 digests[snapshot.seq] = found[0].digest() if found else ""
-    return History(starts, skips, lambda snapshot: digests.get(snapshot.seq) == snapshot.digest)
+    return TapeHistory(starts, skips, lambda snapshot: digests.get(snapshot.seq) == snapshot.digest)
 
 
 def _replay_document(engine: Replay, first: int, last: int) -> dict[str, Any]:

@@ -1,10 +1,39 @@
 """``presage sandbox``: the venues on this machine."""
 
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
 from tools.cli.exit_codes import UsageError
+from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, run
+
+
+def sandbox(
+    venue: Annotated[list[str] | None, typer.Option(help="Serve this venue; may be repeated.")] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same markets and keys.")] = 7,
+    faults: Annotated[Path | None, typer.Option(help="Fault script (YAML).")] = None,
+    time_scale: Annotated[float, typer.Option(help="Windows are so many times shorter.")] = 1.0,
+    port_base: Annotated[int, typer.Option(help="First of six ports; 0: any free ones.")] = 0,
+    updates_per_s: Annotated[float, typer.Option(help="Changes a second of each book.")] = 3.0,
+    state: State = DEFAULT_STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Serve the venues on this machine: synthetic markets behind their real protocols."""
+    run(
+        serve_sandbox(
+            console,
+            venues=venue or [],
+            seed=seed,
+            faults=faults,
+            time_scale=time_scale,
+            port_base=port_base,
+            state=state,
+            as_json=as_json,
+            updates_per_s=updates_per_s,
+        )
+    )
 
 
 async def serve_sandbox(  # noqa: PLR0913 - one parameter for each option of the command line

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import nats.errors
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -16,6 +17,8 @@ from libs.tape.connection import Link
 from libs.tape.errors import BrokerUnavailable
 from proto.subjects import SERVICES
 from proto.units import ONE, SECOND
+from tools.cli.exit_codes import FAILED
+from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, run
 from tools.cli.venue_status import venue_status
 from tools.system.installation import expect_run, running_supervisor
 from tools.system.servers import DISK_FULL
@@ -30,7 +33,18 @@ ACCOUNT = ("cash", "exposure", "exposure_limit", "positions", "risk_state", "hea
 """What of risk's report is shown as the account; money in millionths."""
 
 
-async def status(state: Path) -> dict[str, Any]:
+def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+    """What runs, whether orders may leave, and why not. Exit code 1 when nothing runs, or it is stopping."""
+    document = run(read_status(state))
+    if as_json:
+        emit(document)
+    else:
+        print_status(console, document)
+    if not document["running"] or is_stopping(document):
+        raise typer.Exit(FAILED)
+
+
+async def read_status(state: Path) -> dict[str, Any]:
     """Who runs, how each service is, and whether new orders may leave."""
     layout = StateLayout(state)
     expect_run(state)

@@ -1,0 +1,158 @@
+"""What came of a command: the tape read on from it, until the answer is there or patience ends."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+from libs.contract.codec import Unreadable, decode
+from libs.tape.connection import Link
+from libs.tape.reader import TapeReader
+from libs.tape.record import TapeRecord
+from proto.execution import TERMINAL, Cancel, OrderStatus, OrderUpdate, Refusal
+from proto.message import Message
+from proto.risk import Approval, Check, Rejection
+from tools.system.watch import Reports
+
+STEP_S = 0.1
+HALT_PATIENCE_S = 3.0
+"""A halt acts within a second, cancels included; a busy machine takes longer to say so."""
+ANSWER_PATIENCE_S = 10.0
+"""Risk answers within milliseconds, unless its machine is behind or stopped."""
+ORDER_PATIENCE_S = 5.0
+"""A venue answers within a second; an order that rests has been answered too."""
+
+RESTING = (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED)
+
+Take = Callable[[TapeRecord, Message], None]
+
+
+async def read_on(
+    link: Link, seq: int, take: Take, is_enough: Callable[[bool], bool], patience_s: float
+) -> bool:
+    """Hand what follows ``seq`` to ``take`` until it is enough; whether it was in time.
+
+    ``is_enough`` is told whether everything stored so far has been read.
+    """
+    reader = TapeReader(link, seq)
+    deadline = monotonic() + patience_s
+    try:
+        while monotonic() < deadline:
+            batch = await reader.next_batch(STEP_S)
+            for record in batch:
+                try:
+                    take(record, decode(record.subject, record.payload))
+                except Unreadable:
+                    continue
+            if is_enough(not batch and not reader.lag):
+                return True
+        return False
+    finally:
+        await reader.close()
+
+
+@dataclass
+class HaltEffect:
+    """Orders that a halt found alive, with their newest state. ``acted``: execution has read the command."""
+
+    orders: dict[str, OrderStatus] = field(default_factory=dict)
+    acted: bool = False
+
+    @property
+    def over(self) -> bool:
+        """Whether none of them may trade any more."""
+        return all(status in TERMINAL for status in self.orders.values())
+
+    def text(self) -> str:
+        """In words."""
+        if not self.acted:
+            return "execution has not read the command yet; the HALT file stops new orders until it does"
+        if not self.orders:
+            return "no order was working"
+        open_ = [order for order, status in self.orders.items() if status not in TERMINAL]
+        count = len(self.orders)
+        told = f"{count} working order{'s' if count > 1 else ''}: "
+        if not open_:
+            return told + "none is left"
+        return told + f"cancels sent, not confirmed yet for {', '.join(open_)}"
+
+
+async def effect_of_halt(link: Link, seq: int) -> HaltEffect:
+    """Wait until execution has read the halt stored at ``seq``, and its cancels are confirmed."""
+    effect = HaltEffect()
+    reports = Reports()
+    await reports.listen(link)
+
+    def take(record: TapeRecord, message: Message) -> None:
+        if isinstance(message, Cancel) and record.cause == seq:
+            effect.orders.setdefault(message.order, OrderStatus.PENDING_CANCEL)
+        elif isinstance(message, OrderUpdate) and (record.cause == seq or message.order in effect.orders):
+            effect.orders[message.order] = message.status
+
+    def is_enough(read_all: bool) -> bool:
+        position = reports.latest.get("execution", {}).get("position", 0)
+        effect.acted = effect.acted or bool(effect.orders) or position >= seq
+        return effect.acted and read_all and effect.over
+
+    await read_on(link, seq, take, is_enough, HALT_PATIENCE_S)
+    return effect
+
+
+@dataclass
+class Answer:
+    """What risk answered to an approval or a denial, and what became of the order it let through."""
+
+    order: str = ""
+    failed: tuple[Check, ...] = ()
+    is_rejected: bool = False
+    lapsed: bool = False
+    """Rejected by something else than this command, before it: its time was over."""
+    status: OrderStatus | None = None
+    filled: int = 0
+    quantity: int = 0
+    reason: str = ""
+
+    @property
+    def given(self) -> bool:
+        """Whether risk has answered."""
+        return bool(self.order) or self.is_rejected
+
+    @property
+    def reached_the_venue(self) -> bool:
+        """Whether the order rests there or has traded."""
+        return bool(self.filled) or self.status in (*RESTING, OrderStatus.FILLED)
+
+    def document(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "order": self.order,
+            "failed": [check.name for check in self.failed],
+            "status": self.status.value if self.status else "",
+            "filled": self.filled,
+            "reason": self.reason,
+        }
+
+
+async def answer_to_decision(link: Link, seq: int, proposal: str) -> Answer:
+    """Wait for risk's answer to the decision stored at ``seq``, and for the end of the order it lets through."""
+    answer = Answer()
+
+    def take(record: TapeRecord, message: Message) -> None:
+        if isinstance(message, Approval) and record.cause == seq:
+            answer.order, answer.quantity = message.order, message.quantity
+        elif isinstance(message, Rejection) and message.proposal == proposal:
+            answer.is_rejected, answer.failed = True, message.failed
+            answer.lapsed = record.cause != seq
+        elif isinstance(message, OrderUpdate) and message.order == answer.order:
+            answer.status, answer.filled, answer.reason = message.status, message.filled, message.reason
+        elif isinstance(message, Refusal) and message.order == answer.order:
+            answer.status, answer.reason = OrderStatus.DENIED, message.reason.value
+
+    def is_over(read_all: bool) -> bool:
+        ended = answer.status in TERMINAL
+        # An order that must trade at once is accepted for a moment only: what follows is on its way.
+        return answer.is_rejected or (ended or (read_all and answer.status in RESTING))
+
+    if await read_on(link, seq, take, lambda _: answer.given, ANSWER_PATIENCE_S) and answer.order:
+        await read_on(link, seq, take, is_over, ORDER_PATIENCE_S)
+    return answer
