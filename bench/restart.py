@@ -247,7 +247,7 @@ async def _killed(tell: Tell, installation: Installation, market: str) -> list[F
     console = await installation.connect()
     running: Running | None = None
     try:
-        tape, _ = await installation.settle_tape(operator)
+        tape, _ = await installation.open_tape(operator)
         await fill(admin, count)
         await snapshot_end(console, installation, tape, count)
         running = Running(installation, tape, market)

@@ -39,7 +39,7 @@ class Readiness(NamedTuple):
     reason: str = ""
 
 
-class Answer(NamedTuple):
+class HttpAnswer(NamedTuple):
     """Status, content type and body."""
 
     status: int
@@ -91,12 +91,12 @@ class StatusServer:
         path = rest.partition(b" ")[0].partition(b"?")[0]
         await _send(writer, self.answer(method, path), method)
 
-    def answer(self, method: bytes, path: bytes) -> Answer:
+    def answer(self, method: bytes, path: bytes) -> HttpAnswer:
         """What a request gets."""
         if method not in (b"GET", b"HEAD"):
             return _error(405, "expected GET or HEAD")
         if path == b"/metrics":
-            return Answer(200, CONTENT_TYPE_LATEST, self._metrics.text())
+            return HttpAnswer(200, CONTENT_TYPE_LATEST, self._metrics.text())
         if path == b"/healthz":
             return _json(200, {"service": self._metrics.service, "alive": True})
         if path == b"/readyz":
@@ -106,7 +106,7 @@ class StatusServer:
         return _error(404, "expected /metrics, /healthz or /readyz")
 
 
-async def _send(writer: asyncio.StreamWriter, answer: Answer, method: bytes) -> None:
+async def _send(writer: asyncio.StreamWriter, answer: HttpAnswer, method: bytes) -> None:
     head = (
         f"HTTP/1.1 {answer.status} {_REASONS[answer.status]}\r\n"
         f"Content-Type: {answer.content_type}\r\n"
@@ -117,9 +117,9 @@ async def _send(writer: asyncio.StreamWriter, answer: Answer, method: bytes) -> 
     await writer.drain()
 
 
-def _json(status: int, body: dict[str, object]) -> Answer:
-    return Answer(status, _JSON, json.dumps(body).encode() + b"\n")
+def _json(status: int, body: dict[str, object]) -> HttpAnswer:
+    return HttpAnswer(status, _JSON, json.dumps(body).encode() + b"\n")
 
 
-def _error(status: int, text: str) -> Answer:
+def _error(status: int, text: str) -> HttpAnswer:
     return _json(status, {"error": text})

@@ -42,7 +42,7 @@ class ExitDecision:
             held.reason = None
         if held.bought and not held.reference_at:
             held.reference_at = self.now
-            self._say(held)
+            self._report_stage(held)
 
     def derive(self, held: Held) -> None:
         """Compute the prices that quotes are compared with."""
@@ -51,7 +51,7 @@ class ExitDecision:
             held.stop = stop_price(held.entry_price, market, self.params)
             held.movement = scale(held.entry_price, self.params.decay_movement)
 
-    def look(self, held: Held, bid: Price | None, trusted: bool) -> bool:
+    def evaluate_bid(self, held: Held, bid: Price | None, trusted: bool) -> bool:
         """Take a new bid in; whether it calls for action."""
         if held.reason is not None:
             return self.now >= held.close_at
@@ -79,25 +79,25 @@ class ExitDecision:
                 self.close(held, ExitReason.BEFORE_CLOSE)
             elif self.now - held.reference_at >= self.params.decay_s * SECOND:
                 self.close(held, ExitReason.TIME_DECAY)
-        self.settle(held)
+        self.align_orders(held)
 
     def close(self, held: Held, reason: ExitReason) -> None:
         """From here on everything leaves; there is no way back."""
         held.reason = reason
         held.stage = PositionStage.CLOSING
         held.close_at = self.now
-        self._say(held)
+        self._report_stage(held)
 
     def finish(self, held: Held, reason: str) -> None:
         """Nothing is held any more; a later entry begins anew."""
         held.stage = PositionStage.CLOSED
-        self._say(held, reason)
+        self._report_stage(held, reason)
         held.bought = held.paid = held.first_sold = held.reference = held.reference_at = 0
         held.reason = None
 
     # ── orders ─────────────────────────────────────────────────────────────────────────────────────
 
-    def settle(self, held: Held) -> None:
+    def align_orders(self, held: Held) -> None:
         """Bring stage and orders in line with what is held."""
         quantity = self.state.quantity(held)
         market = self.state.markets.get(held.market)
@@ -107,13 +107,13 @@ class ExitDecision:
             goal = first_goal(held, market, self.params)
             if 0 < goal <= held.first_sold:
                 held.stage = PositionStage.HALF_CLOSED
-                self._say(held)
+                self._report_stage(held)
         if not quantity or held.reason is not None:
-            self._leave(held, quantity, market)
+            self._close_out(held, quantity, market)
         elif market is not None:
-            self._rest(held, quantity, market)
+            self._rest_targets(held, quantity, market)
 
-    def _leave(self, held: Held, quantity: Quantity, market: Market | None) -> None:
+    def _close_out(self, held: Held, quantity: Quantity, market: Market | None) -> None:
         """Cancel what rests; once all of it is proved dead, sell what remains at the bid."""
         reason = held.reason.value if held.reason else PositionStage.CLOSED.value
         patience = self.params.close_order_max_s * SECOND
@@ -130,7 +130,7 @@ class ExitDecision:
         price = close_price(bid, market, self.params)
         self._propose(held, Target(Step.CLOSE, price, amount), TimeInForce.IOC, held.reason)
 
-    def _rest(self, held: Held, quantity: Quantity, market: Market) -> None:
+    def _rest_targets(self, held: Held, quantity: Quantity, market: Market) -> None:
         """Make the resting targets what they should be: cancel what is wrong, propose what is missing."""
         for order in held.orders:
             if order.step not in (Step.FIRST, Step.REST):
@@ -187,7 +187,7 @@ class ExitDecision:
     def _is_tradable(self, market: Market) -> bool:
         return market.status is MarketStatus.OPEN and (not market.close_at or self.now < market.close_at)
 
-    def _say(self, held: Held, reason: str = "") -> None:
+    def _report_stage(self, held: Held, reason: str = "") -> None:
         self.out.append(
             PositionUpdate(
                 market=held.market,

@@ -56,7 +56,7 @@ class ExitMachine(StateMachine[ExitState]):
         held = self.state.held.get(quote.instrument)
         if held is None or held.stage is PositionStage.CLOSED:
             return NOTHING
-        return self._look(held, stamp, trusted=not top.gapped)
+        return self._evaluate_bid(held, stamp, trusted=not top.gapped)
 
     def _on_book(self, book: Book, stamp: Stamp) -> Sequence[Message]:
         # Every change of the best price also comes as a Quote, so only a healing book is news.
@@ -65,13 +65,15 @@ class ExitMachine(StateMachine[ExitState]):
         held = self.state.held.get(book.instrument)
         if held is None or held.stage is PositionStage.CLOSED:
             return NOTHING
-        return self._look(held, stamp, trusted=True)
+        return self._evaluate_bid(held, stamp, trusted=True)
 
-    def _look(self, held: Held, stamp: Stamp, *, trusted: bool) -> Sequence[Message]:
+    def _evaluate_bid(self, held: Held, stamp: Stamp, *, trusted: bool) -> Sequence[Message]:
         decision = self._decision(stamp)
-        if decision is None or not decision.look(held, self.state.tops.tops[held.instrument].bid, trusted):
+        if decision is None or not decision.evaluate_bid(
+            held, self.state.tops.tops[held.instrument].bid, trusted
+        ):
             return NOTHING
-        decision.settle(held)
+        decision.align_orders(held)
         return decision.out
 
     def _on_gap(self, gap: Gap, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
@@ -147,11 +149,11 @@ class ExitMachine(StateMachine[ExitState]):
             return NOTHING
         if fill.side is Side.BUY:
             decision.open(held)
-        decision.settle(held)
+        decision.align_orders(held)
         return decision.out
 
     def _fold_exit(self, held: Held, fill: Fill) -> None:
-        order = held.find(fill.order)
+        order = held.order_named(fill.order)
         if order is None:
             return
         order.filled += fill.quantity
@@ -186,7 +188,7 @@ class ExitMachine(StateMachine[ExitState]):
             if decision is not None:
                 if position is not None:
                     decision.open(held)
-                decision.settle(held)
+                decision.align_orders(held)
         return decision.out if decision is not None else NOTHING
 
     def _on_account(self, account: Account, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
@@ -199,24 +201,24 @@ class ExitMachine(StateMachine[ExitState]):
         if not approval.reduce_only or not stamp.verified:
             return NOTHING
         held = self._held(approval)
-        order = held.find_proposal(approval.proposal)
+        order = held.order_of_proposal(approval.proposal)
         if order is None:
-            order = held.find(approval.order)
+            order = held.order_named(approval.order)
         if order is None:
             order = ExitOrder(Step.FOREIGN, approval.price, approval.quantity, stamp.now)
             held.orders.append(order)
         order.order = approval.order
         order.quantity = max(approval.quantity, order.filled)
-        return self._settle(held, stamp)
+        return self._align_orders(held, stamp)
 
     def _on_rejection(self, rejection: Rejection, stamp: Stamp) -> Sequence[Message]:
         held = self.state.held.get(rejection.instrument)
-        order = None if held is None else held.find_proposal(rejection.proposal)
+        order = None if held is None else held.order_of_proposal(rejection.proposal)
         if held is None or order is None or order.order:
             return NOTHING
         held.orders.remove(order)
         self._wait(held, order, stamp)
-        return self._settle(held, stamp)
+        return self._align_orders(held, stamp)
 
     def _on_order(self, update: OrderUpdate, stamp: Stamp) -> Sequence[Message]:
         terminal = update.status in TERMINAL
@@ -226,9 +228,9 @@ class ExitMachine(StateMachine[ExitState]):
                 return NOTHING
             # The entry is complete: its targets need not wait for more of it.
             held.target_at = min(held.target_at, stamp.now)
-            return self._settle(held, stamp)
+            return self._align_orders(held, stamp)
         held = self._held(update) if not terminal else self.state.held.get(update.instrument)
-        order = None if held is None else held.find(update.order)
+        order = None if held is None else held.order_named(update.order)
         if held is None or (order is None and terminal):
             return NOTHING
         if order is None:
@@ -242,7 +244,7 @@ class ExitMachine(StateMachine[ExitState]):
             if not order.cancel_at and not order.quantity:
                 self._wait(held, order, stamp)
             held.drop_ended()
-        out = self._settle(held, stamp)
+        out = self._align_orders(held, stamp)
         self._forget_if_over(held)
         return out
 
@@ -272,9 +274,9 @@ class ExitMachine(StateMachine[ExitState]):
         params = self.state.params
         return ExitDecision(self.state, params, stamp) if params is not None and self.state.tape else None
 
-    def _settle(self, held: Held, stamp: Stamp) -> Sequence[Message]:
+    def _align_orders(self, held: Held, stamp: Stamp) -> Sequence[Message]:
         decision = self._decision(stamp)
         if decision is None:
             return NOTHING
-        decision.settle(held)
+        decision.align_orders(held)
         return decision.out

@@ -82,11 +82,11 @@ class Held(Struct):
         """What all exits together may still take: proposed, working, unknown."""
         return sum(order.open for order in self.orders)
 
-    def find(self, order: str) -> ExitOrder | None:
+    def order_named(self, order: str) -> ExitOrder | None:
         """The exit with this order id."""
         return next((o for o in self.orders if o.order == order), None)
 
-    def find_proposal(self, proposal: str) -> ExitOrder | None:
+    def order_of_proposal(self, proposal: str) -> ExitOrder | None:
         """The exit that this proposal of ours asked for."""
         return next((o for o in self.orders if o.proposal == proposal), None)
 

@@ -47,7 +47,7 @@ class Lockstep:
             self._waiting[machine] = causes
         self._reported.set()
 
-    async def settle(self, seq: int) -> None:
+    async def wait_until_processed(self, seq: int) -> None:
         """Return when every machine has processed the tape up to ``seq`` and all that followed from it."""
         self._required = max(self._required, seq)
         while True:

@@ -146,7 +146,7 @@ class Normalisers:
         # Whoever held books of this venue held them from somebody else, who follows them no more.
         return [Gap(venue=said.venue, at=at, reason="followed anew")]
 
-    def bury(self, dead: DeadFrame) -> DeadFrame:
+    def count_lost(self, dead: DeadFrame) -> DeadFrame:
         """Count a frame that was lost before it could be read: a torn line, an oversized message."""
         self.frames += 1
         self.dead += 1

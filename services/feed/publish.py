@@ -127,7 +127,7 @@ class FeedPublisher:
         try:
             await self._send(entry, acknowledged=self.counter % ACKNOWLEDGE_EVERY == 0)
             while len(self._kept) > UNACKNOWLEDGED_MAX and self._acks:
-                await self._settle()
+                await self._resolve_unacknowledged()
         except TapeError:
             await self._recover()
 
@@ -138,7 +138,7 @@ class FeedPublisher:
                 if not self._acks or self._acks[-1][0] != self._kept[-1][0]:
                     await self._send(self._kept[-1], acknowledged=True)
                 while self._acks:
-                    await self._settle()
+                    await self._resolve_unacknowledged()
             except TapeError:
                 await self._recover()
 
@@ -159,7 +159,7 @@ class FeedPublisher:
         if self._link.losses != self._losses:
             raise BrokerUnavailable("expected an unbroken connection, was a new one")
 
-    async def _settle(self) -> None:
+    async def _resolve_unacknowledged(self) -> None:
         counter, future = self._acks.popleft()
         await self._publisher.wait(future)
         self._check_connection()
@@ -179,7 +179,7 @@ class FeedPublisher:
                 for entry in self._kept:
                     await self._send(entry, acknowledged=entry is self._kept[-1])
                 while self._acks:
-                    await self._settle()
+                    await self._resolve_unacknowledged()
             except TapeError:
                 await asyncio.sleep(RETRY_WAIT_S)
             else:

@@ -38,7 +38,7 @@ class Damage(StrEnum):
     MISSING = "missing"
 
 
-class Finding(NamedTuple):
+class ChainFinding(NamedTuple):
     """One piece of damage: where (``epoch``, ``seq`` on the tape), what, and how it shows."""
 
     epoch: int
@@ -50,7 +50,7 @@ class Finding(NamedTuple):
         return f"epoch {self.epoch}, sequence {self.seq}: {self.damage.value}: {self.detail}"
 
 
-class Place(NamedTuple):
+class ChainPosition(NamedTuple):
     """Where a sound row stands in the chain."""
 
     seq: int
@@ -65,34 +65,34 @@ class Walker:
     def __init__(self, epoch: int, genesis: bytes) -> None:
         self.epoch = epoch
         self.rows = 0
-        start = Place(0, date.min, 0, genesis)
-        self._places: deque[Place] = deque([start], maxlen=PLACES_MAX)
+        start = ChainPosition(0, date.min, 0, genesis)
+        self._places: deque[ChainPosition] = deque([start], maxlen=PLACES_MAX)
         # With the row that gave it away: if that row turns out to be inserted, what it said is void.
-        self._found: list[tuple[int, Finding]] = []
+        self._found: list[tuple[int, ChainFinding]] = []
 
     @property
-    def last(self) -> Place:
+    def last(self) -> ChainPosition:
         """The row taken last; the genesis before the first."""
         return self._places[-1]
 
     @property
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[ChainFinding]:
         """What was found so far, by sequence."""
         return sorted({finding for _, finding in self._found})
 
-    def take(self, row: Row) -> None:
+    def check(self, row: Row) -> None:
         """Check one row against itself and against the rows before it."""
         self.rows += 1
         fits = row_hash(row.prev_hash, row.prev_seq, row.n, content_of_row(row), is_refused(row)) == row.hash
         if not fits:
-            self._find(row, row.seq, Damage.CHANGED, "its content does not fit its hash")
+            self._report(row, row.seq, Damage.CHANGED, "its content does not fit its hash")
         if not self._follows(row, self.last):
             self._judge_link(row, fits)
         if fits:
             self._check_columns(row)
-        self._places.append(Place(row.seq, row.day, row.n, row.hash))
+        self._places.append(ChainPosition(row.seq, row.day, row.n, row.hash))
 
-    def _follows(self, row: Row, place: Place) -> bool:
+    def _follows(self, row: Row, place: ChainPosition) -> bool:
         return row.prev_hash == place.hash and row.prev_seq == place.seq
 
     def _judge_link(self, row: Row, fits: bool) -> None:
@@ -104,18 +104,18 @@ class Walker:
             missing = row.n - last.n - 1 if row.day == last.day else row.n - 1
             count = f"{missing} rows" if missing > 1 else "a row"
             text = f"{count} between {last.seq} and {row.seq}, the last of them {row.prev_seq}"
-            self._find(row, row.prev_seq, Damage.REMOVED, text)
+            self._report(row, row.prev_seq, Damage.REMOVED, text)
         elif row.prev_seq == last.seq and fits:
-            self._find(row, last.seq, Damage.CHANGED, f"its hash is not the one that row {row.seq} follows")
+            self._report(row, last.seq, Damage.CHANGED, f"its hash is not the one that row {row.seq} follows")
         elif fits:
-            self._find(row, row.seq, Damage.INSERTED, f"it does not follow row {last.seq}")
+            self._report(row, row.seq, Damage.INSERTED, f"it does not follow row {last.seq}")
 
-    def _name_inserted(self, row: Row, earlier: Place) -> None:
+    def _name_inserted(self, row: Row, earlier: ChainPosition) -> None:
         """``row`` follows a row further back: what stands in between was put there later."""
         inserted = [place.seq for place in self._places if earlier.seq < place.seq < row.seq]
         self._found = [entry for entry in self._found if entry[0] not in inserted]
         for seq in inserted:
-            self._find(row, seq, Damage.INSERTED, f"row {row.seq} follows {earlier.seq}, not it")
+            self._report(row, seq, Damage.INSERTED, f"row {row.seq} follows {earlier.seq}, not it")
 
     def _check_columns(self, row: Row) -> None:
         """Columns that follow from the content must still say what it says."""
@@ -127,10 +127,10 @@ class Walker:
         names = [name for name, value in expected.items() if found[name] != value]
         if names:
             text = f"columns {', '.join(names)} are not what its payload (which is intact) says"
-            self._find(row, row.seq, Damage.CHANGED, text)
+            self._report(row, row.seq, Damage.CHANGED, text)
 
-    def _find(self, witness: Row, seq: int, damage: Damage, detail: str) -> None:
-        self._found.append((witness.seq, Finding(self.epoch, seq, damage, detail)))
+    def _report(self, witness: Row, seq: int, damage: Damage, detail: str) -> None:
+        self._found.append((witness.seq, ChainFinding(self.epoch, seq, damage, detail)))
 
 
 def content_of_row(row: Row) -> Content:

@@ -256,15 +256,15 @@ def extend(
             day_start_ns = stored_ns // _DAY_NS * _DAY_NS
             day_end_ns = day_start_ns + _DAY_NS
         if day != chain.day:
-            _note_end(chain, ends)
+            _record_end(chain, ends)
             chain.day, chain.n, chain.day_first_seq = day, 0, record.seq
             chain.day_genesis = chain.head
         rows.append(_next_row(chain, record, refused))
-    _note_end(chain, ends)
+    _record_end(chain, ends)
     return rows, list(ends.values())
 
 
-def _note_end(chain: Chain, ends: dict[date, DayEnd]) -> None:
+def _record_end(chain: Chain, ends: dict[date, DayEnd]) -> None:
     if chain.n:
         ends[chain.day] = DayEnd(
             chain.epoch,

@@ -52,7 +52,7 @@ async def _apply(connection: asyncpg.Connection, applied: dict[int, str], versio
     digest = hashlib.sha256(text.encode()).hexdigest()
     if version not in applied:
         await connection.execute(text)
-        await _note(connection, version, digest)
+        await _record_version(connection, version, digest)
     elif applied[version] != digest:
         raise SchemaError(f"expected migration {version} to be {digest[:12]}, was {applied[version][:12]}")
 
@@ -66,10 +66,10 @@ async def _make_views(connection: asyncpg.Connection, known_digest: str | None) 
     for view in views:
         await connection.execute(f'DROP VIEW IF EXISTS journal."{view["viewname"]}" CASCADE')
     await connection.execute(text)
-    await _note(connection, _VIEWS_VERSION, digest)
+    await _record_version(connection, _VIEWS_VERSION, digest)
 
 
-async def _note(connection: asyncpg.Connection, version: int, digest: str) -> None:
+async def _record_version(connection: asyncpg.Connection, version: int, digest: str) -> None:
     await connection.execute(
         "INSERT INTO journal.migration (version, digest) VALUES ($1, $2)"
         " ON CONFLICT (version) DO UPDATE SET digest = excluded.digest, applied_at = now()",

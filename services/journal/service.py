@@ -42,7 +42,7 @@ class JournalState(StrEnum):
     STOPPED = "stopped"
 
 
-class Source(Protocol):
+class JournalSource(Protocol):
     """Where records come from: the tape, in order."""
 
     @property
@@ -96,7 +96,7 @@ class JournalService:
     """Runs a writer on a source. ``publish`` puts an anchor on the tape (or raises TapeError)."""
 
     def __init__(
-        self, writer: JournalWriter, source: Source, publish: Callable[[Anchor], Awaitable[None]]
+        self, writer: JournalWriter, source: JournalSource, publish: Callable[[Anchor], Awaitable[None]]
     ) -> None:
         self.status = JournalStatus()
         self._writer = writer

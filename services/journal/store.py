@@ -98,7 +98,7 @@ async def open_epoch(
             reason,
         )
         if old is not None:
-            await note(connection, "epoch", number, from_seq, reason)
+            await record_event(connection, "epoch", number, from_seq, reason)
     return chain
 
 
@@ -147,13 +147,13 @@ async def quarantine(connection: asyncpg.Connection, epoch: int, seqs: Sequence[
     async with connection.transaction():
         moved = [row["seq"] for row in await connection.fetch(_QUARANTINE, epoch, seqs)]
         for seq in moved:
-            await note(
+            await record_event(
                 connection, "foreign row", epoch, seq, "a row stood where the journal had not written yet"
             )
     return moved
 
 
-async def note(connection: asyncpg.Connection, kind: str, epoch: int, seq: int, detail: str) -> None:
+async def record_event(connection: asyncpg.Connection, kind: str, epoch: int, seq: int, detail: str) -> None:
     """Record an incident of the journal itself."""
     await connection.execute(
         "INSERT INTO journal.incident (kind, epoch, seq, detail) VALUES ($1, $2, $3, $4)",

@@ -1,4 +1,4 @@
-"""Finding damage: rows changed, removed or inserted, and a tail that was cut off; each one named.
+"""ChainFinding damage: rows changed, removed or inserted, and a tail that was cut off; each one named.
 
 Three witnesses are compared: the rows themselves (each knows the row before it, see ``chainwalk``), the
 anchors in the local file, and the anchors on the tape. Somebody who rewrites everything behind a changed row
@@ -14,7 +14,7 @@ import asyncpg
 from libs.tape.record import TapeRecord
 from proto.service import Anchor
 from services.journal.anchors import FiledAnchor
-from services.journal.chainwalk import Damage, Finding, Place, Walker
+from services.journal.chainwalk import ChainFinding, ChainPosition, Damage, Walker
 from services.journal.resume import is_same
 from services.journal.rows import COLUMNS, Row, genesis
 from services.journal.store import contents
@@ -31,15 +31,15 @@ class Verification(NamedTuple):
     rows: int
     anchors: int
     last_seq: int
-    findings: list[Finding]
+    findings: list[ChainFinding]
 
 
 class _Walked(NamedTuple):
     """What walking one epoch left behind: its end, rows and last place by day, and the anchored places."""
 
-    end: Place
-    days: dict[date, tuple[int, Place]]
-    places: dict[int, Place]
+    end: ChainPosition
+    days: dict[date, tuple[int, ChainPosition]]
+    places: dict[int, ChainPosition]
 
 
 async def verify(
@@ -69,22 +69,22 @@ async def verify(
 
 
 async def _walk(
-    connection: asyncpg.Connection, epoch: asyncpg.Record, anchored: set[int], findings: list[Finding]
+    connection: asyncpg.Connection, epoch: asyncpg.Record, anchored: set[int], findings: list[ChainFinding]
 ) -> _Walked:
     number, start = epoch["epoch"], genesis(epoch["epoch"], epoch["tape"], epoch["from_seq"])
     walker = Walker(number, start)
     if epoch["genesis"] != start:
         findings.append(
-            Finding(number, epoch["from_seq"], Damage.CHANGED, "the epoch's own line was changed")
+            ChainFinding(number, epoch["from_seq"], Damage.CHANGED, "the epoch's own line was changed")
         )
-    days: dict[date, tuple[int, Place]] = {}
-    places: dict[int, Place] = {}
+    days: dict[date, tuple[int, ChainPosition]] = {}
+    places: dict[int, ChainPosition] = {}
     async for record in connection.cursor(_ROWS, number, prefetch=FETCH_ROWS):
         row = Row(*record.values())
-        walker.take(row)
+        walker.check(row)
         if row.seq > epoch["position"]:
             text = f"the journal has not come further than {epoch['position']}"
-            findings.append(Finding(number, row.seq, Damage.INSERTED, text))
+            findings.append(ChainFinding(number, row.seq, Damage.INSERTED, text))
         days[row.day] = (days.get(row.day, (0, walker.last))[0] + 1, walker.last)
         if row.seq in anchored:
             places[row.seq] = walker.last
@@ -93,22 +93,22 @@ async def _walk(
 
 
 async def _check_days(
-    connection: asyncpg.Connection, epoch: int, walked: _Walked, findings: list[Finding]
+    connection: asyncpg.Connection, epoch: int, walked: _Walked, findings: list[ChainFinding]
 ) -> None:
     """The head of each day, as the journal noted it, against the rows that are there."""
     clean = not any(finding.epoch == epoch for finding in findings)
     for day in await connection.fetch("SELECT * FROM journal.day WHERE epoch = $1 ORDER BY day", epoch):
-        count, last = walked.days.get(day["day"], (0, Place(0, day["day"], 0, b"")))
+        count, last = walked.days.get(day["day"], (0, ChainPosition(0, day["day"], 0, b"")))
         if day["last_seq"] > last.seq:
             # Nothing follows in this epoch: no later row could have said so.
             text = f"{day['rows'] - last.n} rows of {day['day']} after {last.seq} up to {day['last_seq']}"
             damage = Damage.TAIL_CUT if walked.end.seq <= last.seq else Damage.REMOVED
-            findings.append(Finding(epoch, day["last_seq"], damage, text))
+            findings.append(ChainFinding(epoch, day["last_seq"], damage, text))
         elif clean and (count != day["rows"] or last.hash != day["head"]):
             text = (
                 f"{day['day']} was noted with {day['rows']} rows up to {day['last_seq']}, there are {count}"
             )
-            findings.append(Finding(epoch, last.seq, Damage.COUNT, text))
+            findings.append(ChainFinding(epoch, last.seq, Damage.COUNT, text))
 
 
 def _place_anchor(
@@ -139,7 +139,7 @@ def _filed(anchor: Anchor, epoch: int, tape: str) -> FiledAnchor:
 
 
 def _check_anchors(
-    anchors: Iterable[FiledAnchor], walked: dict[int, _Walked], findings: list[Finding]
+    anchors: Iterable[FiledAnchor], walked: dict[int, _Walked], findings: list[ChainFinding]
 ) -> None:
     sound_seq: dict[int, int] = {}
     rewritten: set[int] = set()
@@ -147,7 +147,7 @@ def _check_anchors(
         part = walked.get(anchor.epoch)
         if part is None:
             text = f"the journal held {anchor.rows} rows of tape {anchor.tape} on {anchor.day}"
-            findings.append(Finding(anchor.epoch, anchor.seq, Damage.REMOVED, text))
+            findings.append(ChainFinding(anchor.epoch, anchor.seq, Damage.REMOVED, text))
             continue
         place = part.places.get(anchor.seq)
         if place is None:
@@ -158,29 +158,31 @@ def _check_anchors(
             rewritten.add(anchor.epoch)
             after = sound_seq.get(anchor.epoch, 0)
             text = f"the chain was made anew somewhere after {after}: at {anchor.seq} it is not what was anchored"
-            findings.append(Finding(anchor.epoch, anchor.seq, Damage.REWRITTEN, text))
+            findings.append(ChainFinding(anchor.epoch, anchor.seq, Damage.REWRITTEN, text))
 
 
-def _missing(anchor: FiledAnchor, end: Place) -> Finding:
+def _missing(anchor: FiledAnchor, end: ChainPosition) -> ChainFinding:
     if anchor.seq > end.seq:
         text = f"rows after {end.seq} up to {anchor.seq}, of which {anchor.day} had {anchor.rows} in all"
-        return Finding(anchor.epoch, anchor.seq, Damage.TAIL_CUT, text)
-    return Finding(anchor.epoch, anchor.seq, Damage.REMOVED, "an anchor was made at this row")
+        return ChainFinding(anchor.epoch, anchor.seq, Damage.TAIL_CUT, text)
+    return ChainFinding(anchor.epoch, anchor.seq, Damage.REMOVED, "an anchor was made at this row")
 
 
-def _is_named(findings: Iterable[Finding], anchor: FiledAnchor) -> bool:
+def _is_named(findings: Iterable[ChainFinding], anchor: FiledAnchor) -> bool:
     """The anchored row itself was found to be changed: its hash cannot be the anchored one."""
     return any(f.epoch == anchor.epoch and f.seq == anchor.seq for f in findings)
 
 
-async def _known_damage(connection: asyncpg.Connection) -> list[Finding]:
+async def _known_damage(connection: asyncpg.Connection) -> list[ChainFinding]:
     """What the journal itself came upon: rows it had to move away, and gaps."""
     findings = [
-        Finding(row["epoch"], row["seq"], Damage.INSERTED, "it stood where the journal had not written yet")
+        ChainFinding(
+            row["epoch"], row["seq"], Damage.INSERTED, "it stood where the journal had not written yet"
+        )
         for row in await connection.fetch("SELECT epoch, seq FROM journal.quarantine")
     ]
     findings += [
-        Finding(row["epoch"], row["seq"], Damage.MISSING, row["detail"])
+        ChainFinding(row["epoch"], row["seq"], Damage.MISSING, row["detail"])
         for row in await connection.fetch(
             "SELECT epoch, seq, detail FROM journal.incident WHERE kind = 'gap'"
         )
@@ -188,9 +190,9 @@ async def _known_damage(connection: asyncpg.Connection) -> list[Finding]:
     return findings
 
 
-def _without_doubles(findings: Iterable[Finding]) -> list[Finding]:
+def _without_doubles(findings: Iterable[ChainFinding]) -> list[ChainFinding]:
     """One finding for each damage of each row, the first that was made."""
-    kept: dict[tuple[int, int, Damage], Finding] = {}
+    kept: dict[tuple[int, int, Damage], ChainFinding] = {}
     for finding in findings:
         kept.setdefault((finding.epoch, finding.seq, finding.damage), finding)
     return sorted(kept.values())
@@ -198,7 +200,7 @@ def _without_doubles(findings: Iterable[Finding]) -> list[Finding]:
 
 async def compare_with_tape(
     connection: asyncpg.Connection, records: AsyncIterator[Sequence[TapeRecord]]
-) -> list[Finding]:
+) -> list[ChainFinding]:
     """Compare the newest epoch's history with the tape itself, which names what a rewritten chain hides.
 
     Records beyond the journal's position are ignored: they have not been taken in yet.
@@ -207,7 +209,7 @@ async def compare_with_tape(
         "SELECT epoch, position FROM journal.epoch ORDER BY epoch DESC LIMIT 1"
     )
     epoch, position = (0, 0) if newest is None else newest
-    findings: list[Finding] = []
+    findings: list[ChainFinding] = []
     async for batch in records:
         known = [record for record in batch if record.seq <= position]
         if not known:
@@ -217,8 +219,8 @@ async def compare_with_tape(
         for seq in sorted(on_tape.keys() | stored.keys()):
             record = on_tape.get(seq)
             if record is None:
-                findings.append(Finding(epoch, seq, Damage.INSERTED, "the tape has no such message"))
+                findings.append(ChainFinding(epoch, seq, Damage.INSERTED, "the tape has no such message"))
             elif not is_same(record, stored.get(seq)):
                 damage = Damage.CHANGED if seq in stored else Damage.REMOVED
-                findings.append(Finding(epoch, seq, damage, "it is not what the tape holds"))
+                findings.append(ChainFinding(epoch, seq, damage, "it is not what the tape holds"))
     return findings

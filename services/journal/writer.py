@@ -180,7 +180,7 @@ class JournalWriter:
         if first_seq > chain.position + 1 and first_seq > chain.known_to + 1:
             self.incidents += 1
             text = f"the tape begins at {first_seq}: sequences from {chain.position + 1} on are not in the journal"
-            await store.note(connection, "gap", chain.epoch, first_seq, text)
+            await store.record_event(connection, "gap", chain.epoch, first_seq, text)
         return max(first_seq, chain.known_to + 1)
 
     async def _enter(

@@ -100,9 +100,9 @@ class HealthWatch:
         known.position = position
         known.detail = detail
         if state is not known.state:
-            return self._move(service, known, state, at_ns)
+            return self._transition(service, known, state, at_ns)
         if detail != known.told_detail and at_ns - known.told_at >= DETAIL_INTERVAL_S * SECOND:
-            return [self._tell(service, known, at_ns)]
+            return [self._report(service, known, at_ns)]
         return []
 
     def tick(self, at_ns: int) -> list[Message]:
@@ -117,7 +117,7 @@ class HealthWatch:
                 out += self._starting(name, known, at_ns)
             if known.state is not ServiceState.MISSING and silent_ns > limit_ns:
                 known.detail = f"no report for {silent_ns // SECOND} s"
-                out += self._move(name, known, ServiceState.MISSING, at_ns)
+                out += self._transition(name, known, ServiceState.MISSING, at_ns)
         return out
 
     def forget(self, service: str) -> list[Message]:
@@ -137,12 +137,12 @@ class HealthWatch:
         text = f"starting for more than {STARTING_MAX_S} s: {known.detail}"
         return self.conditions.hold(START_HANGS, Severity.WARNING, name, text, wrong=hangs)
 
-    def _move(self, name: str, known: _Service, state: ServiceState, at_ns: int) -> list[Message]:
+    def _transition(self, name: str, known: _Service, state: ServiceState, at_ns: int) -> list[Message]:
         known.state = state
         known.state_at = at_ns
-        return [self._tell(name, known, at_ns), *self._alerts(name, known)]
+        return [self._report(name, known, at_ns), *self._alerts(name, known)]
 
-    def _tell(self, name: str, known: _Service, at_ns: int) -> Health:
+    def _report(self, name: str, known: _Service, at_ns: int) -> Health:
         known.told_at = at_ns
         known.told_detail = known.detail
         return self._health(name, known)

@@ -94,7 +94,7 @@ class MonitorShell:
         hold = self._watch.conditions.hold
         text = str(body.get("detail", ""))
         self._put(hold(DIVERGENCE, Severity.CRITICAL, service, text, wrong=bool(body.get("diverged", False))))
-        self._take_dead_frames(service, body, now)
+        self._record_dead_frames(service, body, now)
 
     def _watch_violations(self, service: str, count: int) -> None:
         before = self._violations.get(service, 0)
@@ -109,7 +109,7 @@ class MonitorShell:
             hold = self._watch.conditions.hold
             self._put(hold(PERMISSION_VIOLATION, Severity.CRITICAL, service, "no more refusals", wrong=False))
 
-    def _take_dead_frames(self, service: str, body: dict[str, Any], now: int) -> None:
+    def _record_dead_frames(self, service: str, body: dict[str, Any], now: int) -> None:
         """Dead frames of the feed: told one by one, and what a lost report swallowed by its count."""
         if "dead_frames" not in body:
             return

@@ -33,7 +33,7 @@ STATUS_UNKNOWN: Final = -ONE
 """No ``feed.market`` was read for the market."""
 
 
-class Order(msgspec.Struct, kw_only=True, gc=False):
+class ProposedOrder(msgspec.Struct, kw_only=True, gc=False):
     """Facts every order has, entry or exit.
 
     ``known``: the instrument is an outcome of the market the order names. ``kill_switch``, ``status``:
@@ -51,7 +51,7 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     price_step: int
 
 
-class Entry(Order, kw_only=True, gc=False):
+class EntryFacts(ProposedOrder, kw_only=True, gc=False):
     """Facts of an order that opens a position.
 
     ``cost``: price and fee of the whole order. ``market_stake``, ``total_stake``: what is at stake
@@ -87,7 +87,7 @@ class Entry(Order, kw_only=True, gc=False):
     repeated_at: int
 
 
-class Exit(Order, kw_only=True, gc=False):
+class ExitFacts(ProposedOrder, kw_only=True, gc=False):
     """Facts of an order that shrinks a position.
 
     ``position``: contracts the order's side can take away. ``closing``: contracts that other reduce-only
@@ -98,30 +98,30 @@ class Exit(Order, kw_only=True, gc=False):
     closing: int
 
 
-def price_positive(order: Order) -> Check:
+def price_positive(order: ProposedOrder) -> Check:
     """A price is above zero."""
     return Check("price_positive", 1, order.price, order.price > 0)
 
 
-def price_range(entry: Entry) -> Check:
+def price_range(entry: EntryFacts) -> Check:
     """An entry's price lies between ``price_min`` and ``price_max``; the limit shown is the nearer one."""
     low, high = entry.params.price_min, entry.params.price_max
     limit = low if entry.price < low else high
     return Check("price_range", limit, entry.price, low <= entry.price <= high)
 
 
-def price_inside(order: Order) -> Check:
+def price_inside(order: ProposedOrder) -> Check:
     """An exit's price lies strictly between 0 and 1."""
     return Check("price_range", ONE - 1, order.price, 0 < order.price < ONE)
 
 
-def price_tick(order: Order) -> Check:
+def price_tick(order: ProposedOrder) -> Check:
     """The price is on the venue's grid: nothing is left over."""
     rest = order.price % order.price_step
     return Check("price_tick", 0, rest, rest == 0)
 
 
-def price_collar(entry: Entry) -> Check:
+def price_collar(entry: EntryFacts) -> Check:
     """The price is near the middle of the book."""
     if entry.bid is None or entry.ask is None:
         return Check("price_collar", entry.params.collar, ONE, passed=False)
@@ -129,64 +129,64 @@ def price_collar(entry: Entry) -> Check:
     return Check("price_collar", entry.params.collar, distance // 2, distance <= 2 * entry.params.collar)
 
 
-def instrument(order: Order) -> Check:
+def instrument(order: ProposedOrder) -> Check:
     """The instrument belongs to the market whose limits apply."""
     return Check("instrument", ONE, ONE if order.known else 0, order.known)
 
 
-def direction(entry: Entry) -> Check:
+def direction(entry: EntryFacts) -> Check:
     """An entry buys: selling what is not held opens the other outcome, past its own limits."""
     return Check("direction", ONE, ONE if entry.buys else 0, entry.buys)
 
 
-def kill_switch(entry: Entry) -> Check:
+def kill_switch(entry: EntryFacts) -> Check:
     """Neither halted (2) nor close-only (1)."""
     return Check("kill_switch", ACTIVE, entry.kill_switch, entry.kill_switch == ACTIVE)
 
 
-def kill_switch_exit(order: Order) -> Check:
+def kill_switch_exit(order: ProposedOrder) -> Check:
     """Not halted: close-only lets exits through."""
     return Check("kill_switch", CLOSE_ONLY, order.kill_switch, order.kill_switch <= CLOSE_ONLY)
 
 
-def autonomy(entry: Entry) -> Check:
+def autonomy(entry: EntryFacts) -> Check:
     """At least ``semi`` (1): ``alerts`` (0) places nothing."""
     level = AUTONOMY_LEVELS[entry.params.autonomy]
     return Check("autonomy", ONE, level, level >= ONE)
 
 
-def expiry(order: Order) -> Check:
+def expiry(order: ProposedOrder) -> Check:
     """The proposal is still meant."""
     left = order.expires_at - order.now
     return Check("time_to_expiry_s", 0, left // SECOND, left > 0)
 
 
-def book_gap(entry: Entry) -> Check:
+def book_gap(entry: EntryFacts) -> Check:
     """No message of the book was lost since its last full snapshot."""
     return Check("book_gap", 0, ONE if entry.gapped else 0, not entry.gapped)
 
 
-def book_age(entry: Entry) -> Check:
+def book_age(entry: EntryFacts) -> Check:
     """The book was heard of lately; a started second counts."""
     limit = entry.params.book_age_max_s
     age = max(entry.now - entry.book_at, 0)
     return Check("book_age_s", limit, -(-age // SECOND), age <= limit * SECOND)
 
 
-def market_status(order: Order) -> Check:
+def market_status(order: ProposedOrder) -> Check:
     """The market is open (1)."""
     level = STATUS_LEVELS[MarketStatus.OPEN]
     return Check("market_status", level, order.status, order.status == level)
 
 
-def time_to_close(entry: Entry) -> Check:
+def time_to_close(entry: EntryFacts) -> Check:
     """The market stays open long enough to leave again; an unknown close time is none."""
     limit = entry.params.time_to_close_min_s
     left = max(entry.close_at - entry.now, 0)
     return Check("time_to_close_s", limit, left // SECOND, left > 0 and left >= limit * SECOND)
 
 
-def spread(entry: Entry) -> Check:
+def spread(entry: EntryFacts) -> Check:
     """Bid and ask are near: within ``spread_max`` of the mid price, or a few ticks.
 
     One per cent of a mid price of 0.50 is half a tick of a one-cent grid, which no book ever shows; hence
@@ -200,13 +200,13 @@ def spread(entry: Entry) -> Check:
     return Check("spread", limit, value, 0 <= value <= limit)
 
 
-def depth(entry: Entry) -> Check:
+def depth(entry: EntryFacts) -> Check:
     """Both sides hold enough in their top five levels: one to get in, the other to get out."""
     limit = entry.params.depth_min
     return Check("depth", limit, entry.depth, entry.depth >= limit)
 
 
-def edge(entry: Entry) -> Check:
+def edge(entry: EntryFacts) -> Check:
     """Fair value less price and fee per contract, recomputed here: the strategy's own figure is not used.
 
     With no quantity there is no fee to divide, and the gross edge is shown.
@@ -218,67 +218,67 @@ def edge(entry: Entry) -> Check:
     return Check("edge", limit, value, value >= limit and entry.fair_value <= ONE)
 
 
-def quantity(entry: Entry) -> Check:
+def quantity(entry: EntryFacts) -> Check:
     """The size after all cuts is one the venue takes."""
     limit = max(entry.params.quantity_min, 1)
     return Check("quantity", limit, entry.quantity, entry.quantity >= limit)
 
 
-def bet(entry: Entry) -> Check:
+def bet(entry: EntryFacts) -> Check:
     """One entry costs at most ``bet_max`` of equity."""
     limit = scale(max(entry.equity, 0), entry.params.bet_max)
     return Check("bet", limit, entry.cost, entry.cost <= limit)
 
 
-def market_stake(entry: Entry) -> Check:
+def market_stake(entry: EntryFacts) -> Check:
     """At stake in this market, with this order."""
     limit = scale(max(entry.equity, 0), entry.params.market_stake_max)
     value = entry.market_stake + entry.cost
     return Check("market_stake", limit, value, value <= limit)
 
 
-def heat(entry: Entry) -> Check:
+def heat(entry: EntryFacts) -> Check:
     """At stake in all markets, with this order."""
     limit = scale(max(entry.equity, 0), entry.params.heat_max)
     value = entry.total_stake + entry.cost
     return Check("heat", limit, value, value <= limit)
 
 
-def group_loss(entry: Entry) -> Check:
+def group_loss(entry: EntryFacts) -> Check:
     """Worst loss over the outcomes of the group, whichever working and unknown orders fill."""
     limit = scale(max(entry.equity, 0), entry.params.group_loss_max)
     return Check("group_loss", limit, entry.group_loss, entry.group_loss <= limit)
 
 
-def daily_loss(entry: Entry) -> Check:
+def daily_loss(entry: EntryFacts) -> Check:
     """The worst loss since midnight UTC; once over the limit the day is over."""
     limit = scale(max(entry.day_equity, 0), entry.params.daily_loss_max)
     return Check("daily_loss", limit, entry.day_loss, entry.day_loss < limit)
 
 
-def drawdown(entry: Entry) -> Check:
+def drawdown(entry: EntryFacts) -> Check:
     """Fall from the highest equity; sizes have been shrinking since ``drawdown_reduce``."""
     limit = entry.params.drawdown_stop
     return Check("drawdown", limit, entry.drawdown, entry.drawdown < limit)
 
 
-def positions(entry: Entry) -> Check:
+def positions(entry: EntryFacts) -> Check:
     """Markets held or being entered, with this one."""
     limit, value = entry.params.positions_max_count, entry.position_count + 1
     return Check("positions_count", limit, value, value <= limit)
 
 
-def market_positions(entry: Entry) -> Check:
+def market_positions(entry: EntryFacts) -> Check:
     """Nothing held or being entered in this market that forbids another entry."""
     return Check("market_positions_count", 0, entry.conflict_count, entry.conflict_count == 0)
 
 
-def cooldown(entry: Entry) -> Check:
+def cooldown(entry: EntryFacts) -> Check:
     """The market has rested; never entered counts as just rested."""
     return _elapsed("cooldown_s", entry.params.cooldown_s, entry.rested_at, entry.now)
 
 
-def repeat(entry: Entry) -> Check:
+def repeat(entry: EntryFacts) -> Check:
     """The same instrument, side and price was not approved a moment ago."""
     return _elapsed("repeat_s", entry.params.repeat_s, entry.repeated_at, entry.now)
 
@@ -290,35 +290,35 @@ def _elapsed(name: str, limit_s: int, since: int, now: int) -> Check:
     return Check(name, limit_s, elapsed // SECOND, elapsed >= limit_s * SECOND)
 
 
-def order_rate(entry: Entry) -> Check:
+def order_rate(entry: EntryFacts) -> Check:
     """Entries approved within the window, with this one."""
     limit, value = entry.params.order_rate_max_count, entry.approved_count + 1
     return Check("order_rate_count", limit, value, value <= limit)
 
 
-def balance(entry: Entry) -> Check:
+def balance(entry: EntryFacts) -> Check:
     """Cash that no other order has reserved pays for price and fee."""
     return Check("balance", entry.available, entry.cost, entry.cost <= entry.available)
 
 
-def exit_quantity(order: Exit) -> Check:
+def exit_quantity(order: ExitFacts) -> Check:
     """An exit has a size."""
     return Check("quantity", 1, order.quantity, order.quantity >= 1)
 
 
-def position(order: Exit) -> Check:
+def position(order: ExitFacts) -> Check:
     """There is a position that the order's side shrinks."""
     return Check("position", 1, order.position, order.position >= 1)
 
 
-def reduce_only(order: Exit) -> Check:
+def reduce_only(order: ExitFacts) -> Check:
     """All reduce-only orders together, filled in full, take no more than the position."""
     value = order.closing + order.quantity
     return Check("reduce_only", order.position, value, value <= order.position)
 
 
-EntryCheck = Callable[[Entry], Check]
-ExitCheck = Callable[[Exit], Check]
+EntryCheck = Callable[[EntryFacts], Check]
+ExitCheck = Callable[[ExitFacts], Check]
 
 ENTRY_CHECKS: Final[tuple[EntryCheck, ...]] = (
     price_positive,

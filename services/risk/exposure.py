@@ -64,7 +64,7 @@ class Leg(NamedTuple):
     cost: int
 
 
-class Working(NamedTuple):
+class WorkingOrder(NamedTuple):
     """Contracts an order may still trade for ``value`` in all (fees included)."""
 
     market: str
@@ -74,7 +74,7 @@ class Working(NamedTuple):
     value: int
 
 
-def worst_loss(markets: Sequence[Market], legs: Iterable[Leg], working: Iterable[Working]) -> int:
+def worst_loss(markets: Sequence[Market], legs: Iterable[Leg], working: Iterable[WorkingOrder]) -> int:
     """The largest loss over every way the markets of one group can end; at least 0.
 
     Held contracts cost what was paid and pay 1 or nothing. An order counts in each outcome only if its
@@ -102,7 +102,7 @@ def _endings(markets: Sequence[Market]) -> list[tuple[str, ...]]:
     return endings
 
 
-def _loss(paying: tuple[str, ...], legs: tuple[Leg, ...], working: tuple[Working, ...]) -> int:
+def _loss(paying: tuple[str, ...], legs: tuple[Leg, ...], working: tuple[WorkingOrder, ...]) -> int:
     loss = 0
     for leg in legs:
         loss += leg.cost - (leg.quantity if leg.instrument in paying else 0)

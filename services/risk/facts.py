@@ -11,14 +11,14 @@ from services.risk.checks import (
     HALTED,
     STATUS_LEVELS,
     STATUS_UNKNOWN,
-    Entry,
-    Exit,
+    EntryFacts,
+    ExitFacts,
 )
 from services.risk.exposure import (
     HUNDRED,
     Leg,
     Reservation,
-    Working,
+    WorkingOrder,
     contract_stake,
     price_step_at,
     worst_loss,
@@ -106,7 +106,9 @@ def size(state: State, params: RiskParams, candidate: Reservation, equity_now: i
     return quantity, fee
 
 
-def entry_facts(state: State, params: RiskParams, candidate: Reservation, now: int, equity_now: int) -> Entry:
+def entry_facts(
+    state: State, params: RiskParams, candidate: Reservation, now: int, equity_now: int
+) -> EntryFacts:
     """What the checks of an entry compare. The candidate itself must not be reserved yet."""
     market = state.markets.get(candidate.market)
     view = state.books.get(candidate.instrument)
@@ -114,7 +116,7 @@ def entry_facts(state: State, params: RiskParams, candidate: Reservation, now: i
     held = tuple(state.portfolio.open_positions())
     orders = [(r, r.stake) for r in state.reservations.values() if r.remaining]
     reserved_now = sum(stake for _, stake in orders)
-    return Entry(
+    return EntryFacts(
         params=params,
         now=now,
         price=candidate.price,
@@ -150,11 +152,11 @@ def entry_facts(state: State, params: RiskParams, candidate: Reservation, now: i
     )
 
 
-def exit_facts(state: State, params: RiskParams, candidate: Reservation, now: int) -> Exit:
+def exit_facts(state: State, params: RiskParams, candidate: Reservation, now: int) -> ExitFacts:
     """What the checks of an exit compare. The candidate itself must not be reserved yet."""
     market = state.markets.get(candidate.market)
     held = state.portfolio.quantity(candidate.instrument)
-    return Exit(
+    return ExitFacts(
         params=params,
         now=now,
         price=candidate.price,
@@ -226,15 +228,17 @@ def _group_loss(state: State, held: Held, orders: Orders, candidate: Reservation
     ]
     working = [_working(order) for order, _ in orders if order.market in related]
     working.append(
-        Working(candidate.market, candidate.instrument, candidate.side is Side.BUY, candidate.quantity, cost)
+        WorkingOrder(
+            candidate.market, candidate.instrument, candidate.side is Side.BUY, candidate.quantity, cost
+        )
     )
     return worst_loss(tuple(related.values()), legs, working)
 
 
-def _working(reservation: Reservation) -> Working:
+def _working(reservation: Reservation) -> WorkingOrder:
     remaining = reservation.remaining
     buys = reservation.side is Side.BUY
     value = (
         reservation.stake if buys and not reservation.reduce_only else notional(reservation.price, remaining)
     )
-    return Working(reservation.market, reservation.instrument, buys, remaining, value)
+    return WorkingOrder(reservation.market, reservation.instrument, buys, remaining, value)

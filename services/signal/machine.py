@@ -15,7 +15,7 @@ from proto.monitor import Clock
 from proto.operator import Config, Session
 from proto.signal import Proposal
 from proto.units import SECOND
-from services.signal.strategy import Hosted, Said, Strategy, View
+from services.signal.strategy import Hosted, MarketView, Said, Strategy
 
 CANDLES_KEPT_COUNT = 100
 """Closed candles kept an instrument: more than the longest common look-back (50), and small."""
@@ -77,7 +77,7 @@ class SignalMachine(StateMachine[SignalState]):
 
     def _bind(self, encoded: dict[str, msgspec.Raw]) -> None:
         """Make the strategy objects of the state: fresh ones where it holds none."""
-        self.view = View(self.state.tops, self.state.markets)
+        self.view = MarketView(self.state.tops, self.state.markets)
         self._strategies: dict[str, AnyStrategy] = {}
         for name, strategy_type in self._types.items():
             hosted = self.state.hosted.setdefault(name, Hosted())
@@ -87,9 +87,9 @@ class SignalMachine(StateMachine[SignalState]):
             if hosted.document is not None:
                 strategy.params = strategy_type.params_type.model_validate(hosted.document)
             self._strategies[name] = strategy
-        self._find_hooks()
+        self._collect_hooks()
 
-    def _find_hooks(self) -> None:
+    def _collect_hooks(self) -> None:
         self._quote_hooks = self._hooks("on_quote")
         self._trade_hooks = self._hooks("on_trade")
         self._market_hooks = self._hooks("on_market")
@@ -115,7 +115,7 @@ class SignalMachine(StateMachine[SignalState]):
         first = strategy.hosted.document is None
         strategy.params = strategy.params_type.model_validate(config.document)
         strategy.hosted.document = config.document
-        self._find_hooks()
+        self._collect_hooks()
         if not first:
             return NOTHING
         hooks = [(owner, hook) for owner, hook in self._market_hooks if owner is strategy]

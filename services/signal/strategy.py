@@ -53,7 +53,7 @@ class Hosted(Struct):
     said: dict[str, Said] = {}
 
 
-class View:
+class MarketView:
     """What strategies may look at. ``now`` is the session's time in nanoseconds."""
 
     __slots__ = ("markets", "now", "tops")
@@ -83,7 +83,7 @@ class Strategy(Generic[Params, State]):
     params: Params
     state: State
 
-    def __init__(self, view: View, hosted: Hosted) -> None:
+    def __init__(self, view: MarketView, hosted: Hosted) -> None:
         self.view = view
         self.hosted = hosted
         self.state = self.state_type()  # type: ignore[assignment]  # the subclass pairs State and state_type

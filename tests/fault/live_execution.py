@@ -253,7 +253,7 @@ async def live_execution(root: Path, venue: str = "kalshi") -> AsyncIterator[Liv
         await open_link(installation.broker_url, user, layout.password(user)) for user in (ADMIN, OPERATOR)
     ]
     try:
-        tape, _ = await installation.settle_tape(links[0])
+        tape, _ = await installation.open_tape(links[0])
         async with Sandbox(seed=7, venues=[venue], updates_per_s=5.0, windows_from_start=True) as sandbox:
             found = LiveExecution(installation, tape, links[0], links[1], sandbox, venue)
             try:

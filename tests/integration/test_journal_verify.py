@@ -10,7 +10,7 @@ import pytest_asyncio
 from libs.tape.record import TapeRecord
 from proto.service import Anchor
 from services.journal.anchors import FiledAnchor, read_anchors
-from services.journal.chainwalk import Damage, Finding
+from services.journal.chainwalk import ChainFinding, Damage
 from services.journal.rows import COLUMNS, Row, extend
 from services.journal.store import load
 from services.journal.verify import verify
@@ -55,7 +55,7 @@ class World:
         return _named(results[0])
 
 
-def _named(findings: Sequence[Finding]) -> set[tuple[int, Damage]]:
+def _named(findings: Sequence[ChainFinding]) -> set[tuple[int, Damage]]:
     return {(finding.seq, finding.damage) for finding in findings}
 
 

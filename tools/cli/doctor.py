@@ -151,7 +151,7 @@ async def _account(
         return [*findings, Finding(venue, False, str(e))]
     try:
         async with asyncio.timeout(PATIENCE_S):
-            findings += await _ask(gateway)
+            findings += await _examine_account(gateway)
     except TimeoutError:
         findings.append(Finding(venue, False, f"expected its answers within {PATIENCE_S:.0f} s, was slower"))
     finally:
@@ -159,7 +159,7 @@ async def _account(
     return findings
 
 
-async def _ask(gateway: VenueGateway) -> list[Finding]:
+async def _examine_account(gateway: VenueGateway) -> list[Finding]:
     """What an account can do, one question after another; the first that fails hides those that need it."""
     venue = gateway.venue
     findings: list[Finding] = []

@@ -12,7 +12,7 @@ from libs.keys.venues.kinds import KINDS, ApiKey, EthereumKey, Key, RsaKey
 from libs.keys.venues.passphrase import FILE_VARIABLE, from_file
 from libs.keys.venues.store import KEYS_DIRECTORY_VARIABLE
 from tools.cli.exit_codes import USAGE
-from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, fail, run, say
+from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, fail, print_outcome, run
 from tools.live.key_stores import save_key, store_of
 
 keys_app = typer.Typer(
@@ -82,7 +82,7 @@ def add(
         path = save_key(state, venue, key, ask_passphrase(twice=True), market_data)
         return {"venue": venue, "file": str(path), "text": f"{venue}: stored encrypted in {path}"}
 
-    say(run(work()), as_json)
+    print_outcome(run(work()), as_json)
 
 
 def _given(venue: str, pem: Path | None, key_id: str) -> Key:
@@ -114,7 +114,7 @@ def new(venue: Venue, state: State = DEFAULT_STATE, as_json: AsJson = False) -> 
             "text": f"{venue}: new signer {address}, stored encrypted in {path}. Back it up: nobody can replace it.",
         }
 
-    say(run(work()), as_json)
+    print_outcome(run(work()), as_json)
 
 
 def address_of(key: EthereumKey) -> str:
@@ -150,4 +150,4 @@ def remove(
     """Delete the stored key of a venue. Mounted files stay."""
     removed = store_of(state, market_data).remove(_known(venue))
     text = f"{venue}: removed" if removed else f"{venue}: there was none"
-    say({"venue": venue, "removed": removed, "text": text}, as_json)
+    print_outcome({"venue": venue, "removed": removed, "text": text}, as_json)

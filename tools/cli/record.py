@@ -16,7 +16,7 @@ from libs.runtime.layout import StateLayout
 from tools.cli.exit_codes import FAILED
 from tools.cli.going_live import passphrase_for
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, errors, fail, run
-from tools.offline.recording import Progress, Recording
+from tools.offline.recording import RecordingProgress, RecordingRun
 from tools.system.composition import CONFIG_DIRECTORY, venue_sections
 
 
@@ -44,7 +44,7 @@ def record(
         if passphrase := passphrase_for(state, (), venues):
             # The feed's code runs in this process, and takes it as the feed's process does.
             os.environ[DESCRIPTOR_VARIABLE] = str(hand_over(passphrase))
-        recording = Recording(sections, (out or layout.frames).resolve(), layout.feed_keys)
+        recording = RecordingRun(sections, (out or layout.frames).resolve(), layout.feed_keys)
         if as_json or not sys.stderr.isatty():
             return await recording.run(for_s, lambda _: None)
         with Live(console=errors, transient=True, auto_refresh=False) as live:
@@ -67,7 +67,7 @@ def _troubles(document: Mapping[str, Any], venues: Sequence[str]) -> list[str]:
     return [*found, document["detail"]] if document["detail"] else found
 
 
-def _line(progress: Progress) -> Text:
+def _line(progress: RecordingProgress) -> Text:
     """``12 s  polymarket 1,204  binance 8,310``, and what is wrong."""
     counts = "  ".join(f"{venue} {count:,}" for venue, count in sorted(progress.frames.items()))
     return Text(f"{progress.seconds:,.0f} s  {counts or 'waiting for frames'}  {progress.detail}".rstrip())

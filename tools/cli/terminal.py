@@ -14,7 +14,7 @@ from tools.cli.halt_file import STATE, STATE_VARIABLE
 
 State = Annotated[Path, typer.Option("--state", envvar=STATE_VARIABLE, help="State directory.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
-Sets = Annotated[list[str] | None, typer.Option("--set", help="Change a setting: risk.bet_max=0.01")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="Change a setting: risk.max_bet=0.01")]
 ConfigDirectory = Annotated[Path, typer.Option("--config", help="Directory of the YAML files.")]
 Strategies = Annotated[
     list[str] | None, typer.Option("--strategy", help="Name, module:Class or file.py:Class.")
@@ -54,7 +54,7 @@ def emit(document: Any) -> None:
     sys.stdout.write(json.dumps(document, indent=2) + "\n")
 
 
-def say(document: dict[str, Any], as_json: bool) -> None:
+def print_outcome(document: dict[str, Any], as_json: bool) -> None:
     """Print a document, or the sentence in it that is for people."""
     if as_json:
         emit(document)

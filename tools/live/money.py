@@ -35,7 +35,7 @@ def account_of(money: str, venues: Iterable[str]) -> str:
     return money if currency is Currency.DOLLARS else f"{money} {currency}"
 
 
-def settle_account(path: Path, kind: str) -> None:
+def require_account(path: Path, kind: str) -> None:
     """Make the account of a state directory one of this kind, or find that it is: its books would mean nothing else.
 
     Raises:

@@ -13,7 +13,7 @@ from libs.contract.codec import Unreadable, decode
 from libs.tape.record import TapeRecord
 from proto.service import Anchor
 from services.journal.anchors import read_anchors
-from services.journal.chainwalk import Damage, Finding
+from services.journal.chainwalk import ChainFinding, Damage
 from services.journal.export import export
 from services.journal.verify import Verification, compare_with_tape, verify
 
@@ -43,7 +43,7 @@ async def verify_journal(
         if torn > 1:
             # One torn line is a write that a crash cut off; more of them are no accident.
             text = f"{torn} lines of {anchors_path.name} are not anchors"
-            findings.append(Finding(0, 0, Damage.CHANGED, text))
+            findings.append(ChainFinding(0, 0, Damage.CHANGED, text))
         if tape is not None:
             named = {(finding.epoch, finding.seq) for finding in findings}
             compared = await compare_with_tape(connection, tape)

@@ -21,7 +21,7 @@ PROGRESS_EVERY_S = 0.5
 
 
 @dataclass
-class Progress:
+class RecordingProgress:
     """How far it is, told twice a second."""
 
     seconds: float
@@ -29,7 +29,7 @@ class Progress:
     detail: str
 
 
-class Recording:
+class RecordingRun:
     """One recording of some venues, until it is stopped or its time is over."""
 
     def __init__(
@@ -48,7 +48,7 @@ class Recording:
         self._normalisers = Normalisers()
         self.live: LiveFeed = build(sections, feed_keys, self._normalisers, self.recorder)
 
-    async def run(self, for_s: float | None, tell: Callable[[Progress], None]) -> dict[str, Any]:
+    async def run(self, for_s: float | None, tell: Callable[[RecordingProgress], None]) -> dict[str, Any]:
         """Record for so long, or until SIGINT or SIGTERM; the summary.
 
         Raises:
@@ -62,7 +62,7 @@ class Recording:
             loop.add_signal_handler(number, stop.set)
         began = monotonic()
         self.recorder.start()
-        tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._tell(began, tell))]
+        tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._report_progress(began, tell))]
         waiting = asyncio.create_task(stop.wait())
         try:
             done, _ = await asyncio.wait(
@@ -94,9 +94,9 @@ class Recording:
                     self.frames[frame.source] += 1
                 self.live.told(frame, result)
 
-    async def _tell(self, began: float, tell: Callable[[Progress], None]) -> None:
+    async def _report_progress(self, began: float, tell: Callable[[RecordingProgress], None]) -> None:
         while True:
-            tell(Progress(monotonic() - began, self.frames, self.live.detail))
+            tell(RecordingProgress(monotonic() - began, self.frames, self.live.detail))
             await asyncio.sleep(PROGRESS_EVERY_S)
 
     def document(self) -> dict[str, Any]:

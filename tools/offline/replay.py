@@ -29,7 +29,7 @@ BUILD = "replay"
 
 
 @dataclass
-class Difference:
+class ReplayDifference:
     """The first place where a machine's recomputed output is not the stored one."""
 
     seq: int
@@ -44,7 +44,7 @@ class Difference:
 
 
 @dataclass
-class History:
+class TapeHistory:
     """What a replay has to know beforehand: starts, signed skips, and where the tape begins and ends."""
 
     starts: list[tuple[int, Started]] = field(default_factory=list)
@@ -87,15 +87,15 @@ class Replay:
     skipping: tuple[str, int] | None = None
     messages: int = 0
     compared: int = 0
-    difference: Difference | None = None
+    difference: ReplayDifference | None = None
     starts: list[tuple[int, Started]] = field(default_factory=list)
     left_out: list[dict[str, Any]] = field(default_factory=list)
     broke_at: tuple[TapeRecord, Message] | None = None
     _runners: list[MachineRunner] = field(default_factory=list)
     _settled: dict[str, int] = field(default_factory=dict)
-    _history: History = field(default_factory=History)
+    _history: TapeHistory = field(default_factory=TapeHistory)
 
-    def start(self, state: Path, history: History, from_seq: int) -> int:
+    def start(self, state: Path, history: TapeHistory, from_seq: int) -> int:
         """Make the runners, from snapshots at or before ``from_seq`` when it is not the beginning.
 
         Returns the sequence to read from.
@@ -146,7 +146,7 @@ class Replay:
             return False
         return True
 
-    def take(self, record: TapeRecord) -> bool:
+    def handle(self, record: TapeRecord) -> bool:
         """Take the next record; ``False`` when the replay is over (a difference, or a break)."""
         self.messages += 1
         try:
@@ -164,7 +164,7 @@ class Replay:
                 if record.seq in self._history.skips.get(runner.name, ()):
                     self.skipping = (runner.name, record.seq)
                 else:
-                    self.difference = Difference(record.seq, runner.name, str(e))
+                    self.difference = ReplayDifference(record.seq, runner.name, str(e))
                 return False
             except Diverged as e:
                 self._differs(runner, record, str(e))
@@ -175,7 +175,7 @@ class Replay:
         return True
 
     def _differs(self, runner: MachineRunner, record: TapeRecord, text: str) -> None:
-        self.difference = Difference(record.seq, runner.name, text)
+        self.difference = ReplayDifference(record.seq, runner.name, text)
         if runner.mismatch is None:
             return
         try:
@@ -219,7 +219,7 @@ class Replay:
             if missing:
                 first = runner.open_outputs[missing[0]]
                 text = f"recomputed {first.subject} for the input {first.cause}, the tape has nothing"
-                self.difference = Difference(first.cause, runner.name, text)
+                self.difference = ReplayDifference(first.cause, runner.name, text)
                 return
 
     def state_of(self, machine: str) -> Any:
@@ -246,4 +246,4 @@ def differing(stored: Any, recomputed: Any, path: str = "") -> Iterable[tuple[st
         yield path, stored, recomputed
 
 
-__all__ = ["Difference", "History", "Replay", "differing"]
+__all__ = ["Replay", "ReplayDifference", "TapeHistory", "differing"]

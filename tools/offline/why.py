@@ -22,7 +22,7 @@ Fetch = Callable[[int], AsyncIterator[TapeRecord]]
 
 
 @dataclass
-class Link:
+class CausalStep:
     """One message of the chain."""
 
     record: TapeRecord
@@ -75,7 +75,7 @@ class Tape:
         """Take one record."""
         if record.subject.startswith("feed."):
             return
-        self._keep(record)
+        self._remember(record)
         if record.message_id:
             self.by_id.setdefault(record.message_id, record.seq)
         if record.cause:
@@ -88,10 +88,10 @@ class Tape:
             for name in (message.market, message.instrument):
                 self.by_market[name] = record.seq
 
-    def _keep(self, record: TapeRecord) -> None:
+    def _remember(self, record: TapeRecord) -> None:
         self.records[record.seq] = record
 
-    async def find(self, name: str, fetch: Fetch) -> list[int]:
+    async def sequences_of(self, name: str, fetch: Fetch) -> list[int]:
         """Sequences that ``name`` stands for.
 
         It is an order, a message id, a sequence, or a market or instrument (its newest decision).
@@ -111,12 +111,12 @@ class Tape:
         if seq not in self.records:
             async for record in fetch(seq):
                 if record.seq == seq:
-                    self._keep(record)
+                    self._remember(record)
         return seq in self.records
 
-    async def chain(self, name: str, fetch: Fetch) -> list[Link]:
+    async def chain(self, name: str, fetch: Fetch) -> list[CausalStep]:
         """From the first cause to what followed, in tape order."""
-        found = await self.find(name, fetch)
+        found = await self.sequences_of(name, fetch)
         roles: dict[int, str] = dict.fromkeys(found, "asked for")
         for seq in found:
             await self._causes(seq, roles, fetch)
@@ -127,7 +127,7 @@ class Tape:
                 await self._causes(proposal, roles, fetch)
         self._consequences(found, roles)
         ordered = sorted(roles)[: LINKS_MAX + FOLLOWED_MAX]
-        return [Link(self.records[s], _read(self.records[s]), roles[s]) for s in ordered]
+        return [CausalStep(self.records[s], _read(self.records[s]), roles[s]) for s in ordered]
 
     async def _causes(self, seq: int, roles: dict[int, str], fetch: Fetch) -> None:
         for _ in range(LINKS_MAX):
@@ -155,7 +155,7 @@ def _read(record: TapeRecord) -> Message | None:
         return None
 
 
-def document(links: Sequence[Link]) -> list[dict[str, Any]]:
+def document(links: Sequence[CausalStep]) -> list[dict[str, Any]]:
     """The chain as plain data."""
     out: list[dict[str, Any]] = []
     stored = {link.record.seq: link.record.stored_at_ns for link in links}

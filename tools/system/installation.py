@@ -66,7 +66,7 @@ class Installation:
         """The operator's key."""
         return Signer.load(OPERATOR_DOMAIN, self.layout.operator_key)
 
-    def take_over(self) -> int:
+    def acquire(self) -> int:
         """Become the one supervisor of this state directory; another one's process id when there is one.
 
         The lock ends with the process that holds it, however it ends. Servers that its last holder left
@@ -97,7 +97,7 @@ class Installation:
         """Whether this process is the supervisor of the state directory."""
         return self._lock is not None
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Stop being the supervisor."""
         if self._lock is not None:
             os.close(self._lock)
@@ -126,7 +126,7 @@ class Installation:
             return self.external_database
         return await asyncio.to_thread(self.database.start)
 
-    async def settle_tape(self, link: Link) -> tuple[str, bool]:
+    async def open_tape(self, link: Link) -> tuple[str, bool]:
         """The tape's id, and whether this is a new epoch: the tape lost its tail since the last run.
 
         A new epoch has a new id, so that nothing of the lost tail can be mistaken for what follows.
@@ -154,7 +154,7 @@ class Installation:
             newest = max(newest, *(s.seq for s in found), 0)
         return newest
 
-    def note_position(self, seq: int) -> None:
+    def record_position(self, seq: int) -> None:
         """Remember how far the tape is known to reach."""
         known = self.layout.read_tape()
         if known is not None and seq > int(known["last_seq"]):

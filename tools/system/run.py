@@ -47,7 +47,7 @@ async def run_headless(system: System, *, visible: bool) -> dict[str, Any]:
     """Start, play or run, stop; the summary. ``visible``: a progress bar on stderr."""
 
     async def work() -> None:
-        telling = asyncio.create_task(_tell_stopped(system.reports))
+        telling = asyncio.create_task(_report_stopped(system.reports))
         try:
             await _work(system, visible=visible)
         finally:
@@ -56,7 +56,7 @@ async def run_headless(system: System, *, visible: bool) -> dict[str, Any]:
     return await _run(system, work)
 
 
-async def _tell_stopped(reports: Reports) -> None:
+async def _report_stopped(reports: Reports) -> None:
     """Say on stderr which services do not go on, and why: the run waits for them."""
     told: dict[str, str] = {}
     while True:

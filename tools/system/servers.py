@@ -59,7 +59,7 @@ class ServerWatch:
 
     async def watch(self) -> None:
         """Check until cancelled."""
-        self._keep_spare()
+        self._reserve_spare()
         try:
             await asyncio.gather(self._repeat(self._check_broker), self._repeat(self._check_database))
         finally:
@@ -69,7 +69,7 @@ class ServerWatch:
         while True:
             try:
                 await check()
-                self._tell()
+                self._report()
             except OSError as e:
                 log.warning("a look at the servers failed", extra={"detail": str(e)[:200]})
             await asyncio.sleep(CHECK_EVERY_S)
@@ -82,7 +82,7 @@ class ServerWatch:
             return
         if broker.process.poll() is not None:
             self.broker_state = "restarting"
-            self._tell()
+            self._report()
             await self._restart_broker()
             return
         stalled = self._realtime and await self._stalled()
@@ -90,7 +90,7 @@ class ServerWatch:
             self.broker_state = DISK_FULL
         elif stalled:
             self.broker_state = "restarting a frozen stream"
-            self._tell()
+            self._report()
             await asyncio.to_thread(broker.stop)
             await self._restart_broker()
         else:
@@ -137,7 +137,7 @@ class ServerWatch:
             self.database_state = DISK_FULL if full else "up"
             return
         self.database_state = DISK_FULL if full else "restarting"
-        self._tell()
+        self._report()
         try:
             await asyncio.to_thread(database.start)
         except (RuntimeError, OSError) as e:
@@ -163,13 +163,13 @@ class ServerWatch:
         }
         return document | {"stopping": True} if self._stopping else document
 
-    def tell_stopping(self) -> None:
+    def announce_stopping(self) -> None:
         """Say that everything ends now, before it does: who asks meanwhile is told so."""
         self._stopping = True
         with contextlib.suppress(OSError):
-            self._tell()
+            self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         """Close or open the gate, and leave the state where ``presage status`` finds it."""
         self._pause(on=DISK_FULL in (self.broker_state, self.database_state))
         document = self.document()
@@ -177,7 +177,7 @@ class ServerWatch:
             write_atomically(self._installation.layout.servers_file, json.dumps(document).encode())
             self._told = document
 
-    def _keep_spare(self) -> None:
+    def _reserve_spare(self) -> None:
         """A file made while there is room: renaming it works on a full disk, making one may not."""
         pause_file = self._installation.layout.pause_file
         if not pause_file.exists():

@@ -22,7 +22,7 @@ from services.feed.recording.recording import open_recording, recording_start
 from tools.cli.exit_codes import UsageError
 from tools.live.gate import closed_paper_trades, too_few
 from tools.live.key_stores import store_of
-from tools.live.money import account_of, settle_account
+from tools.live.money import account_of, require_account
 from tools.live.real_hosts import stranger
 from tools.system.composition import strategy_names
 from tools.system.installation import Installation, database_access
@@ -103,16 +103,16 @@ class System:
                 f"expected {', '.join(self.options.live)} to have passed the gate, was not examined"
             )
         layout = self.installation.layout
-        other = self.installation.take_over()
+        other = self.installation.acquire()
         if other:
             raise UsageError(f"expected nobody to run {layout.root}, was process {other}")
         # What the last run said of its servers, and that it was stopping, is not true of this one.
         layout.servers_file.unlink(missing_ok=True)
-        settle_account(layout.money_file, account_of(self.options.money, self.options.live))
+        require_account(layout.money_file, account_of(self.options.money, self.options.live))
         database = self._database = asyncio.create_task(self.installation.start_database())
         await self.installation.start_broker()
         operator = await self._connect(OPERATOR)
-        self.tape, self.new_epoch = await self.installation.settle_tape(operator)
+        self.tape, self.new_epoch = await self.installation.open_tape(operator)
         self._desk = OperatorDesk(operator, self.installation.operator_signer(), self.tape)
         await self._desk.start()
         if self.options.recordings:
@@ -139,7 +139,7 @@ class System:
         self._tasks += [
             asyncio.create_task(self.supervisor.watch()),
             asyncio.create_task(self.watch.follow()),
-            asyncio.create_task(self._note_position()),
+            asyncio.create_task(self._record_position()),
             asyncio.create_task(servers.watch()),
         ]
 
@@ -228,7 +228,7 @@ class System:
         if not self.installation.owned:
             return
         if self.servers is not None:
-            self.servers.tell_stopping()
+            self.servers.announce_stopping()
         await self.supervisor.stop()
         for task in self._tasks:
             task.cancel()
@@ -237,20 +237,20 @@ class System:
             await self._sandbox.stop()
         self._count_frames()
         if self.watch is not None:
-            self.installation.note_position(self.watch.position)
+            self.installation.record_position(self.watch.position)
         for link in self._links:
             await link.close()
         if self._database is not None:
             # A start that goes on in its thread would put up a server after everything was stopped.
             await asyncio.gather(self._database, return_exceptions=True)
         await self.installation.stop()
-        self.installation.let_go()
+        self.installation.release()
 
-    async def _note_position(self) -> None:
+    async def _record_position(self) -> None:
         assert self.watch is not None
         while True:
             await asyncio.sleep(POSITION_NOTE_EVERY_S)
-            self.installation.note_position(self.watch.position)
+            self.installation.record_position(self.watch.position)
             self._count_frames()
 
     def _count_frames(self) -> None:
@@ -270,13 +270,13 @@ class System:
         if len(self._stored_at) > STORED_AT_KEPT:
             del self._stored_at[next(iter(self._stored_at))]
         if isinstance(message, Claim):
-            self._note_latency(record)
+            self._record_latency(record)
         elif isinstance(message, Alert) and message.rule == "divergence" and message.active:
             self.summary.divergences += 1
         for observer in self.observers:
             observer(record, message)
 
-    def _note_latency(self, record: TapeRecord) -> None:
+    def _record_latency(self, record: TapeRecord) -> None:
         """From the arrival of the first cause on the tape to the claim's."""
         began = self._stored_at.get(record.root)
         if began is not None:

@@ -6,7 +6,7 @@ from rich.text import Text
 
 from proto.feed import Market, MarketStatus
 from tools.view import styles, wording
-from tools.view.market_state import Tops
+from tools.view.market_state import DisplayedQuotes
 from tools.view.model import ViewModel
 from tools.view.parts import BORDER_SIZE, PADDING_SIZE, panel, table
 
@@ -55,7 +55,7 @@ def market(model: ViewModel, width: int, rows_max: int) -> Panel:
     return panel("market and book", Group(*parts), f"{len(found)} open")
 
 
-def _underlying(name: str, tops: Tops | None) -> Text:
+def _underlying(name: str, tops: DisplayedQuotes | None) -> Text:
     return Text.assemble((f"{wording.instrument(name, 20)} ", styles.QUIET), _level(tops))
 
 
@@ -68,7 +68,7 @@ def _venue_row(model: ViewModel, venue: str, entries: list[Market], width: int) 
     return (Text(wording.shorten(name, width), style=styles.ACCENT), Text(price, style=style), "", "", "", "")
 
 
-def _level(tops: Tops | None) -> tuple[str, str]:
+def _level(tops: DisplayedQuotes | None) -> tuple[str, str]:
     """An underlying's price and the direction it went last."""
     arrow, style = "", styles.PLAIN
     if tops is not None and tops.last is not None and tops.previous is not None:
@@ -96,7 +96,7 @@ def _market_row(model: ViewModel, entry: Market, name_width: int) -> tuple[Rende
     )
 
 
-def _bid_ask(tops: Tops | None) -> Text:
+def _bid_ask(tops: DisplayedQuotes | None) -> Text:
     if tops is None:
         return Text("–", style=styles.QUIET)
     return Text.assemble(
@@ -107,7 +107,7 @@ def _bid_ask(tops: Tops | None) -> Text:
 def _ladder(model: ViewModel, entry: Market, width: int, rows: int) -> RenderableType:
     """Bids to the left and asks to the right of the middle, best at the top, bars by quantity."""
     instrument = entry.outcomes[0].instrument if entry.outcomes else ""
-    tops = model.market_state.tops.get(instrument) or Tops()
+    tops = model.market_state.tops.get(instrument) or DisplayedQuotes()
     bids, asks = tops.bids[:rows], tops.asks[:rows]
     largest = max((each.quantity for each in (*bids, *asks)), default=0)
     bar = max(0, (width - _LADDER_COLUMNS) // 2)

@@ -15,7 +15,7 @@ _OVER = (MarketStatus.CLOSED, MarketStatus.DETERMINED, MarketStatus.SETTLED)
 
 
 @dataclass(slots=True)
-class Tops:
+class DisplayedQuotes:
     """What is known of one instrument's prices, in millionths."""
 
     bid: int | None = None
@@ -48,7 +48,7 @@ class MarketState:
     """All markets that trade, and the prices of their instruments."""
 
     markets: dict[str, Market] = field(default_factory=dict)
-    tops: dict[str, Tops] = field(default_factory=dict)
+    tops: dict[str, DisplayedQuotes] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
 
     def clear(self) -> None:
@@ -97,13 +97,13 @@ class MarketState:
         outcome = wording.clean(outcome).upper()[:8]
         return f"{wording.shorten(label, max(1, width - len(outcome) - 1))} {outcome}"
 
-    def of(self, instrument: str) -> Tops:
+    def of(self, instrument: str) -> DisplayedQuotes:
         """The prices of an instrument, followed from here on if it is new."""
         tops = self.tops.get(instrument)
         if tops is None:
             if len(self.tops) >= INSTRUMENTS_MAX:
                 del self.tops[next(iter(self.tops))]
-            tops = self.tops[instrument] = Tops()
+            tops = self.tops[instrument] = DisplayedQuotes()
         return tops
 
     def marks(self, held: dict[str, int]) -> dict[str, int]:
@@ -117,7 +117,7 @@ class MarketState:
         return found
 
     @staticmethod
-    def _remember(tops: Tops) -> None:
+    def _remember(tops: DisplayedQuotes) -> None:
         if tops.bid is not None:
             tops.seen_bid = tops.bid
         if tops.ask is not None:

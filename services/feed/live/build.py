@@ -27,7 +27,7 @@ from services.feed.recording.recorder import Recorder
 Section = Mapping[str, Any]
 
 
-class Surroundings(NamedTuple):
+class FeedContext(NamedTuple):
     """What a source is given beside its section."""
 
     emit: Emit
@@ -35,30 +35,30 @@ class Surroundings(NamedTuple):
     normalisers: Normalisers
 
 
-def _polymarket(section: Section, given: Surroundings) -> LiveSource:
+def _polymarket(section: Section, given: FeedContext) -> LiveSource:
     params = PolymarketParams.model_validate(section)
     return PolymarketSource(params, given.emit, lambda: given.normalisers.polymarket)
 
 
-def _kalshi(section: Section, given: Surroundings) -> LiveSource:
+def _kalshi(section: Section, given: FeedContext) -> LiveSource:
     params = KalshiParams.model_validate(section)
     signer = kalshi_signer(given.feed_keys)
     return KalshiSource(params, given.emit, signer, lambda: given.normalisers.kalshi)
 
 
-def _manifold(section: Section, given: Surroundings) -> LiveSource:
+def _manifold(section: Section, given: FeedContext) -> LiveSource:
     return ManifoldSource(ManifoldParams.model_validate(section), given.emit)
 
 
-def _binance(section: Section, given: Surroundings) -> LiveSource:
+def _binance(section: Section, given: FeedContext) -> LiveSource:
     return BinanceSource(BinanceParams.model_validate(section), given.emit)
 
 
-def _coinbase(section: Section, given: Surroundings) -> LiveSource:
+def _coinbase(section: Section, given: FeedContext) -> LiveSource:
     return CoinbaseSource(CoinbaseParams.model_validate(section), given.emit)
 
 
-SOURCES: dict[str, Callable[[Section, Surroundings], LiveSource]] = {
+SOURCES: dict[str, Callable[[Section, FeedContext], LiveSource]] = {
     "polymarket": _polymarket,
     "kalshi": _kalshi,
     "manifold": _manifold,
@@ -81,7 +81,7 @@ def build(
         msgspec.ValidationError: for a section that is none of its venue.
     """
     inlet = Inlet()
-    given = Surroundings(inlet.emit, feed_keys, normalisers)
+    given = FeedContext(inlet.emit, feed_keys, normalisers)
     sources: list[LiveSource] = []
     off: dict[str, str] = {}
     for venue, section in sections.items():

@@ -31,7 +31,7 @@ def play(
                 yield from _pass_time(None if recording.ticked else normalisers, second, at // SECOND)
             second = at // SECOND
         if isinstance(frame, DeadFrame):
-            yield normalisers.bury(frame)
+            yield normalisers.count_lost(frame)
             continue
         result = normalisers.read(frame)
         if isinstance(result, DeadFrame):

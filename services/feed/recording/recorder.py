@@ -101,7 +101,7 @@ class Recorder:
         while not stopping:
             stopping = self._stop.wait(TAKE_EVERY_S)
             try:
-                self._take()
+                self._next_batch()
                 if self._file is not None and (stopping or time.monotonic() - flushed_at_s >= FLUSH_EVERY_S):
                     flushed_at_s = time.monotonic()
                     self._file.flush()
@@ -111,7 +111,7 @@ class Recorder:
             except OSError as e:
                 self._pause(f"not recording: {e.strerror or type(e).__name__}")
 
-    def _take(self) -> None:
+    def _next_batch(self) -> None:
         """Write what waits now."""
         paused = time.monotonic() < self._paused_until_s
         for _ in range(len(self._waiting)):
@@ -126,13 +126,13 @@ class Recorder:
                 self._file = self._next_file(frame.at)
             if self._lost:
                 self._lost = False
-                self._tell_loss(frame.at)
+                self._log_loss(frame.at)
             self._file.write(line)
             self.frames += 1
             if frame.source != FEED:
                 self._venues.add(frame.source)
 
-    def _tell_loss(self, at_ns: int) -> None:
+    def _log_loss(self, at_ns: int) -> None:
         """Frames are missing here: whoever plays this back must not believe its books any more."""
         assert self._file is not None
         for venue in sorted(self._venues):

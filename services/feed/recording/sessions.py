@@ -51,7 +51,7 @@ def _verified(record: TapeRecord, input_gate: InputGate) -> Message | None:
         return None
 
 
-class Progress:
+class PlaybackProgress:
     """The counter at which each session's feed began: a restarted player goes on where it was."""
 
     def __init__(self, layout: StateLayout) -> None:

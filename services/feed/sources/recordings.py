@@ -11,7 +11,7 @@ from services.feed.output import FeedOutput
 from services.feed.publish import Pace
 from services.feed.recording.play import play
 from services.feed.recording.recording import open_recording
-from services.feed.recording.sessions import Progress, opened_sessions
+from services.feed.recording.sessions import PlaybackProgress, opened_sessions
 
 
 class RecordingsSource:
@@ -23,7 +23,7 @@ class RecordingsSource:
         self._context = context
         self._output = output
         self._paths = {open_recording(path).name: path for path in map(Path, context.run.recordings)}
-        self._progress = Progress(context.layout)
+        self._progress = PlaybackProgress(context.layout)
         self._lockstep = Lockstep(context.link) if context.run.lockstep else None
 
     async def run(self) -> None:
@@ -47,7 +47,7 @@ class RecordingsSource:
         self._output.normalisers = Normalisers()
         self.detail = f"playing {session.recording}"
         if self._lockstep is not None:
-            await self._lockstep.settle(seq)
+            await self._lockstep.wait_until_processed(seq)
         for item in play(open_recording(path), self._output.normalisers):
             if isinstance(item, DeadFrame):
                 self._output.keep_dead(item)
@@ -56,7 +56,7 @@ class RecordingsSource:
                 skip -= 1
                 continue
             if self._lockstep is not None:
-                await self._lockstep.settle(await publisher.publish_stored(item))
+                await self._lockstep.wait_until_processed(await publisher.publish_stored(item))
             else:
                 await pace.wait(item.at)  # type: ignore[attr-defined]
                 await publisher.publish(item)

@@ -28,7 +28,7 @@ class SocketsSource:
         source = SocketFrames(self._urls, self._output.normalisers)
         async for frame in source.frames():
             if isinstance(frame, DeadFrame):
-                self._output.keep_dead(self._output.normalisers.bury(frame))
+                self._output.keep_dead(self._output.normalisers.count_lost(frame))
             else:
                 await self._output.publish_frame(frame)
 

@@ -99,7 +99,7 @@ def _write_file(layout: StateLayout, reason: str) -> OSError | None:
     return None
 
 
-async def give(
+async def send_command(
     state: Path, verb: Verb, *, order: str = "", machine: str = "", seq: int = 0
 ) -> dict[str, Any]:
     """Give a command that only the operator may give."""

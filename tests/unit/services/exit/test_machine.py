@@ -288,7 +288,7 @@ def test_an_unverified_approval_is_none():
     message_id, proposal = next(iter(world.asked.items()))
     world.put(approval("t-9-0", message_id, proposal), verified=False)
     held = world.machine.state.held[YES]
-    assert held.find("t-9-0") is None
+    assert held.order_named("t-9-0") is None
 
 
 def test_an_unknown_exit_counts_as_working_and_is_cancelled():

@@ -39,7 +39,7 @@ async def read_until(
     iterator = source.frames()
     async with asyncio.timeout(TIMEOUT_S):
         async for item in iterator:
-            out = normalisers.read(item) if isinstance(item, RawFrame) else normalisers.bury(item)
+            out = normalisers.read(item) if isinstance(item, RawFrame) else normalisers.count_lost(item)
             if isinstance(out, DeadFrame):
                 dead.append(out)
             else:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.journal.chainwalk import Damage, Finding, Walker, content_of_row
+from services.journal.chainwalk import ChainFinding, Damage, Walker, content_of_row
 from services.journal.rows import Chain, Row, extend, genesis, row_hash
 from tests.support.journal_tape import TAPE, kept, mixed_tape
 
@@ -22,14 +22,14 @@ def sound_rows() -> list[Row]:
 ROWS = sound_rows()
 
 
-def walk(rows: list[Row]) -> list[Finding]:
+def walk(rows: list[Row]) -> list[ChainFinding]:
     walker = Walker(1, genesis(1, TAPE, 1))
     for row in rows:
-        walker.take(row)
+        walker.check(row)
     return walker.findings
 
 
-def named(findings: list[Finding]) -> set[tuple[int, Damage]]:
+def named(findings: list[ChainFinding]) -> set[tuple[int, Damage]]:
     return {(finding.seq, finding.damage) for finding in findings}
 
 

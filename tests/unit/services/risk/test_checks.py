@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from proto.units import AMOUNT_MAX, ONE
 from services.risk import checks
-from services.risk.checks import ENTRY_CHECKS, EXIT_CHECKS, Entry, Exit
+from services.risk.checks import ENTRY_CHECKS, EXIT_CHECKS, EntryFacts, ExitFacts
 from services.risk.params import RiskParams
 
 amounts = st.integers(-AMOUNT_MAX, AMOUNT_MAX)
@@ -29,7 +29,7 @@ ORDER = {
     "price_step": st.integers(1, ONE),
 }
 entries = st.builds(
-    Entry,
+    EntryFacts,
     **ORDER,
     buys=st.booleans(),
     fair_value=sizes,
@@ -55,7 +55,7 @@ entries = st.builds(
     rested_at=moments,
     repeated_at=moments,
 )
-exits = st.builds(Exit, **ORDER, position=sizes, closing=sizes)
+exits = st.builds(ExitFacts, **ORDER, position=sizes, closing=sizes)
 
 
 @given(entries)
@@ -106,7 +106,7 @@ def test_every_check_is_in_a_list_under_a_name_of_its_own():
         assert len(set(table)) == len(table)
 
 
-GOOD = Entry(
+GOOD = EntryFacts(
     params=RiskParams(),
     now=10**18,
     price=500_000,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from proto.feed import PriceStep
 from proto.units import ONE
-from services.risk.exposure import Leg, Working, contract_stake, price_step_at, worst_loss
+from services.risk.exposure import Leg, WorkingOrder, contract_stake, price_step_at, worst_loss
 from tests.support.risk_world import market_of
 
 NAMES = ("A", "B", "C")
@@ -27,7 +27,7 @@ def holdings(draw):
 def orders(draw):
     name = draw(st.sampled_from(instruments))
     quantity = draw(sizes)
-    return Working(
+    return WorkingOrder(
         name.rpartition(":")[0], name, draw(st.booleans()), quantity, quantity * draw(cents) // 100
     )
 

@@ -12,7 +12,7 @@ from libs.venues.params import Currency
 from proto.operator import Prices
 from tools.cli.app import app
 from tools.cli.exit_codes import USAGE, UsageError
-from tools.live.money import account_of, currency_of, settle_account
+from tools.live.money import account_of, currency_of, require_account
 from tools.system.build import TRADED, system_of
 from tools.system.composition import CONFIG_DIRECTORY, VENUES
 from tools.system.options import MarketSource, Options
@@ -36,13 +36,13 @@ def test_mana_and_dollars_are_not_added_up():
 def test_an_account_stays_what_it_is(tmp_path: Path):
     dollars, mana = account_of("real", ["kalshi"]), account_of("real", ["manifold"])
     path = tmp_path / "money"
-    settle_account(path, dollars)
+    require_account(path, dollars)
     assert path.read_text() == "real", "expected accounts from before there was mana to go on"
-    settle_account(path, dollars)
+    require_account(path, dollars)
     with pytest.raises(UsageError, match="expected a state directory with real mana money, was real money"):
-        settle_account(path, mana)
+        require_account(path, mana)
     with pytest.raises(UsageError, match="with paper money, was real"):
-        settle_account(path, account_of("paper", []))
+        require_account(path, account_of("paper", []))
     assert path.read_text() == "real"
 
 
