@@ -1,4 +1,7 @@
-"""``python -m bench [NAME…]``: measure what docs/benchmarks.md states, one after the other."""
+"""``python -m bench [NAME…]``: measure what docs/benchmarks.md states, one after the other.
+
+``python -m bench builds`` compares two builds instead, see ``bench/builds.py``.
+"""
 
 import argparse
 import asyncio
@@ -13,6 +16,7 @@ from rich.console import Console
 
 from bench import (
     backtest,
+    builds,
     decode,
     feed_to_tape,
     journal,
@@ -47,7 +51,10 @@ MEASUREMENTS: dict[str, Measure] = {
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure what Presage can do.")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="Measure what Presage can do. `python -m bench builds --help`: compare two builds instead.",
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASUREMENTS)}; default all")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--write", action="store_true", help="rewrite the figures in docs/benchmarks.md")
@@ -72,6 +79,8 @@ def main() -> int:
     Returns:
         0, also when an aim is missed; 1 when a measurement failed, and then the page is left alone.
     """
+    if sys.argv[1:2] == ["builds"]:
+        return builds.main(sys.argv[2:])
     arguments = _arguments()
     console = Console(stderr=True)
     about = machine.describe()

@@ -74,14 +74,14 @@ def _cell(name: str) -> str:
     return "&nbsp;" * (len(name) - len(stripped)) + stripped
 
 
-def rewrite(page: str, part: str) -> str:
-    """The page with its generated part replaced.
+def rewrite(page: str, part: str, begin: str = BEGIN) -> str:
+    """The page with the generated part behind the mark ``begin`` replaced.
 
     Raises:
         ValueError: when the page has lost the marks between which the part belongs.
     """
-    before, begin, rest = page.partition(BEGIN)
+    before, found, rest = page.partition(begin)
     _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"expected {BEGIN!r} and {END!r} in the page, was neither or one")
-    return f"{before}{BEGIN}\n\n{part}\n\n{END}{after}"
+    if not found or not end:
+        raise ValueError(f"expected {begin!r} and {END!r} in the page, was neither or one")
+    return f"{before}{begin}\n\n{part}\n\n{END}{after}"
