@@ -6,14 +6,14 @@ fields and by the shapes that secrets have.
 
 import json
 import logging
-import os
 import re
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-LEVEL_VARIABLE = "PRESAGE_LOG_LEVEL"
+from libs.config.environment import Environment
+
 TEXT_CHARACTERS_MAX = 4_000
 """A line is read by people and shipped by agents; a traceback fits, a payload does not."""
 DEPTH_MAX = 4
@@ -110,11 +110,9 @@ def setup(service: str, stream: TextIO | None = None) -> None:
     """Send all logs of this process through the formatter. Safe to call again: the last call counts.
 
     Raises:
-        ValueError: if the environment variable ``PRESAGE_LOG_LEVEL`` is no level.
+        ConfigError: if the environment names no level.
     """
-    level = os.environ.get(LEVEL_VARIABLE, "INFO").upper()
-    if level not in logging.getLevelNamesMapping():
-        raise ValueError(f"expected {LEVEL_VARIABLE} to be a log level, was {level!r}")
+    level = Environment.read().log_level
     handler = logging.StreamHandler(stream if stream is not None else sys.stderr)
     handler.setFormatter(JsonFormatter(service))
     root = logging.getLogger()

@@ -1,6 +1,8 @@
 """What the supervisor tells a service's process through its environment."""
 
-RESTARTS_VARIABLE = "PRESAGE_RESTARTS"
+from libs.config.environment import variable
+
+RESTARTS_VARIABLE = variable("restarts")
 """How often the supervisor has restarted this service, told to the new process."""
-STATUS_VARIABLE = "PRESAGE_STATUS_SOCKET"
+STATUS_VARIABLE = variable("status_socket")
 """Descriptor of the listening socket for the status endpoints, opened by the supervisor and inherited."""

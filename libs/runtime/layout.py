@@ -27,6 +27,8 @@ from typing import Any
 
 import msgspec
 
+from libs.config.environment import Environment
+
 BUILD = "0.1.0"
 """Version of this build; on every message, in every health report."""
 
@@ -94,8 +96,8 @@ class StateLayout:
 
     def password(self, user: str) -> str:
         """The broker password of a user: from a file of that name in ``PRESAGE_NATS_CREDENTIALS``, or ours."""
-        directory = os.environ.get("PRESAGE_NATS_CREDENTIALS")
-        return ((Path(directory) if directory else self.broker / "credentials") / user).read_text().strip()
+        directory = Environment.read().nats_credentials or self.broker / "credentials"
+        return (directory / user).read_text().strip()
 
     def read_run(self) -> RunFile:
         """How the current (or last) run is set up.

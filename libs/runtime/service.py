@@ -12,6 +12,7 @@ from typing import Any
 
 import uvloop
 
+from libs.config.environment import ChildEnvironment, Environment, variable
 from libs.keys.signing import Verifier
 from libs.machine.errors import MachineStopped
 from libs.machine.host import Host, HostSettings
@@ -25,7 +26,7 @@ EXIT_FAILED = 1
 EXIT_STOPPED_MACHINE = 4
 
 
-INSTANCE_VARIABLE = "PRESAGE_INSTANCE"
+INSTANCE_VARIABLE = variable("instance")
 """Names a second process of a service beside the supervisor's; empty for that one."""
 
 
@@ -38,7 +39,7 @@ class Context:
         self.run = run
         self.link = link
         self.verifier = Verifier.load(layout.public_keys)
-        self.instance = os.environ.get(INSTANCE_VARIABLE, "")
+        self.instance = ChildEnvironment.read().instance
         self.stopping = asyncio.Event()
         self.on_stop: list[Callable[[], None]] = []
 
@@ -75,7 +76,7 @@ log = logging.getLogger("presage.service")
 def run_service(service: str, main: Main, arguments: Sequence[str] | None = None) -> int:
     """Run a service until it is asked to stop; the exit code for ``sys.exit``."""
     parser = argparse.ArgumentParser(prog=f"python -m services.{service}")
-    parser.add_argument("--state", type=Path, default=Path(os.environ.get("PRESAGE_STATE", "state")))
+    parser.add_argument("--state", type=Path, default=Environment.read().state)
     options = parser.parse_args(arguments)
     logs.setup(service)
     layout = StateLayout(options.state.resolve())

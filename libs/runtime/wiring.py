@@ -1,17 +1,16 @@
 """Every service's status endpoints: ``/metrics``, ``/healthz``, ``/readyz``."""
 
 import asyncio
-import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from libs.config.environment import ChildEnvironment
 from libs.machine.host import Host
 from libs.observability.metrics import Metrics
 from libs.observability.server import Readiness, StatusServer
 from libs.observability.tape_metrics import TapeMetrics
-from libs.runtime.child import RESTARTS_VARIABLE, STATUS_VARIABLE
 from libs.runtime.layout import BUILD
 from libs.runtime.service import Context
 from libs.tape.record import TapeRecord
@@ -26,7 +25,7 @@ Health = Callable[[], dict[str, Any]]
 async def serve_status(context: Context, health: Health) -> AsyncIterator[Metrics]:
     """Serve the endpoints of a service while the block runs; ``health`` is its own report."""
     metrics = Metrics(context.service, BUILD)
-    metrics.restarts.set(int(os.environ.get(RESTARTS_VARIABLE, "0")))
+    metrics.restarts.set(ChildEnvironment.read().restarts)
 
     def readiness() -> Readiness:
         report = health()
@@ -45,8 +44,8 @@ async def serve_status(context: Context, health: Health) -> AsyncIterator[Metric
 
 def _inherited_socket() -> socket.socket | None:
     """The supervisor's socket; ``None`` for a process that was started by hand: it takes any free port."""
-    descriptor = os.environ.get(STATUS_VARIABLE, "")
-    return socket.socket(fileno=int(descriptor)) if descriptor else None
+    descriptor = ChildEnvironment.read().status_socket
+    return None if descriptor is None else socket.socket(fileno=descriptor)
 
 
 async def _refresh(metrics: Metrics, health: Health) -> None:

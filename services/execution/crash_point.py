@@ -4,10 +4,12 @@ import os
 import signal
 from collections.abc import Callable
 
+from libs.config.environment import ChildEnvironment
+
 
 def crash_point_from_environment() -> Callable[[str], None]:
     """Return what ends the process at the moment named by ``PRESAGE_CRASH_POINT`` (``name`` or ``name:count``)."""
-    name, _, count = os.environ.get("PRESAGE_CRASH_POINT", "").partition(":")
+    name, _, count = ChildEnvironment.read().crash_point.partition(":")
     left = int(count or 1)
 
     def crash_point(reached: str) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import time
 from collections import deque
 from time import monotonic
@@ -10,8 +9,8 @@ from typing import Any
 
 from nats.aio.msg import Msg
 
+from libs.config.environment import ChildEnvironment
 from libs.machine.host import Fact, Host
-from libs.runtime.child import RESTARTS_VARIABLE
 from libs.runtime.service import Context
 from libs.tape.credentials import REPORT
 from libs.tape.reader import REST_S
@@ -44,7 +43,7 @@ class MonitorShell:
         self._dead = DeadLetters()
         self._dead_told: dict[str, int] = {}
         # A monitor in its second life cannot know what the first one has told already.
-        self._restarted = os.environ.get(RESTARTS_VARIABLE, "0") != "0"
+        self._restarted = ChildEnvironment.read().restarts > 0
         self._violations: dict[str, int] = {}
         self._violated_at_s: dict[str, float] = {}
         self._watch = HealthWatch((s for s in SERVICES if s != "monitor"), time.time_ns())

@@ -192,7 +192,7 @@ def test_a_change_that_changes_nothing_gives_the_recorded_outcome(played: Played
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
-    (("--set", "risk.nonsense=1"), "expected a known parameter"),
+    (("--set", "risk.nonsense=1"), "expected a known key"),
     (("--set", "nonsense.bet_max=1"), "expected a path in one of"),
     (("--set", "risk.bet_max"), "expected SECTION.KEY=VALUE"),
     (("--set", "risk.bet_max=lots"), "risk.bet_max"),

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from libs.config.environment import Environment
 from libs.keys.venues.kinds import KINDS, ApiKey, EthereumKey, Key, RsaKey
 from libs.keys.venues.passphrase import FILE_VARIABLE, from_file
-from libs.keys.venues.store import KEYS_DIRECTORY_VARIABLE
 from tools.cli.exit_codes import USAGE
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, fail, print_outcome, run
 from tools.live.key_stores import save_key, store_of
@@ -131,7 +131,7 @@ def list_keys(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     document: dict[str, Any] = {
         "trading": store_of(state).venues(),
         "market_data": store_of(state, market_data=True).venues(),
-        "mounted_from": os.environ.get(KEYS_DIRECTORY_VARIABLE, ""),
+        "mounted_from": str(Environment.read().keys_dir or ""),
     }
     if as_json:
         emit(document)

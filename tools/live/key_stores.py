@@ -1,10 +1,10 @@
 """The two stores of venue keys in a state directory: those that trade, and the feed's own."""
 
-import os
 from pathlib import Path
 
+from libs.config.environment import Environment
 from libs.keys.venues.kinds import Key
-from libs.keys.venues.store import KEYS_DIRECTORY_VARIABLE, KeyStore
+from libs.keys.venues.store import KeyStore
 from libs.runtime.layout import StateLayout
 
 
@@ -25,5 +25,5 @@ def store_of(state: Path, market_data: bool = False) -> KeyStore:
     layout = StateLayout(state)
     if not market_data:
         return KeyStore(layout.venue_keys)
-    mounted = os.environ.get(KEYS_DIRECTORY_VARIABLE)
-    return KeyStore(layout.feed_keys, Path(mounted) / "feed" if mounted else None)
+    mounted = Environment.read().keys_dir
+    return KeyStore(layout.feed_keys, mounted / "feed" if mounted else None)

@@ -13,6 +13,7 @@ from time import sleep
 import asyncpg
 import nats.errors
 
+from libs.config.environment import Environment
 from libs.database.embedded import DatabaseInUse, EmbeddedPostgres
 from libs.keys.signing import APPROVAL_DOMAIN, OPERATOR_DOMAIN, Signer
 from libs.machine.snapshots import Snapshot, SnapshotStore
@@ -41,8 +42,9 @@ class Installation:
     def __init__(self, root: Path) -> None:
         self.layout = StateLayout(root.resolve())
         self.layout.prepare()
-        self.external_broker = os.environ.get("PRESAGE_NATS_URL", "")
-        self.external_database = os.environ.get("PRESAGE_DATABASE_URL", "")
+        environment = Environment.read()
+        self.external_broker = environment.nats_url
+        self.external_database = environment.database_url.get_secret_value()
         self.broker = Broker(self.layout.broker)
         self.database = EmbeddedPostgres(self.layout.postgres)
         self._lock: int | None = None

@@ -5,10 +5,11 @@ terminal and hands it to execution through a pipe whose number is in ``PRESAGE_P
 """
 
 import os
-from pathlib import Path
 
-FILE_VARIABLE = "PRESAGE_PASSPHRASE_FILE"
-DESCRIPTOR_VARIABLE = "PRESAGE_PASSPHRASE_FD"
+from libs.config.environment import ChildEnvironment, Environment, variable
+
+FILE_VARIABLE = variable("passphrase_file")
+DESCRIPTOR_VARIABLE = variable("passphrase_fd")
 PASSPHRASE_BYTES_MAX = 4_096
 """Fits into a pipe's buffer, so writing it never waits for a reader."""
 
@@ -19,18 +20,17 @@ def from_file() -> str | None:
     Raises:
         OSError: when it cannot be read.
     """
-    path = os.environ.get(FILE_VARIABLE)
-    if not path:
-        return None
-    return Path(path).read_text().rstrip("\r\n")
+    path = Environment.read().passphrase_file
+    return None if path is None else path.read_text().rstrip("\r\n")
 
 
 def inherited() -> str | None:
     """The passphrase from the supervisor's pipe, read once; or from the file; or ``None``."""
-    number = os.environ.pop(DESCRIPTOR_VARIABLE, "")
-    if not number:
+    number = ChildEnvironment.read().passphrase_fd
+    if number is None:
         return from_file()
-    with os.fdopen(int(number), "rb") as pipe:
+    del os.environ[DESCRIPTOR_VARIABLE]
+    with os.fdopen(number, "rb") as pipe:
         return pipe.read(PASSPHRASE_BYTES_MAX).decode() or None
 
 

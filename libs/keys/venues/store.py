@@ -18,11 +18,12 @@ import json
 import os
 from pathlib import Path
 
+from libs.config.environment import Environment, variable
 from libs.keys.venues.errors import BadKey, KeyStoreError, NoKey, TooOpen, WrongPassphrase
 from libs.keys.venues.kinds import KINDS, AnyKey, ApiKey, EthereumKey, Key, RsaKey, read_rsa, write_rsa
 from libs.keys.venues.sealed import COST, seal, unseal
 
-KEYS_DIRECTORY_VARIABLE = "PRESAGE_KEYS_DIR"
+KEYS_DIRECTORY_VARIABLE = variable("keys_dir")
 FILE_BYTES_MAX = 64 * 1024
 """No key comes near it; whatever is larger is another file."""
 PASSPHRASE_CHARACTERS_MIN = 8
@@ -35,9 +36,7 @@ class KeyStore:
 
     def __init__(self, directory: Path, mounted: Path | None = None, cost: int = COST) -> None:
         self.directory = directory
-        if mounted is None and os.environ.get(KEYS_DIRECTORY_VARIABLE):
-            mounted = Path(os.environ[KEYS_DIRECTORY_VARIABLE])
-        self.mounted = mounted
+        self.mounted = mounted or Environment.read().keys_dir
         self._cost = cost
 
     def venues(self) -> dict[str, str]:

@@ -5,13 +5,13 @@ kept apart: ``presage keys add kalshi --market-data``, which stores it in ``STAT
 platform as ``PRESAGE_KEYS_DIR/feed/kalshi.pem`` and ``kalshi.id``. Trading keys exist only in execution.
 """
 
-import os
 from pathlib import Path
 
+from libs.config.environment import Environment
 from libs.keys.venues.errors import BadKey
 from libs.keys.venues.kinds import RsaKey
 from libs.keys.venues.passphrase import inherited
-from libs.keys.venues.store import KEYS_DIRECTORY_VARIABLE, KeyStore
+from libs.keys.venues.store import KeyStore
 from libs.venues.kalshi.auth import KalshiCredentials, Signer
 
 
@@ -21,7 +21,7 @@ def kalshi_signer(feed_keys: Path) -> Signer:
     Raises:
         KeyStoreError: there is none, or it cannot be opened; free of secrets, with what to do.
     """
-    mounted = Path(os.environ.get(KEYS_DIRECTORY_VARIABLE) or feed_keys) / "feed"
+    mounted = (Environment.read().keys_dir or feed_keys) / "feed"
     if (mounted / "kalshi.pem").exists():
         key = KeyStore(feed_keys, mounted).load("kalshi", RsaKey)
     else:

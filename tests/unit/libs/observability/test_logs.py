@@ -62,13 +62,13 @@ def test_the_level_comes_from_the_environment(
     root_logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream = io.StringIO()
-    monkeypatch.setenv(logs.LEVEL_VARIABLE, "warning")
+    monkeypatch.setenv("PRESAGE_LOG_LEVEL", "warning")
     logs.setup("risk", stream)
     root_logger.info("quiet")
     root_logger.warning("loud")
     assert [line["text"] for line in lines(stream)] == ["loud"]
-    monkeypatch.setenv(logs.LEVEL_VARIABLE, "shouting")
-    with pytest.raises(ValueError, match="SHOUTING"):
+    monkeypatch.setenv("PRESAGE_LOG_LEVEL", "shouting")
+    with pytest.raises(ValueError, match=r"PRESAGE_LOG_LEVEL: expected .*, was 'SHOUTING'"):
         logs.setup("risk", stream)
 
 

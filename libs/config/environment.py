@@ -1,0 +1,92 @@
+"""What the environment says: variables ``PRESAGE_<NAME>``, each a field. An empty one counts as none.
+
+Secrets come as files that the platform mounts, or in an address; both are hidden wherever settings are shown.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from libs.config.errors import ConfigError, Problem
+
+PREFIX = "PRESAGE_"
+SHOWN_CHARACTERS_MAX = 40
+
+Level = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(lambda text: str(text).upper())
+]
+
+
+class Variables(BaseSettings):
+    """Base of the settings that come from the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    @classmethod
+    def read(cls) -> Self:
+        """Read the environment as it is now.
+
+        Raises:
+            ConfigError: every variable that has no usable value.
+        """
+        try:
+            return cls()
+        except ValidationError as e:
+            raise ConfigError(_problem(details) for details in e.errors(include_url=False)) from e
+
+    @classmethod
+    def variables(cls) -> dict[str, str]:
+        """Name each variable, with what it is for."""
+        return {variable(name): field.description or "" for name, field in cls.model_fields.items()}
+
+
+def variable(field: str) -> str:
+    """Name the variable of a field."""
+    return PREFIX + field.upper()
+
+
+def _problem(details: ErrorDetails) -> Problem:
+    expected = details["msg"].removeprefix("Input should be ").lower()
+    found = repr(details["input"])[:SHOWN_CHARACTERS_MAX]
+    return Problem("environment", 0, variable(str(details["loc"][0])), f"expected {expected}, was {found}")
+
+
+class Environment(Variables):
+    """What an operator sets."""
+
+    state: Path = Field(
+        Path("state"), description="state directory, for commands and for a service that is started by hand"
+    )
+    keys_dir: Path | None = Field(
+        None,
+        description="folder of venue keys that the platform mounts: `polymarket.key`, `kalshi.pem` with `kalshi.id`,"
+        " `manifold.key`; the feed's below `feed/`",
+    )
+    passphrase_file: Path | None = Field(
+        None, description="file with the passphrase of stored keys; without it the passphrase is asked for"
+    )
+    nats_url: str = Field("", description="use this NATS server instead of an embedded one")
+    nats_credentials: Path | None = Field(
+        None, description="folder with the password of each of its users, one file a user"
+    )
+    database_url: SecretStr = Field(
+        SecretStr(""), description="use this PostgreSQL instead of an embedded one"
+    )
+    log_level: Level = Field("INFO", description="level of the logs")
+
+
+class ChildEnvironment(Variables):
+    """What the supervisor (or a test) sets for a service's process."""
+
+    passphrase_fd: int | None = Field(
+        None, description="the pipe through which a service reads the passphrase once"
+    )
+    status_socket: int | None = Field(None, description="a service's listening socket for health and metrics")
+    restarts: int = Field(0, ge=0, description="how often the service was restarted")
+    instance: str = Field("", description="name of a second execution process")
+    crash_point: str = Field("", description="where execution ends itself with SIGKILL, to test what follows")
