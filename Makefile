@@ -74,7 +74,7 @@ format: setup #-- format the code and repair what can be repaired without thinki
 	$(BIN)/ruff check --fix .
 
 .PHONY: generate
-generate: setup #-- rewrite proto/asyncapi.yaml and docs/reference/subjects.md from the subject table
+generate: setup #-- rewrite proto/asyncapi.yaml and the reference of subjects and configuration from the code
 	$(BIN)/python -m tools.generate.asyncapi
 
 #== Longer looks

@@ -18,11 +18,13 @@ async def main(context: Context) -> None:
 
 
 def books(host: Host) -> dict[str, Any]:
-    """What risk adds to its health report: the account, in millionths of a dollar."""
+    """What risk adds to its health report: the account (millionths of a dollar), and how old a book may be."""
     machine = host.runners[0].machine if host.runners else None
     if not isinstance(machine, RiskMachine):
         return {}
+    params = machine.state.params
     return {
+        "book_age_max_s": None if params is None else params.book_age_max_s,
         "cash": machine.state.portfolio.cash,
         "exposure": machine.exposure(),
         "exposure_limit": machine.exposure_limit(),

@@ -1,8 +1,8 @@
 """Writes the contract of the tape down: ``proto/asyncapi.yaml`` and ``docs/reference/subjects.md``.
 
 Both are made from the subject table and the message classes and from nothing else, so they cannot say
-more than the code does. ``python -m tools.generate.asyncapi`` writes them, ``--check`` compares (exit code 3 when
-a file differs); ``tests/unit/tools/generate/test_asyncapi.py`` compares too.
+more than the code does. ``python -m tools.generate.asyncapi`` writes them, and the tables of the configuration;
+``--check`` compares (exit code 3 when a file differs); ``tests/unit/tools/generate/test_asyncapi.py`` compares too.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from libs.tape.record import (
 from proto.execution import Claim
 from proto.message import Message
 from proto.subjects import LEDGER, TABLE, TAPE, Row
+from tools.generate import configuration
 
 ROOT = Path(__file__).resolve().parents[2]
 OK, DIFFERENT = 0, 3
@@ -281,6 +282,7 @@ def render() -> dict[Path, str]:
     return {
         Path("proto/asyncapi.yaml"): render_asyncapi(),
         Path("docs/reference/subjects.md"): render_subjects(),
+        configuration.PAGE: configuration.render_configuration(),
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from libs.config.environment import ChildEnvironment, Environment
 from libs.keys.venues.errors import KeyStoreError
 from libs.runtime.layout import StateLayout
 from libs.venues import errors
@@ -171,25 +172,12 @@ def test_a_command_that_does_not_exist_is_found():
 CONFIGURATION_PAGE = (DOCS / "reference" / "configuration.md").read_text()
 
 
-def test_the_keys_of_venues_are_those_of_the_code():
-    said: dict[str, set[str]] = {}
-    for keys, venues in re.findall(
-        r"^\| (`[^|]*`) \| ([^|]+) \|", section_of(CONFIGURATION_PAGE, "Venues"), re.M
-    ):
-        wanted = set(VENUES) if venues.startswith("all") else set(venues.split(", "))
-        if "but " in venues:
-            wanted.discard(venues.partition("but ")[2])
-        for venue in wanted:
-            said.setdefault(venue, set()).update(re.findall(r"`([a-z_]+)`", keys))
-    coded = {venue: set(model.model_fields) for venue, model in VENUES.items()}
-    assert said == coded
-
-
 def test_environment_variables_are_those_of_the_code():
     folders = ("libs", "services", "sandbox", "tools", "bench", "tests")
     code = [path for folder in folders for path in (ROOT / folder).rglob("*.py")] + [ROOT / "Makefile"]
     used = {name for path in code for name in re.findall(r"\bPRESAGE_[A-Z_]+", path.read_text())}
     used -= {"PRESAGE_NAMESPACE", "PRESAGE_"}
+    used |= {*Environment.variables(), *ChildEnvironment.variables()}
     said = set(re.findall(r"^\| `(PRESAGE_[A-Z_]+)` \|", CONFIGURATION_PAGE, re.MULTILINE))
     assert said == used
 
