@@ -55,8 +55,8 @@ class Marker:
         self._number = 0
         self._frames = 0
         ClientSocket.on_sent = self._on_sent
-        self._note = sandbox.arrivals.note
-        sandbox.arrivals.note = self._on_arrival  # type: ignore[method-assign]
+        self._record = sandbox.arrivals.record
+        sandbox.arrivals.record = self._on_arrival  # type: ignore[method-assign]
 
     def _on_sent(self, venue: str, text: str, at_ns: int) -> None:
         self._frames += venue == POLYMARKET
@@ -65,7 +65,7 @@ class Marker:
             self._left.setdefault(int(found[1]), at_ns)
 
     def _on_arrival(self, venue: str, operation: str) -> Arrival:
-        arrival = self._note(venue, operation)
+        arrival = self._record(venue, operation)
         if operation == "order" and self._arrival is None:
             self._arrival = arrival
             self._arrived.set()

@@ -2,7 +2,7 @@ import argparse
 import asyncio
 from pathlib import Path
 
-from sandbox.main import Options, serve
+from sandbox.main import SandboxOptions, serve
 from sandbox.registry import SERVERS
 from sandbox.world.world import UPDATES_PER_S
 
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--with-parent", action="store_true", help="end when the parent process is gone")
     parser.add_argument("--keep", action="store_true", help="go on with the world of before, in the state")
     given = parser.parse_args()
-    options = Options(
+    options = SandboxOptions(
         venues=tuple(given.venue or ()),
         seed=given.seed,
         faults=given.faults,

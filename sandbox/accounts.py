@@ -42,10 +42,10 @@ class Payout:
 
 
 @dataclass(slots=True)
-class Account:
+class ClientAccount:
     """One client at one venue. ``cash`` in money, ``positions`` in contracts; both include what is reserved.
 
-    ``open`` are its resting orders as last told, with their market.
+    ``open`` are its resting orders as of their last event, with their market.
     """
 
     venue: str
@@ -129,7 +129,7 @@ def _cost(market: SandboxMarket, order: LimitOrder, covered: dict[Position, int]
 
 
 class SavedAccount(Struct, kw_only=True):
-    """An account as it is written down: positions, orders and payouts with the id of their market first."""
+    """An account as it is saved: positions, orders and payouts with the id of their market first."""
 
     venue: str
     owner: str
@@ -146,22 +146,22 @@ class Accounts:
     def __init__(self, world: World) -> None:
         self.redeem_after_s = dict(REDEEM_AFTER_S)
         self._world = world
-        self._accounts: dict[tuple[str, str], Account] = {}
-        world.subscribe(self._on)
+        self._accounts: dict[tuple[str, str], ClientAccount] = {}
+        world.subscribe(self._handle_event)
 
-    def open(self, venue: str, owner: str, cash: int) -> Account:
+    def open(self, venue: str, owner: str, cash: int) -> ClientAccount:
         """Open an account with so much money (millionths); an existing one is returned as it is."""
-        return self._accounts.setdefault((venue, owner), Account(venue, owner, cash))
+        return self._accounts.setdefault((venue, owner), ClientAccount(venue, owner, cash))
 
-    def get(self, venue: str, owner: str) -> Account | None:
+    def get(self, venue: str, owner: str) -> ClientAccount | None:
         """An account, or ``None``."""
         return self._accounts.get((venue, owner))
 
-    def of(self, venue: str) -> list[Account]:
+    def of(self, venue: str) -> list[ClientAccount]:
         """A venue's accounts."""
         return [account for (where, _), account in self._accounts.items() if where == venue]
 
-    def redeem(self, account: Account, market: SandboxMarket) -> list[Payout]:
+    def redeem(self, account: ClientAccount, market: SandboxMarket) -> list[Payout]:
         """Turn positions of a settled market into money; empty when there are none or it is undecided."""
         if market.status is not MarketStatus.SETTLED:
             return []
@@ -193,7 +193,7 @@ class Accounts:
         ]
 
     def resume(self, saved: "Sequence[SavedAccount]") -> None:
-        """Take over what was saved; of markets that are forgotten nothing is left to know."""
+        """Restore what was saved; rows of markets that are gone are dropped."""
         for row in saved:
             account = self.open(row.venue, row.owner, row.cash)
             account.cash, account.fees_paid = row.cash, row.fees_paid
@@ -208,22 +208,22 @@ class Accounts:
         for venue in self.redeem_after_s:
             for market in self._world.markets(venue):
                 if market.status is MarketStatus.SETTLED:
-                    self._settled(market)
+                    self._schedule_redemption(market)
 
-    def _on(self, event: WorldEvent) -> None:
+    def _handle_event(self, event: WorldEvent) -> None:
         if isinstance(event, FillEvent):
             account = self._accounts.get((event.market.venue, event.owner))
             if account is not None:
                 account.fills.append(event)
-                _book(account, event)
+                _apply_fill(account, event)
         elif isinstance(event, OrderEvent):
             account = self._accounts.get((event.market.venue, event.owner))
             if account is not None:
-                _track(account, event)
+                _update_open_orders(account, event)
         elif isinstance(event, MarketMoved) and event.market.status is MarketStatus.SETTLED:
-            self._settled(event.market)
+            self._schedule_redemption(event.market)
 
-    def _settled(self, market: SandboxMarket) -> None:
+    def _schedule_redemption(self, market: SandboxMarket) -> None:
         delay = self.redeem_after_s[market.venue]
         if delay is None:
             return
@@ -239,7 +239,7 @@ def _discard(act: Callable[[], object]) -> None:
     act()
 
 
-def _book(account: Account, fill: FillEvent) -> None:
+def _apply_fill(account: ClientAccount, fill: FillEvent) -> None:
     """Move a fill's contracts, money and fee."""
     execution = fill.execution
     money = notional(execution.price, execution.quantity)
@@ -253,8 +253,8 @@ def _book(account: Account, fill: FillEvent) -> None:
     )
 
 
-def _track(account: Account, event: OrderEvent) -> None:
-    """Keep what rests; a rejected order never did."""
+def _update_open_orders(account: ClientAccount, event: OrderEvent) -> None:
+    """Keep an order among the open ones while it rests."""
     order = event.order
     if event.change in (OrderChange.CANCELLED, OrderChange.REJECTED) or not order.remaining:
         account.open.pop(order.order_id, None)

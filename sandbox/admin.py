@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from sandbox.accounts import Account, Accounts
+from sandbox.accounts import Accounts, ClientAccount
 from sandbox.arrivals import Arrivals
 from sandbox.faults.rules import FaultScript
 from sandbox.faults.script import Faults
@@ -141,7 +141,7 @@ def _market(market: SandboxMarket) -> dict[str, Any]:
     }
 
 
-def _account(account: Account) -> dict[str, Any]:
+def _account(account: ClientAccount) -> dict[str, Any]:
     return {
         "owner": account.owner,
         "cash": account.cash,

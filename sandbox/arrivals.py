@@ -32,8 +32,8 @@ class Arrivals:
     def __init__(self) -> None:
         self._kept: deque[Arrival] = deque(maxlen=ARRIVALS_MAX)
 
-    def note(self, venue: str, operation: str) -> Arrival:
-        """Remember that a request arrived now."""
+    def record(self, venue: str, operation: str) -> Arrival:
+        """Record that a request arrived now."""
         arrival = Arrival(at_ns=time.monotonic_ns(), venue=venue, operation=operation)
         self._kept.append(arrival)
         return arrival
@@ -49,5 +49,5 @@ class Arrivals:
         return [a for a in self._kept if a.venue == venue and operation in (None, a.operation)]
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove every arrival."""
         self._kept.clear()

@@ -1,4 +1,4 @@
-"""Between the socket and a venue's handlers: arrivals are noted and faults strike, the same everywhere."""
+"""The middleware of every venue's server: it records arrivals and injects faults."""
 
 import asyncio
 import logging
@@ -55,7 +55,7 @@ class FaultyHandlers:
         if operation is None:
             return await handler(request)
         request[RECEIVED_NS] = time.time_ns()
-        arrival = server.arrivals.note(server.venue, operation) if operation in _CHANGES else None
+        arrival = server.arrivals.record(server.venue, operation) if operation in _CHANGES else None
         if arrival is not None:
             request[ARRIVAL] = arrival
         facts = {"path": request.path, "method": request.method}

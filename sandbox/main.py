@@ -1,4 +1,4 @@
-"""``presage sandbox`` and ``python -m sandbox``: serve until told to end."""
+"""``presage sandbox`` and ``python -m sandbox``: serve until stopped."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from sandbox.table import overview
 from sandbox.world.world import UPDATES_PER_S
 
 REFRESH_S = 0.5
-"""How often the table on a terminal is drawn anew: a glance, and no load beside the servers."""
+"""How often the table on a terminal is redrawn: often enough to follow, and no load beside the servers."""
 STATE_FILE = "world.json"
 PORT_BASE_MAX = 65_535 - len(SERVERS)
 """The admin's port and one for each venue follow in a row."""
@@ -28,11 +28,11 @@ PARENT_CHECK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class SandboxOptions:
     """What a sandbox is started with. ``venues=()``: all; ``port_base=0``: any free ports.
 
     ``ports_reserved``: who started it holds its ports for it (``libs/runtime/ports.py``).
-    ``keep``: it is written down in ``state``, and goes on from there when it is started again.
+    ``keep``: the world is saved in ``state``, and resumed from there by the next start.
     ``with_parent``: it ends when the process that started it is gone, however that ended.
     """
 
@@ -53,7 +53,7 @@ class Options:
             raise ValueError(f"expected a port base of 0 to {PORT_BASE_MAX}, was {self.port_base}")
 
 
-async def serve(options: Options, console: Console | None = None) -> None:
+async def serve(options: SandboxOptions, console: Console | None = None) -> None:
     """Serve until SIGINT or SIGTERM; prints addresses and where the test credentials are.
 
     Raises:
@@ -150,7 +150,7 @@ async def _until(ended: asyncio.Event, sandbox: Sandbox, console: Console, *, vi
     """Wait for the end, showing the markets meanwhile; a world that fails is raised."""
     waits = [asyncio.create_task(ended.wait()), asyncio.create_task(sandbox.wait())]
     if visible:
-        waits.append(asyncio.create_task(_show(sandbox, console)))
+        waits.append(asyncio.create_task(_show_table(sandbox, console)))
     done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()
@@ -159,7 +159,7 @@ async def _until(ended: asyncio.Event, sandbox: Sandbox, console: Console, *, vi
         task.result()
 
 
-async def _show(sandbox: Sandbox, console: Console) -> None:
+async def _show_table(sandbox: Sandbox, console: Console) -> None:
     with Live(overview(sandbox), console=console, auto_refresh=False) as live:
         while True:
             await asyncio.sleep(REFRESH_S)

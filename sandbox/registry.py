@@ -27,7 +27,7 @@ def server_class(venue: str) -> type[VenueServer]:
     """A venue's server class.
 
     Raises:
-        ValueError: for a venue that nobody serves.
+        ValueError: for a venue without a server.
     """
     if venue not in SERVERS or not known(venue):
         served = ", ".join(v for v in SERVERS if known(v))

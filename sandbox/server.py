@@ -16,8 +16,8 @@ from sandbox.arrivals import Arrivals
 from sandbox.faults.rules import FaultKind, FaultScript
 from sandbox.faults.script import Faults
 from sandbox.http import FaultyHandlers
-from sandbox.keeper import VERSION, Document, Keeper, read
 from sandbox.registry import SERVERS, known, server_class
+from sandbox.state_file import VERSION, SandboxDocument, StateFile, read
 from sandbox.venue import VenueServer
 from sandbox.world.events import PriceMoved, WorldEvent
 from sandbox.world.markets import MANIFOLD, POLYMARKET
@@ -32,8 +32,8 @@ class Sandbox:
     """Everything, in one event loop.
 
     ``venues``: those to serve, every installed one when ``None``. ``port_base``: admin there, the venues
-    on the ports that follow in the registry's order; 0: any free ports. ``ports_reserved``: somebody holds these
-    for us (``libs/runtime/ports.py``). With ``live=False``
+    on the ports that follow in the registry's order; 0: any free ports. ``ports_reserved``: they are
+    held for us (``libs/runtime/ports.py``). With ``live=False``
     time passes by ``await sandbox.world.advance(to_ns)`` alone.
     """
 
@@ -52,7 +52,7 @@ class Sandbox:
         state_file: Path | None = None,
         windows_from_start: bool = False,
     ) -> None:
-        """``state_file``: where the sandbox is written down, and from where it goes on if it was before.
+        """``state_file``: where the sandbox is saved, and from where it resumes if it was saved before.
 
         ``windows_from_start``: as in ``World``; for tests that must not depend on the time of day.
         """
@@ -71,9 +71,9 @@ class Sandbox:
             saved=saved.world if saved is not None else None,
             windows_from_start=windows_from_start,
         )
-        self.keeper = Keeper(state_file, self._document) if state_file is not None else None
-        if self.keeper is not None:
-            self.world.subscribe(self.keeper.on)
+        self.state_file = StateFile(state_file, self._document) if state_file is not None else None
+        if self.state_file is not None:
+            self.world.subscribe(self.state_file.handle_event)
         self.faults = Faults(seed)
         self.arrivals = Arrivals()
         self.accounts = Accounts(self.world)
@@ -88,20 +88,20 @@ class Sandbox:
         self._handlers: list[FaultyHandlers] = []
         self._runners: list[web.AppRunner] = []
         self._task: asyncio.Task[None] | None = None
-        self.world.subscribe(self._on)
+        self.world.subscribe(self._handle_event)
         if faults is not None:
             self.faults.load(faults)
         if saved is not None:
             self._resume(saved)
 
-    def _resume(self, saved: Document) -> None:
+    def _resume(self, saved: SandboxDocument) -> None:
         self.accounts.resume(saved.accounts)
         for venue, server in self.servers.items():
             if saved.venues.get(venue) is not None:
                 server.resume(saved.venues[venue])
 
-    def _document(self) -> Document:
-        return Document(
+    def _document(self) -> SandboxDocument:
+        return SandboxDocument(
             version=VERSION,
             seed=self.seed,
             time_scale=self.world.settings.time_scale,
@@ -124,8 +124,8 @@ class Sandbox:
         """
         try:
             await self.world.catch_up(time.time_ns() if self.live else self.world.at)
-            if self.keeper is not None:
-                self.keeper.write()
+            if self.state_file is not None:
+                self.state_file.write()
             admin = Admin(self.world, self.accounts, self.servers, self.faults, self.arrivals, self.urls)
             base = await self._listen(admin.application(), 0)
             self.urls["admin"] = {"rest": base}
@@ -147,17 +147,17 @@ class Sandbox:
         """Until cancelled, or until the world or its writing down fails."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.world.run())
-            if self.keeper is not None:
-                tasks.create_task(self.keeper.run())
+            if self.state_file is not None:
+                tasks.create_task(self.state_file.run())
 
     def _before_answer(self) -> None:
-        if self.keeper is not None:
-            self.keeper.write_changed()
+        if self.state_file is not None:
+            self.state_file.write_changed()
 
     async def stop(self) -> None:
         """Close every connection and end; more than once does no harm."""
-        if self.keeper is not None and self._runners:
-            self.keeper.write()
+        if self.state_file is not None and self._runners:
+            self.state_file.write()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -194,7 +194,7 @@ class Sandbox:
         await site.start()
         return f"http://{HOST}:{runner.addresses[0][1]}"
 
-    def _on(self, event: WorldEvent) -> None:
+    def _handle_event(self, event: WorldEvent) -> None:
         """Faults of the world itself are asked for with every step of the price."""
         if not isinstance(event, PriceMoved):
             return

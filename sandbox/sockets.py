@@ -14,7 +14,7 @@ from sandbox.faults.script import Faults
 QUEUE_MAX = 20_000
 """Frames waiting for one client. A client so far behind is cut off, as the venues do."""
 DRAIN_S = 0.5
-"""How long the last words may take; a client that does not read gets no more of them."""
+"""How long the last frames may take; a client that does not read loses the rest."""
 FRAME_BYTES_MAX = 256 * 1024
 """Longest frame read from a client: a subscription of a thousand token ids is below 100 kB."""
 
@@ -59,7 +59,7 @@ class ClientSocket:
         if self._ping_every_s is not None:
             self._tasks.append(asyncio.create_task(self._ping(self._ping_every_s)))
         if self._max_age_s is not None:
-            self._tasks.append(asyncio.create_task(self._age(self._max_age_s)))
+            self._tasks.append(asyncio.create_task(self._close_when_old(self._max_age_s)))
         return self.socket
 
     async def close(self, code: int = WSCloseCode.OK, text: str = "") -> None:
@@ -86,7 +86,7 @@ class ClientSocket:
         self._queue_frame(text, None, faulty=False)
 
     def end(self, code: int, text: str) -> None:
-        """Close soon, from where nobody can wait."""
+        """Close in the background, from code that cannot wait."""
         self._closing = True
         self._tasks.append(asyncio.create_task(self.close(code, text)))
 
@@ -101,7 +101,7 @@ class ClientSocket:
         delay_s = 0.0
         if faulty:
             delay_s = self._faults.pick_kind(FaultKind.DELAY, self._venue, self._operation, facts).seconds
-            if self._struck(facts):
+            if self._is_lost(facts):
                 return
             if self.silent:
                 return
@@ -110,8 +110,8 @@ class ClientSocket:
             return
         self._queue.put_nowait((delay_s, text))
 
-    def _struck(self, facts: Mapping[str, str] | None) -> bool:
-        """Ask for a fault; whether it took this frame."""
+    def _is_lost(self, facts: Mapping[str, str] | None) -> bool:
+        """Pick a fault for a frame; whether the frame is lost."""
         action = self._faults.pick(self._venue, self._operation, facts)
         if action.kind is FaultKind.SEQUENCE_GAP:
             return True
@@ -139,6 +139,6 @@ class ClientSocket:
                 await asyncio.sleep(every_s)
                 await self.socket.ping(self._ping_body)
 
-    async def _age(self, max_age_s: float) -> None:
+    async def _close_when_old(self, max_age_s: float) -> None:
         await asyncio.sleep(max_age_s)
         await self.close(WSCloseCode.GOING_AWAY, "too old")

@@ -9,7 +9,7 @@ from proto.units import ONE, SECOND
 from sandbox.server import Sandbox
 from sandbox.texts import fixed
 from sandbox.world.markets import KALSHI, SandboxMarket
-from sandbox.world.venue_prices import Source
+from sandbox.world.venue_prices import PriceSource
 from sandbox.world.world import VENUES
 
 SHOWN_AFTER_CLOSE_S = 30
@@ -25,7 +25,7 @@ _STYLES = {
 def overview(sandbox: Sandbox) -> Group:
     """The price, the markets, and what struck."""
     world = sandbox.world
-    prices = "   ".join(f"{source} {world.price.at(source):,.2f}" for source in Source)
+    prices = "   ".join(f"{source} {world.price.at(source):,.2f}" for source in PriceSource)
     table = Table(expand=False, pad_edge=False)
     for name in ("venue", "market", "status", "ends in", "bid", "ask", "last", "result"):
         right = name in ("ends in", "bid", "ask", "last")

@@ -66,11 +66,11 @@ class VenueServer:
         return {}
 
     def save(self) -> Any:
-        """What of this venue outlives a restart, beyond world and accounts: fit for JSON."""
+        """Return what of this venue outlives a restart, beyond world and accounts: fit for JSON."""
         return None
 
     def resume(self, saved: Any) -> None:
-        """Take over what ``save`` gave; world and accounts are there, and stand where they stood then.
+        """Restore what ``save`` returned; world and accounts are restored already.
 
         Raises:
             msgspec.ValidationError: for what is not of that shape.

@@ -14,12 +14,12 @@ class Diff:
         self.first_id = 0
         self.changed: dict[Side, Levels] = {Side.BUY: {}, Side.SELL: {}}
 
-    def note(self, side: Side, price: int, size: int, update_id: int) -> None:
+    def record(self, side: Side, price: int, size: int, update_id: int) -> None:
         self.first_id = self.first_id or update_id
         self.changed[side][price] = size
 
-    def take(self) -> tuple[int, dict[Side, Levels]]:
-        """First update id and changes, then begin anew."""
+    def drain(self) -> tuple[int, dict[Side, Levels]]:
+        """Return the first update id and the changes, and clear them."""
         first, changed = self.first_id, self.changed
         self.first_id, self.changed = 0, {Side.BUY: {}, Side.SELL: {}}
         return first, changed
@@ -36,22 +36,22 @@ class DepthBook:
         self.update()
 
     def update(self) -> bool:
-        """Look at the exchange anew; whether a level changed."""
+        """Read the exchange's levels again; whether one changed."""
         before = self.update_id
         for side in Side:
             shown, now = self.levels[side], dict(self._exchange.sizes(side))
             for price in [p for p in shown if p not in now]:
-                self._note(side, price, 0)
+                self._record(side, price, 0)
             for price, size in now.items():
                 if shown.get(price) != size:
-                    self._note(side, price, size)
+                    self._record(side, price, size)
             self.levels[side] = now
         return self.update_id != before
 
-    def _note(self, side: Side, price: int, size: int) -> None:
+    def _record(self, side: Side, price: int, size: int) -> None:
         self.update_id += 1
-        self.fast.note(side, price, size, self.update_id)
-        self.slow.note(side, price, size, self.update_id)
+        self.fast.record(side, price, size, self.update_id)
+        self.slow.record(side, price, size, self.update_id)
 
     def rows(self, side: Side, count: int) -> list[list[str]]:
         """The best levels of a side, best first."""

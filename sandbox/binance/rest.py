@@ -9,10 +9,10 @@ from aiohttp import web
 
 from proto.units import MILLISECOND
 from sandbox.binance import wire
-from sandbox.binance.streams import Streams
+from sandbox.binance.streams import BinanceStreams
 from sandbox.texts import fixed
 from sandbox.world.candles import join_candles
-from sandbox.world.venue_prices import Source
+from sandbox.world.venue_prices import PriceSource
 from sandbox.world.world import World
 
 WEIGHT_PER_MINUTE = 6_000
@@ -43,12 +43,12 @@ def error(status: int, code: int, text: str) -> web.Response:
 class RestHandlers:
     """The endpoints. ``weight_limit`` may be lowered by a test."""
 
-    def __init__(self, world: World, streams: Streams) -> None:
+    def __init__(self, world: World, streams: BinanceStreams) -> None:
         self.weight_limit = WEIGHT_PER_MINUTE
         self.weight_used = 0
         self._world = world
         self._streams = streams
-        self._exchange = world.spot[Source.BINANCE]
+        self._exchange = world.spot[PriceSource.BINANCE]
         self._minute = 0
         self._refused = 0
         self._banned_until_s = 0.0
@@ -87,7 +87,7 @@ class RestHandlers:
         return handle
 
     def _refused_for_weight(self, request: web.Request, weight: int) -> web.Response | None:
-        """Count a request; 429 beyond the minute's weight, 418 for who goes on all the same."""
+        """Count a request; 429 beyond the minute's weight, 418 for a client that does not stop."""
         now_s = time.time()
         if int(now_s // 60) != self._minute:
             self._minute, self.weight_used, self._refused = int(now_s // 60), 0, 0

@@ -13,12 +13,12 @@ from sandbox.accounts import Accounts
 from sandbox.arrivals import Arrivals
 from sandbox.binance.depth import DepthBook
 from sandbox.binance.rest import RestHandlers, error
-from sandbox.binance.streams import STREAMS_MAX, Connection, Streams
+from sandbox.binance.streams import STREAMS_MAX, BinanceStreams, Connection
 from sandbox.faults.rules import FaultKind
 from sandbox.faults.script import FaultAction, Faults
 from sandbox.sockets import ClientSocket
 from sandbox.venue import VenueServer
-from sandbox.world.venue_prices import Source
+from sandbox.world.venue_prices import PriceSource
 from sandbox.world.world import World
 
 PING_EVERY_S = 20.0
@@ -40,8 +40,8 @@ class BinanceServer(VenueServer):
         super().__init__(world, accounts, faults, arrivals=arrivals, seed=seed)
         self.max_age_s = MAX_AGE_S
         self.ping_every_s = PING_EVERY_S
-        self.book = DepthBook(world.spot[Source.BINANCE])
-        self.streams = Streams(world, self.book)
+        self.book = DepthBook(world.spot[PriceSource.BINANCE])
+        self.streams = BinanceStreams(world, self.book)
         self._rest = RestHandlers(world, self.streams)
 
     def routes(self) -> list[web.RouteDef]:

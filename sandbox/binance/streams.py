@@ -14,7 +14,7 @@ from sandbox.sockets import ClientSocket
 from sandbox.world.candles import join_candles
 from sandbox.world.events import PriceMoved, SpotTraded, WorldEvent
 from sandbox.world.spot import MINUTE_NS, SpotExchange
-from sandbox.world.venue_prices import Source
+from sandbox.world.venue_prices import PriceSource
 from sandbox.world.world import World
 
 STREAMS_MAX = 1024
@@ -34,20 +34,20 @@ class Connection:
         self.streams: dict[str, None] = {}
 
 
-class Streams:
+class BinanceStreams:
     """Subscriptions and pushes. A frame is made once for all who listen in the same way."""
 
     def __init__(self, world: World, book: DepthBook) -> None:
         self.connections: list[Connection] = []
-        self._exchange: SpotExchange = world.spot[Source.BINANCE]
+        self._exchange: SpotExchange = world.spot[PriceSource.BINANCE]
         self._book = book
         self._steps = 0
         self._candles: dict[str, int] = {}
         self._best: tuple[Any, ...] = ()
-        self._end = world.subscribe(self._on)
+        self._end = world.subscribe(self._handle_event)
 
     def close(self) -> None:
-        """Hear no more of the world."""
+        """End the subscription to the world."""
         self._end()
 
     def push(self, stream: str, make: Callable[[int], dict[str, Any]]) -> None:
@@ -62,9 +62,9 @@ class Streams:
                     made[key] = msgspec.json.encode(whole).decode()
                 connection.socket.send(made[key], {"stream": stream})
 
-    def _on(self, event: WorldEvent) -> None:
+    def _handle_event(self, event: WorldEvent) -> None:
         if isinstance(event, SpotTraded):
-            if event.source is Source.BINANCE:
+            if event.source is PriceSource.BINANCE:
                 self.push("btcusdt@trade", lambda unit: wire.trade(event, unit))
                 self.push("btcusdt@aggTrade", lambda unit: wire.aggregate_trade(event, unit))
         elif isinstance(event, PriceMoved):
@@ -73,12 +73,12 @@ class Streams:
             self._tick(event.at)
 
     def _tick(self, at: int) -> None:
-        """A tenth of a second went by."""
+        """Push what a tenth of a second brings."""
         self._book_ticker()
         slow = self._steps % STEPS_PER_SECOND == 0
-        self._depth("btcusdt@depth@100ms", self._book.fast.take(), at)
+        self._depth("btcusdt@depth@100ms", self._book.fast.drain(), at)
         if slow:
-            changes = self._book.slow.take()
+            changes = self._book.slow.drain()
             for stream in ("btcusdt@depth", "btcusdt@depth@1000ms"):
                 self._depth(stream, changes, at)
         self._partial("@100ms")

@@ -21,7 +21,7 @@ from sandbox.texts import fixed, iso
 from sandbox.venue import VenueServer
 from sandbox.world.candles import join_candles
 from sandbox.world.events import PriceMoved, SpotTraded, WorldEvent
-from sandbox.world.venue_prices import Source
+from sandbox.world.venue_prices import PriceSource
 from sandbox.world.world import World
 
 CHANNELS = ("matches", "ticker", "heartbeat")
@@ -47,13 +47,13 @@ class CoinbaseServer(VenueServer):
         super().__init__(world, accounts, faults, arrivals=arrivals, seed=seed)
         self.requests_per_s = REQUESTS_PER_S
         self.subscribe_within_s = SUBSCRIBE_WITHIN_S
-        self._exchange = world.spot[Source.COINBASE]
+        self._exchange = world.spot[PriceSource.COINBASE]
         self._clients: dict[ClientSocket, dict[str, None]] = {}
         self._sequence = 50_000_000_000
         self._steps = 0
         self._tokens, self._tokens_at_s = BURST, time.monotonic()
         self._day: wire.Day | None = None
-        self._end = world.subscribe(self._on)
+        self._end = world.subscribe(self._handle_event)
 
     def routes(self) -> list[web.RouteDef]:
         product = f"/products/{{product:{wire.PRODUCT}}}"
@@ -125,8 +125,8 @@ class CoinbaseServer(VenueServer):
             last = self._exchange.trades[-1]
             client.send(_encode(wire.match(last, self._sequence, "last_match")))
 
-    def _on(self, event: WorldEvent) -> None:
-        if isinstance(event, SpotTraded) and event.source is Source.COINBASE:
+    def _handle_event(self, event: WorldEvent) -> None:
+        if isinstance(event, SpotTraded) and event.source is PriceSource.COINBASE:
             self._sequence += 3
             self._push("matches", lambda: wire.match(event, self._sequence))
             self._push("ticker", lambda: wire.ticker(event, self._sequence, self._best(), self._last_day()))
@@ -149,7 +149,7 @@ class CoinbaseServer(VenueServer):
         return self._exchange.sizes(Side.BUY)[0], self._exchange.sizes(Side.SELL)[0]
 
     def _last_day(self) -> wire.Day:
-        """The last 24 hours, looked at anew once a minute."""
+        """Return the figures of the last 24 hours, computed once a minute."""
         if self._day is None:
             self._day = wire.day_of(self._exchange.candles[-DAY_MINUTES:])
         return self._day

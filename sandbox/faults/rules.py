@@ -1,4 +1,4 @@
-"""What can be made to go wrong, and the file that asks for it."""
+"""The kinds of faults, their rules, and the file that lists them."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -157,7 +157,7 @@ class FaultRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """``seconds``, or what is usual for the kind."""
         return self.seconds if self.seconds is not None else _DEFAULT_SECONDS.get(self.kind, 0.0)
 
-    def strikes(self, venue: str, operation: str) -> bool:
+    def may_strike(self, venue: str, operation: str) -> bool:
         """Whether the rule is about a venue's operation."""
         return (
             self.venue in ("*", venue)

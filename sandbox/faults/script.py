@@ -1,4 +1,4 @@
-"""Faults as they strike: asked at every operation, seeded, counted, and written down."""
+"""The faults in force: picked at every operation, from a seed, counted and logged."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ LOG_MAX = 10_000
 
 
 class FaultAction(Struct, frozen=True, kw_only=True):
-    """What shall happen to this operation: nothing, when ``kind`` is ``None``."""
+    """The fault of one operation; none when ``kind`` is ``None``."""
 
     kind: FaultKind | None = None
     rule: FaultRule | None = None
@@ -42,7 +42,7 @@ class Struck(Struct, frozen=True, kw_only=True):
 
 
 @dataclass(slots=True)
-class _Armed:
+class _ArmedRule:
     """A rule that is set: its own generator, so that rules do not change one another's chances."""
 
     rule: FaultRule
@@ -60,7 +60,7 @@ class Faults:
     clock: Callable[[], float] = time.monotonic
     counts: Counter[tuple[str, FaultKind]] = field(default_factory=Counter)
     log: deque[Struck] = field(default_factory=lambda: deque(maxlen=LOG_MAX))
-    _armed: list[_Armed] = field(default_factory=list)
+    _armed: list[_ArmedRule] = field(default_factory=list)
     _set_count: int = 0
     _start_s: float = 0.0
 
@@ -83,7 +83,7 @@ class Faults:
         for rule in rules:
             self._set_count += 1
             draw = random.Random(f"presage-faults/{self.seed}/{self._set_count}")
-            self._armed.append(_Armed(rule, draw, self.clock()))
+            self._armed.append(_ArmedRule(rule, draw, self.clock()))
 
     def clear(self) -> None:
         """No more faults; counters and log stay."""
@@ -99,24 +99,24 @@ class Faults:
         return sum(n for (v, k), n in self.counts.items() if k is kind and venue in (None, v))
 
     async def at(self, venue: str, operation: str, facts: Mapping[str, str] | None = None) -> FaultAction:
-        """What shall happen to an operation; delays have passed when this returns."""
-        pause = self._find(venue, operation, facts or {}, (FaultKind.DELAY,))
+        """Return the fault of an operation; a delay has passed when this returns."""
+        pause = self._pick_rule(venue, operation, facts or {}, (FaultKind.DELAY,))
         if pause:
             await asyncio.sleep(pause.seconds)
         return self.pick(venue, operation, facts)
 
     def pick(self, venue: str, operation: str, facts: Mapping[str, str] | None = None) -> FaultAction:
-        """The same without waiting, and without what is asked for by itself: delays, and old balances."""
+        """Return the fault of an operation without waiting, and without kinds that are picked alone."""
         kinds = (kind for kind in FaultKind if kind not in _ASKED_ALONE)
-        return self._find(venue, operation, facts or {}, kinds)
+        return self._pick_rule(venue, operation, facts or {}, kinds)
 
     def pick_kind(
         self, kind: FaultKind, venue: str, operation: str, facts: Mapping[str, str] | None = None
     ) -> FaultAction:
-        """Ask for one kind alone, leaving the chances of the others untouched."""
-        return self._find(venue, operation, facts or {}, (kind,))
+        """Pick one kind alone; the chances of the others do not change."""
+        return self._pick_rule(venue, operation, facts or {}, (kind,))
 
-    def _find(
+    def _pick_rule(
         self, venue: str, operation: str, facts: Mapping[str, str], kinds: Iterable[FaultKind]
     ) -> FaultAction:
         if not self._armed:
@@ -125,17 +125,17 @@ class Faults:
         now_s = self.clock()
         for armed in self._armed:
             rule = armed.rule
-            if rule.kind not in wanted or not rule.strikes(venue, operation):
+            if rule.kind not in wanted or not rule.may_strike(venue, operation):
                 continue
             if any(facts.get(key) != value for key, value in rule.match.items()):
                 continue
             kind = _strike(armed, now_s)
             if kind is not None and kind in ACTED_OUT[venue]:
-                self._note(venue, operation, kind, facts, now_s)
+                self._record(venue, operation, kind, facts, now_s)
                 return FaultAction(kind=kind, rule=rule, seconds=rule.lasts_s, carried_out=rule.carried_out)
         return NO_FAULT
 
-    def _note(
+    def _record(
         self, venue: str, operation: str, kind: FaultKind, facts: Mapping[str, str], now_s: float
     ) -> None:
         self.counts[venue, kind] += 1
@@ -150,7 +150,7 @@ class Faults:
         )
 
 
-def _strike(armed: _Armed, now_s: float) -> FaultKind | None:
+def _strike(armed: _ArmedRule, now_s: float) -> FaultKind | None:
     """Whether a rule strikes now, and as what: a restart ends in a time for makers only."""
     rule = armed.rule
     since_s = now_s - armed.since_s

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 CLOCK_SKEW_MS_MAX = 5_000
-"""How far a client's clock may be off. The venue does not say; real clients are refused at a few seconds."""
+"""How far a client's clock may be off. The venue does not document it; real clients are refused at a few seconds."""
 
 
 class Unauthorised(Exception):

@@ -9,13 +9,13 @@ from libs.exchange.matching_types import Execution, LimitOrder, OrderState, Reas
 from proto.feed import MarketStatus, Side
 from proto.risk import TimeInForce
 from proto.units import ONE, SECOND, notional, parse
-from sandbox.accounts import Account, Accounts, InsufficientFunds
+from sandbox.accounts import Accounts, ClientAccount, InsufficientFunds
 from sandbox.faults.rules import FILL, FaultKind
 from sandbox.faults.script import Faults
-from sandbox.kalshi.groups import Group, Groups
-from sandbox.kalshi.intake import Change, NewOrder, count_of, price_of
+from sandbox.kalshi.groups import OrderGroup, OrderGroups
 from sandbox.kalshi.ledger import SELF_TRADES, FillRow, Record, position_frame
-from sandbox.kalshi.refusals import Refusal, bad_request, not_found
+from sandbox.kalshi.order_bodies import AmendBody, NewOrderBody, count_of, price_of
+from sandbox.kalshi.refusals import KalshiRefusal, bad_request, not_found
 from sandbox.world.events import FillEvent, OrderChange, OrderEvent
 from sandbox.world.ids import digest
 from sandbox.world.markets import KALSHI, SandboxMarket
@@ -29,19 +29,19 @@ _TIMES = {
     "fill_or_kill": TimeInForce.FOK,
 }
 _CLIENT_ID = re.compile(r"[-\w:+=/]{1,64}\Z")
-Told = Callable[[str, str, dict[str, object]], None]
+PublishFrame = Callable[[str, str, dict[str, object]], None]
 """Called with owner, channel and the body of a frame."""
 
 
 class KalshiExchange:
-    """Orders of all clients. ``tell`` gets what their sockets shall hear, in the order it happens."""
+    """Orders of all clients. ``publish`` gets the frames for their sockets, in order."""
 
     def __init__(self, world: World, accounts: Accounts, faults: Faults, draw: random.Random) -> None:
         self.paused = False
         self.records: list[Record] = []
         self.fills: list[FillRow] = []
-        self.groups = Groups()
-        self.tell: Told = lambda *_: None
+        self.groups = OrderGroups()
+        self.publish: PublishFrame = lambda *_: None
         self._world = world
         self._accounts = accounts
         self._faults = faults
@@ -53,23 +53,23 @@ class KalshiExchange:
 
     # ── orders ──────────────────────────────────────────────────────────────────────────────────────
 
-    def place(self, account: Account, new: NewOrder) -> Record:
-        """Take an order, or raise ``Refusal``."""
+    def place(self, account: ClientAccount, new: NewOrderBody) -> Record:
+        """Place an order, or raise ``Refusal``."""
         if new.client_order_id and not _CLIENT_ID.match(new.client_order_id):
             raise bad_request("invalid client_order_id")
         known = self._by_client_id.get((account.owner, new.client_order_id))
         if known is not None and new.client_order_id:
-            raise Refusal(409, "order_already_exists", known.order_id)
+            raise KalshiRefusal(409, "order_already_exists", known.order_id)
         market = self._market(new.ticker)
         record = self._record(account, market, new)
         if new.reduce_only:
             record.quantity = self._reducing(account, record)
         self._check_money(account, record, record.quantity)
         if len(self.records) >= ORDERS_MAX:
-            raise Refusal(503, "service_unavailable", "the sandbox is full")
+            raise KalshiRefusal(503, "service_unavailable", "the sandbox is full")
         return self._enter(record)
 
-    def _record(self, account: Account, market: SandboxMarket, new: NewOrder) -> Record:
+    def _record(self, account: ClientAccount, market: SandboxMarket, new: NewOrderBody) -> Record:
         if new.side not in ("bid", "ask"):
             raise bad_request("invalid side")
         time_in_force = _TIMES.get(new.time_in_force)
@@ -86,7 +86,7 @@ class KalshiExchange:
         if new.order_group_id:
             group = self.groups.get(new.order_group_id, account.owner)
             if not group.enabled:
-                raise Refusal(400, "order_group_triggered", group.group_id)
+                raise KalshiRefusal(400, "order_group_triggered", group.group_id)
         return Record(
             order_id=self._new_id(),
             client_order_id=new.client_order_id,
@@ -113,12 +113,12 @@ class KalshiExchange:
         if placement.state is OrderState.REJECTED and placement.reason != Reason.IOC_UNFILLED:
             del self._by_engine_id[order.order_id]
             if placement.reason == Reason.CROSSES:
-                raise Refusal(400, "post_only_cross", "the order would have crossed the book")
-            raise Refusal(409, "fill_or_kill_insufficient_resting_volume")
+                raise KalshiRefusal(400, "post_only_cross", "the order would have crossed the book")
+            raise KalshiRefusal(409, "fill_or_kill_insufficient_resting_volume")
         if record.order_id not in self._by_id:
             self._keep(record)
         if placement.state is OrderState.REJECTED:
-            self._ended(record)
+            self._cancel_unfilled(record)
         return record
 
     def _keep(self, record: Record) -> None:
@@ -134,7 +134,7 @@ class KalshiExchange:
             raise not_found("order")
         # Nothing can be done in a market that is over.
         if record.market.status is not MarketStatus.OPEN:
-            raise Refusal(400, "MARKET_INACTIVE", record.market.id)
+            raise KalshiRefusal(400, "MARKET_INACTIVE", record.market.id)
         remaining = record.remaining
         self._world.cancel(record.market, record.engine_id)
         return record, remaining
@@ -154,8 +154,8 @@ class KalshiExchange:
         record.quantity = record.filled + left
         return record, remaining - left
 
-    def amend(self, account: Account, order_id: str, change: Change) -> Record:
-        """Change price and total count: the order leaves the book and comes anew, at the end of its queue."""
+    def amend(self, account: ClientAccount, order_id: str, change: AmendBody) -> Record:
+        """Change price and total count: the order is placed again, at the end of its queue."""
         record = self._working(account.owner, order_id)
         if change.ticker != record.market.id or change.side != record.side:
             raise bad_request("ticker and side of an order cannot change")
@@ -169,7 +169,7 @@ class KalshiExchange:
         try:
             self._check_money(account, record, total - record.filled)
             self._reenter(record)
-        except Refusal:
+        except KalshiRefusal:
             record.price, record.quantity = old_price, old_total
             self._reenter(record)
             raise
@@ -180,7 +180,7 @@ class KalshiExchange:
         self._by_engine_id[order.order_id] = record
         placement = self._world.place(record.market, order, SELF_TRADES[record.self_trade])
         if placement.state is OrderState.REJECTED:
-            raise Refusal(400, "post_only_cross", "the order would have crossed the book")
+            raise KalshiRefusal(400, "post_only_cross", "the order would have crossed the book")
 
     def cancel_where(self, records: Iterable[Record]) -> None:
         """Cancel all of them that rest."""
@@ -193,15 +193,17 @@ class KalshiExchange:
         self.paused = True
         self.cancel_where(record for record in self.records if record.cancel_on_pause)
 
-    def trigger(self, group: Group) -> None:
+    def trigger(self, group: OrderGroup) -> None:
         """Cancel all orders of a group and let it take no more."""
         group.enabled = False
         self.cancel_where(record for record in self.records if record.group_id == group.group_id)
 
     # ── a restart ───────────────────────────────────────────────────────────────────────────────────
 
-    def resume(self, records: Iterable[Record], fills: Iterable[FillRow], groups: Iterable[Group]) -> None:
-        """Take over orders, fills and groups; what rests is in the books already."""
+    def resume(
+        self, records: Iterable[Record], fills: Iterable[FillRow], groups: Iterable[OrderGroup]
+    ) -> None:
+        """Restore orders, fills and groups; what rests is in the books already."""
         for record in records:
             self._keep(record)
             self._by_engine_id[record.engine_id] = record
@@ -222,20 +224,20 @@ class KalshiExchange:
         if record.status != "resting":
             raise not_found("order")
         if record.market.status is not MarketStatus.OPEN:
-            raise Refusal(400, "MARKET_INACTIVE", record.market.id)
+            raise KalshiRefusal(400, "MARKET_INACTIVE", record.market.id)
         return record
 
     def _market(self, ticker: str) -> SandboxMarket:
         market = self._world.market(KALSHI, ticker)
         if market is None:
-            raise Refusal(404, "market_not_found", ticker)
+            raise KalshiRefusal(404, "market_not_found", ticker)
         if self.paused:
-            raise Refusal(400, "trading_is_paused")
+            raise KalshiRefusal(400, "trading_is_paused")
         if not market.accepts_orders:
-            raise Refusal(400, "MARKET_INACTIVE", ticker)
+            raise KalshiRefusal(400, "MARKET_INACTIVE", ticker)
         return market
 
-    def _reducing(self, account: Account, record: Record) -> int:
+    def _reducing(self, account: ClientAccount, record: Record) -> int:
         """The count of a reduce-only order: no more than the position it closes."""
         held = account.held(record.market, 1 - record.outcome)
         resting = sum(
@@ -245,10 +247,10 @@ class KalshiExchange:
         )
         closing = min(record.quantity, held - resting)
         if closing <= 0:
-            raise Refusal(400, "reduce_only_no_position", record.market.id)
+            raise KalshiRefusal(400, "reduce_only_no_position", record.market.id)
         return closing
 
-    def _check_money(self, account: Account, record: Record, quantity: int) -> None:
+    def _check_money(self, account: ClientAccount, record: Record, quantity: int) -> None:
         price = record.price if record.side == "bid" else ONE - record.price
         fee = -(-70_000 * quantity * price * (ONE - price) // ONE**3)
         order = LimitOrder(
@@ -262,7 +264,7 @@ class KalshiExchange:
         try:
             account.check(record.market, order, fee)
         except InsufficientFunds as e:
-            raise Refusal(400, "insufficient_balance", str(e)) from e
+            raise KalshiRefusal(400, "insufficient_balance", str(e)) from e
 
     def _new_id(self) -> str:
         text = f"{self._draw.getrandbits(128):032x}"
@@ -274,8 +276,8 @@ class KalshiExchange:
         record = self._by_engine_id.get(execution.order_id)
         return record.charge(execution) if record is not None else 0
 
-    def on_order(self, event: OrderEvent) -> None:
-        """An order of a client was placed, changed or ended."""
+    def handle_order(self, event: OrderEvent) -> None:
+        """Handle a change of a client's order."""
         record = self._by_engine_id.get(event.order.order_id)
         if record is None or event.change is OrderChange.REJECTED:
             return
@@ -286,16 +288,16 @@ class KalshiExchange:
             record.status = "canceled"
         elif not event.order.remaining:
             record.status = "executed"
-        self.tell(record.owner, "user_orders", record.frame())
+        self.publish(record.owner, "user_orders", record.frame())
 
-    def _ended(self, record: Record) -> None:
-        """An order that found nothing to take: it was there, and is canceled."""
+    def _cancel_unfilled(self, record: Record) -> None:
+        """Cancel an order that matched nothing: it existed, and is canceled."""
         record.status = "canceled"
         record.updated_at = self._world.now()
-        self.tell(record.owner, "user_orders", record.frame())
+        self.publish(record.owner, "user_orders", record.frame())
 
-    def on_fill(self, event: FillEvent) -> None:
-        """An order of a client was filled; its account has been told already."""
+    def handle_fill(self, event: FillEvent) -> None:
+        """Handle a fill of a client's order; its account has been updated already."""
         record = self._by_engine_id.get(event.execution.order_id)
         account = self._accounts.get(KALSHI, event.owner)
         if record is None or account is None:
@@ -315,15 +317,15 @@ class KalshiExchange:
             position_after=account.held(event.market, 0) - account.held(event.market, 1),
         )
         self.fills.append(row)
-        for _ in range(2 if self._struck(FaultKind.DUPLICATE_FILL) else 1):
-            self.tell(event.owner, "fill", row.frame())
-        self.tell(event.owner, "market_positions", self._position(account, row))
-        group = self.groups.find(record.group_id)
+        for _ in range(2 if self._strikes(FaultKind.DUPLICATE_FILL) else 1):
+            self.publish(event.owner, "fill", row.frame())
+        self.publish(event.owner, "market_positions", self._position(account, row))
+        group = self.groups.look_up(record.group_id)
         if group is not None and group.enabled and group.filled(event.at, quantity):
             # Not while the book is in the middle of a match.
             self._world.schedule(self._world.at, partial(self.trigger, group))
 
-    def _over_fill(self, account: Account, record: Record, execution: Execution) -> int:
+    def _over_fill(self, account: ClientAccount, record: Record, execution: Execution) -> int:
         action = self._faults.pick_kind(FaultKind.OVER_FILL, KALSHI, FILL)
         if not action or action.rule is None:
             return 0
@@ -331,10 +333,10 @@ class KalshiExchange:
         account.move(record.market, record.outcome, extra, -notional(execution.price, extra))
         return extra
 
-    def _struck(self, kind: FaultKind) -> bool:
+    def _strikes(self, kind: FaultKind) -> bool:
         return bool(self._faults.pick_kind(kind, KALSHI, FILL))
 
-    def _position(self, account: Account, row: FillRow) -> dict[str, object]:
+    def _position(self, account: ClientAccount, row: FillRow) -> dict[str, object]:
         market = row.record.market
         rows = [r for r in self.fills if r.record.owner == account.owner and r.record.market is market]
         return position_frame(account, market, rows)

@@ -6,9 +6,9 @@ from msgspec import Struct
 from proto.units import ONE
 from sandbox.kalshi.bodies import count
 from sandbox.kalshi.exchange import KalshiExchange
-from sandbox.kalshi.groups import Group
-from sandbox.kalshi.intake import count_of, read_body
+from sandbox.kalshi.groups import OrderGroup
 from sandbox.kalshi.market_data import PREFIX
+from sandbox.kalshi.order_bodies import count_of, read_body
 from sandbox.kalshi.portfolio import AccountOf
 from sandbox.kalshi.refusals import answer, bad_request
 from sandbox.world.world import World
@@ -40,7 +40,7 @@ class GroupRequests:
             web.put(f"{groups}/{{group}}/limit", self._limit_group),
         ]
 
-    def _asked(self, request: web.Request) -> Group:
+    def _asked(self, request: web.Request) -> OrderGroup:
         """The group that a request names, if it is the account's."""
         owner = self._account_of(request).owner
         return self._exchange.groups.get(request.match_info["group"], owner)
@@ -84,7 +84,7 @@ class GroupRequests:
     async def _limit_group(self, request: web.Request) -> web.Response:
         group = self._asked(request)
         group.limit = _limit(read_body(await request.read(), _Limit)) * ONE
-        if group.exceeded(self._world.now()):
+        if group.is_exceeded(self._world.now()):
             self._exchange.trigger(group)
         return answer({})
 

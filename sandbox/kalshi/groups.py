@@ -7,7 +7,7 @@ from typing import Any
 
 from proto.units import ONE, SECOND
 from sandbox.kalshi.bodies import count
-from sandbox.kalshi.refusals import Refusal, not_found
+from sandbox.kalshi.refusals import KalshiRefusal, not_found
 
 WINDOW_NS = 15 * SECOND
 GROUPS_MAX = 100
@@ -15,7 +15,7 @@ LIMIT_MAX = 1_000_000
 
 
 @dataclass(slots=True)
-class Group:
+class OrderGroup:
     """One group of one account. ``limit`` in contracts (millionths); ``enabled`` until it is triggered."""
 
     group_id: str
@@ -27,9 +27,9 @@ class Group:
     def filled(self, at: int, quantity: int) -> bool:
         """Count a fill; whether the group is triggered by it."""
         self.fills.append((at, quantity))
-        return self.exceeded(at)
+        return self.is_exceeded(at)
 
-    def exceeded(self, at: int) -> bool:
+    def is_exceeded(self, at: int) -> bool:
         """Whether the window holds more than the limit."""
         while self.fills and self.fills[0][0] <= at - WINDOW_NS:
             self.fills.popleft()
@@ -43,43 +43,43 @@ class Group:
         }
 
 
-class Groups:
+class OrderGroups:
     """All groups, by id."""
 
     def __init__(self) -> None:
-        self._groups: dict[str, Group] = {}
+        self._groups: dict[str, OrderGroup] = {}
         self._made = 0
 
-    def create(self, owner: str, contracts: int) -> Group:
+    def create(self, owner: str, contracts: int) -> OrderGroup:
         """A new group, under an id that no group of before a restart has."""
         if not 1 <= contracts <= LIMIT_MAX:
-            raise Refusal(400, "bad_request", f"contracts_limit must be from 1 to {LIMIT_MAX}")
+            raise KalshiRefusal(400, "bad_request", f"contracts_limit must be from 1 to {LIMIT_MAX}")
         if len(self.of(owner)) >= GROUPS_MAX:
-            raise Refusal(400, "bad_request", "too many order groups")
+            raise KalshiRefusal(400, "bad_request", "too many order groups")
         self._made += 1
         while f"{owner}-group-{self._made}" in self._groups:
             self._made += 1
         group_id = f"{owner}-group-{self._made}"
-        group = self._groups[group_id] = Group(group_id, owner, contracts * ONE)
+        group = self._groups[group_id] = OrderGroup(group_id, owner, contracts * ONE)
         return group
 
-    def add(self, group: Group) -> None:
+    def add(self, group: OrderGroup) -> None:
         self._groups[group.group_id] = group
 
-    def __iter__(self) -> Iterator[Group]:
+    def __iter__(self) -> Iterator[OrderGroup]:
         return iter(self._groups.values())
 
-    def get(self, group_id: str, owner: str) -> Group:
+    def get(self, group_id: str, owner: str) -> OrderGroup:
         group = self._groups.get(group_id)
         if group is None or group.owner != owner:
             raise not_found("order group")
         return group
 
-    def find(self, group_id: str | None) -> Group | None:
+    def look_up(self, group_id: str | None) -> OrderGroup | None:
         return self._groups.get(group_id) if group_id else None
 
-    def delete(self, group: Group) -> None:
+    def delete(self, group: OrderGroup) -> None:
         del self._groups[group.group_id]
 
-    def of(self, owner: str) -> list[Group]:
+    def of(self, owner: str) -> list[OrderGroup]:
         return [group for group in self._groups.values() if group.owner == owner]

@@ -1,4 +1,4 @@
-"""Orders and fills of the sandbox's accounts, and what each one's bodies look like on the wire."""
+"""Orders and fills of the sandbox's accounts, and their bodies on the wire."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +8,7 @@ from libs.exchange.matching_types import Execution, LimitOrder, SelfTrade
 from proto.feed import FeeSchedule, Side
 from proto.risk import TimeInForce
 from proto.units import ONE, notional
-from sandbox.accounts import Account
+from sandbox.accounts import ClientAccount
 from sandbox.kalshi.bodies import count, dollars, fine_dollars, iso
 from sandbox.world.markets import SandboxMarket
 
@@ -189,7 +189,7 @@ class FillRow:
         }
 
     def frame(self) -> dict[str, Any]:
-        """The body of a ``fill`` frame; it does not tell the fee."""
+        """Return the body of a ``fill`` frame, which has no fee."""
         outcome = YES if self.record.side == "bid" else NO
         return {
             "trade_id": self.trade_id,
@@ -209,7 +209,7 @@ class FillRow:
         }
 
 
-def position_frame(account: Account, market: SandboxMarket, rows: list[FillRow]) -> dict[str, object]:
+def position_frame(account: ClientAccount, market: SandboxMarket, rows: list[FillRow]) -> dict[str, object]:
     """The body of a ``market_position`` frame."""
     held = account.held(market, 0) - account.held(market, 1)
     spent = sum(notional(row.price, row.quantity) for row in rows)

@@ -1,4 +1,4 @@
-"""The life of a market as the websocket tells it."""
+"""Changes of a market's status as the websocket sends them."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from sandbox.world.markets import KALSHI, SandboxMarket
 
 
 def lifecycle(event: MarketMoved) -> list[dict[str, Any]]:
-    """The life of a market as its channel tells it. A close by the clock is not told, nor is a dispute."""
+    """Return the frames for a change of status. The channel sends none for a close by the clock, nor for a dispute."""
     market = event.market
     if event.previous is None:
         return [
@@ -37,12 +37,12 @@ def lifecycle(event: MarketMoved) -> list[dict[str, Any]]:
             }
         ]
     if market.status is MarketStatus.OPEN:
-        told: list[dict[str, Any]] = [{"event_type": "activated"}]
+        frames: list[dict[str, Any]] = [{"event_type": "activated"}]
         if market.strike is not None:
             strike = market.strike // 10_000 / 100
             words = {"strike_type": "greater_or_equal", "floor_strike": strike}
-            told.insert(0, {"event_type": "metadata_updated", **words})
-        return told
+            frames.insert(0, {"event_type": "metadata_updated", **words})
+        return frames
     if market.status is MarketStatus.DETERMINED:
         return [
             {

@@ -11,14 +11,14 @@ TIERS = {"basic": (200, 100), "advanced": (300, 300), "expert": (600, 600), "pre
 
 
 class Budgets:
-    """The buckets of one sandbox. Whoever shows no key shares one budget for reads."""
+    """The buckets of one sandbox. Requests without a key share one budget for reads."""
 
     def __init__(self, tier: str = "premier") -> None:
         self.tier = tier
         self._buckets: dict[tuple[str, bool], TokenBucket] = {}
 
     async def take(self, owner: str, request: web.Request, items: int = 1) -> bool:
-        """Bill a request; whether it fits. A batch must fit whole."""
+        """Charge a request; whether the budget allows it. A batch must fit whole."""
         reading = request.method == "GET"
         cost = cost_of(request) * items
         key = (owner, reading)

@@ -20,7 +20,7 @@ from sandbox.kalshi.bodies import (
 )
 from sandbox.kalshi.exchange import KalshiExchange, trade_id
 from sandbox.kalshi.pages import flag, newest_first, number_of
-from sandbox.kalshi.refusals import Refusal, answer, bad_request
+from sandbox.kalshi.refusals import KalshiRefusal, answer, bad_request
 from sandbox.world.events import BookChanged, Traded, WorldEvent
 from sandbox.world.listing import SERIES
 from sandbox.world.markets import KALSHI, SandboxMarket
@@ -38,7 +38,7 @@ PERIODS = (1, 60, 1_440)
 _EMPTY = {"open_dollars": None, "high_dollars": None, "low_dollars": None, "close_dollars": None}
 
 
-class Candle:
+class TradeCandle:
     """One minute of a market: prices of trades and of both sides of the YES book, in millionths."""
 
     __slots__ = ("asks", "bids", "interest", "trades", "volume")
@@ -51,14 +51,14 @@ class Candle:
         self.interest = 0
 
 
-class MarketData:
+class KalshiMarketData:
     """Handlers of public reads, and the memory behind them: trades and candles."""
 
     def __init__(self, world: World, exchange: KalshiExchange) -> None:
         self._world = world
         self._exchange = exchange
         self._trades: deque[tuple[SandboxMarket, dict[str, Any], int]] = deque(maxlen=TRADES_MAX)
-        self._candles: dict[str, dict[int, Candle]] = {}
+        self._candles: dict[str, dict[int, TradeCandle]] = {}
 
     def routes(self) -> list[web.RouteDef]:
         """All public reads; fixed paths before those with a ticker in them."""
@@ -80,10 +80,10 @@ class MarketData:
 
     # ── memory ──────────────────────────────────────────────────────────────────────────────────────
 
-    def on(self, event: WorldEvent) -> None:
+    def handle_event(self, event: WorldEvent) -> None:
         """Remember trades and candles."""
         if isinstance(event, Traded):
-            self._on_trade(event)
+            self._handle_trade(event)
         elif isinstance(event, BookChanged):
             candle = self._candle(event.market, event.at)
             bid, ask = event.market.book.best(0)
@@ -92,19 +92,19 @@ class MarketData:
             candle.bids[1:-1] = [min(candle.bids), max(candle.bids)]
             candle.asks[1:-1] = [min(candle.asks), max(candle.asks)]
 
-    def _on_trade(self, event: Traded) -> None:
+    def _handle_trade(self, event: Traded) -> None:
         body = trade_body(event)
         self._trades.append((event.market, body, event.at // 10**9))
         candle = self._candle(event.market, event.at)
         candle.trades.append((event.market.last_price or 0, event.match.quantity))
         candle.volume += event.match.quantity
 
-    def _candle(self, market: SandboxMarket, at: int) -> Candle:
+    def _candle(self, market: SandboxMarket, at: int) -> TradeCandle:
         candles = self._candles.setdefault(market.id, {})
         minute = at // 10**9 // 60
         candle = candles.get(minute)
         if candle is None:
-            candle = candles[minute] = Candle()
+            candle = candles[minute] = TradeCandle()
             if len(candles) > CANDLES_MAX:
                 del candles[min(candles)]
         candle.interest = market.open_interest
@@ -132,7 +132,7 @@ class MarketData:
     async def _series(self, request: web.Request) -> web.Response:
         name = request.match_info["series"]
         if not any(series.venue == KALSHI and series.name == name for series in SERIES):
-            raise Refusal(404, "not_found", "series", shape="documented")
+            raise KalshiRefusal(404, "not_found", "series", shape="documented")
         return answer({"series": series_body(name)})
 
     async def _events(self, request: web.Request) -> web.Response:
@@ -149,7 +149,7 @@ class MarketData:
         name = request.match_info["event"]
         markets = [market for market in self._world.markets(KALSHI) if market.event_id == name]
         if not markets:
-            raise Refusal(404, "not_found", "event", shape="documented")
+            raise KalshiRefusal(404, "not_found", "event", shape="documented")
         nested = flag(request, "with_nested_markets")
         body: dict[str, Any] = {"event": event_body(name, markets, nested=nested)}
         if not nested:
@@ -184,10 +184,10 @@ class MarketData:
         return wanted
 
     async def _market(self, request: web.Request) -> web.Response:
-        return answer({"market": market_body(self._found(request))})
+        return answer({"market": market_body(self._market_of(request))})
 
     async def _orderbook(self, request: web.Request) -> web.Response:
-        market = self._found(request)
+        market = self._market_of(request)
         return answer({"orderbook_fp": _book(market, number_of(request, "depth", 0))})
 
     async def _orderbooks(self, request: web.Request) -> web.Response:
@@ -209,14 +209,14 @@ class MarketData:
         return answer({"trades": [body for _, body, _ in page], "cursor": cursor})
 
     async def _candlesticks(self, request: web.Request) -> web.Response:
-        market = self._found(request)
+        market = self._market_of(request)
         if market.series != request.match_info["series"]:
-            raise Refusal(404, "not_found", "series", shape="documented")
+            raise KalshiRefusal(404, "not_found", "series", shape="documented")
         start, end = number_of(request, "start_ts", 0), number_of(request, "end_ts", 2**40)
         period = number_of(request, "period_interval", 1)
         if period not in PERIODS:
             raise bad_request("invalid period_interval")
-        grouped: dict[int, list[Candle]] = {}
+        grouped: dict[int, list[TradeCandle]] = {}
         for minute, candle in sorted(self._candles.get(market.id, {}).items()):
             end_s = (minute // period + 1) * period * 60
             if start <= end_s <= end:
@@ -224,10 +224,10 @@ class MarketData:
         candles = [_candle_body(end_s, minutes) for end_s, minutes in grouped.items()]
         return answer({"ticker": market.id, "candlesticks": candles})
 
-    def _found(self, request: web.Request) -> SandboxMarket:
+    def _market_of(self, request: web.Request) -> SandboxMarket:
         market = self._world.market(KALSHI, request.match_info["ticker"])
         if market is None:
-            raise Refusal(404, "not_found", "market", shape="documented")
+            raise KalshiRefusal(404, "not_found", "market", shape="documented")
         return market
 
 
@@ -266,7 +266,7 @@ def _span(prices: list[int]) -> dict[str, str | None]:
     }
 
 
-def _candle_body(end_s: int, minutes: list[Candle]) -> dict[str, Any]:
+def _candle_body(end_s: int, minutes: list[TradeCandle]) -> dict[str, Any]:
     trades = [trade for candle in minutes for trade in candle.trades]
     volume = sum(quantity for _, quantity in trades)
     price: dict[str, str | None] = _span([p for p, _ in trades])

@@ -6,15 +6,15 @@ from aiohttp import web
 from msgspec import Struct
 
 from proto.units import ONE, UnitError, parse
-from sandbox.accounts import Account
+from sandbox.accounts import ClientAccount
 from sandbox.kalshi.bodies import count, dollars
 from sandbox.kalshi.exchange import KalshiExchange
-from sandbox.kalshi.intake import Change, NewOrder, count_of, read_body
 from sandbox.kalshi.ledger import Record
 from sandbox.kalshi.market_data import PREFIX
+from sandbox.kalshi.order_bodies import AmendBody, NewOrderBody, count_of, read_body
 from sandbox.kalshi.pages import LIST_LIMIT, newest_first, number_of
 from sandbox.kalshi.portfolio import AccountOf
-from sandbox.kalshi.refusals import Refusal, answer, bad_request
+from sandbox.kalshi.refusals import KalshiRefusal, answer, bad_request
 from sandbox.venue import arrival_of
 from sandbox.world.world import World
 
@@ -23,7 +23,7 @@ STATUSES = ("resting", "canceled", "executed")
 
 
 class _Orders(Struct):
-    orders: list[NewOrder]
+    orders: list[NewOrderBody]
 
 
 class _CancelItem(Struct):
@@ -100,11 +100,11 @@ class OrderRequests:
 
     async def _create(self, request: web.Request) -> web.Response:
         account = self._account_of(request)
-        new = read_body(await request.read(), NewOrder)
+        new = read_body(await request.read(), NewOrderBody)
         arrival_of(request).keys.append(new.client_order_id)
         return answer(self._placed(account, new), 201)
 
-    def _placed(self, account: Account, new: NewOrder) -> dict[str, Any]:
+    def _placed(self, account: ClientAccount, new: NewOrderBody) -> dict[str, Any]:
         record = self._exchange.place(account, new)
         remaining = record.remaining if record.status == "resting" else 0
         body: dict[str, Any] = {
@@ -131,7 +131,7 @@ class OrderRequests:
             arrival_of(request).keys.append(new.client_order_id)
             try:
                 items.append(self._placed(account, new))
-            except Refusal as e:
+            except KalshiRefusal as e:
                 items.append({"client_order_id": new.client_order_id, "error": e.fields()})
         return answer({"orders": items}, 201)
 
@@ -157,7 +157,7 @@ class OrderRequests:
             try:
                 record, reduced = self._exchange.cancel(account.owner, asked.order_id)
                 items.append(self._reduced(record, reduced))
-            except Refusal as e:
+            except KalshiRefusal as e:
                 item = {"order_id": asked.order_id, "reduced_by": "0.00", "ts_ms": None, "error": e.fields()}
                 items.append(item)
         return answer({"orders": items})
@@ -169,7 +169,7 @@ class OrderRequests:
 
     async def _amend(self, request: web.Request) -> web.Response:
         account = self._account_of(request)
-        change = read_body(await request.read(), Change)
+        change = read_body(await request.read(), AmendBody)
         record = self._exchange.amend(account, request.match_info["order"], change)
         return answer(
             {

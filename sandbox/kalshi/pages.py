@@ -1,4 +1,4 @@
-"""Lists page by page, so that nothing is missed or told twice while rows are added."""
+"""Lists page by page, so that no row is missing or twice while rows are added."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ from sandbox.kalshi.refusals import bad_request
 Row = TypeVar("Row")
 LIMIT_DEFAULT = 100
 LIST_LIMIT = 1_000
-"""Most rows of a page; the documentation of 2026 says 200 for some lists, the venue takes more."""
+"""Most rows of a page; the documentation of 2026 names 200 for some lists, the venue allows more."""
 
 
 def limit_of(request: web.Request, most: int) -> int:
@@ -36,7 +36,7 @@ def number_of(request: web.Request, name: str, default: int) -> int:
 def newest_first(
     request: web.Request, rows: Sequence[Row], wanted: Callable[[Row], bool], most: int
 ) -> tuple[list[Row], str]:
-    """A page of an append-only list, and the cursor of the next: the index below which it goes on."""
+    """A page of an append-only list, and the cursor of the next: the index below which that begins."""
     limit = limit_of(request, most)
     index = _read_cursor(request, len(rows))
     page: list[Row] = []

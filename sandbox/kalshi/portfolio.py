@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from proto.units import ONE, notional
-from sandbox.accounts import Account, Payout
+from sandbox.accounts import ClientAccount, Payout
 from sandbox.kalshi.bodies import CRYPTO_SHARD, count, dollars, fine_dollars, iso
 from sandbox.kalshi.exchange import KalshiExchange
 from sandbox.kalshi.market_data import PREFIX
@@ -16,11 +16,11 @@ from sandbox.world.world import World
 
 CENT = 10_000
 
-AccountOf = Callable[[web.Request], Account]
+AccountOf = Callable[[web.Request], ClientAccount]
 
 
-class Portfolio:
-    """Handlers of an account's requests; ``account_of`` says whose request it is, or refuses."""
+class PortfolioRequests:
+    """Handlers of an account's requests; ``account_of`` returns the account of a request, or refuses it."""
 
     def __init__(self, world: World, exchange: KalshiExchange, account_of: AccountOf) -> None:
         self._world = world
@@ -50,7 +50,7 @@ class Portfolio:
             }
         )
 
-    def _worth(self, account: Account) -> int:
+    def _worth(self, account: ClientAccount) -> int:
         total = 0
         for (ticker, outcome), held in account.positions.items():
             market = self._world.market(account.venue, ticker)
@@ -73,7 +73,7 @@ class Portfolio:
         positions = [self._position(account, ticker, quantity) for ticker, quantity in page]
         return answer({"market_positions": positions, "event_positions": [], "cursor": cursor})
 
-    def _position(self, account: Account, ticker: str, held: int) -> dict[str, Any]:
+    def _position(self, account: ClientAccount, ticker: str, held: int) -> dict[str, Any]:
         rows = [
             fill
             for fill in self._exchange.fills
@@ -116,7 +116,7 @@ class Portfolio:
         )
         return answer({"settlements": [self._settlement(account, p) for p in page], "cursor": cursor})
 
-    def _settlement(self, account: Account, payout: Payout) -> dict[str, Any]:
+    def _settlement(self, account: ClientAccount, payout: Payout) -> dict[str, Any]:
         market = payout.market
         rows = [
             fill

@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 
 
-class Refusal(Exception):
+class KalshiRefusal(Exception):
     """A request is refused: ``status`` and ``code``; ``shape`` is how the body looks.
 
     ``wire``: ``{"error": {"code", "message", "details"}}``, what the real venue answers most often;
@@ -34,19 +34,19 @@ class Refusal(Exception):
         return answer(body, self.status)
 
 
-def bad_request(details: str) -> Refusal:
+def bad_request(details: str) -> KalshiRefusal:
     """400, as the wire shows it."""
-    return Refusal(400, "bad_request", details)
+    return KalshiRefusal(400, "bad_request", details)
 
 
-def not_found(details: str) -> Refusal:
+def not_found(details: str) -> KalshiRefusal:
     """404, as the documentation shows it."""
-    return Refusal(404, "not_found", details, shape="documented")
+    return KalshiRefusal(404, "not_found", details, shape="documented")
 
 
-def too_many() -> Refusal:
+def too_many() -> KalshiRefusal:
     """Without Retry-After: the venue gives none."""
-    return Refusal(429, "too many requests", shape="bare")
+    return KalshiRefusal(429, "too many requests", shape="bare")
 
 
 def answer(body: object, status: int = 200) -> web.Response:

@@ -1,4 +1,4 @@
-"""Kalshi's orders, fills and groups as they are written down for a restart: markets and orders by their ids."""
+"""Kalshi's orders, fills and groups as they are saved for a restart: markets and orders by their ids."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from msgspec import Struct
 from libs.exchange.fees import FeeAccumulator
 from proto.risk import TimeInForce
 from sandbox.kalshi.exchange import KalshiExchange
-from sandbox.kalshi.groups import Group
+from sandbox.kalshi.groups import OrderGroup
 from sandbox.kalshi.ledger import FillRow, Record
 from sandbox.world.markets import KALSHI, SandboxMarket
 from sandbox.world.world import World
@@ -17,24 +17,24 @@ _RECORD = [name for name in Record.__dataclass_fields__ if name != "market"]
 _FILL = [name for name in FillRow.__dataclass_fields__ if name != "record"]
 
 
-class Saved(Struct):
+class SavedKalshi(Struct):
     """Rows by field names; an order with its market's id, a fill with its order's."""
 
     records: list[tuple[str, dict[str, Any]]]
     fills: list[tuple[str, dict[str, Any]]]
-    groups: list[Group]
+    groups: list[OrderGroup]
     paused: bool = False
 
 
-def save(exchange: KalshiExchange, world: World) -> Saved:
+def save(exchange: KalshiExchange, world: World) -> SavedKalshi:
     """Everything that clients did in markets that the world has not forgotten."""
 
-    def known(market: SandboxMarket) -> bool:
+    def is_listed(market: SandboxMarket) -> bool:
         return world.market(KALSHI, market.id) is not None
 
-    records = [record for record in exchange.records if known(record.market)]
-    fills = [fill for fill in exchange.fills if known(fill.record.market)]
-    return Saved(
+    records = [record for record in exchange.records if is_listed(record.market)]
+    fills = [fill for fill in exchange.fills if is_listed(fill.record.market)]
+    return SavedKalshi(
         [(record.market.id, _plain(record, _RECORD)) for record in records],
         [(fill.record.order_id, _plain(fill, _FILL)) for fill in fills],
         list(exchange.groups),
@@ -48,7 +48,7 @@ def resume(exchange: KalshiExchange, world: World, document: Any) -> None:
     Raises:
         msgspec.ValidationError: for a document of another shape.
     """
-    saved = msgspec.convert(document, Saved)
+    saved = msgspec.convert(document, SavedKalshi)
     records: dict[str, Record] = {}
     for market_id, row in saved.records:
         market = world.market(KALSHI, market_id)

@@ -11,7 +11,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from proto.units import ONE
-from sandbox.accounts import Account
+from sandbox.accounts import ClientAccount
 from sandbox.arrivals import Arrivals
 from sandbox.faults.rules import FILL, FaultKind
 from sandbox.faults.script import FaultAction, Faults
@@ -21,11 +21,11 @@ from sandbox.kalshi.exchange import KalshiExchange
 from sandbox.kalshi.group_requests import GroupRequests
 from sandbox.kalshi.keys import TestKey, key_of
 from sandbox.kalshi.limits import Budgets
-from sandbox.kalshi.market_data import PREFIX, MarketData
+from sandbox.kalshi.market_data import PREFIX, KalshiMarketData
 from sandbox.kalshi.order_requests import OrderRequests
-from sandbox.kalshi.portfolio import Portfolio
-from sandbox.kalshi.refusals import Refusal, too_many
-from sandbox.kalshi.stream import Stream
+from sandbox.kalshi.portfolio import PortfolioRequests
+from sandbox.kalshi.refusals import KalshiRefusal, too_many
+from sandbox.kalshi.stream import KalshiStream
 from sandbox.venue import STATUSES, VenueServer, received_ns
 from sandbox.world.events import FillEvent, OrderEvent, WorldEvent
 from sandbox.world.markets import KALSHI
@@ -34,11 +34,11 @@ from sandbox.world.world import World
 OWNER = "kalshi-sandbox"
 CASH = 10_000 * ONE
 WEBSOCKET_PATH = "/trade-api/ws/v2"
-TELL_AFTER_S = 0.005
-"""What happens to an order is told on the socket so long after it: usually after the answer to the order."""
+PUBLISH_AFTER_S = 0.005
+"""So long after an event its frame leaves on the socket: usually after the answer to the order."""
 ANSWER_AFTER_S = 0.05
-"""With the fault ``fill_before_ack`` the socket tells at once and the answer waits so long."""
-_ACCOUNT: web.RequestKey[Account] = web.RequestKey("account", Account)
+"""With the fault ``fill_before_ack`` the frame leaves at once and the answer waits so long."""
+_ACCOUNT: web.RequestKey[ClientAccount] = web.RequestKey("account", ClientAccount)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -51,17 +51,17 @@ class KalshiServer(VenueServer):
         super().__init__(world, accounts, faults, arrivals=arrivals, seed=seed)
         self.budgets = Budgets()
         self.exchange = KalshiExchange(world, accounts, faults, self.draw)
-        self.market_data = MarketData(world, self.exchange)
-        self.stream = Stream(world, faults)
-        self.exchange.tell = self._tell
+        self.market_data = KalshiMarketData(world, self.exchange)
+        self.stream = KalshiStream(world, faults)
+        self.exchange.publish = self._publish
         self._account_parts = [
             part(world, self.exchange, lambda request: request[_ACCOUNT])
-            for part in (Portfolio, OrderRequests, GroupRequests)
+            for part in (PortfolioRequests, OrderRequests, GroupRequests)
         ]
         self._at_once = False
         self._key: TestKey | None = None
         accounts.open(KALSHI, OWNER, CASH)
-        world.subscribe(self._on)
+        world.subscribe(self._handle_event)
 
     # ── what a venue's server is ────────────────────────────────────────────────────────────────────
 
@@ -96,7 +96,7 @@ class KalshiServer(VenueServer):
         status = action.rule.status if action.rule and action.kind is FaultKind.STATUS else 503
         status = STATUSES.get(action.kind, status) if action.kind else status
         code = "service_unavailable" if status == 503 else "internal_server_error"
-        return Refusal(status, code if status >= 500 else "bad_request", "by a fault").response()
+        return KalshiRefusal(status, code if status >= 500 else "bad_request", "by a fault").response()
 
     def credentials(self) -> dict[str, Any]:
         key = self._own_key()
@@ -133,12 +133,12 @@ class KalshiServer(VenueServer):
         key = self._own_key()
         return key.public_key if key_id == key.key_id else None
 
-    def _account(self, request: web.Request, now_ms: int) -> Account:
+    def _account(self, request: web.Request, now_ms: int) -> ClientAccount:
         """Whose request it is. Raises ``Refusal`` for one that is not signed."""
         try:
             verify(request.headers, request.method, request.rel_url.raw_path, self._public_key, now_ms)
         except Unauthorised as e:
-            raise Refusal(401, "authentication_error", str(e)) from None
+            raise KalshiRefusal(401, "authentication_error", str(e)) from None
         account = self.accounts.get(KALSHI, OWNER)
         assert account is not None
         return account
@@ -148,7 +148,7 @@ class KalshiServer(VenueServer):
             if not await self.budgets.take("", request):
                 raise too_many()
             return await handler(request)
-        except Refusal as e:
+        except KalshiRefusal as e:
             return e.response()
 
     async def _private(self, handler: Handler, request: web.Request) -> web.StreamResponse:
@@ -158,7 +158,7 @@ class KalshiServer(VenueServer):
                 raise too_many()
             request[_ACCOUNT] = account
             return await self._carry_out(handler, request)
-        except Refusal as e:
+        except KalshiRefusal as e:
             return e.response()
 
     async def _carry_out(self, handler: Handler, request: web.Request) -> web.StreamResponse:
@@ -176,30 +176,32 @@ class KalshiServer(VenueServer):
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
         try:
             account = self._account(request, time.time_ns() // 1_000_000)
-        except Refusal as e:
+        except KalshiRefusal as e:
             return e.response()
         return await self.stream.serve(request, account.owner)
 
     # ── what happens in the world ───────────────────────────────────────────────────────────────────
 
-    def _on(self, event: WorldEvent) -> None:
+    def _handle_event(self, event: WorldEvent) -> None:
         market = getattr(event, "market", None)
         if market is None or market.venue != KALSHI:
             return
         if isinstance(event, OrderEvent):
-            self.exchange.on_order(event)
+            self.exchange.handle_order(event)
         elif isinstance(event, FillEvent):
-            self.exchange.on_fill(event)
+            self.exchange.handle_fill(event)
         else:
-            self.market_data.on(event)
-            self.stream.on(event)
+            self.market_data.handle_event(event)
+            self.stream.handle_event(event)
 
-    def _tell(self, owner: str, channel: str, body: dict[str, object]) -> None:
-        """Tell an account what happened: a moment later, as a socket of its own has its own delay."""
+    def _publish(self, owner: str, channel: str, body: dict[str, object]) -> None:
+        """Send a frame to an account's sockets a moment later, as a socket has a delay of its own."""
         if self._at_once:
-            self.stream.tell_owner(owner, channel, body)
+            self.stream.publish_to_owner(owner, channel, body)
             return
-        asyncio.get_running_loop().call_later(TELL_AFTER_S, self.stream.tell_owner, owner, channel, body)
+        asyncio.get_running_loop().call_later(
+            PUBLISH_AFTER_S, self.stream.publish_to_owner, owner, channel, body
+        )
 
 
 async def _items(request: web.Request) -> int:

@@ -14,12 +14,12 @@ from sandbox.kalshi.bodies import bids, count, dollars, iso, rows
 from sandbox.kalshi.lifecycle import lifecycle, market_id
 from sandbox.kalshi.market_data import trade_body
 from sandbox.kalshi.subscriptions import (
-    Command,
+    CommandParams,
+    CommandRefused,
     KalshiSocket,
-    Params,
-    Session,
+    SocketCommand,
+    SocketSession,
     Subscription,
-    Wrong,
     tickers_of,
 )
 from sandbox.world.events import BookChanged, MarketMoved, Traded, WorldEvent
@@ -37,17 +37,17 @@ COMMANDS_MAX = 10_000
 """Commands of one connection before it is cut: a client that loops."""
 
 
-class Stream:
-    """All connections. ``shown`` are the levels told so far, from which deltas are made."""
+class KalshiStream:
+    """All connections. ``_shown`` are the levels sent so far, from which deltas are computed."""
 
     def __init__(self, world: World, faults: Faults) -> None:
-        self.sessions: set[Session] = set()
+        self.sessions: set[SocketSession] = set()
         self._world = world
         self._faults = faults
         self._shown: dict[str, dict[tuple[Side, int], int]] = {}
         self._ticker_at: dict[str, int] = {}
         for market in world.markets(KALSHI):
-            self._show(market)
+            self._record_book(market)
 
     # ── connections ─────────────────────────────────────────────────────────────────────────────────
 
@@ -56,7 +56,7 @@ class Stream:
         socket = KalshiSocket(
             self._faults, KALSHI, MARKET_SOCKET, ping_every_s=PING_EVERY_S, ping_body=PING_BODY
         )
-        session = Session(owner, socket)
+        session = SocketSession(owner, socket)
         response = await socket.open(request)
         self.sessions.add(session)
         commands = 0
@@ -65,7 +65,7 @@ class Stream:
                 commands += 1
                 if message.type is not WSMsgType.TEXT or commands > COMMANDS_MAX:
                     break
-                self._on_command(session, message.data)
+                self._handle_command(session, message.data)
         finally:
             self.sessions.discard(session)
             await socket.close()
@@ -76,14 +76,14 @@ class Stream:
         for session in tuple(self.sessions):
             await session.socket.close()
 
-    def _on_command(self, session: Session, data: str) -> None:
-        command = Command()
+    def _handle_command(self, session: SocketSession, data: str) -> None:
+        command = SocketCommand()
         try:
             try:
-                command = msgspec.json.decode(data, type=Command)
+                command = msgspec.json.decode(data, type=SocketCommand)
             except (msgspec.DecodeError, UnicodeDecodeError):
-                raise Wrong(1, "Unable to process message") from None
-            handlers: dict[str, Callable[[Session, Command], None]] = {
+                raise CommandRefused(1, "Unable to process message") from None
+            handlers: dict[str, Callable[[SocketSession, SocketCommand], None]] = {
                 "subscribe": self._subscribe,
                 "unsubscribe": self._unsubscribe,
                 "update_subscription": self._update,
@@ -91,29 +91,29 @@ class Stream:
             }
             handler = handlers.get(command.cmd)
             if handler is None:
-                raise Wrong(5, "Unknown command")
+                raise CommandRefused(5, "Unknown command")
             handler(session, command)
-        except Wrong as e:
+        except CommandRefused as e:
             frame: dict[str, Any] = {"type": "error", "msg": {"code": e.code, "msg": e.words}}
             session.reply({"id": command.id, **frame} if command.id else frame)
 
-    def _subscribe(self, session: Session, command: Command) -> None:
+    def _subscribe(self, session: SocketSession, command: SocketCommand) -> None:
         params = command.params
         if not params.channels:
-            raise Wrong(3, "Channels required")
+            raise CommandRefused(3, "Channels required")
         if any(channel not in CHANNELS for channel in params.channels):
-            raise Wrong(8, "Unknown channel name")
+            raise CommandRefused(8, "Unknown channel name")
         if any(True for channel in params.channels for _ in session.of(channel)):
-            raise Wrong(6, "Already subscribed")
+            raise CommandRefused(6, "Already subscribed")
         tickers = tickers_of(params)
         if tickers is None and BOOK in params.channels:
-            raise Wrong(14, "Market ticker required")
+            raise CommandRefused(14, "Market ticker required")
         self._check(tickers or ())
         if USER_CHANNELS & set(params.channels):
             session.socket.serve(USER_SOCKET)
         for channel in params.channels:
             sid, session.next_sid = session.next_sid, session.next_sid + 1
-            # The life of markets is told of all of them, whatever was asked.
+            # The lifecycle channel covers all markets, whatever the command names.
             wanted = None if channel == LIFECYCLE or tickers is None else set(tickers)
             subscription = Subscription(channel, sid, wanted, params.use_yes_price)
             session.subscriptions[sid] = subscription
@@ -122,18 +122,18 @@ class Stream:
                 for ticker in tickers or ():
                     self._snapshot(session, subscription, ticker)
 
-    def _unsubscribe(self, session: Session, command: Command) -> None:
+    def _unsubscribe(self, session: SocketSession, command: SocketCommand) -> None:
         sids = command.params.sids
         if not sids:
-            raise Wrong(4, "Subscription IDs required")
+            raise CommandRefused(4, "Subscription IDs required")
         if any(sid not in session.subscriptions for sid in sids):
-            raise Wrong(7, "Unknown subscription ID")
+            raise CommandRefused(7, "Unknown subscription ID")
         for sid in sids:
             gone = session.subscriptions.pop(sid)
             gone.seq += 1
             session.reply({"id": command.id, "type": "unsubscribed", "sid": sid, "seq": gone.seq})
 
-    def _update(self, session: Session, command: Command) -> None:
+    def _update(self, session: SocketSession, command: SocketCommand) -> None:
         params = command.params
         subscription, tickers = self._updated(session, params)
         if params.action == "get_snapshot":
@@ -151,35 +151,35 @@ class Stream:
                 if ticker not in known:
                     self._snapshot(session, subscription, ticker)
 
-    def _updated(self, session: Session, params: Params) -> tuple[Subscription, list[str]]:
+    def _updated(self, session: SocketSession, params: CommandParams) -> tuple[Subscription, list[str]]:
         """What an update is about, checked."""
         if not params.sids or len(params.sids) != 1:
-            raise Wrong(12, "Exactly one subscription ID is required")
+            raise CommandRefused(12, "Exactly one subscription ID is required")
         subscription = session.subscriptions.get(params.sids[0])
         if subscription is None:
-            raise Wrong(7, "Unknown subscription ID")
+            raise CommandRefused(7, "Unknown subscription ID")
         if not params.action:
-            raise Wrong(15, "Action required")
+            raise CommandRefused(15, "Action required")
         if params.action not in ("add_markets", "delete_markets", "get_snapshot"):
-            raise Wrong(13, "Unsupported action")
+            raise CommandRefused(13, "Unsupported action")
         tickers = tickers_of(params)
         if not tickers or subscription.tickers is None:
-            raise Wrong(14, "Market ticker required")
+            raise CommandRefused(14, "Market ticker required")
         self._check(tickers)
         return subscription, tickers
 
-    def _list(self, session: Session, command: Command) -> None:
+    def _list(self, session: SocketSession, command: SocketCommand) -> None:
         listed = [{"channel": s.channel, "sid": s.sid} for s in session.subscriptions.values()]
         session.reply({"id": command.id, "type": "ok", "subscriptions": listed})
 
     def _check(self, tickers: Iterable[str]) -> None:
         for ticker in tickers:
             if self._world.market(KALSHI, ticker) is None:
-                raise Wrong(16, "Market not found")
+                raise CommandRefused(16, "Market not found")
 
     # ── books ───────────────────────────────────────────────────────────────────────────────────────
 
-    def _snapshot(self, session: Session, subscription: Subscription, ticker: str) -> None:
+    def _snapshot(self, session: SocketSession, subscription: Subscription, ticker: str) -> None:
         """The whole book; without levels the sides are left out."""
         market = self._world.market(KALSHI, ticker)
         if market is None:
@@ -198,14 +198,14 @@ class Stream:
             {"type": "orderbook_snapshot", "sid": subscription.sid, "seq": subscription.seq, "msg": body}
         )
 
-    def _show(self, market: SandboxMarket) -> None:
-        """Remember the book as it is."""
+    def _record_book(self, market: SandboxMarket) -> None:
+        """Record the book as it is, as the base of later deltas."""
         yes, no = bids(market)
         shown = {(Side.BUY, level.price): level.quantity for level in yes}
         shown |= {(Side.SELL, ONE - level.price): level.quantity for level in no}
         self._shown[market.id] = shown
 
-    def _on_book(self, event: BookChanged) -> None:
+    def _handle_book(self, event: BookChanged) -> None:
         market = event.market
         if market.status is not MarketStatus.OPEN:
             return
@@ -221,12 +221,12 @@ class Stream:
                 del shown[key]
             self._delta(market, event.at, change.side, change.price, delta)
         if event.at - self._ticker_at.get(market.id, 0) >= TICKER_EVERY_NS:
-            self._tell_ticker(market, event.at)
+            self._publish_ticker(market, event.at)
 
     def _delta(self, market: SandboxMarket, at: int, side: Side, price: int, delta: int) -> None:
         for session in self.sessions:
             for subscription in session.of(BOOK):
-                if not subscription.wants(market.id):
+                if not subscription.includes(market.id):
                     continue
                 own = side is Side.BUY or subscription.use_yes_price
                 subscription.seq += 1
@@ -244,37 +244,37 @@ class Stream:
 
     # ── everything else ─────────────────────────────────────────────────────────────────────────────
 
-    def on(self, event: WorldEvent) -> None:
-        """Tell whoever subscribed to it."""
+    def handle_event(self, event: WorldEvent) -> None:
+        """Send an event to its subscribers."""
         if isinstance(event, BookChanged):
-            self._on_book(event)
+            self._handle_book(event)
         elif isinstance(event, Traded):
-            self._on_trade(event)
+            self._handle_trade(event)
         elif isinstance(event, MarketMoved):
-            self._on_market(event)
+            self._handle_market(event)
 
-    def tell_owner(self, owner: str, channel: str, body: dict[str, object]) -> None:
-        """Tell an account's own connections."""
+    def publish_to_owner(self, owner: str, channel: str, body: dict[str, object]) -> None:
+        """Send a frame to an account's own connections."""
         ticker = str(body.get("market_ticker") or body.get("ticker") or "")
         for session in self.sessions:
             for subscription in session.of(channel) if session.owner == owner else ():
-                if subscription.wants(ticker):
+                if subscription.includes(ticker):
                     session.send({"type": TYPES[channel], "sid": subscription.sid, "msg": body})
 
-    def _tell(self, channel: str, ticker: str, kind: str, body: dict[str, Any]) -> None:
+    def _publish(self, channel: str, ticker: str, kind: str, body: dict[str, Any]) -> None:
         for session in self.sessions:
             for subscription in session.of(channel):
-                if subscription.wants(ticker):
+                if subscription.includes(ticker):
                     session.send({"type": kind, "sid": subscription.sid, "msg": body})
 
-    def _on_trade(self, event: Traded) -> None:
+    def _handle_trade(self, event: Traded) -> None:
         body = trade_body(event)
         ticker = body.pop("ticker")
         del body["created_time"]
         times = {"ts": event.at // SECOND, "ts_ms": event.at // 1_000_000}
-        self._tell(TRADE, ticker, "trade", {"market_ticker": ticker, **body, **times})
+        self._publish(TRADE, ticker, "trade", {"market_ticker": ticker, **body, **times})
 
-    def _tell_ticker(self, market: SandboxMarket, at: int) -> None:
+    def _publish_ticker(self, market: SandboxMarket, at: int) -> None:
         self._ticker_at[market.id] = at
         bid, ask = market.book.best(0)
         yes, no = bids(market)
@@ -295,18 +295,18 @@ class Stream:
             "ts_ms": at // 1_000_000,
             "time": iso(at),
         }
-        self._tell(TICKER, market.id, "ticker", body)
+        self._publish(TICKER, market.id, "ticker", body)
 
-    def _on_market(self, event: MarketMoved) -> None:
+    def _handle_market(self, event: MarketMoved) -> None:
         market = event.market
         for body in lifecycle(event):
-            self._tell(LIFECYCLE, market.id, LIFECYCLE, {"market_ticker": market.id, **body})
+            self._publish(LIFECYCLE, market.id, LIFECYCLE, {"market_ticker": market.id, **body})
         if event.previous is None or market.status is MarketStatus.OPEN:
-            self._show(market)
+            self._record_book(market)
             return
         if market.status is MarketStatus.CLOSED:
             self._shown[market.id] = {}
             for session in self.sessions:
                 for subscription in session.of(BOOK):
-                    if subscription.wants(market.id):
+                    if subscription.includes(market.id):
                         self._snapshot(session, subscription, market.id)

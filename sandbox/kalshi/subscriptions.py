@@ -10,7 +10,7 @@ from msgspec import Struct
 from sandbox.sockets import ClientSocket
 
 
-class Params(Struct):
+class CommandParams(Struct):
     """Parameters of any command."""
 
     channels: list[str] | None = None
@@ -22,15 +22,15 @@ class Params(Struct):
     use_yes_price: bool = False
 
 
-class Command(Struct):
+class SocketCommand(Struct):
     """A command of a client."""
 
     id: int = 0
     cmd: str = ""
-    params: Params = msgspec.field(default_factory=Params)
+    params: CommandParams = msgspec.field(default_factory=CommandParams)
 
 
-class Wrong(Exception):
+class CommandRefused(Exception):
     """A command is refused with one of the venue's numbers."""
 
     def __init__(self, code: int, words: str) -> None:
@@ -49,20 +49,20 @@ class Subscription:
     use_yes_price: bool
     seq: int = 0
 
-    def wants(self, ticker: str) -> bool:
+    def includes(self, ticker: str) -> bool:
         return self.tickers is None or ticker in self.tickers
 
 
 class KalshiSocket(ClientSocket):
-    """A connection; whose faults strike it is known once it has said what it wants."""
+    """A connection; its first subscription decides whether it is a market or a user socket for faults."""
 
     def serve(self, operation: str) -> None:
-        """Be a market or a user socket from now."""
+        """Become a market or a user socket."""
         self._operation = operation
 
 
 @dataclass(slots=True, eq=False)
-class Session:
+class SocketSession:
     """One connection and its subscriptions."""
 
     owner: str
@@ -82,7 +82,7 @@ class Session:
         return [s for s in self.subscriptions.values() if s.channel == channel]
 
 
-def tickers_of(params: Params) -> list[str] | None:
+def tickers_of(params: CommandParams) -> list[str] | None:
     """The markets a command names; ``None`` for none."""
     if params.market_tickers:
         return list(dict.fromkeys(params.market_tickers))

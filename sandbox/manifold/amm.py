@@ -10,7 +10,7 @@ DUST = 1e-9
 """Amounts and shares below this are none."""
 
 
-class Pool(NamedTuple):
+class LiquidityPool(NamedTuple):
     """``yes`` and ``no`` shares in the pool, and the weight ``p``."""
 
     yes: float
@@ -21,15 +21,15 @@ class Pool(NamedTuple):
     def probability(self) -> float:
         return self.p * self.no / ((1 - self.p) * self.yes + self.p * self.no)
 
-    def buy(self, outcome: str, amount: float) -> "tuple[float, Pool]":
+    def buy(self, outcome: str, amount: float) -> "tuple[float, LiquidityPool]":
         """Shares for ``amount`` of mana, and the pool afterwards."""
         y, n, p = self
         k: float = y**p * n ** (1 - p)
         if outcome == "YES":
             shares = y + amount - (k * (amount + n) ** (p - 1)) ** (1 / p)
-            return shares, Pool(y - shares + amount, n + amount, p)
+            return shares, LiquidityPool(y - shares + amount, n + amount, p)
         shares = n + amount - (k * (amount + y) ** -p) ** (1 / (1 - p))
-        return shares, Pool(y + amount, n - shares + amount, p)
+        return shares, LiquidityPool(y + amount, n - shares + amount, p)
 
     def cost_to(self, outcome: str, probability: float) -> float:
         """Mana that moves the pool to a probability by buying ``outcome``; 0 when it is there or beyond."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 from msgspec import Struct, field
 
-from sandbox.manifold.amm import DUST, Pool
+from sandbox.manifold.amm import DUST, LiquidityPool
 
 LIQUIDITY = 1000.0
 """Mana with which the house begins a contract's pool."""
@@ -15,7 +15,7 @@ FILLS_MAX = 500
 """Orders one bet may meet."""
 
 
-class Fill(Struct, rename="camel"):
+class BetFill(Struct, rename="camel"):
     """A part of a bet: against a limit order, or the pool (``matched_bet_id`` null)."""
 
     amount: float
@@ -24,7 +24,7 @@ class Fill(Struct, rename="camel"):
     matched_bet_id: str | None = None
 
 
-class Fees(Struct, rename="camel"):
+class BetFees(Struct, rename="camel"):
     """Nothing at present."""
 
     creator_fee: float = 0.0
@@ -32,7 +32,7 @@ class Fees(Struct, rename="camel"):
     liquidity_fee: float = 0.0
 
 
-class Bet(Struct, rename="camel", omit_defaults=False, kw_only=True):
+class ClientBet(Struct, rename="camel", omit_defaults=False, kw_only=True):
     """A bet in the venue's words. ``limit_prob`` is of YES whichever the outcome."""
 
     id: str
@@ -51,8 +51,8 @@ class Bet(Struct, rename="camel", omit_defaults=False, kw_only=True):
     loan_amount: float = 0.0
     created_time: int
     expires_at: int | None = None
-    fills: list[Fill] = []
-    fees: Fees = field(default_factory=Fees)
+    fills: list[BetFill] = []
+    fees: BetFees = field(default_factory=BetFees)
 
     @property
     def open(self) -> bool:
@@ -88,26 +88,26 @@ class BetError(ValueError):
         self.status = status
 
 
-class Contract(Struct):
+class PoolContract(Struct):
     """One binary market: its pool and every bet, oldest first."""
 
     id: str
-    pool: Pool
-    bets: list[Bet] = field(default_factory=list)
+    pool: LiquidityPool
+    bets: list[ClientBet] = field(default_factory=list)
     volume: float = 0.0
     resolution: str = ""
     resolution_probability: float = 0.0
     resolved_ms: int = 0
 
-    def resting(self) -> list[Bet]:
+    def resting(self) -> list[ClientBet]:
         return [bet for bet in self.bets if bet.open]
 
 
-class Market:
+class ContractMarket:
     """Bets on one contract, by users who pay and are paid from their balance."""
 
     def __init__(
-        self, contract: Contract, users: dict[str, User], now_ms: Callable[[], int], seed: int
+        self, contract: PoolContract, users: dict[str, User], now_ms: Callable[[], int], seed: int
     ) -> None:
         self.contract = contract
         self._users = users
@@ -125,7 +125,7 @@ class Market:
         limit: float | None = None,
         expires_at: int | None = None,
         dry_run: bool = False,
-    ) -> tuple[Bet, list[Bet]]:
+    ) -> tuple[ClientBet, list[ClientBet]]:
         """A new bet, and the resting ones it met. Raises ``BetError``; a dry run changes nothing."""
         self._expire()
         before = self.contract.pool
@@ -144,18 +144,18 @@ class Market:
         self.contract.pool = pool
         self.contract.bets.append(bet)
         self.contract.volume += spent
-        self._give(user, outcome, spent, bet.shares)
-        met = [maker for fill, maker in parts if maker is not None and self._meet(maker, bet, fill)]
+        self._transfer(user, outcome, spent, bet.shares)
+        met = [maker for fill, maker in parts if maker is not None and self._fill_maker(maker, bet, fill)]
         self._redeem(user, bet)
         return bet, met
 
     def _new(
         self, user: str, outcome: str, amount: float, limit: float | None, expires_at: int | None
-    ) -> Bet:
+    ) -> ClientBet:
         self.count += 1
         name = f"{self._seed}/{self.contract.id}/{self.count}"
         now = self.contract.pool.probability
-        return Bet(
+        return ClientBet(
             id=hashlib.sha256(name.encode()).hexdigest()[:20],
             contract_id=self.contract.id,
             user_id=user,
@@ -168,12 +168,14 @@ class Market:
             expires_at=expires_at,
         )
 
-    def _fills(self, bet: Bet, pool: Pool) -> tuple[Pool, list[tuple[Fill, Bet | None]]]:
+    def _fills(
+        self, bet: ClientBet, pool: LiquidityPool
+    ) -> tuple[LiquidityPool, list[tuple[BetFill, ClientBet | None]]]:
         """Walk the opposite orders, best first, and the pool between them."""
         buying_yes = bet.outcome == "YES"
         makers = [maker for maker in self.contract.resting() if maker.outcome != bet.outcome]
         makers.sort(key=lambda maker: (maker.limit_prob or 0.0) * (1 if buying_yes else -1))
-        parts: list[tuple[Fill, Bet | None]] = []
+        parts: list[tuple[BetFill, ClientBet | None]] = []
         left, now = bet.order_amount, self._now_ms()
         bound = bet.limit_prob if bet.limit_prob is not None else (0.9999 if buying_yes else 0.0001)
         for maker in [*makers[:FILLS_MAX], None]:
@@ -183,44 +185,44 @@ class Market:
             amount = min(left, pool.cost_to(bet.outcome, target))
             if amount > DUST:
                 shares, pool = pool.buy(bet.outcome, amount)
-                parts.append((Fill(amount, shares, now), None))
+                parts.append((BetFill(amount, shares, now), None))
                 left -= amount
             if left <= DUST or maker is None or target != maker.limit_prob:
                 break
-            taken = self._against(maker, left, now)
+            taken = self._fill_against(maker, left, now)
             if taken is not None:
                 parts.append((taken, maker))
                 left -= taken.amount
         return pool, parts
 
-    def _against(self, maker: Bet, left: float, now: int) -> Fill | None:
+    def _fill_against(self, maker: ClientBet, left: float, now: int) -> BetFill | None:
         """What a bet gets of one limit order, at its price; a maker who cannot pay is passed by."""
         affordable = min(maker.left, max(0.0, self._users[maker.user_id].balance))
         shares = min(left / (1 - maker.price), affordable / maker.price)
         if shares <= DUST:
             return None
-        return Fill(shares * (1 - maker.price), shares, now, maker.id)
+        return BetFill(shares * (1 - maker.price), shares, now, maker.id)
 
-    def _meet(self, maker: Bet, taker: Bet, fill: Fill) -> bool:
+    def _fill_maker(self, maker: ClientBet, taker: ClientBet, fill: BetFill) -> bool:
         amount = fill.shares * maker.price
         maker.amount += amount
         maker.shares += fill.shares
-        maker.fills = [*maker.fills, Fill(amount, fill.shares, fill.timestamp, taker.id)]
+        maker.fills = [*maker.fills, BetFill(amount, fill.shares, fill.timestamp, taker.id)]
         maker.is_filled = maker.left < DUST
         self.contract.volume += amount
         owner = self._users[maker.user_id]
-        self._give(owner, maker.outcome, amount, fill.shares)
+        self._transfer(owner, maker.outcome, amount, fill.shares)
         self._redeem(owner, maker)
         return True
 
-    def _give(self, user: User, outcome: str, paid: float, shares: float) -> None:
+    def _transfer(self, user: User, outcome: str, paid: float, shares: float) -> None:
         key = (self.contract.id, outcome)
         user.balance -= paid
         user.shares[key] = user.shares.get(key, 0.0) + shares
         user.invested[self.contract.id] = user.invested.get(self.contract.id, 0.0) + paid
 
-    def _redeem(self, user: User, cause: Bet) -> None:
-        """Pairs of YES and NO become mana, told as two bets of negative size."""
+    def _redeem(self, user: User, cause: ClientBet) -> None:
+        """Turn pairs of YES and NO into mana, listed as two bets of negative size."""
         held = {outcome: user.shares.get((self.contract.id, outcome), 0.0) for outcome in ("YES", "NO")}
         pairs = min(held.values())
         if pairs <= DUST:
@@ -234,9 +236,9 @@ class Market:
             row.prob_before = row.prob_after = probability
             row.created_time = cause.created_time
             self.contract.bets.append(row)
-            self._give(user, outcome, -pairs * price, -pairs)
+            self._transfer(user, outcome, -pairs * price, -pairs)
 
-    def sell(self, user: User, outcome: str, shares: float | None) -> tuple[Bet, list[Bet]]:
+    def sell(self, user: User, outcome: str, shares: float | None) -> tuple[ClientBet, list[ClientBet]]:
         """Sell by buying the other outcome: the pairs are redeemed at once."""
         held = user.shares.get((self.contract.id, outcome), 0.0)
         wanted = held if shares is None else shares
@@ -257,7 +259,7 @@ class Market:
 
     # ── ends ────────────────────────────────────────────────────────────────────────────────────────
 
-    def cancel(self, user: User, bet_id: str) -> Bet:
+    def cancel(self, user: User, bet_id: str) -> ClientBet:
         for bet in self.contract.bets:
             if bet.id == bet_id:
                 if bet.user_id != user.id:
@@ -294,12 +296,12 @@ class Market:
         contract.resolved_ms = self._now_ms()
 
 
-def bet_body(bet: Bet) -> dict[str, object]:
+def bet_body(bet: ClientBet) -> dict[str, object]:
     """A bet as the venue shows it: what it has not is left out."""
     body: dict[str, object] = msgspec.to_builtins(bet)
     return {name: value for name, value in body.items() if value is not None}
 
 
-def newest_first(bets: Iterable[Bet]) -> list[Bet]:
+def newest_first(bets: Iterable[ClientBet]) -> list[ClientBet]:
     """As /bets lists them."""
     return sorted(bets, key=lambda bet: bet.created_time, reverse=True)

@@ -4,14 +4,14 @@ import random
 from collections.abc import Callable
 
 from proto.feed import MarketStatus
-from sandbox.manifold.bets import BetError, Market
+from sandbox.manifold.bets import BetError, ContractMarket
 from sandbox.manifold.requests import NewBet
 from sandbox.world.fair import fair_value
 from sandbox.world.markets import MarketKind, SandboxMarket
 from sandbox.world.world import World
 
 LAG_S = 60.0
-"""How old the price is that the house looks at, in nominal seconds."""
+"""How old the price is that the house follows, in nominal seconds."""
 EVERY_S = 3.0
 """Seconds between its bets on a contract, on average."""
 STEP_MAX = 0.05
@@ -28,16 +28,16 @@ class House:
         self._seed = seed
         self._place = place
 
-    def begin(self, market: SandboxMarket, held: Market) -> None:
+    def begin(self, market: SandboxMarket, held: ContractMarket) -> None:
         """Start betting on a contract."""
         draw = random.Random(f"presage-sandbox/{self._seed}/house/{market.id}")
-        self._again(market, held, draw)
+        self._schedule_next(market, held, draw)
 
-    def _again(self, market: SandboxMarket, held: Market, draw: random.Random) -> None:
+    def _schedule_next(self, market: SandboxMarket, held: ContractMarket, draw: random.Random) -> None:
         wait_s = draw.expovariate(1 / EVERY_S)
         self._world.after(wait_s, lambda: self._act(market, held, draw))
 
-    def _act(self, market: SandboxMarket, held: Market, draw: random.Random) -> None:
+    def _act(self, market: SandboxMarket, held: ContractMarket, draw: random.Random) -> None:
         if held.contract.resolution or market.status not in (MarketStatus.LISTED, MarketStatus.OPEN):
             return
         order = None if self._world.catching_up else self._order(market, held, draw)
@@ -46,9 +46,9 @@ class House:
                 self._place(market.id, order)
             except BetError:
                 return
-        self._again(market, held, draw)
+        self._schedule_next(market, held, draw)
 
-    def _order(self, market: SandboxMarket, held: Market, draw: random.Random) -> "NewBet | None":
+    def _order(self, market: SandboxMarket, held: ContractMarket, draw: random.Random) -> "NewBet | None":
 
         now = held.contract.pool.probability
         resting = len(held.contract.resting())

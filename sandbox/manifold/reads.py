@@ -1,4 +1,4 @@
-"""What Manifold's public paths tell: markets, probabilities, bets and positions."""
+"""Manifold's public paths: markets, probabilities, bets and positions."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from aiohttp import web
 
 from proto.feed import MarketStatus
 from proto.units import MILLISECOND
-from sandbox.manifold.bets import LIQUIDITY, Bet, BetError, Market, User, bet_body, newest_first
+from sandbox.manifold.bets import LIQUIDITY, BetError, ClientBet, ContractMarket, User, bet_body, newest_first
 from sandbox.world.markets import MANIFOLD, SandboxMarket
 from sandbox.world.world import World
 
@@ -17,7 +17,9 @@ PROBS_MAX = 100
 class Reads:
     """Handlers of questions; ``users`` by name, ``contracts`` by id."""
 
-    def __init__(self, world: World, users: Mapping[str, User], contracts: Mapping[str, Market]) -> None:
+    def __init__(
+        self, world: World, users: Mapping[str, User], contracts: Mapping[str, ContractMarket]
+    ) -> None:
         self.world = world
         self.users = users
         self.contracts = contracts
@@ -62,12 +64,12 @@ class Reads:
                 return market
         raise BetError("Contract not found", 404)
 
-    def _known(self) -> list[SandboxMarket]:
+    def _listed_markets(self) -> list[SandboxMarket]:
         return [market for market in self.world.markets(MANIFOLD) if market.id in self.contracts]
 
     async def markets(self, request: web.Request) -> object:
         """All markets, newest first; ``before`` is the id of the last one seen."""
-        rows = sorted(self._known(), key=lambda market: (-market.listed_ns, market.id))
+        rows = sorted(self._listed_markets(), key=lambda market: (-market.listed_ns, market.id))
         before = request.query.get("before")
         if before:
             at = next((i for i, market in enumerate(rows) if market.id == before), None)
@@ -81,7 +83,7 @@ class Reads:
         kind = request.query.get("contractType", "ALL")
         rows = [
             market
-            for market in self._known()
+            for market in self._listed_markets()
             if all(word in market.title.lower() for word in words)
             and (status != "open" or market.status in (MarketStatus.LISTED, MarketStatus.OPEN))
             and (status != "resolved" or self.contracts[market.id].contract.resolution)
@@ -154,7 +156,7 @@ def _limit(request: web.Request, otherwise: int) -> int:
     return min(int(text), LIMIT_MAX) if text.isdecimal() else otherwise
 
 
-def _between(bets: list[Bet], before: str | None, after: str | None) -> list[Bet]:
+def _between(bets: list[ClientBet], before: str | None, after: str | None) -> list[ClientBet]:
     """Those before and after others, newest first; a bet that is not known bounds nothing."""
     places = {bet.id: i for i, bet in enumerate(bets)}
     start = places.get(before or "", -1) + 1

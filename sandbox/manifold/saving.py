@@ -1,4 +1,4 @@
-"""Manifold's users and contracts as they are written down for a restart."""
+"""Manifold's users and contracts as they are saved for a restart."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from sandbox.manifold.bets import Bet, Contract, Market, User
+from sandbox.manifold.bets import ClientBet, ContractMarket, PoolContract, User
 
 HOUSE = "house"
 BETS_KEPT = 20
@@ -21,17 +21,17 @@ class SavedUser(Struct):
     invested: dict[str, float]
 
 
-class Saved(Struct):
+class SavedManifold(Struct):
     """Users by name; contracts with the number of bets that were ever made."""
 
     users: dict[str, SavedUser]
-    contracts: list[tuple[Contract, int]]
+    contracts: list[tuple[PoolContract, int]]
 
 
-def save(users: Mapping[str, User], contracts: Mapping[str, Market]) -> Saved:
-    """What everybody has, and what is not over or was a client's."""
+def save(users: Mapping[str, User], contracts: Mapping[str, ContractMarket]) -> SavedManifold:
+    """Every user's balance and shares, and the bets that are open or a client's."""
     house = users[HOUSE].id
-    return Saved(
+    return SavedManifold(
         {
             name: SavedUser(u.balance, [(*k, n) for k, n in u.shares.items()], u.invested)
             for name, u in users.items()
@@ -40,22 +40,22 @@ def save(users: Mapping[str, User], contracts: Mapping[str, Market]) -> Saved:
     )
 
 
-def _short(contract: Contract, house: str) -> Contract:
+def _short(contract: PoolContract, house: str) -> PoolContract:
     newest = {bet.id for bet in contract.bets[-BETS_KEPT:]}
 
-    def kept(bet: Bet) -> bool:
+    def kept(bet: ClientBet) -> bool:
         return bet.user_id != house or bet.open or bet.id in newest
 
     return msgspec.structs.replace(contract, bets=[bet for bet in contract.bets if kept(bet)])
 
 
-def resume(users: Mapping[str, User], contracts: Mapping[str, Market], document: Any) -> None:
+def resume(users: Mapping[str, User], contracts: Mapping[str, ContractMarket], document: Any) -> None:
     """Take it over.
 
     Raises:
         msgspec.ValidationError: for a document of another shape.
     """
-    saved = msgspec.convert(document, Saved)
+    saved = msgspec.convert(document, SavedManifold)
     for name, row in saved.users.items():
         user = users[name]
         user.balance, user.invested = row.balance, row.invested

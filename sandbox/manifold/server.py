@@ -17,8 +17,8 @@ from sandbox.arrivals import Arrivals
 from sandbox.faults.rules import FaultKind
 from sandbox.faults.script import FaultAction, Faults
 from sandbox.manifold import saving
-from sandbox.manifold.amm import Pool
-from sandbox.manifold.bets import LIQUIDITY, Bet, BetError, Contract, Market, User, bet_body
+from sandbox.manifold.amm import LiquidityPool
+from sandbox.manifold.bets import LIQUIDITY, BetError, ClientBet, ContractMarket, PoolContract, User, bet_body
 from sandbox.manifold.house import House
 from sandbox.manifold.reads import LIMIT_MAX, Reads
 from sandbox.manifold.requests import NewBet, Resolution, Sale
@@ -50,13 +50,13 @@ class ManifoldServer(VenueServer):
         self.users["house"] = self._user("house", 1e9)
         self._by_id = {user.id: user for user in self.users.values()}
         self._by_key = {user.key: user for user in self.users.values()}
-        self.contracts: dict[str, Market] = {}
+        self.contracts: dict[str, ContractMarket] = {}
         self.reads = Reads(world, self.users, self.contracts)
         self.topics = Topics(faults)
         self.house = House(world, seed, partial(self.bet, self.users["house"]))
         for market in world.markets(MANIFOLD):
             self._list(market)
-        world.subscribe(self._on_event)
+        world.subscribe(self._handle_event)
 
     def _user(self, name: str, balance: float) -> User:
         noise = digest(self.seed, "manifold", name).hex()
@@ -69,11 +69,11 @@ class ManifoldServer(VenueServer):
     # ── the world ───────────────────────────────────────────────────────────────────────────────────
 
     def _list(self, market: SandboxMarket) -> None:
-        contract = Contract(id=market.id, pool=Pool(LIQUIDITY, LIQUIDITY, 0.5))
-        self.contracts[market.id] = Market(contract, self._by_id, self.now_ms, self.seed)
+        contract = PoolContract(id=market.id, pool=LiquidityPool(LIQUIDITY, LIQUIDITY, 0.5))
+        self.contracts[market.id] = ContractMarket(contract, self._by_id, self.now_ms, self.seed)
         self.house.begin(market, self.contracts[market.id])
 
-    def _on_event(self, event: WorldEvent) -> None:
+    def _handle_event(self, event: WorldEvent) -> None:
         if not isinstance(event, MarketMoved) or event.market.venue != MANIFOLD:
             return
         if event.previous is None:
@@ -86,14 +86,14 @@ class ManifoldServer(VenueServer):
         if len(self.contracts) > LIMIT_MAX:
             del self.contracts[next(iter(self.contracts))]
 
-    def _resolve(self, held: Market, resolution: str, probability: float) -> None:
+    def _resolve(self, held: ContractMarket, resolution: str, probability: float) -> None:
         held.resolve(resolution, probability)
         market = self.world.market(MANIFOLD, held.contract.id)
         if market is not None:
             self.topics.send([f"contract/{market.id}"], {"contract": self.reads.lite(market)})
 
-    def bet(self, user: User, contract_id: str, order: NewBet) -> Bet:
-        """Place a bet and tell everybody; raises ``BetError``."""
+    def bet(self, user: User, contract_id: str, order: NewBet) -> ClientBet:
+        """Place a bet and send it to its topics; raises ``BetError``."""
         held = self._open(contract_id)
         if order.outcome not in ("YES", "NO") or order.answer_id is not None:
             raise BetError("This market takes YES or NO.")
@@ -109,10 +109,10 @@ class ManifoldServer(VenueServer):
             user, order.outcome, order.amount, order.limit_prob, expires, dry_run=order.dry_run
         )
         if not order.dry_run:
-            self._tell(bet, met)
+            self._publish_bet(bet, met)
         return bet
 
-    def _open(self, contract_id: str) -> Market:
+    def _open(self, contract_id: str) -> ContractMarket:
         market = self.world.market(MANIFOLD, contract_id)
         held = self.contracts.get(contract_id)
         if held is None or market is None:
@@ -121,7 +121,7 @@ class ManifoldServer(VenueServer):
             raise BetError("Trading is closed.", 403)
         return held
 
-    def _tell(self, bet: Bet, met: list[Bet]) -> None:
+    def _publish_bet(self, bet: ClientBet, met: list[ClientBet]) -> None:
         prefix = f"contract/{bet.contract_id}"
         self.topics.send([f"{prefix}/new-bet", "global", "global/new-bet"], {"bets": [bet_body(bet)]})
         orders = [order for order in (bet, *met) if order.limit_prob is not None]
@@ -183,7 +183,7 @@ class ManifoldServer(VenueServer):
         held = self._open(market.id)
         outcome = sale.outcome or max(("YES", "NO"), key=lambda side: user.shares.get((market.id, side), 0.0))
         bet, met = held.sell(user, outcome, sale.shares)
-        self._tell(bet, met)
+        self._publish_bet(bet, met)
         return bet_body(bet) | {"betId": bet.id}
 
     async def _resolution(self, request: web.Request) -> object:

@@ -1,4 +1,4 @@
-"""Manifold's websocket: topics, acks and pings; who says nothing for a minute is dropped.
+"""Manifold's websocket: topics, acks and pings; a client that sends nothing for a minute is dropped.
 
 Source: docs/reference/venue-facts.md, Manifold hosts.
 """
@@ -29,7 +29,7 @@ class Frame(Struct, frozen=True):
     topics: list[str] = []
 
 
-class _Client(Struct):
+class _TopicClient(Struct):
     socket: ClientSocket
     topics: set[str] = field(default_factory=set)
     heard: float = 0.0
@@ -41,11 +41,11 @@ class Topics:
     def __init__(self, faults: Faults) -> None:
         self.silence_s = SILENCE_S
         self._faults = faults
-        self._clients: list[_Client] = []
+        self._clients: list[_TopicClient] = []
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One connection, from its handshake to its end."""
-        client = _Client(ClientSocket(self._faults, MANIFOLD, "market_socket"), heard=time.monotonic())
+        client = _TopicClient(ClientSocket(self._faults, MANIFOLD, "market_socket"), heard=time.monotonic())
         socket = await client.socket.open(request)
         self._clients.append(client)
         watch = asyncio.create_task(self._watch(client))
@@ -74,7 +74,7 @@ class Topics:
                 for client in following:
                     client.socket.send(text)
 
-    def _read(self, client: _Client, text: str) -> None:
+    def _read(self, client: _TopicClient, text: str) -> None:
         try:
             frame = msgspec.json.decode(text, type=Frame)
         except msgspec.DecodeError:
@@ -91,7 +91,7 @@ class Topics:
         body = {"type": "ack", "txid": frame.txid, "success": True}
         client.socket.reply(msgspec.json.encode(body).decode())
 
-    async def _watch(self, client: _Client) -> None:
+    async def _watch(self, client: _TopicClient) -> None:
         while True:
             quiet_s = time.monotonic() - client.heard
             if quiet_s >= self.silence_s:

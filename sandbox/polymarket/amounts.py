@@ -7,7 +7,7 @@ limit is the grid price that the ratio still reaches: a buyer never pays above i
 from msgspec import Struct
 
 from proto.units import ONE, show
-from sandbox.polymarket.keys import Refusal
+from sandbox.polymarket.keys import PolymarketRefusal
 from sandbox.polymarket.wire import WireRequest
 
 DECIMALS = {
@@ -36,8 +36,8 @@ def _accurate(value: int, decimals: int) -> bool:
     return value % step == 0
 
 
-def _inaccurate(kind: str, maker_decimals: int, taker_decimals: int) -> Refusal:
-    return Refusal(
+def _inaccurate(kind: str, maker_decimals: int, taker_decimals: int) -> PolymarketRefusal:
+    return PolymarketRefusal(
         400,
         f"invalid amounts, the {kind} orders maker amount supports a max accuracy of {maker_decimals} "
         f"decimals, taker amount a max of {taker_decimals} decimals",
@@ -49,7 +49,7 @@ def terms_of(request: WireRequest, order_id: str, tick: int, minimum: int) -> Te
     order = request.order
     maker, taker = int(order.maker_amount), int(order.taker_amount)
     if maker <= 0 or taker <= 0 or max(maker, taker) >= 2**63:
-        raise Refusal(400, "Invalid order payload")
+        raise PolymarketRefusal(400, "Invalid order payload")
     buy = order.side == "BUY"
     money, size = (maker, taker) if buy else (taker, maker)
     at_market = request.order_type in ("FOK", "FAK")
@@ -65,7 +65,7 @@ def terms_of(request: WireRequest, order_id: str, tick: int, minimum: int) -> Te
         raise _off_grid(order_id, money * ONE // size, tick)
     if not at_market and size < minimum:
         text = f"order {order_id} is invalid. Size ({show(size)}) lower than the minimum: {show(minimum)}"
-        raise Refusal(400, text)
+        raise PolymarketRefusal(400, text)
     return Terms(price=price, size=size, cost=money if buy else 0)
 
 
@@ -78,6 +78,6 @@ def _price(money: int, size: int, tick: int, buy: bool, at_market: bool, order_i
     return exact // tick * tick if buy else -(-(exact + bool(rest)) // tick) * tick
 
 
-def _off_grid(order_id: str, price: int, tick: int) -> Refusal:
+def _off_grid(order_id: str, price: int, tick: int) -> PolymarketRefusal:
     text = f"order {order_id} is invalid. Price ({show(price)}) breaks minimum tick size rule: {show(tick)}"
-    return Refusal(400, text)
+    return PolymarketRefusal(400, text)

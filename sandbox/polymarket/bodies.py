@@ -1,7 +1,7 @@
 """Bodies of the CLOB about markets and their books, made of what the world holds."""
 
 from proto.units import ONE, show
-from sandbox.polymarket.books import Book, BookFacts, Level
+from sandbox.polymarket.books import BookFacts, OutcomeBook, OutcomeLevel
 from sandbox.polymarket.gamma import (
     BASE_FEE,
     CRYPTO_RATE,
@@ -24,17 +24,17 @@ TAKER_DELAY_S = 0
 """``seconds_delay`` of crypto markets: their 50 ms are not whole seconds."""
 
 
-def book_of(market: SandboxMarket, outcome: int) -> Book:
+def book_of(market: SandboxMarket, outcome: int) -> OutcomeBook:
     """One outcome's levels, best first."""
     bids, asks = market.book.levels(outcome)
-    return Book(
-        tuple(Level(level.price, level.quantity) for level in bids),
-        tuple(Level(level.price, level.quantity) for level in asks),
+    return OutcomeBook(
+        tuple(OutcomeLevel(level.price, level.quantity) for level in bids),
+        tuple(OutcomeLevel(level.price, level.quantity) for level in asks),
     )
 
 
 def facts_of(market: SandboxMarket, outcome: int, at_ms: int) -> BookFacts:
-    """What a book's body says besides its levels, at the moment of its last change."""
+    """Return the fields of a book's body besides its levels, at the moment of its last change."""
     last = market.last_price
     if last is not None and outcome:
         last = ONE - last

@@ -12,18 +12,18 @@ from msgspec import Struct
 from proto.units import show
 
 
-class Level(Struct, frozen=True):
+class OutcomeLevel(Struct, frozen=True):
     """Price and total size at it, in millionths."""
 
     price: int
     size: int
 
 
-class Book(Struct, frozen=True):
+class OutcomeBook(Struct, frozen=True):
     """One outcome's book, best first, as the matching engine gives it."""
 
-    bids: tuple[Level, ...] = ()
-    asks: tuple[Level, ...] = ()
+    bids: tuple[OutcomeLevel, ...] = ()
+    asks: tuple[OutcomeLevel, ...] = ()
 
     @property
     def bid(self) -> int | None:
@@ -35,7 +35,7 @@ class Book(Struct, frozen=True):
 
 
 class BookFacts(Struct, frozen=True):
-    """What a book's body says besides its levels; ``last_price`` is "" before the first trade."""
+    """The fields of a book's body besides its levels; ``last_price`` is "" before the first trade."""
 
     market: str
     token: str
@@ -46,11 +46,11 @@ class BookFacts(Struct, frozen=True):
     last_price: str = ""
 
 
-def _levels(levels: Sequence[Level]) -> list[dict[str, str]]:
+def _levels(levels: Sequence[OutcomeLevel]) -> list[dict[str, str]]:
     return [{"price": show(level.price), "size": show(level.size)} for level in reversed(levels)]
 
 
-def book_body(book: Book, facts: BookFacts) -> dict[str, object]:
+def book_body(book: OutcomeBook, facts: BookFacts) -> dict[str, object]:
     """The body of GET /book, hash included."""
     body: dict[str, object] = {
         "market": facts.market,
@@ -89,32 +89,32 @@ def book_event(body: dict[str, object]) -> dict[str, object]:
     }
 
 
-class Change(Struct, frozen=True):
-    """A level whose total is new; ``buy`` says on which side of the book it is, size 0 that it is gone."""
+class OutcomeChange(Struct, frozen=True):
+    """A level whose total is new; ``buy``: the side of the book; size 0: it is gone."""
 
     price: int
     size: int
     buy: bool
 
 
-def changes(before: Book, after: Book) -> list[Change]:
+def changes(before: OutcomeBook, after: OutcomeBook) -> list[OutcomeChange]:
     """What turns one book into the other: what is gone first, so that no step of it crosses."""
-    gone: list[Change] = []
-    new: list[Change] = []
+    gone: list[OutcomeChange] = []
+    new: list[OutcomeChange] = []
     for buy, old_side, new_side in ((True, before.bids, after.bids), (False, before.asks, after.asks)):
         old = {level.price: level.size for level in old_side}
         now = {level.price: level.size for level in new_side}
-        gone += [Change(price, 0, buy) for price in old if price not in now]
-        new += [Change(price, size, buy) for price, size in now.items() if old.get(price) != size]
+        gone += [OutcomeChange(price, 0, buy) for price in old if price not in now]
+        new += [OutcomeChange(price, size, buy) for price, size in now.items() if old.get(price) != size]
     return gone + new
 
 
-def apply(book: Book, change: Change) -> Book:
+def apply(book: OutcomeBook, change: OutcomeChange) -> OutcomeBook:
     """The book after one change."""
     side = {level.price: level.size for level in (book.bids if change.buy else book.asks)}
     if change.size:
         side[change.price] = change.size
     else:
         side.pop(change.price, None)
-    levels = tuple(Level(price, side[price]) for price in sorted(side, reverse=change.buy))
-    return Book(levels, book.asks) if change.buy else Book(book.bids, levels)
+    levels = tuple(OutcomeLevel(price, side[price]) for price in sorted(side, reverse=change.buy))
+    return OutcomeBook(levels, book.asks) if change.buy else OutcomeBook(book.bids, levels)

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from proto.units import SECOND
 from sandbox.polymarket import gamma
-from sandbox.polymarket.doors import Answer, Call
-from sandbox.polymarket.keys import Refusal
+from sandbox.polymarket.doors import Call, DoorAnswer
+from sandbox.polymarket.keys import PolymarketRefusal
 from sandbox.world.markets import POLYMARKET, SandboxMarket
 from sandbox.world.world import World
 
@@ -41,40 +41,40 @@ class Catalogue:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def markets(self, call: Call) -> Answer:
+    async def markets(self, call: Call) -> DoorAnswer:
         rows, _ = _slice(self._chosen(call), call, by_offset=True)
-        return Answer([self._with_event(market) for market in rows])
+        return DoorAnswer([self._with_event(market) for market in rows])
 
-    async def markets_keyset(self, call: Call) -> Answer:
+    async def markets_keyset(self, call: Call) -> DoorAnswer:
         rows, following = _slice(self._chosen(call), call, by_offset=False)
         page: dict[str, object] = {"markets": [self._with_event(market) for market in rows]}
-        return Answer(page | ({"next_cursor": following} if following else {}))
+        return DoorAnswer(page | ({"next_cursor": following} if following else {}))
 
-    async def events(self, call: Call) -> Answer:
+    async def events(self, call: Call) -> DoorAnswer:
         rows, _ = _slice(self._events(call), call, by_offset=True)
-        return Answer([gamma.event_body(group) for group in rows])
+        return DoorAnswer([gamma.event_body(group) for group in rows])
 
-    async def events_keyset(self, call: Call) -> Answer:
+    async def events_keyset(self, call: Call) -> DoorAnswer:
         rows, following = _slice(self._events(call), call, by_offset=False)
         page: dict[str, object] = {"events": [gamma.event_body(group) for group in rows]}
-        return Answer(page | ({"next_cursor": following} if following else {}))
+        return DoorAnswer(page | ({"next_cursor": following} if following else {}))
 
-    async def market(self, call: Call) -> Answer:
+    async def market(self, call: Call) -> DoorAnswer:
         wanted = call.parts["market"]
         for market in self._world.markets(POLYMARKET):
             if wanted in (str(market.number), market.slug):
-                return Answer(self._with_event(market))
-        raise Refusal(404, "not found")
+                return DoorAnswer(self._with_event(market))
+        raise PolymarketRefusal(404, "not found")
 
-    async def event(self, call: Call) -> Answer:
+    async def event(self, call: Call) -> DoorAnswer:
         wanted = call.parts["event"]
         for group in self._groups(self._world.markets(POLYMARKET)):
             document = gamma.event_body(group)
             if wanted in (document["id"], document["slug"]):
-                return Answer(document)
-        raise Refusal(404, "not found")
+                return DoorAnswer(document)
+        raise PolymarketRefusal(404, "not found")
 
-    async def search(self, call: Call) -> Answer:
+    async def search(self, call: Call) -> DoorAnswer:
         words = call.query.get("q", "").lower().split()
         found = [
             group
@@ -85,17 +85,17 @@ class Catalogue:
         limit = _number(call, "limit_per_type", LIMIT)
         rows = found[:limit]
         pagination = {"hasMore": len(found) > len(rows), "totalResults": len(found)}
-        return Answer({"events": [gamma.event_body(group) for group in rows], "pagination": pagination})
+        return DoorAnswer({"events": [gamma.event_body(group) for group in rows], "pagination": pagination})
 
-    async def tags(self, _call: Call) -> Answer:
-        return Answer([gamma.tag_body(tag) for tag in gamma.TAGS])
+    async def tags(self, _call: Call) -> DoorAnswer:
+        return DoorAnswer([gamma.tag_body(tag) for tag in gamma.TAGS])
 
-    async def tag(self, call: Call) -> Answer:
+    async def tag(self, call: Call) -> DoorAnswer:
         wanted = call.parts["tag"]
         for tag in gamma.TAGS:
             if wanted in (tag[0], tag[2]):
-                return Answer(gamma.tag_body(tag))
-        raise Refusal(404, "not found")
+                return DoorAnswer(gamma.tag_body(tag))
+        raise PolymarketRefusal(404, "not found")
 
     # ── choosing ────────────────────────────────────────────────────────────────────────────────────
 
@@ -133,7 +133,7 @@ def _moment(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise Refusal(422, f"invalid timestamp {text[:40]!r}") from None
+        raise PolymarketRefusal(422, f"invalid timestamp {text[:40]!r}") from None
     return round(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()) * SECOND
 
 
@@ -199,7 +199,7 @@ def _sorted(markets: Sequence[SandboxMarket], call: Call) -> list[SandboxMarket]
     word = call.query.get("order", "id").split(",")[0]
     key = ORDERS.get(word)
     if key is None:
-        raise Refusal(422, f"order {word[:40]!r} is not a field")
+        raise PolymarketRefusal(422, f"order {word[:40]!r} is not a field")
     descending = call.query.get("ascending", "true").lower() == "false"
     return sorted(markets, key=lambda market: (key(market), market.number), reverse=descending)
 
@@ -221,4 +221,4 @@ def _after(cursor: str) -> int:
     try:
         return int(base64.b64decode(cursor, validate=True))
     except (binascii.Error, ValueError):
-        raise Refusal(422, "invalid cursor") from None
+        raise PolymarketRefusal(422, "invalid cursor") from None

@@ -12,13 +12,13 @@ from sandbox.world.markets import POLYMARKET
 PING, PONG = "PING", "PONG"
 
 
-class Client(Struct):
+class ChannelClient(Struct):
     """One connection; each channel adds what it follows."""
 
     socket: ClientSocket
 
 
-AnyClient = TypeVar("AnyClient", bound=Client)
+AnyClient = TypeVar("AnyClient", bound=ChannelClient)
 
 
 class Channel(Generic[AnyClient]):

@@ -6,12 +6,12 @@ Source: docs/reference/venue-facts.md, Polymarket data API.
 from collections.abc import Sequence
 
 from proto.units import SECOND
-from sandbox.polymarket.doors import Answer, Call
-from sandbox.polymarket.exchange import Exchange
+from sandbox.polymarket.doors import Call, DoorAnswer
+from sandbox.polymarket.exchange import PolymarketExchange
 from sandbox.polymarket.gamma import amount, outcome_word
-from sandbox.polymarket.history import History, PublicTrade
+from sandbox.polymarket.history import PriceHistory, PublicTrade
 from sandbox.polymarket.holdings import Holdings, entry_body
-from sandbox.polymarket.keys import Refusal
+from sandbox.polymarket.keys import PolymarketRefusal
 from sandbox.polymarket.orders import wallet_of_stranger
 
 OFFSET_MAX = 3500
@@ -24,13 +24,13 @@ Rows = Sequence[dict[str, object]]
 class DataApi:
     """Handlers of the paths under ``/data-api``."""
 
-    def __init__(self, exchange: Exchange, holdings: Holdings, history: History) -> None:
+    def __init__(self, exchange: PolymarketExchange, holdings: Holdings, history: PriceHistory) -> None:
         self._exchange = exchange
         self._holdings = holdings
         self._history = history
 
-    async def positions(self, call: Call) -> Answer:
-        return Answer(_page(self.positions_of(call), call))
+    async def positions(self, call: Call) -> DoorAnswer:
+        return DoorAnswer(_page(self.positions_of(call), call))
 
     def positions_of(self, call: Call) -> list[dict[str, object]]:
         """Rows of /positions, of every page."""
@@ -38,16 +38,16 @@ class DataApi:
         wanted = {word for text in call.query.getall("market", []) for word in text.split(",")}
         return [row for row in rows if not wanted or row["conditionId"] in wanted]
 
-    async def value(self, call: Call) -> Answer:
+    async def value(self, call: Call) -> DoorAnswer:
         user, value = self.value_of(call)
-        return Answer([{"user": user, "value": value}])
+        return DoorAnswer([{"user": user, "value": value}])
 
     def value_of(self, call: Call) -> tuple[str, int | float]:
         """A wallet and what it would fetch."""
         user = _user(call)
         return user, amount(self._holdings.value(user))
 
-    async def activity(self, call: Call) -> Answer:
+    async def activity(self, call: Call) -> DoorAnswer:
         user = _user(call).lower()
         kinds = set(call.query.get("type", "").upper().split(",")) - {""}
         rows = [
@@ -55,13 +55,13 @@ class DataApi:
             for entry in reversed(self._holdings.activity)
             if entry.wallet == user and (not kinds or entry.kind in kinds)
         ]
-        return Answer(_page(rows, call))
+        return DoorAnswer(_page(rows, call))
 
-    async def trades(self, call: Call) -> Answer:
-        return Answer(_page(self.trades_of(call), call))
+    async def trades(self, call: Call) -> DoorAnswer:
+        return DoorAnswer(_page(self.trades_of(call), call))
 
     def trades_of(self, call: Call) -> list[dict[str, object]]:
-        """A wallet's own trades, or everybody's by the taker's side."""
+        """Return a wallet's own trades, or all trades by the taker's side."""
         user = call.query.get("user", "").lower()
         if user:
             return [
@@ -94,20 +94,20 @@ class DataApi:
             "transactionHash": "",
         }
 
-    async def closed_positions(self, call: Call) -> Answer:
+    async def closed_positions(self, call: Call) -> DoorAnswer:
         user = _user(call).lower()
         rows = [
             entry_body(entry)
             for entry in reversed(self._holdings.activity)
             if entry.wallet == user and entry.kind == "REDEEM"
         ]
-        return Answer(_page(rows, call))
+        return DoorAnswer(_page(rows, call))
 
 
 def _user(call: Call) -> str:
     user = call.query.get("user", "")
     if not user:
-        raise Refusal(400, "required query param 'user' not provided")
+        raise PolymarketRefusal(400, "required query param 'user' not provided")
     return user
 
 
@@ -115,6 +115,6 @@ def _page(rows: Rows, call: Call) -> Rows:
     query = call.query
     offset = int(query["offset"]) if query.get("offset", "").isdecimal() else 0
     if offset > OFFSET_MAX:
-        raise Refusal(400, f"max historical activity offset of {OFFSET_MAX} exceeded")
+        raise PolymarketRefusal(400, f"max historical activity offset of {OFFSET_MAX} exceeded")
     limit = min(int(query["limit"]), LIMIT_MAX) if query.get("limit", "").isdecimal() else LIMIT
     return rows[offset : offset + limit]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sandbox.polymarket.data_api import DataApi
-from sandbox.polymarket.doors import Answer, Call
-from sandbox.polymarket.keys import Refusal
+from sandbox.polymarket.doors import Call, DoorAnswer
+from sandbox.polymarket.keys import PolymarketRefusal
 
 LIMIT, LIMIT_MAX = 100, 1000
 """Items of a page, when not asked for and at most."""
@@ -19,19 +19,19 @@ class DataApiV2:
     def __init__(self, data: DataApi) -> None:
         self._data = data
 
-    async def positions(self, call: Call) -> Answer:
+    async def positions(self, call: Call) -> DoorAnswer:
         wanted = {word for text in call.query.getall("condition_id", []) for word in text.split(",")}
         rows = [_position(row) for row in self._data.positions_of(call)]
         return _envelope([row for row in rows if not wanted or row["condition_id"] in wanted], call)
 
-    async def trades(self, call: Call) -> Answer:
+    async def trades(self, call: Call) -> DoorAnswer:
         wanted = {word for text in call.query.getall("condition_id", []) for word in text.split(",")}
         rows = [_trade(row) for row in self._data.trades_of(call)]
         return _envelope([row for row in rows if not wanted or row["condition_id"] in wanted], call)
 
-    async def value(self, call: Call) -> Answer:
+    async def value(self, call: Call) -> DoorAnswer:
         user, value = self._data.value_of(call)
-        return Answer({"data": {"proxy_wallet": user, "value": value}})
+        return DoorAnswer({"data": {"proxy_wallet": user, "value": value}})
 
 
 def _position(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,14 +87,16 @@ def _trade(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _envelope(rows: list[dict[str, Any]], call: Call) -> Answer:
+def _envelope(rows: list[dict[str, Any]], call: Call) -> DoorAnswer:
     """One page; the cursor is the offset in base64."""
     try:
         start = int(base64.b64decode(call.query.get("cursor", "") or "MA==", validate=True))
     except (binascii.Error, ValueError):
-        raise Refusal(400, "invalid cursor") from None
+        raise PolymarketRefusal(400, "invalid cursor") from None
     text = call.query.get("limit", "")
     following = start + (min(int(text), LIMIT_MAX) if text.isdecimal() else LIMIT)
     more = following < len(rows)
     cursor = base64.b64encode(str(following).encode()).decode() if more else None
-    return Answer({"data": rows[start:following], "pagination": {"has_more": more, "next_cursor": cursor}})
+    return DoorAnswer(
+        {"data": rows[start:following], "pagination": {"has_more": more, "next_cursor": cursor}}
+    )

@@ -12,8 +12,8 @@ from msgspec import Struct
 from multidict import MultiMapping
 
 from proto.units import SECOND
-from sandbox.polymarket.intake import BAD_PAYLOAD
-from sandbox.polymarket.keys import Refusal
+from sandbox.polymarket.keys import PolymarketRefusal
+from sandbox.polymarket.order_checks import BAD_PAYLOAD
 from sandbox.venue import received_ns
 
 PREFIX = "/clob"
@@ -24,7 +24,7 @@ START, END = "MA==", "LTE="
 T = TypeVar("T")
 
 
-class Answer(Struct, frozen=True):
+class DoorAnswer(Struct, frozen=True):
     """A 200: what becomes its JSON, and headers beside the usual ones."""
 
     body: object
@@ -52,7 +52,7 @@ class Call(NamedTuple):
         return received_ns(self.request) / SECOND
 
 
-Handler = Callable[[Call], Awaitable[Answer]]
+Handler = Callable[[Call], Awaitable[DoorAnswer]]
 
 
 def door(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -61,14 +61,14 @@ def door(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamRespon
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
             answer = await handler(Call(request, await request.read()))
-        except Refusal as refusal:
+        except PolymarketRefusal as refusal:
             return refused(refusal)
         return web.json_response(answer.body, headers=dict(answer.headers), dumps=_compact)
 
     return handle
 
 
-def refused(refusal: Refusal) -> web.Response:
+def refused(refusal: PolymarketRefusal) -> web.Response:
     """``{"error": …}`` and what else the refusal carries; ``Retry-After`` where it says when again."""
     wait = refusal.extra.get("retry_after_seconds")
     headers = {} if wait is None else {"Retry-After": str(wait)}
@@ -85,9 +85,9 @@ def decode(body: bytes, kind: type[T], most: int | None = None) -> T:
     try:
         value = msgspec.json.decode(body, type=kind)
     except msgspec.DecodeError:
-        raise Refusal(400, BAD_PAYLOAD) from None
+        raise PolymarketRefusal(400, BAD_PAYLOAD) from None
     if most is not None and isinstance(value, list) and len(value) > most:
-        raise Refusal(400, BAD_PAYLOAD)
+        raise PolymarketRefusal(400, BAD_PAYLOAD)
     return value
 
 
@@ -97,7 +97,7 @@ def page(items: list[dict[str, object]], call: Call) -> dict[str, object]:
     try:
         start = int(base64.b64decode(cursor, validate=True))
     except (binascii.Error, ValueError):
-        raise Refusal(400, "Invalid next_cursor") from None
+        raise PolymarketRefusal(400, "Invalid next_cursor") from None
     rows = items[start : start + PAGE] if start >= 0 else []
     following = start + PAGE
     more = start >= 0 and following < len(items)

@@ -1,4 +1,4 @@
-"""The CLOB behind its two doors, REST and the user channel: orders in, cancels, and what clients are told."""
+"""The CLOB behind REST and the user channel: orders, cancels, and the frames for clients."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
@@ -12,16 +12,16 @@ from proto.risk import TimeInForce
 from proto.units import SECOND, notional, show
 from sandbox.faults.rules import FaultKind
 from sandbox.faults.script import FaultAction, Faults
-from sandbox.polymarket import intake
+from sandbox.polymarket import order_checks
 from sandbox.polymarket.amounts import Terms
 from sandbox.polymarket.heartbeats import Heartbeats
-from sandbox.polymarket.keys import ApiKey, Keys, Refusal
-from sandbox.polymarket.ledger import COLLATERAL, Ledger
-from sandbox.polymarket.limits import Limits
+from sandbox.polymarket.keys import ClobKey, ClobKeys, PolymarketRefusal
+from sandbox.polymarket.ledger import COLLATERAL, WalletLedger
+from sandbox.polymarket.limits import RateLimits
 from sandbox.polymarket.modes import Modes
-from sandbox.polymarket.options import Options
-from sandbox.polymarket.orders import Order, Status, Trade, order_event, trade_event
-from sandbox.polymarket.trades import Trades, schedule_of
+from sandbox.polymarket.options import PolymarketOptions
+from sandbox.polymarket.orders import ClientOrder, ClientTrade, ClobOrderStatus, order_event, trade_event
+from sandbox.polymarket.trades import ClientTrades, schedule_of
 from sandbox.polymarket.wallets import wallets_of
 from sandbox.polymarket.wire import WireRequest
 from sandbox.world.events import BookChanged, OrderChange, OrderEvent, Traded, WorldEvent
@@ -41,34 +41,34 @@ Listener = Callable[[str, str, dict[str, object]], None]
 _TIMES = {"GTC": TimeInForce.GTC, "GTD": TimeInForce.GTD, "FOK": TimeInForce.FOK, "FAK": TimeInForce.IOC}
 
 
-class Token(Struct, frozen=True):
+class OutcomeToken(Struct, frozen=True):
     """An asset id: the market and outcome it stands for."""
 
     market: SandboxMarket
     outcome: int
 
 
-class Exchange:
+class PolymarketExchange:
     """Orders and trades of clients by API key. What the world's own traders do is only in the books."""
 
-    def __init__(self, world: World, options: Options, faults: Faults, seed: int) -> None:
+    def __init__(self, world: World, options: PolymarketOptions, faults: Faults, seed: int) -> None:
         self.world = world
         self.faults = faults
         self.options = options
-        self.keys = Keys(seed, options)
-        self.ledger = Ledger()
-        self.limits = Limits(options, self.now_s)
+        self.keys = ClobKeys(seed, options)
+        self.ledger = WalletLedger()
+        self.limits = RateLimits(options, self.now_s)
         self.modes = Modes(world.now, options)
-        self.orders: dict[str, Order] = {}
-        self.trades = Trades(world, self.ledger, options, faults, self.orders.get, self._tell_trade)
-        self.trades.on_due = self.look
+        self.orders: dict[str, ClientOrder] = {}
+        self.trades = ClientTrades(world, self.ledger, options, faults, self.orders.get, self._publish_trade)
+        self.trades.on_due = self.refresh
         self._stale_until = 0
         self.heartbeats = Heartbeats(world, options, self.cancel_of)
         self.listeners: list[Listener] = []
         self._wallets: dict[str, dict[int, tuple[str, ...]]] = {}
-        self._tokens: dict[str, Token] = {}
-        self._open: dict[str, Order] = {}
-        world.subscribe(self._on_event)
+        self._tokens: dict[str, OutcomeToken] = {}
+        self._open: dict[str, ClientOrder] = {}
+        world.subscribe(self._handle_event)
 
     def now_s(self) -> float:
         return self.world.now() / SECOND
@@ -90,13 +90,13 @@ class Exchange:
         self.ledger.open(wallet, owner)
         self.ledger.credit(wallet, COLLATERAL, amount)
 
-    def token(self, asset: str) -> Token | None:
+    def token(self, asset: str) -> OutcomeToken | None:
         """Market and outcome of an asset id."""
         found = self._tokens.get(asset)
         if found is None:
             for market in self.world.markets(POLYMARKET):
                 for outcome, token in enumerate(market.tokens):
-                    self._tokens.setdefault(token, Token(market, outcome))
+                    self._tokens.setdefault(token, OutcomeToken(market, outcome))
             found = self._tokens.get(asset)
         return found
 
@@ -116,35 +116,35 @@ class Exchange:
         token = self.token(request.order.token_id)
         neg_risk = token is not None and token.market.neg_risk
         try:
-            return intake.digest_of(request.order, neg_risk)
+            return order_checks.digest_of(request.order, neg_risk)
         except ValueError:
             return ""
 
-    def look(self, wallet: str, asset: str) -> None:
-        """Bring what the CLOB believes of a balance up to date, unless a fault keeps it stale."""
+    def refresh(self, wallet: str, asset: str) -> None:
+        """Bring the CLOB's balance up to date with the chain, unless a fault keeps it stale."""
         if self.world.now() >= self._stale_until:
-            self.ledger.look(wallet, asset)
+            self.ledger.refresh(wallet, asset)
 
-    def meet_stale_balance(self, action: FaultAction) -> None:
-        """A fault: for so long nothing brings beliefs up to date, not even being asked to."""
+    def start_stale_balance(self, action: FaultAction) -> None:
+        """Begin the fault of a stale balance: for so long nothing brings it up to date, not even a request to."""
         if action.kind is FaultKind.STALE_BALANCE:
             self._stale_until = self.world.now() + round(action.seconds * SECOND)
-            self.world.schedule(self._stale_until, self.ledger.look_everywhere)
+            self.world.schedule(self._stale_until, self.ledger.refresh_all)
 
     # ── orders ──────────────────────────────────────────────────────────────────────────────────────
 
-    async def submit(self, key: ApiKey, request: WireRequest) -> dict[str, object]:
+    async def submit(self, key: ClobKey, request: WireRequest) -> dict[str, object]:
         """The body of a 200 to POST /order; raises ``Refusal`` for every no."""
-        self.modes.admit_order(request.post_only)
+        self.modes.check_order(request.post_only)
         token = self.token(request.order.token_id)
         if token is None:
-            raise Refusal(400, f"the orderbook {request.order.token_id} does not exist")
-        proven = intake.prove(key, request, self.wallets(key.address), token.market.neg_risk)
+            raise PolymarketRefusal(400, f"the orderbook {request.order.token_id} does not exist")
+        proven = order_checks.verify_order(key, request, self.wallets(key.address), token.market.neg_risk)
         if proven.order_id in self.orders:
-            raise Refusal(400, f"order {proven.order_id} is invalid. Duplicated.")
-        intake.check_market(token.market, request.order.token_id)
-        intake.check_expiration(request, self.now_s(), self.options.expiry_margin_s)
-        terms = intake.read_terms(request, proven.order_id, token.market)
+            raise PolymarketRefusal(400, f"order {proven.order_id} is invalid. Duplicated.")
+        order_checks.check_market(token.market, request.order.token_id)
+        order_checks.check_expiration(request, self.now_s(), self.options.expiry_margin_s)
+        terms = order_checks.read_terms(request, proven.order_id, token.market)
         order = self._new(key, request, proven, token, terms)
         takes = self._check(order, terms)
         if takes and self.options.taker_delay_ms and schedule_of(token.market).taker_rate:
@@ -152,9 +152,14 @@ class Exchange:
         return self._place(order, terms)
 
     def _new(
-        self, key: ApiKey, request: WireRequest, proven: intake.Proven, token: Token, terms: Terms
-    ) -> Order:
-        return Order(
+        self,
+        key: ClobKey,
+        request: WireRequest,
+        proven: order_checks.VerifiedOrder,
+        token: OutcomeToken,
+        terms: Terms,
+    ) -> ClientOrder:
+        return ClientOrder(
             id=proven.order_id,
             owner=key.key,
             wallet=proven.wallet,
@@ -169,13 +174,13 @@ class Exchange:
             created_ns=self.world.now(),
         )
 
-    def _check(self, order: Order, terms: Terms) -> bool:
+    def _check(self, order: ClientOrder, terms: Terms) -> bool:
         """Raises when the order may not be placed now; whether it would trade at once."""
-        takes = intake.marketable(order.market, order.outcome, order.buy, order.price)
+        takes = order_checks.is_marketable(order.market, order.outcome, order.buy, order.price)
         if takes and order.post_only:
-            raise Refusal(400, intake.CROSSES)
+            raise PolymarketRefusal(400, order_checks.CROSSES)
         if takes:
-            intake.check_marketable_size(order.buy, terms)
+            order_checks.check_marketable_size(order.buy, terms)
         asset = COLLATERAL if order.buy else order.token
         wallet = self.ledger.open(order.wallet, order.wallet)
         free = wallet.free(asset) - self.reserved(order.wallet, asset)
@@ -183,13 +188,13 @@ class Exchange:
         if takes and order.buy:
             needed += fee_of(schedule_of(order.market), order.price, order.size)
         if needed > free:
-            text = f"{intake.UNFUNDED}: the balance is not enough -> balance: {free}, order amount: {needed}"
-            raise Refusal(400, text)
+            text = f"{order_checks.UNFUNDED}: the balance is not enough -> balance: {free}, order amount: {needed}"
+            raise PolymarketRefusal(400, text)
         return takes
 
-    async def _hold(self, order: Order, terms: Terms) -> dict[str, object]:
+    async def _hold(self, order: ClientOrder, terms: Terms) -> dict[str, object]:
         """The taker delay: the order is held, cannot be cancelled, and is checked again afterwards."""
-        order.status = Status.DELAYED
+        order.status = ClobOrderStatus.DELAYED
         self._keep(order)
         if self.options.taker_delay_ms >= self.options.delayed_answer_ms:
             self.world.after(self.options.taker_delay_ms / 1000, lambda: self._release_late(order, terms))
@@ -197,26 +202,26 @@ class Exchange:
         await asyncio.sleep(self.options.taker_delay_ms / 1000)
         return self._release(order, terms)
 
-    def _release(self, order: Order, terms: Terms) -> dict[str, object]:
+    def _release(self, order: ClientOrder, terms: Terms) -> dict[str, object]:
         self._drop(order)
-        order.status = Status.LIVE
-        intake.check_market(order.market, order.token)
+        order.status = ClobOrderStatus.LIVE
+        order_checks.check_market(order.market, order.token)
         self._check(order, terms)
         return self._place(order, terms)
 
-    def _release_late(self, order: Order, terms: Terms) -> None:
-        """After the answer ``delayed`` only the user channel can tell that it came to nothing."""
+    def _release_late(self, order: ClientOrder, terms: Terms) -> None:
+        """Release an order that was answered as ``delayed``; only the user channel can report that it was killed."""
         try:
             self._release(order, terms)
-        except Refusal as refusal:
-            if refusal.text not in (intake.FOK_KILLED, intake.FAK_KILLED):
-                self._tell_killed(order, refusal.text)
+        except PolymarketRefusal as refusal:
+            if refusal.text not in (order_checks.FOK_KILLED, order_checks.FAK_KILLED):
+                self._publish_kill(order, refusal.text)
 
-    def _place(self, order: Order, terms: Terms) -> dict[str, object]:
-        """Into the book, and what came of it."""
+    def _place(self, order: ClientOrder, terms: Terms) -> dict[str, object]:
+        """Place an order in the book; the answer."""
         size, spent = order.size, False
         if order.buy and order.order_type in ("FOK", "FAK"):
-            size, spent = intake.affordable(order.market, order.outcome, terms.cost, order.price)
+            size, spent = order_checks.affordable(order.market, order.outcome, terms.cost, order.price)
             if not size or (order.order_type == "FOK" and not spent):
                 raise self._killed(order)
         self._keep(order)
@@ -225,20 +230,20 @@ class Exchange:
         if placement.state is OrderState.REJECTED:
             self._drop(order)
             if placement.reason == Reason.CROSSES:
-                raise Refusal(400, intake.CROSSES)
+                raise PolymarketRefusal(400, order_checks.CROSSES)
             raise self._killed(order)
         if order.order_type in ("FOK", "FAK"):
             self._end_at_market(order, whole=spent or order.matched >= order.size)
         return _placed(order, placement)
 
-    def _killed(self, order: Order) -> Refusal:
-        text = intake.FOK_KILLED if order.order_type == "FOK" else intake.FAK_KILLED
-        self._tell_killed(order, text)
-        return Refusal(400, text)
+    def _killed(self, order: ClientOrder) -> PolymarketRefusal:
+        text = order_checks.FOK_KILLED if order.order_type == "FOK" else order_checks.FAK_KILLED
+        self._publish_kill(order, text)
+        return PolymarketRefusal(400, text)
 
-    def _end_at_market(self, order: Order, whole: bool) -> None:
+    def _end_at_market(self, order: ClientOrder, whole: bool) -> None:
         """Nothing of it rests: it was filled (a buy: its money was spent), or the rest is cancelled."""
-        order.status = Status.MATCHED if whole else Status.CANCELED
+        order.status = ClobOrderStatus.MATCHED if whole else ClobOrderStatus.CANCELED
         if not whole:
             self._emit(order.owner, order.market, order_event(order, "CANCELLATION", self.world.now()))
 
@@ -252,7 +257,7 @@ class Exchange:
             order = self.orders.get(order_id)
             if order is None or order.owner != key or not order.working:
                 refused[order_id] = NOT_FOUND
-            elif order.status == Status.DELAYED:
+            elif order.status == ClobOrderStatus.DELAYED:
                 refused[order_id] = HELD
             elif self.world.cancel(order.market, order.id) is None:
                 refused[order_id] = NOT_FOUND
@@ -264,18 +269,18 @@ class Exchange:
         """Cancel every working order of an API key."""
         return self.cancel(key, [order.id for order in self.working(key)])
 
-    def working(self, key: str) -> list[Order]:
+    def working(self, key: str) -> list[ClientOrder]:
         """The orders of an API key that rest or are held."""
         return [order for order in self._live() if order.owner == key]
 
-    def _live(self) -> list[Order]:
-        """Every order that rests or is held; those that have ended since the last look are let go."""
+    def _live(self) -> list[ClientOrder]:
+        """Every order that rests or is held; those that have ended since the last call are dropped."""
         ended = [order_id for order_id, order in self._open.items() if not order.working]
         for order_id in ended:
             del self._open[order_id]
         return list(self._open.values())
 
-    def _keep(self, order: Order) -> None:
+    def _keep(self, order: ClientOrder) -> None:
         """Remember an order; the oldest of those that have ended are forgotten when there are too many."""
         self.orders[order.id] = self._open[order.id] = order
         if len(self.orders) > ORDERS_KEPT:
@@ -283,30 +288,30 @@ class Exchange:
             if oldest is not None:
                 del self.orders[oldest]
 
-    def put(self, order: Order) -> None:
+    def put(self, order: ClientOrder) -> None:
         """An order as it was before a restart; what rests is in the book already, what was held is not."""
-        if order.status == Status.DELAYED:
+        if order.status == ClobOrderStatus.DELAYED:
             return
         self.orders[order.id] = order
         if order.working:
             self._open[order.id] = order
 
-    def _drop(self, order: Order) -> None:
+    def _drop(self, order: ClientOrder) -> None:
         del self.orders[order.id]
         self._open.pop(order.id, None)
 
-    # ── what the world tells ────────────────────────────────────────────────────────────────────────
+    # ── events of the world ─────────────────────────────────────────────────────────────────────────
 
-    def _on_event(self, event: WorldEvent) -> None:
+    def _handle_event(self, event: WorldEvent) -> None:
         if isinstance(event, Traded | BookChanged | OrderEvent) and event.market.venue == POLYMARKET:
             if isinstance(event, Traded):
-                self._on_match(event)
+                self._handle_match(event)
             elif isinstance(event, BookChanged):
                 self.trades.flush()
             else:
-                self._on_order(event)
+                self._handle_order(event)
 
-    def _on_match(self, event: Traded) -> None:
+    def _handle_match(self, event: Traded) -> None:
         match = event.match
         if is_internal(match.taker.owner) and is_internal(match.maker.owner):
             return
@@ -315,10 +320,10 @@ class Exchange:
             if order is not None:
                 order.matched += match.quantity
                 if not execution.remaining:
-                    order.status = Status.MATCHED
+                    order.status = ClobOrderStatus.MATCHED
         self.trades.matched(event.market, match)
 
-    def _on_order(self, event: OrderEvent) -> None:
+    def _handle_order(self, event: OrderEvent) -> None:
         order = self.orders.get(event.order.order_id)
         if order is None:
             return
@@ -328,11 +333,11 @@ class Exchange:
             order.status = _ended(event.reason)
             self._emit(order.owner, order.market, order_event(order, "CANCELLATION", event.at))
 
-    def _tell_trade(self, trade: Trade) -> None:
+    def _publish_trade(self, trade: ClientTrade) -> None:
         """Everybody in it, at each step; at the first one their orders have changed too."""
         now = self.world.now()
         for owner in dict.fromkeys((trade.owner, *(part.owner for part in trade.makers))):
-            if self.keys.find(owner) is not None:
+            if self.keys.get(owner) is not None:
                 self._emit(owner, trade.market, trade_event(trade, owner, now))
         if trade.stage != "MATCHED":
             return
@@ -341,7 +346,7 @@ class Exchange:
             if order is not None:
                 self._emit(order.owner, order.market, order_event(order, "UPDATE", now))
 
-    def _tell_killed(self, order: Order, text: str) -> None:
+    def _publish_kill(self, order: ClientOrder, text: str) -> None:
         event = order_event(order, "CANCELLATION", self.world.now(), reason=text)
         blank = {"size_matched": "", "outcome": "", "created_at": "", "associate_trades": []}
         self._emit(order.owner, order.market, {**event, **blank})
@@ -351,7 +356,7 @@ class Exchange:
             listener(owner, market.id, frame)
 
 
-def _limit_order(order: Order, size: int, options: Options) -> LimitOrder:
+def _limit_order(order: ClientOrder, size: int, options: PolymarketOptions) -> LimitOrder:
     ends_s = order.expiration_s - options.expiry_margin_s if order.order_type == "GTD" else 0
     return LimitOrder(
         order_id=order.id,
@@ -366,14 +371,14 @@ def _limit_order(order: Order, size: int, options: Options) -> LimitOrder:
     )
 
 
-def _placed(order: Order, placement: Placement) -> dict[str, object]:
+def _placed(order: ClientOrder, placement: Placement) -> dict[str, object]:
     money = sum(notional(match.taker.price, match.quantity) for match in placement.matches)
     shares = sum(match.quantity for match in placement.matches)
     making, taking = (money, shares) if order.buy else (shares, money)
     return _answer(order, "matched" if placement.matches else "live", making, taking)
 
 
-def _answer(order: Order, status: str, making: int, taking: int) -> dict[str, object]:
+def _answer(order: ClientOrder, status: str, making: int, taking: int) -> dict[str, object]:
     return {
         "errorMsg": "",
         "orderID": order.id,
@@ -386,6 +391,9 @@ def _answer(order: Order, status: str, making: int, taking: int) -> dict[str, ob
     }
 
 
-def _ended(reason: str) -> Status:
-    ends: Mapping[str, Status] = {Reason.EXPIRED: Status.EXPIRED, MARKET_RESOLVED: Status.RESOLVED}
-    return ends.get(reason, Status.CANCELED)
+def _ended(reason: str) -> ClobOrderStatus:
+    ends: Mapping[str, ClobOrderStatus] = {
+        Reason.EXPIRED: ClobOrderStatus.EXPIRED,
+        MARKET_RESOLVED: ClobOrderStatus.RESOLVED,
+    }
+    return ends.get(reason, ClobOrderStatus.CANCELED)

@@ -20,7 +20,7 @@ CRYPTO_RATE = 70_000
 FEE_EXPONENT = 1
 REBATE_SHARE = 200_000
 BASE_FEE = 1000
-"""What /fee-rate and the old fields say; not the rate that is charged."""
+"""The rate in /fee-rate and the old fields; not the rate that is charged."""
 SOURCE_URL = "https://data.chain.link/streams/btc-usd"
 RESOLVER = "0x69c47De9D4D3Dad79590d61b9e05918E03775f24"
 TAGS = (

@@ -23,7 +23,7 @@ INTERVALS = {"1m": 30 * 86_400, "1h": 3600, "6h": 21_600, "1d": 86_400, "1w": 60
 
 
 class PublicTrade(Struct, frozen=True):
-    """A match as everybody sees it, from the taker's side; ``owner`` names who took."""
+    """A match as the public sees it, from the taker's side; ``owner`` is the taker's."""
 
     market: SandboxMarket
     outcome: int
@@ -34,7 +34,7 @@ class PublicTrade(Struct, frozen=True):
     owner: str
 
 
-class History:
+class PriceHistory:
     """Fed by the world; one for the whole venue."""
 
     def __init__(self, world: World) -> None:
@@ -42,7 +42,7 @@ class History:
         self._last: dict[str, PublicTrade] = {}
         self._changed: dict[str, int] = {}
         self._samples: dict[str, deque[tuple[int, int]]] = {}
-        world.subscribe(self._on_event)
+        world.subscribe(self._handle_event)
 
     def changed_ms(self, market: SandboxMarket) -> int:
         """When the market's book last changed."""
@@ -78,7 +78,7 @@ class History:
                 rows.append({"t": at, "p": amount(price if outcome == 0 else ONE - price)})
         return rows
 
-    def _on_event(self, event: WorldEvent) -> None:
+    def _handle_event(self, event: WorldEvent) -> None:
         if isinstance(event, Traded) and event.market.venue == POLYMARKET:
             taker = event.match.taker
             side = "BUY" if taker.side is Side.BUY else "SELL"

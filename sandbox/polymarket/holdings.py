@@ -10,10 +10,10 @@ from msgspec import Struct
 
 from proto.feed import MarketStatus
 from proto.units import ONE, SECOND, notional
-from sandbox.polymarket.exchange import Exchange
+from sandbox.polymarket.exchange import PolymarketExchange
 from sandbox.polymarket.gamma import amount, iso, outcome_prices, outcome_word
 from sandbox.polymarket.ledger import COLLATERAL, Movement, Wallet
-from sandbox.polymarket.orders import Trade
+from sandbox.polymarket.orders import ClientTrade
 from sandbox.world.events import MarketMoved, WorldEvent
 from sandbox.world.markets import POLYMARKET, SandboxMarket
 
@@ -21,7 +21,7 @@ ACTIVITY_MAX = 10_000
 """Entries kept, of all wallets together; the oldest go first."""
 
 
-class Entry(Struct, frozen=True):
+class ActivityEntry(Struct, frozen=True):
     """One line of a wallet's activity: a TRADE or a REDEEM. Amounts in millionths."""
 
     wallet: str
@@ -47,17 +47,17 @@ class Holding(Struct):
 class Holdings:
     """Watches mined trades and settlements; pays winnings out as the auto-redeem operator does."""
 
-    def __init__(self, exchange: Exchange) -> None:
-        self.activity: deque[Entry] = deque(maxlen=ACTIVITY_MAX)
+    def __init__(self, exchange: PolymarketExchange) -> None:
+        self.activity: deque[ActivityEntry] = deque(maxlen=ACTIVITY_MAX)
         self._exchange = exchange
         self.by_token: dict[tuple[str, str], Holding] = {}
-        exchange.trades.on_mined = self._on_mined
-        exchange.world.subscribe(self._on_event)
+        exchange.trades.on_mined = self._handle_mined
+        exchange.world.subscribe(self._handle_event)
 
-    def _on_mined(self, trade: Trade, movements: list[Movement]) -> None:
+    def _handle_mined(self, trade: ClientTrade, movements: list[Movement]) -> None:
         ledger, market = self._exchange.ledger, trade.market
         for movement in movements:
-            if ledger.find(movement.wallet) is None:
+            if ledger.get(movement.wallet) is None:
                 continue
             buy = movement.pays == COLLATERAL
             token = movement.gets if buy else movement.pays
@@ -67,7 +67,7 @@ class Holdings:
             price = money * ONE // size if size else 0
             self._book(movement.wallet, token, buy, size, money)
             self.activity.append(
-                Entry(
+                ActivityEntry(
                     movement.wallet,
                     "TRADE",
                     market,
@@ -92,7 +92,7 @@ class Holdings:
         average = holding.cost * ONE // holding.bought if holding.bought else 0
         holding.realized += money - notional(average, size)
 
-    def _on_event(self, event: WorldEvent) -> None:
+    def _handle_event(self, event: WorldEvent) -> None:
         if isinstance(event, MarketMoved) and event.market.venue == POLYMARKET:
             market = event.market
             if market.status is MarketStatus.SETTLED:
@@ -119,14 +119,16 @@ class Holdings:
                 wallet.believed[token] = wallet.chain[token]
                 wallet.chain[COLLATERAL] = wallet.on_chain(COLLATERAL) + money
                 now = self._exchange.world.now()
-                entry = Entry(wallet.address, "REDEEM", market, outcome, "", price, size, money, now, "")
+                entry = ActivityEntry(
+                    wallet.address, "REDEEM", market, outcome, "", price, size, money, now, ""
+                )
                 self.activity.append(entry)
 
     # ── bodies ──────────────────────────────────────────────────────────────────────────────────────
 
     def positions(self, address: str) -> list[dict[str, object]]:
         """The body of /positions: what a wallet holds on chain."""
-        wallet = self._exchange.ledger.find(address)
+        wallet = self._exchange.ledger.get(address)
         if wallet is None:
             return []
         rows = [
@@ -174,7 +176,7 @@ class Holdings:
 
     def value(self, address: str) -> int:
         """What everything a wallet holds would fetch, in millionths."""
-        wallet = self._exchange.ledger.find(address)
+        wallet = self._exchange.ledger.get(address)
         total = 0
         for asset, size in wallet.chain.items() if wallet else ():
             token = self._exchange.token(asset)
@@ -187,7 +189,7 @@ def _percent(part: int, whole: int) -> int:
     return 100 * part * ONE // whole if whole else 0
 
 
-def entry_body(entry: Entry) -> dict[str, object]:
+def entry_body(entry: ActivityEntry) -> dict[str, object]:
     """An element of /activity."""
     return {
         "proxyWallet": entry.wallet,

@@ -1,4 +1,4 @@
-"""What each wallet holds: on chain, promised to matched trades, and as the CLOB believes it.
+"""What each wallet holds: on chain, promised to matched trades, and by the CLOB's own copy.
 
 A match moves nothing yet: cost and tokens are promised, and only the mined transaction moves them. The CLOB's
 belief about token balances trails the chain after a buy, as it does at the venue.
@@ -45,7 +45,7 @@ class Movement(Struct, frozen=True):
     got: int
 
 
-class Ledger:
+class WalletLedger:
     """Wallets by address (lower case)."""
 
     def __init__(self) -> None:
@@ -62,44 +62,44 @@ class Ledger:
         """A wallet as it was before a restart, in place of the ready-made one."""
         self._wallets[wallet.address] = wallet
 
-    def find(self, address: str) -> Wallet | None:
+    def get(self, address: str) -> Wallet | None:
         return self._wallets.get(address.lower())
 
     def credit(self, address: str, asset: str, amount: int) -> None:
-        """A deposit (or, negative, a withdrawal), known to everybody at once."""
+        """Add a deposit (or, negative, a withdrawal), which the CLOB knows at once."""
         wallet = self._wallets[address.lower()]
         wallet.chain[asset] = wallet.on_chain(asset) + amount
-        self.look(address, asset)
+        self.refresh(address, asset)
 
-    def look(self, address: str, asset: str) -> None:
-        """The CLOB looks at the chain: what it believes is true again."""
+    def refresh(self, address: str, asset: str) -> None:
+        """Bring the CLOB's balance of an asset up to date with the chain."""
         wallet = self._wallets[address.lower()]
         if asset != COLLATERAL:
             wallet.believed[asset] = wallet.on_chain(asset)
 
-    def look_everywhere(self) -> None:
-        """The same for everything that anybody holds."""
+    def refresh_all(self) -> None:
+        """Bring every balance of the CLOB up to date with the chain."""
         for wallet in self._wallets.values():
             for asset in wallet.chain:
-                self.look(wallet.address, asset)
+                self.refresh(wallet.address, asset)
 
     def __iter__(self) -> Iterator[Wallet]:
         return iter(self._wallets.values())
 
     def promise(self, movement: Movement) -> None:
-        """A match: what it will pay is no longer free."""
+        """Promise what a match will pay: it is no longer free."""
         wallet = self._wallets.get(movement.wallet)
         if wallet is not None:
             wallet.promised[movement.pays] = wallet.promised.get(movement.pays, 0) + movement.paid
 
     def release(self, movement: Movement) -> None:
-        """The settlement failed: as if the match had not been."""
+        """Give back what a failed settlement had promised."""
         wallet = self._wallets.get(movement.wallet)
         if wallet is not None:
             wallet.promised[movement.pays] -= movement.paid
 
     def settle(self, movement: Movement) -> None:
-        """The transaction is mined. The CLOB knows what was given, not yet what was got."""
+        """Move what a mined transaction moves. The CLOB knows what was paid, not yet what was received."""
         wallet = self._wallets.get(movement.wallet)
         if wallet is None:
             return

@@ -1,13 +1,13 @@
-"""Token buckets per signer, and the headers that tell of them.
+"""Token buckets per signer, and their headers.
 
 Source: docs/reference/venue-facts.md, Polymarket rate limits.
 """
 
 from collections.abc import Callable
 
-from sandbox.polymarket.keys import Refusal
+from sandbox.polymarket.keys import PolymarketRefusal
 from sandbox.polymarket.modes import RATE_LIMITED
-from sandbox.polymarket.options import Options
+from sandbox.polymarket.options import PolymarketOptions
 
 TIER = "Standard"
 
@@ -29,7 +29,7 @@ class Bucket:
         self._at = now
         return self._tokens
 
-    def take(self, cost: float, overdraw: bool = False) -> bool:
+    def spend(self, cost: float, overdraw: bool = False) -> bool:
         """All or nothing; ``overdraw`` needs one token and goes below zero for the rest."""
         if self.tokens < (1.0 if overdraw else cost):
             return False
@@ -40,10 +40,10 @@ class Bucket:
         return max(0.0, (cost - self.tokens) / self._rate)
 
 
-class Limits:
+class RateLimits:
     """Orders and cancels of each signer."""
 
-    def __init__(self, options: Options, now_s: Callable[[], float]) -> None:
+    def __init__(self, options: PolymarketOptions, now_s: Callable[[], float]) -> None:
         self._options = options
         self._now_s = now_s
         self._orders: dict[str, Bucket] = {}
@@ -66,8 +66,10 @@ class Limits:
         return self._charge(bucket, count, overdraw)
 
     def _charge(self, bucket: Bucket, count: int, overdraw: bool) -> dict[str, str]:
-        if not bucket.take(count, overdraw):
-            raise Refusal(429, RATE_LIMITED, {"retry_after_seconds": max(1, round(bucket.wait_s(count)))})
+        if not bucket.spend(count, overdraw):
+            raise PolymarketRefusal(
+                429, RATE_LIMITED, {"retry_after_seconds": max(1, round(bucket.wait_s(count)))}
+            )
         return {
             "Poly-RateLimit-Remaining": f"{bucket.tokens:.2f}",
             "Poly-RateLimit-Reset": str(int(self._now_s() + bucket.wait_s(1.0))),

@@ -13,9 +13,9 @@ from proto.feed import MarketStatus, Side
 from proto.units import MILLISECOND, ONE, show
 from sandbox.faults.script import Faults
 from sandbox.polymarket.bodies import book_of, facts_of
-from sandbox.polymarket.books import Book, Change, apply, book_body, book_event
-from sandbox.polymarket.channel import Channel, Client
-from sandbox.polymarket.exchange import Exchange
+from sandbox.polymarket.books import OutcomeBook, OutcomeChange, apply, book_body, book_event
+from sandbox.polymarket.channel import Channel, ChannelClient
+from sandbox.polymarket.exchange import PolymarketExchange
 from sandbox.polymarket.gamma import (
     BASE_FEE,
     CRYPTO_RATE,
@@ -27,7 +27,7 @@ from sandbox.polymarket.gamma import (
     outcome_word,
     tags_of,
 )
-from sandbox.polymarket.history import History
+from sandbox.polymarket.history import PriceHistory
 from sandbox.world.events import BookChanged, MarketMoved, TickChanged, Traded, WorldEvent
 from sandbox.world.markets import POLYMARKET, VOID, SandboxMarket
 
@@ -35,7 +35,7 @@ ASSETS_MAX = 2_000
 """Tokens one connection may follow: more than the sandbox ever lists."""
 
 
-class Subscribe(Struct, frozen=True):
+class MarketSubscription(Struct, frozen=True):
     """The first frame (``type``) or a later one (``operation``)."""
 
     assets_ids: list[str] = []
@@ -45,25 +45,25 @@ class Subscribe(Struct, frozen=True):
     initial_dump: bool = True
 
 
-class _Client(Client):
+class _MarketClient(ChannelClient):
     assets: set[str] = msgspec.field(default_factory=set)
     custom: bool = False
 
 
-class MarketChannel(Channel[_Client]):
+class MarketChannel(Channel[_MarketClient]):
     """Everybody who follows books. One copy of each followed book is kept, to hash it after each change."""
 
-    def __init__(self, exchange: Exchange, history: History, faults: Faults) -> None:
-        super().__init__(faults, "market_socket", _Client)
+    def __init__(self, exchange: PolymarketExchange, history: PriceHistory, faults: Faults) -> None:
+        super().__init__(faults, "market_socket", _MarketClient)
         self._exchange = exchange
         self._history = history
-        self._books: dict[str, tuple[Book, Book]] = {}
-        exchange.world.subscribe(self._on_event)
+        self._books: dict[str, tuple[OutcomeBook, OutcomeBook]] = {}
+        exchange.world.subscribe(self._handle_event)
 
-    def read(self, client: _Client, text: str) -> bool:
+    def read(self, client: _MarketClient, text: str) -> bool:
         """Act on a subscription; a bad one is answered."""
         try:
-            asked = msgspec.json.decode(text, type=Subscribe)
+            asked = msgspec.json.decode(text, type=MarketSubscription)
         except msgspec.DecodeError:
             client.socket.reply("INVALID MESSAGE")
             return True
@@ -94,54 +94,54 @@ class MarketChannel(Channel[_Client]):
         if market.id not in self._books:
             self._books[market.id] = (book_of(market, 0), book_of(market, 1))
 
-    # ── what the world tells ────────────────────────────────────────────────────────────────────────
+    # ── events of the world ─────────────────────────────────────────────────────────────────────────
 
-    def _on_event(self, event: WorldEvent) -> None:
+    def _handle_event(self, event: WorldEvent) -> None:
         if not isinstance(event, BookChanged | Traded | TickChanged | MarketMoved):
             return
         if event.market.venue != POLYMARKET:
             return
         if isinstance(event, BookChanged):
-            self._on_book(event)
+            self._handle_book(event)
         elif isinstance(event, Traded):
-            self._tell([_last_trade(event)], [event.market.tokens[event.match.taker.outcome]])
+            self._publish([_last_trade(event)], [event.market.tokens[event.match.taker.outcome]])
         elif isinstance(event, TickChanged):
             for token in event.market.tokens:
-                self._tell([_tick_change(event, token)], [token])
+                self._publish([_tick_change(event, token)], [token])
         else:
-            self._on_moved(event)
+            self._handle_market(event)
 
-    def _on_book(self, event: BookChanged) -> None:
+    def _handle_book(self, event: BookChanged) -> None:
         books = self._books.get(event.market.id)
         if books is None:
             return
         if all(client.assets.isdisjoint(event.market.tokens) for client in self.clients):
-            # Nobody follows it any more: the copy ages, and is made anew for the next who does.
+            # Without a subscriber the copy becomes old, and is made again for the next one.
             del self._books[event.market.id]
             return
         before = books
         at_ms = event.at // MILLISECOND
         # What is gone first, so that no step in between shows a crossed book.
         for change in sorted(event.changes, key=lambda change: change.quantity != 0):
-            first = Change(change.price, change.quantity, change.side is Side.BUY)
-            second = Change(ONE - change.price, change.quantity, change.side is not Side.BUY)
+            first = OutcomeChange(change.price, change.quantity, change.side is Side.BUY)
+            second = OutcomeChange(ONE - change.price, change.quantity, change.side is not Side.BUY)
             books = (apply(books[0], first), apply(books[1], second))
-            self._tell([_price_change(event.market, books, (first, second), at_ms)], event.market.tokens)
+            self._publish([_price_change(event.market, books, (first, second), at_ms)], event.market.tokens)
         self._books[event.market.id] = books
         for outcome, token in enumerate(event.market.tokens):
             now, then = books[outcome], before[outcome]
             if (now.bid, now.ask) != (then.bid, then.ask):
-                self._tell([_best(event.market, token, now, at_ms)], [token], custom=True)
+                self._publish([_best(event.market, token, now, at_ms)], [token], custom=True)
 
-    def _on_moved(self, event: MarketMoved) -> None:
+    def _handle_market(self, event: MarketMoved) -> None:
         at_ms = event.at // MILLISECOND
         if event.previous is None:
-            self._tell([_new_market(event.market, at_ms)], None, custom=True)
+            self._publish([_new_market(event.market, at_ms)], None, custom=True)
         elif event.market.status is MarketStatus.SETTLED:
             self._books.pop(event.market.id, None)
-            self._tell([_resolved(event.market, at_ms)], None, custom=True)
+            self._publish([_resolved(event.market, at_ms)], None, custom=True)
 
-    def _tell(
+    def _publish(
         self, frames: list[dict[str, object]], assets: Iterable[str] | None, *, custom: bool = False
     ) -> None:
         """To who follows one of the assets (``None``: to all), each frame alone."""
@@ -155,7 +155,7 @@ class MarketChannel(Channel[_Client]):
                     client.socket.send(text)
 
 
-def _send(client: _Client, frames: list[dict[str, object]]) -> None:
+def _send(client: _MarketClient, frames: list[dict[str, object]]) -> None:
     client.socket.send(_compact(frames))
 
 
@@ -168,7 +168,10 @@ def _text(price: int | None, otherwise: str) -> str:
 
 
 def _price_change(
-    market: SandboxMarket, books: tuple[Book, Book], pair: tuple[Change, Change], at_ms: int
+    market: SandboxMarket,
+    books: tuple[OutcomeBook, OutcomeBook],
+    pair: tuple[OutcomeChange, OutcomeChange],
+    at_ms: int,
 ) -> dict[str, object]:
     rows = []
     for outcome, (book, change) in enumerate(zip(books, pair, strict=True)):
@@ -192,7 +195,7 @@ def _price_change(
     }
 
 
-def _best(market: SandboxMarket, token: str, book: Book, at_ms: int) -> dict[str, object]:
+def _best(market: SandboxMarket, token: str, book: OutcomeBook, at_ms: int) -> dict[str, object]:
     spread = (ONE if book.ask is None else book.ask) - (book.bid or 0)
     return {
         "market": market.id,

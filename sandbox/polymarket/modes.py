@@ -6,8 +6,8 @@ Source: docs/reference/venue-facts.md, Polymarket errors.
 from collections.abc import Callable
 
 from proto.units import SECOND
-from sandbox.polymarket.keys import Refusal
-from sandbox.polymarket.options import Options
+from sandbox.polymarket.keys import PolymarketRefusal
+from sandbox.polymarket.options import PolymarketOptions
 
 CANCEL_ONLY = "Trading is currently cancel-only. New orders are not accepted, but cancels are allowed."
 POST_ONLY = "post-only mode: only post-only orders and cancels are allowed"
@@ -19,7 +19,7 @@ RATE_LIMITED = "Too Many Requests"
 class Modes:
     """Which of them holds now; moments in ns. A restart is followed by post-only by itself."""
 
-    def __init__(self, now: Callable[[], int], options: Options) -> None:
+    def __init__(self, now: Callable[[], int], options: PolymarketOptions) -> None:
         self.cancel_only = False
         self.disabled = False
         self._now = now
@@ -34,23 +34,23 @@ class Modes:
         self._restarted_at = self._now() + round(down * SECOND)
         self._open_at = self._restarted_at + round(quiet * SECOND)
 
-    def admit_cancel(self) -> None:
+    def check_cancel(self) -> None:
         """Raises what a cancel is answered."""
         if self._now() < self._restarted_at:
-            raise Refusal(425, RESTARTING)
+            raise PolymarketRefusal(425, RESTARTING)
         if self.disabled:
-            raise Refusal(503, DISABLED)
+            raise PolymarketRefusal(503, DISABLED)
 
-    def admit_order(self, post_only: bool) -> None:
+    def check_order(self, post_only: bool) -> None:
         """Raises what an order is answered."""
-        self.admit_cancel()
+        self.check_cancel()
         if self.cancel_only:
-            raise Refusal(503, CANCEL_ONLY)
+            raise PolymarketRefusal(503, CANCEL_ONLY)
         left = self._open_at - self._now()
         if left > 0 and not post_only:
             raise post_only_refusal(-(-left // SECOND))
 
 
-def post_only_refusal(seconds: int) -> Refusal:
+def post_only_refusal(seconds: int) -> PolymarketRefusal:
     """What an order that may take is answered in post-only mode."""
-    return Refusal(503, POST_ONLY, {"code": "post_only_mode", "retry_after_seconds": seconds})
+    return PolymarketRefusal(503, POST_ONLY, {"code": "post_only_mode", "retry_after_seconds": seconds})

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 
-class Options(Struct, kw_only=True):
+class PolymarketOptions(Struct, kw_only=True):
     """Durations in the unit of their name, near the venue's own; they may be changed while the sandbox runs."""
 
     taker_delay_ms: float = 50.0
@@ -15,7 +15,7 @@ class Options(Struct, kw_only=True):
     confirmed_after_s: float = 1.0
     """From MINED to CONFIRMED, and between the steps of a settlement that fails."""
     stale_balance_s: float = 2.0
-    """How long after a buy has settled the CLOB still believes the old token balance, unless told to look."""
+    """How long after a buy has settled the CLOB still has the old token balance, unless asked to refresh it."""
     redeem_after_s: float = 5.0
     """From resolution to the payout by the auto-redeem operator."""
     heartbeat_s: float = 10.0

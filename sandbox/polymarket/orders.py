@@ -13,7 +13,7 @@ STRANGER = "00000000-0000-0000-0000-000000000000"
 """The API key shown for traders who are part of the world and have none."""
 
 
-class Status(StrEnum):
+class ClobOrderStatus(StrEnum):
     """Where an order stands; a reason sentence may follow ``CANCELED_`` on the user channel."""
 
     LIVE = "LIVE"
@@ -35,7 +35,7 @@ class Stage(StrEnum):
     FAILED = "FAILED"
 
 
-class Order(Struct, kw_only=True):
+class ClientOrder(Struct, kw_only=True):
     """One order. ``owner`` is an API key, ``wallet`` the maker address; amounts in millionths, times in ns."""
 
     id: str
@@ -51,7 +51,7 @@ class Order(Struct, kw_only=True):
     post_only: bool
     created_ns: int
     matched: int = 0
-    status: str = Status.LIVE
+    status: str = ClobOrderStatus.LIVE
     trades: list[str] = field(default_factory=list)
 
     @property
@@ -68,7 +68,7 @@ class Order(Struct, kw_only=True):
 
     @property
     def working(self) -> bool:
-        return self.status in (Status.LIVE, Status.DELAYED)
+        return self.status in (ClobOrderStatus.LIVE, ClobOrderStatus.DELAYED)
 
 
 class MakerPart(Struct, frozen=True, kw_only=True):
@@ -83,7 +83,7 @@ class MakerPart(Struct, frozen=True, kw_only=True):
     size: int
 
 
-class Trade(Struct, kw_only=True):
+class ClientTrade(Struct, kw_only=True):
     """One taker order against the makers of one price level."""
 
     id: str
@@ -111,14 +111,14 @@ class Trade(Struct, kw_only=True):
 
     @property
     def tokens(self) -> set[str]:
-        """Asset ids of everybody's part in it."""
+        """Asset ids of all its parts."""
         return {self.token, *(self.market.tokens[part.outcome] for part in self.makers)}
 
     @property
     def wallets(self) -> set[str]:
         return {self.wallet, *(part.wallet for part in self.makers)}
 
-    def concerns(self, owner: str) -> bool:
+    def has_party(self, owner: str) -> bool:
         return self.owner == owner or any(part.owner == owner for part in self.makers)
 
 
@@ -127,7 +127,7 @@ def wallet_of_stranger(name: str) -> str:
     return "0x" + hashlib.sha256(f"stranger:{name}".encode()).hexdigest()[:40]
 
 
-def _order_common(order: Order) -> dict[str, object]:
+def _order_common(order: ClientOrder) -> dict[str, object]:
     return {
         "id": order.id,
         "owner": order.owner,
@@ -145,12 +145,12 @@ def _order_common(order: Order) -> dict[str, object]:
     }
 
 
-def order_body(order: Order) -> dict[str, object]:
+def order_body(order: ClientOrder) -> dict[str, object]:
     """An element of /data/orders, and the body of /data/order/{id}."""
     return {**_order_common(order), "status": order.status, "created_at": order.created_ns // SECOND}
 
 
-def order_event(order: Order, kind: str, at_ns: int, reason: str = "") -> dict[str, object]:
+def order_event(order: ClientOrder, kind: str, at_ns: int, reason: str = "") -> dict[str, object]:
     """A frame of the user channel; ``kind`` is PLACEMENT, UPDATE or CANCELLATION."""
     return {
         **_order_common(order),
@@ -163,7 +163,7 @@ def order_event(order: Order, kind: str, at_ns: int, reason: str = "") -> dict[s
     }
 
 
-def _maker_body(trade: Trade, part: MakerPart) -> dict[str, object]:
+def _maker_body(trade: ClientTrade, part: MakerPart) -> dict[str, object]:
     return {
         "order_id": part.order_id,
         "owner": part.owner,
@@ -177,10 +177,10 @@ def _maker_body(trade: Trade, part: MakerPart) -> dict[str, object]:
     }
 
 
-def trade_body(trade: Trade, viewer: str) -> dict[str, object]:
+def trade_body(trade: ClientTrade, viewer: str) -> dict[str, object]:
     """An element of /data/trades as the holder of the API key ``viewer`` sees it.
 
-    The top level is the taker's side whoever looks; a maker's own fill is its element of ``maker_orders``.
+    The top level is the taker's side for every viewer; a maker's own fill is its element of ``maker_orders``.
     """
     return {
         "id": trade.id,
@@ -206,7 +206,7 @@ def trade_body(trade: Trade, viewer: str) -> dict[str, object]:
     }
 
 
-def trade_event(trade: Trade, viewer: str, at_ns: int) -> dict[str, object]:
+def trade_event(trade: ClientTrade, viewer: str, at_ns: int) -> dict[str, object]:
     """A frame of the user channel, sent again with every new status."""
     body = trade_body(trade, viewer)
     del body["match_time_nano"], body["err_msg"]

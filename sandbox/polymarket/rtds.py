@@ -12,10 +12,10 @@ from msgspec import Struct
 
 from proto.units import MILLISECOND, ONE, SECOND, show
 from sandbox.faults.script import Faults
-from sandbox.polymarket.channel import Channel, Client
+from sandbox.polymarket.channel import Channel, ChannelClient
 from sandbox.polymarket.gamma import amount
 from sandbox.world.events import PriceMoved, WorldEvent
-from sandbox.world.venue_prices import Source
+from sandbox.world.venue_prices import PriceSource
 from sandbox.world.world import World
 
 HISTORY = 60
@@ -30,8 +30,8 @@ class Topic(Struct, frozen=True):
 
 
 TOPICS = {
-    "crypto_prices": Topic("btcusdt", lambda world: _cents(world.price.at(Source.BINANCE))),
-    "crypto_prices_chainlink": Topic("btc/usd", lambda world: _cents(world.price.at(Source.CHAINLINK))),
+    "crypto_prices": Topic("btcusdt", lambda world: _cents(world.price.at(PriceSource.BINANCE))),
+    "crypto_prices_chainlink": Topic("btc/usd", lambda world: _cents(world.price.at(PriceSource.CHAINLINK))),
     "crypto_prices_twap_thirty": Topic("btc/usd", lambda world: _twap(world, 30)),
     "crypto_prices_twap_sixty": Topic("btc/usd", lambda world: _twap(world, 60)),
 }
@@ -42,10 +42,10 @@ def _cents(dollars: float) -> int:
 
 
 def _twap(world: World, seconds: float) -> int:
-    return world.price.mean(Source.CHAINLINK, max(1.0, seconds / world.settings.time_scale))
+    return world.price.mean(PriceSource.CHAINLINK, max(1.0, seconds / world.settings.time_scale))
 
 
-class Wanted(Struct, frozen=True):
+class TopicFilter(Struct, frozen=True):
     """One subscription; ``filters`` is a list of symbols or a JSON object in a string, "" for all."""
 
     topic: str
@@ -53,31 +53,31 @@ class Wanted(Struct, frozen=True):
     filters: str = ""
 
 
-class Request(Struct, frozen=True):
+class TopicRequest(Struct, frozen=True):
     """What a client sends."""
 
     action: str
-    subscriptions: list[Wanted] = []
+    subscriptions: list[TopicFilter] = []
 
 
-class _Client(Client):
+class _PriceClient(ChannelClient):
     topics: set[str] = msgspec.field(default_factory=set)
 
 
-class PriceStream(Channel[_Client]):
+class PriceStream(Channel[_PriceClient]):
     """Everybody who follows prices; one value a second of each topic."""
 
     def __init__(self, world: World, faults: Faults) -> None:
-        super().__init__(faults, "market_socket", _Client)
+        super().__init__(faults, "market_socket", _PriceClient)
         self._world = world
         self._second = 0
         self._past: dict[str, deque[tuple[int, int]]] = {topic: deque(maxlen=HISTORY) for topic in TOPICS}
-        world.subscribe(self._on_event)
+        world.subscribe(self._handle_event)
 
-    def read(self, client: _Client, text: str) -> bool:
+    def read(self, client: _PriceClient, text: str) -> bool:
         """Act on subscriptions; what is none is passed over."""
         try:
-            asked = msgspec.json.decode(text, type=Request)
+            asked = msgspec.json.decode(text, type=TopicRequest)
         except msgspec.DecodeError:
             return True
         for wanted in asked.subscriptions:
@@ -97,7 +97,7 @@ class PriceStream(Channel[_Client]):
         now_ms = self._world.now() // MILLISECOND
         return json.dumps({"topic": name, "type": "subscribe", "timestamp": now_ms, "payload": payload})
 
-    def _on_event(self, event: WorldEvent) -> None:
+    def _handle_event(self, event: WorldEvent) -> None:
         if not isinstance(event, PriceMoved) or event.at // SECOND == self._second:
             return
         self._second = event.at // SECOND

@@ -1,4 +1,4 @@
-"""Polymarket's wallets, orders and trades as they are written down for a restart: markets by their ids."""
+"""Polymarket's wallets, orders and trades as they are saved for a restart: markets by their ids."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from sandbox.polymarket.exchange import Exchange
-from sandbox.polymarket.holdings import Entry, Holding, Holdings
+from sandbox.polymarket.exchange import PolymarketExchange
+from sandbox.polymarket.holdings import ActivityEntry, Holding, Holdings
 from sandbox.polymarket.ledger import Movement, Wallet
-from sandbox.polymarket.orders import MakerPart, Order, Stage, Status, Trade
-from sandbox.polymarket.trades import Flow
+from sandbox.polymarket.orders import ClientOrder, ClientTrade, ClobOrderStatus, MakerPart, Stage
+from sandbox.polymarket.trades import PendingTrade
 from sandbox.world.markets import POLYMARKET, SandboxMarket
 from sandbox.world.world import World
 
@@ -18,7 +18,7 @@ Row = tuple[str, dict[str, Any]]
 """A market's id, and fields by name."""
 
 
-class Saved(Struct):
+class SavedPolymarket(Struct):
     """``flows`` are trades by id on their way to the chain; holdings have wallet and token first."""
 
     wallets: list[Wallet]
@@ -31,10 +31,10 @@ class Saved(Struct):
     switches: dict[str, tuple[str, int, bool]]
 
 
-def save(exchange: Exchange, holdings: Holdings) -> Saved:
+def save(exchange: PolymarketExchange, holdings: Holdings) -> SavedPolymarket:
     """Everything that clients have, and did in markets that the world has not forgotten."""
     trades, world = exchange.trades, exchange.world
-    return Saved(
+    return SavedPolymarket(
         wallets=[wallet for wallet in exchange.ledger if wallet.chain],
         orders=_rows(world, exchange.orders.values()),
         trades=_rows(world, trades.by_id.values()),
@@ -46,33 +46,35 @@ def save(exchange: Exchange, holdings: Holdings) -> Saved:
     )
 
 
-def resume(exchange: Exchange, holdings: Holdings, world: World, document: Any) -> None:
+def resume(exchange: PolymarketExchange, holdings: Holdings, world: World, document: Any) -> None:
     """Take it over. What happened in markets that the world has forgotten is left out.
 
     Raises:
         msgspec.ValidationError, ValueError: for a document of another shape.
     """
-    saved = msgspec.convert(document, Saved)
+    saved = msgspec.convert(document, SavedPolymarket)
     for wallet in saved.wallets:
         exchange.ledger.put(wallet)
-    for market, row in _known(world, saved.orders):
-        exchange.put(Order(market=market, **(row | {"status": Status(row["status"])})))
-    for market, row in _known(world, saved.trades):
+    for market, row in _of_known_markets(world, saved.orders):
+        exchange.put(ClientOrder(market=market, **(row | {"status": ClobOrderStatus(row["status"])})))
+    for market, row in _of_known_markets(world, saved.trades):
         typed = {"stage": Stage(row["stage"]), "makers": msgspec.convert(row["makers"], list[MakerPart])}
-        trade = Trade(market=market, **(row | typed))
+        trade = ClientTrade(market=market, **(row | typed))
         exchange.trades.by_id[trade.id] = trade
     exchange.trades.count = saved.count
     for trade_id, movements, fails in saved.flows:
         if trade_id in exchange.trades.by_id:
-            exchange.trades.resume(Flow(exchange.trades.by_id[trade_id], movements, fails))
+            exchange.trades.resume(PendingTrade(exchange.trades.by_id[trade_id], movements, fails))
     holdings.by_token.update({(wallet, token): holding for wallet, token, holding in saved.holdings})
-    holdings.activity.extend(Entry(market=market, **row) for market, row in _known(world, saved.activity))
+    holdings.activity.extend(
+        ActivityEntry(market=market, **row) for market, row in _of_known_markets(world, saved.activity)
+    )
     exchange.heartbeats.resume(saved.switches)
-    exchange.ledger.look_everywhere()
+    exchange.ledger.refresh_all()
     holdings.redeem_settled()
 
 
-def _rows(world: World, things: Iterable[Order | Trade | Entry]) -> list[Row]:
+def _rows(world: World, things: Iterable[ClientOrder | ClientTrade | ActivityEntry]) -> list[Row]:
     return [
         (
             thing.market.id,
@@ -83,6 +85,6 @@ def _rows(world: World, things: Iterable[Order | Trade | Entry]) -> list[Row]:
     ]
 
 
-def _known(world: World, rows: list[Row]) -> list[tuple[SandboxMarket, dict[str, Any]]]:
+def _of_known_markets(world: World, rows: list[Row]) -> list[tuple[SandboxMarket, dict[str, Any]]]:
     found = [(world.market(POLYMARKET, market_id), row) for market_id, row in rows]
     return [(market, row) for market, row in found if market is not None]

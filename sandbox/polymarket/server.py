@@ -12,17 +12,17 @@ from sandbox.faults.rules import FaultKind
 from sandbox.faults.script import FaultAction, Faults
 from sandbox.polymarket import saving
 from sandbox.polymarket.catalogue import Catalogue
-from sandbox.polymarket.clob import MarketData
+from sandbox.polymarket.clob import ClobMarketData
 from sandbox.polymarket.data_api import DataApi
 from sandbox.polymarket.data_v2 import DataApiV2
-from sandbox.polymarket.doors import PREFIX, Answer, Call, door, refused
-from sandbox.polymarket.exchange import Exchange
-from sandbox.polymarket.history import History
+from sandbox.polymarket.doors import PREFIX, Call, DoorAnswer, door, refused
+from sandbox.polymarket.exchange import PolymarketExchange
+from sandbox.polymarket.history import PriceHistory
 from sandbox.polymarket.holdings import Holdings
-from sandbox.polymarket.keys import Refusal
+from sandbox.polymarket.keys import PolymarketRefusal
 from sandbox.polymarket.market_channel import MarketChannel
 from sandbox.polymarket.modes import RATE_LIMITED, RESTARTING
-from sandbox.polymarket.options import Options
+from sandbox.polymarket.options import PolymarketOptions
 from sandbox.polymarket.rtds import PriceStream
 from sandbox.polymarket.signatures import checksum
 from sandbox.polymarket.trading import Trading
@@ -50,11 +50,11 @@ class PolymarketServer(VenueServer):
         self, world: World, accounts: Accounts, faults: Faults, *, arrivals: Arrivals, seed: int
     ) -> None:
         super().__init__(world, accounts, faults, arrivals=arrivals, seed=seed)
-        self.options = Options()
-        self.history = History(world)
-        self.exchange = Exchange(world, self.options, faults, seed)
+        self.options = PolymarketOptions()
+        self.history = PriceHistory(world)
+        self.exchange = PolymarketExchange(world, self.options, faults, seed)
         self.holdings = Holdings(self.exchange)
-        self.books = MarketData(self.exchange, self.history)
+        self.books = ClobMarketData(self.exchange, self.history)
         self.trading = Trading(self.exchange)
         self.catalogue = Catalogue(world)
         self.data = DataApi(self.exchange, self.holdings, self.history)
@@ -95,11 +95,13 @@ class PolymarketServer(VenueServer):
 
     def refusal(self, action: FaultAction) -> web.Response:
         if action.kind is FaultKind.RATE_LIMIT:
-            return refused(Refusal(429, RATE_LIMITED, {"retry_after_seconds": max(1, round(action.seconds))}))
+            return refused(
+                PolymarketRefusal(429, RATE_LIMITED, {"retry_after_seconds": max(1, round(action.seconds))})
+            )
         if action.kind is FaultKind.RESTART_WINDOW:
-            return refused(Refusal(425, RESTARTING))
+            return refused(PolymarketRefusal(425, RESTARTING))
         status = action.rule.status if action.rule else 500
-        return refused(Refusal(status, "Internal server error" if status >= 500 else "bad request"))
+        return refused(PolymarketRefusal(status, "Internal server error" if status >= 500 else "bad request"))
 
     def credentials(self) -> dict[str, Any]:
         """The first key with its deposit wallet; ``others`` are its other wallets and the second key's."""
@@ -164,10 +166,10 @@ class PolymarketServer(VenueServer):
             web.get("/rtds", self.prices.handle),
         ]
 
-    async def _deployed(self, call: Call) -> Answer:
+    async def _deployed(self, call: Call) -> DoorAnswer:
         """The relayer: a wallet exists once it was given money."""
-        wallet = self.exchange.ledger.find(call.query.get("address", ""))
-        return Answer({"deployed": wallet is not None and bool(wallet.chain)})
+        wallet = self.exchange.ledger.get(call.query.get("address", ""))
+        return DoorAnswer({"deployed": wallet is not None and bool(wallet.chain)})
 
     def _market_data(self) -> list[web.RouteDef]:
         books = self.books

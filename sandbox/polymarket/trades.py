@@ -14,9 +14,9 @@ from proto.units import ONE, notional, parse
 from sandbox.faults.rules import FILL, FaultKind, FaultRule
 from sandbox.faults.script import Faults
 from sandbox.polymarket.gamma import BASE_FEE, CRYPTO_RATE, FEE_EXPONENT, has_fees
-from sandbox.polymarket.ledger import COLLATERAL, Ledger, Movement
-from sandbox.polymarket.options import Options
-from sandbox.polymarket.orders import STRANGER, MakerPart, Order, Stage, Trade, wallet_of_stranger
+from sandbox.polymarket.ledger import COLLATERAL, Movement, WalletLedger
+from sandbox.polymarket.options import PolymarketOptions
+from sandbox.polymarket.orders import STRANGER, ClientOrder, ClientTrade, MakerPart, Stage, wallet_of_stranger
 from sandbox.world.markets import POLYMARKET, SandboxMarket
 from sandbox.world.world import World
 
@@ -29,40 +29,40 @@ def schedule_of(market: SandboxMarket) -> FeeSchedule:
     return CRYPTO_FEES if has_fees(market) else _NO_FEES
 
 
-class Flow(Struct):
+class PendingTrade(Struct):
     """A trade of a client and what it moves; ``fails`` once it is decided that its transaction will not pass."""
 
-    trade: Trade
+    trade: ClientTrade
     movements: list[Movement]
     fails: bool = False
 
 
-class Trades:
+class ClientTrades:
     """Every trade of clients, oldest first.
 
-    ``find`` gives a client's order by id; ``tell`` is called at each step, before anybody can ask about it.
+    ``find`` gives a client's order by id; ``publish`` is called at each step, before a request can show it.
     """
 
     def __init__(
         self,
         world: World,
-        ledger: Ledger,
-        options: Options,
+        ledger: WalletLedger,
+        options: PolymarketOptions,
         faults: Faults,
-        find: Callable[[str], Order | None],
-        tell: Callable[[Trade], None],
+        find: Callable[[str], ClientOrder | None],
+        publish: Callable[[ClientTrade], None],
     ) -> None:
-        self.by_id: dict[str, Trade] = {}
-        self.on_mined: Callable[[Trade, list[Movement]], None] = lambda _trade, _movements: None
-        self.on_due: Callable[[str, str], None] = ledger.look
+        self.by_id: dict[str, ClientTrade] = {}
+        self.on_mined: Callable[[ClientTrade, list[Movement]], None] = lambda _trade, _movements: None
+        self.on_due: Callable[[str, str], None] = ledger.refresh
         self._faults = faults
         self._world = world
         self._ledger = ledger
         self._options = options
         self._find = find
-        self._tell = tell
-        self._open: Trade | None = None
-        self.flows: dict[str, Flow] = {}
+        self._publish = publish
+        self._open: ClientTrade | None = None
+        self.flows: dict[str, PendingTrade] = {}
         self.count = 0
 
     # ── matches ─────────────────────────────────────────────────────────────────────────────────────
@@ -78,14 +78,14 @@ class Trades:
         trade.makers.append(self._part(market, match.maker))
 
     def flush(self) -> None:
-        """The matches of one taker are all known: money is promised and everybody is told."""
+        """End the open trade: promise its money and publish it."""
         trade, self._open = self._open, None
         if trade is None:
             return
         self._fill_over(trade)
         trade.fee = fees.fee_of(schedule_of(trade.market), trade.price, trade.size)
         self.by_id[trade.id] = trade
-        flow = self.flows[trade.id] = Flow(trade, _movements(trade))
+        flow = self.flows[trade.id] = PendingTrade(trade, _movements(trade))
         for movement in flow.movements:
             self._ledger.promise(movement)
         for order_id in (trade.taker_order_id, *(part.order_id for part in trade.makers)):
@@ -93,14 +93,14 @@ class Trades:
             if order is not None and trade.id not in order.trades:
                 order.trades.append(trade.id)
         flow.fails = self._strikes(FaultKind.FAIL_SETTLEMENT, trade) is not None
-        self._tell(trade)
+        self._publish(trade)
         self._world.after(self._options.mined_after_s, lambda: self._mine(flow))
 
-    def _strikes(self, kind: FaultKind, trade: Trade) -> FaultRule | None:
+    def _strikes(self, kind: FaultKind, trade: ClientTrade) -> FaultRule | None:
         facts = {"market": trade.market.id, "order": trade.taker_order_id}
         return self._faults.pick_kind(kind, POLYMARKET, FILL, facts).rule
 
-    def _fill_over(self, trade: Trade) -> None:
+    def _fill_over(self, trade: ClientTrade) -> None:
         """A fault: the trade is a little larger than what was matched, for both sides of it."""
         rule = self._strikes(FaultKind.OVER_FILL, trade)
         if rule is None:
@@ -113,12 +113,12 @@ class Trades:
             if order is not None:
                 order.matched += more
 
-    def _begin(self, market: SandboxMarket, taker: Execution) -> Trade:
+    def _begin(self, market: SandboxMarket, taker: Execution) -> ClientTrade:
         self.count += 1
         now = self._world.now()
         order = self._find(taker.order_id)
         name = f"{self._world.settings.seed}/{market.id}/{self._id_of(market, taker)}/{self.count}"
-        return Trade(
+        return ClientTrade(
             id=str(uuid.uuid5(uuid.NAMESPACE_OID, name)),
             market=market,
             taker_order_id=self._id_of(market, taker),
@@ -153,8 +153,8 @@ class Trades:
 
     # ── settlement ──────────────────────────────────────────────────────────────────────────────────
 
-    def resume(self, flow: Flow) -> None:
-        """A trade that was on its way to the chain when the venue stopped goes on from its stage."""
+    def resume(self, flow: PendingTrade) -> None:
+        """Resume a trade that was on its way to the chain when the venue stopped, from its stage."""
         self.flows[flow.trade.id] = flow
         stage, wait_s = flow.trade.stage, self._options.confirmed_after_s
         if stage is Stage.MATCHED:
@@ -164,16 +164,16 @@ class Trades:
         else:
             self._world.after(wait_s, lambda: self._step(flow, Stage.CONFIRMED))
 
-    def _step(self, flow: Flow, stage: Stage) -> None:
+    def _step(self, flow: PendingTrade, stage: Stage) -> None:
         flow.trade.stage = stage
         if stage in (Stage.CONFIRMED, Stage.FAILED):
             self.flows.pop(flow.trade.id, None)
         flow.trade.updated_ns = self._world.now()
-        self._tell(flow.trade)
+        self._publish(flow.trade)
         if stage is Stage.MINED and self._strikes(FaultKind.DUPLICATE_FILL, flow.trade) is not None:
-            self._tell(flow.trade)
+            self._publish(flow.trade)
 
-    def _mine(self, flow: Flow) -> None:
+    def _mine(self, flow: PendingTrade) -> None:
         wait = self._options.confirmed_after_s
         if flow.fails:
             self._step(flow, Stage.RETRYING)
@@ -183,20 +183,20 @@ class Trades:
         trade.transaction = "0x" + hashlib.sha256(f"transaction/{trade.id}".encode()).hexdigest()
         for movement in flow.movements:
             self._ledger.settle(movement)
-        self._world.after(self._options.stale_balance_s, lambda: self._look(flow))
+        self._world.after(self._options.stale_balance_s, lambda: self._refresh_balances(flow))
         self.on_mined(trade, flow.movements)
         self._step(flow, Stage.MINED)
         self._world.after(wait, lambda: self._step(flow, Stage.CONFIRMED))
 
-    def _fail(self, flow: Flow) -> None:
+    def _fail(self, flow: PendingTrade) -> None:
         flow.trade.error = "transaction reverted"
         for movement in flow.movements:
             self._ledger.release(movement)
         self._step(flow, Stage.FAILED)
 
-    def _look(self, flow: Flow) -> None:
+    def _refresh_balances(self, flow: PendingTrade) -> None:
         for movement in flow.movements:
-            if self._ledger.find(movement.wallet) is not None:
+            if self._ledger.get(movement.wallet) is not None:
                 self.on_due(movement.wallet, movement.gets)
 
 
@@ -204,7 +204,7 @@ def _word(side: Side) -> str:
     return "BUY" if side is Side.BUY else "SELL"
 
 
-def _movements(trade: Trade) -> list[Movement]:
+def _movements(trade: ClientTrade) -> list[Movement]:
     """What the trade does to the wallets in it. Only the taker pays a fee, a seller out of the proceeds."""
     taker = _movement(trade.wallet, trade.token, trade.side, trade.price, trade.size, trade.fee)
     makers = [

@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from sandbox.faults.script import Faults
-from sandbox.polymarket.channel import Channel, Client
-from sandbox.polymarket.exchange import Exchange
+from sandbox.polymarket.channel import Channel, ChannelClient
+from sandbox.polymarket.exchange import PolymarketExchange
 
 
 class Auth(Struct, frozen=True, rename="camel"):
@@ -21,7 +21,7 @@ class Auth(Struct, frozen=True, rename="camel"):
     passphrase: str
 
 
-class Subscribe(Struct, frozen=True):
+class UserSubscription(Struct, frozen=True):
     """The first frame, with ``auth``, or a later one with ``operation``. No markets: all of them."""
 
     type: str = ""
@@ -30,23 +30,23 @@ class Subscribe(Struct, frozen=True):
     markets: list[str] | None = None
 
 
-class _Client(Client):
+class _UserClient(ChannelClient):
     owner: str = ""
     markets: set[str] | None = None
 
 
-class UserChannel(Channel[_Client]):
+class UserChannel(Channel[_UserClient]):
     """Everybody who follows their own orders."""
 
-    def __init__(self, exchange: Exchange, faults: Faults) -> None:
-        super().__init__(faults, "user_socket", _Client)
+    def __init__(self, exchange: PolymarketExchange, faults: Faults) -> None:
+        super().__init__(faults, "user_socket", _UserClient)
         self._exchange = exchange
-        exchange.listeners.append(self._on_frame)
+        exchange.listeners.append(self._handle_frame)
 
-    def read(self, client: _Client, text: str) -> bool:
+    def read(self, client: _UserClient, text: str) -> bool:
         """Act on a frame; whether the connection may stay."""
         try:
-            asked = msgspec.json.decode(text, type=Subscribe)
+            asked = msgspec.json.decode(text, type=UserSubscription)
         except msgspec.DecodeError:
             client.socket.reply("INVALID MESSAGE")
             return True
@@ -61,11 +61,11 @@ class UserChannel(Channel[_Client]):
             self._follow(client, asked.operation == "subscribe", set(asked.markets or ()))
         return True
 
-    def _follow(self, client: _Client, more: bool, markets: set[str]) -> None:
+    def _follow(self, client: _UserClient, more: bool, markets: set[str]) -> None:
         known = client.markets or set()
         client.markets = known | markets if more else known - markets
 
-    def _on_frame(self, owner: str, market: str, frame: dict[str, object]) -> None:
+    def _handle_frame(self, owner: str, market: str, frame: dict[str, object]) -> None:
         text = None
         for client in self.clients:
             if client.owner == owner and (client.markets is None or market in client.markets):

@@ -59,7 +59,7 @@ class CancelMarket(Struct, frozen=True):
     asset_id: str = ""
 
 
-class Beat(Struct, frozen=True):
+class HeartbeatBody(Struct, frozen=True):
     """The body of POST /v1/heartbeats; "" the first time."""
 
     heartbeat_id: str = ""

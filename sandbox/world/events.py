@@ -1,4 +1,4 @@
-"""What the world tells its subscribers, in the order in which it happens."""
+"""The events of the world, which its subscribers get in order."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,7 +6,7 @@ from enum import StrEnum
 from libs.exchange.matching_types import Execution, LevelChange, LimitOrder, Match
 from proto.feed import MarketStatus, Side
 from sandbox.world.markets import SandboxMarket
-from sandbox.world.venue_prices import Source
+from sandbox.world.venue_prices import PriceSource
 
 
 class OrderChange(StrEnum):
@@ -67,7 +67,7 @@ class PriceMoved:
 class SpotTraded:
     """A Bitcoin trade at an exchange. Price in millionths of a dollar, quantity of a coin; ``side`` took."""
 
-    source: Source
+    source: PriceSource
     at: int
     trade_id: int
     price: int

@@ -1,4 +1,4 @@
-"""What a market of the sandbox is worth to somebody who looks at a price.
+"""What a market of the sandbox is worth at a price of Bitcoin.
 
 Floats: an opinion of the makers, rounded to the grid before it becomes an order.
 """

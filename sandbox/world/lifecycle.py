@@ -6,14 +6,14 @@ from functools import partial
 from proto.feed import MarketStatus
 from proto.units import SECOND
 from sandbox.world.events import MarketMoved, WorldEvent
-from sandbox.world.listing import Series, make_markets, span_s
+from sandbox.world.listing import MarketSeries, make_markets, span_s
 from sandbox.world.makers import MarketMakers
 from sandbox.world.market_registry import MarketRegistry
 from sandbox.world.markets import KALSHI, MANIFOLD, POLYMARKET, VOID, MarketKind, SandboxMarket
 from sandbox.world.order_entry import OrderEntry
 from sandbox.world.scheduler import Scheduler
 from sandbox.world.settings import WorldSettings
-from sandbox.world.venue_prices import BitcoinPrice, Source
+from sandbox.world.venue_prices import BitcoinPrice, PriceSource
 
 DETERMINED_AFTER_S = {POLYMARKET: 4.0, KALSHI: 2.0, MANIFOLD: 2.0}
 """From the close until a result is known (proposed); real markets take 2 to 20 s."""
@@ -22,14 +22,14 @@ DISPUTE_LASTS_S = 6.0
 SETTLED_AFTER_S = {POLYMARKET: 4.0, KALSHI: 3.0, MANIFOLD: 0.5}
 """From the result, or the end of a dispute, until it is final."""
 KEPT_AFTER_S = 6 * 3600
-"""A settled market can be asked for so long; a reconciliation looks back less far."""
-SOURCES = {POLYMARKET: Source.CHAINLINK, KALSHI: Source.BRTI, MANIFOLD: Source.BINANCE}
+"""A settled market is served for so long; a reconciliation reads less far back."""
+SOURCES = {POLYMARKET: PriceSource.CHAINLINK, KALSHI: PriceSource.BRTI, MANIFOLD: PriceSource.BINANCE}
 """Whose average decides a venue's markets."""
 MARKET_CLOSED, MARKET_RESOLVED = "market_closed", "market_resolved"
-"""Why an order that still rested was cancelled."""
+"""Reasons for the cancel of an order that still rested."""
 
 
-class Lifecycle:
+class MarketLifecycle:
     """Keeps one window of a series open and the next one listed."""
 
     def __init__(
@@ -50,7 +50,7 @@ class Lifecycle:
         self._makers = makers
         self._emit = emit
 
-    def start(self, series: Series) -> None:
+    def start(self, series: MarketSeries) -> None:
         """Open the window that runs now, list the next."""
         span = span_s(series, self._settings.time_scale)
         from_s = self._settings.windows_from_s
@@ -58,7 +58,7 @@ class Lifecycle:
         self._list(series, open_s)
         self._list(series, open_s + span)
 
-    def resume(self, series: Series, markets: Sequence[SandboxMarket]) -> None:
+    def resume(self, series: MarketSeries, markets: Sequence[SandboxMarket]) -> None:
         """Continue the windows of a series that were there before a restart."""
         if not markets:
             self.start(series)
@@ -90,7 +90,7 @@ class Lifecycle:
         else:
             schedule(market.settled_ns + KEPT_AFTER_S * SECOND, partial(self._markets.remove, market))
 
-    def _list(self, series: Series, open_s: int) -> None:
+    def _list(self, series: MarketSeries, open_s: int) -> None:
         settings, now = self._settings, self._scheduler.at
         price = self._price.mean(SOURCES[series.venue], 1.0)
         for market in make_markets(

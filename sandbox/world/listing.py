@@ -16,7 +16,7 @@ from sandbox.world.markets import (
 )
 
 SPAN_S_MIN = 10
-"""A window shorter than this is over before anybody has read its listing."""
+"""A window shorter than this is over before a client has read its listing."""
 SETTLEMENT_AVERAGE_S = 60
 RANGE_WIDTH = 0.006
 """Inner ranges of a neg-risk event are so wide, as a fraction of the price: all outcomes stay in play."""
@@ -25,7 +25,7 @@ DISPUTED_EVERY = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class MarketSeries:
     """Markets that follow one another. ``window_s`` is the nominal length, before ``time_scale``."""
 
     venue: str
@@ -36,26 +36,26 @@ class Series:
 
 
 SERIES = (
-    Series(POLYMARKET, "btc-updown-5m", MarketKind.UPDOWN, 300),
-    Series(POLYMARKET, "btc-updown-15m", MarketKind.UPDOWN, 900),
-    Series(POLYMARKET, "btc-updown-1h", MarketKind.UPDOWN, 3600, version="v2"),
-    Series(POLYMARKET, "bitcoin-range", MarketKind.NEG_RISK, 1800),
-    Series(POLYMARKET, "sandbox-coin-lands-on-edge", MarketKind.VOID, 1200),
-    Series(KALSHI, "KXBTC15M", MarketKind.UPDOWN, 900),
-    Series(KALSHI, "KXBTC1H", MarketKind.UPDOWN, 3600),
-    Series(MANIFOLD, "bitcoin-level-15m", MarketKind.QUESTION, 900),
-    Series(MANIFOLD, "bitcoin-level-1h", MarketKind.QUESTION, 3600),
-    Series(MANIFOLD, "sandbox-coin-lands-on-edge", MarketKind.VOID, 1200),
+    MarketSeries(POLYMARKET, "btc-updown-5m", MarketKind.UPDOWN, 300),
+    MarketSeries(POLYMARKET, "btc-updown-15m", MarketKind.UPDOWN, 900),
+    MarketSeries(POLYMARKET, "btc-updown-1h", MarketKind.UPDOWN, 3600, version="v2"),
+    MarketSeries(POLYMARKET, "bitcoin-range", MarketKind.NEG_RISK, 1800),
+    MarketSeries(POLYMARKET, "sandbox-coin-lands-on-edge", MarketKind.VOID, 1200),
+    MarketSeries(KALSHI, "KXBTC15M", MarketKind.UPDOWN, 900),
+    MarketSeries(KALSHI, "KXBTC1H", MarketKind.UPDOWN, 3600),
+    MarketSeries(MANIFOLD, "bitcoin-level-15m", MarketKind.QUESTION, 900),
+    MarketSeries(MANIFOLD, "bitcoin-level-1h", MarketKind.QUESTION, 3600),
+    MarketSeries(MANIFOLD, "sandbox-coin-lands-on-edge", MarketKind.VOID, 1200),
 )
 
 
-def span_s(series: Series, time_scale: float) -> int:
+def span_s(series: MarketSeries, time_scale: float) -> int:
     """The real length of a series' windows, in whole seconds."""
     return max(SPAN_S_MIN, round(series.window_s / time_scale))
 
 
 def make_markets(
-    seed: int, series: Series, open_s: int, time_scale: float, *, listed_ns: int, price: int
+    seed: int, series: MarketSeries, open_s: int, time_scale: float, *, listed_ns: int, price: int
 ) -> list[SandboxMarket]:
     """The markets of one window: one, or the ranges of a neg-risk event.
 
@@ -76,7 +76,12 @@ def _words(open_s: int, close_s: int) -> str:
 
 
 def _market(
-    seed: int, series: Series, window: tuple[int, int], time_scale: float, listed_ns: int, suffix: str = ""
+    seed: int,
+    series: MarketSeries,
+    window: tuple[int, int],
+    time_scale: float,
+    listed_ns: int,
+    suffix: str = "",
 ) -> SandboxMarket:
     open_s, close_s = window
     slug = f"{series.name}-{open_s}{suffix}"
@@ -108,7 +113,7 @@ def _market(
     )
 
 
-def _identity(seed: int, series: Series, slug: str, close_s: int) -> tuple[str, tuple[str, ...]]:
+def _identity(seed: int, series: MarketSeries, slug: str, close_s: int) -> tuple[str, tuple[str, ...]]:
     if series.venue == KALSHI:
         return ids.kalshi_ticker(series.name, close_s), ()
     if series.venue == MANIFOLD:
@@ -118,7 +123,7 @@ def _identity(seed: int, series: Series, slug: str, close_s: int) -> tuple[str, 
     return ids.condition_id(seed, slug), ids.token_ids(seed, slug)
 
 
-def _title(series: Series, window: tuple[int, int]) -> str:
+def _title(series: MarketSeries, window: tuple[int, int]) -> str:
     words = _words(*window)
     if series.kind is MarketKind.VOID:
         return f"Will the sandbox's coin land on heads? {words}"
@@ -130,7 +135,7 @@ def _title(series: Series, window: tuple[int, int]) -> str:
 
 
 def _ranges(
-    seed: int, series: Series, window: tuple[int, int], time_scale: float, listed_ns: int, price: int
+    seed: int, series: MarketSeries, window: tuple[int, int], time_scale: float, listed_ns: int, price: int
 ) -> list[SandboxMarket]:
     """Four ranges, the outer ones open: below, just below, just above and above the present price."""
     width = round(price * RANGE_WIDTH / ONE) * ONE

@@ -29,7 +29,7 @@ DEPTH_LEVELS = 8
 # How far behind the price a venue's makers are, in nominal seconds; drawn once a market.
 LAG_S = {POLYMARKET: (12.0, 40.0), KALSHI: (30.0, 90.0), MANIFOLD: (60.0, 120.0)}
 # So many grid steps between his best prices, around the fair value. Recorded Kalshi windows show one in half of the
-# seconds; on Polymarket somebody may join inside.
+# seconds; on Polymarket a client may join inside.
 SPREAD_STEPS = {POLYMARKET: 2, KALSHI: 1, MANIFOLD: 2}
 # Contracts of a level, in whole ones.
 SIZES = {POLYMARKET: (30, 900), KALSHI: (400, 2_400), MANIFOLD: (20, 200)}
@@ -121,7 +121,7 @@ class MarketMaker:
         self._order_entry.requote(self._market, old, fresh)
 
     def _replace(self) -> None:
-        """Cancel one level, more often a near one, and place it anew with another size."""
+        """Cancel one level, more often a near one, and place it again with another size."""
         side = Side.BUY if self.draw.random() < 0.5 else Side.SELL
         near = sorted((p for s, p in self._quotes if s is side), reverse=side is Side.BUY)
         if near:

@@ -96,7 +96,7 @@ class SandboxMarket:
         """The price step that holds at a price."""
         return max((s for s in self.price_steps if s.start <= price), key=lambda s: s.start).step
 
-    def on_grid(self, price: int) -> bool:
+    def is_on_grid(self, price: int) -> bool:
         """Whether an order for any outcome may have this price (in that outcome's space)."""
         return 0 < price < ONE and price % self.step_at(price) == 0
 

@@ -1,7 +1,7 @@
-"""What of the world is written down, so that a sandbox that is started again goes on: plain data.
+"""What of the world is saved, so that a sandbox that is started again can resume: plain data.
 
-Makers and their quotes are not in it: they come again, and a book without them looks as after any restart of
-a venue. Chance begins anew, seeded by the moment of the restart.
+Makers and their quotes are not in it: they start again, and a book without them is as after any restart of
+a venue. Random generators are seeded again, by the moment of the restart.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""What happens next in the world: a queue of moments, in an order that depends on nothing else."""
+"""The schedule of the world: a queue of acts by time, in an order that depends on nothing else."""
 
 import asyncio
 import heapq
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from proto.units import SECOND
 
 ACTS_PER_TURN = 200
-"""Acts between two chances for everybody else on the event loop: below 20 ms of work."""
+"""Acts between two yields to the event loop: below 20 ms of work."""
 SLEEP_S_MAX = 0.1
 """Longest sleep of a live world: an act scheduled meanwhile waits no longer."""
 

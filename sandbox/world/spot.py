@@ -13,7 +13,7 @@ from proto.feed import Side
 from proto.units import ONE, SECOND, notional
 from sandbox.world.events import SpotTraded, WorldEvent
 from sandbox.world.scheduler import Scheduler
-from sandbox.world.venue_prices import BitcoinPrice, Source
+from sandbox.world.venue_prices import BitcoinPrice, PriceSource
 
 CENT = ONE // 100
 MINUTE_NS = 60 * SECOND
@@ -26,10 +26,10 @@ SAVED_MINUTES = 120
 FIRST_TRADE_ID = 6_000_000_000
 MINUTE_DIFFUSION = DIFFUSION * 60**0.5
 TRADES_KEPT = 5_000
-"""Trades that REST still tells: a quarter of an hour of them."""
-TRADES_PER_S = {Source.BINANCE: 6.0, Source.COINBASE: 4.0}
+"""Trades that REST still lists: a quarter of an hour of them."""
+TRADES_PER_S = {PriceSource.BINANCE: 6.0, PriceSource.COINBASE: 4.0}
 # The best prices are so far from what the exchange shows, in cents.
-HALF_SPREAD_CENTS = {Source.BINANCE: 1, Source.COINBASE: 40}
+HALF_SPREAD_CENTS = {PriceSource.BINANCE: 1, PriceSource.COINBASE: 40}
 MEAN_TRADE_COINS = 0.03
 DEPTH_LEVELS = 20
 HISTORIC_TRADES = 240
@@ -82,7 +82,7 @@ class SpotExchange:
 
     def __init__(
         self,
-        source: Source,
+        source: PriceSource,
         seed: int,
         scheduler: Scheduler,
         price: BitcoinPrice,

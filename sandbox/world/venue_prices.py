@@ -17,7 +17,7 @@ STEP_NS = SECOND // STEPS_PER_SECOND
 START_PRICE = 80_000.0
 
 
-class Source(StrEnum):
+class PriceSource(StrEnum):
     """Who publishes a price: two exchanges, an oracle and an index."""
 
     BINANCE = "binance"
@@ -27,7 +27,12 @@ class Source(StrEnum):
 
 
 # Standing deviation of a source's basis, as a fraction of the price: some dollars at 80,000.
-BASIS = {Source.BINANCE: 0.0, Source.COINBASE: 0.00006, Source.CHAINLINK: 0.00003, Source.BRTI: 0.00004}
+BASIS = {
+    PriceSource.BINANCE: 0.0,
+    PriceSource.COINBASE: 0.00006,
+    PriceSource.CHAINLINK: 0.00003,
+    PriceSource.BRTI: 0.00004,
+}
 BASIS_MEMORY_S = 120.0
 """How long a basis lasts before it is another one."""
 
@@ -50,14 +55,14 @@ class BitcoinPrice:
         self._path = Price(draw, start, start, speed)
         self._keep = max(0.0, 1.0 - speed / STEPS_PER_SECOND / BASIS_MEMORY_S)
         self._fresh = (1.0 - self._keep * self._keep) ** 0.5
-        self._basis = dict.fromkeys(Source, 0.0)
-        self._seen = {source: deque([start], maxlen=HISTORY_STEPS) for source in Source}
+        self._basis = dict.fromkeys(PriceSource, 0.0)
+        self._seen = {source: deque([start], maxlen=HISTORY_STEPS) for source in PriceSource}
         # A past, so that the first windows have an average and the first makers an old price.
         for _ in range(HISTORY_STEPS):
             self.step()
 
     def save(self) -> "SavedPrice":
-        """What is needed to go on from here, but for chance: that begins anew."""
+        """Return what is needed to resume from here; random generators are seeded again."""
         drift, steps = self._path.drift
         return SavedPrice(
             list(self._path.history),
@@ -70,7 +75,7 @@ class BitcoinPrice:
     def resume(self, saved: "SavedPrice") -> None:
         """Go on from what was saved."""
         self._path.resume(saved.history, (saved.drift, saved.drift_steps))
-        for source in Source:
+        for source in PriceSource:
             self._basis[source] = saved.basis[source.value]
             self._seen[source] = deque(saved.seen[source.value], maxlen=HISTORY_STEPS)
 
@@ -87,7 +92,7 @@ class BitcoinPrice:
             self._basis[source] = basis
             self._seen[source].append(now * (1.0 + basis))
 
-    def at(self, source: Source) -> float:
+    def at(self, source: PriceSource) -> float:
         """What a source shows now, in dollars."""
         return self._seen[source][-1]
 
@@ -95,7 +100,7 @@ class BitcoinPrice:
         """The common price so many real seconds ago, or the oldest known."""
         return self._path.ago(seconds)
 
-    def mean(self, source: Source, seconds: float) -> int:
+    def mean(self, source: PriceSource, seconds: float) -> int:
         """A source's mean over the last real seconds, in millionths of a dollar, on whole cents."""
         steps = max(1, min(round(seconds * STEPS_PER_SECOND), HISTORY_STEPS))
         recent = list(self._seen[source])[-steps:]

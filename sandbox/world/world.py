@@ -14,7 +14,7 @@ from libs.exchange.matching_types import LimitOrder, Placement, Reason, SelfTrad
 from proto.feed import PriceStep
 from proto.units import ONE, SECOND
 from sandbox.world.events import BookChanged, PriceMoved, TickChanged, WorldEvent
-from sandbox.world.lifecycle import Lifecycle
+from sandbox.world.lifecycle import MarketLifecycle
 from sandbox.world.listing import SERIES
 from sandbox.world.makers import MAKERS_AT, MarketMakers
 from sandbox.world.market_registry import MarketRegistry
@@ -24,13 +24,13 @@ from sandbox.world.saving import SavedWorld, load_market, save_market
 from sandbox.world.scheduler import Scheduler
 from sandbox.world.settings import WorldSettings
 from sandbox.world.spot import SpotExchange
-from sandbox.world.venue_prices import STEP_NS, BitcoinPrice, Source
+from sandbox.world.venue_prices import STEP_NS, BitcoinPrice, PriceSource
 
 VENUES = (POLYMARKET, KALSHI, MANIFOLD)
 UPDATES_PER_S = 3.0
 """Changes a second of each book: what a quiet real book of a 15 minute market shows."""
 CATCH_UP_S_MAX = 7_800
-"""Longest time lived through after a restart: the longest window, listed an hour ahead, and its settlement."""
+"""Longest time that is caught up after a restart: the longest window, listed an hour ahead, and its settlement."""
 EDGE_LOW, EDGE_HIGH = 40_000, 960_000
 """Polymarket's tick becomes finer when a best price leaves this range."""
 
@@ -52,7 +52,7 @@ class World(Scheduler):
         saved: SavedWorld | None = None,
         windows_from_start: bool = False,
     ) -> None:
-        """``saved``: the world goes on from there instead of beginning at ``start_ns``; see ``catch_up``.
+        """``saved``: the world resumes from there instead of beginning at ``start_ns``; see ``catch_up``.
 
         ``windows_from_start``: every window opens in the minute in which the world begins, and has its whole
         length before it. Otherwise windows open at round times, and the first ones may end at any moment.
@@ -70,12 +70,12 @@ class World(Scheduler):
         self._markets = MarketRegistry(VENUES)
         self.order_entry = OrderEntry(self, self.emit)
         self.makers = MarketMakers(self.settings, self, self.price, self.order_entry)
-        self.lifecycle = Lifecycle(
+        self.lifecycle = MarketLifecycle(
             self.settings, self, self.price, self._markets, self.order_entry, self.makers, self.emit
         )
         self.spot = {
             source: SpotExchange(source, seed, self, self.price, self.emit)
-            for source in (Source.BINANCE, Source.COINBASE)
+            for source in (PriceSource.BINANCE, PriceSource.COINBASE)
         }
         self.schedule(self.at, self._step)
         self._series = [series for series in SERIES if series.venue in set(venues)]
@@ -110,7 +110,7 @@ class World(Scheduler):
         """Let the time pass in which no process ran, without makers; then follow the clock.
 
         Every window that was known ends and is decided by the price of its time. What is longer ago than
-        ``CATCH_UP_S_MAX`` is skipped: markets that nobody has seen begin and end in it.
+        ``CATCH_UP_S_MAX`` is skipped: markets that no client has seen begin and end in it.
         """
         if not self.catching_up:
             return

@@ -22,7 +22,7 @@ class Counters(Struct):
     unverified_claims: int = 0
 
 
-class UnconfirmedFill(Struct):
+class UnsettledFill(Struct):
     """A fill that is not final; ``at``: when it traded (ns). It may outlast the machine's memory of its order."""
 
     order: str
@@ -39,14 +39,14 @@ class VenueRecord(Struct):
 
     portfolio: Portfolio = field(default_factory=Portfolio)
     reconciled_at: int = 0
-    unconfirmed: dict[str, UnconfirmedFill] = field(name="unsettled", default_factory=dict)
+    unconfirmed: dict[str, UnsettledFill] = field(name="unsettled", default_factory=dict)
 
     def track_fill(self, trade: TradeState, venue_order_id: str, now: int) -> None:
         """Record a fill's step to finality."""
         if trade.status in (TradeStatus.CONFIRMED, TradeStatus.FAILED):
             self.unconfirmed.pop(trade.fill_id, None)
             return
-        fill = UnconfirmedFill(trade.order, trade.instrument, trade.at or now, venue_order_id)
+        fill = UnsettledFill(trade.order, trade.instrument, trade.at or now, venue_order_id)
         self.unconfirmed.setdefault(trade.fill_id, fill)
         if len(self.unconfirmed) > UNCONFIRMED_MAX:
             del self.unconfirmed[next(iter(self.unconfirmed))]

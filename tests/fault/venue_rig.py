@@ -274,7 +274,7 @@ class VenueRig:
         """What the account has, resting orders included."""
         if self.venue == "kalshi":
             return int(self.sandbox.accounts.get("kalshi", OWNER).cash)
-        wallet = self.server.exchange.ledger.find(self.sandbox.credentials["polymarket"]["funder"])
+        wallet = self.server.exchange.ledger.get(self.sandbox.credentials["polymarket"]["funder"])
         return int(wallet.on_chain(COLLATERAL))
 
     def ask(self) -> int:

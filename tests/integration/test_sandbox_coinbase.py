@@ -10,7 +10,7 @@ from proto.feed import Side
 from proto.units import parse
 from sandbox.faults.rules import FaultKind, FaultRule
 from sandbox.world.events import SpotTraded
-from sandbox.world.venue_prices import Source
+from sandbox.world.venue_prices import PriceSource
 from tests.integration.spot_session import SpotSession
 
 
@@ -52,7 +52,9 @@ def test_matches_are_the_worlds_trades_to_our_normaliser():
     async def test(s):
         told = []
         s.sandbox.world.subscribe(
-            lambda e: told.append(e) if isinstance(e, SpotTraded) and e.source is Source.COINBASE else None
+            lambda e: (
+                told.append(e) if isinstance(e, SpotTraded) and e.source is PriceSource.COINBASE else None
+            )
         )
         await s.pass_by(2)
         socket = await s.connect("matches")

@@ -16,8 +16,8 @@ from libs.venues.kalshi.trading.options import KalshiOptions
 from proto.feed import MarketStatus, Side
 from proto.risk import TimeInForce
 from proto.units import ONE, SECOND
-from sandbox.keeper import read
 from sandbox.server import Sandbox
+from sandbox.state_file import read
 from sandbox.world.markets import KALSHI, POLYMARKET, MarketKind, SandboxMarket
 from tests.integration.polymarket.rig import gateway_of as polymarket_gateway
 from tests.integration.polymarket.rig import until
@@ -41,8 +41,8 @@ async def written(path: Path, world_s: int, **order: Any) -> int:
     market = market_of(running, KALSHI)
     base = {"order_id": "one", "owner": OWNER, "outcome": 0, "side": Side.BUY, "quantity": 10 * ONE}
     running.world.place(market, LimitOrder(**(base | order)))
-    assert running.keeper is not None
-    running.keeper.write_changed()
+    assert running.state_file is not None
+    running.state_file.write_changed()
     cash = account.cash
     shutil.copy(path, path.with_name("killed.json"))
     await running.stop()

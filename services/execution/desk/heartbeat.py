@@ -20,7 +20,7 @@ class HeartbeatResult(Enum):
     RECONCILE = auto()
 
 
-class Heartbeat:
+class VenueHeartbeat:
     """Sends one venue's heartbeats, and counts those that fail. ``may_rest``: whether an order may rest there."""
 
     def __init__(self, gateway: VenueGateway, gate: VenueGate, may_rest: Callable[[], bool]) -> None:

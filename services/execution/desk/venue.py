@@ -16,7 +16,7 @@ from proto.execution import Claim
 from proto.risk import Approval
 from services.execution.desk.context import DeskContext
 from services.execution.desk.emergency import EmergencyCancel
-from services.execution.desk.heartbeat import Heartbeat, HeartbeatResult
+from services.execution.desk.heartbeat import HeartbeatResult, VenueHeartbeat
 from services.execution.desk.order_builder import OrderBuilder
 from services.execution.desk.order_registry import OrderRegistry, OwnOrder
 from services.execution.desk.reconcile import Reconciler
@@ -53,7 +53,7 @@ class VenueDesk:
         self.order_builder = OrderBuilder(gateway)
         self.reconciler = Reconciler(self.orders, self.books, gateway, self.gate, context.wall_ns)
         self.emergency = EmergencyCancel(gateway, self.registry, self.cancel_all)
-        self._heartbeat = Heartbeat(gateway, self.gate, self.registry.may_rest)
+        self._heartbeat = VenueHeartbeat(gateway, self.gate, self.registry.may_rest)
 
     def register(self, claim: Claim, approval: Approval, cause: int = 0, root: int = 0) -> OwnOrder:
         """Add an order that was claimed, now or before a restart."""

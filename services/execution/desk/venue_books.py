@@ -26,7 +26,7 @@ from services.execution.desk.order_registry import OrderRegistry, OwnOrder
 from services.execution.desk.recent_fills import RecentFills
 from services.execution.desk.tasks import BackgroundTasks
 from services.execution.desk.unconfirmed import drop_expired, restore_fill
-from services.execution.state import UnconfirmedFill, VenueRecord
+from services.execution.state import UnsettledFill, VenueRecord
 
 FETCH_WAIT_S = 1.0
 """Between attempts to get fills that the venue counts and has not shown yet."""
@@ -68,7 +68,7 @@ class VenueBooks:
         self._wall_ns = context.wall_ns
         self._tasks = tasks
         self._recent_fills = RecentFills()
-        self._unconfirmed: dict[str, UnconfirmedFill] = {}
+        self._unconfirmed: dict[str, UnsettledFill] = {}
         self._fetching = False
 
     def request_reconciliation(self) -> None:

@@ -41,7 +41,7 @@ class SubmittedOrder(Struct):
     quiet: bool = False
 
 
-class FinishedOrder(Struct, array_like=True):
+class PaperOutcome(Struct, array_like=True):
     """How an order ended; no status: it was reported absent."""
 
     status: AckStatus | None
@@ -59,7 +59,7 @@ class PaperState(Struct):
     ignored: int = 0
     exchange: Exchange = field(default_factory=Exchange)
     sent: dict[str, SubmittedOrder] = {}
-    finished: dict[str, FinishedOrder] = {}
+    finished: dict[str, PaperOutcome] = {}
     forgotten: HighWaterMarks = field(default_factory=HighWaterMarks)
     traded: dict[str, dict[str, int]] = {}
 
@@ -222,7 +222,7 @@ class PaperMachine(StateMachine[PaperState]):
                 # Very likely an order at a real venue: its absence is not ours to report.
                 return NOTHING
             # Absence is a promise: a later claim of this order is ignored.
-            self._finish(event.order, FinishedOrder(status=None))
+            self._finish(event.order, PaperOutcome(status=None))
         finished = state.finished[event.order]
         return (
             StatusReport(
@@ -269,12 +269,12 @@ class PaperMachine(StateMachine[PaperState]):
     def _ended(self, report: Ended) -> Sequence[Message]:
         del self.state.sent[report.order]
         status = _ENDINGS[report.reason]
-        self._finish(report.order, FinishedOrder(status, report.filled, report.remaining))
+        self._finish(report.order, PaperOutcome(status, report.filled, report.remaining))
         if report.reason is EndReason.FILLED:
             return NOTHING
         return (_ack(report.order, status, 0, report.detail),)
 
-    def _finish(self, order: str, finished: FinishedOrder) -> None:
+    def _finish(self, order: str, finished: PaperOutcome) -> None:
         memory = self.state.finished
         memory[order] = finished
         if len(memory) > FINISHED_MAX:

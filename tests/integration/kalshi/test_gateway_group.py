@@ -55,7 +55,7 @@ async def test_a_group_that_is_gone_is_a_brake_until_there_is_a_new_one() -> Non
     """Deleted at the venue: the books can still be compared, and a signed resume makes another one."""
     async with venue(group_fill_max_contracts=50) as v:
         groups = v.server.exchange.groups
-        gone = groups.find(v.gateway.group_id)
+        gone = groups.look_up(v.gateway.group_id)
         assert gone is not None
         groups.delete(gone)
         assert await v.gateway.brake() == "order group gone"
@@ -66,7 +66,7 @@ async def test_a_group_that_is_gone_is_a_brake_until_there_is_a_new_one() -> Non
         assert await v.gateway.brake() == ""
         await place(v, v.new_order(v.market, "yes", price=310_000))
         # Another process of ours may have made it first.
-        new = groups.find(v.gateway.group_id)
+        new = groups.look_up(v.gateway.group_id)
         assert new is not None
         groups.delete(new)
         other = groups.create(new.owner, 50)

@@ -111,7 +111,7 @@ async def test_fill_that_rest_does_not_know_makes_the_desk_ask(monkeypatch, capl
         await take(events, lambda e: isinstance(e, OrderReport))
         body = {"trade_id": "ghost", "order_id": report.venue_order_id, "market_ticker": v.market.id}
         with caplog.at_level(logging.WARNING):
-            v.server.stream.tell_owner("kalshi-sandbox", "fill", body)
+            v.server.stream.publish_to_owner("kalshi-sandbox", "fill", body)
             assert await take(events, lambda e: e is StreamState.CONNECTED) == [
                 StreamState.DISCONNECTED, StreamState.CONNECTED,
             ]  # fmt: skip

@@ -8,7 +8,7 @@ from libs.venues.kalshi.client import KalshiClient
 from proto.feed import Level
 from proto.units import ONE, SECOND
 from sandbox.faults.rules import FaultKind, FaultRule
-from sandbox.kalshi.groups import Groups
+from sandbox.kalshi.groups import OrderGroups
 from tests.integration.kalshi.plain_client import http, socket
 from tests.integration.kalshi.rig import START_NS, venue
 
@@ -166,7 +166,7 @@ async def test_public_reads_of_the_client() -> None:
 
 
 async def test_a_new_group_takes_no_id_of_a_group_from_before_a_restart() -> None:
-    before, after = Groups(), Groups()
+    before, after = OrderGroups(), OrderGroups()
     kept = before.create("trader", 10)
     after.add(kept)
     assert after.create("trader", 20).group_id != kept.group_id

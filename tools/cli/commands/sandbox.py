@@ -55,11 +55,11 @@ async def serve_sandbox(  # noqa: PLR0913 - one parameter for each option of the
         OSError: when a port is taken.
     """
     try:
-        from sandbox.main import Options, serve
+        from sandbox.main import SandboxOptions, serve
     except ModuleNotFoundError as e:
         raise UsageError(f"expected the packages of the extra `sandbox`, {e.name} is missing") from e
     try:
-        options = Options(
+        options = SandboxOptions(
             venues=tuple(venues),
             seed=seed,
             faults=faults,

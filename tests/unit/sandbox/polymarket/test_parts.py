@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from proto.units import ONE, notional, show
 from sandbox.polymarket.amounts import DECIMALS, terms_of
 from sandbox.polymarket.books import (
-    Book,
     BookFacts,
-    Change,
-    Level,
+    OutcomeBook,
+    OutcomeChange,
+    OutcomeLevel,
     apply,
     book_body,
     book_event,
@@ -22,11 +22,11 @@ from sandbox.polymarket.books import (
     changes,
 )
 from sandbox.polymarket.heartbeats import Heartbeats
-from sandbox.polymarket.keys import BAD_L1, UNAUTHORIZED, Keys, Refusal
-from sandbox.polymarket.ledger import COLLATERAL, Ledger, Movement
-from sandbox.polymarket.limits import Limits
+from sandbox.polymarket.keys import BAD_L1, UNAUTHORIZED, ClobKeys, PolymarketRefusal
+from sandbox.polymarket.ledger import COLLATERAL, Movement, WalletLedger
+from sandbox.polymarket.limits import RateLimits
 from sandbox.polymarket.modes import Modes
-from sandbox.polymarket.options import Options
+from sandbox.polymarket.options import PolymarketOptions
 from sandbox.polymarket.wire import WireOrder, WireRequest
 from sandbox.world.world import World
 from tests.support.captures import clob_bodies
@@ -101,7 +101,7 @@ def test_market_orders_of_the_official_client_reach_their_price_and_no_further(o
     ],
 )
 def test_amounts_off_the_grid_are_refused_in_the_venues_words(side, maker, taker, order_type, match):
-    with pytest.raises(Refusal, match=match) as refused:
+    with pytest.raises(PolymarketRefusal, match=match) as refused:
         terms_of(request(side, maker, taker, order_type), "0x1", 10_000, MINIMUM)
     assert refused.value.status == 400
 
@@ -112,9 +112,9 @@ sides = st.dictionaries(st.integers(1, 49), st.integers(1, 10**9), max_size=8)
 
 
 def a_book(bids, asks):
-    return Book(
-        tuple(Level(price * 10_000, bids[price]) for price in sorted(bids, reverse=True)),
-        tuple(Level((50 + price) * 10_000, asks[price]) for price in sorted(asks)),
+    return OutcomeBook(
+        tuple(OutcomeLevel(price * 10_000, bids[price]) for price in sorted(bids, reverse=True)),
+        tuple(OutcomeLevel((50 + price) * 10_000, asks[price]) for price in sorted(asks)),
     )
 
 
@@ -133,13 +133,13 @@ def test_changes_lead_from_one_book_to_the_other_and_never_cross(before, after):
 @given(book=books)
 def test_the_mirror_of_a_change_is_the_change_of_the_mirror(book):
     def mirror(one):
-        return Book(
-            tuple(Level(ONE - level.price, level.size) for level in one.asks),
-            tuple(Level(ONE - level.price, level.size) for level in one.bids),
+        return OutcomeBook(
+            tuple(OutcomeLevel(ONE - level.price, level.size) for level in one.asks),
+            tuple(OutcomeLevel(ONE - level.price, level.size) for level in one.bids),
         )
 
-    change = Change(250_000, 7, True)
-    assert mirror(apply(book, change)) == apply(mirror(book), Change(750_000, 7, False))
+    change = OutcomeChange(250_000, 7, True)
+    assert mirror(apply(book, change)) == apply(mirror(book), OutcomeChange(750_000, 7, False))
 
 
 @given(book=books, last=st.sampled_from(["", "0.5"]), negative_risk=st.booleans())
@@ -176,7 +176,7 @@ def test_the_hash_is_the_venues(recordings):
 
 
 def test_a_match_promises_mining_moves_and_belief_trails():
-    ledger = Ledger()
+    ledger = WalletLedger()
     wallet = ledger.open(SOMEBODY, SOMEBODY)
     ledger.credit(SOMEBODY, COLLATERAL, 100)
     buy = Movement(SOMEBODY, COLLATERAL, 40, "7", 80)
@@ -185,7 +185,7 @@ def test_a_match_promises_mining_moves_and_belief_trails():
     ledger.settle(buy)
     assert (wallet.free(COLLATERAL), wallet.on_chain(COLLATERAL), wallet.on_chain("7")) == (60, 60, 80)
     assert wallet.balance("7") == 0
-    ledger.look(SOMEBODY, "7")
+    ledger.refresh(SOMEBODY, "7")
     assert wallet.balance("7") == 80
     sell = Movement(SOMEBODY, "7", 30, COLLATERAL, 20)
     ledger.promise(sell)
@@ -213,7 +213,7 @@ def headers_of(key, method, path, body, at_s):
 
 
 def test_every_part_of_an_l2_request_is_proven():
-    keys = Keys(1, Options())
+    keys = ClobKeys(1, PolymarketOptions())
     key = keys.create(SOMEBODY)
     good = headers_of(key, "DELETE", "/order", b'{"orderID":"0x1"}', 1_000_000)
     assert keys.check_l2(good, "DELETE", "/order", b'{"orderID":"0x1"}', 1_000_030.0) == key
@@ -228,7 +228,7 @@ def test_every_part_of_an_l2_request_is_proven():
         (good | {"POLY_TIMESTAMP": "soon"}, "DELETE", "/order", b'{"orderID":"0x1"}', 1_000_000),
         ({}, "DELETE", "/order", b'{"orderID":"0x1"}', 1_000_000),
     ):
-        with pytest.raises(Refusal, match=UNAUTHORIZED) as refused:
+        with pytest.raises(PolymarketRefusal, match=UNAUTHORIZED) as refused:
             keys.check_l2(headers, method, path, body, at_s)
         assert refused.value.status == 401
     assert key.secret not in repr(key)
@@ -236,26 +236,26 @@ def test_every_part_of_an_l2_request_is_proven():
 
 
 def test_keys_are_made_once_and_the_same_for_a_seed():
-    keys = Keys(1, Options())
+    keys = ClobKeys(1, PolymarketOptions())
     made = keys.create(SOMEBODY, 3)
-    with pytest.raises(Refusal, match="Could not create"):
+    with pytest.raises(PolymarketRefusal, match="Could not create"):
         keys.create(SOMEBODY.upper().replace("X", "x"), 3)
-    assert keys.derive(SOMEBODY, 3) == made == Keys(1, Options()).create(SOMEBODY, 3)
-    with pytest.raises(Refusal, match="Could not derive"):
+    assert keys.derive(SOMEBODY, 3) == made == ClobKeys(1, PolymarketOptions()).create(SOMEBODY, 3)
+    with pytest.raises(PolymarketRefusal, match="Could not derive"):
         keys.derive(SOMEBODY, 4)
     keys.delete(made)
-    assert keys.find(made.key) is None
-    with pytest.raises(Refusal, match=BAD_L1):
+    assert keys.get(made.key) is None
+    with pytest.raises(PolymarketRefusal, match=BAD_L1):
         keys.check_l1({"POLY_ADDRESS": SOMEBODY, "POLY_TIMESTAMP": "1", "POLY_SIGNATURE": "0x"}, 1.0)
 
 
 def test_buckets_are_all_or_nothing_and_cancel_all_leaves_a_debt():
     now = [0.0]
-    limits = Limits(
-        Options(orders_burst=10, orders_per_s=5, cancels_burst=4, cancels_per_s=1), lambda: now[0]
+    limits = RateLimits(
+        PolymarketOptions(orders_burst=10, orders_per_s=5, cancels_burst=4, cancels_per_s=1), lambda: now[0]
     )
     assert limits.charge_orders("a", 9)["Poly-RateLimit-Remaining"] == "1.00"
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(PolymarketRefusal) as refused:
         limits.charge_orders("a", 2)
     assert refused.value.status == 429
     limits.charge_orders("b", 10)
@@ -263,40 +263,40 @@ def test_buckets_are_all_or_nothing_and_cancel_all_leaves_a_debt():
     now[0] = 1.0
     limits.charge_orders("a", 5)
     assert limits.charge_cancels("a", 10, overdraw=True)["Poly-RateLimit-Remaining"] == "-6.00"
-    with pytest.raises(Refusal):
+    with pytest.raises(PolymarketRefusal):
         limits.charge_cancels("a", 1)
 
 
 def test_a_restart_is_followed_by_a_time_for_makers():
     now = [0]
-    modes = Modes(lambda: now[0], Options(restart_s=90, post_only_s=120))
-    modes.admit_order(post_only=False)
+    modes = Modes(lambda: now[0], PolymarketOptions(restart_s=90, post_only_s=120))
+    modes.check_order(post_only=False)
     modes.restart()
-    for admit in (lambda: modes.admit_order(post_only=True), modes.admit_cancel):
-        with pytest.raises(Refusal) as refused:
+    for admit in (lambda: modes.check_order(post_only=True), modes.check_cancel):
+        with pytest.raises(PolymarketRefusal) as refused:
             admit()
         assert refused.value.status == 425
     now[0] = 100 * 10**9
-    modes.admit_cancel()
-    modes.admit_order(post_only=True)
-    with pytest.raises(Refusal, match="post-only mode") as refused:
-        modes.admit_order(post_only=False)
+    modes.check_cancel()
+    modes.check_order(post_only=True)
+    with pytest.raises(PolymarketRefusal, match="post-only mode") as refused:
+        modes.check_order(post_only=False)
     assert refused.value.extra == {"code": "post_only_mode", "retry_after_seconds": 110}
     now[0] = 210 * 10**9
-    modes.admit_order(post_only=False)
+    modes.check_order(post_only=False)
     modes.cancel_only = True
-    modes.admit_cancel()
-    with pytest.raises(Refusal, match="cancel-only"):
-        modes.admit_order(post_only=True)
+    modes.check_cancel()
+    with pytest.raises(PolymarketRefusal, match="cancel-only"):
+        modes.check_order(post_only=True)
 
 
 @pytest.mark.asyncio
 async def test_silence_after_a_heartbeat_fires_the_switch_once():
     world = World(1, 0, venues=[])
     fired: list[str] = []
-    beats = Heartbeats(world, Options(heartbeat_s=10, heartbeat_buffer_s=5), fired.append)
+    beats = Heartbeats(world, PolymarketOptions(heartbeat_s=10, heartbeat_buffer_s=5), fired.append)
     first = beats.beat("key", "")
-    with pytest.raises(Refusal, match="Invalid Heartbeat ID") as refused:
+    with pytest.raises(PolymarketRefusal, match="Invalid Heartbeat ID") as refused:
         beats.beat("key", "")
     assert refused.value.extra == {"error_msg": "Invalid Heartbeat ID", "heartbeat_id": first}
     await world.advance(14 * 10**9)

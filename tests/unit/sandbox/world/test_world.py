@@ -26,7 +26,7 @@ from sandbox.world.events import (
 from sandbox.world.markets import KALSHI, MANIFOLD, POLYMARKET, VOID, MarketKind
 from sandbox.world.order_entry import MarketClosed
 from sandbox.world.spot import HISTORY_MINUTES, MINUTE_NS
-from sandbox.world.venue_prices import Source
+from sandbox.world.venue_prices import PriceSource
 from sandbox.world.world import World
 
 START = 1_779_000_000 * SECOND
@@ -219,7 +219,7 @@ def test_sources_disagree_a_little():
     apart = set()
     for _ in range(10):
         advance(world, 5)
-        oracle, index = (world.price.mean(s, 4) for s in (Source.CHAINLINK, Source.BRTI))
+        oracle, index = (world.price.mean(s, 4) for s in (PriceSource.CHAINLINK, PriceSource.BRTI))
         apart.add(oracle != index)
         assert abs(oracle - index) < 60 * ONE
     assert True in apart
@@ -283,7 +283,7 @@ def test_book_events_rebuild_the_book():
                     (Side.SELL, x.price): x.quantity for x in asks
                 }
                 assert shown.get(market.id, {}) == now
-                assert all(market.on_grid(price) for _, price in now)
+                assert all(market.is_on_grid(price) for _, price in now)
 
 
 def test_the_grid_becomes_finer_at_the_edge():
@@ -447,10 +447,10 @@ def test_good_till_date_ends_on_time():
 
 def test_candles_are_what_the_trades_were():
     world = world_of()
-    exchange = world.spot[Source.BINANCE]
+    exchange = world.spot[PriceSource.BINANCE]
     trades = []
     world.subscribe(
-        lambda e: trades.append(e) if isinstance(e, SpotTraded) and e.source is Source.BINANCE else None
+        lambda e: trades.append(e) if isinstance(e, SpotTraded) and e.source is PriceSource.BINANCE else None
     )
     advance(world, 150)
     candles = list(exchange.candles)

@@ -1,7 +1,7 @@
-"""The state file of a sandbox: written every second, and at once when something happened to a client.
+"""The state file of a sandbox: written every second, and at once after an event of a client.
 
-A sandbox that is killed and started again with its file stands where it stood: what a client was told is in the
-file before the answer leaves. What passed meanwhile is lived through when it starts (``World.catch_up``).
+A sandbox that is killed and started again with its file resumes where it was: what an answer reports is in the
+file before the answer leaves. The time between passes fast at the start (``World.catch_up``).
 """
 
 import asyncio
@@ -19,15 +19,15 @@ from sandbox.world.events import FillEvent, OrderEvent, WorldEvent
 from sandbox.world.saving import SavedWorld
 
 WRITE_EVERY_S = 1.0
-"""How old the file is at most while nobody trades: so far does the price go back after a crash."""
+"""Greatest age of the file while no client trades: after a crash the price goes back by as much."""
 VERSION = 1
 """Raised when a file of before could not be read rightly."""
 
-log = logging.getLogger("sandbox.keeper")
+log = logging.getLogger("sandbox.state_file")
 
 
-class Document(Struct, kw_only=True):
-    """A whole sandbox. ``venues``: what each server saved. One of another ``world`` is not gone on with."""
+class SandboxDocument(Struct, kw_only=True):
+    """A whole sandbox. ``venues``: what each server saved. One of another world is not resumed."""
 
     version: int
     seed: int
@@ -38,18 +38,18 @@ class Document(Struct, kw_only=True):
     venues: dict[str, Any]
 
 
-def read(path: Path, seed: int, time_scale: float, names: list[str]) -> Document | None:
-    """The sandbox of a file, if it is there and of this seed, scale and these venues.
+def read(path: Path, seed: int, time_scale: float, names: list[str]) -> SandboxDocument | None:
+    """Read the sandbox of a file, if it is there and of this seed, scale and these venues.
 
-    A file that cannot be read is put aside: no user can mend it, and what he holds is worth nothing.
+    A file that cannot be read is renamed: no user can repair it, and its money is worth nothing.
 
     Raises:
-        OSError: the file cannot be read or put aside.
+        OSError: the file cannot be read or renamed.
     """
     if not path.exists():
         return None
     try:
-        document = msgspec.json.decode(path.read_bytes(), type=Document)
+        document = msgspec.json.decode(path.read_bytes(), type=SandboxDocument)
     except msgspec.DecodeError as e:
         aside = path.with_name(path.name + ".unreadable")
         path.replace(aside)
@@ -64,22 +64,22 @@ def read(path: Path, seed: int, time_scale: float, names: list[str]) -> Document
     return document
 
 
-class Keeper:
+class StateFile:
     """Writes what ``make`` gives."""
 
-    def __init__(self, path: Path, make: Callable[[], Document]) -> None:
+    def __init__(self, path: Path, make: Callable[[], SandboxDocument]) -> None:
         self._path = path
         self._make = make
         self._changed = False
 
-    def on(self, event: WorldEvent) -> None:
-        """Subscribed to the world before the servers: the file is written before they can tell anybody."""
+    def handle_event(self, event: WorldEvent) -> None:
+        """Handle an event of the world before the servers do: the file is written before they can answer."""
         if isinstance(event, OrderEvent | FillEvent) and not self._changed:
             self._changed = True
             asyncio.get_running_loop().call_soon(self.write_changed)
 
     def write_changed(self) -> None:
-        """Write, if something happened to a client since the file was written."""
+        """Write, if there was an event of a client since the last write."""
         if self._changed:
             self.write()
 

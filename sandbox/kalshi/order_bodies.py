@@ -13,7 +13,7 @@ from sandbox.world.markets import SandboxMarket
 Read = TypeVar("Read")
 
 
-class NewOrder(Struct, kw_only=True):
+class NewOrderBody(Struct, kw_only=True):
     """The body of a new order."""
 
     ticker: str
@@ -32,7 +32,7 @@ class NewOrder(Struct, kw_only=True):
     exchange_index: int = 0
 
 
-class Change(Struct, kw_only=True):
+class AmendBody(Struct, kw_only=True):
     """The body of an amendment; ``count`` is the new total, what is filled included."""
 
     ticker: str
@@ -44,7 +44,7 @@ class Change(Struct, kw_only=True):
 def price_of(market: SandboxMarket, text: str) -> int:
     """A YES price of a request, on the market's grid."""
     price = _number(text, "price")
-    if price % PRICE_GRID or not market.on_grid(price):
+    if price % PRICE_GRID or not market.is_on_grid(price):
         raise bad_request(f"invalid price {text[:20]}")
     return price
 

@@ -11,7 +11,7 @@ from proto.units import ONE, notional, show
 from sandbox.polymarket.amounts import MARKETABLE_MINIMUM, Terms, terms_of
 from sandbox.polymarket.contracts import EXCHANGES, exchange_of
 from sandbox.polymarket.gamma import MINIMUM_SIZE
-from sandbox.polymarket.keys import ApiKey, Refusal
+from sandbox.polymarket.keys import ClobKey, PolymarketRefusal
 from sandbox.polymarket.signatures import (
     SignatureError,
     exchange_domain,
@@ -41,7 +41,7 @@ WALLET_TYPE = 3
 """Signature type of a deposit wallet, which signs by its owner (POLY_1271)."""
 
 
-class Proven(Struct, frozen=True):
+class VerifiedOrder(Struct, frozen=True):
     """An order whose signature holds: its id (the EIP-712 digest) and the wallet it pays from."""
 
     order_id: str
@@ -55,40 +55,42 @@ def read_request(data: bytes) -> WireRequest:
     except msgspec.ValidationError as error:
         raise _unreadable(data, error) from None
     except msgspec.DecodeError:
-        raise Refusal(400, BAD_PAYLOAD) from None
+        raise PolymarketRefusal(400, BAD_PAYLOAD) from None
 
 
-def _unreadable(data: bytes, error: msgspec.ValidationError) -> Refusal:
-    """Orders of the first version have a nonce and a fee rate, and are told apart from nonsense."""
+def _unreadable(data: bytes, error: msgspec.ValidationError) -> PolymarketRefusal:
+    """Refuse an unreadable body; orders of the first version, with a fee rate, get an error of their own."""
     if "timestamp" in str(error) and b'"feeRateBps"' in data:
-        return Refusal(400, OLD_VERSION)
-    return Refusal(400, BAD_PAYLOAD)
+        return PolymarketRefusal(400, OLD_VERSION)
+    return PolymarketRefusal(400, BAD_PAYLOAD)
 
 
-def prove(key: ApiKey, request: WireRequest, wallets: dict[int, tuple[str, ...]], neg_risk: bool) -> Proven:
+def verify_order(
+    key: ClobKey, request: WireRequest, wallets: dict[int, tuple[str, ...]], neg_risk: bool
+) -> VerifiedOrder:
     """Check that the order is the key's and signed for the exchange that settles it.
 
     ``wallets`` are those of the key's address by signature type.
     """
     order = request.order
     if request.owner != key.key:
-        raise Refusal(400, WRONG_OWNER)
+        raise PolymarketRefusal(400, WRONG_OWNER)
     signer = order.signer.lower()
     by_wallet = order.signature_type == WALLET_TYPE
     if signer not in (wallets[WALLET_TYPE] if by_wallet else (key.address,)):
-        raise Refusal(400, WRONG_SIGNER)
+        raise PolymarketRefusal(400, WRONG_SIGNER)
     maker = order.maker.lower()
     if maker not in wallets[order.signature_type] or (by_wallet and maker != signer):
-        raise Refusal(400, BAD_SIGNATURE)
+        raise PolymarketRefusal(400, BAD_SIGNATURE)
     try:
         exchange = exchange_of(int(order.token_id), neg_risk)
         domain = exchange_domain(EXCHANGES[exchange], exchange)
         contents = order_contents(order)
         if _signer(order, domain, contents) != key.address:
-            raise Refusal(400, BAD_SIGNATURE)
+            raise PolymarketRefusal(400, BAD_SIGNATURE)
     except (SignatureError, ValueError):
-        raise Refusal(400, BAD_SIGNATURE) from None
-    return Proven("0x" + typed_digest(domain, contents).hex(), maker)
+        raise PolymarketRefusal(400, BAD_SIGNATURE) from None
+    return VerifiedOrder("0x" + typed_digest(domain, contents).hex(), maker)
 
 
 def digest_of(order: WireOrder, neg_risk: bool) -> str:
@@ -111,8 +113,8 @@ def check_market(market: SandboxMarket, token: str) -> None:
     if market.accepts_orders:
         return
     if market.status is MarketStatus.PAUSED:
-        raise Refusal(400, NOT_READY)
-    raise Refusal(400, f"the orderbook {token} does not exist")
+        raise PolymarketRefusal(400, NOT_READY)
+    raise PolymarketRefusal(400, f"the orderbook {token} does not exist")
 
 
 def check_expiration(request: WireRequest, now_s: float, margin_s: int) -> None:
@@ -120,19 +122,19 @@ def check_expiration(request: WireRequest, now_s: float, margin_s: int) -> None:
     expiration = int(request.order.expiration)
     if request.order_type == "GTD":
         if expiration <= now_s + margin_s:
-            raise Refusal(400, BAD_EXPIRATION)
+            raise PolymarketRefusal(400, BAD_EXPIRATION)
     elif expiration:
-        raise Refusal(400, BAD_EXPIRATION)
+        raise PolymarketRefusal(400, BAD_EXPIRATION)
 
 
 def read_terms(request: WireRequest, order_id: str, market: SandboxMarket) -> Terms:
     """Price and size, on the market's grid."""
     if request.post_only and request.order_type in ("FOK", "FAK"):
-        raise Refusal(400, BAD_PAYLOAD)
+        raise PolymarketRefusal(400, BAD_PAYLOAD)
     return terms_of(request, order_id, market.tick, MINIMUM_SIZE)
 
 
-def marketable(market: SandboxMarket, outcome: int, buy: bool, price: int) -> bool:
+def is_marketable(market: SandboxMarket, outcome: int, buy: bool, price: int) -> bool:
     """Whether an order would meet another one now."""
     bid, ask = market.book.best(outcome)
     if buy:
@@ -145,7 +147,7 @@ def check_marketable_size(buy: bool, terms: Terms) -> None:
     worth = terms.cost or notional(terms.price, terms.size)
     if buy and worth < MARKETABLE_MINIMUM:
         text = f"invalid amount for a marketable BUY order (${show(worth)}), min size: ${show(ONE)}"
-        raise Refusal(400, text)
+        raise PolymarketRefusal(400, text)
 
 
 def affordable(market: SandboxMarket, outcome: int, money: int, limit: int) -> tuple[int, bool]:
