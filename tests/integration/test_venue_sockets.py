@@ -1,10 +1,12 @@
 """VenueSocket against real websocket servers: silence, losses, planned changes, refusals."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 
 import pytest
+import pytest_asyncio
 from websockets.asyncio.server import ServerConnection, serve
 
 from libs.venues.errors import NotSent
@@ -13,6 +15,7 @@ from libs.venues.transport.websocket import Connected, Disconnected, Received, S
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 QUICK = (0.01, 0.02)
+STEP_S = 0.01
 
 
 @asynccontextmanager
@@ -29,6 +32,32 @@ async def collect(socket: VenueSocket, enough: Callable[[list[SocketEvent]], boo
             if enough(events):
                 break
     return events
+
+
+class Clock:
+    """The time by which a socket judges silence and age, in steps of the loop: a stall of the machine is one step."""
+
+    def __init__(self) -> None:
+        self._now_s = 0.0
+        self.time_ns = time.time_ns
+
+    def monotonic(self) -> float:
+        return self._now_s
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(STEP_S)
+            self._now_s += STEP_S
+
+
+@pytest_asyncio.fixture
+async def steady(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Nobody is silent because the machine is busy: it keeps both ends of a connection waiting alike."""
+    clock = Clock()
+    monkeypatch.setattr("libs.venues.transport.websocket.time", clock)
+    running = asyncio.create_task(clock.run())
+    yield
+    running.cancel()
 
 
 def data(events: list[SocketEvent]) -> list[bytes]:
@@ -71,6 +100,7 @@ async def test_subscriptions_and_headers_go_out_anew_on_each_connection():
 
 
 @pytest.mark.asyncio
+@pytest.mark.usefixtures("steady")
 async def test_an_open_socket_that_brings_only_pongs_is_given_up():
     connections = 0
 
@@ -91,6 +121,7 @@ async def test_an_open_socket_that_brings_only_pongs_is_given_up():
 
 
 @pytest.mark.asyncio
+@pytest.mark.usefixtures("steady")
 async def test_only_frames_that_prove_the_flow_keep_it_open():
     async def handler(connection: ServerConnection) -> None:
         while True:
@@ -105,6 +136,7 @@ async def test_only_frames_that_prove_the_flow_keep_it_open():
 
 
 @pytest.mark.asyncio
+@pytest.mark.usefixtures("steady")
 async def test_data_keeps_it_open_beyond_the_silence():
     async def handler(connection: ServerConnection) -> None:
         for number in range(12):
@@ -120,6 +152,7 @@ async def test_data_keeps_it_open_beyond_the_silence():
 
 
 @pytest.mark.asyncio
+@pytest.mark.usefixtures("steady")
 async def test_a_planned_change_does_not_wait():
     async def handler(connection: ServerConnection) -> None:
         await connection.send("x")
@@ -133,6 +166,7 @@ async def test_a_planned_change_does_not_wait():
 
 
 @pytest.mark.asyncio
+@pytest.mark.usefixtures("steady")
 async def test_with_overlap_nothing_is_missed_in_a_planned_change():
     number = 0
     listeners: set[ServerConnection] = set()
