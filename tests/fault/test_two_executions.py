@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,8 @@ pytestmark = [pytest.mark.fault, pytest.mark.broker, pytest.mark.postgres, pytes
 PATIENCE_S = 200.0
 LIVE_S = 60.0
 STOP_S = 10.0
+FIRST, SECOND = "execution.log", "execution-second.log"
+RACED_MIN = 5
 
 
 @contextmanager
@@ -79,8 +82,19 @@ class Instances:
 
 def attempts(state: Path, name: str) -> dict[str, str]:
     """Order → nonce, as an instance wrote them down before it claimed."""
-    lines = (state / "claims" / name).read_text().splitlines()
-    return dict(line.split(" ") for line in lines)
+    # While it writes, the last line may be half of one.
+    lines = (state / "claims" / name).read_text().splitlines(keepends=True)
+    return dict(line.split() for line in lines if line.endswith("\n"))
+
+
+def raced(state: Path) -> set[str]:
+    """Orders that both tried to claim."""
+    return attempts(state, FIRST).keys() & attempts(state, SECOND).keys()
+
+
+def outcomes(report: dict[str, Any]) -> int:
+    """How many claims an instance says it tried and knows the outcome of."""
+    return int(report["claimed"] + report["lost"])
 
 
 async def claimed_nonces(state: Path) -> dict[str, str]:
@@ -104,23 +118,23 @@ async def test_two_executions_send_each_order_once(tmp_path, count):
             await instances.wait_for(lambda latest: latest.get("second", {}).get("state") == "live")
             playing = asyncio.create_task(play(system, PATIENCE_S * max(minutes, 1)))
             await tape.wait(lambda t: len(t.of(Claim)) >= 10, PATIENCE_S)
-            both = dict(instances.latest)
+            await tape.wait(lambda _: len(raced(options.state)) >= RACED_MIN, PATIENCE_S)
             # One dies: the other goes on, and the first comes back to a tape that moved on without it.
             kill(system, "execution")
             await playing
+            # Reports come twice a second: the one that counts all it tried.
+            tried = len(attempts(options.state, SECOND))
+            await instances.wait_for(lambda latest: outcomes(latest["second"]) == tried)
             told = dict(instances.latest)
         await instances.close()
-    assert all(both[name]["lost"] + both[name]["claimed"] > 0 for name in ("", "second")), both
     found = await invariants.check(options.state)
     assert found.claims >= 10
     won = await claimed_nonces(options.state)
-    first, second = attempts(options.state, "execution.log"), attempts(options.state, "execution-second.log")
-    raced = first.keys() & second.keys()
-    assert len(raced) >= 5, "expected the two to race for orders"
-    for order in raced:
+    first, second = attempts(options.state, FIRST), attempts(options.state, SECOND)
+    for order in raced(options.state):
         assert won[order] in (first[order], second[order])
         assert first[order] != second[order]
     wins = sum(won[order] == nonce for order, nonce in second.items())
     assert told["second"]["claimed"] == wins
     assert told["second"]["lost"] == len(second) - wins
-    print(found, f"raced {len(raced)}, second won {wins} of {len(second)}")
+    print(found, f"raced {len(raced(options.state))}, second won {wins} of {len(second)}")
