@@ -44,9 +44,12 @@ async def test_pain_point_09_a_position_is_left_after_every_service_died(tmp_pat
         "exit.stop_loss": "0.9",
         "exit.decay_s": "12",
         "exit.decay_movement": "0.5",
+        # Nothing is bought that may settle before everything is back and the exit is due.
+        "risk.time_to_close_min_s": "90",
     }
     async with trading_at_sandbox(state, changes) as (system, tape, view):
-        await tape.wait(lambda t: len(positions(folded(t))) >= 2)
+        # At the end of a quarter of an hour that takes until the next windows open.
+        await tape.wait(lambda t: len(positions(folded(t))) >= 2, 150)
         for service in SERVICES:
             kill(system, service)
         died_at = tape.messages[-1][0].seq
