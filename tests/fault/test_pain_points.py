@@ -43,7 +43,7 @@ async def test_pain_point_01_a_fill_or_kill_that_times_out_is_bought_once(tmp_pa
     async with venue_rig(tmp_path, venue) as rig:
         rig.empty()
         rig.other_side(ONE - PRICE, 6 * ONE)
-        await rig.of_venue.foresee(f"{venue}:{rig.market.id}")
+        await rig.of_venue.order_builder.preload_market(f"{venue}:{rig.market.id}")
         rig.faults(
             FaultRule(kind=FaultKind.ACCEPT_THEN_TIMEOUT, operation="order", seconds=0.01),
             FaultRule(kind=FaultKind.SILENT_SOCKET, operation="user_socket"),
@@ -51,7 +51,7 @@ async def test_pain_point_01_a_fill_or_kill_that_times_out_is_bought_once(tmp_pa
         )
         # The one that was under way is over then, and no later one reads anything: nobody but the order's own
         # answer can tell the fill, and that fails to come.
-        assert not (await rig.of_venue.reconcile()).complete
+        assert not (await rig.of_venue.reconciler.run()).complete
         order = await rig.approve(price=PRICE, tif=TimeInForce.FOK, contracts=6)
         await rig.comes_to(order, S.UNKNOWN)
         assert rig.told(Fill) == []
@@ -75,7 +75,7 @@ async def test_pain_point_05_fees_are_the_markets_own_whatever_fee_rate_says(tmp
         for contracts in (5, 17, 40):
             order = await rig.approve(price=rig.ask(), tif=TimeInForce.IOC, contracts=contracts)
             await rig.comes_to(order, *OVER)
-        await rig.until(lambda: not rig.of_venue.facts.unconfirmed)
+        await rig.until(lambda: not rig.of_venue.books.facts.unconfirmed)
         fills = rig.told(Fill)
         assert len(fills) >= 3
         for fill in fills:
@@ -100,7 +100,7 @@ async def test_pain_point_10_a_fill_during_an_outage_is_found_and_no_order_is_le
         resting = await rig.approve(price=PRICE, contracts=5)
         await rig.comes_to(resting, S.ACCEPTED)
         await relay.cut()
-        await rig.until(lambda: not rig.of_venue.stream_up)
+        await rig.until(lambda: not rig.of_venue.books.is_stream_up)
         rig.other_side(ONE - PRICE, 3 * ONE)
         # Nothing of it has left: that is proof, and the order is over.
         dropped = await rig.approve(price=PRICE)
@@ -110,7 +110,7 @@ async def test_pain_point_10_a_fill_during_an_outage_is_found_and_no_order_is_le
         assert rig.status(denied) is S.DENIED
         assert rig.held() == {}
         await relay.mend()
-        await rig.until(lambda: rig.reason() == "" and rig.of_venue.stream_up)
+        await rig.until(lambda: rig.reason() == "" and rig.of_venue.books.is_stream_up)
         await rig.until(lambda: rig.held() == {instrument_of(rig.market): 3 * ONE})
         assert rig.status(resting) is S.PARTIALLY_FILLED
         assert len(rig.requests()) == 1
@@ -129,7 +129,7 @@ async def test_pain_point_11_orders_that_rest_survive_a_restart_and_half_an_answ
             await rig.comes_to(order, S.ACCEPTED)
         rig.faults(FaultRule(kind=FaultKind.STATUS, operation="read", status=502, body="html", skip=4))
         await rig.restart(start=False)
-        found = await rig.of_venue.reconcile()
+        found = await rig.of_venue.reconciler.run()
         assert not found.complete
         assert rig.reason() == "not reconciled"
         refused = await rig.approve()
@@ -138,7 +138,7 @@ async def test_pain_point_11_orders_that_rest_survive_a_restart_and_half_an_answ
         rig.sandbox.faults.clear()
         await rig.restart()
         assert {rig.status(order) for order in orders} == {S.ACCEPTED}
-        await rig.of_venue.cancel(orders[0])
+        await rig.of_venue.orders.cancel(orders[0])
         await rig.comes_to(orders[0], S.CANCELED)
         assert {rig.status(order) for order in orders[1:]} == {S.ACCEPTED}
         assert len(rig.requests()) == 3
@@ -152,7 +152,7 @@ async def bought(rig: VenueRig, market: SandboxMarket, *outcomes: int) -> None:
         rig.other_side(ONE - PRICE, 10 * ONE, outcome=1 - outcome)
         order = await rig.approve(price=PRICE, tif=TimeInForce.IOC, contracts=10, outcome=outcome)
         await rig.comes_to(order, S.FILLED)
-    await rig.until(lambda: not rig.of_venue.facts.unconfirmed)
+    await rig.until(lambda: not rig.of_venue.books.facts.unconfirmed)
     assert {fill.instrument for fill in rig.told(Fill)} == {instrument_of(market, o) for o in outcomes}
 
 
@@ -168,7 +168,7 @@ async def test_pain_point_14_what_was_not_paid_out_stays_in_the_books(tmp_path: 
         lost = instrument_of(market, 1 - market.outcomes.index(market.result))
         await rig.until(lambda: bool(rig.told(Settlement)))
         for _ in range(3):
-            found = await rig.of_venue.reconcile()
+            found = await rig.of_venue.reconciler.run()
             # What lost stays in the wallet, and is no difference.
             assert (found.complete, found.clean, found.differences) == (True, True, ())
         assert lost in await rig.gateway.positions()
@@ -196,7 +196,7 @@ async def test_pain_point_15_a_disputed_market_is_at_stake_until_it_is_void_and_
         await rig.until(lambda: rig.book.exposure() > 0)
         await rig.jump(market.close_ns + SECOND)
         await rig.until(lambda: market.status not in (MarketStatus.OPEN, MarketStatus.SETTLED))
-        assert (await rig.of_venue.reconcile()).clean
+        assert (await rig.of_venue.reconciler.run()).clean
         assert rig.held() == {instrument_of(market): quantity}
         assert rig.told(Settlement) == []
         await rig.jump_until(lambda: market.status is MarketStatus.SETTLED)
