@@ -46,6 +46,7 @@ from services.execution.desk.live_desk import LiveDesk
 from services.execution.desk.venue import VenueDesk
 from services.execution.machine import ExecutionMachine
 from services.execution.orders import TrackedOrder
+from tests.support import sandbox_time
 
 TAPE = "tape1"
 PATIENCE_S = 30.0
@@ -56,8 +57,6 @@ LOW, HIGH = 2 * CENT, 98 * CENT
 """A price at which a purchase rests, and one at which it trades."""
 Through = Callable[[Sandbox], Awaitable[Mapping[str, str]]]
 COUNTERPARTY = "the-other-side"
-STEP_NS = 10 * SECOND
-"""Longer than a market takes for a step from its close to its end."""
 EXPIRES_S = 60
 HELD_S = 1.0
 """An answer that never comes is given up after so long; the venues' own timeouts are ten times that."""
@@ -297,17 +296,10 @@ class VenueRig:
             await asyncio.sleep(POLL_S)
 
     async def jump(self, to_ns: int) -> None:
-        """Let the sandbox's world live through the time to a moment at once; nobody quotes any more."""
-        self.sandbox.world.makers.pause()
-        self.sandbox.world.makers.stop_all()
-        ahead_ns = to_ns - time.time_ns()
-        self.sandbox.world._clock = lambda: time.time_ns() + ahead_ns
-        await self.until(lambda: self.sandbox.world.at >= to_ns)
+        await sandbox_time.jump(self.sandbox, to_ns)
 
     async def jump_until(self, condition: Callable[[], bool]) -> None:
-        """Jump on until the market got there: each of its steps counts its seconds from the one before."""
-        while not condition():
-            await self.jump(self.sandbox.world.at + STEP_NS)
+        await sandbox_time.jump_until(self.sandbox, condition)
 
     def empty(self, market: SandboxMarket | None = None) -> None:
         """Take the maker's quotes out of a book for good: what trades then is ours."""

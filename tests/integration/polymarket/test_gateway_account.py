@@ -5,13 +5,14 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from proto.feed import Side
+from proto.feed import MarketStatus, Side
 from proto.risk import TimeInForce
 from proto.units import ONE, SECOND
 from sandbox.server import Sandbox
 from sandbox.world.markets import MarketKind
-from tests.integration.polymarket.rig import TICK, WAIT_S, gateway_of, market_of, new, taking, until
+from tests.integration.polymarket.rig import TICK, gateway_of, market_of, new, taking, until
 from tests.integration.polymarket.trader import server
+from tests.support.sandbox_time import jump, jump_until
 
 pytestmark = pytest.mark.asyncio
 
@@ -61,9 +62,9 @@ async def test_pain_point_07_both_sides_of_a_mint_are_told_in_their_own_outcome(
 
 
 async def test_what_a_resolved_market_pays_is_told_for_each_outcome():
-    """A short window is bought, closes, is resolved and redeemed: winnings are in the balance."""
+    """A window is bought, closes, is resolved and redeemed: winnings are in the balance."""
     async with (
-        Sandbox(seed=11, venues=["polymarket"], time_scale=60) as sandbox,
+        Sandbox(seed=11, venues=["polymarket"], windows_from_start=True) as sandbox,
         AsyncExitStack() as cleanup,
     ):
         options = server(sandbox).options
@@ -72,12 +73,8 @@ async def test_what_a_resolved_market_pays_is_told_for_each_outcome():
         gateway = gateway_of(sandbox)
         cleanup.push_async_callback(gateway.close)
         await gateway.start()
-        now = time.time_ns()
         windows = [m for m in sandbox.world.markets("polymarket") if m.kind is MarketKind.UPDOWN]
-        open_now = [
-            m for m in windows if m.accepts_orders and m.close_ns > now + SECOND and m.book.best(0)[1]
-        ]
-        market = min(open_now, key=lambda m: m.close_ns)
+        market = min((m for m in windows if m.status is MarketStatus.OPEN), key=lambda m: m.close_ns)
         await gateway.learn(f"polymarket:{market.id}")
         # One of the two wins.
         await gateway.submit(gateway.prepare(taking(market)))
@@ -92,8 +89,9 @@ async def test_what_a_resolved_market_pays_is_told_for_each_outcome():
             # What lost is over at once, what won when it is redeemed.
             return any(report.price == ONE for report in await gateway.settlements(0))
 
-        # The window lasts five seconds of a world that is sixty times as fast: hard work on a busy machine.
-        await until(paid, 4 * WAIT_S)
+        await jump(sandbox, market.close_ns + SECOND)
+        await jump_until(sandbox, lambda: market.status is MarketStatus.SETTLED)
+        await until(paid)
         reports = await gateway.settlements(0)
         assert {report.instrument for report in reports} == {
             f"polymarket:{market.id}:{name.lower()}" for name in market.outcomes
