@@ -122,6 +122,11 @@ def processes_of(state: Path) -> list[psutil.Process]:
     return found
 
 
+def services_of(state: Path) -> set[int]:
+    """The processes of the services of a state directory."""
+    return {p.pid for p in processes_of(state) if "services." in " ".join(p.cmdline())}
+
+
 def wait_gone(state: Path) -> None:
     """Until no process works for a state directory any more."""
     deadline = monotonic() + STOP_S
@@ -233,12 +238,13 @@ def test_the_next_up_goes_on_from_the_same_state(tmp_path):
 def test_ctrl_c_stops_everything_and_nobody_else_may_run_it_meanwhile(tmp_path):
     state = tmp_path / "state"
     with presage_up(state) as process:
+        running = services_of(state)
+        assert len(running) == len(SERVICES)
         other = presage("up", "--headless", "--state", state, "--json")
         assert other.returncode == USAGE
         assert f"was process {process.pid}" in other.stderr
-        running = [p for p in processes_of(state) if "services." in " ".join(p.cmdline())]
-        assert len(running) == len(SERVICES)
-        assert asyncio.run(read_status(state))["orders"] == "open", "the refused one did harm"
+        assert services_of(state) == running, "the refused one did harm"
+        wait_live(state, process)
         began = monotonic()
         os.killpg(process.pid, signal.SIGINT)
         said = set()
