@@ -77,7 +77,7 @@ class Desk:
                 close_at=self.now + 3_600 * SECOND,
                 price_steps=(PriceStep(0, 10_000),),
                 quantity_step=ONE,
-                fees=FeeSchedule("kalshi_quadratic", 70_000, 0),
+                fees=FeeSchedule(model="kalshi_quadratic", taker_rate=70_000, maker_rate=0),
                 group=f"group-{number // 3}",
             )
         )

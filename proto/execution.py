@@ -1,13 +1,14 @@
 """Orders on their way: states, cancels, look-ups, and the ledger's claim."""
 
-from enum import StrEnum
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from proto.message import Message, Name, Text, token
+from pydantic import Field
+
+from proto.message import PAYLOAD_BYTES_MAX, Message, Name, Text, Word, token
 from proto.units import Nanoseconds, Quantity
 
 
-class OrderStatus(StrEnum):
+class OrderStatus(Word):
     """States of an order. Unknown is a state of its own: never treated as rejected.
 
     ::
@@ -46,7 +47,7 @@ NO_APPROVAL = "no_approval"
 reserves for it, because it may be at the venue."""
 
 
-class OrderUpdate(Message, frozen=True, kw_only=True, gc=False):
+class OrderUpdate(Message):
     """An order changed state. Quantities are totals, not increments."""
 
     kind: ClassVar[str] = "execution.order"
@@ -65,7 +66,7 @@ class OrderUpdate(Message, frozen=True, kw_only=True, gc=False):
         return (token(self.order),)
 
 
-class Cancel(Message, frozen=True, kw_only=True, gc=False):
+class Cancel(Message):
     """Execution asks the venue to cancel a working order."""
 
     kind: ClassVar[str] = "execution.cancel"
@@ -77,7 +78,7 @@ class Cancel(Message, frozen=True, kw_only=True, gc=False):
         return (token(self.order),)
 
 
-class Query(Message, frozen=True, kw_only=True, gc=False):
+class Query(Message):
     """Execution asks the venue what became of an order whose outcome is unknown."""
 
     kind: ClassVar[str] = "execution.query"
@@ -88,7 +89,7 @@ class Query(Message, frozen=True, kw_only=True, gc=False):
         return (token(self.order),)
 
 
-class RefusalReason(StrEnum):
+class RefusalReason(Word):
     """Why an approval was not acted on."""
 
     SIGNATURE = "signature"
@@ -97,7 +98,7 @@ class RefusalReason(StrEnum):
     MISMATCH = "mismatch"
 
 
-class Refusal(Message, frozen=True, kw_only=True, gc=False):
+class Refusal(Message):
     """Execution did not act on an approval it read; the monitor raises an alert for it."""
 
     kind: ClassVar[str] = "execution.refusal"
@@ -110,7 +111,7 @@ class Refusal(Message, frozen=True, kw_only=True, gc=False):
         return (token(self.order),)
 
 
-class Unclaimed(Message, frozen=True, kw_only=True, gc=False):
+class Unclaimed(Message):
     """A fact of execution's shell: no claim was made for this order, and none will be.
 
     Only said when the ledger was read and holds no claim. ``reason``: expired, halted, lagging.
@@ -125,7 +126,11 @@ class Unclaimed(Message, frozen=True, kw_only=True, gc=False):
         return (token(self.order),)
 
 
-class Claim(Message, frozen=True, kw_only=True, gc=False):
+CLAIM_PAYLOAD_BYTES_MAX = PAYLOAD_BYTES_MAX * 3 // 4
+"""Of the approval in a claim: what is left is enough for the claim's own fields."""
+
+
+class Claim(Message):
     """The right to send one order, won once in ``LEDGER``; the broker copies it onto the tape.
 
     Carries the signed approval as it was received (``approval_subject``, ``message_id``, ``payload``,
@@ -137,7 +142,7 @@ class Claim(Message, frozen=True, kw_only=True, gc=False):
     order: Name
     approval_subject: Text
     message_id: Text
-    payload: bytes
+    payload: Annotated[bytes, Field(max_length=CLAIM_PAYLOAD_BYTES_MAX)]
     signature: Text
     key_id: Text
     client_order_id: Name

@@ -1,15 +1,14 @@
 """What the exit service wants: orders that shrink a position, and cancels of its own."""
 
-from enum import StrEnum
 from typing import ClassVar
 
 from proto.feed import Side
-from proto.message import Message, Name, Text, token
+from proto.message import Message, Name, Text, Word, token
 from proto.risk import TimeInForce
 from proto.units import Nanoseconds, Price, Quantity
 
 
-class ExitReason(StrEnum):
+class ExitReason(Word):
     """Why a position is being reduced."""
 
     TARGET = "target"
@@ -18,7 +17,7 @@ class ExitReason(StrEnum):
     BEFORE_CLOSE = "before_close"
 
 
-class PositionStage(StrEnum):
+class PositionStage(Word):
     """Stages of a position under exit management."""
 
     OPEN = "open"
@@ -27,7 +26,7 @@ class PositionStage(StrEnum):
     CLOSED = "closed"
 
 
-class ExitProposal(Message, frozen=True, kw_only=True, gc=False):
+class ExitProposal(Message):
     """Sell (or buy back) ``quantity`` of a held instrument; takes the risk hop, reduce-only."""
 
     kind: ClassVar[str] = "exit.proposal"
@@ -46,7 +45,7 @@ class ExitProposal(Message, frozen=True, kw_only=True, gc=False):
         return (token(self.market),)
 
 
-class ExitCancel(Message, frozen=True, kw_only=True, gc=False):
+class ExitCancel(Message):
     """Withdraw a working exit order. Cancels never pass risk and nothing blocks them."""
 
     kind: ClassVar[str] = "exit.cancel"
@@ -58,7 +57,7 @@ class ExitCancel(Message, frozen=True, kw_only=True, gc=False):
         return (token(self.order),)
 
 
-class PositionUpdate(Message, frozen=True, kw_only=True, gc=False):
+class PositionUpdate(Message):
     """A position moved to another stage."""
 
     kind: ClassVar[str] = "exit.position"

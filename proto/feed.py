@@ -5,12 +5,11 @@ or ``{venue}:{symbol}`` for a reference price (``coinbase:BTC-USD``). Markets ar
 ``{venue}:{market ticker}``.
 """
 
-from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, NamedTuple
 
-from msgspec import Meta, Struct
+from pydantic import Field
 
-from proto.message import Message, Name, Text, token
+from proto.message import Integer, Message, Name, Record, Rows, Text, Word, token
 from proto.units import Nanoseconds, Price, Quantity
 
 BOOK_LEVELS_MAX = 10
@@ -19,14 +18,14 @@ EXPONENT_MAX = 8
 """Polymarket has used 1 and 2; a bound keeps the integers of a fee small."""
 
 
-class Side(StrEnum):
+class Side(Word):
     """Side of an order or of the aggressor of a trade."""
 
     BUY = "buy"
     SELL = "sell"
 
 
-class MarketStatus(StrEnum):
+class MarketStatus(Word):
     """Life of a market, in the order it is lived."""
 
     LISTED = "listed"
@@ -38,14 +37,14 @@ class MarketStatus(StrEnum):
     SETTLED = "settled"
 
 
-class Level(Struct, frozen=True, array_like=True, gc=False):
+class Level(NamedTuple):
     """One price level of a book: price and the quantity resting there."""
 
     price: Price
     quantity: Quantity
 
 
-class Quote(Message, frozen=True, kw_only=True, gc=False):
+class Quote(Message):
     """The best bid and ask of one instrument changed. A missing side is ``None``.
 
     ``counter`` goes up by one for each Quote or Book of the instrument; a jump means lost messages.
@@ -55,7 +54,7 @@ class Quote(Message, frozen=True, kw_only=True, gc=False):
 
     instrument: Name
     at: Nanoseconds
-    counter: int
+    counter: Integer
     bid: Price | None = None
     bid_size: Quantity = 0
     ask: Price | None = None
@@ -65,7 +64,7 @@ class Quote(Message, frozen=True, kw_only=True, gc=False):
         return (token(self.instrument),)
 
 
-class Book(Message, frozen=True, kw_only=True, gc=False):
+class Book(Message):
     """The top levels of one instrument, best first: bids falling, asks rising in price.
 
     ``snapshot`` marks the first book after a start, a reconnect or a gap: it heals a gapped book and
@@ -76,16 +75,16 @@ class Book(Message, frozen=True, kw_only=True, gc=False):
 
     instrument: Name
     at: Nanoseconds
-    counter: int
-    bids: tuple[Level, ...] = ()
-    asks: tuple[Level, ...] = ()
+    counter: Integer
+    bids: Rows[Level] = ()
+    asks: Rows[Level] = ()
     snapshot: bool = False
 
     def key(self) -> tuple[str, ...]:
         return (token(self.instrument),)
 
 
-class Trade(Message, frozen=True, kw_only=True, gc=False):
+class Trade(Message):
     """A trade the venue reported. ``aggressor`` is the side that took liquidity, if known."""
 
     kind: ClassVar[str] = "feed.trade"
@@ -101,7 +100,7 @@ class Trade(Message, frozen=True, kw_only=True, gc=False):
         return (token(self.instrument),)
 
 
-class Candle(Message, frozen=True, kw_only=True, gc=False):
+class Candle(Message):
     """A closed candle as the venue counts it: history at the start, then each as it closes.
 
     It covers ``interval_s`` from ``start_at``: first, highest, lowest and last price, and the volume in
@@ -113,7 +112,7 @@ class Candle(Message, frozen=True, kw_only=True, gc=False):
     instrument: Name
     at: Nanoseconds
     start_at: Nanoseconds
-    interval_s: int
+    interval_s: Integer
     first: Price
     high: Price
     low: Price
@@ -124,25 +123,25 @@ class Candle(Message, frozen=True, kw_only=True, gc=False):
         return (token(self.instrument),)
 
 
-class PriceStep(Struct, frozen=True, array_like=True, gc=False):
+class PriceStep(NamedTuple):
     """From ``start`` (inclusive) upwards valid prices are multiples of ``step``."""
 
     start: Price
     step: Price
 
 
-class Outcome(Struct, frozen=True, array_like=True, gc=False):
+class Outcome(NamedTuple):
     """One outcome of a market and the instrument that pays 1 if it happens."""
 
     name: Name
     instrument: Name
 
 
-Exponent = Annotated[int, Meta(ge=0, le=EXPONENT_MAX)]
+Exponent = Annotated[int, Field(title="Exponent", ge=0, le=EXPONENT_MAX)]
 """How fast a fee falls towards the edges of the price range."""
 
 
-class FeeSchedule(Struct, frozen=True, omit_defaults=True, gc=False):
+class FeeSchedule(Record):
     """The venue's fee for a market: ``model`` names the formula, rates are in millionths.
 
     ``kalshi_quadratic``: rate * contracts * price * (1 - price); ``polymarket``: rate * contracts *
@@ -155,7 +154,7 @@ class FeeSchedule(Struct, frozen=True, omit_defaults=True, gc=False):
     exponent: Exponent = 1
 
 
-class Market(Message, frozen=True, kw_only=True, gc=False):
+class Market(Message):
     """A market as it stands: listing, status, strike and times, and at the end its result.
 
     Every message is complete: the newest one replaces the earlier ones.
@@ -170,14 +169,14 @@ class Market(Message, frozen=True, kw_only=True, gc=False):
     venue: Name
     at: Nanoseconds
     status: MarketStatus
-    outcomes: tuple[Outcome, ...] = ()
+    outcomes: Rows[Outcome] = ()
     title: Text = ""
     underlying: Text = ""
     strike: Price | None = None
     open_at: Nanoseconds = 0
     close_at: Nanoseconds = 0
-    settlement_average_s: int = 0
-    price_steps: tuple[PriceStep, ...] = ()
+    settlement_average_s: Integer = 0
+    price_steps: Rows[PriceStep] = ()
     quantity_step: Quantity = 0
     fees: FeeSchedule = FeeSchedule()
     group: Text = ""
@@ -187,7 +186,7 @@ class Market(Message, frozen=True, kw_only=True, gc=False):
         return (token(self.market),)
 
 
-class Gap(Message, frozen=True, kw_only=True, gc=False):
+class Gap(Message):
     """The feed lost continuity for an instrument (or, when empty, for the whole venue).
 
     Until a Book with ``snapshot`` follows, the book is not traded on.
@@ -204,7 +203,7 @@ class Gap(Message, frozen=True, kw_only=True, gc=False):
         return (token(self.venue),)
 
 
-class FeedClock(Message, frozen=True, kw_only=True, gc=False):
+class FeedClock(Message):
     """Recorded time passes: the clock of a played session, once a recorded second."""
 
     kind: ClassVar[str] = "feed.clock"
@@ -212,12 +211,12 @@ class FeedClock(Message, frozen=True, kw_only=True, gc=False):
     at: Nanoseconds
 
 
-class Played(Message, frozen=True, kw_only=True, gc=False):
+class Played(Message):
     """A recording has been played to its end: ``frames`` raw frames, ``dead`` of them unreadable."""
 
     kind: ClassVar[str] = "feed.played"
 
     recording: Text
     at: Nanoseconds
-    frames: int
-    dead: int = 0
+    frames: Integer
+    dead: Integer = 0

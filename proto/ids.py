@@ -1,10 +1,15 @@
 """Identifiers that carry their origin: message ids and order ids."""
 
 from functools import lru_cache
+from hashlib import sha256
 from typing import NamedTuple
+
+from proto.message import NAME_CHARACTERS_MAX
 
 DIGITS_MAX = 18
 """Of a sequence or an index: below 10**18 it fits a database's integer and a snapshot's."""
+
+_DIGEST_CHARACTERS = 40
 
 
 def parse_number(text: str) -> int | None:
@@ -46,6 +51,15 @@ def parse_message_id(text: str) -> MessageId | None:
 def venue_of(name: str) -> str:
     """The venue of a market or an instrument: what stands before the first colon."""
     return name.partition(":")[0]
+
+
+def natural_key(*parts: str) -> str:
+    """Parts joined by colons to the name of a fact; of too long a key, the end is replaced by its hash."""
+    text = ":".join(parts)
+    if len(text) <= NAME_CHARACTERS_MAX:
+        return text
+    digest = sha256(text.encode()).hexdigest()[:_DIGEST_CHARACTERS]
+    return f"{text[: NAME_CHARACTERS_MAX - _DIGEST_CHARACTERS - 1]}:{digest}"
 
 
 def order_id(tape: str, cause: int, index: int) -> str:

@@ -1,25 +1,116 @@
-"""The base of every message on the tape."""
+"""The base of every message on the tape: bounded fields, checked when a message is made."""
 
 import re
+from enum import StrEnum
 from functools import lru_cache
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeVar, cast, get_args, get_type_hints
 
-from msgspec import Meta, Struct
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
-Text = Annotated[str, Meta(max_length=512)]
+PAYLOAD_BYTES_MAX = 256 * 1024
+"""A message is a few hundred bytes; the largest is a configuration section. Far below the broker's 1 MiB."""
+ROWS_MAX = 100
+"""Levels, checks and the like in one message: three times what any has, and always below the payload's limit."""
+INTEGER_MAX = 2**63 - 1
+"""What a database's integer and every msgpack library hold."""
+
+TEXT_CHARACTERS_MAX = 512
+Text = Annotated[str, Field(title="Text", max_length=TEXT_CHARACTERS_MAX)]
 """Free text: bounded, because it ends up in logs, rows and terminals."""
-Name = Annotated[str, Meta(min_length=1, max_length=120)]
+NAME_CHARACTERS_MAX = 120
+Name = Annotated[
+    str,
+    Field(title="Name", min_length=1, max_length=NAME_CHARACTERS_MAX),
+]
 """An identifier: instrument, market, order, strategy."""
+Integer = Annotated[int, Field(title="Integer", ge=-INTEGER_MAX - 1, le=INTEGER_MAX)]
+"""A count or a figure in a unit of its own."""
 
 _SPECIAL = re.compile(r"[\x00-\x20\x7f.*>%]")
 
 
-class Message(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+class Word(StrEnum):
+    """One of a few words. The wire carries the text of it."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        words: dict[str, Any] = {**handler(source), "strict": False}
+        return core_schema.chain_schema([core_schema.str_schema(strict=True), cast("CoreSchema", words)])
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return handler(schema["steps"][1])
+
+
+class _RowsSchema:
+    """How ``Rows`` is checked: each row an array of as many items as its NamedTuple has fields.
+
+    What a newer producer appends is ignored, what an older one does not say has its default.
+    """
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        row = get_args(source)[0]
+        width = len(row._fields)
+        items = []
+        for name, annotation in get_type_hints(row, include_extras=True).items():
+            item = handler.generate_schema(annotation)
+            if name in row._field_defaults:
+                item = core_schema.with_default_schema(item, default=row._field_defaults[name])
+            items.append(item)
+
+        def make(values: tuple[Any, ...], new: Any = tuple.__new__) -> Any:
+            return new(row, values if len(values) == width else values[:width])
+
+        array = core_schema.tuple_schema(
+            [*items, core_schema.any_schema()], variadic_item_index=width, strict=False
+        )
+        titled = {"pydantic_js_updates": {"title": row.__name__, "description": row.__doc__}}
+        made = core_schema.no_info_after_validator_function(make, array, metadata=titled)
+        return core_schema.tuple_schema([made], variadic_item_index=0, max_length=ROWS_MAX, strict=False)
+
+
+Row = TypeVar("Row", bound=NamedTuple)
+Rows = Annotated[tuple[Row, ...], _RowsSchema()]
+"""Any number of rows of one kind; the wire carries each as an array, without the names of its fields."""
+
+
+class Record(BaseModel):
+    """A frozen map with known fields; those that have their default value are left out of the bytes."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    _defaults: ClassVar[tuple[tuple[str, Any], ...]] = ()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        fields = cls.model_fields.items()
+        cls._defaults = tuple((name, field.default) for name, field in fields if not field.is_required())
+
+    def wire_fields(self) -> dict[str, Any]:
+        """What the wire carries: fields in their order, without those that have their default."""
+        fields = self.__dict__.copy()
+        for name, default in self._defaults:
+            if fields[name] == default:
+                del fields[name]
+        return fields
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed, checked like any other."""
+        return type(self)(**(self.__dict__ | changes))
+
+
+class Message(Record):
     """An immutable fact, proposal, decision or command.
 
     ``kind`` is the first two tokens of the subject: producer and noun. ``key`` gives the rest.
     Fields that have their default value are left out of the payload, so adding a field with a default
     changes no old byte. Unknown fields are ignored: a newer producer does not stop an older reader.
+    What is made can be read again: every field is bounded, and a value out of bounds raises
+    ``pydantic.ValidationError`` where the message is made.
     """
 
     kind: ClassVar[str]
@@ -31,6 +122,21 @@ class Message(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     def subject(self) -> str:
         """The subject this message is published on."""
         return ".".join((self.kind, *self.key()))
+
+
+def as_integer(value: int) -> int:
+    """The figure nearest to a computed one that a message can carry."""
+    return min(max(value, -INTEGER_MAX - 1), INTEGER_MAX)
+
+
+def as_text(text: str) -> str:
+    """Any text, cut to what a message carries; what is no character (a lone surrogate) becomes ``?``."""
+    return text[:TEXT_CHARACTERS_MAX].encode("utf-8", "replace").decode()
+
+
+def as_name(text: str) -> str:
+    """A name made of any text: cut like ``as_text``, and never empty."""
+    return as_text(text)[:NAME_CHARACTERS_MAX] or "unknown"
 
 
 @lru_cache(maxsize=4096)

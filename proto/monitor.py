@@ -1,16 +1,17 @@
 """Clock, health, alerts and dead letters."""
 
-from enum import StrEnum
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from proto.message import Message, Name, Text, token
+from pydantic import Field
+
+from proto.message import Integer, Message, Name, Text, Word, token
 from proto.units import Nanoseconds
 
 DEAD_EXCERPT_BYTES_MAX = 256
 """How much of an unreadable payload is kept: enough to recognise it, too little to fill a disk."""
 
 
-class Clock(Message, frozen=True, kw_only=True, gc=False):
+class Clock(Message):
     """The time, once a second, in a live session."""
 
     kind: ClassVar[str] = "monitor.clock"
@@ -18,7 +19,7 @@ class Clock(Message, frozen=True, kw_only=True, gc=False):
     at: Nanoseconds
 
 
-class Severity(StrEnum):
+class Severity(Word):
     """How soon somebody has to look."""
 
     INFO = "info"
@@ -26,7 +27,7 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
-class Alert(Message, frozen=True, kw_only=True, gc=False):
+class Alert(Message):
     """Something an operator must know. ``active=False`` says that it is over."""
 
     kind: ClassVar[str] = "monitor.alert"
@@ -41,7 +42,7 @@ class Alert(Message, frozen=True, kw_only=True, gc=False):
         return (token(self.rule),)
 
 
-class ServiceState(StrEnum):
+class ServiceState(Word):
     """How a service is."""
 
     STARTING = "starting"
@@ -51,7 +52,7 @@ class ServiceState(StrEnum):
     MISSING = "missing"
 
 
-class Health(Message, frozen=True, kw_only=True, gc=False):
+class Health(Message):
     """A service's health changed, as its health report or its absence showed."""
 
     kind: ClassVar[str] = "monitor.health"
@@ -59,13 +60,13 @@ class Health(Message, frozen=True, kw_only=True, gc=False):
     service: Name
     state: ServiceState
     detail: Text = ""
-    position: int = 0
+    position: Integer = 0
 
     def key(self) -> tuple[str, ...]:
         return (token(self.service),)
 
 
-class Dead(Message, frozen=True, kw_only=True, gc=False):
+class Dead(Message):
     """Unreadable input, with the reason; ``seq`` is its tape sequence, 0 for a raw frame.
 
     ``count`` is how many like it were seen since the last one reported: reports are limited in rate.
@@ -75,10 +76,10 @@ class Dead(Message, frozen=True, kw_only=True, gc=False):
 
     producer: Name
     reason: Text
-    seq: int = 0
+    seq: Integer = 0
     topic: Text = ""
-    excerpt: bytes = b""
-    count: int = 1
+    excerpt: Annotated[bytes, Field(max_length=DEAD_EXCERPT_BYTES_MAX)] = b""
+    count: Integer = 1
 
     def key(self) -> tuple[str, ...]:
         return (token(self.producer),)

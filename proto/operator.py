@@ -4,28 +4,30 @@
 a replay reaches the same verdict. A runner never hands an unsigned, expired or repeated one to a machine.
 """
 
-from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from proto.message import Message, Name, Text, token
+import msgpack
+from pydantic import AfterValidator, Field
+
+from proto.message import PAYLOAD_BYTES_MAX, Integer, Message, Name, Text, Word, token
 from proto.units import Nanoseconds
 
 
-class Mode(StrEnum):
+class Mode(Word):
     """How the session's time runs."""
 
     REALTIME = "realtime"
     PLAYBACK = "playback"
 
 
-class ClockOwner(StrEnum):
+class ClockOwner(Word):
     """Who says what time it is: the monitor when live, the player in playback."""
 
     MONITOR = "monitor"
     FEED = "feed"
 
 
-class Prices(StrEnum):
+class Prices(Word):
     """Where a session's prices come from. No machine reads it; the gate before real money does."""
 
     UNKNOWN = "unknown"
@@ -36,7 +38,7 @@ class Prices(StrEnum):
     RECORDING = "recording"
 
 
-class Session(Message, frozen=True, kw_only=True, gc=False):
+class Session(Message):
     """Opens a session: now restarts at ``started_at``. ``halted``: a new epoch starts halted.
 
     ``config_count`` configuration sections follow right behind; a player waits for them.
@@ -52,17 +54,39 @@ class Session(Message, frozen=True, kw_only=True, gc=False):
     expires_at: Nanoseconds
     recording: Text = ""
     halted: bool = False
-    config_count: int = 0
+    config_count: Integer = 0
     prices: Prices = Prices.UNKNOWN
 
 
-class Config(Message, frozen=True, kw_only=True):
+DOCUMENT_BYTES_MAX = PAYLOAD_BYTES_MAX * 3 // 4
+"""Of a section: what is left is enough for the message's other fields."""
+
+
+def _as_read(document: dict[str, Any]) -> dict[str, Any]:
+    """The document as its reader will see it, lists for tuples and texts for words."""
+    try:
+        packed: bytes = msgpack.packb(document)
+        if len(packed) > DOCUMENT_BYTES_MAX:
+            raise ValueError(f"expected at most {DOCUMENT_BYTES_MAX} bytes, was {len(packed)}")
+        read: dict[str, Any] = msgpack.unpackb(packed)
+    except (TypeError, OverflowError) as e:
+        raise ValueError(f"expected what msgpack can carry, was {e}") from e
+    return read
+
+
+Document = Annotated[dict[str, Any], AfterValidator(_as_read), Field(title="Document")]
+"""Settings by name: texts, numbers, lists and maps."""
+Section = Annotated[str, Field(title="Section", min_length=1, max_length=120, pattern=r"^[^.]+(\.[^.]+)*$")]
+"""Name of a section; its parts are tokens of a subject, so that none is empty."""
+
+
+class Config(Message):
     """One resolved section of the configuration; machines read this, never a file."""
 
     kind: ClassVar[str] = "operator.config"
 
-    section: Name
-    document: dict[str, Any]
+    section: Section
+    document: Document
     nonce: Name
     expires_at: Nanoseconds
 
@@ -70,7 +94,7 @@ class Config(Message, frozen=True, kw_only=True):
         return tuple(token(part) for part in self.section.split("."))
 
 
-class Verb(StrEnum):
+class Verb(Word):
     """What an operator can command."""
 
     HALT = "halt"
@@ -81,7 +105,7 @@ class Verb(StrEnum):
     SKIP = "skip"
 
 
-class Command(Message, frozen=True, kw_only=True, gc=False):
+class Command(Message):
     """A command: ``order`` for approve and deny, ``machine`` and ``seq`` for skip."""
 
     kind: ClassVar[str] = "operator.command"
@@ -92,7 +116,7 @@ class Command(Message, frozen=True, kw_only=True, gc=False):
     reason: Text = ""
     order: Text = ""
     machine: Text = ""
-    seq: int = 0
+    seq: Integer = 0
 
     def key(self) -> tuple[str, ...]:
         return (self.verb.value,)

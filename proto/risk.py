@@ -1,16 +1,13 @@
 """What risk decides: every order the system may place begins as one of these."""
 
-from enum import StrEnum
-from typing import ClassVar
-
-from msgspec import Struct
+from typing import ClassVar, NamedTuple
 
 from proto.feed import Side
-from proto.message import Message, Name, Text, token
+from proto.message import Integer, Message, Name, Rows, Text, Word, token
 from proto.units import Money, Nanoseconds, Price, Quantity
 
 
-class TimeInForce(StrEnum):
+class TimeInForce(Word):
     """How long an order may rest."""
 
     GTC = "gtc"
@@ -19,19 +16,19 @@ class TimeInForce(StrEnum):
     FOK = "fok"
 
 
-class Check(Struct, frozen=True, array_like=True, gc=False):
+class Check(NamedTuple):
     """One risk check: the limit, the value compared with it, and whether it passed.
 
     Units follow the name's ending (``_s`` seconds, ``_count``); without one they are millionths.
     """
 
     name: Name
-    limit: int
-    value: int
+    limit: Integer
+    value: Integer
     passed: bool = True
 
 
-class Approval(Message, frozen=True, kw_only=True, gc=False):
+class Approval(Message):
     """Risk allows exactly this order, once, until ``expires_at``. Signed by the risk process.
 
     ``order`` is ``{tape id}-{cause seq}-{index}``. ``reduce_only`` orders may only shrink a position.
@@ -53,13 +50,13 @@ class Approval(Message, frozen=True, kw_only=True, gc=False):
     reduce_only: bool = False
     post_only: bool = False
     reason: Text = ""
-    checks: tuple[Check, ...] = ()
+    checks: Rows[Check] = ()
 
     def key(self) -> tuple[str, ...]:
         return (token(self.order),)
 
 
-class Rejection(Message, frozen=True, kw_only=True, gc=False):
+class Rejection(Message):
     """Risk refuses a proposal; ``failed`` lists every check that failed, not just the first."""
 
     kind: ClassVar[str] = "risk.rejection"
@@ -72,13 +69,13 @@ class Rejection(Message, frozen=True, kw_only=True, gc=False):
     proposal: Name
     quantity: Quantity = 0
     reduce_only: bool = False
-    failed: tuple[Check, ...] = ()
+    failed: Rows[Check] = ()
 
     def key(self) -> tuple[str, ...]:
         return (token(self.strategy), token(self.market))
 
 
-class Pending(Message, frozen=True, kw_only=True, gc=False):
+class Pending(Message):
     """An order that passed every check and waits for the operator (autonomy ``semi``)."""
 
     kind: ClassVar[str] = "risk.pending"
@@ -97,7 +94,7 @@ class Pending(Message, frozen=True, kw_only=True, gc=False):
         return (token(self.order),)
 
 
-class RiskState(StrEnum):
+class RiskState(Word):
     """What risk lets through."""
 
     ACTIVE = "active"
@@ -106,7 +103,7 @@ class RiskState(StrEnum):
     HALTED = "halted"
 
 
-class PortfolioReport(Message, frozen=True, kw_only=True, gc=False):
+class PortfolioReport(Message):
     """A holder's books once a minute, so that two holders can be compared at one input.
 
     ``digest`` is the hash of the portfolio fold (``libs/portfolio``). ``exposure`` counts positions,
@@ -122,12 +119,12 @@ class PortfolioReport(Message, frozen=True, kw_only=True, gc=False):
     fees: Money
     exposure: Money
     exposure_limit: Money
-    positions: int
+    positions: Integer
     state: RiskState = RiskState.ACTIVE
     at: Nanoseconds = 0
 
 
-class ExitPortfolioReport(Message, frozen=True, kw_only=True, gc=False):
+class ExitPortfolioReport(Message):
     """The same fold as the exit service sees it: digest only, for comparison."""
 
     kind: ClassVar[str] = "exit.portfolio"

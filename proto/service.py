@@ -2,11 +2,11 @@
 
 from typing import ClassVar
 
-from proto.message import Message, Name, Text, token
+from proto.message import Integer, Message, Name, Text, token
 from proto.units import Nanoseconds
 
 
-class Started(Message, frozen=True, kw_only=True, gc=False):
+class Started(Message):
     """A machine started: which build and version, under which configuration, from which sequence."""
 
     kind: ClassVar[str] = "started"
@@ -14,8 +14,8 @@ class Started(Message, frozen=True, kw_only=True, gc=False):
     service: Name
     machine: Name
     build: Text
-    version: int
-    from_seq: int
+    version: Integer
+    from_seq: Integer
     config: Text = ""
     adopted: bool = False
 
@@ -23,13 +23,13 @@ class Started(Message, frozen=True, kw_only=True, gc=False):
         return f"{token(self.service)}.{self.kind}"
 
 
-class Anchor(Message, frozen=True, kw_only=True, gc=False):
+class Anchor(Message):
     """The head of the journal's hash chain: ``rows`` rows up to tape sequence ``seq`` end in ``head``."""
 
     kind: ClassVar[str] = "journal.anchor"
 
     day: Name
-    seq: int
-    rows: int
+    seq: Integer
+    rows: Integer
     head: Name
     at: Nanoseconds = 0

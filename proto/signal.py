@@ -1,22 +1,20 @@
 """What strategies propose."""
 
-from typing import ClassVar
-
-from msgspec import Struct
+from typing import ClassVar, NamedTuple
 
 from proto.feed import Side
-from proto.message import Message, Name, Text, token
+from proto.message import Integer, Message, Name, Rows, Text, token
 from proto.units import Money, Nanoseconds, Price
 
 
-class Evidence(Struct, frozen=True, array_like=True, gc=False):
+class Evidence(NamedTuple):
     """A named number a decision rests on, in millionths (a ratio of 2.5 is 2_500_000)."""
 
     name: Name
-    value: int
+    value: Integer
 
 
-class Proposal(Message, frozen=True, kw_only=True, gc=False):
+class Proposal(Message):
     """A strategy wants to open a position; risk decides whether and how large.
 
     ``fair_value`` is the strategy's probability of the outcome, ``price`` the worst price it would pay,
@@ -36,7 +34,7 @@ class Proposal(Message, frozen=True, kw_only=True, gc=False):
     strength: Price
     expires_at: Nanoseconds
     reason: Text = ""
-    evidence: tuple[Evidence, ...] = ()
+    evidence: Rows[Evidence] = ()
 
     def key(self) -> tuple[str, ...]:
         return (token(self.strategy), token(self.market))

@@ -6,7 +6,6 @@ counts in 1e-2 contracts. Floats are for statistics only.
 
 from typing import Annotated
 
-from msgspec import Meta
 from pydantic import Field, JsonValue
 
 ONE = 1_000_000
@@ -15,31 +14,30 @@ ONE = 1_000_000
 # The largest amount a message may carry: a billion units. Far above any account, far below 2**63.
 AMOUNT_MAX = 1_000_000_000 * ONE
 
+MOMENT_MAX = 2**63 - 1
+"""The last moment a message can name, in nanoseconds: in the year 2262."""
+
 UNIT_KEY = "unit"
 UNIT_MILLIONTHS = "millionths"
 MILLIONTHS: dict[str, JsonValue] = {UNIT_KEY: UNIT_MILLIONTHS}
 """Marks a number of a schema as millionths: a configuration writes it with a decimal point."""
 
-# Each type says its bounds twice: for models (``Field``), and for structs that never leave a process (``Meta``).
 Price = Annotated[
     int,
-    Meta(ge=0, le=AMOUNT_MAX, extra=MILLIONTHS),
-    Field(strict=True, ge=0, le=AMOUNT_MAX, json_schema_extra=MILLIONTHS),
+    Field(title="Price", strict=True, ge=0, le=AMOUNT_MAX, json_schema_extra=MILLIONTHS),
 ]
 """Price in millionths of a dollar, in the space of its own outcome."""
 Quantity = Annotated[
     int,
-    Meta(ge=0, le=AMOUNT_MAX, extra=MILLIONTHS),
-    Field(strict=True, ge=0, le=AMOUNT_MAX, json_schema_extra=MILLIONTHS),
+    Field(title="Quantity", strict=True, ge=0, le=AMOUNT_MAX, json_schema_extra=MILLIONTHS),
 ]
 """Number of contracts (or coins) in millionths; never negative, the side says which way."""
 Money = Annotated[
     int,
-    Meta(ge=-AMOUNT_MAX, le=AMOUNT_MAX, extra=MILLIONTHS),
-    Field(strict=True, ge=-AMOUNT_MAX, le=AMOUNT_MAX, json_schema_extra=MILLIONTHS),
+    Field(title="Money", strict=True, ge=-AMOUNT_MAX, le=AMOUNT_MAX, json_schema_extra=MILLIONTHS),
 ]
 """Signed amount of money in millionths of a dollar."""
-Nanoseconds = Annotated[int, Meta(ge=0), Field(strict=True, ge=0)]
+Nanoseconds = Annotated[int, Field(title="Nanoseconds", strict=True, ge=0, le=MOMENT_MAX)]
 """A moment: nanoseconds since the Unix epoch, UTC."""
 
 SECOND = 1_000_000_000
@@ -86,6 +84,21 @@ def show(value: int) -> str:
     whole, fraction = divmod(abs(value), ONE)
     text = f"{whole}.{fraction:06d}".rstrip("0").rstrip(".")
     return sign + text
+
+
+def as_quantity(value: int) -> int:
+    """The quantity or price nearest to a computed one that a message can carry."""
+    return min(max(value, 0), AMOUNT_MAX)
+
+
+def as_money(value: int) -> int:
+    """The amount nearest to a computed one that a message can carry."""
+    return min(max(value, -AMOUNT_MAX), AMOUNT_MAX)
+
+
+def later(moment: int, nanoseconds: int) -> int:
+    """So much after a moment, or the last one that a message can name."""
+    return min(moment + nanoseconds, MOMENT_MAX)
 
 
 def notional(price: int, quantity: int) -> int:

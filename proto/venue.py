@@ -1,16 +1,13 @@
 """Facts from venues, put on the tape by gateways and by the paper venue."""
 
-from enum import StrEnum
-from typing import ClassVar
-
-from msgspec import Struct
+from typing import ClassVar, NamedTuple
 
 from proto.feed import Side
-from proto.message import Message, Name, Text, token
+from proto.message import Integer, Message, Name, Rows, Text, Word, token
 from proto.units import Money, Nanoseconds, Price, Quantity
 
 
-class AckStatus(StrEnum):
+class AckStatus(Word):
     """What the venue said about an order. Unknown: sent, and nothing proves what became of it."""
 
     ACCEPTED = "accepted"
@@ -20,7 +17,7 @@ class AckStatus(StrEnum):
     UNKNOWN = "unknown"
 
 
-class TradeStatus(StrEnum):
+class TradeStatus(Word):
     """Where a trade stands between match and final settlement. Venues without a chain confirm at once."""
 
     MATCHED = "matched"
@@ -30,7 +27,7 @@ class TradeStatus(StrEnum):
     FAILED = "failed"
 
 
-class Ack(Message, frozen=True, kw_only=True, gc=False):
+class Ack(Message):
     """The venue answered for an order. ``remaining`` is what still rests there afterwards."""
 
     kind: ClassVar[str] = "venue.ack"
@@ -45,7 +42,7 @@ class Ack(Message, frozen=True, kw_only=True, gc=False):
         return (token(self.order),)
 
 
-class Fill(Message, frozen=True, kw_only=True, gc=False):
+class Fill(Message):
     """A trade of ours. ``fill_id`` is the natural key (``fill:{venue}:{trade}``), folded once for ever.
 
     ``fee`` is what the venue charged for this fill; a rebate makes it negative.
@@ -69,7 +66,7 @@ class Fill(Message, frozen=True, kw_only=True, gc=False):
         return (token(self.order),)
 
 
-class TradeState(Message, frozen=True, kw_only=True, gc=False):
+class TradeState(Message):
     """A fill that is not final when it happens took another step. A failed one is corrected as well."""
 
     kind: ClassVar[str] = "venue.trade"
@@ -84,7 +81,7 @@ class TradeState(Message, frozen=True, kw_only=True, gc=False):
         return (token(self.order),)
 
 
-class Settlement(Message, frozen=True, kw_only=True, gc=False):
+class Settlement(Message):
     """The venue paid an instrument out at ``price`` a contract (1 or 0; 0.5 for a void)."""
 
     kind: ClassVar[str] = "venue.settlement"
@@ -99,7 +96,7 @@ class Settlement(Message, frozen=True, kw_only=True, gc=False):
         return (token(self.market),)
 
 
-class Correction(Message, frozen=True, kw_only=True, gc=False):
+class Correction(Message):
     """The venue took a fill back (matched, then failed to settle): undo it exactly."""
 
     kind: ClassVar[str] = "venue.correction"
@@ -113,7 +110,7 @@ class Correction(Message, frozen=True, kw_only=True, gc=False):
         return (token(self.order),)
 
 
-class Account(Message, frozen=True, kw_only=True, gc=False):
+class Account(Message):
     """Money moved in (positive) or out (negative) of an account at a venue."""
 
     kind: ClassVar[str] = "venue.account"
@@ -127,7 +124,7 @@ class Account(Message, frozen=True, kw_only=True, gc=False):
         return (token(self.venue),)
 
 
-class StatusReport(Message, frozen=True, kw_only=True, gc=False):
+class StatusReport(Message):
     """The answer to a look-up. ``found=False`` is proof of absence: the order never will exist."""
 
     kind: ClassVar[str] = "venue.status"
@@ -142,7 +139,7 @@ class StatusReport(Message, frozen=True, kw_only=True, gc=False):
         return (token(self.order),)
 
 
-class Difference(Struct, frozen=True, array_like=True, gc=False):
+class Difference(NamedTuple):
     """Something at the venue that our books do not explain, with both sides' figure (millionths).
 
     ``difference``: position, balance, foreign_position, foreign_order, foreign_fill, still_working,
@@ -151,11 +148,11 @@ class Difference(Struct, frozen=True, array_like=True, gc=False):
 
     difference: Name
     topic: Text
-    ours: int = 0
-    theirs: int = 0
+    ours: Integer = 0
+    theirs: Integer = 0
 
 
-class Reconciliation(Message, frozen=True, kw_only=True, gc=False):
+class Reconciliation(Message):
     """Our books beside the venue's, at the start and every half minute.
 
     ``complete``: every question was answered; if not, ``reason`` says which was not. ``clean``: complete
@@ -168,8 +165,8 @@ class Reconciliation(Message, frozen=True, kw_only=True, gc=False):
     complete: bool
     clean: bool = False
     reason: Text = ""
-    differences: tuple[Difference, ...] = ()
-    open_orders: int = 0
+    differences: Rows[Difference] = ()
+    open_orders: Integer = 0
     balance: Money = 0
     available: Money = 0
     at: Nanoseconds = 0

@@ -1,31 +1,64 @@
-"""Messages to bytes and back: msgpack, field names as keys, defaults left out."""
+"""Messages to bytes and back: msgpack, field names as keys, defaults left out.
 
-import msgspec
+Bytes are checked here, once, where they enter a process; inside it, a message is handed on as the object.
+"""
 
-from libs.contract.nesting import is_nested_deeper
-from proto.message import Message
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import msgpack
+from pydantic import TypeAdapter, ValidationError
+
+from libs.contract.plain import wire_fields
+from proto.message import PAYLOAD_BYTES_MAX, Message
 from proto.subjects import TABLE, model_of
 
-PAYLOAD_BYTES_MAX = 256 * 1024
-"""A message is a few hundred bytes; the largest is a configuration section. Far below the broker's 1 MiB."""
+REASON_CHARACTERS_MAX = 300
+"""Of a refusal: a line in a log, a row and an alert."""
+SHOWN_CHARACTERS_MAX = 60
+"""Of the value that was refused."""
+_SHOWN = (str, bytes, int, float, type(None))
 
-DEPTH_MAX = 400
-"""Levels of nesting; ours have five. Far below what any caller's stack has room for, so that all agree;
-a payload of so many bytes cannot have more, which spares the small ones the look."""
-
-_encoder = msgspec.msgpack.Encoder()
-_decoders: dict[type[Message], msgspec.msgpack.Decoder[Message]] = {
-    row.model: msgspec.msgpack.Decoder(row.model) for row in TABLE
-}
+Model = TypeVar("Model", bound=Message)
 
 
 class Unreadable(ValueError):
     """A payload that is not what its subject promises; the reason is its text."""
 
 
+def _unique(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("expected each key once, was one twice")
+    try:
+        "".join(fields)
+    except TypeError as e:
+        raise ValueError("expected texts for keys, was bytes") from e
+    return fields
+
+
+def _no_extension(code: int, _: bytes) -> None:
+    raise ValueError(f"expected no extension type, was {code}")
+
+
+_pack: Final[Callable[[Message], bytes]] = msgpack.Packer(default=wire_fields).pack
+_FIXMAP = 0x80
+_FIELDS_SHORT_MAX = 15
+_wide: Final = frozenset(row.model for row in TABLE if len(row.model.model_fields) > _FIELDS_SHORT_MAX)
+"""Models whose map has a length of 16 bits however few fields are set: so their payloads have always been."""
+
+_validate: Final[dict[type[Message], Callable[[Any], Any]]] = {
+    row.model: TypeAdapter(row.model).validator.validate_python for row in TABLE
+}
+
+
 def encode(message: Message) -> bytes:
-    """The payload of a message. The same message always gives the same bytes."""
-    return _encoder.encode(message)
+    """Return the payload of a message. Equal messages give equal bytes."""
+    payload = _pack(message)
+    first = payload[0]
+    if type(message) in _wide and _FIXMAP <= first <= _FIXMAP + _FIELDS_SHORT_MAX:
+        return b"\xde\x00%c%b" % (first - _FIXMAP, payload[1:])
+    return payload
 
 
 def decode(subject: str, payload: bytes) -> Message:
@@ -37,14 +70,32 @@ def decode(subject: str, payload: bytes) -> Message:
     model = model_of(subject)
     if model is None:
         raise Unreadable(f"expected a subject of the table, was {subject[:120]!r}")
-    if len(payload) > PAYLOAD_BYTES_MAX:
-        raise Unreadable(f"expected at most {PAYLOAD_BYTES_MAX} bytes, was {len(payload)}")
-    if len(payload) > DEPTH_MAX and is_nested_deeper(payload, DEPTH_MAX):
-        raise Unreadable(f"{model.__name__}: expected at most {DEPTH_MAX} levels of nesting")
-    try:
-        message = _decoders[model].decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as e:
-        raise Unreadable(f"{model.__name__}: {e}"[:300]) from e
+    message = decode_as(model, payload)
     if message.subject() != subject:
         raise Unreadable(f"expected subject {message.subject()[:120]!r}, was {subject[:120]!r}")
     return message
+
+
+def decode_as(model: type[Model], payload: bytes) -> Model:
+    """Read the payload of a message that must be of this model. Raises ``Unreadable`` as ``decode`` does."""
+    if len(payload) > PAYLOAD_BYTES_MAX:
+        raise Unreadable(f"expected at most {PAYLOAD_BYTES_MAX} bytes, was {len(payload)}")
+    try:
+        # The unpacker keeps its own stack of a fixed size: its verdict does not depend on the caller's.
+        fields = msgpack.unpackb(payload, object_pairs_hook=_unique, ext_hook=_no_extension)
+        message: Model = _validate[model](fields)
+    except ValidationError as e:
+        raise Unreadable(f"{model.__name__}: {_first_fault(e)}"[:REASON_CHARACTERS_MAX]) from e
+    except ValueError as e:
+        reason = str(e) or type(e).__name__
+        raise Unreadable(f"{model.__name__}: {reason}"[:REASON_CHARACTERS_MAX]) from e
+    return message
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False, include_context=False)[0]
+    place = ".".join(str(part) for part in fault["loc"]) or "payload"
+    value = fault["input"]
+    # Containers are not shown: they may be nested deeper than text can be made of.
+    shown = repr(value)[:SHOWN_CHARACTERS_MAX] if isinstance(value, _SHOWN) else type(value).__name__
+    return f"{place}: {fault['msg']}, was {shown}"

@@ -20,8 +20,8 @@ from proto.risk import Approval
 Observer = Callable[[int, str, str, Message], None]
 """Called for everything that goes onto the tape: sequence, producer (machine or shell), id, message."""
 
-ClaimOf = Callable[[Message, str, str, str, Sequence[Message]], Sequence[Claim]]
-"""Claims for the outputs of execution: approval, its message id, signature, key id, outputs."""
+ClaimOf = Callable[[Message, bytes, str, str, str, Sequence[Message]], Sequence[Claim]]
+"""Claims for the outputs of execution: approval, its payload, message id, signature, key id, outputs."""
 
 OUTPUTS_PER_INPUT_MAX = 10_000
 """A cascade longer than this is two machines answering each other for ever: stop, loudly."""
@@ -45,7 +45,7 @@ class InProcess:
         self._timeline = Timeline()
         self._machines = list(machines)
         self._waiting: list[tuple[int, int, str, Message, list[Message]]] = []
-        self._signatures: dict[str, str] = {}
+        self._signed: dict[str, tuple[bytes, str]] = {}
         self._routes: dict[type[Message], list[tuple[int, Handler]]] = {}
         for order, machine in enumerate(machines):
             for model in machine.reads:
@@ -95,8 +95,9 @@ class InProcess:
         cause, order, cause_id, trigger, outputs = heapq.heappop(self._waiting)
         machine = self._machines[order].name
         if machine == "execution":
-            signature = self._signatures.get(cause_id, "")
-            for claim in self._claims_of(trigger, cause_id, signature, self._signer.key_id, outputs):
+            payload, signature = self._signed.get(cause_id, (b"", ""))
+            key_id = self._signer.key_id
+            for claim in self._claims_of(trigger, payload, cause_id, signature, key_id, outputs):
                 self._append(claim, "ledger", "", verified=self._claim_verified(claim))
         for index, message in enumerate(outputs):
             message_id = str(MessageId(self.tape, machine, cause, index))
@@ -108,7 +109,7 @@ class InProcess:
     def _sign(self, approval: Approval, message_id: str) -> bool:
         payload = encode(approval)
         signature = self._signer.sign(self.tape, approval.subject(), message_id, payload)
-        self._signatures[message_id] = signature
+        self._signed[message_id] = payload, signature
         return self._verify(approval.subject(), message_id, payload, signature)
 
     def _claim_verified(self, claim: Claim) -> bool:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
-from pydantic import BaseModel
 
+from libs.contract.plain import decode_state, encode_state
 from proto.message import Message
 
 NOTHING: tuple[Message, ...] = ()
@@ -92,21 +92,7 @@ class StateMachine(Generic[State]):
         return self.handlers[kind]
 
     def snapshot(self) -> bytes:
-        return msgspec.msgpack.encode(self.state, enc_hook=_encode_model)
+        return encode_state(self.state)
 
     def restore(self, state: bytes) -> None:
-        self.state = msgspec.msgpack.decode(state, type=type(self.state), dec_hook=_decode_model)
-
-
-def _encode_model(value: Any) -> Any:
-    """Encode a model in a state as the mapping of its fields, as a struct would be."""
-    if isinstance(value, BaseModel):
-        return value.model_dump()
-    raise NotImplementedError(f"expected a struct or a model in a state, was {type(value).__name__}")
-
-
-def _decode_model(kind: type, value: Any) -> Any:
-    """Validate the mapping of a model's fields."""
-    if issubclass(kind, BaseModel):
-        return kind.model_validate(value)
-    raise NotImplementedError(f"expected a struct or a model in a state, was {kind.__name__}")
+        self.state = decode_state(state, type(self.state))

@@ -49,6 +49,7 @@ class Effect(NamedTuple):
     """All outputs of one cause, with the input that caused them."""
 
     record: TapeRecord
+    event: Message
     outputs: list[Output]
 
 
@@ -117,7 +118,7 @@ class MachineRunner:
                 except Exception as e:
                     raise self._failed(record, e) from e
                 if outputs:
-                    self._emit(record, outputs)
+                    self._emit(record, event, outputs)
         self.position = seq
 
     def _failed(self, record: TapeRecord, error: Exception) -> Failed:
@@ -132,7 +133,7 @@ class MachineRunner:
         if command.verb is Verb.SKIP and command.machine == self.name:
             self.skips.add(command.seq)
 
-    def _emit(self, record: TapeRecord, messages: Sequence[Message]) -> None:
+    def _emit(self, record: TapeRecord, event: Message, messages: Sequence[Message]) -> None:
         if record.seq <= self.verified_to:
             # Adopted: the tape's word stands for what was said until there, nothing is said again.
             return
@@ -155,7 +156,7 @@ class MachineRunner:
             output = Output(record.seq, index, subject, payload, headers, message)
             self.open_outputs[(record.seq, index)] = output
             outputs.append(output)
-        self.ready.append(Effect(record, outputs))
+        self.ready.append(Effect(record, event, outputs))
         if len(self.open_outputs) > OUTPUTS_OPEN_MAX:
             self.stopped = Failed(self.name, record.seq, f"expected at most {OUTPUTS_OPEN_MAX} open outputs")
             raise self.stopped

@@ -8,7 +8,7 @@ of the swings, which is what an estimated ``p`` deserves.
 Everything rounds down: a size is never larger than the exact one.
 """
 
-from proto.units import ONE
+from proto.units import AMOUNT_MAX, ONE
 
 HALF = ONE // 2
 """The default share of the full Kelly stake."""
@@ -41,7 +41,7 @@ def quantity_for_stake(stake: int, cost: int, quantity_step: int, quantity_min: 
     """
     if stake <= 0 or cost <= 0:
         return 0
-    quantity = stake * ONE // cost
+    quantity = min(stake * ONE // cost, AMOUNT_MAX)
     quantity -= quantity % max(quantity_step, 1)
     return quantity if quantity >= max(quantity_min, 1) else 0
 

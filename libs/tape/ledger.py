@@ -14,10 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
 
-import msgspec
 import nats.errors
 
-from libs.contract.codec import encode
+from libs.contract.codec import Unreadable, decode_as, encode
 from libs.tape.connection import Link
 from libs.tape.errors import BrokerUnavailable, ContentMismatch, PublishRefused
 from libs.tape.publisher import Publisher
@@ -103,7 +102,7 @@ class Ledger:
         """Try to win the order. Safe to repeat: a claim already ours is won again, without a second one."""
         nonce = await self._kept_nonce(claim)
         if nonce != claim.nonce:
-            claim = msgspec.structs.replace(claim, nonce=nonce)
+            claim = claim.replace(nonce=nonce)
         try:
             await self._publisher.publish(
                 claim.subject(),
@@ -151,9 +150,10 @@ class Ledger:
             raise BrokerUnavailable(f"expected a claim or its absence, was {answer['error']}")
         try:
             # An empty message comes without "data".
-            return msgspec.msgpack.decode(base64.b64decode(answer["message"].get("data", "")), type=Claim)
-        except msgspec.DecodeError as e:
+            stored: Claim = decode_as(Claim, base64.b64decode(answer["message"].get("data", "")))
+        except Unreadable as e:
             raise ContentMismatch(f"expected a claim of {order}, was {e}") from e
+        return stored
 
     def _write(self, order: str, nonce: str) -> None:
         os.write(self._descriptor, f"{order} {nonce}\n".encode())

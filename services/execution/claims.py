@@ -2,16 +2,22 @@
 
 from collections.abc import Sequence
 
-from libs.contract.codec import encode
 from proto.execution import Claim, OrderStatus, OrderUpdate
 from proto.message import Message
 from proto.risk import Approval
 
 
 def claims_of(
-    trigger: Message, message_id: str, signature: str, key_id: str, outputs: Sequence[Message]
+    trigger: Message,
+    payload: bytes,
+    message_id: str,
+    signature: str,
+    key_id: str,
+    outputs: Sequence[Message],
 ) -> tuple[Claim, ...]:
     """The claim for an approval that execution accepted (it says ``pending_submit``); else none.
+
+    ``payload`` is the approval as it was signed.
 
     The nonce is the order id here; a shell puts its own secret one in before it claims.
     """
@@ -28,7 +34,7 @@ def claims_of(
             order=trigger.order,
             approval_subject=trigger.subject(),
             message_id=message_id,
-            payload=encode(trigger),
+            payload=payload,
             signature=signature,
             key_id=key_id,
             client_order_id=trigger.order,

@@ -5,10 +5,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import msgspec
-
-from libs.contract.codec import decode
 from libs.machine.host import Host
+from libs.machine.runner import Effect
 from libs.runtime.service import Context
 from libs.tape.record import TapeRecord
 from libs.venues.errors import VenueError
@@ -119,9 +117,9 @@ class LiveTrading:
 
     # ── orders ──
 
-    async def claim(self, claim: Claim, record: TapeRecord) -> str:
+    async def claim(self, claim: Claim, effect: Effect) -> str:
         """Sign, claim and send a live order; the reason why there is no claim and will be none, else empty."""
-        approval = decode(claim.approval_subject, claim.payload)
+        record, approval = effect.record, effect.event
         assert isinstance(approval, Approval)
         if self._claims.ledger.remembers(claim.order):
             while (unclaimed := await self._claims.is_unclaimed(claim.order)) is None:
@@ -131,7 +129,7 @@ class LiveTrading:
                 return ""
         desk, prepared, refusal = await self._prepare(claim, approval, record.stored_at_ns)
         if prepared is not None:
-            claim = msgspec.structs.replace(claim, client_order_id=prepared.client_order_id)
+            claim = claim.replace(client_order_id=prepared.client_order_id)
         result = await self._claims.claim(claim, record, lambda: refusal or self._refusal(approval))
         if result.won and desk is not None and prepared is not None:
             desk.begin(claim, approval, prepared)

@@ -24,7 +24,7 @@ from proto.execution import (
 from proto.exit import ExitCancel
 from proto.feed import FeedClock
 from proto.ids import order_id, parse_message_id, venue_of
-from proto.message import Message
+from proto.message import Message, as_text
 from proto.monitor import Clock
 from proto.operator import Command, Config, Session, Verb
 from proto.risk import Approval
@@ -354,4 +354,4 @@ class ExecutionMachine(StateMachine[ExecutionState]):
 
 
 def _refuse(approval: Approval, reason: RefusalReason, stamp: Stamp) -> Refusal:
-    return Refusal(order=approval.order, reason=reason, message_id=stamp.message_id)
+    return Refusal(order=approval.order, reason=reason, message_id=as_text(stamp.message_id))

@@ -7,6 +7,7 @@ from msgspec import Struct
 from libs.machine.machine import Stamp
 from proto.execution import OrderStatus, OrderUpdate
 from proto.risk import Approval, TimeInForce
+from proto.units import as_quantity
 from proto.venue import AckStatus
 
 S = OrderStatus
@@ -152,8 +153,8 @@ def update_of(tracked: TrackedOrder, reason: str = "") -> OrderUpdate:
         instrument=tracked.instrument,
         market=tracked.market,
         strategy=tracked.strategy,
-        filled=tracked.filled,
-        remaining=tracked.remaining,
+        filled=as_quantity(tracked.filled),
+        remaining=as_quantity(tracked.remaining),
         reduce_only=tracked.reduce_only,
         reason=reason,
     )

@@ -11,10 +11,8 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 
-import msgspec
 from nats.aio.msg import Msg
 
-from libs.contract.codec import decode
 from libs.machine.host import Fact, Host
 from libs.machine.runner import Effect
 from libs.runtime.service import Context
@@ -92,7 +90,7 @@ class ExecutionShell:
         facts: list[Fact] = []
         for claim in self._claims_of(effect):
             if live_venues_of(self._host):
-                reason = await self.live.claim(claim, record)
+                reason = await self.live.claim(claim, effect)
             else:
                 reason = (await self.claims.claim(claim, record)).reason
             self._crash_point("before_publish")
@@ -107,14 +105,12 @@ class ExecutionShell:
             return ()
         headers = record.headers
         claims = claims_of(
-            decode(record.subject, record.payload),
+            effect.event,
+            record.payload,
             record.message_id,
             headers.get(SIGNATURE_HEADER, ""),
             headers.get(KEY_ID_HEADER, ""),
             [output.message for output in effect.outputs],
         )
         nonce = secrets.token_hex(8)
-        return [
-            msgspec.structs.replace(c, payload=record.payload, nonce=nonce, claimed_at=self._wall_ns())
-            for c in claims
-        ]
+        return [claim.replace(nonce=nonce, claimed_at=self._wall_ns()) for claim in claims]

@@ -11,7 +11,7 @@ from proto.feed import Market, MarketStatus, Side
 from proto.ids import MessageId
 from proto.message import Message
 from proto.risk import TimeInForce
-from proto.units import SECOND, Price, Quantity, scale
+from proto.units import SECOND, Price, Quantity, as_quantity, later, scale
 from services.exit.ladder import Target, close_price, first_goal, stop_price, targets
 from services.exit.params import ExitParams
 from services.exit.state import ExitOrder, ExitState, Held, Step
@@ -160,11 +160,11 @@ class ExitDecision:
                 market=held.market,
                 instrument=held.instrument,
                 side=Side.SELL,
-                price=target.price,
-                quantity=target.quantity,
+                price=as_quantity(target.price),
+                quantity=as_quantity(target.quantity),
                 time_in_force=time_in_force,
                 reason=reason,
-                expires_at=self.now + self.params.expires_s * SECOND,
+                expires_at=later(self.now, self.params.expires_s * SECOND),
             )
         )
 
@@ -194,8 +194,8 @@ class ExitDecision:
                 instrument=held.instrument,
                 strategy=held.strategy,
                 stage=held.stage,
-                quantity=self.state.quantity(held),
-                entry_price=held.entry_price,
+                quantity=as_quantity(self.state.quantity(held)),
+                entry_price=as_quantity(held.entry_price),
                 reason=reason or (held.reason.value if held.reason else ""),
             )
         )

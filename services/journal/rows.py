@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from libs.contract.codec import Unreadable, decode
+from libs.contract.plain import to_json
 from libs.tape.record import BUILD_HEADER, KEY_ID_HEADER, SIGNATURE_HEADER, TapeRecord
 from proto.ids import parse_message_id
 from proto.message import Message
@@ -28,7 +29,6 @@ _AT_NS_MAX = 253_402_300_799 * 1_000_000_000
 """The last second of the year 9999: later ones do not fit a timestamp."""
 
 _pack = msgspec.msgpack.Encoder().encode
-_to_json = msgspec.json.Encoder().encode
 
 
 class Row(NamedTuple):
@@ -181,7 +181,7 @@ def read(subject: str, message_id: str, payload: bytes) -> Reading:
     producer = identity.producer if identity is not None else kind.partition(".")[0]
     try:
         message = decode(subject, payload)
-        body = _to_json(message).decode()
+        body = to_json(message).decode()
     # msgspec says TypeError or ValueError for what JSON cannot say (a free-form document's odd keys).
     except (Unreadable, TypeError, ValueError, OverflowError, RecursionError) as e:
         return Reading(kind, producer, None, None, None, None, None, text_of(str(e))[:300])
@@ -193,10 +193,10 @@ def read(subject: str, message_id: str, payload: bytes) -> Reading:
 
 _HAS: dict[type[Message], tuple[bool, bool, bool, bool]] = {
     row.model: (
-        "order" in row.model.__struct_fields__,
-        "market" in row.model.__struct_fields__,
-        "strategy" in row.model.__struct_fields__,
-        "at" in row.model.__struct_fields__,
+        "order" in row.model.model_fields,
+        "market" in row.model.model_fields,
+        "strategy" in row.model.model_fields,
+        "at" in row.model.model_fields,
     )
     for row in TABLE
 }

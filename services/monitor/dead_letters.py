@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from proto.monitor import DEAD_EXCERPT_BYTES_MAX, Dead
+from proto.message import as_integer
+from proto.monitor import Dead
 from proto.units import SECOND
 
 BURST_COUNT = 10
@@ -17,9 +18,6 @@ PRODUCERS_MAX = 64
 may itself be poison."""
 OTHER = "other"
 OTHER_REASONS = "other reasons"
-
-_NAME_CHARACTERS_MAX = 120
-_TEXT_CHARACTERS_MAX = 300
 
 
 @dataclass(slots=True)
@@ -43,7 +41,6 @@ class DeadLetters:
 
     def add(self, dead: Dead, at_ns: int) -> list[Dead]:
         """Take one dead input at wall-clock time ``at_ns``; return what may be published now."""
-        dead = _bounded(dead)
         name = dead.producer
         if name not in self._producers and len(self._producers) >= PRODUCERS_MAX:
             name = OTHER
@@ -83,7 +80,7 @@ class DeadLetters:
             seq=dead.seq,
             topic=dead.topic,
             excerpt=dead.excerpt,
-            count=count,
+            count=as_integer(count),
         )
 
     def _release(self, producer: _Producer, at_ns: int) -> Iterator[Dead]:
@@ -94,14 +91,3 @@ class DeadLetters:
         while producer.held and producer.tokens > 0:
             producer.tokens -= 1
             yield producer.held.pop(next(iter(producer.held)))
-
-
-def _bounded(dead: Dead) -> Dead:
-    return Dead(
-        producer=dead.producer[:_NAME_CHARACTERS_MAX] or OTHER,
-        reason=dead.reason[:_TEXT_CHARACTERS_MAX],
-        seq=dead.seq,
-        topic=dead.topic[:_TEXT_CHARACTERS_MAX],
-        excerpt=dead.excerpt[:DEAD_EXCERPT_BYTES_MAX],
-        count=dead.count,
-    )

@@ -7,7 +7,7 @@ fact that the shell puts on the tape and no machine recomputes.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from proto.message import Message
+from proto.message import Message, as_integer, as_name, as_text
 from proto.monitor import Alert, Health, ServiceState, Severity
 from proto.units import SECOND
 
@@ -57,9 +57,7 @@ class Conditions:
             self._active[key] = severity
         else:
             severity = self._active.pop(key)
-        alert = Alert(
-            rule=rule, severity=severity, topic=topic, text=text[:TEXT_CHARACTERS_MAX], active=wrong
-        )
+        alert = Alert(rule=rule, severity=severity, topic=as_text(topic), text=as_text(text), active=wrong)
         return [alert]
 
     @property
@@ -148,7 +146,12 @@ class HealthWatch:
         return self._health(name, known)
 
     def _health(self, name: str, known: _Service) -> Health:
-        return Health(service=name, state=known.state, detail=known.detail, position=known.position)
+        return Health(
+            service=as_name(name),
+            state=known.state,
+            detail=as_text(known.detail),
+            position=as_integer(known.position),
+        )
 
     def _alerts(self, name: str, known: _Service) -> list[Message]:
         hold = self.conditions.hold

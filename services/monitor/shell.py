@@ -15,7 +15,7 @@ from libs.runtime.service import Context
 from libs.tape.credentials import REPORT
 from libs.tape.reader import REST_S
 from libs.tape.record import TapeRecord
-from proto.message import Message
+from proto.message import Message, as_integer, as_name, as_text
 from proto.monitor import DEAD_EXCERPT_BYTES_MAX, Clock, Dead, ServiceState, Severity
 from proto.operator import ClockOwner, Mode
 from proto.subjects import SERVICES
@@ -68,10 +68,10 @@ class MonitorShell:
             return
         producer = record.subject.partition(".")[0] or "unknown"
         dead = Dead(
-            producer=producer[:120],
-            reason=reason[:500],
+            producer=as_name(producer),
+            reason=as_text(reason),
             seq=record.seq,
-            topic=record.subject[:120],
+            topic=as_text(record.subject),
             excerpt=record.payload[:DEAD_EXCERPT_BYTES_MAX],
         )
         self._put(self._dead.add(dead, time.time_ns()))
@@ -115,9 +115,9 @@ class MonitorShell:
         frames = body["dead_frames"]
         for frame in frames:
             dead = Dead(
-                producer=service,
-                reason=str(frame.get("reason", ""))[:500],
-                topic=str(frame.get("source", ""))[:120],
+                producer=as_name(service),
+                reason=as_text(str(frame.get("reason", ""))),
+                topic=as_text(str(frame.get("source", ""))),
                 excerpt=bytes.fromhex(frame.get("excerpt", ""))[:DEAD_EXCERPT_BYTES_MAX],
             )
             self._put(self._dead.add(dead, now))
@@ -129,7 +129,9 @@ class MonitorShell:
         lost = told - before - len(frames)
         self._dead_told[service] = told
         if lost > 0:
-            self._put(self._dead.add(Dead(producer=service, reason=DROPPED, count=lost), now))
+            self._put(
+                self._dead.add(Dead(producer=as_name(service), reason=DROPPED, count=as_integer(lost)), now)
+            )
 
     async def clock_loop(self) -> None:
         """Say what time it is once a second, when this session's clock is ours."""

@@ -1,11 +1,21 @@
 """What risk says of an order: the messages, filled in."""
 
+from pydantic import ValidationError
+
+from proto.message import as_integer
 from proto.risk import Approval, Check, Pending, Rejection
 from services.risk.exposure import Reservation
 
 
 def approval(order: str, candidate: Reservation, checks: tuple[Check, ...]) -> Approval:
     """Exactly this order, once."""
+    try:
+        return _approval(order, candidate, checks)
+    except ValidationError:
+        return _approval(order, candidate, _carried(checks))
+
+
+def _approval(order: str, candidate: Reservation, checks: tuple[Check, ...]) -> Approval:
     return Approval(
         order=order,
         strategy=candidate.strategy,
@@ -40,6 +50,18 @@ def pending(order: str, candidate: Reservation) -> Pending:
 
 def rejection(candidate: Reservation, failed: tuple[Check, ...]) -> Rejection:
     """Everything that is wrong with it."""
+    try:
+        return _rejection(candidate, failed)
+    except ValidationError:
+        return _rejection(candidate, _carried(failed))
+
+
+def _carried(checks: tuple[Check, ...]) -> tuple[Check, ...]:
+    """The checks with figures that a message can carry: a stake or a fee may be computed from anything."""
+    return tuple(c._replace(limit=as_integer(c.limit), value=as_integer(c.value)) for c in checks)
+
+
+def _rejection(candidate: Reservation, failed: tuple[Check, ...]) -> Rejection:
     return Rejection(
         strategy=candidate.strategy,
         market=candidate.market,

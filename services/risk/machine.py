@@ -13,12 +13,12 @@ from proto.execution import NO_APPROVAL, TERMINAL, OrderUpdate
 from proto.exit import ExitProposal
 from proto.feed import Book, FeedClock, Gap, Market, Quote, Side
 from proto.ids import order_id
-from proto.message import Message
+from proto.message import Message, as_name
 from proto.monitor import Clock
 from proto.operator import Command, Config, Session, Verb
 from proto.risk import Check, RiskState, TimeInForce
 from proto.signal import Proposal
-from proto.units import ONE, SECOND
+from proto.units import ONE, SECOND, later
 from proto.venue import Account, Correction, Fill, Settlement
 from services.risk import answers, facts, standing
 from services.risk.checks import ENTRY_CHECKS, EXIT_CHECKS
@@ -36,7 +36,8 @@ class RiskMachine(StateMachine[State]):
     """Decides on every order; see ``services/risk/README.md``."""
 
     name: ClassVar[str] = "risk"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
+    """2: never sizes an order beyond what a message can carry."""
 
     def __init__(self) -> None:
         super().__init__(State())
@@ -174,7 +175,7 @@ class RiskMachine(StateMachine[State]):
             fee=0,
             time_in_force=TimeInForce(params.order_time_in_force),
             expires_at=event.expires_at,
-            proposal=stamp.message_id,
+            proposal=as_name(stamp.message_id),
             reduce_only=False,
             pending=False,
             fair_value=event.fair_value,
@@ -201,7 +202,7 @@ class RiskMachine(StateMachine[State]):
             fee=0,
             time_in_force=event.time_in_force,
             expires_at=event.expires_at,
-            proposal=stamp.message_id,
+            proposal=as_name(stamp.message_id),
             reduce_only=True,
             pending=False,
             reason=event.reason.value,
@@ -237,7 +238,7 @@ class RiskMachine(StateMachine[State]):
             candidate.pending = True
             # Not cut to the proposal's own expiry: people are slower than that, and the approval is
             # checked again against the book of its moment.
-            candidate.expires_at = stamp.now + params.pending_ttl_s * SECOND
+            candidate.expires_at = later(stamp.now, params.pending_ttl_s * SECOND)
             self.state.reservations[order] = candidate
             return (answers.pending(order, candidate),)
         candidate.pending = False

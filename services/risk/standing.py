@@ -4,7 +4,7 @@ from typing import Final
 
 from proto.feed import MarketStatus
 from proto.risk import PortfolioReport, RiskState
-from proto.units import SECOND, scale
+from proto.units import SECOND, as_money, scale
 from services.risk import facts
 from services.risk.params import RiskParams
 from services.risk.state import State
@@ -69,12 +69,12 @@ def report(state: State, now: int) -> PortfolioReport:
     portfolio = state.portfolio
     return PortfolioReport(
         digest=portfolio.digest(),
-        cash=portfolio.cash,
-        equity=facts.equity(state),
-        realised_profit=portfolio.realised_profit,
-        fees=portfolio.fees,
-        exposure=facts.exposure(state),
-        exposure_limit=exposure_limit(state),
+        cash=as_money(portfolio.cash),
+        equity=as_money(facts.equity(state)),
+        realised_profit=as_money(portfolio.realised_profit),
+        fees=as_money(portfolio.fees),
+        exposure=as_money(facts.exposure(state)),
+        exposure_limit=as_money(exposure_limit(state)),
         positions=len(portfolio.open),
         state=risk_state(state),
         at=now,

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from libs.contract.plain import decode_state, encode_state
 from libs.indicators.candles import Candle, Candles
 from libs.indicators.tops import Tops
 from libs.machine.machine import NOTHING, Stamp, StateMachine
@@ -66,8 +67,7 @@ class SignalMachine(StateMachine[SignalState]):
 
     def snapshot(self) -> bytes:
         self.state.strategies = {
-            name: msgspec.Raw(msgspec.msgpack.encode(strategy.state))
-            for name, strategy in self._strategies.items()
+            name: msgspec.Raw(encode_state(strategy.state)) for name, strategy in self._strategies.items()
         }
         return super().snapshot()
 
@@ -83,7 +83,7 @@ class SignalMachine(StateMachine[SignalState]):
             hosted = self.state.hosted.setdefault(name, Hosted())
             strategy = strategy_type(self.view, hosted)
             if name in encoded:
-                strategy.state = msgspec.msgpack.decode(encoded[name], type=strategy_type.state_type)
+                strategy.state = decode_state(encoded[name], strategy_type.state_type)
             if hosted.document is not None:
                 strategy.params = strategy_type.params_type.model_validate(hosted.document)
             self._strategies[name] = strategy
@@ -179,7 +179,8 @@ class SignalMachine(StateMachine[SignalState]):
     def _on_candle(self, told: feed.Candle, stamp: Stamp) -> Sequence[Message]:
         """History of a reference price: what strategies would have seen had they run already."""
         closed_at = told.start_at + told.interval_s * SECOND
-        if not (told.first and told.low and told.last) or closed_at > stamp.now:
+        is_candle = told.interval_s > 0 and told.first and told.low and told.last
+        if not is_candle or closed_at > stamp.now:
             return NOTHING
         out: list[Message] = []
         for strategy, hook in self._candle_hooks:

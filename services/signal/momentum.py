@@ -16,7 +16,7 @@ from libs.indicators.tops import Top
 from libs.indicators.volatility import ReturnSampler
 from proto.feed import Market, MarketStatus, Side, Trade
 from proto.signal import Evidence, Proposal
-from proto.units import ONE, SECOND, Nanoseconds, Price
+from proto.units import ONE, SECOND, Nanoseconds, Price, later
 from services.signal.strategy import NO_PROPOSALS, Strategy, StrategyParams
 
 Probability = Annotated[int, amount(0, ONE)]
@@ -262,7 +262,7 @@ class Momentum(Strategy[MomentumParams, MomentumState]):
             fair_value=fair_value,
             edge=edge,
             strength=min(ONE, abs(track.z) * ONE // params.z_full),
-            expires_at=self.now + params.expires_s * SECOND,
+            expires_at=later(self.now, params.expires_s * SECOND),
             reason="breakout up" if track.z > 0 else "breakout down",
             evidence=(
                 Evidence("z", track.z),

@@ -68,14 +68,14 @@ said = refusal(market, order, NOW)
 print("an order to sell on paper:", said or "taken")
 
 # Bought while nobody thought of the end, and still held after it: the price falls below the stop.
-facts = msgspec.structs.replace(exit_world.MARKET, close_at=0, status=market.status)
+facts = exit_world.MARKET.replace(close_at=0, status=market.status)
 w = exit_world.World(market=facts, twin=False)
 w.quote(50 * exit_world.CENT)
 w.enter(10 * ONE, 50 * exit_world.CENT)
 w.entry_done()
 w.advance(3)
 before = len(w.proposals)
-w.put(msgspec.structs.replace(facts, close_at=market.close_at and w.now - 15 * 3_600 * SECOND))
+w.put(facts.replace(close_at=market.close_at and w.now - 15 * 3_600 * SECOND))
 w.quote(30 * exit_world.CENT)
 for _ in range(120):
     w.work()

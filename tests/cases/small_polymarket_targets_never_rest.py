@@ -90,7 +90,7 @@ for shares in (3, 5, 6, 8, 9, 10, 12):
         except Refused as e:
             live = f"REFUSED {e.code}"
         paper = Exchange()
-        paper.market(msgspec.structs.replace(feed_market, status=MarketStatus.OPEN, close_at=0), world.now)
+        paper.market(feed_market.replace(status=MarketStatus.OPEN, close_at=0), world.now)
         inst = feed_market.outcomes[0].instrument
         paper.book(
             Book(

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from libs.contract.codec import encode
@@ -85,7 +84,7 @@ class Forger:
         index = 1_000 + self._number
         order = order_id(self.tape, cause, index)
         self.orders.append(order)
-        return msgspec.structs.replace(like, order=order), str(MessageId(self.tape, "risk", cause, index))
+        return like.replace(order=order), str(MessageId(self.tape, "risk", cause, index))
 
     async def say(self, approval: Approval, message_id: str, signature: str = "", key_id: str = "") -> int:
         headers = {ID_HEADER: message_id}
@@ -206,7 +205,7 @@ async def test_an_approval_is_good_for_one_order_and_only_as_it_was_signed(
         for record, approval in approvals(tape)[:number]:
             replayed.append(approval.order)
             headers = {key: record.headers[key] for key in (ID_HEADER, SIGNATURE_HEADER, KEY_ID_HEADER)}
-            larger = msgspec.structs.replace(approval, quantity=approval.quantity * 10)
+            larger = approval.replace(quantity=approval.quantity * 10)
             again = {**headers, ID_HEADER: str(MessageId(forger.tape, "risk", await forger.last_seq(), 0))}
             await forger.write(record.subject, record.payload, headers)
             await forger.write(record.subject, record.payload, again)
@@ -232,7 +231,7 @@ async def test_an_approval_is_good_for_one_order_and_only_as_it_was_signed(
         risk = kill(system, "risk", signal.SIGSTOP)
         try:
             expired, message_id = await forger.invent(newest, await forger.last_seq() + 100)
-            expired = msgspec.structs.replace(expired, expires_at=1)
+            expired = expired.replace(expires_at=1)
             await forger.say_signed(signer, expired, message_id)
             await tape.wait(lambda t: expired.order in refusals(t, RefusalReason.EXPIRED))
         finally:
@@ -251,8 +250,7 @@ async def test_no_forged_claim_reaches_the_venue(tmp_path: Path, count: Callable
         poison: list[int] = []
         for turn in range(count(3, 20)):
             approval, message_id = await forger.invent(genuine)
-            bare = msgspec.structs.replace(
-                real,
+            bare = real.replace(
                 order=approval.order,
                 client_order_id=approval.order,
                 approval_subject=approval.subject(),
@@ -263,10 +261,10 @@ async def test_no_forged_claim_reaches_the_venue(tmp_path: Path, count: Callable
             await forger.write(bare.subject(), encode(bare), {})
             # The genuine approval of one order inside the claim of another.
             approval, _ = await forger.invent(genuine)
-            other = msgspec.structs.replace(real, order=approval.order, nonce=f"forged{turn}")
+            other = real.replace(order=approval.order, nonce=f"forged{turn}")
             await forger.write(other.subject(), encode(other), {})
             approval, _ = await forger.invent(genuine)
-            garbage = msgspec.structs.replace(bare, order=approval.order, payload=b"\xc1" * 40)
+            garbage = bare.replace(order=approval.order, payload=b"\xc1" * 40)
             await forger.write(garbage.subject(), encode(garbage), {})
             poison.append(await forger.write(f"ledger.order.poison-{turn}-0", b"\xc1garbage", {}))
         await tape.wait(

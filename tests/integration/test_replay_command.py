@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -124,7 +123,7 @@ def bent(handler: Handler) -> Handler:
 
     def bending(event: Any, stamp: Stamp) -> list[Any]:
         return [
-            msgspec.structs.replace(m, quantity=m.quantity + 1) if isinstance(m, Rejection) else m
+            m.replace(quantity=m.quantity + 1) if isinstance(m, Rejection) else m
             for m in handler(event, stamp)
         ]
 

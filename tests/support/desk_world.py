@@ -6,8 +6,6 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from libs.machine.host_state import Fact
 from libs.portfolio.portfolio import Portfolio
 from proto.execution import Cancel, Claim, OrderStatus, Query
@@ -99,9 +97,7 @@ class DeskWorld:
     def win(self, event: Approval, *, copied: bool = True) -> Claim:
         """The claim; with ``copied`` the broker's copy is on the tape before anything else happens."""
         prepared = self.desk.order_builder.prepare(event, self.now)
-        won = msgspec.structs.replace(
-            claim(event), client_order_id=prepared.client_order_id, claimed_at=self.now
-        )
+        won = claim(event).replace(client_order_id=prepared.client_order_id, claimed_at=self.now)
         self.claims[event.order] = won
         if copied:
             self.hand.put(won)

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import msgspec
-
 from libs.exchange.exchange import Exchange
 from libs.exchange.orders import Ended, EndReason, Executed, NewOrder, Report
 from proto.feed import Book, FeeSchedule, Level, Market, MarketStatus, Outcome, PriceStep, Quote, Side, Trade
@@ -27,9 +25,9 @@ def listing(status: MarketStatus = MarketStatus.OPEN, **changes: Any) -> Market:
         close_at=CLOSE,
         price_steps=(PriceStep(0, CENT),),
         quantity_step=CENT,
-        fees=FeeSchedule("kalshi_quadratic", 70_000, 0),
+        fees=FeeSchedule(model="kalshi_quadratic", taker_rate=70_000, maker_rate=0),
     )
-    return msgspec.structs.replace(market, **changes)
+    return market.replace(**changes)
 
 
 def levels(rows: dict[int, int]) -> tuple[Level, ...]:

@@ -134,7 +134,7 @@ def listing(status: MarketStatus = MarketStatus.OPEN, result: str = "") -> Marke
         outcomes=(Outcome("yes", YES), Outcome("no", NO)),
         close_at=(START_S + 900) * SECOND,
         quantity_step=CENT,
-        fees=FeeSchedule("kalshi_quadratic", 70_000, 0),
+        fees=FeeSchedule(model="kalshi_quadratic", taker_rate=70_000, maker_rate=0),
         result=result,
     )
 

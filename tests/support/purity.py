@@ -15,7 +15,8 @@ OURS = ("proto", "libs", "services", "tools", "bench", "tests")
 
 MODULES_ALLOWED = frozenset(
     "__future__ abc array bisect collections copy dataclasses enum fractions functools hashlib heapq "
-    "itertools json math msgspec operator pydantic re statistics string struct types typing typing_extensions "
+    "itertools json math msgpack msgspec operator pydantic pydantic_core re statistics string struct types "
+    "typing typing_extensions "
     "zlib".split()
 )
 """All that a machine may import besides our pure modules: computation and types, no way to the outside.

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import msgspec
-
 from libs.contract import codec
 from libs.machine.machine import Stamp
 from proto.execution import OrderStatus, OrderUpdate
@@ -238,5 +236,5 @@ def failed_of(output: Message) -> dict[str, tuple[int, int]]:
     return {check.name: (check.limit, check.value) for check in output.failed}
 
 
-def of(outputs: list[Message], kind: type[msgspec.Struct]) -> list[Any]:
+def of(outputs: list[Message], kind: type[Message]) -> list[Any]:
     return [output for output in outputs if isinstance(output, kind)]

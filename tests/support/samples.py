@@ -3,8 +3,6 @@
 Their bytes are the golden corpus (``tests/golden/messages.txt``): a change of the format shows there.
 """
 
-from msgspec import structs
-
 from proto import execution, exit, feed, monitor, operator, risk, service, signal, venue
 from proto.message import Message
 from proto.units import ONE, SECOND
@@ -55,7 +53,7 @@ BOOKS = (
             feed.PriceStep(900_000, 1_000),
         ),
         quantity_step=10_000,
-        fees=feed.FeeSchedule("kalshi_quadratic", 70_000, 17_500),
+        fees=feed.FeeSchedule(model="kalshi_quadratic", taker_rate=70_000, maker_rate=17_500),
         group="KXBTC15M-26MAY131800",
         result="yes",
     ),
@@ -294,6 +292,8 @@ OPERATIONS = (
 )
 
 # Later fields of nested structs: each gets a sample of its own, so that the earlier lines stay as they are.
-LATER = (structs.replace(BOOKS[3], fees=feed.FeeSchedule("polymarket", 70_000, 1, exponent=2)),)
+LATER = (
+    BOOKS[3].replace(fees=feed.FeeSchedule(model="polymarket", taker_rate=70_000, maker_rate=1, exponent=2)),
+)
 
 SAMPLES: tuple[Message, ...] = (*BOOKS, *DECISIONS, *ORDERS, *OPERATIONS, *LATER)

@@ -1,23 +1,24 @@
-"""Writes the contract of the tape down: ``proto/asyncapi.yaml`` and ``docs/reference/subjects.md``.
+"""Writes the contract of the tape down: ``proto/schema/``, ``proto/asyncapi.yaml``, ``docs/reference/subjects.md``.
 
-Both are made from the subject table and the message classes and from nothing else, so they cannot say
+All are made from the subject table and the message classes and from nothing else, so they cannot say
 more than the code does. ``python -m tools.generate.asyncapi`` writes them, and the tables of the configuration;
 ``--check`` compares (exit code 3 when a file differs); ``tests/unit/tools/generate/test_asyncapi.py`` compares too.
 """
 
 import argparse
-import ast
 import difflib
 import inspect
+import json
 import re
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any, cast
 
-import msgspec
 import yaml
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from libs.tape.record import (
     BUILD_HEADER,
@@ -28,7 +29,7 @@ from libs.tape.record import (
     SIGNATURE_HEADER,
 )
 from proto.execution import Claim
-from proto.message import Message
+from proto.message import Message, Record
 from proto.subjects import LEDGER, TABLE, TAPE, Row
 from tools.generate import configuration
 
@@ -51,7 +52,7 @@ _INTRODUCTION = (
     "have their default value; amounts are integers of one millionth, times are nanoseconds since the Unix "
     "epoch."
 )
-_BYTES = "Fields whose contentEncoding is base64 are plain binary in msgpack."
+_BYTES = "Fields of the format binary are plain binary in msgpack."
 
 
 # ── what the table says about a subject ─────────────────────────────────────────────────────────────
@@ -97,12 +98,43 @@ def stream(row: Row) -> str:
 
 
 def fields(model: type[Message]) -> Iterator[tuple[str, str, str]]:
-    """Name, type and default of each field, as they are written in the class."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(model)))
-    for node in cast("ast.ClassDef", tree.body[0]).body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id != "kind":
-            default = "" if node.value is None else ast.unparse(node.value)
-            yield node.target.id, ast.unparse(node.annotation), default
+    """Name, type and default of each field; the types by their names in ``proto``."""
+    properties = schema(model)["properties"]
+    for name, field in model.model_fields.items():
+        yield name, _type_name(properties[name]), "" if field.is_required() else _default_text(field.default)
+
+
+def _type_name(described: dict[str, Any]) -> str:
+    if "title" in described:
+        return str(described["title"])
+    if "$ref" in described:
+        return str(described["$ref"]).rpartition("/")[2]
+    if "anyOf" in described:
+        return " | ".join(_type_name(part) for part in described["anyOf"])
+    if described["type"] == "array":
+        return f"tuple[{_type_name(described['items'])}, ...]"
+    if described.get("format") == "binary":
+        return "bytes"
+    return {"boolean": "bool", "string": "str", "integer": "int", "null": "None"}[described["type"]]
+
+
+def _default_text(default: Any) -> str:
+    if isinstance(default, Record):
+        return f"{type(default).__name__}()"
+    return f"{type(default).__name__}.{default.name}" if isinstance(default, Enum) else repr(default)
+
+
+class _Schema(GenerateJsonSchema):
+    """JSON Schema without a title made of each field's name; types keep theirs."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 (the base class names it)
+        return False
+
+
+def schema(model: type[Message]) -> dict[str, Any]:
+    """The JSON Schema of a message, as ``proto/schema/`` publishes it."""
+    made = model.model_json_schema(schema_generator=_Schema)
+    return {"$schema": _Schema.schema_dialect, **made}
 
 
 # ── AsyncAPI ────────────────────────────────────────────────────────────────────────────────────────
@@ -180,9 +212,14 @@ def _message(row: Row) -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    _, components = msgspec.json.schema_components(
-        [row.model for row in TABLE], ref_template=f"{_SCHEMAS}{{name}}"
+    _, definitions = models_json_schema(
+        [(row.model, "validation") for row in TABLE],
+        ref_template=f"{_SCHEMAS}{{model}}",
+        schema_generator=_Schema,
     )
+    components: dict[str, Any] = {}
+    for name, described in definitions["$defs"].items():
+        components[name] = _rows_apart(described, components)
     headers = {
         "title": "Headers",
         "type": "object",
@@ -194,6 +231,18 @@ def _schemas() -> dict[str, Any]:
     return {"Headers": headers} | {name: _plain(components[name]) for name in sorted(components)}
 
 
+def _rows_apart(described: Any, components: dict[str, Any]) -> Any:
+    """The schema with a reference for each row (level, check …), whose own schema joins the components."""
+    if isinstance(described, list):
+        return [_rows_apart(part, components) for part in described]
+    if not isinstance(described, dict):
+        return described
+    if "prefixItems" in described:
+        components[described["title"]] = described
+        return {"$ref": f"{_SCHEMAS}{described['title']}"}
+    return {key: _rows_apart(value, components) for key, value in described.items()}
+
+
 def _plain(schema: Any) -> Any:
     """The schema in AsyncAPI's own dialect (JSON Schema draft-07): tuples by ``items``."""
     if isinstance(schema, list):
@@ -203,6 +252,7 @@ def _plain(schema: Any) -> Any:
     plain = {key: _plain(value) for key, value in schema.items()}
     if "prefixItems" in plain:
         plain["items"] = plain.pop("prefixItems")
+        plain["additionalItems"] = True
     if isinstance(plain.get("description"), str):
         plain["description"] = inspect.cleandoc(plain["description"])
     return plain
@@ -241,7 +291,7 @@ def render_subjects() -> str:
         *textwrap.wrap(_INTRODUCTION, 110),
         "",
         "`Price`, `Quantity` and `Money` are integers in millionths of a dollar or contract; `Nanoseconds` count",
-        "from the Unix epoch; `Name` is 1 to 120 characters, `Text` at most 512. In a subject, dots, wildcards",
+        "from the Unix epoch; `Integer` has 64 bits; `Name` is 1 to 120 characters, `Text` at most 512. In a subject, dots, wildcards",
         "and blanks of a name are written as `%XX`.",
         "",
         "| Subject | Message | Published by | Machines that read it | |",
@@ -283,6 +333,10 @@ def render() -> dict[Path, str]:
         Path("proto/asyncapi.yaml"): render_asyncapi(),
         Path("docs/reference/subjects.md"): render_subjects(),
         configuration.PAGE: configuration.render_configuration(),
+    } | {
+        Path(f"proto/schema/{row.kind}.json"): json.dumps(schema(row.model), indent=2, ensure_ascii=False)
+        + "\n"
+        for row in TABLE
     }
 
 

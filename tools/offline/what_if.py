@@ -6,8 +6,6 @@ Both runs are in one process and against the paper venue, so that only the chang
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from libs.config.load import override, section_of
 from libs.machine.inprocess import InProcess
 from proto.message import Message
@@ -44,7 +42,7 @@ class WhatIf:
     def feed(self, message: Message) -> None:
         """Put one recorded input in; what machines said is left out, they say it again."""
         if isinstance(message, Session):
-            self._opening = [msgspec.structs.replace(message, tape=WHAT_IF_TAPE)]
+            self._opening = [message.replace(tape=WHAT_IF_TAPE)]
             self._missing = message.config_count
         elif isinstance(message, Config) and self._opening:
             self._opening.append(self._changed(message))
@@ -65,13 +63,13 @@ class WhatIf:
         self._found.add(config.section)
         if config.section == "execution":
             # What a real venue did cannot be asked what it would have done: everything is paper.
-            config = msgspec.structs.replace(config, document=config.document | {"live_venues": []})
+            config = config.replace(document=config.document | {"live_venues": []})
         model = self._models.get(config.section)
         mine = {k: v for k, v in self._changes.items() if k.startswith(config.section + ".")}
         if model is None or not mine:
             return config
         document = override({config.section: config.document}, {config.section: model}, mine)
-        return msgspec.structs.replace(config, document=document[config.section])
+        return config.replace(document=document[config.section])
 
 
 WHAT_IF_TAPE = "whatif"

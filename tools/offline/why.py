@@ -4,9 +4,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from libs.contract.codec import Unreadable, decode
+from libs.contract.plain import to_document
 from libs.tape.record import TapeRecord
 from proto.execution import Claim
 from proto.message import Message
@@ -54,7 +53,7 @@ def _milliseconds(since_ns: int | None, until_ns: int) -> float | None:
 def _plain(message: Message | None) -> Any:
     if message is None:
         return None
-    plain = msgspec.to_builtins(message, enc_hook=str)
+    plain = to_document(message)
     if isinstance(message, Claim):
         # The approval as it was signed: shown where it stands itself, here only how long it is.
         plain["payload"] = f"{len(message.payload)} bytes, the approval as it was signed"

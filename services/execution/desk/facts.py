@@ -7,15 +7,17 @@ as everywhere else.
 
 from collections.abc import Sequence
 from hashlib import sha256
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
+from pydantic import ValidationError
 
-from libs.contract.codec import Unreadable, decode, encode
 from libs.portfolio.portfolio import Portfolio
 from libs.venues.gateway import FillReport, OrderReport, SettlementReport
 from proto.feed import Side
-from proto.message import Message
-from proto.units import ONE, notional
+from proto.ids import natural_key
+from proto.message import Message, as_text
+from proto.units import ONE, as_quantity, notional
 from proto.venue import (
     Ack,
     AckStatus,
@@ -28,6 +30,8 @@ from proto.venue import (
     TradeStatus,
 )
 from services.execution.desk.order_registry import OrderRegistry, OwnOrder
+
+Fact = TypeVar("Fact", bound=Message)
 
 HELD_FILLS_MAX = 1_000
 """Fills kept until the order they belong to is known by its venue id; seconds' worth, even in a storm."""
@@ -44,7 +48,7 @@ def fill_id_of(venue: str, trade_id: str, order: str) -> str:
     """Return the natural key of a fill."""
     if len(trade_id) > TRADE_ID_MAX:
         trade_id = sha256(trade_id.encode()).hexdigest()[:40]
-    return f"fill:{venue}:{trade_id}:{order}"
+    return natural_key("fill", venue, trade_id, order)
 
 
 class VenueFacts:
@@ -121,7 +125,8 @@ class VenueFacts:
             return []
         approval = own.approval
         fill_id = fill_id_of(self.venue, report.trade_id, approval.order)
-        fill = Fill(
+        fill = _message_or_none(
+            Fill,
             fill_id=fill_id,
             order=approval.order,
             market=approval.market,
@@ -138,7 +143,7 @@ class VenueFacts:
         if report.instrument != approval.instrument:
             self._record_difference("unreadable", f"{fill_id}: {report.instrument}", 0, 0)
             self.stopped[approval.market] = "fill of another instrument"
-        if not _is_readable(fill):
+        if fill is None:
             self._record_difference("unreadable", fill_id, 0, report.quantity)
             return []
         before = own.fills.get(fill_id)
@@ -201,7 +206,7 @@ class VenueFacts:
         ]
         if now is TradeStatus.FAILED:
             correction = Correction(
-                correction_id=f"correction:{fill_id}"[:120],
+                correction_id=natural_key("correction", fill_id),
                 fill_id=fill_id,
                 order=own.approval.order,
                 reason="the trade failed to settle",
@@ -254,9 +259,9 @@ class VenueFacts:
         return Ack(
             order=own.approval.order,
             status=report.status,
-            remaining=max(report.remaining, 0),
-            venue_order_id=report.venue_order_id[:512],
-            reason=report.reason[:500],
+            remaining=as_quantity(report.remaining),
+            venue_order_id=as_text(report.venue_order_id),
+            reason=as_text(report.reason),
         )
 
     def _status(self, own: OwnOrder, report: OrderReport) -> StatusReport:
@@ -264,8 +269,8 @@ class VenueFacts:
             order=own.approval.order,
             found=True,
             status=report.status,
-            filled=max(report.filled, 0),
-            remaining=max(report.remaining, 0),
+            filled=as_quantity(report.filled),
+            remaining=as_quantity(report.remaining),
         )
 
     def orders_with_missing_fills(self) -> list[OwnOrder]:
@@ -281,19 +286,20 @@ class VenueFacts:
             ledger = self.book.ledgers.get(report.market)
             if ledger is None or report.instrument not in ledger.positions:
                 continue
-            settlement = Settlement(
-                settlement_id=f"settlement:{self.venue}:{report.instrument}"[:120],
+            settlement = _message_or_none(
+                Settlement,
+                settlement_id=natural_key("settlement", self.venue, report.instrument),
                 market=report.market,
                 instrument=report.instrument,
                 price=report.price,
                 at=max(report.at, 0),
             )
-            if _is_readable(settlement) and self.book.apply(settlement):
+            if settlement is not None and self.book.apply(settlement):
                 out.append(settlement)
         return out
 
     def _record_difference(self, difference: str, topic: str, ours: int, theirs: int) -> None:
-        self.differences[(difference, topic)] = Difference(difference, topic[:512], ours, theirs)
+        self.differences[(difference, topic)] = Difference(difference, topic, ours, theirs)
 
 
 def _as_ended_by_rounding(own: OwnOrder, report: OrderReport) -> OrderReport:
@@ -307,10 +313,9 @@ def _as_ended_by_rounding(own: OwnOrder, report: OrderReport) -> OrderReport:
     return replace(report, status=AckStatus.CANCELED, reason="rounded")
 
 
-def _is_readable(message: Message) -> bool:
-    """Whether readers of the tape will accept it: a venue's figures may be anything."""
+def _message_or_none(model: type[Fact], **fields: Any) -> Fact | None:
+    """Make a fact, or return ``None`` for one that no message can carry: a venue's figures may be anything."""
     try:
-        decode(message.subject(), encode(message))
-    except Unreadable:
-        return False
-    return True
+        return model(**fields)
+    except ValidationError:
+        return None

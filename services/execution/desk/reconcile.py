@@ -16,7 +16,8 @@ from libs.venues.gateway import (
     SettlementReport,
     VenueGateway,
 )
-from proto.units import SECOND
+from proto.message import as_integer, as_name, as_text
+from proto.units import SECOND, as_money
 from proto.venue import DIFFERENCES_MAX, Difference, Reconciliation
 from services.execution.desk import differences
 from services.execution.desk.order_registry import OwnOrder
@@ -147,8 +148,8 @@ class Reconciler:
             except Exception as e:
                 if not isinstance(e, VenueError | TimeoutError):
                     log.exception("gateway failed", extra={"venue": self._venue})
-                reason = str(e) or f"no answer within {PATIENCE_S:.0f} s"
-                failed = Reconciliation(venue=self._venue, complete=False, reason=reason[:500], at=began)
+                reason = as_text(str(e)) or f"no answer within {PATIENCE_S:.0f} s"
+                failed = Reconciliation(venue=self._venue, complete=False, reason=reason, at=began)
                 return failed, ""
             found = self._compare(answers)
             self._count_misses(missing, found, began)
@@ -289,10 +290,10 @@ class Reconciler:
             venue=self._venue,
             complete=True,
             clean=stopping is None and not self.is_suspicious,
-            differences=tuple(certain[:DIFFERENCES_MAX]),
+            differences=tuple(_bounded(difference) for difference in certain[:DIFFERENCES_MAX]),
             open_orders=len(answers.open_orders),
-            balance=answers.balance.total,
-            available=answers.balance.available,
+            balance=as_money(answers.balance.total),
+            available=as_money(answers.balance.available),
             at=began,
         )
         return result, f"{stopping.difference} of {stopping.topic}"[:200] if stopping is not None else ""
@@ -327,3 +328,13 @@ async def _task_group() -> AsyncIterator[asyncio.TaskGroup]:
             yield group
     except BaseExceptionGroup as e:
         raise e.exceptions[0] from e
+
+
+def _bounded(difference: Difference) -> Difference:
+    """Cut names and figures to what a message can carry: a venue's may be anything."""
+    return Difference(
+        as_name(difference.difference),
+        as_text(difference.topic),
+        as_integer(difference.ours),
+        as_integer(difference.theirs),
+    )

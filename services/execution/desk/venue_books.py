@@ -18,7 +18,7 @@ from libs.venues.gateway import (
     VenueGateway,
 )
 from proto.message import Message
-from proto.units import SECOND
+from proto.units import SECOND, as_money
 from proto.venue import Account, Fill, TradeState
 from services.execution.desk.context import DeskContext
 from services.execution.desk.facts import FINAL, VenueFacts
@@ -170,7 +170,7 @@ class VenueBooks:
         account = Account(
             account_id=f"account:{self.venue}:start",
             venue=self.venue,
-            deposit=balance.total - self.facts.book.cash,
+            deposit=as_money(balance.total - self.facts.book.cash),
             at=at,
         )
         if self.facts.book.apply(account):

@@ -15,12 +15,12 @@ from libs.machine.claims import approval_in
 from libs.machine.machine import NOTHING, Stamp, StateMachine
 from proto.execution import Cancel, Claim, Query
 from proto.feed import Book, FeedClock, Gap, Market, MarketStatus, Quote, Side, Trade
-from proto.ids import venue_of
+from proto.ids import natural_key, venue_of
 from proto.message import Message
 from proto.monitor import Clock
 from proto.operator import Config, Session
 from proto.risk import Approval
-from proto.units import MILLISECOND, ONE
+from proto.units import MILLISECOND, ONE, as_money
 from proto.venue import Account, Ack, AckStatus, Fill, Settlement, StatusReport
 from services.execution.high_water import HighWaterMarks, parse_order_id
 from services.execution.paper.params import PaperParams
@@ -117,7 +117,7 @@ class PaperMachine(StateMachine[PaperState]):
             for instrument in self.state.traded.pop(event.market):
                 outputs.append(
                     Settlement(
-                        settlement_id=f"settlement:{VENUE}:{instrument}",
+                        settlement_id=natural_key("settlement", VENUE, instrument),
                         market=event.market,
                         instrument=instrument,
                         price=_payout(event, instrument),
@@ -253,7 +253,7 @@ class PaperMachine(StateMachine[PaperState]):
         sent = self.state.sent[report.order]
         self.state.traded.setdefault(sent.market, {})[sent.instrument] = 1
         return Fill(
-            fill_id=f"fill:{VENUE}:{report.order}:{report.number}",
+            fill_id=natural_key("fill", VENUE, report.order, str(report.number)),
             order=report.order,
             market=sent.market,
             instrument=sent.instrument,
@@ -261,7 +261,7 @@ class PaperMachine(StateMachine[PaperState]):
             side=sent.side,
             price=report.price,
             quantity=report.quantity,
-            fee=report.fee,
+            fee=as_money(report.fee),
             maker=report.maker,
             at=now,
         )

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -48,7 +47,7 @@ def sane(draw: st.DrawFn, message: Any) -> Message:
         changes["fee"] = min(max(message.fee, -QUANTITY_MAX), QUANTITY_MAX)
     if isinstance(message, Account):
         changes["deposit"] = min(max(message.deposit, -QUANTITY_MAX), QUANTITY_MAX)
-    changed: Message = msgspec.structs.replace(message, **changes)
+    changed: Message = message.replace(**changes)
     return changed
 
 

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.progress import Progress
@@ -15,6 +14,7 @@ from rich.table import Table
 
 from libs.config.load import parse_sets
 from libs.contract.codec import Unreadable, decode
+from libs.contract.plain import to_document
 from libs.keys.signing import Verifier
 from libs.machine.skips import OPERATOR_PATTERN, gate, skips_of
 from libs.machine.snapshots import SnapshotStore
@@ -188,7 +188,7 @@ def _replay_document(engine: Replay, first: int, last: int) -> dict[str, Any]:
         document["break"] = {
             "seq": record.seq,
             "subject": record.subject,
-            "message": msgspec.to_builtins(event, enc_hook=str),
+            "message": to_document(event),
             "state": {name: engine.state_of(name) for name in engine.machines},
         }
     return document

@@ -4,8 +4,6 @@ Pure: time comes with the frames. A market's pool comes by REST (``market``); be
 carried on by the probability after each new bet, which tells it exactly while nobody adds liquidity.
 """
 
-from msgspec.structs import replace
-
 from libs.venues.frame import FrameError
 from libs.venues.manifold.market_data.amm import Pool
 from libs.venues.manifold.market_data.market import VENUE, LimitOrder, ManifoldMarket, is_binary, limit_order
@@ -197,8 +195,8 @@ def _trades(bet: wire.Bet, market: ManifoldMarket, at: int) -> list[Message]:
 
 def _same(market: Market) -> Market:
     """A market's facts without the time they were told."""
-    return replace(market, at=0)
+    return market.replace(at=0)
 
 
 def _closed(market: Market, at: int) -> Market:
-    return replace(market, status=MarketStatus.CLOSED, at=at)
+    return market.replace(status=MarketStatus.CLOSED, at=at)

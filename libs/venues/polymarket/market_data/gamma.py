@@ -199,7 +199,7 @@ def schedule_of(schedule: GammaFees) -> FeeSchedule:
     if exponent % ONE or not 0 <= exponent <= EXPONENT_MAX * ONE:
         return FeeSchedule(model=FRACTIONAL_FEES, taker_rate=rate)
     maker_rate = 0 if schedule.takerOnly else rate
-    return FeeSchedule("polymarket", rate, maker_rate, exponent // ONE)
+    return FeeSchedule(model="polymarket", taker_rate=rate, maker_rate=maker_rate, exponent=exponent // ONE)
 
 
 VOID = "void"

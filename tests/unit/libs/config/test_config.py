@@ -12,6 +12,7 @@ from libs.config.errors import ConfigError
 from libs.config.load import load, override, parse_set, parse_sets
 from libs.config.section import Section, amount, setting, whole
 from libs.config.wanted import former_names
+from libs.contract.codec import decode, encode
 from proto.operator import Config
 from proto.units import ONE, Price, show
 from services.feed.live.gamma_pages import WINDOW_S
@@ -69,7 +70,8 @@ def test_a_section_is_complete_with_its_defaults(directory):
 def test_a_section_survives_the_tape(directory):
     document = read(directory, "rungs:\n- gain: 0.02\n- {gain: 0.05, share: 1.0}\nnames: [a, b]\n")
     message = Config(section="demo", document=document, nonce="n", expires_at=0)
-    stored = msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=Config)
+    stored = decode(message.subject(), encode(message))
+    assert isinstance(stored, Config)
     assert stored == message
     assert Params.model_validate(stored.document).rungs == (Rung(gain=20_000), Rung(gain=50_000, share=ONE))
 

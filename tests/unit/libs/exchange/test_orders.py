@@ -88,7 +88,7 @@ def test_what_breaks_the_rules_is_rejected(why, changes):
 
 def test_a_fee_nobody_can_compute_is_not_traded_on():
     venue = Venue()
-    venue.exchange.market(listing(fees=FeeSchedule("riddle", 1, 1)), venue.now)
+    venue.exchange.market(listing(fees=FeeSchedule(model="riddle", taker_rate=1, maker_rate=1)), venue.now)
     assert ends(venue.send("a", 44, 2)) == [("a", EndReason.REJECTED, "unknown_fees")]
 
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.contract.plain import decode_state, encode_state
 from libs.exchange.book import Taken, View
 from libs.exchange.exchange import Exchange
 from libs.exchange.orders import Ended, EndReason, Executed, Report
@@ -146,8 +146,8 @@ def test_a_restored_exchange_goes_on_the_same(steps, cut):
     one, other = Venue(LATENCY), Venue(LATENCY)
     for number, step in enumerate(steps):
         if number == cut:
-            copy = msgspec.msgpack.encode(other.exchange)
-            other.exchange = msgspec.msgpack.decode(copy, type=Exchange)
+            copy = encode_state(other.exchange)
+            other.exchange = decode_state(copy, Exchange)
         assert play(one, step, number) == play(other, step, number)
     assert one.exchange == other.exchange
 

@@ -3,7 +3,6 @@
 import math
 import random
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -226,13 +225,13 @@ def test_rounding_stays_on_the_grid_and_next_to_the_price(price):
 
 def test_ends_of_the_grid():
     assert (price_min(MARKET), price_max(MARKET)) == (1_000, 999_000)
-    without_steps = msgspec.structs.replace(MARKET, price_steps=())
+    without_steps = MARKET.replace(price_steps=())
     assert (price_min(without_steps), price_max(without_steps)) == (1, ONE - 1)
 
 
 def test_quantities_are_rounded_down():
     assert quantity_down(MARKET, 1_234_567) == 1_230_000
-    assert quantity_down(msgspec.structs.replace(MARKET, quantity_step=0), 1_234_567) == ONE
+    assert quantity_down(MARKET.replace(quantity_step=0), 1_234_567) == ONE
 
 
 # ── tops ──

@@ -285,7 +285,7 @@ def test_a_claim_is_as_good_as_the_approval_inside_it():
         {"order": "t1-8-0"},
         {"approval_subject": approval("t1-8-0").subject()},
         {"message_id": "t1:risk:8:0"},
-        {"payload": encode(msgspec.structs.replace(approval(), quantity=2 * ONE))},
+        {"payload": encode(approval().replace(quantity=2 * ONE))},
         {"payload": b""},
         {"signature": ""},
         {"key_id": OPERATOR.key_id},
@@ -294,7 +294,7 @@ def test_a_claim_is_as_good_as_the_approval_inside_it():
     assert genuine is not None
     assert genuine.verified
     for change in changes:
-        stamp = world.take(msgspec.structs.replace(good, **change), {})
+        stamp = world.take(good.replace(**change), {})
         assert stamp is not None
         assert not stamp.verified, change
 

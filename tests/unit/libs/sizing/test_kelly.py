@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.sizing.kelly import HALF, drawdown_scale, kelly_fraction, quantity_for_stake
-from proto.units import ONE, notional
+from proto.units import AMOUNT_MAX, ONE, notional
 
 prices = st.integers(1, ONE - 1)
 shares = st.integers(1, ONE)
@@ -64,11 +64,12 @@ def test_quantity_fits_stake_lot_and_minimum(stake, cost, step, minimum):
     assert quantity == 0 or quantity >= minimum
     assert quantity % max(step, 1) == 0
     assert cost * quantity <= stake * ONE
+    assert quantity <= AMOUNT_MAX
     # The next lot would not have fitted, unless the minimum said no.
     bigger = quantity + max(step, 1)
-    assert cost * bigger > stake * ONE or bigger < minimum or quantity == 0
+    assert cost * bigger > stake * ONE or bigger > AMOUNT_MAX or bigger < minimum or quantity == 0
     if quantity == 0:
-        largest = stake * ONE // cost
+        largest = min(stake * ONE // cost, AMOUNT_MAX)
         largest -= largest % max(step, 1)
         assert largest < max(minimum, 1)
 

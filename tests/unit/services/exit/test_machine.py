@@ -2,7 +2,6 @@
 
 import itertools
 
-import msgspec
 import pytest
 from pydantic import ValidationError
 
@@ -229,7 +228,7 @@ def test_before_the_close_everything_leaves():
 
 def test_after_the_close_or_while_paused_nothing_is_proposed():
     world = opened(50)
-    world.put(msgspec.structs.replace(MARKET, status=MarketStatus.PAUSED))
+    world.put(MARKET.replace(status=MarketStatus.PAUSED))
     world.quote(40 * CENT)
     for order in list(world.live):
         world.end(order, OrderStatus.CANCELED)
@@ -307,7 +306,7 @@ def test_an_unknown_exit_counts_as_working_and_is_cancelled():
     assert world.cancels == ["old-1-0"]
     world.entry_done()
     assert sum(p.quantity for _, p in world.proposals) == 30 * ONE
-    world.put(msgspec.structs.replace(foreign, status=OrderStatus.CANCELED, remaining=0))
+    world.put(foreign.replace(status=OrderStatus.CANCELED, remaining=0))
     assert sum(p.quantity for _, p in world.proposals) == HUNDRED
 
 

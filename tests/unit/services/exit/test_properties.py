@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -123,7 +122,7 @@ def inputs(draw: st.DrawFn):
     if isinstance(message, Fill | Settlement):
         # A contract pays 1 at most; the venues' gateways see to it.
         changes["price"] = min(message.price, ONE)
-    return msgspec.structs.replace(message, **changes) if changes else message
+    return message.replace(**changes) if changes else message
 
 
 @given(st.lists(inputs(), max_size=30), st.integers(0, 10**13))

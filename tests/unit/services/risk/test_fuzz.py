@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,7 +40,7 @@ def inputs(draw: st.DrawFn):
         changes["fee"] = min(max(message.fee, -(10**6) * ONE), 10**6 * ONE)
     if isinstance(message, Account):
         changes["deposit"] = min(max(message.deposit, -(10**6) * ONE), 10**6 * ONE)
-    return msgspec.structs.replace(message, **changes) if changes else message
+    return message.replace(**changes) if changes else message
 
 
 @settings(deadline=None, max_examples=60)

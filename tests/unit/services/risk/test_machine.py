@@ -1,16 +1,16 @@
 """An entry as risk sees it: sized, approved with every check, or refused for what it or its market is."""
 
-import msgspec
 import pytest
 from pydantic import ValidationError
 
 from libs.machine.machine import Stamp
 from proto.execution import OrderStatus
-from proto.feed import Gap, MarketStatus, PriceStep, Side
+from proto.feed import FeeSchedule, Gap, MarketStatus, PriceStep, Side
+from proto.message import INTEGER_MAX
 from proto.operator import Verb
-from proto.risk import PortfolioReport, RiskState, TimeInForce
+from proto.risk import Approval, PortfolioReport, Rejection, RiskState, TimeInForce
 from proto.signal import Proposal
-from proto.units import ONE, SECOND
+from proto.units import AMOUNT_MAX, ONE, SECOND
 from services.risk.checks import ENTRY_CHECKS
 from services.risk.machine import RiskMachine
 from tests.support.risk_world import CASH, HALF_KELLY_QUANTITY, START, RiskWorld, market_of, of
@@ -39,6 +39,33 @@ def test_fixed_sizing_and_the_cut_to_max_bet():
     (bet,) = [check for check in approval.checks if check.name == "bet"]
     assert bet.limit == CASH // 20
     assert CASH // 20 - ONE < bet.value <= CASH // 20
+
+
+@pytest.mark.parametrize("cash", [10_000 * ONE, AMOUNT_MAX])
+@pytest.mark.parametrize("price_min", [10_000, 1])
+def test_a_price_of_almost_nothing_is_never_sized_beyond_what_a_message_carries(cash: int, price_min: int):
+    """Ten thousand dollars buy ten thousand million contracts at a millionth of a dollar each."""
+    world = RiskWorld(cash=cash, price_min=price_min, price_max=ONE - 1, max_heat=ONE, max_market=ONE)
+    world.send(market_of("A", price_steps=(PriceStep(0, 1),), fees=FeeSchedule()))
+    world.book("kalshi:A:yes", 1, 2, AMOUNT_MAX, snapshot=True)
+    answer = world.propose(price=1, fair_value=600_000)
+    assert answer.quantity == AMOUNT_MAX
+    if isinstance(answer, Approval):
+        assert world.machine.reserved_exposure() == answer.quantity // ONE
+
+
+def test_a_check_of_a_figure_beyond_any_integer_shows_the_largest_one():
+    world = RiskWorld()
+    world.send(market_of("A", fees=FeeSchedule(model="kalshi_quadratic", taker_rate=AMOUNT_MAX)))
+    failed = world.reject(price=AMOUNT_MAX, fair_value=AMOUNT_MAX)
+    assert max(value for _, value in failed.values()) <= INTEGER_MAX
+    answer = world.propose(message_id="", fair_value=ONE)
+    assert isinstance(answer, Rejection)
+
+
+@pytest.mark.parametrize("message_id", ["x" * 5_000, "\u00e9" * 300])
+def test_a_proposal_under_a_name_too_long_to_repeat_is_answered(message_id: str):
+    assert RiskWorld().approve(message_id=message_id).proposal == message_id[:120]
 
 
 def test_without_configuration_or_session_nothing_is_said():
@@ -127,7 +154,7 @@ def test_what_is_wrong_with_the_market(changes, failed):
 
 def test_an_unknown_fee_formula_leaves_no_edge():
     world = RiskWorld()
-    world.send(market_of("A", fees=msgspec.structs.replace(market_of("A").fees, model="new")))
+    world.send(market_of("A", fees=market_of("A").fees.replace(model="new")))
     assert "quantity" in world.reject()
 
 

@@ -1,6 +1,5 @@
 """What an approval reserves until its order has ended."""
 
-import msgspec
 import pytest
 
 from proto.execution import NO_APPROVAL, OrderStatus, OrderUpdate
@@ -87,5 +86,5 @@ def test_an_order_of_a_lost_approval_is_reserved_at_its_worst_until_it_ended():
     )
     other.send(submitted)
     assert other.machine.reserved_exposure() == reserved + lost.quantity
-    other.send(msgspec.structs.replace(submitted, status=OrderStatus.CANCELED, reason=""))
+    other.send(submitted.replace(status=OrderStatus.CANCELED, reason=""))
     assert other.machine.reserved_exposure() == reserved

@@ -185,7 +185,7 @@ def test_a_new_session_needs_new_snapshots():
 
 def test_a_settled_market_is_forgotten():
     world = open_world()
-    world.put(msgspec.structs.replace(MARKET, status=MarketStatus.SETTLED, result="yes"))
+    world.put(MARKET.replace(status=MarketStatus.SETTLED, result="yes"))
     assert seen(world)[-1] == "market settled"
     state = world.machine.state
     assert (state.markets, state.tops.tops, state.hosted["eager"].said) == ({}, {}, {})
@@ -293,7 +293,7 @@ def feed_messages(draw: st.DrawFn):
         changes["snapshot"] = draw(st.booleans())
     if isinstance(message, Market):
         changes |= {"market": "kalshi:M", "underlying": BTC, "outcomes": MARKET.outcomes}
-    return msgspec.structs.replace(message, **changes) if changes else message
+    return message.replace(**changes) if changes else message
 
 
 @given(st.lists(feed_messages(), max_size=25), st.lists(st.integers(0, 10**12), min_size=25, max_size=25))

@@ -3,7 +3,6 @@
 import random
 from pathlib import Path
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +34,7 @@ def calm(seconds: int, seed: int = 3) -> list[int]:
 def world(strike: int = 80_000 * ONE, twin: bool = False, **params: int) -> SignalWorld:
     """Five calm minutes, both sides at 0.50 with a cent of spread, market closing in 50 minutes."""
     made = SignalWorld(Momentum, twin=twin)
-    made.put(msgspec.structs.replace(MARKET, strike=strike))
+    made.put(MARKET.replace(strike=strike))
     made.configure("momentum", params)
     made.trades(calm(300))
     for instrument in (YES, NO):
@@ -77,12 +76,11 @@ def test_a_breakout_down_buys_no_at_the_mirrored_fair_value():
 def test_outcomes_called_up_and_down_are_followed_as_yes_and_no():
     """Polymarket's windows have them: they are markets like the others."""
     named = tuple(
-        msgspec.structs.replace(outcome, name=name)
-        for outcome, name in zip(MARKET.outcomes, ("up", "down"), strict=True)
+        outcome._replace(name=name) for outcome, name in zip(MARKET.outcomes, ("up", "down"), strict=True)
     )
     for move, instrument in ((60, YES), (-60, NO)):
         made = world()
-        made.put(msgspec.structs.replace(MARKET, outcomes=named))
+        made.put(MARKET.replace(outcomes=named))
         made.now += SECOND
         (proposal,) = made.trade(SPOT + move * ONE)
         assert proposal.instrument == instrument
@@ -142,7 +140,7 @@ def test_an_old_spot_price_is_not_traded_on():
 )
 def test_conditions_that_forbid_a_proposal(change, params):
     made = world(**params)
-    made.put(msgspec.structs.replace(MARKET, **change))
+    made.put(MARKET.replace(**change))
     made.now += SECOND
     assert made.trade(SPOT + 60 * ONE) == []
 
@@ -158,7 +156,7 @@ def test_slippage_raises_the_price_and_lowers_the_edge():
 
 def test_the_yardstick_is_the_candles_once_there_are_enough():
     made = SignalWorld(Momentum, twin=False)
-    made.put(msgspec.structs.replace(MARKET, close_at=START + 9_000 * SECOND))
+    made.put(MARKET.replace(close_at=START + 9_000 * SECOND))
     made.configure("momentum", {"candle_s": 60, "candle_count": 5})
     made.trades(calm(360))
     track = made.machine._strategies["momentum"].state.tracks[BTC]

@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -299,7 +298,7 @@ def test_markets_have_names_for_people_also_after_their_end() -> None:
     player.put(window(MarketStatus.SETTLED))
     assert model.market_state.name("polymarket:0x7bd3511f062bfd4a:up", 40) == "BTC 5m to 14:20 UP"
     assert model.market_state.name("polymarket:0xffff:up", 40) == "0xffff UP"
-    question = msgspec.structs.replace(window(), title="Will it\x1b rain?", outcomes=())
+    question = window().replace(title="Will it\x1b rain?", outcomes=())
     assert wording.market(question) == "Will it· rain?"
 
 

@@ -2,7 +2,6 @@
 
 from io import StringIO
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -152,7 +151,7 @@ def test_more_than_fits_is_counted_not_drawn() -> None:
             approval(order, Side.BUY, 400_000, 1),
             type(message)(
                 **{
-                    **{name: getattr(message, name) for name in message.__struct_fields__},
+                    **{name: getattr(message, name) for name in type(message).model_fields},
                     "market": f"kalshi:M{number}",
                     "instrument": instrument,
                 }
@@ -230,9 +229,7 @@ def test_the_frame_says_whose_money_it_is_and_how_venues_are(money: str, words: 
 def test_markets_of_two_venues_stand_under_their_names() -> None:
     model = busy_model()
     other = market(1)
-    named = msgspec.structs.replace(
-        other, market="polymarket:0xaa", venue="polymarket", title="Will it rain?"
-    )
+    named = other.replace(market="polymarket:0xaa", venue="polymarket", title="Will it rain?")
     Player(model).put(named)
     lines = "\n".join(drawn(model, 140, 45))
     assert lines.index("kalshi BTC-USD") < lines.index("polymarket BTC-USD") < lines.index("Will it rain?")

@@ -48,7 +48,7 @@ def test_a_listing_says_all_that_gamma_says():
     assert isinstance(market, Market)
     assert (market.market, market.venue, market.status) == (f"polymarket:{CONDITION}", "polymarket", "open")
     assert [(o.name, o.instrument) for o in market.outcomes] == [("up", UP_NAME), ("down", DOWN_NAME)]
-    assert market.fees == FeeSchedule("polymarket", 70_000, 0, 1)
+    assert market.fees == FeeSchedule(model="polymarket", taker_rate=70_000, maker_rate=0, exponent=1)
     assert market.price_steps == (PriceStep(0, 10_000),)
     assert (market.underlying, market.quantity_step) == ("binance:BTCUSDT", 10_000)
     assert (market.open_at, market.close_at) == (OPEN_S * SECOND, (OPEN_S + 300) * SECOND)
@@ -60,10 +60,19 @@ def test_a_listing_says_all_that_gamma_says():
     ("fields", "fees"),
     [
         ({"feesEnabled": False, "feeSchedule": None}, FeeSchedule()),
-        ({"feeSchedule": None}, FeeSchedule("polymarket_fractional")),
-        ({"feeSchedule": {"rate": "0.04", "exponent": "2"}}, FeeSchedule("polymarket", 40_000, 0, 2)),
-        ({"feeSchedule": {"rate": 0.04, "exponent": 0.5}}, FeeSchedule("polymarket_fractional", 40_000)),
-        ({"feeSchedule": {"rate": 0.04, "takerOnly": False}}, FeeSchedule("polymarket", 40_000, 40_000, 1)),
+        ({"feeSchedule": None}, FeeSchedule(model="polymarket_fractional")),
+        (
+            {"feeSchedule": {"rate": "0.04", "exponent": "2"}},
+            FeeSchedule(model="polymarket", taker_rate=40_000, maker_rate=0, exponent=2),
+        ),
+        (
+            {"feeSchedule": {"rate": 0.04, "exponent": 0.5}},
+            FeeSchedule(model="polymarket_fractional", taker_rate=40_000),
+        ),
+        (
+            {"feeSchedule": {"rate": 0.04, "takerOnly": False}},
+            FeeSchedule(model="polymarket", taker_rate=40_000, maker_rate=40_000, exponent=1),
+        ),
     ],
 )
 def test_pain_point_05_fees_are_the_markets_own_schedule(fields: dict[str, Any], fees: FeeSchedule):

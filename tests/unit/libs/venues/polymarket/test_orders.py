@@ -50,7 +50,9 @@ def token(name: str, **fields: Any) -> Token:
     return Token(**base | fields)
 
 
-TRADED = TradedMarket(CONDITION, MARKET, (token("up"), token("down")), FeeSchedule("polymarket", 70_000))
+TRADED = TradedMarket(
+    CONDITION, MARKET, (token("up"), token("down")), FeeSchedule(model="polymarket", taker_rate=70_000)
+)
 
 
 def new(**fields: Any) -> NewOrder:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Collection
 from typing import Any
 
-import msgspec
 import pytest
 
 from libs.venues.errors import Refused
@@ -395,6 +394,6 @@ def test_a_restarted_desk_tells_no_fill_twice():
 
 def test_what_the_venue_cannot_express_is_not_claimed():
     world = DeskWorld()
-    odd = msgspec.structs.replace(approval(), quantity=ONE + 1, time_in_force=TimeInForce.GTD)
+    odd = approval().replace(quantity=ONE + 1, time_in_force=TimeInForce.GTD)
     with pytest.raises(Refused, match="whole hundredths"):
         world.desk.order_builder.prepare(odd, world.now)

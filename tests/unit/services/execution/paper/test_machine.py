@@ -1,6 +1,5 @@
 """The paper venue answers like a gateway: once for each claim, and exactly for each question."""
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,9 +79,9 @@ def test_a_claim_is_an_order_once():
 def test_a_claim_is_taken_only_when_it_is_verified_and_carries_its_approval():
     hand = venue()
     assert hand.put(claim(approval()), verified=False) == []
-    torn = msgspec.structs.replace(claim(approval()), payload=b"\xc1")
-    other = msgspec.structs.replace(claim(approval(cause=1)), order="tape1-9-0")
-    wrong = msgspec.structs.replace(claim(approval()), approval_subject="risk.rejection.a.b")
+    torn = claim(approval()).replace(payload=b"\xc1")
+    other = claim(approval(cause=1)).replace(order="tape1-9-0")
+    wrong = claim(approval()).replace(approval_subject="risk.rejection.a.b")
     for event in (torn, other, wrong):
         assert hand.put(event) == []
     assert hand.put(claim(approval())) != []

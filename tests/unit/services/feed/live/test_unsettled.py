@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import msgspec
-
 from proto.feed import MarketStatus
 from proto.units import SECOND
 from services.feed.live.unsettled import AGE_NS_MAX, MARKETS_MAX, Unresolved, Unsettled
@@ -13,7 +11,7 @@ NOW = MARKET.close_at + SECOND
 
 
 def told(name: str, status: MarketStatus = MarketStatus.OPEN, close_at: int = MARKET.close_at):
-    return msgspec.structs.replace(MARKET, market=name, status=status, close_at=close_at)
+    return MARKET.replace(market=name, status=status, close_at=close_at)
 
 
 def test_what_is_not_settled_is_asked_for_after_a_restart(tmp_path: Path):
