@@ -91,7 +91,7 @@ class Document:
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key, line = key_node.value, key_node.start_mark.line + 1
-            if not isinstance(key_node, yaml.ScalarNode) or key == "<<":
+            if not isinstance(key_node, yaml.ScalarNode) or key == "<<" or not _is_unicode(key):
                 self.lines[(*path, "?")] = line
                 self.refuse((*path, "?"), "expected a name as key, was something else")
                 continue
@@ -108,6 +108,9 @@ class Document:
         text: str = node.value
         if _SECRET_VALUES.search(text):
             self.refuse(path, "expected no secret in a configuration, was one")
+            return None
+        if not _is_unicode(text):
+            self.refuse(path, "expected text, was half a character")
             return None
         self.texts[path] = text
         is_null = node.tag == "tag:yaml.org,2002:null"
@@ -130,6 +133,15 @@ def compose(text: str, source: str) -> yaml.Node | None:
     except (yaml.YAMLError, RecursionError) as e:
         raise ConfigError([Problem(source, 0, "", f"expected YAML, was not: {str(e)[:200]}")]) from e
     return node
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text has no lone surrogate, which YAML can write and nothing can encode."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _value(text: str, wanted: Wanted) -> Any:

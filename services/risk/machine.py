@@ -8,6 +8,7 @@ approval reserves what the order may take until the order is terminal and its fi
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
+from libs.config.section import values_of
 from libs.machine.machine import NOTHING, Stamp, StateMachine
 from proto.execution import NO_APPROVAL, TERMINAL, OrderUpdate
 from proto.exit import ExitProposal
@@ -219,7 +220,7 @@ class RiskMachine(StateMachine[State]):
         state.seen[stamp.message_id] = expires_at
         if len(state.seen) > SEEN_COUNT_MAX:
             del state.seen[next(iter(state.seen))]
-        return state.params
+        return values_of(state.params)
 
     def _decide(
         self,

@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 import msgspec
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from libs.config.errors import ConfigError
 from libs.config.load import load, override, parse_set, parse_sets
-from libs.config.section import Section, amount, setting, whole
+from libs.config.section import Section, amount, setting, values_of, whole
 from libs.config.wanted import former_names
 from libs.contract.codec import decode, encode
 from proto.operator import Config
@@ -109,6 +109,33 @@ def test_every_fraction_is_exact(tmp_path_factory, value):
     directory = tmp_path_factory.getbasetemp()
     (directory / "demo.yaml").write_text(f"fraction: {text}")
     assert load(directory, {"demo": Params})["demo"]["fraction"] == value
+
+
+SCALARS = st.one_of(
+    st.sampled_from(
+        ["", "~", "true", "1", "1.0", "-0.5", ".", "1e3", ".inf", "0o7", "[", "&a x", "*a", "{a: 1}"]
+    ),
+    st.text(max_size=8),
+)
+LINES = st.tuples(st.sampled_from([*Params.model_fields, "fraction_old", "a", "<<"]), SCALARS)
+
+
+@given(st.lists(LINES.map(": ".join), max_size=6).map("\n".join) | st.text(max_size=40))
+@example('name: "\\ud800"')
+@example('"\\ud800": 1')
+def test_any_text_is_read_or_refused_in_words(tmp_path_factory, text):
+    directory = tmp_path_factory.getbasetemp()
+    (directory / "demo.yaml").write_text(text, encoding="utf-8", errors="replace")
+    document, told = None, []
+    try:
+        document = load(directory, {"demo": Params})["demo"]
+    except ConfigError as e:
+        told = [problem.text for problem in e.problems]
+    if document is None:
+        assert told
+        assert all("expected" in text for text in told), told
+    else:
+        assert Params.model_validate(document).document() == document
 
 
 @pytest.mark.parametrize(
@@ -433,3 +460,8 @@ def test_every_form_of_a_venues_text_has_words():
 def test_another_host_takes_the_place_of_the_real_one():
     path, value = parse_set("venues.polymarket.gamma_url=http://127.0.0.1:8080")
     assert venue_sections(["polymarket"], overrides={path: value})["venues.polymarket"]["gamma_url"] == value
+
+
+def test_values_of_a_section_read_like_it():
+    params = RiskParams(bet_max=7)
+    assert vars(values_of(params)) == dict(params)
