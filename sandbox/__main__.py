@@ -3,15 +3,13 @@ import asyncio
 from pathlib import Path
 
 from sandbox.main import SandboxOptions, serve
-from sandbox.registry import SERVERS
+from sandbox.registry import served
 from sandbox.world.world import UPDATES_PER_S
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m sandbox", description="The venues on this machine.")
-    parser.add_argument(
-        "--venue", action="append", choices=list(SERVERS), help="serve this one; may be repeated"
-    )
+    parser.add_argument("--venue", action="append", choices=served(), help="serve this one; may be repeated")
     parser.add_argument("--seed", type=int, default=7, help="same seed, same markets and keys")
     parser.add_argument("--faults", type=Path, help="fault script (YAML)")
     parser.add_argument("--time-scale", type=float, default=1.0, help="windows are so many times shorter")

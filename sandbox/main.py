@@ -12,8 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
+from libs.venues.catalogue import VENUES
 from sandbox.faults.rules import read_script
-from sandbox.registry import SERVERS
 from sandbox.server import Sandbox
 from sandbox.table import overview
 from sandbox.world.world import UPDATES_PER_S
@@ -21,7 +21,7 @@ from sandbox.world.world import UPDATES_PER_S
 REFRESH_S = 0.5
 """How often the table on a terminal is redrawn: often enough to follow, and no load beside the servers."""
 STATE_FILE = "world.json"
-PORT_BASE_MAX = 65_535 - len(SERVERS)
+PORT_BASE_MAX = 65_535 - len(VENUES)
 """The admin's port and one for each venue follow in a row."""
 PARENT_CHECK_S = 0.5
 """How soon a sandbox without its parent is gone."""

@@ -1,26 +1,21 @@
-"""Which venues the sandbox can serve, and where their servers are."""
+"""Which venues the sandbox can serve: those whose server is installed."""
 
-import importlib
-import importlib.util
-
+from libs.venues.catalogue import VENUES, in_sandbox
+from libs.venues.entry import is_installed, load_entry
+from libs.venues.venue import SandboxEntries
 from sandbox.venue import VenueServer
 
-SERVERS = {
-    "polymarket": "sandbox.polymarket.server:PolymarketServer",
-    "kalshi": "sandbox.kalshi.server:KalshiServer",
-    "manifold": "sandbox.manifold.server:ManifoldServer",
-    "binance": "sandbox.binance.server:BinanceServer",
-    "coinbase": "sandbox.coinbase.server:CoinbaseServer",
-}
+
+def served() -> list[str]:
+    """Venues that can be served, in the order of their ports."""
+    return [venue for venue in in_sandbox() if is_installed(entries_of(venue).server)]
 
 
-def known(venue: str) -> bool:
-    """Whether a venue's server is installed."""
-    module = SERVERS[venue].partition(":")[0]
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
+def entries_of(venue: str) -> SandboxEntries:
+    """The entries of a venue that has a part in the sandbox."""
+    entries = VENUES[venue].sandbox
+    assert entries is not None
+    return entries
 
 
 def server_class(venue: str) -> type[VenueServer]:
@@ -29,9 +24,7 @@ def server_class(venue: str) -> type[VenueServer]:
     Raises:
         ValueError: for a venue without a server.
     """
-    if venue not in SERVERS or not known(venue):
-        served = ", ".join(v for v in SERVERS if known(v))
-        raise ValueError(f"expected a venue of {served}, was {venue!r}")
-    module, _, name = SERVERS[venue].partition(":")
-    found: type[VenueServer] = getattr(importlib.import_module(module), name)
+    if venue not in served():
+        raise ValueError(f"expected a venue of {', '.join(served())}, was {venue!r}")
+    found: type[VenueServer] = load_entry(entries_of(venue).server)
     return found

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from libs.venues.catalogue import VENUES as CATALOGUE
 from proto.units import parse
 from sandbox.accounts import Accounts
 from sandbox.admin import Admin
@@ -16,7 +17,7 @@ from sandbox.arrivals import Arrivals
 from sandbox.faults.rules import FaultKind, FaultScript
 from sandbox.faults.script import Faults
 from sandbox.http import FaultyHandlers
-from sandbox.registry import SERVERS, known, server_class
+from sandbox.registry import served, server_class
 from sandbox.state_file import VERSION, SandboxDocument, StateFile, read
 from sandbox.venue import VenueServer
 from sandbox.world.events import PriceMoved, WorldEvent
@@ -57,7 +58,7 @@ class Sandbox:
         ``windows_from_start``: as in ``World``; for tests that must not depend on the time of day.
         """
         self.seed = seed
-        chosen = list(venues) if venues is not None else [v for v in SERVERS if known(v)]
+        chosen = list(venues) if venues is not None else served()
         classes = {venue: server_class(venue) for venue in chosen}
         self.live = live
         saved = read(state_file, seed, time_scale, chosen) if state_file is not None else None
@@ -134,7 +135,7 @@ class Sandbox:
                 self._handlers.append(handlers)
                 self._started.append(server)
                 await server.start()
-                offset = 1 + list(SERVERS).index(venue)
+                offset = 1 + list(CATALOGUE).index(venue)
                 base = await self._listen(handlers.application(), offset)
                 self.urls[venue] = server.urls(base)
         except BaseException:

@@ -57,8 +57,8 @@ def read(path: Path, seed: int, time_scale: float, names: list[str]) -> SandboxD
             "expected the state of a sandbox in %s, %s; kept as %s, a new world begins", path, e, aside
         )
         return None
-    same = (document.version, document.seed, document.time_scale, document.names)
-    if same != (VERSION, seed, time_scale, names):
+    same = (document.version, document.seed, document.time_scale, sorted(document.names))
+    if same != (VERSION, seed, time_scale, sorted(names)):
         log.warning("%s is of another world; a new one begins", path)
         return None
     return document

@@ -19,10 +19,11 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct, field
 
 from libs.exchange.book import Taken, View
-from libs.exchange.fees import RETAIL_PRECISION, Charged
+from libs.exchange.fees import Charged
 from libs.exchange.orders import NEVER, Accepted, Ended, EndReason, Executed, NewOrder, Report, Working
 from libs.exchange.queue import join, serve, watch
 from libs.exchange.rules import OVER, leg_of, refusal
+from libs.venues.kalshi.fees import RETAIL_PRECISION
 from proto.feed import Book, Level, Market, MarketStatus, Quote, Side, Trade
 from proto.risk import TimeInForce
 from proto.units import ONE

@@ -1,6 +1,6 @@
 """What an exchange refuses before it matches anything."""
 
-from libs.exchange.fees import KNOWN_MODELS
+from libs.exchange.fees import is_known_model
 from libs.exchange.orders import NewOrder
 from proto.feed import Market, MarketStatus
 from proto.units import ONE
@@ -45,7 +45,7 @@ def refusal(market: Market | None, new: NewOrder, at: int) -> str:
         return "market_not_open"
     if not any(outcome.instrument == new.instrument for outcome in market.outcomes):
         return "unknown_instrument"
-    if market.fees.model not in KNOWN_MODELS:
+    if not is_known_model(market.fees.model):
         return "unknown_fees"
     _, turned = leg_of(market, new.instrument)
     if not on_grid(market, ONE - new.price if turned else new.price):

@@ -4,8 +4,7 @@ A section is ``venues.<name>``, its file ``config/venues/<name>.yaml``. It never
 (see ``libs/keys``).
 """
 
-from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from libs.config.section import Section, setting, text, whole
 
@@ -33,19 +32,9 @@ Id = Annotated[str, text(r"^[A-Za-z0-9_.-]{1,100}$", "a name of letters, digits,
 """A venue's own name for something: it ends up in addresses and commands, so it is plain."""
 
 
-class Currency(StrEnum):
-    """What a venue's money is: what is added up together must be the same."""
-
-    DOLLARS = "dollars"
-    """Also Polymarket's, a token that is changed for a dollar."""
-    MANA = "mana"
-    """Play money."""
-
-
 class VenueParams(Section):
-    """Market data of one venue. ``currency`` is the venue's nature and no setting."""
+    """Market data of one venue."""
 
-    currency: ClassVar[Currency] = Currency.DOLLARS
     enabled: bool = setting(True, "whether the feed connects to it at all")
     silence_max_s: Seconds = setting(
         30,

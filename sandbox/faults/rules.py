@@ -1,6 +1,7 @@
 """The kinds of faults, their rules, and the file that lists them."""
 
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,6 +9,8 @@ import msgspec
 import yaml
 from msgspec import Meta, Struct
 
+from libs.venues.catalogue import VENUES, in_sandbox
+from libs.venues.entry import load_entry
 from proto.units import ONE, parse
 
 RULES_MAX = 200
@@ -66,7 +69,7 @@ OPERATIONS: dict[FaultKind, frozenset[str]] = {
 }
 """Where a kind can strike at all; ``operation`` of a rule narrows it further."""
 
-_ANYWHERE = frozenset(
+ANYWHERE = frozenset(
     {
         FaultKind.DELAY,
         FaultKind.DROP,
@@ -78,20 +81,20 @@ _ANYWHERE = frozenset(
         FaultKind.SEQUENCE_GAP,
     }
 )
-_TAKING_ORDERS = _ANYWHERE | {
+TAKING_ORDERS = ANYWHERE | {
     FaultKind.ACCEPT_THEN_TIMEOUT,
     FaultKind.APPEAR_LATE,
     FaultKind.RESTART_WINDOW,
 }
 
-ACTED_OUT: dict[str, frozenset[FaultKind]] = {
-    "polymarket": frozenset(FaultKind),
-    "kalshi": _TAKING_ORDERS | {FaultKind.DUPLICATE_FILL, FaultKind.OVER_FILL, FaultKind.FILL_BEFORE_ACK},
-    "manifold": _TAKING_ORDERS,
-    "binance": _ANYWHERE,
-    "coinbase": _ANYWHERE,
-}
-"""Venue → the kinds its server acts out; any other would be counted as struck and do nothing."""
+
+@cache
+def acted_out(venue: str) -> frozenset[FaultKind]:
+    """The kinds that a venue's server acts out; any other would be counted as struck and do nothing."""
+    entries = VENUES[venue].sandbox
+    kinds: frozenset[FaultKind] = load_entry(entries.faults) if entries is not None else frozenset()
+    return kinds
+
 
 _DEFAULT_SECONDS = {
     FaultKind.APPEAR_LATE: 40.0,
@@ -137,19 +140,20 @@ class FaultRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if parse(self.amount) <= 0 or not 0 < parse(self.tick) < ONE:
             raise ValueError(f"expected a positive amount and tick, was {self.amount} and {self.tick}")
-        if self.venue not in ("*", *ACTED_OUT):
-            raise ValueError(f"expected venue * or one of {', '.join(ACTED_OUT)}, was {self.venue[:40]!r}")
-        self._check_venue()
+        if self.venue != "*":
+            self._check_venue()
         allowed = OPERATIONS[self.kind]
         if self.operation not in ("*", *allowed):
             raise ValueError(f"expected operation * or one of {sorted(allowed)}, was {self.operation!r}")
 
     def _check_venue(self) -> None:
         """A rule that names a venue asks for what its server acts out."""
+        if self.venue not in in_sandbox():
+            raise ValueError(f"expected venue * or one of {', '.join(in_sandbox())}, was {self.venue[:40]!r}")
         kinds = {self.kind} | ({FaultKind.POST_ONLY} if self.post_only_s else set())
-        missing = kinds - ACTED_OUT.get(self.venue, kinds)
+        missing = kinds - acted_out(self.venue)
         if missing:
-            able = ", ".join(venue for venue, acted in ACTED_OUT.items() if not missing - acted)
+            able = ", ".join(venue for venue in in_sandbox() if not missing - acted_out(venue))
             raise ValueError(f"expected {min(missing)} at {able} only, was {self.venue}")
 
     @property
@@ -163,7 +167,7 @@ class FaultRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             self.venue in ("*", venue)
             and self.operation in ("*", operation)
             and operation in OPERATIONS[self.kind]
-            and self.kind in ACTED_OUT[venue]
+            and self.kind in acted_out(venue)
         )
 
 

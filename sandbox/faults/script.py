@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
-from sandbox.faults.rules import ACTED_OUT, FaultKind, FaultRule, FaultScript
+from sandbox.faults.rules import FaultKind, FaultRule, FaultScript, acted_out
 
 _ASKED_ALONE = frozenset({FaultKind.DELAY, FaultKind.STALE_BALANCE})
 LOG_MAX = 10_000
@@ -130,7 +130,7 @@ class Faults:
             if any(facts.get(key) != value for key, value in rule.match.items()):
                 continue
             kind = _strike(armed, now_s)
-            if kind is not None and kind in ACTED_OUT[venue]:
+            if kind is not None and kind in acted_out(venue):
                 self._record(venue, operation, kind, facts, now_s)
                 return FaultAction(kind=kind, rule=rule, seconds=rule.lasts_s, carried_out=rule.carried_out)
         return NO_FAULT

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from libs.exchange.matching_types import Execution, LimitOrder, OrderState, Reason
+from libs.venues.kalshi.fees import TAKER_RATE
 from proto.feed import MarketStatus, Side
 from proto.risk import TimeInForce
 from proto.units import ONE, SECOND, notional, parse
@@ -252,7 +253,7 @@ class KalshiExchange:
 
     def _check_money(self, account: ClientAccount, record: Record, quantity: int) -> None:
         price = record.price if record.side == "bid" else ONE - record.price
-        fee = -(-70_000 * quantity * price * (ONE - price) // ONE**3)
+        fee = -(-TAKER_RATE * quantity * price * (ONE - price) // ONE**3)
         order = LimitOrder(
             order_id="",
             owner=record.owner,

@@ -3,17 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from libs.exchange.fees import DIRECT_PRECISION, KALSHI_QUADRATIC, Charged, FeeAccumulator
+from libs.exchange.fees import Charged, FeeAccumulator
 from libs.exchange.matching_types import Execution, LimitOrder, SelfTrade
-from proto.feed import FeeSchedule, Side
+from libs.venues.kalshi.fees import DIRECT_PRECISION, STANDARD
+from proto.feed import Side
 from proto.risk import TimeInForce
 from proto.units import ONE, notional
 from sandbox.accounts import ClientAccount
 from sandbox.kalshi.bodies import count, dollars, fine_dollars, iso
 from sandbox.world.markets import SandboxMarket
 
-FEES = FeeSchedule(model=KALSHI_QUADRATIC, taker_rate=70_000)
-"""Of a quadratic series with multiplier 1: takers pay, makers do not."""
 YES, NO = "yes", "no"
 SELF_TRADES = {"taker_at_cross": SelfTrade.CANCEL_TAKER, "maker": SelfTrade.CANCEL_MAKER}
 
@@ -77,7 +76,7 @@ class Record:
     def charge(self, execution: Execution) -> int:
         """The whole fee of one more fill, rounding included."""
         fill = Charged(execution.price, execution.quantity, buy=True, maker=execution.maker)
-        return self.rounding.charge(FEES, fill, DIRECT_PRECISION)
+        return self.rounding.charge(STANDARD, fill, DIRECT_PRECISION)
 
     def fill(self, price: int, quantity: int, fee: int, maker: bool) -> None:
         """Count a fill; ``price`` in its own outcome's space."""

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from libs.exchange import fees
+from libs.exchange.fees import fee_of
 from libs.exchange.matching_types import Execution, Match
+from libs.venues.polymarket.fees import MODEL
 from proto.feed import FeeSchedule, Side
 from proto.units import ONE, notional, parse
 from sandbox.faults.rules import FILL, FaultKind, FaultRule
@@ -20,7 +21,7 @@ from sandbox.polymarket.orders import STRANGER, ClientOrder, ClientTrade, MakerP
 from sandbox.world.markets import POLYMARKET, SandboxMarket
 from sandbox.world.world import World
 
-CRYPTO_FEES = FeeSchedule(model=fees.POLYMARKET, taker_rate=CRYPTO_RATE, exponent=FEE_EXPONENT)
+CRYPTO_FEES = FeeSchedule(model=MODEL, taker_rate=CRYPTO_RATE, exponent=FEE_EXPONENT)
 _NO_FEES = FeeSchedule()
 
 
@@ -83,7 +84,7 @@ class ClientTrades:
         if trade is None:
             return
         self._fill_over(trade)
-        trade.fee = fees.fee_of(schedule_of(trade.market), trade.price, trade.size)
+        trade.fee = fee_of(schedule_of(trade.market), trade.price, trade.size)
         self.by_id[trade.id] = trade
         flow = self.flows[trade.id] = PendingTrade(trade, _movements(trade))
         for movement in flow.movements:

@@ -1,32 +1,27 @@
 """One front for the normalisers of all venues: frames in, messages or dead frames out."""
 
 import re
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
-from libs.venues.binance.market_data.normalise import BinanceNormaliser
-from libs.venues.coinbase.market_data.normalise import CoinbaseNormaliser
+from libs.venues.catalogue import VENUES
+from libs.venues.coinbase import COINBASE
+from libs.venues.entry import load_entry
 from libs.venues.frame import FrameError, RawFrame
-from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
-from libs.venues.kalshi.params import KalshiParams
-from libs.venues.manifold.market_data.normalise import ManifoldNormaliser
+from libs.venues.kalshi import KALSHI
 from libs.venues.normaliser import Normaliser
-from libs.venues.polymarket.market_data.normalise import PolymarketNormaliser
 from proto.feed import Gap
 from proto.message import Message
 from proto.monitor import DEAD_EXCERPT_BYTES_MAX
 from services.feed import control
 from services.feed.control import FEED
 
-KALSHI = "kalshi"
-COINBASE = "coinbase"
-POLYMARKET = "polymarket"
-BINANCE = "binance"
-MANIFOLD = "manifold"
+AnyNormaliser = TypeVar("AnyNormaliser")
 
-# What only one venue's frames have, and early: within so many bytes.
+# The oldest recordings name no venue and hold frames of these two. What only one venue's frames have, and early:
+# within so many bytes.
 _COINBASE_FRAME = re.compile(rb'"product_ids?"')
 _KALSHI_FRAME = re.compile(rb'"market_ticker"|"sid"|"type":"_')
 _SNIFF_BYTES_MAX = 512
@@ -53,52 +48,29 @@ def source_of(data: bytes) -> str:
     return KALSHI if _KALSHI_FRAME.search(data, 0, _SNIFF_BYTES_MAX) else ""
 
 
-def _kalshi(params: dict[str, Any]) -> Normaliser:
-    """Without parameters every market is read, as old recordings want it."""
-    if not params:
-        return KalshiNormaliser()
-    section = KalshiParams.model_validate(params)
-    return KalshiNormaliser(section.series, section.markets_max_count)
+def build_normaliser(venue: str, section: Mapping[str, Any]) -> Normaliser:
+    """A venue's normaliser for its section of the configuration; an empty one is for a recording.
 
-
-_MAKERS: dict[str, Callable[[dict[str, Any]], Normaliser]] = {
-    KALSHI: _kalshi,
-    POLYMARKET: lambda _: PolymarketNormaliser(),
-    BINANCE: lambda _: BinanceNormaliser(),
-    MANIFOLD: lambda _: ManifoldNormaliser(),
-    COINBASE: lambda _: CoinbaseNormaliser(),
-}
-"""Venue → a normaliser for its section of the configuration (empty: the defaults of a recording)."""
+    Raises:
+        ValidationError: for a section that is none of the venue's.
+    """
+    built: Normaliser = load_entry(VENUES[venue].normaliser)(section)
+    return built
 
 
 class Normalisers:
     """The normalisers of a session, with counters ``frames`` (all that came from venues) and ``dead``."""
 
     def __init__(self) -> None:
-        self.by_venue: dict[str, Normaliser] = {venue: make({}) for venue, make in _MAKERS.items()}
+        self.by_venue: dict[str, Normaliser] = {venue: build_normaliser(venue, {}) for venue in VENUES}
         self.frames = 0
         self.dead = 0
         self._parameters: dict[str, dict[str, Any]] = {}
 
-    @property
-    def kalshi(self) -> KalshiNormaliser:
-        """Kalshi's, with its counters."""
-        found = self.by_venue[KALSHI]
-        assert isinstance(found, KalshiNormaliser)
-        return found
-
-    @property
-    def polymarket(self) -> PolymarketNormaliser:
-        """Polymarket's, with its counters and subscriptions."""
-        found = self.by_venue[POLYMARKET]
-        assert isinstance(found, PolymarketNormaliser)
-        return found
-
-    @property
-    def coinbase(self) -> CoinbaseNormaliser:
-        """Coinbase's, with its counters."""
-        found = self.by_venue[COINBASE]
-        assert isinstance(found, CoinbaseNormaliser)
+    def of(self, venue: str, kind: type[AnyNormaliser]) -> AnyNormaliser:
+        """A venue's own normaliser, with its counters. Another one takes its place with new parameters."""
+        found = self.by_venue[venue]
+        assert isinstance(found, kind)
         return found
 
     def read(self, frame: RawFrame) -> list[Message] | DeadFrame:
@@ -132,14 +104,13 @@ class Normalisers:
 
     def _set_up(self, said: control.SetupBody, at: int) -> list[Message]:
         """Read a venue with parameters of its own from here on; the same ones again change nothing."""
-        make = _MAKERS.get(said.venue)
-        if make is None:
+        if said.venue not in self.by_venue:
             raise FrameError(f"expected a known venue, was {said.venue[:40]!r}")
         known = self._parameters.get(said.venue)
         if known == said.params:
             return []
         try:
-            self.by_venue[said.venue] = make(said.params)
+            self.by_venue[said.venue] = build_normaliser(said.venue, said.params)
         except ValidationError as e:
             raise FrameError(f"expected parameters of {said.venue}: {e}"[:300]) from e
         self._parameters[said.venue] = said.params

@@ -13,6 +13,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from libs.contract.codec import Unreadable, decode, encode
+from libs.venues.coinbase import COINBASE
 from libs.venues.coinbase.market_data.normalise import CoinbaseNormaliser
 from libs.venues.frame import FrameError
 from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
@@ -21,7 +22,7 @@ from proto.message import Message
 from proto.monitor import DEAD_EXCERPT_BYTES_MAX, Dead
 from proto.subjects import EXTRA_PUBLISH, SERVICES, TABLE
 from proto.venue import Ack
-from services.feed.normalise import COINBASE, source_of
+from services.feed.normalise import source_of
 from services.feed.synthetic.market import SyntheticMarket
 from services.monitor.dead_letters import BURST_COUNT
 from tests.fault.rig import BUSY

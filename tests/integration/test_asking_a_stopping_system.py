@@ -19,7 +19,7 @@ from proto.operator import Verb
 from tools.cli.app import app
 from tools.cli.commands.operator import send_command
 from tools.cli.commands.status import read_status
-from tools.cli.exit_codes import FAILED
+from tools.exit_codes import FAILED
 from tools.system.installation import Installation, SystemGone
 
 INFO = b'INFO {"server_id":"x","version":"2.11.0","max_payload":1048576,"proto":1,"headers":true}\r\n'

@@ -56,7 +56,7 @@ async def test_a_socket_that_only_confirms_subscriptions_is_given_up():
 
     async with serve(handler, "127.0.0.1", 0) as server:
         url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        socket = coinbase_socket(["BTC-USD"], url, silence_s=0.3)
+        socket = coinbase_socket(["BTC-USD"], url, silence_s=0.3, connection_max_s=60)
         seen = []
         async with asyncio.timeout(10), aclosing(socket.frames()) as frames:
             async for event in frames:

@@ -15,13 +15,14 @@ from typer.testing import CliRunner, Result
 from libs.keys.venues.kinds import EthereumKey, RsaKey
 from libs.keys.venues.store import KeyStore
 from libs.runtime.layout import StateLayout
+from libs.venues.catalogue import VENUES, key_kinds
 from sandbox.polymarket.contracts import EXCHANGES
 from sandbox.polymarket.server import PolymarketServer
 from sandbox.server import Sandbox
 from tools.cli.app import app
 from tools.cli.doctor import Finding, examine
-from tools.cli.exit_codes import FAILED
-from tools.system.composition import CONFIG_DIRECTORY, VENUES, venue_sections
+from tools.exit_codes import FAILED
+from tools.system.composition import CONFIG_DIRECTORY, venue_sections
 from tools.system.sandbox_process import ACCOUNT, with_addresses
 
 pytestmark = pytest.mark.asyncio
@@ -53,10 +54,10 @@ def keys(running: Sandbox, state: Path) -> None:
     layout.keys.mkdir(parents=True, mode=0o700)
     kalshi, polymarket = running.credentials["kalshi"], running.credentials["polymarket"]
     rsa = RsaKey.parse(kalshi["key_id"], kalshi["private_key_pem"].encode())
-    store = KeyStore(layout.venue_keys, cost=COST)
+    store = KeyStore(layout.venue_keys, key_kinds(), cost=COST)
     store.save("kalshi", rsa, PASSPHRASE)
     store.save("polymarket", EthereumKey.parse(polymarket["private_key"]), PASSPHRASE)
-    KeyStore(layout.feed_keys, cost=COST).save("kalshi", rsa, PASSPHRASE)
+    KeyStore(layout.feed_keys, key_kinds(), cost=COST).save("kalshi", rsa, PASSPHRASE)
 
 
 async def findings(
@@ -99,8 +100,8 @@ async def test_a_wrong_passphrase_and_a_key_the_venue_does_not_know(sandbox: San
     assert not found["polymarket key"].ok
     assert not found["kalshi market data"].ok
     assert "expected the passphrase of the PEM file" in found["kalshi market data"].text
-    store = KeyStore(StateLayout(tmp_path).venue_keys, cost=COST)
-    kalshi = store.load("kalshi", RsaKey, PASSPHRASE)
+    store = KeyStore(StateLayout(tmp_path).venue_keys, key_kinds(), cost=COST)
+    kalshi = store.load("kalshi", PASSPHRASE)
     store.remove("kalshi")
     store.save("kalshi", RsaKey(key_id="somebody-else", private_key_pem=kalshi.private_key_pem), PASSPHRASE)
     found = await findings(sandbox, tmp_path)

@@ -7,12 +7,10 @@ from typing import Any
 
 import pytest
 
-from libs.venues.binance.params import BinanceParams
-from libs.venues.coinbase.params import CoinbaseParams
-from libs.venues.kalshi.params import KalshiParams
-from libs.venues.manifold.params import ManifoldParams
+from libs.venues.catalogue import VENUES
 from libs.venues.params import VenueParams
-from libs.venues.polymarket.params import PolymarketParams
+from libs.venues.polymarket import POLYMARKET
+from libs.venues.polymarket.market_data.normalise import PolymarketNormaliser
 from proto.feed import FeedClock, MarketStatus, Played
 from sandbox.faults.rules import FaultKind, FaultRule
 from sandbox.server import Sandbox
@@ -24,13 +22,7 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio
 
-PARAMS: dict[str, type[VenueParams]] = {
-    "polymarket": PolymarketParams,
-    "kalshi": KalshiParams,
-    "manifold": ManifoldParams,
-    "binance": BinanceParams,
-    "coinbase": CoinbaseParams,
-}
+PARAMS: dict[str, type[VenueParams]] = {name: venue.params for name, venue in VENUES.items()}
 
 
 @asynccontextmanager
@@ -104,7 +96,8 @@ async def test_every_venue_is_followed_and_a_recording_of_it_gives_the_same_mess
         assert session.dead == []
         assert session.live.detail == ""
         assert all(told["connected"] for told in session.live.health()["venues"].values())
-        assert session.normalisers.polymarket.checked == session.normalisers.polymarket.matched > 50
+        polymarket = session.normalisers.of(POLYMARKET, PolymarketNormaliser)
+        assert polymarket.checked == polymarket.matched > 50
         underlyings = {told[-1].underlying for told in session.observer.markets.values()}
         assert underlyings >= traded
     recorder.close()

@@ -22,6 +22,7 @@ from libs.keys.venues.kinds import EthereumKey, RsaKey
 from libs.keys.venues.passphrase import FILE_VARIABLE
 from libs.keys.venues.store import KeyStore
 from libs.runtime.layout import StateLayout
+from libs.venues.catalogue import VENUES, key_kinds
 from proto.feed import Side
 from proto.operator import ClockOwner, Mode, Prices, Session
 from proto.units import ONE
@@ -31,9 +32,9 @@ from tests.conftest import ROOT
 from tests.integration.test_up import processes_of, wait_gone
 from tests.support.journal_tape import TAPE, record
 from tools.cli.commands.status import read_status
-from tools.cli.exit_codes import USAGE, UsageError
+from tools.exit_codes import USAGE, UsageError
 from tools.live.gate import PAPER_TRADES_MIN
-from tools.system.composition import CONFIG_DIRECTORY, VENUES, venue_sections
+from tools.system.composition import CONFIG_DIRECTORY, venue_sections
 from tools.system.installation import Installation
 from tools.system.sandbox_process import ACCOUNT, with_addresses
 
@@ -75,10 +76,10 @@ class Venues:
         layout = StateLayout(state)
         layout.keys.mkdir(parents=True, mode=0o700, exist_ok=True)
         kalshi = RsaKey.parse(self.keys["kalshi"]["key_id"], self.keys["kalshi"]["private_key_pem"].encode())
-        trading = KeyStore(layout.venue_keys, cost=COST)
+        trading = KeyStore(layout.venue_keys, key_kinds(), cost=COST)
         trading.save("kalshi", kalshi, PASSPHRASE)
         trading.save("polymarket", EthereumKey.parse(self.keys["polymarket"]["private_key"]), PASSPHRASE)
-        KeyStore(layout.feed_keys, cost=COST).save("kalshi", kalshi, PASSPHRASE)
+        KeyStore(layout.feed_keys, key_kinds(), cost=COST).save("kalshi", kalshi, PASSPHRASE)
 
     def close(self) -> None:
         self.process.terminate()

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from libs.keys.venues.passphrase import FILE_VARIABLE
 from tests.conftest import ROOT
 from tools.cli.app import app
-from tools.cli.exit_codes import USAGE
+from tools.exit_codes import USAGE
 
 PASSPHRASE = "correct horse battery"
 SECRET = "7b" * 32
@@ -79,7 +79,7 @@ def test_where_nobody_can_be_asked_the_file_is_named(tmp_path: Path):
 def test_what_is_wrong_is_said_in_one_line(tmp_path: Path):
     state = tmp_path / "state"
     for arguments, given, expected in (
-        (("add", "binance"), "", "expected one of polymarket, kalshi, manifold, was 'binance'"),
+        (("add", "binance"), "", "expected one of kalshi, polymarket, manifold, was 'binance'"),
         (("add", "polymarket"), "12\n", "expected 32 bytes in hexadecimal"),
         (("add", "kalshi"), "", "expected --pem FILE and --key-id ID"),
         (("new", "kalshi"), "", "its keys are made on its website"),

@@ -16,6 +16,7 @@ from aiohttp import web
 from libs.keys.venues.kinds import RsaKey
 from libs.keys.venues.passphrase import FILE_VARIABLE
 from libs.keys.venues.store import KeyStore
+from libs.venues.catalogue import key_kinds
 from sandbox.server import Sandbox
 from services.feed.recording.frame_files import find_frame_files
 from tests.support.paths import ROOT
@@ -79,7 +80,7 @@ async def test_the_passphrase_of_the_feeds_key_is_asked_for_on_a_terminal(tmp_pa
     async with Sandbox(7, ["kalshi"], updates_per_s=10.0) as made:
         held, urls = made.credentials["kalshi"], made.urls["kalshi"]
         key = RsaKey.parse(held["key_id"], held["private_key_pem"].encode())
-        KeyStore(tmp_path / "keys" / "feed").save("kalshi", key, passphrase)
+        KeyStore(tmp_path / "keys" / "feed", key_kinds()).save("kalshi", key, passphrase)
         terminal, inside = os.openpty()
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tools.cli", "record", "kalshi", "--for", "2", "--json"),
@@ -106,7 +107,7 @@ async def test_the_passphrase_of_the_feeds_key_is_asked_for_on_a_terminal(tmp_pa
 
 async def test_a_venue_that_does_not_exist_or_has_no_key_is_a_usage_error(tmp_path: Path) -> None:
     done = await presage("record", "kalhsi", "--state", str(tmp_path))
-    assert (done.returncode, "expected one of polymarket, kalshi" in done.stderr) == (2, True)
+    assert (done.returncode, "expected one of kalshi, polymarket" in done.stderr) == (2, True)
     done = await presage("record", "kalshi", "--for", "1", "--state", str(tmp_path))
     assert (done.returncode, "presage keys add kalshi --market-data" in done.stderr) == (2, True)
 

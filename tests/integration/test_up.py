@@ -30,7 +30,7 @@ from tests.support.cluster import with_cluster
 from tests.support.harness import readable
 from tools.cli.commands.status import read_status
 from tools.cli.commands.tape import records
-from tools.cli.exit_codes import FAILED, USAGE, UsageError
+from tools.exit_codes import FAILED, USAGE, UsageError
 from tools.offline.backtest import Backtest
 from tools.system.composition import sections
 from tools.system.installation import running_supervisor, tape_access

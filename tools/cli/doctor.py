@@ -16,15 +16,17 @@ from rich.console import Console
 from rich.table import Table
 
 from libs.keys.venues.errors import KeyStoreError
-from libs.keys.venues.kinds import KINDS, RsaKey
+from libs.keys.venues.kind import KeyKind
+from libs.keys.venues.kinds import RsaKey
 from libs.keys.venues.store import KeyStore
 from libs.runtime.layout import RunFile, StateLayout
+from libs.venues.catalogue import VENUES, key_kinds
 from libs.venues.errors import VenueError
 from libs.venues.gateway import VenueGateway
 from libs.venues.transport.http import Timeouts, VenueHttp
 from proto.units import show
 from services.execution.gateways import gateway_of
-from services.feed.live.credentials import kalshi_signer
+from services.feed.live.credentials import load_feed_key
 from tools.live.key_stores import store_of
 from tools.live.money import account_of
 from tools.view.wording import sign_of
@@ -35,15 +37,6 @@ DISK_BYTES_MIN = 2 << 30
 """A busy day of tape, journal and recorded frames; below it new orders would soon stop."""
 PATIENCE_S = 20.0
 """For everything that is asked of one venue: longer, and it is not ready."""
-
-# Something cheap that each venue answers to everybody, below the address of that name.
-QUESTIONS = {
-    "polymarket": ("clob_url", "/time"),
-    "kalshi": ("rest_url", "/exchange/status"),
-    "manifold": ("rest_url", "/markets?limit=1"),
-    "binance": ("rest_url", "/api/v3/time"),
-    "coinbase": ("rest_url", "/time"),
-}
 
 
 class Finding(NamedTuple):
@@ -63,8 +56,8 @@ async def examine(
     enabled = {name: section for name, section in venues.items() if section.get("enabled", True)}
     answers = await asyncio.gather(*(_reach(name, section) for name, section in enabled.items()))
     findings += [finding for found in answers for finding in found]
-    if "kalshi" in enabled:
-        findings.append(_feed_key(layout, passphrase))
+    signing = [venue for venue in enabled if venue in VENUES and VENUES[venue].signs_market_data]
+    findings += [_feed_key(venue, layout, passphrase) for venue in signing]
     for venue in trading:
         findings += await _account(venue, venues, layout, passphrase)
     return findings
@@ -88,18 +81,20 @@ def _rights(layout: StateLayout) -> Finding:
     return Finding("keys folder", not open_to_others, text)
 
 
-def _feed_key(layout: StateLayout, passphrase: str) -> Finding:
-    """Market data of Kalshi is signed too, by a key that cannot trade."""
-    subject = "kalshi market data"
+def _feed_key(venue: str, layout: StateLayout, passphrase: str) -> Finding:
+    """Examine the key of a venue that signs its market data too, with a key that cannot trade."""
+    subject = f"{venue} market data"
+    kind = key_kinds()[venue]
     store = store_of(layout.root, market_data=True)
     try:
-        if store.needs_passphrase("kalshi"):
-            store.load("kalshi", RsaKey, passphrase or None)
+        if store.needs_passphrase(venue):
+            store.load(venue, passphrase or None)
         else:
-            kalshi_signer(layout.feed_keys)
+            load_feed_key(venue, layout.feed_keys)
     except KeyStoreError as e:
-        hint = "presage keys add kalshi --market-data --pem FILE --key-id ID"
-        return Finding(subject, False, f"{e}; {hint}, or enabled: false in config/venues/kalshi.yaml")
+        given = " --pem FILE --key-id ID" if kind is KeyKind.RSA else ""
+        hint = f"presage keys add {venue} --market-data{given}"
+        return Finding(subject, False, f"{e}; {hint}, or enabled: false in config/venues/{venue}.yaml")
     return Finding(subject, True, "key opens")
 
 
@@ -108,7 +103,7 @@ def _feed_key(layout: StateLayout, passphrase: str) -> Finding:
 
 async def _reach(venue: str, section: Mapping[str, Any]) -> list[Finding]:
     """Whether a venue answers, and whether its clock and ours agree."""
-    address, path = QUESTIONS[venue]
+    address, path = VENUES[venue].question
     async with VenueHttp(venue, section[address], timeouts=Timeouts(total_s=5.0)) as http:
         began = time.time()
         try:
@@ -136,10 +131,9 @@ async def _account(
 ) -> list[Finding]:
     """The key, and what the venue lets it do."""
     subject = f"{venue} key"
-    store = KeyStore(layout.venue_keys)
-    kind = KINDS[venue]
+    store = KeyStore(layout.venue_keys, key_kinds())
     try:
-        key = store.load(venue, kind, passphrase or None)  # type: ignore[type-var]
+        key = store.load(venue, passphrase or None)
     except KeyStoreError as e:
         return [Finding(subject, False, f"{e}; presage keys add {venue} stores one")]
     what = f"opens, id {key.key_id}" if isinstance(key, RsaKey) else "opens"

@@ -9,7 +9,7 @@ from libs.keys.venues.errors import KeyStoreError
 from libs.tape.errors import TapeError
 from services.feed.recording.recording import RecordingError
 from services.signal.discovery import StrategyNotFound
-from tools.cli.exit_codes import FAILED, USAGE, NothingDone, UsageError
+from tools.exit_codes import FAILED, USAGE, NothingDone, UsageError
 from tools.system.installation import SystemGone
 
 _OF_USE = (UsageError, ConfigError, RecordingError, StrategyNotFound, KeyStoreError)

@@ -7,18 +7,18 @@ from typing import Any
 
 import typer
 
-from libs.keys.venues.kinds import KINDS
+from libs.venues.catalogue import VENUES
 from tools.cli.doctor import Finding, examine, print_findings
-from tools.cli.exit_codes import UsageError
 from tools.cli.keys import ask_passphrase
 from tools.cli.terminal import errors
+from tools.exit_codes import UsageError
 from tools.live.gate import confirmation
 from tools.live.key_stores import store_of
 from tools.live.money import currency_of
 from tools.system.options import Options
 
 
-def passphrase_for(state: Path, trading: Sequence[str], followed: Iterable[str] = KINDS) -> str:
+def passphrase_for(state: Path, trading: Sequence[str], followed: Iterable[str] = VENUES) -> str:
     """The passphrase, if the feed's key of a venue in ``followed`` or one to trade with is encrypted; asked for once."""
     needed = any(store_of(state, market_data=True).needs_passphrase(venue) for venue in followed)
     needed |= any(store_of(state).needs_passphrase(venue) for venue in trading)

@@ -9,10 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from libs.config.environment import Environment
-from libs.keys.venues.kinds import KINDS, ApiKey, EthereumKey, Key, RsaKey
+from libs.keys.venues.kind import KeyKind
+from libs.keys.venues.kinds import ApiKey, EthereumKey, Key, RsaKey
 from libs.keys.venues.passphrase import FILE_VARIABLE, from_file
-from tools.cli.exit_codes import USAGE
+from libs.venues.catalogue import VENUES, key_kinds, takes_orders, traded
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, fail, print_outcome, run
+from tools.exit_codes import USAGE
 from tools.live.key_stores import save_key, store_of
 
 keys_app = typer.Typer(
@@ -53,8 +55,8 @@ def _terminal() -> bool:
 
 
 def _known(venue: str) -> str:
-    if venue not in KINDS:
-        raise fail(f"expected one of {', '.join(KINDS)}, was {venue!r}", USAGE)
+    if not takes_orders(venue):
+        raise fail(f"expected one of {', '.join(traded())}, was {venue!r}", USAGE)
     return venue
 
 
@@ -86,12 +88,13 @@ def add(
 
 
 def _given(venue: str, pem: Path | None, key_id: str) -> Key:
-    if KINDS[venue] is RsaKey:
+    kind = VENUES[venue].key
+    if kind is KeyKind.RSA:
         if pem is None or not key_id:
             raise fail("expected --pem FILE and --key-id ID, as Kalshi gave them", USAGE)
         return RsaKey.parse(key_id, pem.read_bytes())
-    text = _secret("Private key (hexadecimal)" if KINDS[venue] is EthereumKey else "API key")
-    return EthereumKey.parse(text) if KINDS[venue] is EthereumKey else ApiKey.parse(text)
+    text = _secret("Private key (hexadecimal)" if kind is KeyKind.ETHEREUM else "API key")
+    return EthereumKey.parse(text) if kind is KeyKind.ETHEREUM else ApiKey.parse(text)
 
 
 @keys_app.command("new")
@@ -99,8 +102,11 @@ def new(venue: Venue, state: State = DEFAULT_STATE, as_json: AsJson = False) -> 
     """Make a new Polymarket signer. Kalshi's and Manifold's keys are made on their websites."""
 
     async def work() -> dict[str, Any]:
-        if KINDS[_known(venue)] is not EthereumKey:
-            raise fail(f"expected polymarket, was {venue}: its keys are made on its website", USAGE)
+        if VENUES[_known(venue)].key is not KeyKind.ETHEREUM:
+            made_here = [name for name, kind in key_kinds().items() if kind is KeyKind.ETHEREUM]
+            raise fail(
+                f"expected {' or '.join(made_here)}, was {venue}: its keys are made on its website", USAGE
+            )
         store = store_of(state)
         if venue in store.venues():
             raise fail(f"expected no {venue} key yet, was one in {store.directory}; remove it first", USAGE)

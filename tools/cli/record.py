@@ -13,9 +13,9 @@ from rich.text import Text
 from libs.config.load import parse_sets
 from libs.keys.venues.passphrase import DESCRIPTOR_VARIABLE, hand_over
 from libs.runtime.layout import StateLayout
-from tools.cli.exit_codes import FAILED
 from tools.cli.going_live import passphrase_for
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, errors, fail, run
+from tools.exit_codes import FAILED
 from tools.offline.recording import RecordingProgress, RecordingRun
 from tools.system.composition import CONFIG_DIRECTORY, venue_sections
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
-from tools.cli.exit_codes import FAILED
 from tools.cli.halt_file import STATE, STATE_VARIABLE
+from tools.exit_codes import FAILED
 
 State = Annotated[Path, typer.Option("--state", envvar=STATE_VARIABLE, help="State directory.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from libs.keys.venues.kinds import KINDS
+from libs.venues.catalogue import takes_orders
 from tools.view.rows import VenueRow
 
 Reported = Mapping[str, Mapping[str, Any]]
@@ -24,7 +24,7 @@ def venue_status(reports: Reported, live: Collection[str], money: str) -> dict[s
     for venue in sorted({*feeds, *gates}, key=lambda name: (name not in gates, name)):
         fed = feeds.get(venue, {})
         found[venue] = {"feed": _feed_words(venue, fed), "markets": fed.get("markets", 0)}
-        found[venue]["money"] = "paper" if venue in KINDS else ""
+        found[venue]["money"] = "paper" if takes_orders(venue) else ""
         if venue in gates or venue in live:
             gate = gates.get(venue, {})
             found[venue] |= {

@@ -6,6 +6,7 @@ from libs.config.environment import Environment
 from libs.keys.venues.kinds import Key
 from libs.keys.venues.store import KeyStore
 from libs.runtime.layout import StateLayout
+from libs.venues.catalogue import key_kinds
 
 
 def save_key(state: Path, venue: str, key: Key, passphrase: str, market_data: bool = False) -> Path:
@@ -24,6 +25,6 @@ def store_of(state: Path, market_data: bool = False) -> KeyStore:
     """The trading keys of a state directory, or the feed's (mounted ones in a folder ``feed`` of their own)."""
     layout = StateLayout(state)
     if not market_data:
-        return KeyStore(layout.venue_keys)
+        return KeyStore(layout.venue_keys, key_kinds())
     mounted = Environment.read().keys_dir
-    return KeyStore(layout.feed_keys, mounted / "feed" if mounted else None)
+    return KeyStore(layout.feed_keys, key_kinds(), mounted / "feed" if mounted else None)

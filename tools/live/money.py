@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from libs.venues.params import Currency
-from tools.cli.exit_codes import UsageError
-from tools.system.composition import VENUES
+from libs.venues.catalogue import VENUES
+from libs.venues.venue import Currency
+from tools.exit_codes import UsageError
 
 
 def currency_of(venues: Iterable[str]) -> Currency:

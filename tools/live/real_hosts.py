@@ -5,12 +5,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from libs.keys.venues.kinds import KINDS
-from tools.system.composition import VENUES
-
-ALSO_REAL = {"kalshi": frozenset(("api.elections.kalshi.com",))}
-"""Hosts of a venue's real markets besides those its section names by default. What is at the same domain may be
-a staging environment."""
+from libs.venues.catalogue import VENUES, takes_orders
 
 
 def addresses(section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -31,11 +26,12 @@ def is_own_machine(address: str) -> bool:
 def stranger(venues: Mapping[str, Mapping[str, Any]]) -> str:
     """The first address of an enabled venue that takes orders which is no host of its real markets, or ""."""
     for venue, section in venues.items():
-        if venue not in KINDS or not section.get("enabled", True):
+        if not takes_orders(venue) or not section.get("enabled", True):
             continue
-        real = {_host(address) for _, address in addresses(VENUES[venue]().document())}
+        known = VENUES[venue]
+        real = {_host(address) for _, address in addresses(known.params().document())}
         for key, address in addresses(section):
-            if _host(address) not in real | ALSO_REAL.get(venue, frozenset()):
+            if _host(address) not in real.union(known.real_hosts):
                 return f"venues.{venue}.{key}"
     return ""
 

@@ -15,7 +15,7 @@ from services.feed.live.build import build
 from services.feed.live.live_feed import LiveFeed
 from services.feed.normalise import DeadFrame, Normalisers
 from services.feed.recording.recorder import Limits, Recorder
-from tools.cli.exit_codes import UsageError
+from tools.exit_codes import UsageError
 
 PROGRESS_EVERY_S = 0.5
 

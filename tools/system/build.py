@@ -4,14 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from libs.keys.venues.kinds import KINDS
-from tools.cli.exit_codes import UsageError
-from tools.system.composition import CONFIG_DIRECTORY, VENUES, sections, split_overrides, venue_sections
+from libs.venues.catalogue import VENUES
+from tools.exit_codes import UsageError
+from tools.system.composition import CONFIG_DIRECTORY, sections, split_overrides, venue_sections
 from tools.system.options import MarketSource, Options
 from tools.system.system import System
-
-TRADED = tuple(KINDS)
-"""Venues that take orders; the others only give prices."""
 
 
 def system_of(

@@ -8,12 +8,7 @@ from libs.config.errors import ConfigError, Problem
 from libs.config.load import Sections, load
 from libs.config.section import Section
 from libs.machine.machine import Machine
-from libs.venues.binance.params import BinanceParams
-from libs.venues.coinbase.params import CoinbaseParams
-from libs.venues.kalshi.params import KalshiParams
-from libs.venues.manifold.params import ManifoldParams
-from libs.venues.params import VenueParams
-from libs.venues.polymarket.params import PolymarketParams
+from libs.venues.catalogue import VENUES
 from proto.subjects import MACHINE_ORDER
 from services.execution.machine import ExecutionMachine
 from services.execution.paper.machine import PaperMachine
@@ -30,15 +25,6 @@ from services.signal.machine import SignalMachine
 
 CONFIG_DIRECTORY = Path(__file__).resolve().parents[2] / "config"
 DEFAULT_STRATEGIES = ("momentum",)
-
-VENUES: dict[str, type[VenueParams]] = {
-    "polymarket": PolymarketParams,
-    "kalshi": KalshiParams,
-    "manifold": ManifoldParams,
-    "binance": BinanceParams,
-    "coinbase": CoinbaseParams,
-}
-"""Venue → the model of its section ``venues.<name>``."""
 
 
 def factories(strategies: Sequence[str] = DEFAULT_STRATEGIES) -> dict[str, Callable[[], Machine]]:
@@ -87,9 +73,9 @@ def sections(
     return load(directory, models(strategies), overrides)
 
 
-def venue_models(venues: Iterable[str] = tuple(VENUES)) -> dict[str, type[Section]]:
+def venue_models(venues: Iterable[str] = VENUES) -> dict[str, type[Section]]:
     """Section → its model, of the venues given. Machines read none of them, a session without them has none."""
-    return {f"venues.{name}": VENUES[name] for name in venues}
+    return {f"venues.{name}": VENUES[name].params for name in venues}
 
 
 def venue_sections(

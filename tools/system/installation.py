@@ -23,7 +23,7 @@ from libs.tape.connection import CONNECT_PATIENCE_S, Link, open_link
 from libs.tape.credentials import ADMIN, CONSOLE, OPERATOR
 from libs.tape.errors import TapeError
 from proto.subjects import MACHINE_ORDER
-from tools.cli.exit_codes import UsageError
+from tools.exit_codes import UsageError
 
 LOCK_ATTEMPTS = 10
 LOCK_WAIT_S = 0.05

@@ -14,7 +14,7 @@ from libs.tape.connection import Link
 from libs.tape.record import TapeRecord
 from proto.message import Message
 from services.feed.recording.recording import open_recording, recording_start
-from tools.cli.exit_codes import UsageError
+from tools.exit_codes import UsageError
 from tools.system.watch import Reports, TapeWatch
 
 QUIET_S = 1.0

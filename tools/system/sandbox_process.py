@@ -8,9 +8,11 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from libs.keys.venues.kind import KeyKind
 from libs.keys.venues.store import KEYS_DIRECTORY_VARIABLE
 from libs.runtime.layout import StateLayout, write_atomically
 from libs.runtime.ports import Reservation
+from libs.venues.catalogue import VENUES
 from tools.live.real_hosts import addresses, is_own_machine
 from tools.system.supervisor import Supervisor
 
@@ -19,8 +21,6 @@ START_PATIENCE_S = 60.0
 """It makes an RSA key and some history first: two seconds on a quiet machine."""
 ATTEMPTS = 2
 """One that ended twice before it served ends the third time too; once can be chance."""
-PORTS = 6
-"""Admin and five venues, in a row: after a restart they must be the same."""
 ACCOUNT = ("signature_type", "funder")
 """What of a test account is configuration and not secret."""
 
@@ -31,7 +31,8 @@ class SandboxProcess:
     def __init__(self, layout: StateLayout, seed: int, faults: Path | None = None) -> None:
         """Its ports are ours from now on, until it is stopped."""
         self._folder = layout.root / NAME
-        self._ports = Reservation(PORTS)
+        # Admin and the venues, in a row: after a restart they must be the same.
+        self._ports = Reservation(1 + len(VENUES))
         command = [
             *self._command(layout, seed, faults),
             "--port-base",
@@ -94,10 +95,11 @@ class SandboxProcess:
 
 def _mounted(venue: str, credentials: Mapping[str, Any]) -> dict[str, str]:
     """File name → content of the first test account's key, as ``libs/keys/venues/store.py`` expects it mounted."""
-    if venue == "polymarket":
-        return {"polymarket.key": credentials["private_key"]}
-    if venue == "kalshi":
-        return {"kalshi.pem": credentials["private_key_pem"], "kalshi.id": credentials["key_id"]}
+    kind = VENUES[venue].key
+    if kind is KeyKind.ETHEREUM:
+        return {f"{venue}.key": credentials["private_key"]}
+    if kind is KeyKind.RSA:
+        return {f"{venue}.pem": credentials["private_key_pem"], f"{venue}.id": credentials["key_id"]}
     return {f"{venue}.key": credentials["api_key"]}
 
 

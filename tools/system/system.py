@@ -19,7 +19,7 @@ from proto.monitor import Alert
 from proto.operator import ClockOwner, Mode, Prices, Session, Verb
 from proto.subjects import SERVICES
 from services.feed.recording.recording import open_recording, recording_start
-from tools.cli.exit_codes import UsageError
+from tools.exit_codes import UsageError
 from tools.live.gate import closed_paper_trades, too_few
 from tools.live.key_stores import store_of
 from tools.live.money import account_of, require_account

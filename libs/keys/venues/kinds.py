@@ -1,7 +1,6 @@
 """The keys that venues give or accept; none of them shows itself in a log or a traceback."""
 
 import re
-from typing import TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -9,6 +8,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from msgspec import Struct
 
 from libs.keys.venues.errors import BadKey
+from libs.keys.venues.kind import KeyKind
 
 ETHEREUM_KEY_BYTES = 32
 ETHEREUM_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -76,10 +76,13 @@ class ApiKey(_Hidden, frozen=True):
 
 
 Key = EthereumKey | RsaKey | ApiKey
-AnyKey = TypeVar("AnyKey", EthereumKey, RsaKey, ApiKey)
 
-KINDS: dict[str, type[Key]] = {"polymarket": EthereumKey, "kalshi": RsaKey, "manifold": ApiKey}
-"""Venue → the kind of key it takes."""
+KEY_TYPES: dict[KeyKind, type[Key]] = {
+    KeyKind.ETHEREUM: EthereumKey,
+    KeyKind.RSA: RsaKey,
+    KeyKind.API: ApiKey,
+}
+"""Kind → the class of its keys."""
 
 
 def read_rsa(pem: bytes, passphrase: bytes | None) -> RSAPrivateKey:

@@ -1,13 +1,13 @@
 """Where the venues' keys are kept: encrypted files of our own, or files that the platform mounts.
 
 ====================  =============================  ==========================================
-venue                 in our store, encrypted        mounted (``PRESAGE_KEYS_DIR``), plain
+kind of key           in our store, encrypted        mounted (``PRESAGE_KEYS_DIR``), plain
 ====================  =============================  ==========================================
-polymarket            polymarket.json (Ethereum      polymarket.key (hexadecimal)
+Ethereum              VENUE.json (Ethereum           VENUE.key (hexadecimal)
                       keystore, version 3)
-kalshi                kalshi.pem (PKCS 8), its id    kalshi.pem, kalshi.id
-                      in kalshi.id
-manifold              manifold.json (sealed)         manifold.key
+RSA                   VENUE.pem (PKCS 8), its id     VENUE.pem, VENUE.id
+                      in VENUE.id
+API                   VENUE.json (sealed)            VENUE.key
 ====================  =============================  ==========================================
 
 A mounted file wins over one of ours. In our store a file that others may read is refused; a platform sets
@@ -16,11 +16,21 @@ the rights of what it mounts itself.
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from libs.config.environment import Environment, variable
 from libs.keys.venues.errors import BadKey, KeyStoreError, NoKey, TooOpen, WrongPassphrase
-from libs.keys.venues.kinds import KINDS, AnyKey, ApiKey, EthereumKey, Key, RsaKey, read_rsa, write_rsa
+from libs.keys.venues.kind import KeyKind
+from libs.keys.venues.kinds import (
+    KEY_TYPES,
+    ApiKey,
+    EthereumKey,
+    Key,
+    RsaKey,
+    read_rsa,
+    write_rsa,
+)
 from libs.keys.venues.sealed import COST, seal, unseal
 
 KEYS_DIRECTORY_VARIABLE = variable("keys_dir")
@@ -32,39 +42,43 @@ ENCRYPTED = b"ENCRYPTED"
 
 
 class KeyStore:
-    """The keys of one state directory. ``cost`` is scrypt's, for our own encryption."""
+    """The keys of one state directory.
 
-    def __init__(self, directory: Path, mounted: Path | None = None, cost: int = COST) -> None:
+    ``kinds``: venue → the kind of key it takes. ``cost`` is scrypt's, for our own encryption.
+    """
+
+    def __init__(
+        self, directory: Path, kinds: Mapping[str, KeyKind], mounted: Path | None = None, cost: int = COST
+    ) -> None:
         self.directory = directory
+        self._kinds = kinds
         self.mounted = mounted or Environment.read().keys_dir
         self._cost = cost
 
     def venues(self) -> dict[str, str]:
         """Venues with a key → ``mounted`` or ``encrypted``."""
-        found = {venue: "encrypted" for venue in KINDS if self._own(venue).exists()}
-        return found | {venue: "mounted" for venue in KINDS if self._mounted(venue) is not None}
+        found = {venue: "encrypted" for venue in self._kinds if self._own(venue).exists()}
+        return found | {venue: "mounted" for venue in self._kinds if self._mounted(venue) is not None}
 
     def needs_passphrase(self, venue: str) -> bool:
         """Whether the venue's key is one of our encrypted files; ``False`` for a venue without keys.
 
         A PEM may be plain: the feed takes one.
         """
-        if venue not in KINDS or self._mounted(venue) is not None or not self._own(venue).exists():
+        if venue not in self._kinds or self._mounted(venue) is not None or not self._own(venue).exists():
             return False
-        return KINDS[venue] is not RsaKey or ENCRYPTED in _read(self._own(venue))
+        return self._kinds[venue] is not KeyKind.RSA or ENCRYPTED in _read(self._own(venue))
 
-    def load(self, venue: str, kind: type[AnyKey], passphrase: str | None = None) -> AnyKey:
+    def load(self, venue: str, passphrase: str | None = None) -> Key:
         """The venue's key.
 
         Raises:
             NoKey, BadKey, WrongPassphrase, TooOpen: as their names say.
         """
-        if KINDS.get(venue) is not kind:
-            raise BadKey(f"{venue}: expected to be asked for its own kind of key, was {kind.__name__}")
+        if venue not in self._kinds:
+            raise NoKey(f"expected a venue that takes a key, was {venue[:40]!r}")
         mounted = self._mounted(venue)
-        key = self._read_mounted(venue, mounted) if mounted else self._read_own(venue, passphrase)
-        assert isinstance(key, kind)
-        return key
+        return self._read_mounted(venue, mounted) if mounted else self._read_own(venue, passphrase)
 
     def save(self, venue: str, key: Key, passphrase: str) -> Path:
         """Encrypt and write a key in place of the one before; the file it is in.
@@ -72,7 +86,7 @@ class KeyStore:
         Raises:
             BadKey: for a key of another venue, or a passphrase that protects nothing.
         """
-        if KINDS.get(venue) is not type(key):
+        if self._type(venue) is not type(key):
             raise BadKey(f"{venue}: expected a key of its own kind, was {type(key).__name__}")
         if len(passphrase) < PASSPHRASE_CHARACTERS_MIN:
             raise BadKey(f"expected a passphrase of at least {PASSPHRASE_CHARACTERS_MIN} characters")
@@ -82,7 +96,7 @@ class KeyStore:
         if isinstance(key, EthereumKey):
             _write(path, self._ethereum_file(key, passphrase))
         elif isinstance(key, RsaKey):
-            _write(self._id_file(), key.key_id.encode())
+            _write(self._id_file(venue), key.key_id.encode())
             _write(path, write_rsa(read_rsa(key.private_key_pem, None), passphrase.encode()))
         else:
             _write(path, seal(key.key.encode(), passphrase.encode(), venue, self._cost))
@@ -93,30 +107,35 @@ class KeyStore:
         path = self._own(venue)
         existed = path.exists()
         path.unlink(missing_ok=True)
-        if venue == "kalshi":
-            self._id_file().unlink(missing_ok=True)
+        if self._kinds[venue] is KeyKind.RSA:
+            self._id_file(venue).unlink(missing_ok=True)
         return existed
 
     # ── files ──
 
-    def _own(self, venue: str) -> Path:
-        return self.directory / (f"{venue}.pem" if KINDS[venue] is RsaKey else f"{venue}.json")
+    def _type(self, venue: str) -> type[Key] | None:
+        kind = self._kinds.get(venue)
+        return None if kind is None else KEY_TYPES[kind]
 
-    def _id_file(self) -> Path:
-        return self.directory / "kalshi.id"
+    def _own(self, venue: str) -> Path:
+        return self.directory / (f"{venue}.pem" if self._kinds[venue] is KeyKind.RSA else f"{venue}.json")
+
+    def _id_file(self, venue: str) -> Path:
+        return self.directory / f"{venue}.id"
 
     def _mounted(self, venue: str) -> Path | None:
-        if self.mounted is None or venue not in KINDS:
+        if self.mounted is None or venue not in self._kinds:
             return None
-        path = self.mounted / (f"{venue}.pem" if KINDS[venue] is RsaKey else f"{venue}.key")
+        path = self.mounted / (f"{venue}.pem" if self._kinds[venue] is KeyKind.RSA else f"{venue}.key")
         return path if path.exists() else None
 
     def _read_mounted(self, venue: str, path: Path) -> Key:
         content = _read(path)
-        if KINDS[venue] is RsaKey:
+        kind = self._kinds[venue]
+        if kind is KeyKind.RSA:
             return RsaKey.parse(_text(_read(path.with_suffix(".id"))), content)
         text = _text(content)
-        return EthereumKey.parse(text) if KINDS[venue] is EthereumKey else ApiKey.parse(text)
+        return EthereumKey.parse(text) if kind is KeyKind.ETHEREUM else ApiKey.parse(text)
 
     def _read_own(self, venue: str, passphrase: str | None) -> Key:
         path = self._own(venue)
@@ -125,11 +144,12 @@ class KeyStore:
             raise TooOpen(f"expected {path} to be readable by its owner alone; chmod 600 mends it")
         if not passphrase:
             raise WrongPassphrase(f"expected the passphrase of {path}, was none")
-        if KINDS[venue] is EthereumKey:
+        kind = self._kinds[venue]
+        if kind is KeyKind.ETHEREUM:
             return self._from_ethereum_file(content, passphrase)
-        if KINDS[venue] is RsaKey:
+        if kind is KeyKind.RSA:
             try:
-                return RsaKey.parse(_text(_read(self._id_file())), content, passphrase.encode())
+                return RsaKey.parse(_text(_read(self._id_file(venue))), content, passphrase.encode())
             except ValueError as e:
                 raise WrongPassphrase("expected the passphrase of the PEM file, was another") from e
         return ApiKey.parse(_text(unseal(content, passphrase.encode(), venue)))

@@ -1,21 +1,7 @@
-"""Where Coinbase Exchange is reached, and how often. Defaults only: hosts are parameters everywhere.
+"""Where Coinbase Exchange is reached. Defaults only: hosts are parameters everywhere.
 
-Source: docs/reference/venue-facts.md, Coinbase hosts; Coinbase channels; Coinbase candles;
-Coinbase rate limits.
+Source: docs/reference/venue-facts.md, Coinbase hosts.
 """
 
 REST_URL = "https://api.exchange.coinbase.com"
 WEBSOCKET_URL = "wss://ws-feed.exchange.coinbase.com"
-
-REQUESTS_PER_S = 5.0
-"""The public interface allows 10 a second and bursts of 15 an address; we use half."""
-REQUESTS_BURST = 7.0
-CANDLES_MAX = 300
-"""Candles of one answer, at most; asking for more is refused."""
-GRANULARITIES_S = (60, 300, 900, 3_600, 21_600, 86_400)
-"""Lengths of candles the venue has."""
-SILENCE_S = 15.0
-"""Heartbeats come every second for each product."""
-CONNECTION_MAX_S = 23 * 3_600.0
-CHANNELS = ("matches", "ticker", "heartbeat")
-"""Trades, best prices, and each second the newest trade's number. ``level2_batch`` adds the book."""

@@ -9,9 +9,9 @@ from libs.venues.errors import BadAnswer, OutcomeUnknown
 from libs.venues.frame import DECODE_ERRORS
 from libs.venues.kalshi import limits
 from libs.venues.kalshi.auth import Signer
+from libs.venues.kalshi.legs import VENUE
 from libs.venues.kalshi.schemas import answers as rest
 from libs.venues.kalshi.schemas.errors import read_error
-from libs.venues.kalshi.trading.legs import VENUE
 from libs.venues.transport.answer import Answer
 from libs.venues.transport.http import VenueHttp
 from libs.venues.transport.rate_limit import TokenBucket

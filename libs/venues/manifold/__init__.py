@@ -1,1 +1,4 @@
 """Manifold, play money."""
+
+MANIFOLD = "manifold"
+"""The name on the tape, in files and in commands."""

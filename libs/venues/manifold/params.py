@@ -1,17 +1,13 @@
 """Configuration section ``venues.manifold``."""
 
-from typing import ClassVar
-
 from libs.config.section import another_default, setting
 from libs.venues.manifold.hosts import REST_URL, WEBSOCKET_URL
-from libs.venues.params import Currency, DiscoveryParams, Hours, Id, Seconds, SocketUrl, Url
+from libs.venues.params import DiscoveryParams, Hours, Id, Seconds, SocketUrl, Url
 from proto.units import Money
 
 
 class ManifoldParams(DiscoveryParams):
     """Manifold (play money): hosts and which markets are followed."""
-
-    currency: ClassVar[Currency] = Currency.MANA
 
     enabled: bool = another_default(DiscoveryParams, "enabled", False)
     rest_url: Url = setting(REST_URL, "base of the REST interface, with its version")

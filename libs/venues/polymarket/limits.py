@@ -1,4 +1,4 @@
-"""Token buckets of the published limits: by address over 10 s, by signer a second.
+"""The grid of sizes, and token buckets of the published limits: by address over 10 s, by signer a second.
 
 Source: docs/reference/venue-facts.md, Polymarket rate limits.
 """
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from libs.venues.transport.rate_limit import TokenBucket
 
+SHARE_STEP = 10_000
+"""Order sizes have two decimals at every tick."""
 PER_10_S: Mapping[str, int] = {
     "default": 9_000,
     "book": 1_500,

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from libs.config.section import Section, amount, setting, whole
-from libs.exchange.fees import RETAIL_PRECISION
+from libs.venues.kalshi.fees import RETAIL_PRECISION
 from proto.units import AMOUNT_MAX, ONE
 
 LATENCY_MS_MAX = 60_000

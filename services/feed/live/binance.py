@@ -1,8 +1,9 @@
 """Binance live: one socket of combined streams, candles from REST at the start and after each hole."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
+from typing import Any
 
 from libs.venues.binance.market_data.rest import BinanceRest
 from libs.venues.binance.market_data.streams import VENUE, binance_socket, stream_names
@@ -10,7 +11,7 @@ from libs.venues.binance.params import BinanceParams
 from libs.venues.transport.websocket import VenueSocket
 from services.feed.live.moment import now_ns
 from services.feed.live.questions import ask_each
-from services.feed.live.source import Emit, LiveSource
+from services.feed.live.source import Emit, FeedContext, LiveSource
 
 _SYMBOL = re.compile(rb'"s":"([A-Z0-9]{2,20})"')
 _SHUTDOWN = b"serverShutdown"
@@ -64,3 +65,8 @@ class BinanceSource(LiveSource):
 
     async def close(self) -> None:
         await self._rest.close()
+
+
+def build_source(section: Mapping[str, Any], context: FeedContext) -> BinanceSource:
+    """The source of a section."""
+    return BinanceSource(BinanceParams.model_validate(section), context.emit)

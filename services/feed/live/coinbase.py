@@ -1,8 +1,9 @@
 """Coinbase live: trades and best prices from one socket, candles from REST at the start and after each hole."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
+from typing import Any
 
 from libs.venues.coinbase.market_data.rest import CoinbaseRest
 from libs.venues.coinbase.market_data.streams import VENUE, coinbase_socket
@@ -10,7 +11,7 @@ from libs.venues.coinbase.params import CoinbaseParams
 from libs.venues.transport.websocket import VenueSocket
 from services.feed.live.moment import now_ns
 from services.feed.live.questions import ask_each
-from services.feed.live.source import Emit, LiveSource
+from services.feed.live.source import Emit, FeedContext, LiveSource
 
 GRANULARITY_S = 60
 """Candles asked for: the shortest the venue has, from which longer ones follow."""
@@ -57,3 +58,8 @@ class CoinbaseSource(LiveSource):
 
     async def close(self) -> None:
         await self._rest.close()
+
+
+def build_source(section: Mapping[str, Any], context: FeedContext) -> CoinbaseSource:
+    """The source of a section."""
+    return CoinbaseSource(CoinbaseParams.model_validate(section), context.emit)

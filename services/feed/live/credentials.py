@@ -1,33 +1,32 @@
 """The feed's own keys: read-only ones for market data, never those that trade.
 
-Kalshi signs even the handshake of its market-data websocket. The key for that is made for the feed alone and
-kept apart: ``presage keys add kalshi --market-data``, which stores it in ``STATE/keys/feed/``, or mounted by the
-platform as ``PRESAGE_KEYS_DIR/feed/kalshi.pem`` and ``kalshi.id``. Trading keys exist only in execution.
+A venue that signs even market data (``Venue.signs_market_data``) gets a key that is made for the feed alone and kept
+apart: ``presage keys add VENUE --market-data``, which stores it in ``STATE/keys/feed/``, or mounted by the platform in
+``PRESAGE_KEYS_DIR/feed/``. Trading keys exist only in execution.
 """
 
 from pathlib import Path
 
 from libs.config.environment import Environment
 from libs.keys.venues.errors import BadKey
-from libs.keys.venues.kinds import RsaKey
+from libs.keys.venues.kinds import Key
 from libs.keys.venues.passphrase import inherited
 from libs.keys.venues.store import KeyStore
-from libs.venues.kalshi.auth import KalshiCredentials, Signer
+from libs.venues.catalogue import key_kinds
 
 
-def kalshi_signer(feed_keys: Path) -> Signer:
-    """The signer of the feed's Kalshi key. A plain PEM in ``feed_keys`` needs no passphrase.
+def load_feed_key(venue: str, feed_keys: Path) -> Key:
+    """The feed's key of a venue. A plain file in ``feed_keys`` needs no passphrase.
 
     Raises:
         KeyStoreError: there is none, or it cannot be opened; free of secrets, with what to do.
     """
-    mounted = (Environment.read().keys_dir or feed_keys) / "feed"
-    if (mounted / "kalshi.pem").exists():
-        key = KeyStore(feed_keys, mounted).load("kalshi", RsaKey)
-    else:
-        try:
-            key = KeyStore(feed_keys, feed_keys).load("kalshi", RsaKey)
-        except BadKey:
-            # Encrypted, as `presage keys` stores it.
-            key = KeyStore(feed_keys, mounted).load("kalshi", RsaKey, inherited())
-    return Signer(KalshiCredentials(key.key_id, key.private_key_pem))
+    kinds = key_kinds()
+    mounted = KeyStore(feed_keys, kinds, (Environment.read().keys_dir or feed_keys) / "feed")
+    if mounted.venues().get(venue) == "mounted":
+        return mounted.load(venue)
+    try:
+        return KeyStore(feed_keys, kinds, feed_keys).load(venue)
+    except BadKey:
+        # Encrypted, as `presage keys` stores it.
+        return mounted.load(venue, inherited())

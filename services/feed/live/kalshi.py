@@ -1,14 +1,17 @@
 """Kalshi live: one signed socket; markets from REST; the normaliser itself asks for the subscriptions."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from libs.keys.venues.errors import BadKey
+from libs.keys.venues.kinds import RsaKey
 from libs.venues.frame import DECODE_ERRORS
-from libs.venues.kalshi.auth import Signer
+from libs.venues.kalshi.auth import CredentialError, KalshiCredentials, Signer
 from libs.venues.kalshi.client import KalshiClient
 from libs.venues.kalshi.market_data.following import REFUSING_CODES
 from libs.venues.kalshi.market_data.listings import rest_frame
@@ -20,9 +23,10 @@ from libs.venues.transport.websocket import VenueSocket
 from proto.feed import Market, MarketStatus
 from proto.message import Message
 from proto.units import SECOND, UnitError, parse
+from services.feed.live.credentials import load_feed_key
 from services.feed.live.moment import now_ns
 from services.feed.live.questions import Question, ask_each
-from services.feed.live.source import Emit, LiveSource
+from services.feed.live.source import Emit, FeedContext, LiveSource
 from services.feed.live.unsettled import ENDED, Unresolved
 
 VENUE = "kalshi"
@@ -244,3 +248,24 @@ def _volume(row: msgspec.Raw) -> int:
         return parse(_row.decode(row).volume_fp)
     except (msgspec.DecodeError, UnitError):
         return 0
+
+
+def build_source(section: Mapping[str, Any], context: FeedContext) -> KalshiSource:
+    """The source of a section; its socket is signed with the feed's own key.
+
+    Raises:
+        KeyStoreError: there is no usable key.
+    """
+    params = KalshiParams.model_validate(section)
+    signer = load_signer(context.feed_keys)
+    return KalshiSource(params, context.emit, signer, lambda: context.normalisers.of(VENUE, KalshiNormaliser))
+
+
+def load_signer(feed_keys: Path) -> Signer:
+    """The signer of the feed's Kalshi key. Raises ``KeyStoreError`` kinds."""
+    key = load_feed_key(VENUE, feed_keys)
+    assert isinstance(key, RsaKey)
+    try:
+        return Signer(KalshiCredentials(key.key_id, key.private_key_pem))
+    except CredentialError as e:
+        raise BadKey(str(e)) from e

@@ -4,8 +4,9 @@ Markets are quiet for hours, so a proof of continuity is asked for by REST: the 
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -19,7 +20,7 @@ from proto.feed import Market, MarketStatus
 from proto.message import Message
 from proto.units import MILLISECOND, SECOND, UnitError, parse
 from services.feed.live.moment import now_ns
-from services.feed.live.source import Emit, LiveSource
+from services.feed.live.source import Emit, FeedContext, LiveSource
 
 PAGE_ROWS = 100
 
@@ -175,3 +176,8 @@ def _rows_of(frame: bytes) -> list[msgspec.Raw]:
         return _found.decode(frame).body
     except DECODE_ERRORS as e:
         raise BadAnswer(VENUE, f"expected a list of markets: {e}"[:200]) from e
+
+
+def build_source(section: Mapping[str, Any], context: FeedContext) -> ManifoldSource:
+    """The source of a section."""
+    return ManifoldSource(ManifoldParams.model_validate(section), context.emit)

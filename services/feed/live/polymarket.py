@@ -4,18 +4,19 @@ The normaliser itself asks for new and broken books; the source tells it of mark
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import msgspec
 
 from libs.venues.frame import DECODE_ERRORS, FRAME_BYTES_MAX, FrameError, rest_frame
-from libs.venues.polymarket.market_data import gamma
 from libs.venues.polymarket.market_data.market import VENUE, Listing
 from libs.venues.polymarket.market_data.normalise import PolymarketNormaliser
 from libs.venues.polymarket.market_data.prices import TOPICS, name_history
 from libs.venues.polymarket.market_data.wanted import frames
 from libs.venues.polymarket.params import PolymarketParams
+from libs.venues.polymarket.schemas import gamma
 from libs.venues.transport.http import VenueHttp
 from libs.venues.transport.rate_limit import TokenBucket
 from libs.venues.transport.websocket import VenueSocket
@@ -33,7 +34,7 @@ from services.feed.live.gamma_pages import (
 )
 from services.feed.live.moment import now_ns
 from services.feed.live.questions import Question, ask_each
-from services.feed.live.source import Emit, LiveSource
+from services.feed.live.source import Emit, FeedContext, LiveSource
 from services.feed.live.unsettled import ENDED, Unresolved
 
 GAMMA_PER_S, GAMMA_BURST = 15.0, 30.0
@@ -276,3 +277,9 @@ class PolymarketSource(LiveSource):
 
     async def close(self) -> None:
         await self._gamma.close()
+
+
+def build_source(section: Mapping[str, Any], context: FeedContext) -> PolymarketSource:
+    """The source of a section."""
+    params = PolymarketParams.model_validate(section)
+    return PolymarketSource(params, context.emit, lambda: context.normalisers.of(VENUE, PolymarketNormaliser))

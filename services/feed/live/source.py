@@ -10,7 +10,8 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import Protocol
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
 from libs.venues.errors import RateLimited, Unavailable, VenueError
 from libs.venues.params import VenueParams
@@ -20,6 +21,7 @@ from proto.message import Message
 from services.feed.control import CONNECTED, DISCONNECTED
 from services.feed.live.lease import Due, Leases
 from services.feed.live.questions import SomeFailed
+from services.feed.normalise import Normalisers
 
 DETAIL_CHARACTERS_MAX = 200
 RETRY_MIN_S, RETRY_MAX_S = 1.0, 60.0
@@ -43,6 +45,14 @@ class Emit(Protocol):
     """Takes a frame into the one queue; waits while it is full. ``at_ns`` 0 is now."""
 
     async def __call__(self, source: str, data: bytes, at_ns: int = 0) -> None: ...
+
+
+class FeedContext(NamedTuple):
+    """What a source is built with beside its section. ``feed_keys`` is the directory of the feed's own keys."""
+
+    emit: Emit
+    feed_keys: Path
+    normalisers: Normalisers
 
 
 class LiveSource:

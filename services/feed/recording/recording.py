@@ -15,10 +15,12 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
+from libs.venues.coinbase import COINBASE
 from libs.venues.frame import DECODE_ERRORS, FrameError, RawFrame
+from libs.venues.kalshi import KALSHI
 from libs.venues.kalshi.schemas.amounts import nanoseconds
 from proto.units import SECOND
-from services.feed.normalise import COINBASE, KALSHI, DeadFrame
+from services.feed.normalise import DeadFrame
 from services.feed.recording.frame_files import (
     PATTERN,
     FrameRecording,

@@ -17,8 +17,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError, InvalidHandshake, WebSocketException
 from websockets.frames import CloseCode
 
+from libs.venues.coinbase import COINBASE
 from libs.venues.frame import FRAME_BYTES_MAX, RawFrame
-from services.feed.normalise import COINBASE, KALSHI, DeadFrame, Normalisers, source_of
+from libs.venues.kalshi import KALSHI
+from services.feed.normalise import DeadFrame, Normalisers, source_of
 
 RECONNECT_MIN_S, RECONNECT_MAX_S = 0.1, 5.0
 """Pause before connecting again: at once after a blip, never a hammer."""

@@ -12,9 +12,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from libs.synthetic.price_path import STEPS_PER_SECOND, Price
+from libs.venues.coinbase import COINBASE
 from libs.venues.frame import RawFrame
+from libs.venues.kalshi import KALSHI
+from libs.venues.kalshi.market_data.market import SETTLEMENT_AVERAGE_S
 from proto.units import SECOND
-from services.feed.normalise import COINBASE, KALSHI
 from services.feed.synthetic import frames
 from services.feed.synthetic.book import LAG_MAX_S, LAG_MIN_S, NO, YES, SyntheticBook
 
@@ -23,7 +25,6 @@ FRAME_SPACING_NS = 200_000
 """Frames of one step follow each other by so much: at most 500 fit a step, about 60 come."""
 WINDOW_S = 300
 START_PRICE = 80_000.0
-SETTLEMENT_AVERAGE_S = 60
 LISTED_BEFORE_S = 15
 """A market is announced so long before it opens."""
 DETERMINED_AFTER_S, SETTLED_AFTER_S = 2, 5

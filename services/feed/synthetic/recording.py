@@ -7,9 +7,9 @@ import msgspec
 from msgspec import Struct
 
 from libs.venues.frame import RawFrame
+from libs.venues.kalshi import KALSHI
 from libs.venues.kalshi.schemas import wire
 from proto.units import SECOND
-from services.feed.normalise import KALSHI
 from services.feed.recording.recording import FRAMES_FILE, RESULTS_FILE, TRADES_FILE, TRADES_HEADER
 from services.feed.synthetic.frames import iso
 from services.feed.synthetic.market import WINDOW_S, SyntheticMarket

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from libs.venues.polymarket.client import PolymarketClient
-from libs.venues.polymarket.market_data.directory import Directory
+from libs.venues.polymarket.trading.client import PolymarketClient
+from libs.venues.polymarket.trading.directory import Directory
 from tests.support.venue_stand_in import CONDITION, TOKENS, StandIn
 
 pytestmark = pytest.mark.asyncio

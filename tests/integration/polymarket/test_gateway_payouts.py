@@ -9,8 +9,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from libs.venues.errors import BadAnswer
-from libs.venues.polymarket import client
-from libs.venues.polymarket.trading import settlement
+from libs.venues.polymarket.trading import client, settlement
 from libs.venues.polymarket.trading.auth import PolymarketCredentials
 from libs.venues.polymarket.trading.gateway import PolymarketGateway
 from proto.units import ONE

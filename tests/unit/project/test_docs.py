@@ -15,15 +15,10 @@ from libs.keys.venues.errors import KeyStoreError
 from libs.runtime.layout import StateLayout
 from libs.venues import errors
 from sandbox.faults.rules import FaultKind, read_script
-from sandbox.registry import SERVERS
 from services.execution.desk.differences import STOPPING
-from services.execution.gateways import BUILDERS
-from services.feed.live.build import SOURCES
 from services.feed.live.unsettled import UNSETTLED_FILE
 from tests.support.paths import ROOT
 from tools.cli.app import ENTRIES, load
-from tools.cli.doctor import QUESTIONS
-from tools.system.composition import VENUES
 
 DOCS = ROOT / "docs"
 PAGES = sorted(
@@ -191,11 +186,6 @@ def test_the_state_directory_is_described_whole():
 
 
 # ── venues ──
-
-
-def test_a_venue_is_known_everywhere_or_nowhere():
-    assert set(SERVERS) == set(SOURCES) == set(QUESTIONS) == set(VENUES)
-    assert set(BUILDERS) <= set(VENUES)
 
 
 def test_the_tree_of_errors_is_that_of_the_code():

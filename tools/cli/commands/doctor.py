@@ -7,9 +7,9 @@ import typer
 from libs.config.load import parse_sets
 from tools.cli.commands.up import live_venues
 from tools.cli.doctor import Finding, examine, print_findings
-from tools.cli.exit_codes import FAILED, UsageError
 from tools.cli.going_live import passphrase_for
 from tools.cli.terminal import DEFAULT_STATE, AsJson, ConfigDirectory, Sets, State, console, emit, run
+from tools.exit_codes import FAILED, UsageError
 from tools.system.build import all_venues
 from tools.system.composition import CONFIG_DIRECTORY
 from tools.system.options import MarketSource

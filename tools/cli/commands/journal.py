@@ -9,8 +9,8 @@ import typer
 
 from libs.tape.record import TapeRecord
 from tools.cli.commands.tape import records
-from tools.cli.exit_codes import DIFFERENCE
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, errors, run
+from tools.exit_codes import DIFFERENCE
 from tools.offline import journal
 from tools.system.installation import Installation, database_access, expect_run, tape_access
 

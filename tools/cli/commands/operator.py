@@ -14,9 +14,9 @@ from libs.tape.credentials import OPERATOR
 from libs.tape.errors import BrokerUnavailable, PublishRefused, TapeError
 from proto.operator import Verb
 from proto.subjects import MACHINE_ORDER
-from tools.cli.exit_codes import UsageError
 from tools.cli.halt_file import REASON, write_halt_file
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, print_outcome, run
+from tools.exit_codes import UsageError
 from tools.system.aftermath import effect_of_halt
 from tools.system.installation import running_supervisor, tape_access
 from tools.system.operator import OperatorDesk

@@ -26,8 +26,8 @@ from proto.message import Message
 from proto.service import Started
 from proto.subjects import MACHINE_ORDER
 from tools.cli.commands.tape import records
-from tools.cli.exit_codes import DIFFERENCE, UsageError
 from tools.cli.terminal import DEFAULT_STATE, AsJson, Sets, State, console, emit, run
+from tools.exit_codes import DIFFERENCE, UsageError
 from tools.offline.replay import Replay, TapeHistory
 from tools.offline.what_if import WhatIf, compare, is_input
 from tools.system.composition import DEFAULT_STRATEGIES

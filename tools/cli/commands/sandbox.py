@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tools.cli.exit_codes import UsageError
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, run
+from tools.exit_codes import UsageError
 
 
 def sandbox(

@@ -17,9 +17,9 @@ from libs.tape.connection import Link
 from libs.tape.errors import BrokerUnavailable
 from proto.subjects import SERVICES
 from proto.units import ONE, SECOND
-from tools.cli.exit_codes import FAILED
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, run
 from tools.cli.venue_status import venue_status
+from tools.exit_codes import FAILED
 from tools.system.installation import expect_run, running_supervisor
 from tools.system.servers import DISK_FULL
 from tools.system.watch import Reports

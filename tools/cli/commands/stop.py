@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from libs.runtime.layout import StateLayout
-from tools.cli.exit_codes import NothingDone
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, print_outcome, run
+from tools.exit_codes import NothingDone
 from tools.system.installation import expect_run, running_supervisor
 
 CHECK_EVERY_S = 0.05

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from services.feed.synthetic.recording import write_recording
-from tools.cli.exit_codes import USAGE
 from tools.cli.terminal import AsJson, fail, print_outcome
+from tools.exit_codes import USAGE
 
 
 def synth(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from libs.config.load import parse_sets
-from tools.cli.exit_codes import DIFFERENCE, USAGE
+from libs.venues.catalogue import takes_orders, traded
 from tools.cli.going_live import pass_live_gate, passphrase_for
 from tools.cli.live_view import LiveView
 from tools.cli.terminal import (
@@ -22,7 +22,8 @@ from tools.cli.terminal import (
     fail,
     run,
 )
-from tools.system.build import TRADED, system_of
+from tools.exit_codes import DIFFERENCE, USAGE
+from tools.system.build import system_of
 from tools.system.composition import CONFIG_DIRECTORY, DEFAULT_STRATEGIES
 from tools.system.options import MarketSource, Options
 from tools.system.run import run_headless, run_viewed
@@ -148,10 +149,10 @@ def live_venues(live: list[str], market: MarketSource, *, sandbox_live: bool) ->
         raise fail("expected --live or --sandbox-live, was both", USAGE)
     if sandbox_live and market is not MarketSource.SANDBOX:
         raise fail(f"expected --sandbox-live with the sandbox's prices, was {market.value} ones", USAGE)
-    unknown = [venue for venue in live if venue not in TRADED]
+    unknown = [venue for venue in live if not takes_orders(venue)]
     if unknown:
-        raise fail(f"expected --live to name one of {', '.join(TRADED)}, was {unknown[0]!r}", USAGE)
-    return list(TRADED) if sandbox_live else live
+        raise fail(f"expected --live to name one of {', '.join(traded())}, was {unknown[0]!r}", USAGE)
+    return traded() if sandbox_live else live
 
 
 def _speed(text: str) -> float | None:

@@ -2,7 +2,8 @@
 
 import msgspec
 
-from libs.venues.binance.hosts import DEPTH_WEIGHTS, REST_URL, WEIGHT_PER_MINUTE, WEIGHTS
+from libs.venues.binance.hosts import REST_URL
+from libs.venues.binance.limits import DEPTH_WEIGHTS, WEIGHT_PER_MINUTE, WEIGHTS
 from libs.venues.binance.schemas import wire
 from libs.venues.errors import BadAnswer
 from libs.venues.frame import rest_frame

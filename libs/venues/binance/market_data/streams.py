@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from libs.venues.binance.hosts import CONNECTION_MAX_S, OUTGOING_PER_S, SILENCE_S, STREAMS_MAX, WEBSOCKET_URL
+from libs.venues.binance.limits import OUTGOING_PER_S, STREAMS_MAX
 from libs.venues.transport.rate_limit import TokenBucket
 from libs.venues.transport.websocket import VenueSocket
 
@@ -30,10 +30,10 @@ def stream_names(
 
 def binance_socket(
     streams: Sequence[str],
-    websocket_url: str = WEBSOCKET_URL,
+    websocket_url: str,
     *,
-    silence_s: float = SILENCE_S,
-    connection_max_s: float = CONNECTION_MAX_S,
+    silence_s: float,
+    connection_max_s: float,
 ) -> VenueSocket:
     """The combined streams; the next connection has delivered before the present one ends."""
     url = f"{websocket_url.rstrip('/')}/stream?streams={'/'.join(streams)}"

@@ -5,11 +5,13 @@ repeats the last trade after each connect, as ``last_match``) and losses. A lost
 price needs no healing, the next one tells the price, so losses are only counted.
 """
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import msgspec
 
-from libs.venues.coinbase.hosts import GRANULARITIES_S
+from libs.venues.coinbase.limits import GRANULARITIES_S
 from libs.venues.coinbase.schemas import wire
 from libs.venues.frame import FrameError
 from libs.venues.reference import Reference, Top, candle_of, levels_of, price_of, size_of, top_of
@@ -191,3 +193,8 @@ def _volume(text: str) -> int:
     if not 0 <= value <= AMOUNT_MAX // ONE:
         raise FrameError(f"expected a volume of at most {AMOUNT_MAX // ONE}, was {text[:40]!r}")
     return round(value * ONE)
+
+
+def build_normaliser(section: Mapping[str, Any]) -> CoinbaseNormaliser:  # noqa: ARG001 - the form of the catalogue
+    """A normaliser; it reads the same whatever is configured."""
+    return CoinbaseNormaliser()

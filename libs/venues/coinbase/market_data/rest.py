@@ -2,7 +2,8 @@
 
 import msgspec
 
-from libs.venues.coinbase.hosts import CANDLES_MAX, REQUESTS_BURST, REQUESTS_PER_S, REST_URL
+from libs.venues.coinbase.hosts import REST_URL
+from libs.venues.coinbase.limits import CANDLES_MAX, REQUESTS_BURST, REQUESTS_PER_S
 from libs.venues.coinbase.schemas import wire
 from libs.venues.errors import BadAnswer
 from libs.venues.frame import rest_frame

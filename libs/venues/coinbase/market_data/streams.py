@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from libs.venues.coinbase.hosts import CHANNELS, CONNECTION_MAX_S, SILENCE_S, WEBSOCKET_URL
+from libs.venues.coinbase.limits import CHANNELS
 from libs.venues.transport.websocket import VenueSocket
 
 VENUE = "coinbase"
@@ -12,11 +12,11 @@ VENUE = "coinbase"
 
 def coinbase_socket(
     products: Sequence[str],
-    websocket_url: str = WEBSOCKET_URL,
+    websocket_url: str,
     *,
     channels: Sequence[str] = CHANNELS,
-    silence_s: float = SILENCE_S,
-    connection_max_s: float = CONNECTION_MAX_S,
+    silence_s: float,
+    connection_max_s: float,
 ) -> VenueSocket:
     """The channels of ``products``. Heartbeats count as data: they carry the newest trade's number."""
     command = {"type": "subscribe", "product_ids": list(products), "channels": list(channels)}

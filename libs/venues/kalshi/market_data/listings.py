@@ -6,6 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from libs.venues.frame import DECODE_ERRORS, FrameError, check_length
+from libs.venues.kalshi.fees import MAKER_RATE, MODEL, TAKER_RATE
 from libs.venues.kalshi.market_data.market import STRUCTURES, KalshiMarket
 from libs.venues.kalshi.schemas import amounts
 from libs.venues.kalshi.schemas import answers as rest
@@ -18,9 +19,6 @@ REST_PREFIX = b'{"_rest"'
 """How a REST answer begins that was put among the frames."""
 PRICE_RANGES_MAX = 32
 """Bands of a price grid; the finest structure documented has three."""
-TAKER_RATE = 70_000
-MAKER_RATE = 17_500
-"""Of contracts × price × (1 − price), before the series' multiplier. Source: docs/reference/venue-facts.md, Kalshi fees."""
 MULTIPLIER_MAX = 10 * ONE
 
 EVENTS = {
@@ -159,10 +157,10 @@ def fees_of(series: rest.Series) -> FeeSchedule:
         raise FrameError(f"expected a fee multiplier from 0 to {MULTIPLIER_MAX // ONE}, was {text[:40]}")
     taker, maker = TAKER_RATE * multiplier // ONE, MAKER_RATE * multiplier // ONE
     if series.fee_type == "quadratic":
-        return FeeSchedule(model="kalshi_quadratic", taker_rate=taker)
+        return FeeSchedule(model=MODEL, taker_rate=taker)
     # Combos charge makers too where the type says so; charging too much is the safe side.
     if series.fee_type in ("quadratic_with_maker_fees", "quadratic_with_combo_maker_fees"):
-        return FeeSchedule(model="kalshi_quadratic", taker_rate=taker, maker_rate=maker)
+        return FeeSchedule(model=MODEL, taker_rate=taker, maker_rate=maker)
     return FeeSchedule(model=f"kalshi_{series.fee_type or 'unknown'}"[:100], taker_rate=taker)
 
 

@@ -2,12 +2,12 @@
 
 from typing import NamedTuple
 
+from libs.venues.kalshi.fees import STANDARD
+from libs.venues.kalshi.legs import VENUE
 from libs.venues.kalshi.market_data.book import BidSide
 from libs.venues.kalshi.schemas.amounts import QUANTITY_GRID
-from libs.venues.kalshi.trading.legs import VENUE
 from proto.feed import (
     Book,
-    FeeSchedule,
     Level,
     Market,
     MarketStatus,
@@ -20,14 +20,14 @@ from proto.units import ONE, SECOND
 TITLE_CHARACTERS_MAX = 200
 """Titles are for people; the longest seen is about 120 characters."""
 
-# Taker fee 0.07 * C * P * (1 - P); KXBTC series have no maker fee. Source: docs/reference/venue-facts.md, Kalshi fees.
-FEES = FeeSchedule(model="kalshi_quadratic", taker_rate=70_000)
-
 _LINEAR_CENT = (PriceStep(0, 10_000),)
 _DECI_CENT = (PriceStep(0, 1_000),)
-_TAPERED = (PriceStep(0, 1_000), PriceStep(100_000, 10_000), PriceStep(900_000, 1_000))
-STRUCTURES = {"linear_cent": _LINEAR_CENT, "deci_cent": _DECI_CENT, "tapered_deci_cent": _TAPERED}
+TAPERED = (PriceStep(0, 1_000), PriceStep(100_000, 10_000), PriceStep(900_000, 1_000))
+"""Steps of 0.001 at the edges, 0.01 between."""
+STRUCTURES = {"linear_cent": _LINEAR_CENT, "deci_cent": _DECI_CENT, "tapered_deci_cent": TAPERED}
 """Price steps by ``price_level_structure``."""
+SETTLEMENT_AVERAGE_S = 60
+"""Bitcoin markets are decided by the mean of the index over their last minute."""
 
 
 class Series(NamedTuple):
@@ -46,8 +46,8 @@ def series_of(ticker: str) -> Series:
         return Series()
     minutes = name.removeprefix("KXBTC").removesuffix("M")
     if not (name.endswith("M") and minutes.isdecimal() and len(minutes) <= 3):
-        return Series("coinbase:BTC-USD", 60)
-    return Series("coinbase:BTC-USD", 60, 60 * int(minutes), _TAPERED)
+        return Series("coinbase:BTC-USD", SETTLEMENT_AVERAGE_S)
+    return Series("coinbase:BTC-USD", SETTLEMENT_AVERAGE_S, 60 * int(minutes), TAPERED)
 
 
 # A market only moves forward in its life; between equals it may go back and forth.
@@ -113,7 +113,7 @@ class KalshiMarket:
         self.gapped = False
         # Whether the book came by REST: it cannot be continued with changes.
         self.polled = False
-        self.fees = FEES
+        self.fees = STANDARD
         self.counter = 0
         self.pending = False
         # Since when the venue's ticker says other best prices than a whole book.

@@ -6,21 +6,22 @@ and asked for again; nothing is quoted from a market until a snapshot has healed
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from libs.venues.frame import FrameError
+from libs.venues.kalshi.legs import VENUE
 from libs.venues.kalshi.market_data import listings
 from libs.venues.kalshi.market_data.following import MARKETS_MAX as FOLLOWED_MAX
 from libs.venues.kalshi.market_data.following import REFUSING_CODES, Following, Params
 from libs.venues.kalshi.market_data.market import STRUCTURES
 from libs.venues.kalshi.market_data.streams import Order, Streams
 from libs.venues.kalshi.market_data.table import MarketTable
+from libs.venues.kalshi.params import KalshiParams
 from libs.venues.kalshi.schemas import amounts, wire
 from libs.venues.kalshi.schemas import answers as rest
-from libs.venues.kalshi.trading.legs import VENUE
 from proto.feed import MarketStatus, Side, Trade
 from proto.message import Message
 from proto.units import AMOUNT_MAX, ONE, SECOND
@@ -434,3 +435,15 @@ class KalshiNormaliser:
             if len(self._polled_trades) > POLLED_TRADES_MAX:
                 self._polled_trades.popitem(last=False)
             out += messages
+
+
+def build_normaliser(section: Mapping[str, Any]) -> KalshiNormaliser:
+    """A normaliser of the section's series; without a section every market is read, as old recordings need it.
+
+    Raises:
+        ValidationError: for a section that is not Kalshi's.
+    """
+    if not section:
+        return KalshiNormaliser()
+    params = KalshiParams.model_validate(section)
+    return KalshiNormaliser(params.series, params.markets_max_count)

@@ -5,10 +5,10 @@ not true any more is dropped with a Gap and wanted until it is whole again.
 """
 
 from libs.venues.frame import FrameError
+from libs.venues.kalshi.legs import VENUE
 from libs.venues.kalshi.market_data.following import Following
 from libs.venues.kalshi.market_data.market import KalshiMarket
 from libs.venues.kalshi.schemas import amounts
-from libs.venues.kalshi.trading.legs import VENUE
 from proto.feed import FeeSchedule, Gap, MarketStatus
 from proto.message import Message
 from proto.units import MILLISECOND, SECOND

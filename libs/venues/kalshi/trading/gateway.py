@@ -28,10 +28,10 @@ from libs.venues.gateway import (
 from libs.venues.kalshi import limits
 from libs.venues.kalshi.auth import KalshiCredentials, Signer
 from libs.venues.kalshi.client import KalshiClient
+from libs.venues.kalshi.legs import VENUE, contract_of, instrument_of, positioned
 from libs.venues.kalshi.schemas import answers as rest
 from libs.venues.kalshi.schemas.errors import is_duplicate, is_gone
 from libs.venues.kalshi.trading.known import Known
-from libs.venues.kalshi.trading.legs import VENUE, contract_of, instrument_of, positioned
 from libs.venues.kalshi.trading.options import KalshiOptions
 from libs.venues.kalshi.trading.orders import OrderBody, Placing, encode_body, order_body
 from libs.venues.kalshi.trading.reports import (

@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from libs.venues.errors import Refused
 from libs.venues.gateway import FillReport, NewOrder
+from libs.venues.kalshi.legs import VENUE, BookSide, contract_of, own_leg, yes_leg
 from libs.venues.kalshi.params import SelfTrade
 from libs.venues.kalshi.schemas.amounts import QUANTITY_GRID
-from libs.venues.kalshi.trading.legs import VENUE, BookSide, contract_of, own_leg, yes_leg
 from libs.venues.numbers import PRICE_GRID
 from proto.feed import PriceStep
 from proto.risk import TimeInForce

@@ -5,8 +5,7 @@ from typing import Any, Protocol
 
 from libs.venues.errors import BadAnswer
 from libs.venues.gateway import FillReport, OrderReport, SettlementReport, TradeStatus
-from libs.venues.kalshi.schemas import answers as rest
-from libs.venues.kalshi.trading.legs import (
+from libs.venues.kalshi.legs import (
     NO,
     VENUE,
     YES,
@@ -18,6 +17,7 @@ from libs.venues.kalshi.trading.legs import (
     own_leg,
     positioned,
 )
+from libs.venues.kalshi.schemas import answers as rest
 from proto.units import ONE, SECOND, UnitError, parse
 from proto.venue import AckStatus
 

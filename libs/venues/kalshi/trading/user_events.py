@@ -9,9 +9,9 @@ from libs.venues.frame import FrameError
 from libs.venues.gateway import FillReport, StreamState, UserEvent
 from libs.venues.kalshi.auth import Signer
 from libs.venues.kalshi.client import KalshiClient
+from libs.venues.kalshi.legs import VENUE
 from libs.venues.kalshi.trading import user_stream
 from libs.venues.kalshi.trading.known import Known
-from libs.venues.kalshi.trading.legs import VENUE
 from libs.venues.kalshi.trading.reports import fill_report, order_report
 from libs.venues.transport.websocket import Connected, Disconnected, VenueSocket
 

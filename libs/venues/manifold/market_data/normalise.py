@@ -4,6 +4,9 @@ Pure: time comes with the frames. A market's pool comes by REST (``market``); be
 carried on by the probability after each new bet, which tells it exactly while nobody adds liquidity.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from libs.venues.frame import FrameError
 from libs.venues.manifold.market_data.amm import Pool
 from libs.venues.manifold.market_data.market import VENUE, LimitOrder, ManifoldMarket, is_binary, limit_order
@@ -200,3 +203,8 @@ def _same(market: Market) -> Market:
 
 def _closed(market: Market, at: int) -> Market:
     return market.replace(status=MarketStatus.CLOSED, at=at)
+
+
+def build_normaliser(section: Mapping[str, Any]) -> ManifoldNormaliser:  # noqa: ARG001 - the form of the catalogue
+    """A normaliser; it reads the same whatever is configured."""
+    return ManifoldNormaliser()

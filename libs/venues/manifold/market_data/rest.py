@@ -1,7 +1,8 @@
 """Manifold's public REST interface: answers as frames for the normaliser."""
 
 from libs.venues.frame import rest_frame
-from libs.venues.manifold.hosts import BURST, ORDERS_PER_S, READS_PER_S, REST_URL
+from libs.venues.manifold.hosts import REST_URL
+from libs.venues.manifold.limits import BURST, ORDERS_PER_S, READS_PER_S
 from libs.venues.transport.http import VenueHttp
 from libs.venues.transport.rate_limit import TokenBucket
 

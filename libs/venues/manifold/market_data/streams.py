@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from libs.venues.manifold.hosts import CONNECTION_MAX_S, PING_EVERY_S, SILENCE_S, WEBSOCKET_URL
+from libs.venues.manifold.limits import PING_EVERY_S
 from libs.venues.transport.websocket import PAUSE_S_MAX, PAUSE_S_MIN, VenueSocket
 
 VENUE = "manifold"
@@ -32,10 +32,10 @@ def subscribe_commands(topics: list[str]) -> list[bytes]:
 
 def manifold_socket(
     topics: Callable[[], list[str]],
-    websocket_url: str = WEBSOCKET_URL,
+    websocket_url: str,
     *,
-    silence_s: float = SILENCE_S,
-    connection_max_s: float = CONNECTION_MAX_S,
+    silence_s: float,
+    connection_max_s: float,
     acks_prove: bool = False,
     pause_s: tuple[float, float] = (PAUSE_S_MIN, PAUSE_S_MAX),
 ) -> VenueSocket:

@@ -35,6 +35,8 @@ EVENTS_WAITING_MAX = 10_000
 """Events kept for a slow reader; more are left to the next reconciliation."""
 SILENCE_S = 75.0
 """Two pings unanswered: an account may have nothing to say for days, but the line must answer."""
+CONNECTION_MAX_S = 12 * 3_600.0
+"""An account's connection is replaced twice a day."""
 
 
 class ManifoldGateway:
@@ -61,7 +63,12 @@ class ManifoldGateway:
         self._resolved: dict[str, wire.Contract] = {}
         self._events: asyncio.Queue[UserEvent] = asyncio.Queue(EVENTS_WAITING_MAX)
         self._socket = manifold_socket(
-            self._topics, websocket_url, silence_s=SILENCE_S, acks_prove=True, pause_s=pause_s
+            self._topics,
+            websocket_url,
+            silence_s=SILENCE_S,
+            connection_max_s=CONNECTION_MAX_S,
+            acks_prove=True,
+            pause_s=pause_s,
         )
 
     async def start(self) -> None:

@@ -3,9 +3,9 @@
 import re
 
 from libs.venues.frame import FrameError
-from libs.venues.polymarket.market_data import gamma
-from libs.venues.polymarket.market_data.gamma import GammaMarket
-from libs.venues.polymarket.trading.amounts import SHARE_STEP
+from libs.venues.polymarket.limits import SHARE_STEP
+from libs.venues.polymarket.schemas import gamma
+from libs.venues.polymarket.schemas.gamma import GammaMarket
 from proto.feed import FeeSchedule, Market, MarketStatus, Outcome, PriceStep
 from proto.units import ONE, parse
 

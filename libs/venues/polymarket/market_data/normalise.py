@@ -5,13 +5,12 @@ frame that raises leaves no trace. There are no sequence numbers: continuity is 
 of each book (``book.py``). A book that is not true is dropped, said with a Gap, and subscribed to again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from libs.venues.frame import FrameError
 from libs.venues.numbers import number
-from libs.venues.polymarket.market_data import gamma
 from libs.venues.polymarket.market_data.book import DOUBT_NS_MAX, Numbers, TokenBook, rows_of
 from libs.venues.polymarket.market_data.book_hash import level_text
 from libs.venues.polymarket.market_data.market import VENUE, Listing
@@ -19,7 +18,7 @@ from libs.venues.polymarket.market_data.prices import Sample, Strikes
 from libs.venues.polymarket.market_data.table import MarketTable
 from libs.venues.polymarket.market_data.trades import Trades
 from libs.venues.polymarket.market_data.wanted import first_frames
-from libs.venues.polymarket.schemas import wire
+from libs.venues.polymarket.schemas import gamma, wire
 from proto.feed import MarketStatus
 from proto.message import Message
 from proto.units import ONE, SECOND
@@ -374,3 +373,8 @@ class PolymarketNormaliser:
 
     def _on_unused(self, at: int, out: list[Message]) -> None:  # noqa: ARG002
         self.unused += 1
+
+
+def build_normaliser(section: Mapping[str, Any]) -> PolymarketNormaliser:  # noqa: ARG001 - the form of the catalogue
+    """A normaliser; it reads the same whatever is configured."""
+    return PolymarketNormaliser()

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from libs.venues.errors import BadAnswer
 from libs.venues.frame import FrameError
-from libs.venues.polymarket.market_data.gamma import nanoseconds
+from libs.venues.polymarket.schemas.gamma import nanoseconds
 from proto.units import AMOUNT_MAX, ONE
 
 VENUE = "polymarket"

@@ -9,10 +9,9 @@ Source: docs/reference/venue-facts.md, Polymarket amounts. Compared with both of
 
 from typing import NamedTuple
 
+from libs.venues.polymarket.limits import SHARE_STEP
 from proto.units import ONE, show
 
-SHARE_STEP = 10_000
-"""Order sizes have two decimals at every tick."""
 MONEY_STEP = 10_000
 """A market buy spends whole cents."""
 AT_ONCE_DECIMALS_MAX = 4

@@ -1,10 +1,10 @@
 """Whether an account can trade: what ``presage doctor`` asks of Polymarket beyond login, balance and orders."""
 
 from libs.venues.errors import VenueError
-from libs.venues.polymarket.client import PolymarketClient
 from libs.venues.polymarket.hosts import EXCHANGE_V2, EXCHANGE_V3, NEG_RISK_EXCHANGE_V2
 from libs.venues.polymarket.schemas.answers import BalanceBody
 from libs.venues.polymarket.schemas.requests import money
+from libs.venues.polymarket.trading.client import PolymarketClient
 
 EXCHANGES = {
     EXCHANGE_V2: "the exchange",

@@ -24,13 +24,13 @@ from libs.venues.gateway import (
     StreamState,
     UserEvent,
 )
-from libs.venues.polymarket.client import ORDERS_MAX, TIMEOUTS, HeartbeatMismatch, PolymarketClient
 from libs.venues.polymarket.hosts import CHAIN_ID, CLOB_URL, DATA_URL, GAMMA_URL, USER_SOCKET_URL
-from libs.venues.polymarket.market_data.directory import Directory, condition_of
 from libs.venues.polymarket.market_data.market import outcome_name
 from libs.venues.polymarket.schemas.answers import VENUE, Cancelled, OrderAnswer, OrderRow, TradeRow, amount
 from libs.venues.polymarket.schemas.requests import Sent, check_taken, money, read_request, taken_report
 from libs.venues.polymarket.trading.auth import ApiKey, PolymarketCredentials, account_of
+from libs.venues.polymarket.trading.client import ORDERS_MAX, TIMEOUTS, HeartbeatMismatch, PolymarketClient
+from libs.venues.polymarket.trading.directory import Directory, condition_of
 from libs.venues.polymarket.trading.examination import examine
 from libs.venues.polymarket.trading.order import is_position
 from libs.venues.polymarket.trading.purchases import Purchases

@@ -6,13 +6,13 @@ with its own order, outcome, side and price: on a mint or merge that is the othe
 
 from collections.abc import Callable
 
-from libs.exchange.fees import fee_of
 from libs.venues.errors import BadAnswer
 from libs.venues.gateway import FillReport, OrderReport
-from libs.venues.polymarket.market_data.directory import TradedMarket
+from libs.venues.polymarket.fees import fill_fee
 from libs.venues.polymarket.schemas.answers import VENUE, MakerRow, OrderRow, TradeRow, amount, moment
-from proto.feed import FeeSchedule, Side
-from proto.units import ONE, notional
+from libs.venues.polymarket.trading.directory import TradedMarket
+from proto.feed import Side
+from proto.units import ONE
 from proto.venue import AckStatus, TradeStatus
 
 REASON_CHARACTERS_MAX = 200
@@ -167,8 +167,3 @@ def _fill(  # noqa: PLR0913, PLR0917 - one value each of a fill
         status=status,
         at=at,
     )
-
-
-def fill_fee(fees: FeeSchedule, price: int, quantity: int, maker: bool) -> int:
-    """The fee of a fill; one that nobody can compute is bounded by what the contracts may pay."""
-    return min(fee_of(fees, price, quantity, maker), notional(ONE, quantity))

@@ -6,9 +6,9 @@ from collections.abc import Collection
 from msgspec import structs
 
 from libs.venues.gateway import SettlementReport
-from libs.venues.polymarket.client import POSITIONS_MAX, PolymarketClient
-from libs.venues.polymarket.market_data.directory import Directory
 from libs.venues.polymarket.schemas.answers import MarketResult, amount
+from libs.venues.polymarket.trading.client import POSITIONS_MAX, PolymarketClient
+from libs.venues.polymarket.trading.directory import Directory
 from proto.units import ONE, SECOND
 
 PAID_MAX = 1_000

@@ -13,13 +13,14 @@ from libs.config.load import load, override, parse_set, parse_sets
 from libs.config.section import Section, amount, setting, values_of, whole
 from libs.config.wanted import former_names
 from libs.contract.codec import decode, encode
+from libs.venues.catalogue import VENUES
 from proto.operator import Config
 from proto.units import ONE, Price, show
 from services.feed.live.gamma_pages import WINDOW_S
 from services.risk.params import RiskParams
 from tests.support.paths import ROOT
 from tools.system.composition import CONFIG_DIRECTORY as CONFIG
-from tools.system.composition import VENUES, factories, models, venue_models, venue_sections
+from tools.system.composition import factories, models, venue_models, venue_sections
 
 Fraction = Annotated[int, amount(0, ONE)]
 
@@ -392,7 +393,7 @@ def test_the_shipped_files_leave_no_parameter_out():
 
 
 def test_a_venue_that_does_not_exist_is_named_with_those_that_do():
-    with pytest.raises(ConfigError, match=r"expected one of polymarket, .*, was 'kalhsi'"):
+    with pytest.raises(ConfigError, match=r"expected one of kalshi, .*, was 'kalhsi'"):
         venue_sections(["kalhsi"])
 
 
@@ -451,8 +452,8 @@ def test_windows_of_every_length_the_feed_knows_are_taken():
 
 def test_every_form_of_a_venues_text_has_words():
     """So that nobody is shown a regular expression."""
-    for name, model in VENUES.items():
-        for key, schema in model.model_json_schema(by_alias=False)["properties"].items():
+    for name, venue in VENUES.items():
+        for key, schema in venue.params.model_json_schema(by_alias=False)["properties"].items():
             item = schema.get("items", schema)
             assert ("pattern" in item) == ("form" in item), f"{name}.{key}"
 

@@ -6,15 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.exchange.fees import (
-    DIRECT_PRECISION,
-    REBATE,
-    RETAIL_PRECISION,
-    Charged,
-    FeeAccumulator,
-    fee_estimate,
-    fee_of,
-)
+from libs.exchange.fees import Charged, FeeAccumulator, fee_estimate, fee_of
+from libs.venues.kalshi.fees import DIRECT_PRECISION, REBATE, RETAIL_PRECISION
 from proto.feed import FeeSchedule
 from proto.units import ONE, notional, parse
 

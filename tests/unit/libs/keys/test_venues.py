@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from libs.keys.venues import passphrase
 from libs.keys.venues.errors import BadKey, NoKey, TooOpen, WrongPassphrase
-from libs.keys.venues.kinds import ETHEREUM_ORDER, KINDS, ApiKey, EthereumKey, Key, RsaKey, write_rsa
+from libs.keys.venues.kinds import ETHEREUM_ORDER, ApiKey, EthereumKey, Key, RsaKey, write_rsa
 from libs.keys.venues.sealed import seal, unseal
 from libs.keys.venues.store import KeyStore
+from libs.venues.catalogue import key_kinds
 
 PASSPHRASE = "correct horse battery"
 CHEAP = 2**4
+KINDS = key_kinds()
 
 
 @pytest.fixture(scope="module")
@@ -38,21 +40,21 @@ def secrets_of(key: Key) -> list[bytes]:
 
 @pytest.mark.parametrize("venue", KINDS)
 def test_a_saved_key_comes_back_and_only_with_its_passphrase(tmp_path: Path, keys, venue: str):
-    store = KeyStore(tmp_path / "venues", cost=CHEAP)
+    store = KeyStore(tmp_path / "venues", KINDS, cost=CHEAP)
     key = keys[venue]
     path = store.save(venue, key, PASSPHRASE)
     assert store.venues() == {venue: "encrypted"}
     assert store.needs_passphrase(venue)
-    assert store.load(venue, type(key), PASSPHRASE) == key
+    assert store.load(venue, PASSPHRASE) == key
     for wrong in (None, "", "correct horse batterz"):
         with pytest.raises(WrongPassphrase):
-            store.load(venue, type(key), wrong)
+            store.load(venue, wrong)
     for file in store.directory.iterdir():
         assert file.stat().st_mode & 0o777 == 0o600
         assert not [secret for secret in secrets_of(key) if secret in file.read_bytes()]
     path.chmod(0o640)
     with pytest.raises(TooOpen, match="chmod 600"):
-        store.load(venue, type(key), PASSPHRASE)
+        store.load(venue, PASSPHRASE)
 
 
 @pytest.mark.parametrize("venue", KINDS)
@@ -67,21 +69,23 @@ def test_mounted_files_win_and_need_no_passphrase(tmp_path: Path, keys):
     (mounted / "polymarket.key").write_text("0x" + "11" * 32 + "\n")
     (mounted / "kalshi.pem").write_bytes(keys["kalshi"].private_key_pem)
     (mounted / "kalshi.id").write_text(keys["kalshi"].key_id)
-    store = KeyStore(tmp_path / "venues", mounted, CHEAP)
+    store = KeyStore(tmp_path / "venues", KINDS, mounted, CHEAP)
     store.save("polymarket", keys["polymarket"], PASSPHRASE)
     assert store.venues() == {"polymarket": "mounted", "kalshi": "mounted"}
-    assert store.load("polymarket", EthereumKey).private_key == b"\x11" * 32
-    assert store.load("kalshi", RsaKey) == keys["kalshi"]
+    assert store.load("polymarket") == EthereumKey(b"\x11" * 32)
+    assert store.load("kalshi") == keys["kalshi"]
     with pytest.raises(NoKey):
-        store.load("manifold", ApiKey, PASSPHRASE)
+        store.load("manifold", PASSPHRASE)
 
 
 def test_a_key_of_another_venue_is_refused(tmp_path: Path, keys):
-    store = KeyStore(tmp_path, cost=CHEAP)
+    store = KeyStore(tmp_path, KINDS, cost=CHEAP)
     with pytest.raises(BadKey):
         store.save("kalshi", keys["polymarket"], PASSPHRASE)
     with pytest.raises(BadKey):
-        store.load("kalshi", ApiKey, PASSPHRASE)
+        store.save("binance", keys["manifold"], PASSPHRASE)
+    with pytest.raises(NoKey, match="expected a venue that takes a key, was 'binance'"):
+        store.load("binance", PASSPHRASE)
     with pytest.raises(BadKey, match="at least 8"):
         store.save("manifold", keys["manifold"], "short")
 
@@ -117,15 +121,15 @@ def test_a_changed_file_does_not_open(secret: bytes, flip: int):
 @pytest.mark.parametrize("venue", KINDS)
 @pytest.mark.parametrize("content", [b"", b"{}", b"null", b"[1]", b"\xff\xfe", b"x" * 70_000])
 def test_any_other_file_is_a_bad_key(tmp_path: Path, keys, venue: str, content: bytes):
-    store = KeyStore(tmp_path, cost=CHEAP)
+    store = KeyStore(tmp_path, KINDS, cost=CHEAP)
     path = store.save(venue, keys[venue], PASSPHRASE)
     path.write_bytes(content)
     with pytest.raises((BadKey, WrongPassphrase)):
-        store.load(venue, type(keys[venue]), PASSPHRASE)
+        store.load(venue, PASSPHRASE)
 
 
 def test_a_removed_key_is_gone(tmp_path: Path, keys):
-    store = KeyStore(tmp_path, cost=CHEAP)
+    store = KeyStore(tmp_path, KINDS, cost=CHEAP)
     store.save("kalshi", keys["kalshi"], PASSPHRASE)
     assert store.remove("kalshi")
     assert not store.remove("kalshi")

@@ -8,15 +8,17 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from libs.keys.venues.errors import BadKey, KeyStoreError, NoKey, WrongPassphrase
 from libs.keys.venues.kinds import RsaKey, write_rsa
 from libs.keys.venues.store import KEYS_DIRECTORY_VARIABLE, KeyStore
+from libs.venues.catalogue import key_kinds
 from libs.venues.frame import RawFrame
 from libs.venues.kalshi.auth import KEY_HEADER
+from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
 from libs.venues.kalshi.params import KalshiParams
 from proto.feed import Gap
 from proto.message import Message
 from proto.units import SECOND
 from services.feed import control
 from services.feed.control import FEED
-from services.feed.live.credentials import kalshi_signer
+from services.feed.live.kalshi import load_signer
 from services.feed.live.live_feed import Inlet, LiveFeed
 from services.feed.normalise import KALSHI, DeadFrame, Normalisers
 from services.feed.synthetic import frames
@@ -68,12 +70,12 @@ def test_parameters_replace_a_normaliser_once_and_drop_what_was_known() -> None:
     normalisers, observer = with_book()
     setup = control.setup(KALSHI, KalshiParams().document())
     assert [type(message) for message in read(normalisers, setup)] == [Gap]
-    first = normalisers.kalshi
+    first = normalisers.of(KALSHI, KalshiNormaliser)
     assert read(normalisers, setup) == []
-    assert normalisers.kalshi is first
+    assert normalisers.of(KALSHI, KalshiNormaliser) is first
     other = control.setup(KALSHI, KalshiParams(markets_max_count=1).document())
     observer.see(read(normalisers, other))
-    assert normalisers.kalshi is not first
+    assert normalisers.of(KALSHI, KalshiNormaliser) is not first
     assert observer.gaps[-1].venue == KALSHI
 
 
@@ -136,23 +138,23 @@ def test_the_key_is_found_mounted_plain_or_encrypted(
     monkeypatch.delenv(KEYS_DIRECTORY_VARIABLE, raising=False)
     own = tmp_path / "own"
     with pytest.raises(NoKey):
-        kalshi_signer(own)
+        load_signer(own)
     mount(own, key)
-    assert kalshi_signer(own).headers("GET", "/x")[KEY_HEADER] == "the-id"
+    assert load_signer(own).headers("GET", "/x")[KEY_HEADER] == "the-id"
 
     sealed = tmp_path / "sealed"
-    KeyStore(sealed).save("kalshi", key, "a passphrase")
+    KeyStore(sealed, key_kinds()).save("kalshi", key, "a passphrase")
     with pytest.raises(WrongPassphrase):
-        kalshi_signer(sealed)
+        load_signer(sealed)
     passphrase = tmp_path / "passphrase"
     passphrase.write_text("a passphrase\n")
     monkeypatch.setenv("PRESAGE_PASSPHRASE_FILE", str(passphrase))
-    assert kalshi_signer(sealed).headers("GET", "/x")[KEY_HEADER] == "the-id"
+    assert load_signer(sealed).headers("GET", "/x")[KEY_HEADER] == "the-id"
 
     other = RsaKey("mounted-id", key.private_key_pem)
     mount(tmp_path / "mounted" / "feed", other)
     monkeypatch.setenv(KEYS_DIRECTORY_VARIABLE, str(tmp_path / "mounted"))
-    assert kalshi_signer(sealed).headers("GET", "/x")[KEY_HEADER] == "mounted-id"
+    assert load_signer(sealed).headers("GET", "/x")[KEY_HEADER] == "mounted-id"
 
 
 def test_a_trading_key_is_never_taken_and_a_broken_one_says_nothing_of_itself(
@@ -162,10 +164,10 @@ def test_a_trading_key_is_never_taken_and_a_broken_one_says_nothing_of_itself(
     mount(tmp_path / "mounted", key)
     monkeypatch.setenv(KEYS_DIRECTORY_VARIABLE, str(tmp_path / "mounted"))
     with pytest.raises(NoKey):
-        kalshi_signer(tmp_path / "own")
+        load_signer(tmp_path / "own")
     broken = RsaKey("id", b"-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n")
     mount(tmp_path / "mounted" / "feed", broken)
     with pytest.raises(KeyStoreError) as caught:
-        kalshi_signer(tmp_path / "own")
+        load_signer(tmp_path / "own")
     assert isinstance(caught.value, BadKey)
     assert "c2VjcmV0" not in str(caught.value)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import ROOT
-from tools.cli.exit_codes import USAGE
+from tools.exit_codes import USAGE
 
 HEAVY = {"asyncio", "cryptography", "msgspec", "nats", "pydantic", "rich", "typer", "uvloop"}
 MODULES_MAX = 90

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tools.cli.app import app
-from tools.cli.exit_codes import USAGE
+from tools.exit_codes import USAGE
 
 
 @pytest.mark.parametrize(

@@ -8,18 +8,19 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from libs.venues.params import Currency
+from libs.venues.catalogue import VENUES, traded
+from libs.venues.venue import Currency
 from proto.operator import Prices
 from tools.cli.app import app
-from tools.cli.exit_codes import USAGE, UsageError
+from tools.exit_codes import USAGE, UsageError
 from tools.live.money import account_of, currency_of, require_account
-from tools.system.build import TRADED, system_of
-from tools.system.composition import CONFIG_DIRECTORY, VENUES
+from tools.system.build import system_of
+from tools.system.composition import CONFIG_DIRECTORY
 from tools.system.options import MarketSource, Options
 
 
 def test_every_venue_that_takes_orders_says_what_its_money_is():
-    assert {venue: VENUES[venue].currency for venue in TRADED} == {
+    assert {venue: VENUES[venue].currency for venue in traded()} == {
         "polymarket": Currency.DOLLARS,
         "kalshi": Currency.DOLLARS,
         "manifold": Currency.MANA,
@@ -59,7 +60,7 @@ def test_no_configuration_file_sends_real_orders(tmp_path: Path):
     file = config / "execution.yaml"
     file.write_text(file.read_text().replace("live_venues: []", "live_venues: [polymarket]"))
     with pytest.raises(UsageError, match="expected no live_venues in the configuration, was polymarket"):
-        system_of(Options(tmp_path / "state", market=MarketSource.SANDBOX, live=list(TRADED)), config)
+        system_of(Options(tmp_path / "state", market=MarketSource.SANDBOX, live=traded()), config)
 
 
 @pytest.mark.parametrize(

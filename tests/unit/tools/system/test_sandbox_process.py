@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from libs.runtime.layout import StateLayout
-from tools.cli.exit_codes import UsageError
+from tools.exit_codes import UsageError
 from tools.system.build import system_of
 from tools.system.options import MarketSource, Options
 from tools.system.sandbox_process import SandboxProcess, with_addresses

@@ -6,6 +6,10 @@ from typing import NamedTuple
 
 import pytest
 
+from libs.venues.coinbase import COINBASE
+from libs.venues.coinbase.market_data.normalise import CoinbaseNormaliser
+from libs.venues.kalshi import KALSHI
+from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
 from libs.venues.kalshi.market_data.table import BOOK_INTERVAL_NS
 from proto.feed import Book, Market, MarketStatus, Quote, Trade
 from proto.message import Message
@@ -55,8 +59,13 @@ def test_capture_plays_whole(played: Played) -> None:
     for message in played.messages:
         assert not isinstance(message, DeadFrame), message
         observer.see([message])
-    kalshi = played.normalisers.kalshi
-    assert (kalshi.gaps, kalshi.old, kalshi.errors, played.normalisers.coinbase.missed) == (0, 0, 0, 0)
+    kalshi = played.normalisers.of(KALSHI, KalshiNormaliser)
+    assert (
+        kalshi.gaps,
+        kalshi.old,
+        kalshi.errors,
+        played.normalisers.of(COINBASE, CoinbaseNormaliser).missed,
+    ) == (0, 0, 0, 0)
     assert kalshi.ticker_checks > 700
     assert kalshi.ticker_matches / kalshi.ticker_checks >= TICKERS_AGREE_MIN
     assert observer.played is not None

@@ -13,11 +13,11 @@ from libs.venues.errors import BadAnswer, OutcomeUnknown, Refused
 from libs.venues.frame import FrameError
 from libs.venues.gateway import NewOrder
 from libs.venues.polymarket import hosts
-from libs.venues.polymarket.market_data.directory import TradedMarket
 from libs.venues.polymarket.schemas import answers as rest
 from libs.venues.polymarket.schemas.errors import code_of, read_error
 from libs.venues.polymarket.schemas.requests import Sent, check_taken, taken_report
 from libs.venues.polymarket.trading.auth import Account, ApiKey, PolymarketCredentials
+from libs.venues.polymarket.trading.directory import TradedMarket
 from libs.venues.polymarket.trading.gateway import PolymarketGateway
 from libs.venues.polymarket.trading.order import Order, SignatureType, exchange, order_hash
 from libs.venues.polymarket.trading.reports import fill_reports, order_report

@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 from libs.contract import codec
+from libs.venues.coinbase import COINBASE
+from libs.venues.coinbase.market_data.normalise import CoinbaseNormaliser
 from libs.venues.frame import RawFrame
+from libs.venues.kalshi import KALSHI
+from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
 from proto.feed import FeedClock, Market, MarketStatus, Played
 from proto.units import SECOND
 from services.feed.normalise import DeadFrame, Normalisers, source_of
@@ -193,8 +197,13 @@ def test_synthetic_recording_round_trips(synthetic: Path) -> None:
     for message in play(open_recording(synthetic), normalisers):
         assert not isinstance(message, DeadFrame)
         observer.see([message])
-    kalshi = normalisers.kalshi
-    assert (kalshi.gaps, kalshi.old, normalisers.coinbase.missed, normalisers.dead) == (0, 0, 0, 0)
+    kalshi = normalisers.of(KALSHI, KalshiNormaliser)
+    assert (
+        kalshi.gaps,
+        kalshi.old,
+        normalisers.of(COINBASE, CoinbaseNormaliser).missed,
+        normalisers.dead,
+    ) == (0, 0, 0, 0)
     # The synthetic venue's ticker does not lag: every one must equal the book.
     assert kalshi.ticker_checks == kalshi.ticker_matches > 100
     results = {r["market"]: r["result"] for r in json.loads((synthetic / RESULTS_FILE).read_text())}

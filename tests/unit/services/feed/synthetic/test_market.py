@@ -8,6 +8,8 @@ import pytest
 
 from libs.synthetic.digital import fair_value
 from libs.venues.frame import RawFrame
+from libs.venues.kalshi import KALSHI
+from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
 from libs.venues.kalshi.schemas import wire
 from proto.feed import Book, Market, MarketStatus, Quote, Trade
 from proto.units import ONE, SECOND
@@ -69,7 +71,7 @@ def test_two_markets_overlap_with_depth_and_no_crossed_book() -> None:
             if isinstance(message, Book) and message.bids and 300_000 < message.bids[0].price < 700_000:
                 depths.append((len(message.bids), sum(level.quantity for level in message.bids)))
     assert crossed == 0
-    assert normalisers.kalshi.gaps == 0
+    assert normalisers.of(KALSHI, KalshiNormaliser).gaps == 0
     assert min(levels for levels, _ in depths) >= 8
     assert min(total for _, total in depths) > 3_000 * ONE
     spans = [(m[0].open_at, m[0].close_at) for m in observer.markets.values()]

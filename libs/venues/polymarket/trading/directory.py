@@ -6,11 +6,11 @@ from msgspec import Struct
 
 from libs.venues.errors import BadAnswer, Refused
 from libs.venues.frame import FrameError
-from libs.venues.polymarket.client import PolymarketClient
-from libs.venues.polymarket.market_data import gamma
 from libs.venues.polymarket.market_data.market import outcome_name
 from libs.venues.polymarket.schemas import answers as rest
+from libs.venues.polymarket.schemas import gamma
 from libs.venues.polymarket.schemas.answers import VENUE
+from libs.venues.polymarket.trading.client import PolymarketClient
 from libs.venues.polymarket.trading.request import Token
 from proto.feed import FeeSchedule
 from proto.units import ONE

@@ -10,13 +10,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from libs.venues.frame import DECODE_ERRORS, FrameError
+from libs.venues.polymarket.fees import FRACTIONAL_MODEL, MODEL
 from proto.feed import EXPONENT_MAX, FeeSchedule
 from proto.units import ONE, UnitError, parse
 
 OUTCOMES_MAX = 16
 """Markets have two; a bound for what a body may claim."""
-FRACTIONAL_FEES = "polymarket_fractional"
-"""Name of a formula nobody computes: an exponent that is no whole number. Such a market is not traded."""
 
 Raw = msgspec.Raw
 _Text = Annotated[str, Meta(max_length=4_000)]
@@ -181,7 +180,7 @@ def fees_of(market: GammaMarket) -> FeeSchedule:
     schedule = market.feeSchedule
     if schedule is None:
         # Fees without their formula are unknown, not free.
-        return FeeSchedule(model=FRACTIONAL_FEES) if market.feesEnabled else FeeSchedule()
+        return FeeSchedule(model=FRACTIONAL_MODEL) if market.feesEnabled else FeeSchedule()
     return schedule_of(schedule) if market.feesEnabled is not False else FeeSchedule()
 
 
@@ -197,9 +196,9 @@ def schedule_of(schedule: GammaFees) -> FeeSchedule:
     if rate == 0:
         return FeeSchedule()
     if exponent % ONE or not 0 <= exponent <= EXPONENT_MAX * ONE:
-        return FeeSchedule(model=FRACTIONAL_FEES, taker_rate=rate)
+        return FeeSchedule(model=FRACTIONAL_MODEL, taker_rate=rate)
     maker_rate = 0 if schedule.takerOnly else rate
-    return FeeSchedule(model="polymarket", taker_rate=rate, maker_rate=maker_rate, exponent=exponent // ONE)
+    return FeeSchedule(model=MODEL, taker_rate=rate, maker_rate=maker_rate, exponent=exponent // ONE)
 
 
 VOID = "void"
