@@ -1,6 +1,7 @@
 """What every test may use: hypothesis profiles, counts that grow in a soak run, recordings."""
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -14,7 +15,15 @@ import pytest_asyncio
 from hypothesis import HealthCheck, settings
 
 from libs.database.embedded import EmbeddedPostgres
+from libs.tape.broker import Broker
 from tests.support.cluster import with_cluster
+from tests.support.containers import (
+    NATS_IMAGE,
+    POSTGRES_IMAGE,
+    ContainerBroker,
+    ContainerPostgres,
+    what_is_missing,
+)
 from tests.support.official import PYTHON, OfficialClients
 from tests.support.paths import ROOT
 
@@ -75,9 +84,31 @@ def official() -> Iterator[OfficialClients]:
     clients.close()
 
 
+@pytest.fixture(scope="session", params=["own", "container"])
+def servers(request: pytest.FixtureRequest) -> str:
+    """Whose broker and database: those we start ourselves, and containers of the usual images."""
+    if request.param == "container":
+        for image in (NATS_IMAGE, POSTGRES_IMAGE):
+            if missing := what_is_missing(image):
+                pytest.skip(missing)
+    return str(request.param)
+
+
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[EmbeddedPostgres]:
-    """A real server of this test run's own, in a folder as private as mkdtemp makes it."""
+def broker_type(servers: str) -> type[Broker]:
+    """Makes a broker in a state directory."""
+    return ContainerBroker if servers == "container" else Broker
+
+
+@pytest.fixture(scope="session")
+def postgres(servers: str) -> Iterator[EmbeddedPostgres | ContainerPostgres]:
+    """A real server of this test run's own, in a folder as private as mkdtemp makes it or in a container."""
+    if servers == "container":
+        contained = ContainerPostgres()
+        contained.start()
+        yield contained
+        contained.remove()
+        return
     folder = Path(tempfile.mkdtemp(prefix="presage-test-"))
     server = EmbeddedPostgres(with_cluster(folder / "postgres"))
     server.start()
@@ -87,18 +118,18 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 
 
 @pytest.fixture(scope="session")
-def postgres_dsn(postgres: EmbeddedPostgres) -> str:
+def postgres_dsn(postgres: EmbeddedPostgres | ContainerPostgres) -> str:
     """Where the server listens; its database ``presage`` is shared by the tests of the run."""
     return postgres.dsn
 
 
 @pytest_asyncio.fixture
-async def empty_database(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
+async def empty_database(postgres: EmbeddedPostgres | ContainerPostgres) -> AsyncIterator[str]:
     """The address of a database of this test's own, dropped afterwards."""
     dsn = postgres.start()
     name = f"test_{uuid.uuid4().hex}"
     await _administer(dsn, f"CREATE DATABASE {name}")
-    yield dsn.replace("postgresql:///presage?", f"postgresql:///{name}?")
+    yield re.sub(r"/presage(?=\?|$)", f"/{name}", dsn)
     await _administer(postgres.start(), f"DROP DATABASE {name} WITH (FORCE)")
 
 

@@ -104,6 +104,12 @@ class TapeClient(Client):
         except Exception as e:  # noqa: BLE001  (as in the client: the read loop outlives every message)
             await self._error_cb(e)
 
+    async def _connect_to_server(self, s: Any) -> None:
+        """As the client does, which leaves a line open that led to somebody who was no broker, or no longer one."""
+        if self._transport is not None:
+            self._transport.close()  # type: ignore[no-untyped-call]
+        await super()._connect_to_server(s)
+
     async def _close(self, status: int, do_cbs: bool = True) -> None:
         """As the client does, which stumbles half-way when something still waits for a line that is gone."""
         self._write()

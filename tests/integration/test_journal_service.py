@@ -20,6 +20,7 @@ from services.journal.anchors import read_anchors
 from services.journal.service import JournalService, JournalState
 from services.journal.verify import verify
 from services.journal.writer import JournalWriter
+from tests.support.containers import ContainerPostgres
 from tests.support.journal_tape import TAPE, kept, mixed_tape, order, quote, record
 from tests.support.waiting import until
 
@@ -194,7 +195,7 @@ async def test_kill_9_of_the_journal_at_random_points_loses_and_doubles_nothing(
 
 
 async def test_kill_9_of_the_database_under_load_loses_and_doubles_nothing(
-    world: World, postgres: EmbeddedPostgres
+    world: World, postgres: EmbeddedPostgres | ContainerPostgres
 ) -> None:
     records = mixed_tape(12_000)
     tape = FakeTape(records, batch=37)
@@ -220,7 +221,7 @@ async def test_kill_9_of_the_database_under_load_loses_and_doubles_nothing(
 
 
 async def test_a_journal_that_starts_before_its_database_waits_for_it(
-    world: World, postgres: EmbeddedPostgres
+    world: World, postgres: EmbeddedPostgres | ContainerPostgres
 ) -> None:
     postgres.stop()
     tape = FakeTape(mixed_tape(300))
@@ -233,7 +234,7 @@ async def test_a_journal_that_starts_before_its_database_waits_for_it(
 
 
 async def test_a_stop_while_the_database_is_away_does_not_hang(
-    world: World, postgres: EmbeddedPostgres
+    world: World, postgres: EmbeddedPostgres | ContainerPostgres
 ) -> None:
     tape = FakeTape(mixed_tape(3_000), batch=10)
     tape.open_gate(500)

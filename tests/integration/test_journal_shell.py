@@ -12,6 +12,7 @@ import pytest_asyncio
 from libs.contract.codec import encode
 from libs.runtime.layout import RunFile
 from libs.runtime.service import Context
+from libs.tape.broker import Broker
 from libs.tape.connection import Link, open_link
 from libs.tape.credentials import ADMIN, REPORT
 from libs.tape.publisher import Publisher
@@ -49,8 +50,9 @@ class World:
 
 
 @pytest_asyncio.fixture
-async def world(empty_database: str, tmp_path: Path) -> AsyncIterator[World]:
+async def world(empty_database: str, broker_type: type[Broker], tmp_path: Path) -> AsyncIterator[World]:
     installation = Installation(tmp_path / "state")
+    installation.broker = broker_type(installation.layout.broker)
     await installation.start_broker()
     admin = await installation.connect(ADMIN)
     world = World(installation, empty_database, admin)
@@ -118,9 +120,7 @@ async def test_the_journal_outlasts_kill_9_of_the_broker(world: World) -> None:
     first = await world.put(*(order(n) for n in range(1, 50)))
     await until(lambda: shell.status.position >= first)
     broker = world.installation.broker
-    assert broker.process is not None
-    broker.process.kill()
-    await asyncio.to_thread(broker.process.wait)
+    await asyncio.to_thread(broker.kill)
     await asyncio.to_thread(broker.start)
     await broker.ready()
     await until(lambda: world.admin.connected)

@@ -125,8 +125,8 @@ def allowed(user: str, subject: str) -> bool:
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    broker = Broker(tmp_path)
+def broker(tmp_path: Path, broker_type: type[Broker]) -> Iterator[Broker]:
+    broker = broker_type(tmp_path)
     broker.start()
     try:
         asyncio.run(broker.ready())
@@ -225,7 +225,7 @@ async def test_every_user_gets_through_with_exactly_what_the_plan_grants(broker:
 
 @pytest.mark.asyncio
 async def test_with_a_wildcard_grant_the_same_attempts_do_their_harm(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, broker_type: type[Broker], monkeypatch: pytest.MonkeyPatch
 ):
     granted = credentials.permissions_of
 
@@ -236,7 +236,7 @@ async def test_with_a_wildcard_grant_the_same_attempts_do_their_harm(
         return Permissions((*grants.publish, "$JS.API.>", "risk.>", "ledger.>"), grants.subscribe)
 
     monkeypatch.setattr(credentials, "permissions_of", generous)
-    broker = Broker(tmp_path)
+    broker = broker_type(tmp_path)
     broker.start()
     try:
         await broker.ready()
