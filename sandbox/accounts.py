@@ -58,7 +58,7 @@ class ClientAccount:
     fees_paid: int = 0
 
     def held(self, market: SandboxMarket, outcome: int) -> int:
-        """Contracts of an outcome, those promised to sell orders included."""
+        """Return contracts of an outcome, those promised to sell orders included."""
         return self.positions.get((market.id, outcome), 0)
 
     @property
@@ -77,7 +77,7 @@ class ClientAccount:
         return total
 
     def sellable(self, market: SandboxMarket, outcome: int) -> int:
-        """Contracts that no resting sell order is waiting for."""
+        """Return contracts that no resting sell order is waiting for."""
         promised = sum(
             order.remaining
             for where, order in self.open.values()
@@ -120,7 +120,7 @@ class ClientAccount:
 
 
 def _cost(market: SandboxMarket, order: LimitOrder, covered: dict[Position, int]) -> int:
-    """What a buy order may still cost; uses up what of ``covered`` it would close."""
+    """Return what a buy order may still cost; uses up what of ``covered`` it would close."""
     other = (market.id, 1 - order.outcome)
     closing = min(max(covered.get(other, 0), 0), order.remaining)
     if closing:
@@ -154,11 +154,11 @@ class Accounts:
         return self._accounts.setdefault((venue, owner), ClientAccount(venue, owner, cash))
 
     def get(self, venue: str, owner: str) -> ClientAccount | None:
-        """An account, or ``None``."""
+        """Return an account, or ``None``."""
         return self._accounts.get((venue, owner))
 
     def of(self, venue: str) -> list[ClientAccount]:
-        """A venue's accounts."""
+        """Return a venue's accounts."""
         return [account for (where, _), account in self._accounts.items() if where == venue]
 
     def redeem(self, account: ClientAccount, market: SandboxMarket) -> list[Payout]:
@@ -178,7 +178,7 @@ class Accounts:
     # ── a restart ───────────────────────────────────────────────────────────────────────────────────
 
     def save(self) -> "list[SavedAccount]":
-        """Every account; markets by their ids."""
+        """Return every account; markets by their ids."""
         return [
             SavedAccount(
                 venue=account.venue,

@@ -35,7 +35,7 @@ class Admin:
         self._urls = urls
 
     def application(self) -> web.Application:
-        """The application behind ``urls["admin"]``."""
+        """Return the application behind ``urls["admin"]``."""
         app = web.Application()
         app.add_routes(
             [
@@ -93,7 +93,7 @@ class Admin:
         return _json({"market": market.id, "tick": market.tick})
 
     def _state(self) -> dict[str, Any]:
-        """Accounts, positions, orders and markets of every venue; numbers in millionths, times in ns."""
+        """Return accounts, positions, orders and markets of every venue; numbers in millionths, times in ns."""
         venues: dict[str, dict[str, Any]] = {
             name: {
                 "accounts": [_account(account) for account in self._accounts.of(name)],

@@ -45,7 +45,7 @@ class Arrivals:
         return len(self._kept)
 
     def of(self, venue: str, operation: str | None = None) -> list[Arrival]:
-        """Those of a venue, of one operation when named."""
+        """Return those of a venue, of one operation when named."""
         return [a for a in self._kept if a.venue == venue and operation in (None, a.operation)]
 
     def clear(self) -> None:

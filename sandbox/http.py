@@ -39,7 +39,7 @@ class FaultyHandlers:
         await asyncio.gather(*self._late, return_exceptions=True)
 
     def application(self) -> web.Application:
-        """The venue's application."""
+        """Return the venue's application."""
 
         @web.middleware
         async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -130,7 +130,7 @@ def _keeps_answer(action: FaultAction) -> bool:
 
 
 async def _keep_back(request: web.Request, seconds: float) -> web.Response:
-    """No answer while the client waits; then its connection is cut."""
+    """Send no answer while the client waits; then cut its connection."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and request.transport is not None and not request.transport.is_closing():
         await asyncio.sleep(min(0.1, seconds))

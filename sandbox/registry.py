@@ -19,7 +19,7 @@ def entries_of(venue: str) -> SandboxEntries:
 
 
 def server_class(venue: str) -> type[VenueServer]:
-    """A venue's server class.
+    """Return a venue's server class.
 
     Raises:
         ValueError: for a venue without a server.

@@ -145,7 +145,7 @@ class Sandbox:
             self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
-        """Until cancelled, or until the world or its writing down fails."""
+        """Run until cancelled, or until the world or its state file fails."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.world.run())
             if self.state_file is not None:
@@ -196,7 +196,7 @@ class Sandbox:
         return f"http://{HOST}:{runner.addresses[0][1]}"
 
     def _handle_event(self, event: WorldEvent) -> None:
-        """Faults of the world itself are asked for with every step of the price."""
+        """Pick faults of the world itself with every step of the price."""
         if not isinstance(event, PriceMoved):
             return
         for venue in (POLYMARKET, MANIFOLD):

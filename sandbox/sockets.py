@@ -53,7 +53,7 @@ class ClientSocket:
         self._closing = False
 
     async def open(self, request: web.Request) -> web.WebSocketResponse:
-        """Shake hands and start; the caller then reads ``async for message in client.socket``."""
+        """Accept the handshake and start; the caller then reads ``async for message in client.socket``."""
         await self.socket.prepare(request)
         self._tasks = [asyncio.create_task(self._write())]
         if self._ping_every_s is not None:

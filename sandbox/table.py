@@ -23,7 +23,7 @@ _STYLES = {
 
 
 def overview(sandbox: Sandbox) -> Group:
-    """The price, the markets, and what struck."""
+    """Return the price, the markets, and what struck."""
     world = sandbox.world
     prices = "   ".join(f"{source} {world.price.at(source):,.2f}" for source in PriceSource)
     table = Table(expand=False, pad_edge=False)

@@ -6,7 +6,7 @@ from proto.units import ONE, SECOND
 
 
 def fixed(value: int, places: int) -> str:
-    """Millionths with so many decimals, exactly: ``fixed(450_000, 4)`` is ``"0.4500"``; finer is cut off."""
+    """Write millionths with so many decimals, exactly: ``fixed(450_000, 4)`` is ``"0.4500"``; finer is cut off."""
     sign = "-" if value < 0 else ""
     whole, fraction = divmod(abs(value), ONE)
     digits = f"{fraction:06d}".ljust(places, "0")[:places]
@@ -14,7 +14,7 @@ def fixed(value: int, places: int) -> str:
 
 
 def iso(at_ns: int, places: int = 6) -> str:
-    """``2026-11-21T14:41:47.123456Z``; 0 places leave the fraction out."""
+    """Write ``2026-11-21T14:41:47.123456Z``; 0 places leave the fraction out."""
     moment = datetime.fromtimestamp(at_ns // SECOND, UTC)
     fraction = f".{at_ns % SECOND:09d}"[: places + 1] if places else ""
     return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"

@@ -39,7 +39,7 @@ class VenueServer:
         self.draw = random.Random(f"presage-sandbox/{seed}/server/{self.venue}")
 
     def routes(self) -> list[web.RouteDef]:
-        """REST and websocket routes, all on one port; several hosts of a venue become path prefixes."""
+        """Return REST and websocket routes, all on one port; several hosts of a venue become path prefixes."""
         raise NotImplementedError
 
     def urls(self, base: str) -> dict[str, str]:
@@ -58,11 +58,11 @@ class VenueServer:
         return web.json_response({"error": "the sandbox was told to refuse"}, status=status)
 
     def credentials(self) -> dict[str, Any]:
-        """Ready-made test accounts with money, fit for JSON: what a user needs to sign in."""
+        """Return ready-made test accounts with money, fit for JSON: what a user needs to sign in."""
         return {}
 
     def state(self) -> dict[str, Any]:
-        """What ``GET /_sandbox/state`` shows beyond accounts and markets."""
+        """Return what ``GET /_sandbox/state`` shows beyond accounts and markets."""
         return {}
 
     def save(self) -> Any:
@@ -90,7 +90,7 @@ def fault_of(request: web.Request) -> FaultAction:
 
 
 def arrival_of(request: web.Request) -> Arrival:
-    """The arrival of this request: a handler appends the ids of its orders to ``keys``."""
+    """Return the arrival of this request: a handler appends the ids of its orders to ``keys``."""
     return request[ARRIVAL]
 
 

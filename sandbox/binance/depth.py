@@ -54,11 +54,11 @@ class DepthBook:
         self.slow.record(side, price, size, self.update_id)
 
     def rows(self, side: Side, count: int) -> list[list[str]]:
-        """The best levels of a side, best first."""
+        """Return the best levels of a side, best first."""
         prices = sorted(self.levels[side], reverse=side is Side.BUY)[:count]
         return [[eight(p), eight(self.levels[side][p])] for p in prices]
 
 
 def changed_rows(changed: Levels) -> list[list[str]]:
-    """Changed levels as Binance writes them; a size of 0 removes."""
+    """Return changed levels as Binance writes them; a size of 0 removes."""
     return [[eight(price), eight(size)] for price, size in changed.items()]

@@ -36,7 +36,7 @@ class _BadRequest(Exception):
 
 
 def error(status: int, code: int, text: str) -> web.Response:
-    """Binance's error body."""
+    """Make Binance's error body."""
     return _json({"code": code, "msg": text}, status)
 
 
@@ -54,7 +54,7 @@ class RestHandlers:
         self._banned_until_s = 0.0
 
     def routes(self) -> list[web.RouteDef]:
-        """Paths with their weights."""
+        """Return the paths with their weights."""
         table: dict[str, tuple[int, Handler]] = {
             "ping": (1, self._ping),
             "time": (1, self._time),
@@ -208,7 +208,7 @@ class RestHandlers:
 
 
 def depth_weight(limit: int) -> int:
-    """What a snapshot costs, by its depth."""
+    """Return what a snapshot costs, by its depth."""
     return next(weight for most, weight in ((100, 5), (500, 25), (1_000, 50), (5_000, 250)) if limit <= most)
 
 
@@ -230,7 +230,7 @@ def _number(request: web.Request, name: str) -> int | None:
 
 
 def _moment(request: web.Request, name: str) -> int | None:
-    """A time in ns from one in ms."""
+    """Return a time in ns from one in ms."""
     value = _number(request, name)
     return None if value is None else value * MILLISECOND
 

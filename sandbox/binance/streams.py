@@ -126,7 +126,7 @@ class BinanceStreams:
         self.push(stream, lambda _: self.snapshot(count))
 
     def snapshot(self, count: int) -> dict[str, Any]:
-        """The best levels of both sides."""
+        """Return the best levels of both sides."""
         return {
             "lastUpdateId": self._book.update_id,
             "bids": self._book.rows(Side.BUY, count),
@@ -134,7 +134,7 @@ class BinanceStreams:
         }
 
     def _klines(self, at: int) -> None:
-        """Running candles every two seconds; each that ended once more, closed."""
+        """Push running candles every two seconds, and each that ended once more, closed."""
         listened = {s for c in self.connections for s in c.streams if s.startswith(_KLINE)}
         self._candles = {s: start for s, start in self._candles.items() if s in listened}
         for stream in sorted(listened):

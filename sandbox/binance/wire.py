@@ -28,17 +28,17 @@ MINUTES = {
 
 
 def eight(value: int) -> str:
-    """Millionths with eight decimals."""
+    """Return millionths with eight decimals."""
     return fixed(value, PLACES)
 
 
 def stamp(at_ns: int, unit_ns: int = MILLISECOND) -> int:
-    """A time in the unit that the connection asked for."""
+    """Return a time in the unit that the connection asked for."""
     return at_ns // unit_ns
 
 
 def trade(event: SpotTraded, unit_ns: int) -> dict[str, Any]:
-    """``@trade``."""
+    """Make a frame of ``@trade``."""
     at = stamp(event.at, unit_ns)
     return {
         "e": "trade",
@@ -54,7 +54,7 @@ def trade(event: SpotTraded, unit_ns: int) -> dict[str, Any]:
 
 
 def aggregate_trade(event: SpotTraded, unit_ns: int) -> dict[str, Any]:
-    """``@aggTrade``: here each trade is an aggregate of its own."""
+    """Make a frame of ``@aggTrade``: here each trade is an aggregate of its own."""
     at = stamp(event.at, unit_ns)
     return {
         "e": "aggTrade",
@@ -72,7 +72,7 @@ def aggregate_trade(event: SpotTraded, unit_ns: int) -> dict[str, Any]:
 
 
 def kline(candle: SpotCandle, interval: str, at_ns: int, unit_ns: int, *, closed: bool) -> dict[str, Any]:
-    """``@kline_<interval>``: ``x`` says whether the candle is over."""
+    """Make a frame of ``@kline_<interval>``; ``x``: whether the candle is over."""
     end = candle.open_ns + MINUTES[interval] * MINUTE_NS
     return {
         "e": "kline",
@@ -101,7 +101,7 @@ def kline(candle: SpotCandle, interval: str, at_ns: int, unit_ns: int, *, closed
 
 
 def kline_row(candle: SpotCandle, minutes: int) -> list[Any]:
-    """One row of ``/api/v3/klines``."""
+    """Return one row of ``/api/v3/klines``."""
     return [
         stamp(candle.open_ns),
         eight(candle.open),
@@ -119,7 +119,7 @@ def kline_row(candle: SpotCandle, minutes: int) -> list[Any]:
 
 
 def trade_row(event: SpotTraded) -> dict[str, Any]:
-    """One row of ``/api/v3/trades``."""
+    """Return one row of ``/api/v3/trades``."""
     return {
         "id": event.trade_id,
         "price": eight(event.price),
@@ -132,7 +132,7 @@ def trade_row(event: SpotTraded) -> dict[str, Any]:
 
 
 def aggregate_row(event: SpotTraded) -> dict[str, Any]:
-    """One row of ``/api/v3/aggTrades``."""
+    """Return one row of ``/api/v3/aggTrades``."""
     return {
         "a": event.trade_id,
         "p": eight(event.price),

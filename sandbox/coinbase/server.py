@@ -214,7 +214,7 @@ class CoinbaseServer(VenueServer):
         return _json([wire.candle_row(c) for c in reversed(found[-CANDLES_MAX:])])
 
     async def _trades(self, request: web.Request) -> web.Response:
-        """Newest first. ``after`` pages to older trades, ``before`` asks for newer ones."""
+        """List trades, newest first. ``after`` pages to older trades, ``before`` asks for newer ones."""
         limit = min(max(1, int(request.query.get("limit", "1000"))), TRADES_MAX)
         after, before = request.query.get("after"), request.query.get("before")
         found = [
@@ -275,7 +275,7 @@ class _Channels(msgspec.Struct):
 
 
 def _channels(command: _Command) -> _Channels:
-    """The channels of a command, products checked.
+    """Return the channels of a command, products checked.
 
     Raises:
         ValueError: with Coinbase's reason.
@@ -298,7 +298,7 @@ def _channels(command: _Command) -> _Channels:
 
 
 def _moment(request: web.Request, name: str) -> int | None:
-    """ISO 8601 or Unix seconds, in ns."""
+    """Read ISO 8601 or Unix seconds, in ns."""
     text = request.query.get(name)
     if text is None:
         return None

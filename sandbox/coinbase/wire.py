@@ -14,7 +14,7 @@ _MAKER = {Side.BUY: "sell", Side.SELL: "buy"}
 
 
 def match(trade: SpotTraded, sequence: int, kind: str = "match") -> dict[str, Any]:
-    """``match``, or ``last_match`` right after a subscription."""
+    """Make a ``match``, or a ``last_match`` right after a subscription."""
     return {
         "type": kind,
         "trade_id": trade.trade_id,
@@ -39,7 +39,7 @@ class Day(NamedTuple):
 
 
 def day_of(candles: list[SpotCandle]) -> Day:
-    """What a day of candles amounts to."""
+    """Return what a day of candles amounts to."""
     return Day(
         candles[0].open,
         min(c.low for c in candles),
@@ -51,7 +51,7 @@ def day_of(candles: list[SpotCandle]) -> Day:
 def ticker(
     trade: SpotTraded, sequence: int, best: tuple[tuple[int, int], tuple[int, int]], day: Day
 ) -> dict[str, Any]:
-    """``ticker``: a trade with the best prices after it and the last day around it."""
+    """Make a ``ticker``: a trade with the best prices after it and the last day around it."""
     (bid, bid_size), (ask, ask_size) = best
     return {
         "type": "ticker",
@@ -75,7 +75,7 @@ def ticker(
 
 
 def heartbeat(last_trade_id: int, sequence: int, at: int) -> dict[str, Any]:
-    """``heartbeat``, once a second."""
+    """Make a ``heartbeat``, sent once a second."""
     return {
         "type": "heartbeat",
         "last_trade_id": last_trade_id,
@@ -86,7 +86,7 @@ def heartbeat(last_trade_id: int, sequence: int, at: int) -> dict[str, Any]:
 
 
 def trade_row(trade: SpotTraded) -> dict[str, Any]:
-    """One row of ``/products/…/trades``."""
+    """Return one row of ``/products/…/trades``."""
     return {
         "trade_id": trade.trade_id,
         "side": _MAKER[trade.side],
@@ -97,6 +97,6 @@ def trade_row(trade: SpotTraded) -> dict[str, Any]:
 
 
 def candle_row(candle: SpotCandle) -> list[Any]:
-    """One row of ``/products/…/candles``: time in s, low, high, open, close, volume, all JSON numbers."""
+    """Make a row of ``/products/…/candles``: time in s, low, high, open, close, volume, all JSON numbers."""
     prices = (candle.low, candle.high, candle.open, candle.close)
     return [candle.open_ns // SECOND, *(p / ONE for p in prices), candle.volume / ONE]

@@ -147,7 +147,7 @@ class FaultRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f"expected operation * or one of {sorted(allowed)}, was {self.operation!r}")
 
     def _check_venue(self) -> None:
-        """A rule that names a venue asks for what its server acts out."""
+        """Check that a rule names a fault which its venue's server can inject."""
         if self.venue not in in_sandbox():
             raise ValueError(f"expected venue * or one of {', '.join(in_sandbox())}, was {self.venue[:40]!r}")
         kinds = {self.kind} | ({FaultKind.POST_ONLY} if self.post_only_s else set())

@@ -86,7 +86,7 @@ class Faults:
             self._armed.append(_ArmedRule(rule, draw, self.clock()))
 
     def clear(self) -> None:
-        """No more faults; counters and log stay."""
+        """Remove every rule; counters and log stay."""
         self._armed.clear()
 
     @property
@@ -95,7 +95,7 @@ class Faults:
         return tuple(armed.rule for armed in self._armed)
 
     def count(self, kind: FaultKind, venue: str | None = None) -> int:
-        """How often a kind struck, everywhere or at one venue."""
+        """Return how often a kind struck, everywhere or at one venue."""
         return sum(n for (v, k), n in self.counts.items() if k is kind and venue in (None, v))
 
     async def at(self, venue: str, operation: str, facts: Mapping[str, str] | None = None) -> FaultAction:

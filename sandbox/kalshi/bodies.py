@@ -35,35 +35,35 @@ RULES = "If the average of the index over the minute before the close is at or a
 
 
 def dollars(value: int) -> str:
-    """A price or an amount with four decimals, rounded down."""
+    """Return a price or an amount with four decimals, rounded down."""
     sign = "-" if value < 0 else ""
     whole, rest = divmod(abs(value), ONE)
     return f"{sign}{whole}.{rest // PRICE_GRID:04d}"
 
 
 def fine_dollars(value: int) -> str:
-    """An amount with six decimals, as fees and costs have."""
+    """Return an amount with six decimals, as fees and costs have."""
     sign = "-" if value < 0 else ""
     whole, rest = divmod(abs(value), ONE)
     return f"{sign}{whole}.{rest:06d}"
 
 
 def count(value: int) -> str:
-    """A number of contracts with two decimals."""
+    """Return a number of contracts with two decimals."""
     sign = "-" if value < 0 else ""
     whole, rest = divmod(abs(value), ONE)
     return f"{sign}{whole}.{rest // COUNT_GRID:02d}"
 
 
 def iso(at: int, *, fraction: bool = True) -> str:
-    """A moment (ns) as the venue writes it."""
+    """Return a moment (ns) as the venue writes it."""
     seconds, rest = divmod(at, 1_000_000_000)
     text = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
     return f"{text}.{rest // 1_000:06d}Z" if fraction else f"{text}Z"
 
 
 def price_ranges(market: SandboxMarket) -> list[dict[str, str]]:
-    """The valid prices of a market, by band."""
+    """Return the valid prices of a market, by band."""
     starts = [step.start for step in market.price_steps]
     return [
         {"start": dollars(step.start), "end": dollars(end), "step": dollars(step.step)}
@@ -72,20 +72,20 @@ def price_ranges(market: SandboxMarket) -> list[dict[str, str]]:
 
 
 def bids(market: SandboxMarket) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
-    """Bids of both outcomes, best first; nothing once the market is not open."""
+    """Return the bids of both outcomes, best first; none once the market is not open."""
     if market.status is not MarketStatus.OPEN:
         return (), ()
     return market.book.levels(0)[0], market.book.levels(1)[0]
 
 
 def rows(levels: tuple[Level, ...], depth: int = 0) -> list[list[str]]:
-    """Levels as the venue lists them: ascending, the best last; ``depth`` of the best, 0 for all."""
+    """Return levels as the venue lists them: ascending, the best last; ``depth`` of the best, 0 for all."""
     kept = levels[:depth] if depth else levels
     return [[dollars(level.price), count(level.quantity)] for level in reversed(kept)]
 
 
 def market_body(market: SandboxMarket) -> dict[str, Any]:
-    """A market object."""
+    """Return a market object."""
     yes, no = bids(market)
     yes_bid, yes_bid_size = (yes[0].price, yes[0].quantity) if yes else (0, 0)
     no_bid, no_bid_size = (no[0].price, no[0].quantity) if no else (0, 0)
@@ -148,7 +148,7 @@ def _dollar_words(market: SandboxMarket) -> str:
 
 
 def series_body(name: str) -> dict[str, Any]:
-    """A series object."""
+    """Return a series object."""
     return {
         "ticker": name,
         "title": "Bitcoin price up or down",
@@ -168,7 +168,7 @@ def series_body(name: str) -> dict[str, Any]:
 
 
 def event_body(event_id: str, markets: list[SandboxMarket], *, nested: bool) -> dict[str, Any]:
-    """An event object, with its markets when asked for."""
+    """Return an event object, with its markets when asked for."""
     first = markets[0]
     body: dict[str, Any] = {
         "event_ticker": event_id,

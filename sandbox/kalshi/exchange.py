@@ -190,7 +190,7 @@ class KalshiExchange:
                 self._world.cancel(record.market, record.engine_id)
 
     def pause(self) -> None:
-        """Trading stops; orders that asked for it are canceled."""
+        """Stop trading; cancel orders that were placed with that option."""
         self.paused = True
         self.cancel_where(record for record in self.records if record.cancel_on_pause)
 
@@ -239,7 +239,7 @@ class KalshiExchange:
         return market
 
     def _reducing(self, account: ClientAccount, record: Record) -> int:
-        """The count of a reduce-only order: no more than the position it closes."""
+        """Return the count of a reduce-only order: no more than the position it closes."""
         held = account.held(record.market, 1 - record.outcome)
         resting = sum(
             other.remaining
@@ -344,6 +344,6 @@ class KalshiExchange:
 
 
 def trade_id(market: SandboxMarket, number: int) -> str:
-    """The id of a match, the same for the public and for both sides."""
+    """Return the id of a match, the same for the public and for both sides."""
     text = digest(number, KALSHI, market.id).hex()
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-8{text[17:20]}-{text[20:32]}"

@@ -28,7 +28,7 @@ class GroupRequests:
         self._account_of = account_of
 
     def routes(self) -> list[web.RouteDef]:
-        """Fixed paths before those with an id in them."""
+        """Return the routes: fixed paths before those with an id in them."""
         groups = f"{PREFIX}/portfolio/order_groups"
         return [
             web.get(groups, self._groups),
@@ -41,7 +41,7 @@ class GroupRequests:
         ]
 
     def _asked(self, request: web.Request) -> OrderGroup:
-        """The group that a request names, if it is the account's."""
+        """Return the group that a request names, if it is the account's."""
         owner = self._account_of(request).owner
         return self._exchange.groups.get(request.match_info["group"], owner)
 

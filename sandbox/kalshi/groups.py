@@ -51,7 +51,7 @@ class OrderGroups:
         self._made = 0
 
     def create(self, owner: str, contracts: int) -> OrderGroup:
-        """A new group, under an id that no group of before a restart has."""
+        """Return a new group, under an id that no group of before a restart has."""
         if not 1 <= contracts <= LIMIT_MAX:
             raise KalshiRefusal(400, "bad_request", f"contracts_limit must be from 1 to {LIMIT_MAX}")
         if len(self.of(owner)) >= GROUPS_MAX:

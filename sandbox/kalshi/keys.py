@@ -26,7 +26,7 @@ class TestKey(NamedTuple):
 
 @lru_cache(maxsize=8)
 def key_of(seed: int, name: str) -> TestKey:
-    """The key of an account; about half a second the first time."""
+    """Return the key of an account; about half a second the first time."""
     draw = random.Random(f"presage-sandbox/{seed}/kalshi/{name}")
     p, q = _prime(draw), _prime(draw)
     d = pow(EXPONENT, -1, (p - 1) * (q - 1))

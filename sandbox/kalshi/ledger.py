@@ -58,7 +58,7 @@ class Record:
         return max(0, self.quantity - self.filled) if self.status == "resting" else 0
 
     def engine_order(self, quantity: int) -> LimitOrder:
-        """The order for the book: always a buy, of YES or of NO. Each one has an id of its own."""
+        """Return the order for the book: always a buy, of YES or of NO. Each one has an id of its own."""
         self.versions += 1
         self.engine_id = f"{self.order_id}/{self.versions}"
         return LimitOrder(
@@ -74,7 +74,7 @@ class Record:
         )
 
     def charge(self, execution: Execution) -> int:
-        """The whole fee of one more fill, rounding included."""
+        """Return the whole fee of one more fill, rounding included."""
         fill = Charged(execution.price, execution.quantity, buy=True, maker=execution.maker)
         return self.rounding.charge(STANDARD, fill, DIRECT_PRECISION)
 
@@ -90,7 +90,7 @@ class Record:
             self.taker_fees += fee
 
     def body(self) -> dict[str, Any]:
-        """The order object of REST."""
+        """Return the order object of REST."""
         outcome = YES if self.side == "bid" else NO
         return {
             "order_id": self.order_id,
@@ -124,7 +124,7 @@ class Record:
         }
 
     def frame(self) -> dict[str, Any]:
-        """The body of a ``user_order`` frame."""
+        """Return the body of a ``user_order`` frame."""
         return {
             "order_id": self.order_id,
             "user_id": self.owner,
@@ -165,7 +165,7 @@ class FillRow:
         return self.price if self.record.side == "bid" else ONE - self.price
 
     def body(self) -> dict[str, Any]:
-        """The fill object of REST."""
+        """Return the fill object of REST."""
         outcome = YES if self.record.side == "bid" else NO
         return {
             "fill_id": self.trade_id,
@@ -209,7 +209,7 @@ class FillRow:
 
 
 def position_frame(account: ClientAccount, market: SandboxMarket, rows: list[FillRow]) -> dict[str, object]:
-    """The body of a ``market_position`` frame."""
+    """Return the body of a ``market_position`` frame."""
     held = account.held(market, 0) - account.held(market, 1)
     spent = sum(notional(row.price, row.quantity) for row in rows)
     fees = sum(row.fee for row in rows)

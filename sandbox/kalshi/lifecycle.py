@@ -58,6 +58,6 @@ def lifecycle(event: MarketMoved) -> list[dict[str, Any]]:
 
 
 def market_id(market: SandboxMarket) -> str:
-    """The id of a market beside its ticker."""
+    """Return the id of a market beside its ticker."""
     text = digest(0, KALSHI, market.id, "id").hex()
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-8{text[17:20]}-{text[20:32]}"

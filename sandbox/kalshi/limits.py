@@ -33,6 +33,6 @@ class Budgets:
 
 
 def cost_of(request: web.Request) -> int:
-    """Tokens of one item of a request."""
+    """Return tokens of one item of a request."""
     cancels = request.method == "DELETE" and "/orders/" in request.path
     return CANCEL_COST if cancels else COST

@@ -61,7 +61,7 @@ class KalshiMarketData:
         self._candles: dict[str, dict[int, TradeCandle]] = {}
 
     def routes(self) -> list[web.RouteDef]:
-        """All public reads; fixed paths before those with a ticker in them."""
+        """Return all public reads; fixed paths before those with a ticker in them."""
         return [
             web.get(f"{PREFIX}/exchange/status", self._status),
             web.get(f"{PREFIX}/exchange/schedule", self._schedule),
@@ -81,7 +81,7 @@ class KalshiMarketData:
     # ── memory ──────────────────────────────────────────────────────────────────────────────────────
 
     def handle_event(self, event: WorldEvent) -> None:
-        """Remember trades and candles."""
+        """Record trades and candles."""
         if isinstance(event, Traded):
             self._handle_trade(event)
         elif isinstance(event, BookChanged):
@@ -162,7 +162,7 @@ class KalshiMarketData:
         return answer({"markets": [market_body(market) for market in page], "cursor": cursor})
 
     def _filter(self, request: web.Request) -> Any:
-        """Which markets a request asks for."""
+        """Return which markets a request asks for."""
         query = request.query
         status = query.get("status", "")
         statuses = FILTER_STATUS.get(status)
@@ -232,7 +232,7 @@ class KalshiMarketData:
 
 
 def trade_body(event: Traded) -> dict[str, Any]:
-    """A public trade, as REST lists it."""
+    """Return a public trade, as REST lists it."""
     taker = event.match.taker
     yes_price = taker.price if taker.outcome == 0 else ONE - taker.price
     side = "yes" if (taker.outcome == 0) == (taker.side is Side.BUY) else "no"

@@ -42,7 +42,7 @@ class AmendBody(Struct, kw_only=True):
 
 
 def price_of(market: SandboxMarket, text: str) -> int:
-    """A YES price of a request, on the market's grid."""
+    """Return a YES price of a request, on the market's grid."""
     price = _number(text, "price")
     if price % PRICE_GRID or not market.is_on_grid(price):
         raise bad_request(f"invalid price {text[:20]}")
@@ -50,7 +50,7 @@ def price_of(market: SandboxMarket, text: str) -> int:
 
 
 def count_of(text: str) -> int:
-    """A count of a request."""
+    """Return a count of a request."""
     value = _number(text, "count")
     if value <= 0 or value % COUNT_GRID:
         raise bad_request(f"invalid count {text[:20]}")
@@ -65,7 +65,7 @@ def _number(text: str, name: str) -> int:
 
 
 def read_body(data: bytes, kind: type[Read]) -> Read:
-    """A request's body."""
+    """Return a request's body."""
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as e:

@@ -50,7 +50,7 @@ class OrderRequests:
         self._account_of = account_of
 
     def routes(self) -> list[web.RouteDef]:
-        """Fixed paths before those with an id in them."""
+        """Return the routes: fixed paths before those with an id in them."""
         orders = f"{PREFIX}/portfolio/events/orders"
         return [
             web.get(f"{PREFIX}/portfolio/orders", self._list),
@@ -89,7 +89,7 @@ class OrderRequests:
         return answer({"order": record.body()})
 
     async def _legacy(self, request: web.Request) -> web.Response:
-        """The order endpoint of before May 2026: a success that places nothing."""
+        """Return the order endpoint of before May 2026: a success that places nothing."""
         self._account_of(request)
         error = {
             "code": "deprecated_v1_order_endpoint",
@@ -193,7 +193,7 @@ class OrderRequests:
 
 
 def _count_or_none(text: str) -> int:
-    """A count of a request that may be zero."""
+    """Return a count of a request that may be zero."""
     try:
         value = parse(text)
     except UnitError:

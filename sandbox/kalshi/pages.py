@@ -16,7 +16,7 @@ LIST_LIMIT = 1_000
 
 
 def limit_of(request: web.Request, most: int) -> int:
-    """``limit`` of a request. Raises ``Refusal`` for one out of range."""
+    """Read the ``limit`` of a request. Raises ``Refusal`` for one out of range."""
     text = request.query.get("limit", str(LIMIT_DEFAULT))
     if not text.isdecimal() or not 1 <= int(text) <= most:
         raise bad_request("invalid limit")
@@ -24,7 +24,7 @@ def limit_of(request: web.Request, most: int) -> int:
 
 
 def number_of(request: web.Request, name: str, default: int) -> int:
-    """A whole number of a request's query."""
+    """Return a whole number of a request's query."""
     text = request.query.get(name, "")
     if not text:
         return default
@@ -36,7 +36,7 @@ def number_of(request: web.Request, name: str, default: int) -> int:
 def newest_first(
     request: web.Request, rows: Sequence[Row], wanted: Callable[[Row], bool], most: int
 ) -> tuple[list[Row], str]:
-    """A page of an append-only list, and the cursor of the next: the index below which that begins."""
+    """Return a page of an append-only list, and the cursor of the next: the index below which that begins."""
     limit = limit_of(request, most)
     index = _read_cursor(request, len(rows))
     page: list[Row] = []
@@ -68,7 +68,7 @@ def _cursor(index: int) -> str:
 
 
 def flag(request: web.Request, name: str) -> bool:
-    """A boolean of a request's query."""
+    """Return a boolean of a request's query."""
     return request.query.get(name, "").lower() == "true"
 
 

@@ -21,11 +21,11 @@ class KalshiRefusal(Exception):
         self.shape = shape
 
     def fields(self) -> dict[str, Any]:
-        """The error object, as batches carry it too."""
+        """Return the error object, as batches carry it too."""
         return {"code": self.code, "message": self.code.replace("_", " ").lower(), "details": self.details}
 
     def response(self) -> web.Response:
-        """The answer."""
+        """Return the answer."""
         body: dict[str, Any] = self.fields()
         if self.shape == "bare":
             body = {"error": self.code}
@@ -35,22 +35,22 @@ class KalshiRefusal(Exception):
 
 
 def bad_request(details: str) -> KalshiRefusal:
-    """400, as the wire shows it."""
+    """Make a 400, as the wire shows it."""
     return KalshiRefusal(400, "bad_request", details)
 
 
 def not_found(details: str) -> KalshiRefusal:
-    """404, as the documentation shows it."""
+    """Make a 404, as the documentation shows it."""
     return KalshiRefusal(404, "not_found", details, shape="documented")
 
 
 def too_many() -> KalshiRefusal:
-    """Without Retry-After: the venue gives none."""
+    """Make a 429 without Retry-After: the venue gives none."""
     return KalshiRefusal(429, "too many requests", shape="bare")
 
 
 def answer(body: object, status: int = 200) -> web.Response:
-    """A body as JSON."""
+    """Return a body as JSON."""
     return web.Response(
         body=msgspec.json.encode(body), status=status, content_type="application/json", charset="utf-8"
     )

@@ -27,7 +27,7 @@ class SavedKalshi(Struct):
 
 
 def save(exchange: KalshiExchange, world: World) -> SavedKalshi:
-    """Everything that clients did in markets that the world has not forgotten."""
+    """Return everything that clients did in markets that the world has not forgotten."""
 
     def is_listed(market: SandboxMarket) -> bool:
         return world.market(KALSHI, market.id) is not None

@@ -90,7 +90,7 @@ class KalshiServer(VenueServer):
         return "orders" if request.path.endswith("/batched") else "order"
 
     def refusal(self, action: FaultAction) -> web.Response:
-        """Its limiter, its maintenance, or any status in the shape the wire shows most."""
+        """Make the answer of its limiter, its maintenance, or any status in the shape the wire shows most."""
         if action.kind is FaultKind.RATE_LIMIT:
             return too_many().response()
         status = action.rule.status if action.rule and action.kind is FaultKind.STATUS else 503
@@ -124,7 +124,7 @@ class KalshiServer(VenueServer):
     # ── who asks ────────────────────────────────────────────────────────────────────────────────────
 
     def _own_key(self) -> TestKey:
-        """Made when it is first needed: that takes a moment."""
+        """Return the key, made when it is first needed: that takes a moment."""
         if self._key is None:
             self._key = key_of(self.seed, OWNER)
         return self._key
@@ -134,7 +134,7 @@ class KalshiServer(VenueServer):
         return key.public_key if key_id == key.key_id else None
 
     def _account(self, request: web.Request, now_ms: int) -> ClientAccount:
-        """Whose request it is. Raises ``Refusal`` for one that is not signed."""
+        """Return whose request it is. Raises ``Refusal`` for one that is not signed."""
         try:
             verify(request.headers, request.method, request.rel_url.raw_path, self._public_key, now_ms)
         except Unauthorised as e:
@@ -205,7 +205,7 @@ class KalshiServer(VenueServer):
 
 
 async def _items(request: web.Request) -> int:
-    """Orders in a batch, which is billed by item; 1 for everything else."""
+    """Return orders in a batch, which is billed by item; 1 for everything else."""
     if not request.path.endswith("/batched"):
         return 1
     try:

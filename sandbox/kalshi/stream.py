@@ -52,7 +52,7 @@ class KalshiStream:
     # ── connections ─────────────────────────────────────────────────────────────────────────────────
 
     async def serve(self, request: web.Request, owner: str) -> web.WebSocketResponse:
-        """One connection from its handshake to its end."""
+        """Return one connection from its handshake to its end."""
         socket = KalshiSocket(
             self._faults, KALSHI, MARKET_SOCKET, ping_every_s=PING_EVERY_S, ping_body=PING_BODY
         )
@@ -152,7 +152,7 @@ class KalshiStream:
                     self._snapshot(session, subscription, ticker)
 
     def _updated(self, session: SocketSession, params: CommandParams) -> tuple[Subscription, list[str]]:
-        """What an update is about, checked."""
+        """Return what an update is about, checked."""
         if not params.sids or len(params.sids) != 1:
             raise CommandRefused(12, "Exactly one subscription ID is required")
         subscription = session.subscriptions.get(params.sids[0])
@@ -180,7 +180,7 @@ class KalshiStream:
     # ── books ───────────────────────────────────────────────────────────────────────────────────────
 
     def _snapshot(self, session: SocketSession, subscription: Subscription, ticker: str) -> None:
-        """The whole book; without levels the sides are left out."""
+        """Send the whole book; without levels the sides are left out."""
         market = self._world.market(KALSHI, ticker)
         if market is None:
             return

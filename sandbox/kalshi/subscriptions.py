@@ -83,12 +83,12 @@ class SocketSession:
 
 
 def tickers_of(params: CommandParams) -> list[str] | None:
-    """The markets a command names; ``None`` for none."""
+    """Return the markets a command names; ``None`` for none."""
     if params.market_tickers:
         return list(dict.fromkeys(params.market_tickers))
     return [params.market_ticker] if params.market_ticker else None
 
 
 def _text(frame: dict[str, Any]) -> str:
-    """A frame as the venue sends it: it ends with a line break."""
+    """Return a frame as the venue sends it: it ends with a line break."""
     return msgspec.json.encode(frame).decode() + "\n"

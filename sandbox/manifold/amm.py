@@ -22,7 +22,7 @@ class LiquidityPool(NamedTuple):
         return self.p * self.no / ((1 - self.p) * self.yes + self.p * self.no)
 
     def buy(self, outcome: str, amount: float) -> "tuple[float, LiquidityPool]":
-        """Shares for ``amount`` of mana, and the pool afterwards."""
+        """Return shares for ``amount`` of mana, and the pool afterwards."""
         y, n, p = self
         k: float = y**p * n ** (1 - p)
         if outcome == "YES":
@@ -32,7 +32,7 @@ class LiquidityPool(NamedTuple):
         return shares, LiquidityPool(y + amount, n - shares + amount, p)
 
     def cost_to(self, outcome: str, probability: float) -> float:
-        """Mana that moves the pool to a probability by buying ``outcome``; 0 when it is there or beyond."""
+        """Return the mana that moves the pool to a probability by buying ``outcome``; 0 when it is there or beyond."""
         y, n, p = self
         k: float = y**p * n ** (1 - p)
         ratio = p * (1 - probability) / ((1 - p) * probability)

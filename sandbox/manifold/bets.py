@@ -126,7 +126,7 @@ class ContractMarket:
         expires_at: int | None = None,
         dry_run: bool = False,
     ) -> tuple[ClientBet, list[ClientBet]]:
-        """A new bet, and the resting ones it met. Raises ``BetError``; a dry run changes nothing."""
+        """Return a new bet, and the resting ones it met. Raises ``BetError``; a dry run changes nothing."""
         self._expire()
         before = self.contract.pool
         bet = self._new(user.id, outcome, amount, limit, expires_at)
@@ -196,7 +196,7 @@ class ContractMarket:
         return pool, parts
 
     def _fill_against(self, maker: ClientBet, left: float, now: int) -> BetFill | None:
-        """What a bet gets of one limit order, at its price; a maker who cannot pay is passed by."""
+        """Return what a bet gets of one limit order, at its price; a maker who cannot pay is passed by."""
         affordable = min(maker.left, max(0.0, self._users[maker.user_id].balance))
         shares = min(left / (1 - maker.price), affordable / maker.price)
         if shares <= DUST:
@@ -248,7 +248,7 @@ class ContractMarket:
         return self.bet(user, other, self._cost_of(user, other, wanted))
 
     def _cost_of(self, user: User, outcome: str, shares: float) -> float:
-        """Mana that buys so many shares now; bisection, for the fills are steps and curves."""
+        """Return mana that buys so many shares now; bisection, for the fills are steps and curves."""
         low, high = 0.0, shares
         for _ in range(60):
             middle = (low + high) / 2
@@ -297,11 +297,11 @@ class ContractMarket:
 
 
 def bet_body(bet: ClientBet) -> dict[str, object]:
-    """A bet as the venue shows it: what it has not is left out."""
+    """Return a bet as the venue shows it: what it has not is left out."""
     body: dict[str, object] = msgspec.to_builtins(bet)
     return {name: value for name, value in body.items() if value is not None}
 
 
 def newest_first(bets: Iterable[ClientBet]) -> list[ClientBet]:
-    """As /bets lists them."""
+    """Sort bets as /bets lists them."""
     return sorted(bets, key=lambda bet: bet.created_time, reverse=True)

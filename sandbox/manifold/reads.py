@@ -25,7 +25,7 @@ class Reads:
         self.contracts = contracts
 
     def lite(self, market: SandboxMarket) -> dict[str, object]:
-        """A market as lists show it."""
+        """Return a market as lists show it."""
         contract = self.contracts[market.id].contract
         body: dict[str, object] = {
             "id": market.id,
@@ -57,7 +57,7 @@ class Reads:
         return body
 
     def market(self, request: web.Request) -> SandboxMarket:
-        """The one that a path names, by its id or its slug."""
+        """Return the one that a path names, by its id or its slug."""
         wanted = request.match_info["market"]
         for market in self.world.markets(MANIFOLD):
             if wanted in (market.id, market.slug) and market.id in self.contracts:
@@ -68,7 +68,7 @@ class Reads:
         return [market for market in self.world.markets(MANIFOLD) if market.id in self.contracts]
 
     async def markets(self, request: web.Request) -> object:
-        """All markets, newest first; ``before`` is the id of the last one seen."""
+        """Return all markets, newest first; ``before`` is the id of the last one seen."""
         rows = sorted(self._listed_markets(), key=lambda market: (-market.listed_ns, market.id))
         before = request.query.get("before")
         if before:
@@ -77,7 +77,7 @@ class Reads:
         return [self.lite(market) for market in rows[: _limit(request, 500)]]
 
     async def search(self, request: web.Request) -> object:
-        """Markets whose title has all the words."""
+        """Return markets whose title has all the words."""
         words = request.query.get("term", "").lower().split()
         status = request.query.get("filter", "all")
         kind = request.query.get("contractType", "ALL")
@@ -92,22 +92,22 @@ class Reads:
         return [self.lite(market) for market in rows[: _limit(request, 100)]]
 
     async def one(self, request: web.Request) -> object:
-        """One market."""
+        """Return one market."""
         market = self.market(request)
         return self.lite(market) | {"textDescription": "A market of the sandbox.", "description": ""}
 
     async def prob(self, request: web.Request) -> object:
-        """Its probability."""
+        """Return a market's probability."""
         return {"prob": self.contracts[self.market(request).id].contract.pool.probability}
 
     async def probs(self, request: web.Request) -> object:
-        """The probabilities of several."""
+        """Return the probabilities of several."""
         wanted = [word for text in request.query.getall("ids", []) for word in text.split(",")][:PROBS_MAX]
         found = {name: self.contracts[name].contract for name in wanted if name in self.contracts}
         return {name: {"prob": contract.pool.probability} for name, contract in found.items()}
 
     async def bets(self, request: web.Request) -> object:
-        """Bets of a market, a user, or all, newest first."""
+        """List bets of a market, a user, or all, newest first."""
         query = request.query
         wanted = query.get("contractId", "")
         chosen = [held for name, held in self.contracts.items() if wanted in ("", name)]
@@ -122,7 +122,7 @@ class Reads:
         return [bet_body(bet) for bet in rows[: _limit(request, LIMIT_MAX)]]
 
     async def positions(self, request: web.Request) -> object:
-        """Who holds what of a market."""
+        """Return who holds what of a market."""
         market = self.market(request)
         probability = self.contracts[market.id].contract.pool.probability
         rows = []
@@ -157,7 +157,7 @@ def _limit(request: web.Request, otherwise: int) -> int:
 
 
 def _between(bets: list[ClientBet], before: str | None, after: str | None) -> list[ClientBet]:
-    """Those before and after others, newest first; a bet that is not known bounds nothing."""
+    """Return those before and after others, newest first; a bet that is not known bounds nothing."""
     places = {bet.id: i for i, bet in enumerate(bets)}
     start = places.get(before or "", -1) + 1
     end = places.get(after or "", len(bets))

@@ -29,7 +29,7 @@ class SavedManifold(Struct):
 
 
 def save(users: Mapping[str, User], contracts: Mapping[str, ContractMarket]) -> SavedManifold:
-    """Every user's balance and shares, and the bets that are open or a client's."""
+    """Return every user's balance and shares, and the bets that are open or a client's."""
     house = users[HOUSE].id
     return SavedManifold(
         {

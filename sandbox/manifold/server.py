@@ -187,7 +187,7 @@ class ManifoldServer(VenueServer):
         return bet_body(bet) | {"betId": bet.id}
 
     async def _resolution(self, request: web.Request) -> object:
-        """Only who made a contract may resolve it: the house did."""
+        """Resolve a contract, which only its creator may do: the house."""
         user, market = self._who(request), self.reads.market(request)
         asked = await _body(request, Resolution)
         held = self.contracts[market.id]
@@ -258,7 +258,7 @@ class ManifoldServer(VenueServer):
 
 
 def _door(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """A handler's answer or the venue's error as HTTP."""
+    """Return a handler's answer or the venue's error as HTTP."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:

@@ -44,7 +44,7 @@ class Topics:
         self._clients: list[_TopicClient] = []
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """One connection, from its handshake to its end."""
+        """Return one connection, from its handshake to its end."""
         client = _TopicClient(ClientSocket(self._faults, MANIFOLD, "market_socket"), heard=time.monotonic())
         socket = await client.socket.open(request)
         self._clients.append(client)
@@ -65,7 +65,7 @@ class Topics:
             await client.socket.close()
 
     def send(self, topics: Iterable[str], data: object) -> None:
-        """Broadcast ``data`` to who follows each topic."""
+        """Broadcast ``data`` to the subscribers of each topic."""
         for topic in topics:
             following = [client for client in self._clients if topic in client.topics]
             if following:

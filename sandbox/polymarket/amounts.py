@@ -45,7 +45,7 @@ def _inaccurate(kind: str, maker_decimals: int, taker_decimals: int) -> Polymark
 
 
 def terms_of(request: WireRequest, order_id: str, tick: int, minimum: int) -> Terms:
-    """Price and size of an order on a grid of ``tick``; raises the venue's own refusals."""
+    """Return price and size of an order on a grid of ``tick``; raises the venue's own refusals."""
     order = request.order
     maker, taker = int(order.maker_amount), int(order.taker_amount)
     if maker <= 0 or taker <= 0 or max(maker, taker) >= 2**63:

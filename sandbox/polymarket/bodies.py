@@ -25,7 +25,7 @@ TAKER_DELAY_S = 0
 
 
 def book_of(market: SandboxMarket, outcome: int) -> OutcomeBook:
-    """One outcome's levels, best first."""
+    """Return one outcome's levels, best first."""
     bids, asks = market.book.levels(outcome)
     return OutcomeBook(
         tuple(OutcomeLevel(level.price, level.quantity) for level in bids),
@@ -59,7 +59,7 @@ def _token(market: SandboxMarket, outcome: int) -> dict[str, object]:
 
 
 def market_body(market: SandboxMarket) -> dict[str, object]:
-    """The body of /markets/{condition id}."""
+    """Return the body of /markets/{condition id}."""
     fee = BASE_FEE if has_fees(market) else 0
     return {
         "enable_order_book": True,
@@ -95,7 +95,7 @@ def market_body(market: SandboxMarket) -> dict[str, object]:
 
 
 def short_market(market: SandboxMarket) -> dict[str, object]:
-    """The body of /clob-markets/{condition id}, in its one- and two-letter words."""
+    """Return the body of /clob-markets/{condition id}, in its one- and two-letter words."""
     body: dict[str, object] = {
         "c": market.id,
         "t": [{"t": token, "o": outcome_word(market, i)} for i, token in enumerate(market.tokens)],

@@ -51,7 +51,7 @@ def _levels(levels: Sequence[OutcomeLevel]) -> list[dict[str, str]]:
 
 
 def book_body(book: OutcomeBook, facts: BookFacts) -> dict[str, object]:
-    """The body of GET /book, hash included."""
+    """Return the body of GET /book, hash included."""
     body: dict[str, object] = {
         "market": facts.market,
         "asset_id": facts.token,
@@ -69,13 +69,13 @@ def book_body(book: OutcomeBook, facts: BookFacts) -> dict[str, object]:
 
 
 def book_hash(body: dict[str, object]) -> str:
-    """SHA-1 over the compact body in its own order, with an empty hash."""
+    """Return the SHA-1 over the compact body in its own order, with an empty hash."""
     text = json.dumps({**body, "hash": ""}, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def book_event(body: dict[str, object]) -> dict[str, object]:
-    """The same book as the market channel sends it: two fields fewer, the hash unchanged."""
+    """Return the same book as the market channel sends it: two fields fewer, the hash unchanged."""
     return {
         "market": body["market"],
         "asset_id": body["asset_id"],
@@ -98,7 +98,7 @@ class OutcomeChange(Struct, frozen=True):
 
 
 def changes(before: OutcomeBook, after: OutcomeBook) -> list[OutcomeChange]:
-    """What turns one book into the other: what is gone first, so that no step of it crosses."""
+    """Return what turns one book into the other: what is gone first, so that no step of it crosses."""
     gone: list[OutcomeChange] = []
     new: list[OutcomeChange] = []
     for buy, old_side, new_side in ((True, before.bids, after.bids), (False, before.asks, after.asks)):
@@ -110,7 +110,7 @@ def changes(before: OutcomeBook, after: OutcomeBook) -> list[OutcomeChange]:
 
 
 def apply(book: OutcomeBook, change: OutcomeChange) -> OutcomeBook:
-    """The book after one change."""
+    """Return the book after one change."""
     side = {level.price: level.size for level in (book.bids if change.buy else book.asks)}
     if change.size:
         side[change.price] = change.size

@@ -125,7 +125,7 @@ def _number(call: Call, name: str, otherwise: int) -> int:
 
 
 def _words(call: Call, *names: str) -> set[str]:
-    """Values of a filter, which may be repeated or separated by commas."""
+    """Return the values of a filter, which may be repeated or separated by commas."""
     return {word for name in names for text in call.query.getall(name, []) for word in text.split(",")}
 
 

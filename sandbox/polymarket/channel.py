@@ -34,11 +34,11 @@ class Channel(Generic[AnyClient]):
         self._new_client = new_client
 
     def read(self, client: AnyClient, text: str) -> bool:
-        """Act on a frame; whether the connection may stay."""
+        """Handle a frame; whether the connection may stay."""
         raise NotImplementedError
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """One connection, from its handshake to its end."""
+        """Return one connection, from its handshake to its end."""
         client = self._new_client(ClientSocket(self._faults, POLYMARKET, self._operation))
         socket = await client.socket.open(request)
         self.clients.append(client)

@@ -32,7 +32,7 @@ class ClobMarketData:
         return token
 
     def book_of(self, asset: str) -> dict[str, object]:
-        """The body of GET /book."""
+        """Return the body of GET /book."""
         token = self._token(asset)
         at_ms = self.history.changed_ms(token.market)
         facts = bodies.facts_of(token.market, token.outcome, at_ms)

@@ -36,7 +36,7 @@ def is_v2_position(token: int) -> bool:
 
 
 def exchange_of(token: int, negative_risk: bool) -> str:
-    """The contract an order for this asset must be signed for."""
+    """Return the contract an order for this asset must be signed for."""
     if is_v2_position(token):
         return EXCHANGE_V3
     return NEG_RISK_EXCHANGE_V2 if negative_risk else EXCHANGE_V2

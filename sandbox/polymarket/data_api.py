@@ -33,7 +33,7 @@ class DataApi:
         return DoorAnswer(_page(self.positions_of(call), call))
 
     def positions_of(self, call: Call) -> list[dict[str, object]]:
-        """Rows of /positions, of every page."""
+        """Return rows of /positions, of every page."""
         rows = self._holdings.positions(_user(call))
         wanted = {word for text in call.query.getall("market", []) for word in text.split(",")}
         return [row for row in rows if not wanted or row["conditionId"] in wanted]
@@ -43,7 +43,7 @@ class DataApi:
         return DoorAnswer([{"user": user, "value": value}])
 
     def value_of(self, call: Call) -> tuple[str, int | float]:
-        """A wallet and what it would fetch."""
+        """Return a wallet and what it would fetch."""
         user = _user(call)
         return user, amount(self._holdings.value(user))
 

@@ -88,7 +88,7 @@ def _trade(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _envelope(rows: list[dict[str, Any]], call: Call) -> DoorAnswer:
-    """One page; the cursor is the offset in base64."""
+    """Return one page; the cursor is the offset in base64."""
     try:
         start = int(base64.b64decode(call.query.get("cursor", "") or "MA==", validate=True))
     except (binascii.Error, ValueError):

@@ -56,7 +56,7 @@ Handler = Callable[[Call], Awaitable[DoorAnswer]]
 
 
 def door(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """An aiohttp handler of a handler of ours."""
+    """Return an aiohttp handler of a handler of ours."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
@@ -69,7 +69,7 @@ def door(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamRespon
 
 
 def refused(refusal: PolymarketRefusal) -> web.Response:
-    """``{"error": …}`` and what else the refusal carries; ``Retry-After`` where it says when again."""
+    """Make ``{"error": …}`` with the refusal's other fields; ``Retry-After`` where it has a time."""
     wait = refusal.extra.get("retry_after_seconds")
     headers = {} if wait is None else {"Retry-After": str(wait)}
     extra = refusal.extra if refusal.status != 429 else {}
@@ -81,7 +81,7 @@ def _compact(body: object) -> str:
 
 
 def decode(body: bytes, kind: type[T], most: int | None = None) -> T:
-    """A body of a kind, a list of at most so many elements; else 400."""
+    """Return a body of a kind, a list of at most so many elements; else 400."""
     try:
         value = msgspec.json.decode(body, type=kind)
     except msgspec.DecodeError:
@@ -92,7 +92,7 @@ def decode(body: bytes, kind: type[T], most: int | None = None) -> T:
 
 
 def page(items: list[dict[str, object]], call: Call) -> dict[str, object]:
-    """One page; the cursor is the offset in base64, -1 at the end."""
+    """Return one page; the cursor is the offset in base64, -1 at the end."""
     cursor = call.query.get("next_cursor") or START
     try:
         start = int(base64.b64decode(cursor, validate=True))

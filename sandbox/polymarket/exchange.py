@@ -76,7 +76,7 @@ class PolymarketExchange:
     # ── accounts ────────────────────────────────────────────────────────────────────────────────────
 
     def wallets(self, address: str) -> dict[int, tuple[str, ...]]:
-        """The wallets of a key's address by signature type, each known to the ledger from then on."""
+        """Return the wallets of a key's address by signature type, each known to the ledger from then on."""
         if address not in self._wallets:
             self._wallets[address] = wallets_of(address)
             for group in self._wallets[address].values():
@@ -85,13 +85,13 @@ class PolymarketExchange:
         return self._wallets[address]
 
     def deposit(self, wallet: str, owner: str, amount: int) -> None:
-        """Money for a wallet of an address, in millionths."""
+        """Deposit money in a wallet of an address, in millionths."""
         self.wallets(owner.lower())
         self.ledger.open(wallet, owner)
         self.ledger.credit(wallet, COLLATERAL, amount)
 
     def token(self, asset: str) -> OutcomeToken | None:
-        """Market and outcome of an asset id."""
+        """Return market and outcome of an asset id."""
         found = self._tokens.get(asset)
         if found is None:
             for market in self.world.markets(POLYMARKET):
@@ -101,7 +101,7 @@ class PolymarketExchange:
         return found
 
     def reserved(self, wallet: str, asset: str) -> int:
-        """What the open orders of a wallet still need of an asset."""
+        """Return what the open orders of a wallet still need of an asset."""
         total = 0
         for order in self._live():
             if order.wallet == wallet:
@@ -112,7 +112,7 @@ class PolymarketExchange:
         return total
 
     def order_id(self, request: WireRequest) -> str:
-        """The id an order will have if it is taken: the EIP-712 digest; "" for one that has none."""
+        """Return the id an order will have if it is taken: the EIP-712 digest; "" for one that has none."""
         token = self.token(request.order.token_id)
         neg_risk = token is not None and token.market.neg_risk
         try:
@@ -134,7 +134,7 @@ class PolymarketExchange:
     # ── orders ──────────────────────────────────────────────────────────────────────────────────────
 
     async def submit(self, key: ClobKey, request: WireRequest) -> dict[str, object]:
-        """The body of a 200 to POST /order; raises ``Refusal`` for every no."""
+        """Return the body of a 200 to POST /order; raises ``Refusal`` for every no."""
         self.modes.check_order(request.post_only)
         token = self.token(request.order.token_id)
         if token is None:
@@ -175,7 +175,7 @@ class PolymarketExchange:
         )
 
     def _check(self, order: ClientOrder, terms: Terms) -> bool:
-        """Raises when the order may not be placed now; whether it would trade at once."""
+        """Raise when the order may not be placed now; whether it would trade at once."""
         takes = order_checks.is_marketable(order.market, order.outcome, order.buy, order.price)
         if takes and order.post_only:
             raise PolymarketRefusal(400, order_checks.CROSSES)
@@ -193,7 +193,7 @@ class PolymarketExchange:
         return takes
 
     async def _hold(self, order: ClientOrder, terms: Terms) -> dict[str, object]:
-        """The taker delay: the order is held, cannot be cancelled, and is checked again afterwards."""
+        """Return the taker delay: the order is held, cannot be cancelled, and is checked again afterwards."""
         order.status = ClobOrderStatus.DELAYED
         self._keep(order)
         if self.options.taker_delay_ms >= self.options.delayed_answer_ms:
@@ -242,7 +242,7 @@ class PolymarketExchange:
         return PolymarketRefusal(400, text)
 
     def _end_at_market(self, order: ClientOrder, whole: bool) -> None:
-        """Nothing of it rests: it was filled (a buy: its money was spent), or the rest is cancelled."""
+        """End an order of which nothing rests: filled (a buy: its money was spent), or its rest cancelled."""
         order.status = ClobOrderStatus.MATCHED if whole else ClobOrderStatus.CANCELED
         if not whole:
             self._emit(order.owner, order.market, order_event(order, "CANCELLATION", self.world.now()))
@@ -250,7 +250,7 @@ class PolymarketExchange:
     # ── cancels ─────────────────────────────────────────────────────────────────────────────────────
 
     def cancel(self, key: str, order_ids: Iterable[str]) -> dict[str, object]:
-        """The body of a 200 to any DELETE."""
+        """Return the body of a 200 to any DELETE."""
         canceled: list[str] = []
         refused: dict[str, str] = {}
         for order_id in order_ids:
@@ -270,18 +270,18 @@ class PolymarketExchange:
         return self.cancel(key, [order.id for order in self.working(key)])
 
     def working(self, key: str) -> list[ClientOrder]:
-        """The orders of an API key that rest or are held."""
+        """Return the orders of an API key that rest or are held."""
         return [order for order in self._live() if order.owner == key]
 
     def _live(self) -> list[ClientOrder]:
-        """Every order that rests or is held; those that have ended since the last call are dropped."""
+        """Return every order that rests or is held; those that have ended since the last call are dropped."""
         ended = [order_id for order_id, order in self._open.items() if not order.working]
         for order_id in ended:
             del self._open[order_id]
         return list(self._open.values())
 
     def _keep(self, order: ClientOrder) -> None:
-        """Remember an order; the oldest of those that have ended are forgotten when there are too many."""
+        """Keep an order; the oldest that has ended is dropped when there are too many."""
         self.orders[order.id] = self._open[order.id] = order
         if len(self.orders) > ORDERS_KEPT:
             oldest = next((o.id for o in self.orders.values() if not o.working), None)
@@ -289,7 +289,7 @@ class PolymarketExchange:
                 del self.orders[oldest]
 
     def put(self, order: ClientOrder) -> None:
-        """An order as it was before a restart; what rests is in the book already, what was held is not."""
+        """Restore an order of before a restart; what rests is in the book already, what was held is dropped."""
         if order.status == ClobOrderStatus.DELAYED:
             return
         self.orders[order.id] = order
@@ -334,7 +334,7 @@ class PolymarketExchange:
             self._emit(order.owner, order.market, order_event(order, "CANCELLATION", event.at))
 
     def _publish_trade(self, trade: ClientTrade) -> None:
-        """Everybody in it, at each step; at the first one their orders have changed too."""
+        """Publish a trade's step to both sides; the first step publishes their orders too."""
         now = self.world.now()
         for owner in dict.fromkeys((trade.owner, *(part.owner for part in trade.makers))):
             if self.keys.get(owner) is not None:

@@ -33,44 +33,44 @@ TAGS = (
 
 
 def iso(at_ns: int) -> str:
-    """``2026-07-24T00:00:00Z``, with microseconds when there are some."""
+    """Write ``2026-07-24T00:00:00Z``, with microseconds when there are some."""
     moment = datetime.fromtimestamp(at_ns // SECOND, UTC).replace(microsecond=at_ns % SECOND // 1000)
     return moment.isoformat().replace("+00:00", "Z")
 
 
 def postgres_time(at_ns: int) -> str:
-    """``2026-07-24 00:00:16+00``."""
+    """Write ``2026-07-24 00:00:16+00``."""
     return f"{datetime.fromtimestamp(at_ns // SECOND, UTC):%Y-%m-%d %H:%M:%S}+00"
 
 
 def amount(value: int) -> int | float:
-    """Millionths as the JSON number that shows the same digits."""
+    """Return millionths as the JSON number that shows the same digits."""
     text = show(value)
     return float(text) if "." in text else int(text)
 
 
 def outcome_word(market: SandboxMarket, outcome: int) -> str:
-    """``Up``, ``Down``, ``Yes``, ``No``."""
+    """Return ``Up``, ``Down``, ``Yes`` or ``No``."""
     return market.outcomes[outcome].capitalize()
 
 
 def question_id(market: SandboxMarket) -> str:
-    """The oracle's name of the question."""
+    """Return the oracle's name of the question."""
     return "0x" + digest(market.number, market.slug, "question").hex()
 
 
 def event_number(event_id: str) -> str:
-    """Gamma's id of an event."""
+    """Return Gamma's id of an event."""
     return str(100_000 + int.from_bytes(digest(0, event_id, "event")[:4]) % 800_000)
 
 
 def negative_risk_id(event_id: str) -> str:
-    """What ties the markets of a neg-risk event together."""
+    """Return what ties the markets of a neg-risk event together."""
     return "0x" + digest(0, event_id, "negative-risk").hex()[:62] + "00"
 
 
 def has_fees(market: SandboxMarket) -> bool:
-    """Crypto windows charge takers; the questions decided by the oracle are free of fees here."""
+    """Whether a market charges takers: crypto windows do, questions decided by the oracle do not."""
     return market.kind is MarketKind.UPDOWN
 
 
@@ -80,7 +80,7 @@ def resolved(market: SandboxMarket) -> bool:
 
 
 def oracle_status(market: SandboxMarket) -> str:
-    """``umaResolutionStatus``: "" until something is proposed."""
+    """Return ``umaResolutionStatus``: "" until something is proposed."""
     if resolved(market):
         return "resolved"
     if market.status is MarketStatus.DISPUTED:
@@ -89,7 +89,7 @@ def oracle_status(market: SandboxMarket) -> str:
 
 
 def outcome_prices(market: SandboxMarket) -> tuple[int, int]:
-    """What the site shows: the payouts once resolved, else the middle of the book."""
+    """Return what the site shows: the payouts once resolved, else the middle of the book."""
     if resolved(market):
         return market.payout(0), market.payout(1)
     bid, ask = market.book.best(0)
@@ -218,7 +218,7 @@ def _flags(market: SandboxMarket) -> dict[str, object]:
 
 
 def description(market: SandboxMarket) -> str:
-    """The rules in our own words."""
+    """Return the rules in our own words."""
     if market.kind is MarketKind.UPDOWN:
         first, second = outcome_word(market, 0), outcome_word(market, 1)
         return (
@@ -230,7 +230,7 @@ def description(market: SandboxMarket) -> str:
 
 
 def market_body(market: SandboxMarket) -> dict[str, object]:
-    """An element of ``/markets``. The event it belongs to is added by ``with_event``."""
+    """Return an element of ``/markets``. The event it belongs to is added by ``with_event``."""
     grouped: dict[str, object] = {"negRisk": market.neg_risk}
     if market.neg_risk:
         grouped["negRiskMarketID"] = negative_risk_id(market.event_id)
@@ -256,12 +256,12 @@ def market_body(market: SandboxMarket) -> dict[str, object]:
 
 
 def tags_of(market: SandboxMarket) -> tuple[tuple[str, str, str], ...]:
-    """The tags of ``TAGS`` that a market carries."""
+    """Return the tags of ``TAGS`` that a market carries."""
     return TAGS if market.kind is MarketKind.UPDOWN else TAGS[:2]
 
 
 def tag_body(tag: tuple[str, str, str]) -> dict[str, object]:
-    """An element of ``/tags``."""
+    """Return an element of ``/tags``."""
     identifier, label, slug = tag
     created = "2025-01-01T00:00:00Z"
     return {
@@ -275,7 +275,7 @@ def tag_body(tag: tuple[str, str, str]) -> dict[str, object]:
 
 
 def event_body(markets: Sequence[SandboxMarket], nested: bool = True) -> dict[str, object]:
-    """An element of ``/events``: the markets of one event, which share its id."""
+    """Return an element of ``/events``: the markets of one event, which share its id."""
     first = markets[0]
     closed = all(resolved(market) for market in markets)
     volume = amount(sum(market.volume for market in markets))

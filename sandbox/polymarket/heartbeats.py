@@ -49,7 +49,7 @@ class Heartbeats:
         return following
 
     def save(self) -> dict[str, tuple[str, int, bool]]:
-        """Key → the id it must send next, when its switch fires, whether it is armed."""
+        """Return key → the id it must send next, when its switch fires, whether it is armed."""
         return {key: (held.expected, held.fires_at, held.armed) for key, held in self._switches.items()}
 
     def resume(self, saved: Mapping[str, tuple[str, int, bool]]) -> None:

@@ -45,11 +45,11 @@ class PriceHistory:
         world.subscribe(self._handle_event)
 
     def changed_ms(self, market: SandboxMarket) -> int:
-        """When the market's book last changed."""
+        """Return when the market's book last changed."""
         return self._changed.get(market.id, market.listed_ns // MILLISECOND)
 
     def last_trade(self, market: SandboxMarket, outcome: int) -> dict[str, str]:
-        """The body of /last-trade-price; empty words before the first trade."""
+        """Return the body of /last-trade-price; empty words before the first trade."""
         trade = self._last.get(market.id)
         if trade is None:
             return {"price": "0.5", "side": ""}
@@ -60,7 +60,7 @@ class PriceHistory:
     def prices(
         self, market: SandboxMarket, outcome: int, query: Mapping[str, str]
     ) -> list[dict[str, object]]:
-        """The ``history`` of /prices-history: second and price, oldest first."""
+        """Return the ``history`` of /prices-history: second and price, oldest first."""
         samples = self._samples.get(market.id, ())
         newest = samples[-1][0] if samples else 0
         start = newest - INTERVALS.get(query.get("interval", ""), 2**40)

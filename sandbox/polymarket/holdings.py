@@ -100,14 +100,14 @@ class Holdings:
                 self._exchange.world.after(after_s, lambda: self._redeem(market))
 
     def redeem_settled(self) -> None:
-        """After a restart: what had not been paid out yet."""
+        """Pay out after a restart what had not been paid out yet."""
         for market in self._exchange.world.markets(POLYMARKET):
             if market.status is MarketStatus.SETTLED:
                 after_s = self._exchange.options.redeem_after_s
                 self._exchange.world.after(after_s, partial(self._redeem, market))
 
     def _redeem(self, market: SandboxMarket) -> None:
-        """Winning tokens become money, losing ones vanish; what is promised to a trade waits for it."""
+        """Turn winning tokens into money and remove losing ones; what is promised to a trade waits for it."""
         for wallet in self._exchange.ledger:
             for outcome, token in enumerate(market.tokens):
                 size = wallet.on_chain(token) - wallet.promised.get(token, 0)
@@ -127,7 +127,7 @@ class Holdings:
     # ── bodies ──────────────────────────────────────────────────────────────────────────────────────
 
     def positions(self, address: str) -> list[dict[str, object]]:
-        """The body of /positions: what a wallet holds on chain."""
+        """Return the body of /positions: what a wallet holds on chain."""
         wallet = self._exchange.ledger.get(address)
         if wallet is None:
             return []
@@ -175,7 +175,7 @@ class Holdings:
         }
 
     def value(self, address: str) -> int:
-        """What everything a wallet holds would fetch, in millionths."""
+        """Return what everything a wallet holds would fetch, in millionths."""
         wallet = self._exchange.ledger.get(address)
         total = 0
         for asset, size in wallet.chain.items() if wallet else ():
@@ -190,7 +190,7 @@ def _percent(part: int, whole: int) -> int:
 
 
 def entry_body(entry: ActivityEntry) -> dict[str, object]:
-    """An element of /activity."""
+    """Return an element of /activity."""
     return {
         "proxyWallet": entry.wallet,
         "timestamp": entry.at_ns // SECOND,

@@ -61,7 +61,7 @@ class ClobKeys:
         )
 
     def create(self, address: str, nonce: int = 0) -> ClobKey:
-        """A new key; 400 when this address and nonce have one."""
+        """Return a new key; 400 when this address and nonce have one."""
         owner = (address.lower(), nonce)
         if owner in self._by_owner:
             raise PolymarketRefusal(400, "Could not create api key")
@@ -71,7 +71,7 @@ class ClobKeys:
         return made
 
     def derive(self, address: str, nonce: int = 0) -> ClobKey:
-        """The key that exists; 400 when there is none."""
+        """Return the key that exists; 400 when there is none."""
         found = self._by_owner.get((address.lower(), nonce))
         if found is None:
             raise PolymarketRefusal(400, "Could not derive api key!")
@@ -88,7 +88,7 @@ class ClobKeys:
         return self._by_key.get(key)
 
     def check_l1(self, headers: Mapping[str, str], at_s: float) -> tuple[str, int]:
-        """Address (lower case) and nonce that the four L1 headers of a request received ``at_s`` prove."""
+        """Return address (lower case) and nonce that the L1 headers of a request received ``at_s`` prove."""
         address = headers.get("POLY_ADDRESS", "")
         timestamp = headers.get("POLY_TIMESTAMP", "")
         nonce = headers.get("POLY_NONCE", "0")
@@ -106,7 +106,7 @@ class ClobKeys:
     def check_l2(
         self, headers: Mapping[str, str], method: str, path: str, body: bytes, at_s: float
     ) -> ClobKey:
-        """The key that the five L2 headers prove; ``path`` without query, ``body`` as it came."""
+        """Return the key that the five L2 headers prove; ``path`` without query, ``body`` as it came."""
         held = self._by_key.get(headers.get("POLY_API_KEY", ""))
         timestamp = headers.get("POLY_TIMESTAMP", "")
         if held is None or not self._timely(timestamp, at_s):
@@ -122,7 +122,7 @@ class ClobKeys:
         return held
 
     def check_socket(self, key: str, secret: str, passphrase: str) -> ClobKey | None:
-        """The key that the user channel's ``auth`` proves, which sends the secret itself."""
+        """Return the key that the user channel's ``auth`` proves, which sends the secret itself."""
         held = self._by_key.get(key)
         if held is None:
             return None

@@ -25,13 +25,13 @@ class Wallet(Struct):
         return self.chain.get(asset, 0)
 
     def balance(self, asset: str) -> int:
-        """What the CLOB answers when asked for the balance."""
+        """Return what the CLOB answers when asked for the balance."""
         if asset == COLLATERAL:
             return self.on_chain(asset)
         return self.believed.get(asset, 0)
 
     def free(self, asset: str) -> int:
-        """What new orders may still use, before open orders are counted."""
+        """Return what new orders may still use, before open orders are counted."""
         return self.balance(asset) - self.promised.get(asset, 0)
 
 
@@ -52,14 +52,14 @@ class WalletLedger:
         self._wallets: dict[str, Wallet] = {}
 
     def open(self, address: str, owner: str) -> Wallet:
-        """The wallet, made when new. ``owner`` is the address of the key that controls it."""
+        """Return the wallet, made when new. ``owner`` is the address of the key that controls it."""
         key = address.lower()
         if key not in self._wallets:
             self._wallets[key] = Wallet(address=key, owner=owner.lower())
         return self._wallets[key]
 
     def put(self, wallet: Wallet) -> None:
-        """A wallet as it was before a restart, in place of the ready-made one."""
+        """Restore a wallet of before a restart, in place of the ready-made one."""
         self._wallets[wallet.address] = wallet
 
     def get(self, address: str) -> Wallet | None:

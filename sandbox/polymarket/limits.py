@@ -30,7 +30,7 @@ class Bucket:
         return self._tokens
 
     def spend(self, cost: float, overdraw: bool = False) -> bool:
-        """All or nothing; ``overdraw`` needs one token and goes below zero for the rest."""
+        """Return all or nothing; ``overdraw`` needs one token and goes below zero for the rest."""
         if self.tokens < (1.0 if overdraw else cost):
             return False
         self._tokens -= cost
@@ -50,7 +50,7 @@ class RateLimits:
         self._cancels: dict[str, Bucket] = {}
 
     def charge_orders(self, signer: str, count: int) -> dict[str, str]:
-        """Headers of the answer; raises 429 when there are too few tokens for the whole batch."""
+        """Return headers of the answer; raises 429 when there are too few tokens for the whole batch."""
         options = self._options
         bucket = self._orders.get(signer)
         if bucket is None:
@@ -58,7 +58,7 @@ class RateLimits:
         return self._charge(bucket, count, overdraw=False)
 
     def charge_cancels(self, signer: str, count: int, overdraw: bool = False) -> dict[str, str]:
-        """The same for cancels; cancel-all may leave a debt."""
+        """Return the same for cancels; cancel-all may leave a debt."""
         options = self._options
         bucket = self._cancels.get(signer)
         if bucket is None:

@@ -61,7 +61,7 @@ class MarketChannel(Channel[_MarketClient]):
         exchange.world.subscribe(self._handle_event)
 
     def read(self, client: _MarketClient, text: str) -> bool:
-        """Act on a subscription; a bad one is answered."""
+        """Handle a subscription; a bad one gets an answer."""
         try:
             asked = msgspec.json.decode(text, type=MarketSubscription)
         except msgspec.DecodeError:
@@ -144,7 +144,7 @@ class MarketChannel(Channel[_MarketClient]):
     def _publish(
         self, frames: list[dict[str, object]], assets: Iterable[str] | None, *, custom: bool = False
     ) -> None:
-        """To who follows one of the assets (``None``: to all), each frame alone."""
+        """Send each frame to the subscribers of one of the assets (``None``: to all)."""
         wanted = None if assets is None else set(assets)
         texts = [_compact(frame) for frame in frames]
         for client in self.clients:
@@ -277,7 +277,7 @@ def _new_market(market: SandboxMarket, at_ms: int) -> dict[str, object]:
 
 
 def _resolved(market: SandboxMarket, at_ms: int) -> dict[str, object]:
-    """A voided market has no winner: both words are empty."""
+    """Return a voided market has no winner: both words are empty."""
     winner = None if market.result == VOID else market.outcomes.index(market.result)
     return {
         "id": str(market.number),

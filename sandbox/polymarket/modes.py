@@ -28,21 +28,21 @@ class Modes:
         self._open_at = 0
 
     def restart(self, restart_s: float | None = None, post_only_s: float | None = None) -> None:
-        """The engine goes down now: 425 for ``restart_s``, then post-only for ``post_only_s``."""
+        """Stop the engine now: 425 for ``restart_s``, then post-only for ``post_only_s``."""
         down = self._options.restart_s if restart_s is None else restart_s
         quiet = self._options.post_only_s if post_only_s is None else post_only_s
         self._restarted_at = self._now() + round(down * SECOND)
         self._open_at = self._restarted_at + round(quiet * SECOND)
 
     def check_cancel(self) -> None:
-        """Raises what a cancel is answered."""
+        """Raise the refusal of a cancel, if there is one now."""
         if self._now() < self._restarted_at:
             raise PolymarketRefusal(425, RESTARTING)
         if self.disabled:
             raise PolymarketRefusal(503, DISABLED)
 
     def check_order(self, post_only: bool) -> None:
-        """Raises what an order is answered."""
+        """Raise the refusal of an order, if there is one now."""
         self.check_cancel()
         if self.cancel_only:
             raise PolymarketRefusal(503, CANCEL_ONLY)
@@ -52,5 +52,5 @@ class Modes:
 
 
 def post_only_refusal(seconds: int) -> PolymarketRefusal:
-    """What an order that may take is answered in post-only mode."""
+    """Return what an order that may take is answered in post-only mode."""
     return PolymarketRefusal(503, POST_ONLY, {"code": "post_only_mode", "retry_after_seconds": seconds})

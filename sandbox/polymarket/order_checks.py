@@ -49,7 +49,7 @@ class VerifiedOrder(Struct, frozen=True):
 
 
 def read_request(data: bytes) -> WireRequest:
-    """The body of POST /order."""
+    """Return the body of POST /order."""
     try:
         return msgspec.json.decode(data, type=WireRequest)
     except msgspec.ValidationError as error:
@@ -94,7 +94,7 @@ def verify_order(
 
 
 def digest_of(order: WireOrder, neg_risk: bool) -> str:
-    """The id of an order; raises ``ValueError`` for one that cannot be hashed."""
+    """Return the id of an order; raises ``ValueError`` for one that cannot be hashed."""
     exchange = exchange_of(int(order.token_id), neg_risk)
     digest = typed_digest(exchange_domain(EXCHANGES[exchange], exchange), order_contents(order))
     return "0x" + digest.hex()
@@ -118,7 +118,7 @@ def check_market(market: SandboxMarket, token: str) -> None:
 
 
 def check_expiration(request: WireRequest, now_s: float, margin_s: int) -> None:
-    """A moment for GTD, none for the others; the order must live longer than the venue's margin."""
+    """Check the expiration: a time beyond the venue's margin for GTD, none for the others."""
     expiration = int(request.order.expiration)
     if request.order_type == "GTD":
         if expiration <= now_s + margin_s:
@@ -128,7 +128,7 @@ def check_expiration(request: WireRequest, now_s: float, margin_s: int) -> None:
 
 
 def read_terms(request: WireRequest, order_id: str, market: SandboxMarket) -> Terms:
-    """Price and size, on the market's grid."""
+    """Return price and size, on the market's grid."""
     if request.post_only and request.order_type in ("FOK", "FAK"):
         raise PolymarketRefusal(400, BAD_PAYLOAD)
     return terms_of(request, order_id, market.tick, MINIMUM_SIZE)
@@ -143,7 +143,7 @@ def is_marketable(market: SandboxMarket, outcome: int, buy: bool, price: int) ->
 
 
 def check_marketable_size(buy: bool, terms: Terms) -> None:
-    """A buy that takes at once is worth a dollar at least."""
+    """Check that a buy which trades at once is worth a dollar at least."""
     worth = terms.cost or notional(terms.price, terms.size)
     if buy and worth < MARKETABLE_MINIMUM:
         text = f"invalid amount for a marketable BUY order (${show(worth)}), min size: ${show(ONE)}"
@@ -151,7 +151,7 @@ def check_marketable_size(buy: bool, terms: Terms) -> None:
 
 
 def affordable(market: SandboxMarket, outcome: int, money: int, limit: int) -> tuple[int, bool]:
-    """Shares that ``money`` buys up to ``limit``, and whether all of it is spent.
+    """Return shares that ``money`` buys up to ``limit``, and whether all of it is spent.
 
     A buy at market names money: at better prices than its limit it gets more shares than it asked for
     (py-clob-client-v2 issue 89: 5 at 0.99 became 5.051019 at 0.98).

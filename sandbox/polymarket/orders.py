@@ -123,7 +123,7 @@ class ClientTrade(Struct, kw_only=True):
 
 
 def wallet_of_stranger(name: str) -> str:
-    """An address for a trader of the world, from its name."""
+    """Return an address for a trader of the world, from its name."""
     return "0x" + hashlib.sha256(f"stranger:{name}".encode()).hexdigest()[:40]
 
 
@@ -146,12 +146,12 @@ def _order_common(order: ClientOrder) -> dict[str, object]:
 
 
 def order_body(order: ClientOrder) -> dict[str, object]:
-    """An element of /data/orders, and the body of /data/order/{id}."""
+    """Return an element of /data/orders, and the body of /data/order/{id}."""
     return {**_order_common(order), "status": order.status, "created_at": order.created_ns // SECOND}
 
 
 def order_event(order: ClientOrder, kind: str, at_ns: int, reason: str = "") -> dict[str, object]:
-    """A frame of the user channel; ``kind`` is PLACEMENT, UPDATE or CANCELLATION."""
+    """Return a frame of the user channel; ``kind`` is PLACEMENT, UPDATE or CANCELLATION."""
     return {
         **_order_common(order),
         "event_type": "order",
@@ -178,7 +178,7 @@ def _maker_body(trade: ClientTrade, part: MakerPart) -> dict[str, object]:
 
 
 def trade_body(trade: ClientTrade, viewer: str) -> dict[str, object]:
-    """An element of /data/trades as the holder of the API key ``viewer`` sees it.
+    """Return an element of /data/trades as the holder of the API key ``viewer`` sees it.
 
     The top level is the taker's side for every viewer; a maker's own fill is its element of ``maker_orders``.
     """
@@ -207,7 +207,7 @@ def trade_body(trade: ClientTrade, viewer: str) -> dict[str, object]:
 
 
 def trade_event(trade: ClientTrade, viewer: str, at_ns: int) -> dict[str, object]:
-    """A frame of the user channel, sent again with every new status."""
+    """Return a frame of the user channel, sent again with every new status."""
     body = trade_body(trade, viewer)
     del body["match_time_nano"], body["err_msg"]
     return {

@@ -75,7 +75,7 @@ class PriceStream(Channel[_PriceClient]):
         world.subscribe(self._handle_event)
 
     def read(self, client: _PriceClient, text: str) -> bool:
-        """Act on subscriptions; what is none is passed over."""
+        """Handle subscriptions; any other frame is ignored."""
         try:
             asked = msgspec.json.decode(text, type=TopicRequest)
         except msgspec.DecodeError:

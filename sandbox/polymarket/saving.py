@@ -32,7 +32,7 @@ class SavedPolymarket(Struct):
 
 
 def save(exchange: PolymarketExchange, holdings: Holdings) -> SavedPolymarket:
-    """Everything that clients have, and did in markets that the world has not forgotten."""
+    """Return everything that clients have, and did in markets that the world has not forgotten."""
     trades, world = exchange.trades, exchange.world
     return SavedPolymarket(
         wallets=[wallet for wallet in exchange.ledger if wallet.chain],

@@ -126,7 +126,7 @@ class PolymarketServer(VenueServer):
         ]
 
     def state(self) -> dict[str, Any]:
-        """Wallets with what is on chain, promised and believed, and the number of orders and trades."""
+        """Return the wallets' amounts, and the number of orders and trades."""
         wallets = [
             {
                 "address": wallet.address,
@@ -167,7 +167,7 @@ class PolymarketServer(VenueServer):
         ]
 
     async def _deployed(self, call: Call) -> DoorAnswer:
-        """The relayer: a wallet exists once it was given money."""
+        """Return the relayer: a wallet exists once it was given money."""
         wallet = self.exchange.ledger.get(call.query.get("address", ""))
         return DoorAnswer({"deployed": wallet is not None and bool(wallet.chain)})
 

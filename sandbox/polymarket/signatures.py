@@ -30,19 +30,19 @@ class SignatureError(ValueError):
 
 
 def keccak(data: bytes) -> bytes:
-    """The hash of Ethereum (not SHA3-256), 32 bytes."""
+    """Return the hash of Ethereum (not SHA3-256), 32 bytes."""
     return keccak_hash.new(digest_bits=256, data=data).digest()
 
 
 def word(value: int) -> bytes:
-    """An unsigned integer as 32 bytes; raises for one that does not fit."""
+    """Return an unsigned integer as 32 bytes; raises for one that does not fit."""
     if not 0 <= value < 2**256:
         raise SignatureError(f"expected an unsigned 256-bit integer, was {value}")
     return value.to_bytes(32, "big")
 
 
 def bytes_of(text: str, length: int) -> bytes:
-    """``0x`` and exactly ``length`` bytes of hex."""
+    """Read ``0x`` and exactly ``length`` bytes of hex."""
     try:
         data = bytes.fromhex(text.removeprefix("0x"))
     except ValueError:
@@ -53,7 +53,7 @@ def bytes_of(text: str, length: int) -> bytes:
 
 
 def address_word(address: str) -> bytes:
-    """An address as 32 bytes."""
+    """Return an address as 32 bytes."""
     return bytes(12) + bytes_of(address, 20)
 
 
@@ -71,7 +71,7 @@ _domains: dict[tuple[str, str], bytes] = {}
 
 
 def exchange_domain(version: str, contract: str) -> bytes:
-    """The domain separator of an exchange, computed once: the pairs are few and never change."""
+    """Return the domain separator of an exchange, computed once: the pairs are few and never change."""
     key = (version, contract)
     if key not in _domains:
         _domains[key] = _domain(version, contract)
@@ -91,7 +91,7 @@ _AUTH_DOMAIN = keccak(
 
 
 def order_contents(order: WireOrder) -> bytes:
-    """The struct hash of an order, without any domain."""
+    """Return the struct hash of an order, without any domain."""
     return keccak(
         _ORDER_TYPE_HASH
         + word(int(order.salt))
@@ -109,12 +109,12 @@ def order_contents(order: WireOrder) -> bytes:
 
 
 def typed_digest(domain: bytes, contents: bytes) -> bytes:
-    """What is signed: EIP-712 over a domain separator and a struct hash."""
+    """Return what is signed: EIP-712 over a domain separator and a struct hash."""
     return keccak(b"\x19\x01" + domain + contents)
 
 
 def wallet_digest(domain: bytes, contents: bytes, wallet: str) -> bytes:
-    """What the owner of a deposit wallet signs (ERC-7739: the wallet is bound into the message)."""
+    """Return what the owner of a deposit wallet signs (ERC-7739: the wallet is bound into the message)."""
     bound = keccak(
         _TYPED_DATA_SIGN_HASH
         + contents
@@ -128,7 +128,7 @@ def wallet_digest(domain: bytes, contents: bytes, wallet: str) -> bytes:
 
 
 def auth_digest(address: str, timestamp: str, nonce: int) -> bytes:
-    """The digest of the message by which an address asks for API keys (L1)."""
+    """Return the digest of the message by which an address asks for API keys (L1)."""
     contents = keccak(
         keccak(CLOB_AUTH_TYPE.encode())
         + address_word(address)
@@ -140,12 +140,12 @@ def auth_digest(address: str, timestamp: str, nonce: int) -> bytes:
 
 
 def address_of(key: PublicKey) -> str:
-    """The address of a public key, lower case."""
+    """Return the address of a public key, lower case."""
     return "0x" + keccak(key.format(compressed=False)[1:])[12:].hex()
 
 
 def recover(digest: bytes, signature: bytes) -> str:
-    """The address that made a 65-byte signature over ``digest``, lower case."""
+    """Return the address that made a 65-byte signature over ``digest``, lower case."""
     if len(signature) != SIGNATURE_BYTES or signature[64] not in (27, 28):
         raise SignatureError(f"expected 65 bytes ending in 27 or 28, was {len(signature)} bytes")
     if int.from_bytes(signature[32:64], "big") > LOW_S_MAX:
@@ -158,7 +158,7 @@ def recover(digest: bytes, signature: bytes) -> str:
 
 
 def unwrap(signature: bytes, domain: bytes, contents: bytes) -> bytes:
-    """The inner 65 bytes of an ERC-7739 signature, once its attachments are what they must be.
+    """Return the inner 65 bytes of an ERC-7739 signature, once its attachments are what they must be.
 
     Layout: signature ‖ domain separator ‖ contents hash ‖ type string ‖ length of the type string (2 bytes).
     """
@@ -169,7 +169,7 @@ def unwrap(signature: bytes, domain: bytes, contents: bytes) -> bytes:
 
 
 def checksum(address: str) -> str:
-    """The mixed-case spelling of an address (EIP-55)."""
+    """Return the mixed-case spelling of an address (EIP-55)."""
     plain = address.lower().removeprefix("0x")
     digits = keccak(plain.encode()).hex()
     return "0x" + "".join(

@@ -26,7 +26,7 @@ _NO_FEES = FeeSchedule()
 
 
 def schedule_of(market: SandboxMarket) -> FeeSchedule:
-    """What takers pay in a market."""
+    """Return what takers pay in a market."""
     return CRYPTO_FEES if has_fees(market) else _NO_FEES
 
 
@@ -69,7 +69,7 @@ class ClientTrades:
     # ── matches ─────────────────────────────────────────────────────────────────────────────────────
 
     def matched(self, market: SandboxMarket, match: Match) -> None:
-        """One match that a client is part of; matches of a taker at one price become one trade."""
+        """Add a match of a client; matches of a taker at one price become one trade."""
         taker = match.taker
         trade = self._open
         if trade is None or trade.taker_order_id != self._id_of(market, taker) or trade.price != taker.price:
@@ -102,7 +102,7 @@ class ClientTrades:
         return self._faults.pick_kind(kind, POLYMARKET, FILL, facts).rule
 
     def _fill_over(self, trade: ClientTrade) -> None:
-        """A fault: the trade is a little larger than what was matched, for both sides of it."""
+        """Inject the fault of an over-fill: the trade becomes larger than its matches, for both sides."""
         rule = self._strikes(FaultKind.OVER_FILL, trade)
         if rule is None:
             return
@@ -206,7 +206,7 @@ def _word(side: Side) -> str:
 
 
 def _movements(trade: ClientTrade) -> list[Movement]:
-    """What the trade does to the wallets in it. Only the taker pays a fee, a seller out of the proceeds."""
+    """Return a trade's movements. Only the taker pays a fee, a seller out of the proceeds."""
     taker = _movement(trade.wallet, trade.token, trade.side, trade.price, trade.size, trade.fee)
     makers = [
         _movement(part.wallet, trade.market.tokens[part.outcome], part.side, part.price, part.size, 0)

@@ -68,7 +68,7 @@ class Trading:
         return DoorAnswer(await self._submit(call, key, call.body), headers)
 
     async def _submit(self, call: Call, key: ClobKey, body: bytes) -> dict[str, object]:
-        """One order in. A fault may make its fills known before its answer."""
+        """Return one order in. A fault may make its fills known before its answer."""
         order = read_request(body)
         if fault_of(call.request).kind is FaultKind.POST_ONLY and not order.post_only:
             raise post_only_refusal(int(fault_of(call.request).seconds))

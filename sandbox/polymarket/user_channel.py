@@ -44,7 +44,7 @@ class UserChannel(Channel[_UserClient]):
         exchange.listeners.append(self._handle_frame)
 
     def read(self, client: _UserClient, text: str) -> bool:
-        """Act on a frame; whether the connection may stay."""
+        """Handle a frame; whether the connection may stay."""
         try:
             asked = msgspec.json.decode(text, type=UserSubscription)
         except msgspec.DecodeError:

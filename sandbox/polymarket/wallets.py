@@ -25,7 +25,7 @@ def _create2(factory: str, salt: bytes, code_hash: bytes) -> str:
 
 
 def proxy_wallet(owner: str) -> str:
-    """Signature type 1: the wallet of an account made by e-mail."""
+    """Return the wallet of signature type 1: the wallet of an account made by e-mail."""
     code = (
         _PROXY_HEAD
         + bytes_of(contracts.PROXY_FACTORY, 20)
@@ -37,13 +37,13 @@ def proxy_wallet(owner: str) -> str:
 
 
 def safe_wallet(owner: str) -> str:
-    """Signature type 2: the Safe of an account made with a browser wallet."""
+    """Return the wallet of signature type 2: the Safe of an account made with a browser wallet."""
     salt = keccak(address_word(owner))
     return _create2(contracts.SAFE_FACTORY, salt, bytes_of(contracts.SAFE_INIT_CODE_HASH, 32))
 
 
 def deposit_wallets(owner: str) -> tuple[str, str]:
-    """Signature type 3: the current (beacon) and the earlier form of the deposit wallet."""
+    """Return the wallets of signature type 3: the current (beacon) and the earlier form of the deposit wallet."""
     arguments = address_word(contracts.DEPOSIT_FACTORY) + address_word(owner)
     salt = keccak(arguments)
     length = len(arguments) << 56
@@ -56,7 +56,7 @@ def deposit_wallets(owner: str) -> tuple[str, str]:
 
 
 def wallets_of(owner: str) -> dict[int, tuple[str, ...]]:
-    """Every wallet a key may trade for, by signature type; addresses in lower case."""
+    """Return every wallet a key may trade for, by signature type; addresses in lower case."""
     return {
         0: (owner.lower(),),
         1: (proxy_wallet(owner),),

@@ -9,7 +9,7 @@ from sandbox.world.markets import MarketKind, SandboxMarket
 
 
 def fair_value(market: SandboxMarket, price: float, now_ns: int, speed: float) -> float:
-    """Probability of the first outcome. ``speed``: seconds the price lives in one real second."""
+    """Return probability of the first outcome. ``speed``: seconds the price lives in one real second."""
     left_s = max(0, market.close_ns - now_ns) / SECOND * speed
     if market.kind is MarketKind.NEG_RISK:
         low = digital.fair_value(price, market.lower / ONE, left_s) if market.lower is not None else 1.0

@@ -9,23 +9,23 @@ _V2_MODULES = {False: 1, True: 2}
 
 
 def digest(seed: int, *parts: str) -> bytes:
-    """32 bytes that depend on the seed and the parts alone."""
+    """Return 32 bytes that depend on the seed and the parts alone."""
     return hashlib.sha256("/".join((f"presage-sandbox-{seed}", *parts)).encode()).digest()
 
 
 def condition_id(seed: int, slug: str) -> str:
-    """A Polymarket condition id."""
+    """Return a Polymarket condition id."""
     return "0x" + digest(seed, slug, "condition").hex()
 
 
 def token_ids(seed: int, slug: str) -> tuple[str, str]:
-    """Token ids of a "v1" market: large numbers that are no position ids (their zero field is not zero)."""
+    """Return token ids of a "v1" market: large numbers that are no position ids (their zero field is not zero)."""
     first, second = (int.from_bytes(digest(seed, slug, f"token{i}")) | 1 << 64 for i in range(2))
     return str(first), str(second)
 
 
 def position_ids(seed: int, slug: str, *, neg_risk: bool) -> tuple[str, tuple[str, str]]:
-    """Condition and position ids of a "v2" market.
+    """Return condition and position ids of a "v2" market.
 
     Byte 0 is the module, bits 40 to 103 are zero, the last byte is the outcome; the condition id is the
     first 31 bytes.
@@ -37,7 +37,7 @@ def position_ids(seed: int, slug: str, *, neg_risk: bool) -> tuple[str, tuple[st
 
 
 def number(seed: int, slug: str) -> int:
-    """A number of seven digits, as Gamma gives its markets and events."""
+    """Return a number of seven digits, as Gamma gives its markets and events."""
     return 1_000_000 + int.from_bytes(digest(seed, slug, "number")[:6]) % 9_000_000
 
 
@@ -49,7 +49,7 @@ def kalshi_ticker(series: str, close_s: int) -> str:
 
 
 def window_words(open_s: int, close_s: int) -> str:
-    """``July 23, 7:55PM-8:00PM ET``."""
+    """Write ``July 23, 7:55PM-8:00PM ET``."""
     opened, closed = (datetime.fromtimestamp(s, UTC).astimezone(NEW_YORK) for s in (open_s, close_s))
     return f"{opened:%B} {opened.day}, {_clock(opened)}-{_clock(closed)} ET"
 

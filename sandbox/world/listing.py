@@ -50,14 +50,14 @@ SERIES = (
 
 
 def span_s(series: MarketSeries, time_scale: float) -> int:
-    """The real length of a series' windows, in whole seconds."""
+    """Return the real length of a series' windows, in whole seconds."""
     return max(SPAN_S_MIN, round(series.window_s / time_scale))
 
 
 def make_markets(
     seed: int, series: MarketSeries, open_s: int, time_scale: float, *, listed_ns: int, price: int
 ) -> list[SandboxMarket]:
-    """The markets of one window: one, or the ranges of a neg-risk event.
+    """Return the markets of one window: one, or the ranges of a neg-risk event.
 
     ``price`` (millionths of a dollar) is Bitcoin's now, around which levels and ranges are set.
     """
@@ -137,7 +137,7 @@ def _title(series: MarketSeries, window: tuple[int, int]) -> str:
 def _ranges(
     seed: int, series: MarketSeries, window: tuple[int, int], time_scale: float, listed_ns: int, price: int
 ) -> list[SandboxMarket]:
-    """Four ranges, the outer ones open: below, just below, just above and above the present price."""
+    """Return four ranges, the outer ones open: below, just below, just above and above the present price."""
     width = round(price * RANGE_WIDTH / ONE) * ONE
     middle = round(price / ONE / 10) * 10 * ONE
     bounds: tuple[int | None, ...] = (None, middle - width, middle, middle + width, None)

@@ -93,7 +93,7 @@ class SandboxMarket:
         return self.status is MarketStatus.OPEN
 
     def step_at(self, price: int) -> int:
-        """The price step that holds at a price."""
+        """Return the price step that holds at a price."""
         return max((s for s in self.price_steps if s.start <= price), key=lambda s: s.start).step
 
     def is_on_grid(self, price: int) -> bool:
@@ -101,7 +101,7 @@ class SandboxMarket:
         return 0 < price < ONE and price % self.step_at(price) == 0
 
     def payout(self, outcome: int) -> int:
-        """What one contract of an outcome pays, in millionths; 0 while undecided."""
+        """Return what one contract of an outcome pays, in millionths; 0 while undecided."""
         if self.result == VOID:
             return ONE // 2
         return ONE if self.result and self.result == self.outcomes[outcome] else 0

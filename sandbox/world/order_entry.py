@@ -183,6 +183,6 @@ def _interest(match: Match) -> int:
 
 
 def _leg_price(match: Match) -> int:
-    """Price of the first outcome."""
+    """Return the price of the first outcome."""
     execution = match.taker if match.taker.outcome == 0 else match.maker
     return execution.price if execution.outcome == 0 else 1_000_000 - execution.price

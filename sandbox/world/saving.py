@@ -36,14 +36,14 @@ class SavedWorld(Struct):
 
 
 def save_market(market: SandboxMarket) -> SavedMarket:
-    """A market as it stands."""
+    """Return a market as it stands."""
     facts = {name: msgspec.to_builtins(getattr(market, name)) for name in _FIELDS}
     orders = [order for order in market.book.orders() if not is_internal(order.owner)]
     return SavedMarket(facts, orders, market.book.matches)
 
 
 def load_market(row: SavedMarket) -> SandboxMarket:
-    """The market again, with an empty book.
+    """Return the market again, with an empty book.
 
     Raises:
         msgspec.ValidationError: for fields that are not what they should be.

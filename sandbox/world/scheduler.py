@@ -26,7 +26,7 @@ class Scheduler:
         self._count = 0
 
     def now(self) -> int:
-        """The present, never before ``at``."""
+        """Return the present, never before ``at``."""
         return max(self.at, self._clock()) if self._clock else self.at
 
     def reset(self, at_ns: int) -> None:

@@ -105,11 +105,11 @@ class SpotExchange:
         self.schedule_trade()
 
     def save(self) -> "SavedSpot":
-        """The newest candles and the number of trades."""
+        """Return the newest candles and the number of trades."""
         return SavedSpot(self._trade_id, list(self._lived)[-SAVED_MINUTES:])
 
     def resume(self, saved: "SavedSpot") -> None:
-        """Go on from what was saved; the past before it is made up to end where it begins."""
+        """Resume from what was saved; the past before it is generated to end where it begins."""
         self._trade_id = saved.trade_id
         self._lived = deque(saved.candles, maxlen=LIVED_MINUTES)
         first = saved.candles[0]
@@ -125,16 +125,16 @@ class SpotExchange:
         return [*self._past, *self._lived]
 
     def price(self) -> int:
-        """What the exchange shows, in millionths of a dollar on whole cents."""
+        """Return what the exchange shows, in millionths of a dollar on whole cents."""
         return round(100 * self._price.at(self.source)) * CENT
 
     def best(self) -> tuple[int, int]:
-        """Best bid and ask in millionths of a dollar."""
+        """Return best bid and ask in millionths of a dollar."""
         half = HALF_SPREAD_CENTS[self.source] * CENT
         return self.price() - half, self.price() + half
 
     def sizes(self, side: Side) -> list[tuple[int, int]]:
-        """Levels of a side, best first: price and coins. They depend on the price and the seed alone."""
+        """Return the levels of a side, best first: price and coins. They depend on the price and the seed alone."""
         bid, ask = self.best()
         best, direction = (bid, -1) if side is Side.BUY else (ask, 1)
         gap = 10 * CENT
@@ -145,7 +145,7 @@ class SpotExchange:
         return levels[:DEPTH_LEVELS]
 
     def candle(self, at_ns: int) -> SpotCandle:
-        """The candle that runs at a moment; it is begun when it is missing."""
+        """Return the candle that runs at a moment; it is begun when it is missing."""
         start = at_ns // MINUTE_NS * MINUTE_NS
         while self._lived[-1].open_ns < start:
             close = self._lived[-1].close
@@ -155,7 +155,7 @@ class SpotExchange:
         return self._lived[-1]
 
     def _size(self, price: int) -> int:
-        """Coins at a level, between 0.05 and 2: a level does not flicker while the price stands still."""
+        """Return the coins at a level, between 0.05 and 2: the same while the price does not move."""
         mixed = (price // CENT * 2_654_435_761 + self._seed * 40_503) % (1 << 32)
         return 50_000 + mixed % 1_950_000
 
@@ -177,7 +177,7 @@ class SpotExchange:
 
 
 def _history(seed: str, until_ns: int, last: int) -> list[SpotCandle]:
-    """Candles before the beginning, made from the newest backwards so that they end at the price ``last``."""
+    """Return candles before the beginning, made from the newest backwards so that they end at the price ``last``."""
     draw = random.Random(seed)
     past: list[SpotCandle] = []
     close = last
@@ -209,5 +209,5 @@ def _history(seed: str, until_ns: int, last: int) -> list[SpotCandle]:
 
 
 def _cents(price: float) -> int:
-    """A price in millionths, on whole cents."""
+    """Return a price in millionths, on whole cents."""
     return round(price / CENT) * CENT

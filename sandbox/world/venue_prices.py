@@ -73,7 +73,7 @@ class BitcoinPrice:
         )
 
     def resume(self, saved: "SavedPrice") -> None:
-        """Go on from what was saved."""
+        """Resume from what was saved."""
         self._path.resume(saved.history, (saved.drift, saved.drift_steps))
         for source in PriceSource:
             self._basis[source] = saved.basis[source.value]
@@ -85,7 +85,7 @@ class BitcoinPrice:
         return self._path.now
 
     def step(self) -> None:
-        """Go a tenth of a second further."""
+        """Advance by a tenth of a second."""
         now = self._path.step()
         for source, size in BASIS.items():
             basis = self._keep * self._basis[source] + self._fresh * self._draw.gauss(0.0, size)
@@ -93,15 +93,15 @@ class BitcoinPrice:
             self._seen[source].append(now * (1.0 + basis))
 
     def at(self, source: PriceSource) -> float:
-        """What a source shows now, in dollars."""
+        """Return what a source shows now, in dollars."""
         return self._seen[source][-1]
 
     def ago(self, seconds: float) -> float:
-        """The common price so many real seconds ago, or the oldest known."""
+        """Return the common price so many real seconds ago, or the oldest known."""
         return self._path.ago(seconds)
 
     def mean(self, source: PriceSource, seconds: float) -> int:
-        """A source's mean over the last real seconds, in millionths of a dollar, on whole cents."""
+        """Return a source's mean over the last real seconds, in millionths of a dollar, on whole cents."""
         steps = max(1, min(round(seconds * STEPS_PER_SECOND), HISTORY_STEPS))
         recent = list(self._seen[source])[-steps:]
         return round(100 * sum(recent) / len(recent)) * (ONE // 100)

@@ -121,7 +121,7 @@ class ClaimMaker:
             self._copied.set()
 
     async def _wait_for_copy(self, order: str) -> None:
-        """In lockstep: the copy on the tape comes before the decision, in every run alike."""
+        """Wait, in lockstep, for the copy on the tape: it comes before the decision in every run alike."""
         if not self._lockstep:
             return
         while order not in self._copies:

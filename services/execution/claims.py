@@ -15,7 +15,7 @@ def claims_of(
     key_id: str,
     outputs: Sequence[Message],
 ) -> tuple[Claim, ...]:
-    """The claim for an approval that execution accepted (it says ``pending_submit``); else none.
+    """Return the claim for an approval that execution accepted (``pending_submit``); else none.
 
     ``payload`` is the approval as it was signed.
 

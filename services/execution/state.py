@@ -14,7 +14,7 @@ the oldest are not tracked across the next restart."""
 
 
 class Counters(Struct):
-    """What was ignored: each is an oddity somebody may have to explain."""
+    """Numbers of ignored messages, each of which an operator may want to explain."""
 
     illegal: int = 0
     unmatched: int = 0

@@ -1,7 +1,7 @@
 """Facts on their way to the tape: in order, and on disk while the broker is away.
 
-Facts may be told twice (a crash between publishing and clearing the file): every one is folded once for
-ever by its natural key, and an order's state takes no step twice.
+Facts may be published twice (a crash between publishing and clearing the file): each counts once by its
+natural key, and an order makes no transition twice.
 """
 
 import asyncio

@@ -44,7 +44,7 @@ log = logging.getLogger("presage.desk")
 class VenueBooks:
     """The books of one venue.
 
-    ``facts`` says what of a report is new; ``balance`` is the venue's last one. ``reconciliation_requested`` is set
+    ``facts`` finds what of a report is new; ``balance`` is the venue's last one. ``reconciliation_requested`` is set
     when the books may have missed something.
     """
 
