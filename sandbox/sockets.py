@@ -91,7 +91,7 @@ class ClientSocket:
         self._tasks.append(asyncio.create_task(self.close(code, text)))
 
     @property
-    def silent(self) -> bool:
+    def is_silent(self) -> bool:
         """Whether a fault keeps this connection open and without frames."""
         return time.monotonic() < self._silent_until
 
@@ -103,7 +103,7 @@ class ClientSocket:
             delay_s = self._faults.pick_kind(FaultKind.DELAY, self._venue, self._operation, facts).seconds
             if self._is_lost(facts):
                 return
-            if self.silent:
+            if self.is_silent:
                 return
         if self._queue.qsize() >= QUEUE_MAX:
             self.end(WSCloseCode.TRY_AGAIN_LATER, "too slow")

@@ -318,11 +318,11 @@ class KalshiExchange:
             position_after=account.held(event.market, 0) - account.held(event.market, 1),
         )
         self.fills.append(row)
-        for _ in range(2 if self._strikes(FaultKind.DUPLICATE_FILL) else 1):
+        for _ in range(2 if self._is_struck(FaultKind.DUPLICATE_FILL) else 1):
             self.publish(event.owner, "fill", row.frame())
         self.publish(event.owner, "market_positions", self._position(account, row))
         group = self.groups.look_up(record.group_id)
-        if group is not None and group.enabled and group.filled(event.at, quantity):
+        if group is not None and group.enabled and group.record_fill(event.at, quantity):
             # Not while the book is in the middle of a match.
             self._world.schedule(self._world.at, partial(self.trigger, group))
 
@@ -334,7 +334,7 @@ class KalshiExchange:
         account.move(record.market, record.outcome, extra, -notional(execution.price, extra))
         return extra
 
-    def _strikes(self, kind: FaultKind) -> bool:
+    def _is_struck(self, kind: FaultKind) -> bool:
         return bool(self._faults.pick_kind(kind, KALSHI, FILL))
 
     def _position(self, account: ClientAccount, row: FillRow) -> dict[str, object]:

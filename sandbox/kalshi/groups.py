@@ -24,7 +24,7 @@ class OrderGroup:
     enabled: bool = True
     fills: deque[tuple[int, int]] = field(default_factory=deque)
 
-    def filled(self, at: int, quantity: int) -> bool:
+    def record_fill(self, at: int, quantity: int) -> bool:
         """Count a fill; whether the group is triggered by it."""
         self.fills.append((at, quantity))
         return self.is_exceeded(at)

@@ -17,7 +17,7 @@ class Budgets:
         self.tier = tier
         self._buckets: dict[tuple[str, bool], TokenBucket] = {}
 
-    async def take(self, owner: str, request: web.Request, items: int = 1) -> bool:
+    async def charge(self, owner: str, request: web.Request, items: int = 1) -> bool:
         """Charge a request; whether the budget allows it. A batch must fit whole."""
         reading = request.method == "GET"
         cost = cost_of(request) * items

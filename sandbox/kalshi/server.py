@@ -145,7 +145,7 @@ class KalshiServer(VenueServer):
 
     async def _public(self, handler: Handler, request: web.Request) -> web.StreamResponse:
         try:
-            if not await self.budgets.take("", request):
+            if not await self.budgets.charge("", request):
                 raise too_many()
             return await handler(request)
         except KalshiRefusal as e:
@@ -154,7 +154,7 @@ class KalshiServer(VenueServer):
     async def _private(self, handler: Handler, request: web.Request) -> web.StreamResponse:
         try:
             account = self._account(request, received_ns(request) // 1_000_000)
-            if not await self.budgets.take(account.owner, request, await _items(request)):
+            if not await self.budgets.charge(account.owner, request, await _items(request)):
                 raise too_many()
             request[_ACCOUNT] = account
             return await self._carry_out(handler, request)

@@ -226,7 +226,7 @@ class KalshiStream:
     def _delta(self, market: SandboxMarket, at: int, side: Side, price: int, delta: int) -> None:
         for session in self.sessions:
             for subscription in session.of(BOOK):
-                if not subscription.includes(market.id):
+                if not subscription.has_market(market.id):
                     continue
                 own = side is Side.BUY or subscription.use_yes_price
                 subscription.seq += 1
@@ -258,13 +258,13 @@ class KalshiStream:
         ticker = str(body.get("market_ticker") or body.get("ticker") or "")
         for session in self.sessions:
             for subscription in session.of(channel) if session.owner == owner else ():
-                if subscription.includes(ticker):
+                if subscription.has_market(ticker):
                     session.send({"type": TYPES[channel], "sid": subscription.sid, "msg": body})
 
     def _publish(self, channel: str, ticker: str, kind: str, body: dict[str, Any]) -> None:
         for session in self.sessions:
             for subscription in session.of(channel):
-                if subscription.includes(ticker):
+                if subscription.has_market(ticker):
                     session.send({"type": kind, "sid": subscription.sid, "msg": body})
 
     def _handle_trade(self, event: Traded) -> None:
@@ -308,5 +308,5 @@ class KalshiStream:
             self._shown[market.id] = {}
             for session in self.sessions:
                 for subscription in session.of(BOOK):
-                    if subscription.includes(market.id):
+                    if subscription.has_market(market.id):
                         self._snapshot(session, subscription, market.id)

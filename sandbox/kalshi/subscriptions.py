@@ -49,7 +49,7 @@ class Subscription:
     use_yes_price: bool
     seq: int = 0
 
-    def includes(self, ticker: str) -> bool:
+    def has_market(self, ticker: str) -> bool:
         return self.tickers is None or ticker in self.tickers
 
 

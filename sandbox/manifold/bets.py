@@ -55,7 +55,7 @@ class ClientBet(Struct, rename="camel", omit_defaults=False, kw_only=True):
     fees: BetFees = field(default_factory=BetFees)
 
     @property
-    def open(self) -> bool:
+    def is_open(self) -> bool:
         return self.limit_prob is not None and not self.is_filled and not self.is_cancelled
 
     @property
@@ -100,7 +100,7 @@ class PoolContract(Struct):
     resolved_ms: int = 0
 
     def resting(self) -> list[ClientBet]:
-        return [bet for bet in self.bets if bet.open]
+        return [bet for bet in self.bets if bet.is_open]
 
 
 class ContractMarket:
@@ -266,7 +266,7 @@ class ContractMarket:
                     raise BetError("You can only cancel your own bets.", 403)
                 if bet.limit_prob is None:
                     raise BetError("Not a limit order.")
-                if not bet.open:
+                if not bet.is_open:
                     raise BetError("Bet already cancelled or filled.", 403)
                 bet.is_cancelled = True
                 return bet

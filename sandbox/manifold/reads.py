@@ -115,7 +115,7 @@ class Reads:
         users = {user.name: user.id for user in self.users.values()}
         owner = query.get("userId") or users.get(query.get("username", ""), "")
         if query.get("kinds") == "open-limit":
-            bets = [bet for bet in bets if bet.open]
+            bets = [bet for bet in bets if bet.is_open]
         if owner:
             bets = [bet for bet in bets if bet.user_id == owner]
         rows = _between(bets, query.get("before"), query.get("after"))

@@ -44,7 +44,7 @@ def _short(contract: PoolContract, house: str) -> PoolContract:
     newest = {bet.id for bet in contract.bets[-BETS_KEPT:]}
 
     def kept(bet: ClientBet) -> bool:
-        return bet.user_id != house or bet.open or bet.id in newest
+        return bet.user_id != house or bet.is_open or bet.id in newest
 
     return msgspec.structs.replace(contract, bets=[bet for bet in contract.bets if kept(bet)])
 

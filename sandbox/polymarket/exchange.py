@@ -255,7 +255,7 @@ class PolymarketExchange:
         refused: dict[str, str] = {}
         for order_id in order_ids:
             order = self.orders.get(order_id)
-            if order is None or order.owner != key or not order.working:
+            if order is None or order.owner != key or not order.is_working:
                 refused[order_id] = NOT_FOUND
             elif order.status == ClobOrderStatus.DELAYED:
                 refused[order_id] = HELD
@@ -267,15 +267,15 @@ class PolymarketExchange:
 
     def cancel_of(self, key: str) -> dict[str, object]:
         """Cancel every working order of an API key."""
-        return self.cancel(key, [order.id for order in self.working(key)])
+        return self.cancel(key, [order.id for order in self.working_orders(key)])
 
-    def working(self, key: str) -> list[ClientOrder]:
+    def working_orders(self, key: str) -> list[ClientOrder]:
         """Return the orders of an API key that rest or are held."""
         return [order for order in self._live() if order.owner == key]
 
     def _live(self) -> list[ClientOrder]:
         """Return every order that rests or is held; those that have ended since the last call are dropped."""
-        ended = [order_id for order_id, order in self._open.items() if not order.working]
+        ended = [order_id for order_id, order in self._open.items() if not order.is_working]
         for order_id in ended:
             del self._open[order_id]
         return list(self._open.values())
@@ -284,7 +284,7 @@ class PolymarketExchange:
         """Keep an order; the oldest that has ended is dropped when there are too many."""
         self.orders[order.id] = self._open[order.id] = order
         if len(self.orders) > ORDERS_KEPT:
-            oldest = next((o.id for o in self.orders.values() if not o.working), None)
+            oldest = next((o.id for o in self.orders.values() if not o.is_working), None)
             if oldest is not None:
                 del self.orders[oldest]
 
@@ -293,7 +293,7 @@ class PolymarketExchange:
         if order.status == ClobOrderStatus.DELAYED:
             return
         self.orders[order.id] = order
-        if order.working:
+        if order.is_working:
             self._open[order.id] = order
 
     def _drop(self, order: ClientOrder) -> None:

@@ -92,7 +92,7 @@ class ClobKeys:
         address = headers.get("POLY_ADDRESS", "")
         timestamp = headers.get("POLY_TIMESTAMP", "")
         nonce = headers.get("POLY_NONCE", "0")
-        if not nonce.isdecimal() or int(nonce) > NONCE_MAX or not self._timely(timestamp, at_s):
+        if not nonce.isdecimal() or int(nonce) > NONCE_MAX or not self._is_timely(timestamp, at_s):
             raise PolymarketRefusal(401, BAD_L1)
         try:
             signature = bytes_of(headers.get("POLY_SIGNATURE", ""), 65)
@@ -109,7 +109,7 @@ class ClobKeys:
         """Return the key that the five L2 headers prove; ``path`` without query, ``body`` as it came."""
         held = self._by_key.get(headers.get("POLY_API_KEY", ""))
         timestamp = headers.get("POLY_TIMESTAMP", "")
-        if held is None or not self._timely(timestamp, at_s):
+        if held is None or not self._is_timely(timestamp, at_s):
             raise PolymarketRefusal(401, UNAUTHORIZED)
         message = timestamp.encode() + method.encode() + path.encode() + body
         digest = hmac.new(base64.urlsafe_b64decode(held.secret), message, hashlib.sha256).digest()
@@ -130,7 +130,7 @@ class ClobKeys:
         known = hmac.compare_digest(held.passphrase.encode(), passphrase.encode())
         return held if same and known else None
 
-    def _timely(self, timestamp: str, at_s: float) -> bool:
+    def _is_timely(self, timestamp: str, at_s: float) -> bool:
         if not timestamp.isdecimal() or len(timestamp) > 12:
             return False
         return abs(int(timestamp) - at_s) <= self._options.clock_window_s

@@ -67,7 +67,7 @@ class ClientOrder(Struct, kw_only=True):
         return self.size - self.matched
 
     @property
-    def working(self) -> bool:
+    def is_working(self) -> bool:
         return self.status in (ClobOrderStatus.LIVE, ClobOrderStatus.DELAYED)
 
 

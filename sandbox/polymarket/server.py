@@ -138,7 +138,7 @@ class PolymarketServer(VenueServer):
             for wallet in self.exchange.ledger
             if wallet.chain
         ]
-        working = sum(order.working for order in self.exchange.orders.values())
+        working = sum(order.is_working for order in self.exchange.orders.values())
         return {"wallets": wallets, "working": working, "trades": len(self.exchange.trades.by_id)}
 
     def save(self) -> Any:

@@ -138,7 +138,7 @@ class Trading:
         exchange.modes.check_cancel()
         ids = [
             order.id
-            for order in exchange.working(key.key)
+            for order in exchange.working_orders(key.key)
             if wanted.market in ("", order.market.id) and wanted.asset_id in ("", order.token)
         ]
         headers = exchange.limits.charge_cancels(key.address, 1 + len(ids), overdraw=True)
@@ -162,7 +162,7 @@ class Trading:
         key, query = self._key(call), call.query
         chosen = [
             order_body(order)
-            for order in self.exchange.working(key.key)
+            for order in self.exchange.working_orders(key.key)
             if query.get("id", order.id) == order.id
             and query.get("market", order.market.id) == order.market.id
             and query.get("asset_id", order.token) == order.token

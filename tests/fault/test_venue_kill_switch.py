@@ -102,7 +102,7 @@ async def test_24_the_venue_takes_everything_back_when_our_process_is_gone(tmp_p
         orders = await resting(rig)
         await rig.of_venue.heartbeat()
         await rig.close()
-        await rig.until(lambda: not any(o.working for o in rig.server.exchange.orders.values()))
+        await rig.until(lambda: not any(o.is_working for o in rig.server.exchange.orders.values()))
         options.heartbeat_s = 60.0
         await rig.restart()
         await rig.until(lambda: {rig.status(order) for order in orders} == {S.CANCELED})

@@ -234,7 +234,7 @@ def test_socket_faults(echo):
             assert (await socket.receive(timeout=5)).data == "still there?"
             with pytest.raises(TimeoutError):
                 await socket.receive(timeout=0.05)
-            assert client.silent
+            assert client.is_silent
             assert not socket.closed
             other, second = await connected(sandbox, session)
             sandbox.faults.set(FaultRule(kind=FaultKind.CLOSE_SOCKET, count=1))

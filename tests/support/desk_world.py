@@ -142,7 +142,7 @@ class DeskWorld:
             count -= 1
             self.desk.books.handle_event(self.exchange.events.popleft())
 
-    async def settle_down(self, seconds: int = 400) -> None:
+    async def run_until_settled(self, seconds: int = 400) -> None:
         """Time passes until nothing can change any more: reconciliations, questions, answers."""
         for _ in range(max(seconds // 20, 1)):
             await self.tick(20)
@@ -161,7 +161,7 @@ class DeskWorld:
     def status(self, number: int = 1) -> OrderStatus:
         return self.order(number).status
 
-    def told(self, kind: type[Any]) -> list[Any]:
+    def published(self, kind: type[Any]) -> list[Any]:
         """Facts of a kind, stored or waiting."""
         return [m for m in (*self.stored, *self.facts) if isinstance(m, kind)]
 

@@ -64,7 +64,7 @@ class LiveDesk:
             return "no gateway"
         if self._emergency:
             return self._emergency
-        if self.queue.crowded:
+        if self.queue.is_crowded:
             return "facts waiting"
         return desk.orders.reason(market)
 

@@ -42,7 +42,7 @@ class FactQueue:
         return iter(list(self._waiting))
 
     @property
-    def crowded(self) -> bool:
+    def is_crowded(self) -> bool:
         """Whether so much waits that no new order should add to it."""
         return len(self._waiting) > CROWDED
 

@@ -60,7 +60,7 @@ def test_the_account_begins_with_the_venues_balance_once():
         await world.store()
 
     world = run(scene)
-    assert [(a.account_id, a.deposit) for a in world.told(Account)] == [("account:kalshi:start", CASH)]
+    assert [(a.account_id, a.deposit) for a in world.published(Account)] == [("account:kalshi:start", CASH)]
     assert world.book.cash == CASH
 
 
@@ -75,7 +75,7 @@ def test_fills_recovered_before_the_account_was_opened_are_not_counted_twice():
         await world.store()
 
     world = run(scene)
-    assert [a.deposit for a in world.told(Account)] == [CASH]
+    assert [a.deposit for a in world.published(Account)] == [CASH]
     assert world.book.cash == world.exchange.cash
 
 
@@ -91,7 +91,7 @@ def test_money_that_comes_from_elsewhere_is_told_and_not_taken_into_the_books():
         world.exchange.cash -= ONE
         assert kinds(await world.desk.reconciler.run()) == []
 
-    assert len(run(scene).told(Account)) == 1
+    assert len(run(scene).published(Account)) == 1
 
 
 def test_a_cent_of_rounding_is_no_difference():
@@ -217,7 +217,7 @@ def test_a_ghost_fill_is_followed_across_a_restart_hours_later(ending: TradeStat
         assert world.desk.orders.reason() == ""
 
     world = run(scene)
-    assert len(world.told(Correction)) == (ending is TradeStatus.FAILED)
+    assert len(world.published(Correction)) == (ending is TradeStatus.FAILED)
     assert world.book.quantity(YES) == (0 if ending is TradeStatus.FAILED else 10 * ONE)
     assert world.machine.state.venues["kalshi"].unconfirmed == {}
 
@@ -273,7 +273,7 @@ def test_what_is_not_ours_is_told_and_left_alone():
 
     world = run(scene)
     assert world.desk.orders.reason(MARKET) == ""
-    assert world.told(Fill) == []
+    assert world.published(Fill) == []
     assert world.book.quantity(NO) == 0
 
 
@@ -336,7 +336,7 @@ def test_fills_of_an_open_order_are_asked_for_from_its_claim_on():
         world.exchange.trades.append(shown)
         await world.desk.reconciler.run()
 
-    assert len(run(scene).told(Fill)) == 1
+    assert len(run(scene).published(Fill)) == 1
 
 
 @pytest.mark.parametrize("price", [ONE, 0, ONE // 2])
@@ -353,7 +353,7 @@ def test_a_payout_is_told_when_the_money_is_there(price: int):
             await world.store()
 
     world = run(scene)
-    assert [(s.instrument, s.price) for s in world.told(Settlement)] == [(YES, price)]
+    assert [(s.instrument, s.price) for s in world.published(Settlement)] == [(YES, price)]
     assert world.book.exposure() == 0
     assert world.book.cash == world.exchange.cash
 
@@ -400,7 +400,7 @@ def test_a_working_order_is_not_reported_again_and_again():
         for _ in range(3):
             await world.desk.reconciler.run()
 
-    assert run(scene).told(StatusReport) == []
+    assert run(scene).published(StatusReport) == []
 
 
 def test_a_fill_nobody_can_read_stops_the_venue():
@@ -414,4 +414,4 @@ def test_a_fill_nobody_can_read_stops_the_venue():
         assert kinds(found) == [("unreadable", f"fill:kalshi:t-1:{ORDER}")]
         assert world.desk.orders.reason().startswith("unreadable")
 
-    assert run(scene).told(Fill) == []
+    assert run(scene).published(Fill) == []

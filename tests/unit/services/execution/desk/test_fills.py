@@ -78,7 +78,7 @@ def test_a_trade_that_fails_takes_its_position_back():
         world.exchange.fill(CLIENT, 10 * ONE, TradeStatus.MATCHED)
         await world.stream()
         await world.store()
-        instrument = world.told(Fill)[0].instrument
+        instrument = world.published(Fill)[0].instrument
         assert world.book.quantity(instrument) == 10 * ONE
         world.exchange.settle_trade(0, TradeStatus.MINED)
         world.exchange.settle_trade(0, TradeStatus.FAILED)
@@ -94,7 +94,7 @@ def test_a_trade_that_fails_takes_its_position_back():
     assert world.order().filled == 0
     assert world.book.cash == world.exchange.cash
     assert world.desk.report()["unconfirmed_fills"] == 0
-    assert [state.status for state in world.told(TradeState)] == [
+    assert [state.status for state in world.published(TradeState)] == [
         TradeStatus.MATCHED,
         TradeStatus.MINED,
         TradeStatus.FAILED,
@@ -118,7 +118,7 @@ def test_more_filled_than_ordered_stops_the_market():
         assert world.desk.books.facts.stopped == {event.market: "over-filled"}
 
     world = run_reconciled(scene)
-    assert world.book.quantity(world.told(Fill)[0].instrument) == 12 * ONE
+    assert world.book.quantity(world.published(Fill)[0].instrument) == 12 * ONE
 
 
 def test_more_contracts_for_the_approved_money_are_no_over_fill():
@@ -136,7 +136,7 @@ def test_more_contracts_for_the_approved_money_are_no_over_fill():
         assert world.desk.books.facts.stopped == {}
 
     world = run_reconciled(scene)
-    assert world.book.quantity(world.told(Fill)[0].instrument) == 20 * ONE
+    assert world.book.quantity(world.published(Fill)[0].instrument) == 20 * ONE
 
 
 def test_a_sale_of_more_than_was_approved_is_one():

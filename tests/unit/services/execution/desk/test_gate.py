@@ -84,7 +84,7 @@ def test_one_look_up_without_an_answer_keeps_nobody_from_trading(
         for _ in range(FAILURES_MAX - 1):
             found = await world.desk.reconciler.run()
         # What was heard besides is told in any case.
-        assert [fill.quantity for fill in world.told(Fill)] == [4 * ONE]
+        assert [fill.quantity for fill in world.published(Fill)] == [4 * ONE]
         assert found.complete == (answer != "adapter error")
         assert (world.desk.orders.reason() == "") == (answer != "adapter error")
         assert world.status(2) is OrderStatus.UNKNOWN

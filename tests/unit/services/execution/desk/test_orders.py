@@ -40,8 +40,11 @@ def test_an_order_is_sent_acknowledged_filled():
 
     world = run_reconciled(scene)
     assert world.status() is S.FILLED
-    assert [f.fill_id for f in world.told(Fill)] == [f"fill:kalshi:t-1:{ORDER}", f"fill:kalshi:t-2:{ORDER}"]
-    assert [f.strategy for f in world.told(Fill)] == ["momentum", "momentum"]
+    assert [f.fill_id for f in world.published(Fill)] == [
+        f"fill:kalshi:t-1:{ORDER}",
+        f"fill:kalshi:t-2:{ORDER}",
+    ]
+    assert [f.strategy for f in world.published(Fill)] == ["momentum", "momentum"]
     assert world.book.cash == world.exchange.cash
 
 
@@ -70,11 +73,11 @@ def test_a_gateway_is_told_after_a_restart_how_its_orders_were_meant():
 
 def test_a_gateway_is_told_what_our_books_hold_before_it_is_asked_for_payouts():
     """What lost stays in a wallet at Polymarket: nobody is to ask about all of it."""
-    told: list[set[str]] = []
+    published: list[set[str]] = []
 
     class Asking(ScriptedGateway):
         def hold(self, markets: Collection[str]) -> None:
-            told.append(set(markets))
+            published.append(set(markets))
 
     async def scene(_: DeskWorld) -> None:
         world.gateway = Asking(world.exchange)
@@ -91,7 +94,7 @@ def test_a_gateway_is_told_what_our_books_hold_before_it_is_asked_for_payouts():
     world = DeskWorld()
     asyncio.run(scene(world))
     market = world.approvals[0].market
-    assert told == [set(), {market}, {market}, set()]
+    assert published == [set(), {market}, {market}, set()]
 
 
 def test_what_is_sent_again_after_a_refusal_is_asked_for_each_time():
@@ -133,12 +136,12 @@ def test_a_fill_before_the_acknowledgement_is_told_once_its_order_is_known():
         world.exchange.events.popleft()
         world.exchange.fill(CLIENT, 10 * ONE)
         await world.stream()
-        assert world.told(Fill) == []
+        assert world.published(Fill) == []
         await world.store()
         # The machine asked at once, and with the answer came the venue's id.
         assert world.status() is S.FILLED
 
-    assert len(run_reconciled(scene).told(Fill)) == 1
+    assert len(run_reconciled(scene).published(Fill)) == 1
 
 
 @pytest.mark.parametrize("channel", ["stream", "reconciliation", "both", "thrice"])
@@ -156,8 +159,8 @@ def test_a_fill_counts_once_over_three_channels(channel: str):
         await world.store()
 
     world = run_reconciled(scene)
-    assert len(world.told(Fill)) == 1
-    assert world.book.quantity(world.told(Fill)[0].instrument) == 10 * ONE
+    assert len(world.published(Fill)) == 1
+    assert world.book.quantity(world.published(Fill)[0].instrument) == 10 * ONE
 
 
 def test_an_empty_fill_is_counted_and_not_told():
@@ -167,7 +170,7 @@ def test_an_empty_fill_is_counted_and_not_told():
         await world.stream()
 
     world = run_reconciled(scene)
-    assert world.told(Fill) == []
+    assert world.published(Fill) == []
     assert world.desk.report()["empty_fills"] == 1
 
 
@@ -175,7 +178,7 @@ def test_a_lost_answer_makes_the_order_unknown_at_once_and_it_is_found():
     async def scene(world: DeskWorld) -> None:
         await world.send(how="accepted_silently")
         await world.store(2)
-        assert world.told(Ack)[0].status is AckStatus.UNKNOWN
+        assert world.published(Ack)[0].status is AckStatus.UNKNOWN
         assert of(OrderUpdate, world.hand.said)[-1].status in (S.UNKNOWN, S.ACCEPTED)
         await world.store()
 
@@ -222,10 +225,10 @@ def test_absence_takes_two_clean_reconciliations_after_the_expiry():
         await world.tick((event.expires_at + ABSENCE_MARGIN_NS - world.now) // 1_000_000_000 - 1)
         for _ in range(3):
             await world.desk.reconciler.run()
-        assert world.told(StatusReport) == []
+        assert world.published(StatusReport) == []
         await world.tick(1)
         await world.desk.reconciler.run()
-        assert world.told(StatusReport) == []
+        assert world.published(StatusReport) == []
         world.gateway.failing = True
         await world.desk.reconciler.run()
         world.gateway.failing = False
@@ -233,7 +236,7 @@ def test_absence_takes_two_clean_reconciliations_after_the_expiry():
         await world.store()
 
     world = run_reconciled(scene)
-    assert [(r.order, r.found) for r in world.told(StatusReport)] == [(ORDER, False)]
+    assert [(r.order, r.found) for r in world.published(StatusReport)] == [(ORDER, False)]
     assert world.status() is S.REJECTED
 
 
@@ -278,7 +281,7 @@ def test_a_definite_no_rejects_the_order(how: str, reason: str):
 
     world = run_reconciled(scene)
     assert world.status() is S.REJECTED
-    assert reason in world.told(Ack)[0].reason
+    assert reason in world.published(Ack)[0].reason
     assert world.desk.orders.reason() == ("the venue asked to wait" if how == "unavailable" else "")
 
 
@@ -287,7 +290,7 @@ def test_an_adapters_own_error_is_an_unknown_outcome():
         await world.send(how="broken")
         await world.store(1)
 
-    assert run_reconciled(scene).told(Ack)[0].status is AckStatus.UNKNOWN
+    assert run_reconciled(scene).published(Ack)[0].status is AckStatus.UNKNOWN
 
 
 def test_a_claimed_order_is_not_sent_through_a_gate_that_closed_meanwhile():
@@ -299,7 +302,7 @@ def test_a_claimed_order_is_not_sent_through_a_gate_that_closed_meanwhile():
     world = run_reconciled(scene)
     assert world.gateway.submits == {}
     assert world.status() is S.REJECTED
-    assert world.told(Ack)[0].reason == "not sent: halted"
+    assert world.published(Ack)[0].reason == "not sent: halted"
 
 
 def test_the_answer_may_be_on_the_tape_before_the_claim():
@@ -320,7 +323,7 @@ def test_a_cancel_waits_for_the_orders_own_answer_and_tells_the_outcome():
         # Neither the fill nor the cancel comes over the user stream.
         world.exchange.events.clear()
         await world.desk.orders.cancel(ORDER)
-        assert world.told(Ack)[-1].status is not AckStatus.CANCELED
+        assert world.published(Ack)[-1].status is not AckStatus.CANCELED
         await world.desk.tasks.idle()
         await world.store()
 
@@ -373,7 +376,7 @@ def test_a_restarted_desk_asks_and_never_sends_again():
 
     world = run_reconciled(scene)
     assert world.status() is S.FILLED
-    assert len(world.told(Fill)) == 1
+    assert len(world.published(Fill)) == 1
 
 
 def test_a_restarted_desk_tells_no_fill_twice():
@@ -388,7 +391,7 @@ def test_a_restarted_desk_tells_no_fill_twice():
         await world.store()
 
     world = run_reconciled(scene)
-    assert len(world.told(Fill)) == 1
+    assert len(world.published(Fill)) == 1
     assert world.status() is S.PARTIALLY_FILLED
 
 

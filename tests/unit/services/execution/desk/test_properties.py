@@ -116,7 +116,7 @@ async def scene(world: DeskWorld, steps: list[tuple[Any, ...]]) -> None:
     world.gateway.arrive()
     for index in range(len(world.exchange.trades)):
         world.exchange.settle_trade(index, TradeStatus.CONFIRMED)
-    await world.settle_down()
+    await world.run_until_settled()
 
 
 @settings(max_examples=150, deadline=None)
@@ -144,11 +144,11 @@ def check_order(world: DeskWorld, name: str) -> None:
     number = int(name.split("-")[1])
     status = world.status(number)
     assert status is not OrderStatus.UNKNOWN
-    fills = {f.fill_id: f.quantity for f in world.told(Fill) if f.order == name}
+    fills = {f.fill_id: f.quantity for f in world.published(Fill) if f.order == name}
     assert sum(fills.values()) == (resting.filled if resting else 0) == world.order(number).traded
     if resting is None or not resting.remaining:
         assert status in TERMINAL
-    failed = {c.fill_id for c in world.told(Correction) if c.order == name}
+    failed = {c.fill_id for c in world.published(Correction) if c.order == name}
     assert world.order(number).undone == sum(fills[fill] for fill in failed)
 
 

@@ -291,15 +291,17 @@ def test_while_the_broker_is_away_facts_go_to_the_file_and_then_onto_the_tape(tm
     asyncio.run(scene())
 
 
-@pytest.mark.parametrize("told", [False, True])
-def test_facts_of_the_process_before_are_in_the_books_before_the_first_comparison(tmp_path: Path, told: bool):
+@pytest.mark.parametrize("published", [False, True])
+def test_facts_of_the_process_before_are_in_the_books_before_the_first_comparison(
+    tmp_path: Path, published: bool
+):
     async def scene() -> None:
         here = Surrounded(tmp_path)
         await here.begin()
         await here.world.send()
         here.world.exchange.fill(f"c-{ORDER}", 4 * ONE, TradeStatus.MATCHED)
         await here.world.stream()
-        if told:
+        if published:
             # All of it is on the tape, and the machine has forgotten the order: a fill of it is not final.
             for fact in here.desk.queue:
                 here.world.hand.put(fact.message)
@@ -316,7 +318,7 @@ def test_facts_of_the_process_before_are_in_the_books_before_the_first_compariso
         await again.start(read)
         own = again.venues["kalshi"].registry.get(ORDER)
         assert own is not None
-        assert own.traded == 4 * ONE * (not told)
+        assert own.traded == 4 * ONE * (not published)
         assert again.venues["kalshi"].report()["unconfirmed_fills"] == 1
         assert again.venues["kalshi"].books.facts.book.quantity(own.approval.instrument) == 4 * ONE
         assert own.client_order_id == f"c-{ORDER}"
