@@ -3,12 +3,18 @@
 Secrets come as files that the platform mounts, or in an address; both are hidden wherever settings are shown.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
 
 from libs.config.errors import ConfigError, Problem
 
@@ -26,6 +32,22 @@ class Variables(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - a file .env is nobody's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - its folder is fixed
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read variables, then mounted files."""
+        folder = os.environ.get(variable("secrets_dir")) or None
+        if folder is not None and not Path(folder).is_dir():
+            text = f"expected a folder, was {folder[:SHOWN_CHARACTERS_MAX]!r}"
+            raise ConfigError([Problem("environment", 0, variable("secrets_dir"), text)])
+        return init_settings, env_settings, SecretsSettingsSource(settings_cls, folder)
 
     @classmethod
     def read(cls) -> Self:
@@ -61,6 +83,11 @@ class Environment(Variables):
 
     state: Path = Field(
         Path("state"), description="state directory, for commands and for a service that is started by hand"
+    )
+    secrets_dir: Path | None = Field(
+        None,
+        description="folder of files that the platform mounts, each named like a variable in small letters"
+        " (`presage_database_url`) and holding its value; the variable itself wins",
     )
     keys_dir: Path | None = Field(
         None,

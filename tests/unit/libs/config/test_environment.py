@@ -1,5 +1,7 @@
 """The environment: each variable has a type, and a wrong one is named."""
 
+from pathlib import Path
+
 import pytest
 
 from libs.config.environment import ChildEnvironment, Environment
@@ -24,6 +26,17 @@ def test_a_password_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     found = Environment.read()
     assert "s3cr3t" not in f"{found!r} {found} {found.model_dump_json()}"
     assert found.database_url.get_secret_value().startswith("postgresql://presage:s3cr3t@")
+
+
+def test_a_mounted_file_gives_a_variable_its_value(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "presage_database_url").write_text("postgresql://presage:s3cr3t@db/presage\n")
+    monkeypatch.setenv("PRESAGE_SECRETS_DIR", str(tmp_path))
+    assert Environment.read().database_url.get_secret_value() == "postgresql://presage:s3cr3t@db/presage"
+    monkeypatch.setenv("PRESAGE_DATABASE_URL", "postgresql://other/presage")
+    assert Environment.read().database_url.get_secret_value() == "postgresql://other/presage"
+    monkeypatch.setenv("PRESAGE_SECRETS_DIR", str(tmp_path / "missing"))
+    with pytest.raises(ConfigError, match="PRESAGE_SECRETS_DIR: expected a folder, was"):
+        Environment.read()
 
 
 def test_every_wrong_variable_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
