@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from libs.database.embedded import DatabaseInUse, DatabaseStartError, EmbeddedPostgres
+from tests.support.cluster import with_cluster
 
 Make = Callable[..., EmbeddedPostgres]
 
@@ -27,28 +28,14 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Path]:
-    """A state directory that has been started once: making a cluster costs a second, a copy does not."""
-    path = Path(tempfile.mkdtemp(prefix="presage-test-"))
-    server = EmbeddedPostgres(path / "postgres")
-    server.start()
-    server.stop()
-    yield path / "postgres"
-    shutil.rmtree(path)
-
-
 @pytest.fixture
-def make(folder: Path, cluster: Path) -> Iterator[Make]:
+def make(folder: Path) -> Iterator[Make]:
     """Servers over ``folder / where``, a made cluster unless ``fresh``; stopped when the test is over."""
     made: list[EmbeddedPostgres] = []
 
     def server(where: str = "postgres", *, fresh: bool = False) -> EmbeddedPostgres:
         path = folder / where
-        if not fresh and not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            subprocess.run(["cp", "-a", str(cluster), str(path)], check=True)
-        made.append(EmbeddedPostgres(path))
+        made.append(EmbeddedPostgres(path if fresh else with_cluster(path)))
         return made[-1]
 
     yield server

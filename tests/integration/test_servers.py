@@ -17,6 +17,7 @@ from libs.tape import broker as broker_module
 from libs.tape.broker import Broker
 from libs.tape.credentials import OPERATOR
 from libs.tape.errors import BrokerUnavailable
+from tests.support.cluster import with_cluster
 from tests.support.waiting import until
 from tools.system import servers
 from tools.system.installation import Installation
@@ -32,6 +33,7 @@ PATIENCE_S = 60.0
 async def watched(root: Path, *, monitor: bool) -> AsyncIterator[tuple[Installation, ServerWatch, Reports]]:
     """Both servers, watched; ``monitor``: the monitor says that it lives, although nothing ticks."""
     installation = Installation(root)
+    with_cluster(root / "postgres")
     link = watching = None
     try:
         await asyncio.gather(installation.start_broker(), installation.start_database())
@@ -111,7 +113,8 @@ async def test_a_broker_that_hangs_is_replaced(tmp_path, monkeypatch):
     async with watched(tmp_path / "state", monitor=False) as (installation, watch, _):
         hung = installation.broker.pid
         os.kill(hung, signal.SIGSTOP)
-        await until(lambda: watch.broker_restarts == 1 and watch.broker_state == "up")
+        # On a busy machine the next one may seem to hang as well.
+        await until(lambda: watch.broker_restarts >= 1 and watch.broker_state == "up")
         assert installation.broker.pid != hung
 
 
