@@ -117,28 +117,6 @@ async def test_halt_stops_orders_within_a_second_cancels_them_and_survives_every
 
 
 @pytest.mark.asyncio
-async def test_only_the_operators_key_resumes(tmp_path):
-    state = tmp_path / "state"
-    async with trading(state) as (system, tape):
-        await flowing(tape, 1)
-        await presage("halt", "--state", str(state))
-        halted_ns = system.installation.layout.halt_file.stat().st_mtime_ns
-        system.installation.layout.halt_file.unlink()
-        link = await system.installation.connect(OPERATOR)
-        stranger = OperatorDesk(link, Signer.generate(OPERATOR_DOMAIN), system.tape)
-        await stranger.start()
-        await stranger.command(Verb.RESUME)
-        await link.close()
-        await tape.wait(lambda t: any(m.verb is Verb.RESUME for m in t.of(Command)))
-        await pass_by(tape, Clock)
-        assert not claims_after(tape, halted_ns + HALT_WITHIN_NS)
-        # Its file is gone: execution itself says so.
-        await status_until(state, lambda text: text == "no new orders: halted")
-        await presage("resume", "--state", str(state))
-        await flowing(tape, 1)
-
-
-@pytest.mark.asyncio
 async def test_the_halt_file_closes_the_gate_without_a_broker(tmp_path):
     state = tmp_path / "state"
     async with trading(state) as (system, tape):
@@ -204,11 +182,21 @@ async def test_a_silent_feed_stops_orders_and_cancels_go(tmp_path):
     await invariants.check(state, finished=False)
 
 
+async def strangers_resume(system: System, tape: Tape) -> None:
+    """A resume with the operator's permissions at the broker, and another key."""
+    link = await system.installation.connect(OPERATOR)
+    stranger = OperatorDesk(link, Signer.generate(OPERATOR_DOMAIN), system.tape)
+    await stranger.start()
+    await stranger.command(Verb.RESUME)
+    await link.close()
+    await tape.wait(lambda t: any(m.verb is Verb.RESUME for m in t.of(Command)))
+
+
 @pytest.mark.asyncio
-async def test_close_only_lets_exits_through_and_nothing_else(tmp_path):
+async def test_close_only_lets_exits_through_and_only_the_operators_key_resumes(tmp_path):
     state = tmp_path / "state"
     # Positions leave six seconds after they were opened, unless a target was met.
-    async with trading(state, {"exit.decay_s": "6", "exit.decay_movement": "0.5"}) as (_, tape):
+    async with trading(state, {"exit.decay_s": "6", "exit.decay_movement": "0.5"}) as (system, tape):
         await tape.wait(lambda t: bool(t.of(Fill)))
         code, said = await presage("close-only", "--state", str(state))
         assert code == 0, said
@@ -227,6 +215,14 @@ async def test_close_only_lets_exits_through_and_nothing_else(tmp_path):
         await tape.wait(lambda t: bool(exits(t)))
         await pass_by(tape, Clock)
         assert all(exits(tape))
+        await presage("halt", "--state", str(state))
+        halted_ns = system.installation.layout.halt_file.stat().st_mtime_ns
+        system.installation.layout.halt_file.unlink()
+        await strangers_resume(system, tape)
+        await pass_by(tape, Clock)
+        assert not claims_after(tape, halted_ns + HALT_WITHIN_NS)
+        # Its file is gone: execution itself says so.
+        await status_until(state, lambda text: text == "no new orders: halted")
         await presage("resume", "--state", str(state))
         await tape.wait(lambda t: not all(exits(t)))
     await invariants.check(state, finished=False)
