@@ -22,14 +22,13 @@ from libs.tape.publisher import Publisher
 from libs.tape.reader import read_subject
 from proto.feed import Trade
 from proto.monitor import Alert
-from proto.operator import Verb
 from proto.service import Started
 from services.feed.recording.play import play
 from services.feed.recording.recording import open_recording
 from tests.support.cluster import with_cluster
 from tests.support.harness import readable, synthetic_recording
 from tests.support.paths import ROOT
-from tools.cli.commands.operator import send_command
+from tools.cli.commands.operator import give_resume, give_skip
 from tools.cli.commands.status import read_status
 from tools.system.installation import tape_access
 
@@ -152,7 +151,7 @@ async def test_a_raising_strategy_stops_alone_and_goes_on_after_the_skip(tmp_pat
         alerts = [a for a in await tape_of(state, "monitor.alert.>") if isinstance(a, Alert)]
         assert any(a.rule == "machine_stopped" and a.topic == "signal" and a.active for a in alerts)
 
-        await send_command(state, Verb.SKIP, machine="signal", seq=seq)
+        await give_skip(state, seq, "signal")
         stdout, stderr = await asyncio.to_thread(process.communicate, timeout=PATIENCE_S)
     assert process.returncode == 0, stderr
     assert json.loads(stdout)["divergences"] == 0
@@ -195,7 +194,7 @@ async def test_an_upgrade_after_a_crash_refuses_and_adopts_in_the_running_system
         document = await status_when(state, is_signal("live"))
         assert document["halted"] == "adopted"
         assert document["orders"] == "halted: adopted"
-        await send_command(state, Verb.RESUME)
+        await give_resume(state)
         await status_when(state, lambda d: d["orders"] == "open")
     starts = [s for s in await tape_of(state, "signal.started") if isinstance(s, Started)]
     assert [(s.version, s.adopted) for s in starts] == [(1, False), (99, False), (1, True)]

@@ -15,9 +15,8 @@ from typer.testing import CliRunner
 
 from libs.runtime.layout import RunFile
 from libs.tape.credentials import CONSOLE, OPERATOR
-from proto.operator import Verb
 from tools.cli.app import app
-from tools.cli.commands.operator import send_command
+from tools.cli.commands.operator import give_resume
 from tools.cli.commands.status import read_status
 from tools.exit_codes import FAILED
 from tools.system.installation import Installation, SystemGone
@@ -128,7 +127,7 @@ def test_other_commands_say_that_it_stops(supervised: Supervised, ends_at: str):
     state = supervised.layout.root
 
     def give(ended: Callable[[], None]) -> Any:
-        return supervised.asked(ends_at, ended, lambda: send_command(state, Verb.RESUME))
+        return supervised.asked(ends_at, ended, lambda: give_resume(state))
 
     if ends_at != "HPUB":  # it takes two seconds to give up
         with pytest.raises(SystemGone, match="is stopping; ask again in a moment"):

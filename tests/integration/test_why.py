@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 from tests.support.played import played_in
 from tools.cli.app import app
+from tools.lists.names import short_id
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow]
 
@@ -94,6 +95,23 @@ def test_a_market_stands_for_its_newest_decision(state: Path) -> None:
     assert kinds(asked)[0] in ("risk.approval", "risk.rejection")
 
 
+def test_a_short_id_and_the_beginning_of_a_name_stand_for_the_whole(state: Path) -> None:
+    order = found_by(state, "kind=venue.fill")["message"]["order"]
+    assert why(state, short_id(order)) == why(state, order)
+    market = found_by(state, "kind=risk.rejection")["message"]["market"]
+    ticker = market.partition(":")[2]
+    for typed in (ticker, ticker.lower(), ticker[:-1]):
+        assert why(state, typed) == why(state, market)
+
+
+def test_names_that_begin_alike_are_listed(state: Path) -> None:
+    order = found_by(state, "kind=venue.fill")["message"]["order"]
+    result = run("why", order.partition("-")[0], "--state", str(state))
+    assert result.exit_code == 2
+    assert "expected one of the names that begin with" in result.output
+    assert " more" in result.output
+
+
 def test_an_exit_shows_why_the_position_was_left(state: Path) -> None:
     seq = found_by(state, "kind=exit.proposal")["seq"]
     chain = why(state, str(seq))
@@ -126,4 +144,4 @@ def test_for_people_it_shows_decimals_times_and_checks(state: Path) -> None:
 def test_what_the_tape_does_not_know_is_said(state: Path, name: str) -> None:
     result = run("why", "--state", str(state), "--", name)
     assert result.exit_code == 1
-    assert "expected an order, message id or sequence of the tape" in result.output.replace("\n", " ")
+    assert "expected an order, message id, market or sequence of the tape" in result.output.replace("\n", " ")

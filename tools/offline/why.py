@@ -10,6 +10,7 @@ from libs.tape.record import TapeRecord
 from proto.execution import Claim
 from proto.message import Message
 from proto.risk import Approval, Rejection
+from tools.lists.names import candidates, short_id
 
 LINKS_MAX = 64
 """Causes followed upwards; a decision has four or five."""
@@ -18,6 +19,13 @@ FOLLOWED_MAX = 500
 
 Fetch = Callable[[int], AsyncIterator[TapeRecord]]
 """Reads one record of the tape by its sequence; nothing when the window no longer holds it."""
+
+
+class SeveralMeant(ValueError):
+    """What was asked for is the beginning of more than one name."""
+
+    def __init__(self, name: str, meanings: Sequence[str]) -> None:
+        super().__init__(f"expected one of the names that begin with {name!r}, was {candidates(meanings)}")
 
 
 @dataclass
@@ -69,6 +77,8 @@ class Tape:
         self.by_id: dict[str, int] = {}
         self.by_cause: dict[int, list[int]] = {}
         self.by_market: dict[str, int] = {}
+        self.labels: dict[str, str] = {}
+        """Market or instrument → its name for people."""
 
     def add(self, record: TapeRecord) -> None:
         """Take one record."""
@@ -93,17 +103,41 @@ class Tape:
     async def sequences_of(self, name: str, fetch: Fetch) -> list[int]:
         """Sequences that ``name`` stands for.
 
-        It is an order, a message id, a sequence, or a market or instrument (its newest decision).
+        It is an order (also without the tape's part of its id), a message id, a sequence, a market or instrument
+        by its id or as the view names it (its newest decision), or the beginning of one of these.
+
+        Raises:
+            SeveralMeant: it is the beginning of more than one.
         """
-        if name in self.by_order:
-            return self.by_order[name]
-        if name in self.by_id:
-            return [self.by_id[name]]
-        if name in self.by_market:
-            return [self.by_market[name]]
-        if name.isdecimal() and name.isascii() and await self._held(int(name), fetch):
-            return [int(name)]
-        return []
+        named = self._names()
+        exact = named.get(name.casefold())
+        if exact is not None:
+            return exact[1]
+        if name.isdecimal() and name.isascii():
+            return [int(name)] if await self._held(int(name), fetch) else []
+        begun = sorted(key for key in named if key.startswith(name.casefold()))
+        # A market's name begins those of its instruments: then the market is meant.
+        whole = [
+            key for at, key in enumerate(begun) if not any(key.startswith(short) for short in begun[:at])
+        ]
+        meanings = {tuple(named[key][1]): named[key][0] for key in whole}
+        if len(meanings) > 1:
+            raise SeveralMeant(name, sorted(meanings.values()))
+        return list(next(iter(meanings), ()))
+
+    def _names(self) -> dict[str, tuple[str, list[int]]]:
+        """What may be typed, in small letters → as it is shown, and the sequences it stands for."""
+        found: dict[str, tuple[str, list[int]]] = {}
+        for message_id, seq in self.by_id.items():
+            found[message_id.casefold()] = (message_id, [seq])
+        for market, seq in self.by_market.items():
+            for name in (market, market.partition(":")[2], self.labels.get(market, "")):
+                if name and found.get(name.casefold(), ("", [0]))[1][-1] <= seq:
+                    found[name.casefold()] = (name, [seq])
+        for order, seqs in self.by_order.items():
+            found[short_id(order)] = (short_id(order), seqs)
+            found[order.casefold()] = (order, seqs)
+        return found
 
     async def _held(self, seq: int, fetch: Fetch) -> bool:
         """Whether the record is here, fetched if need be."""

@@ -1,6 +1,6 @@
 """What came of a command: the tape read on from it, until the answer is there or patience ends."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -49,6 +49,16 @@ async def read_on(
         return False
     finally:
         await reader.close()
+
+
+async def have_acted(link: Link, seq: int, services: Sequence[str] = ("risk", "execution")) -> bool:
+    """Wait until the services have read the tape to ``seq``; whether they did in time."""
+    reports = Reports()
+    await reports.listen(link)
+    return await reports.wait_for(
+        lambda latest: all(latest.get(name, {}).get("position", 0) >= seq for name in services),
+        HALT_PATIENCE_S,
+    )
 
 
 @dataclass

@@ -12,11 +12,12 @@ from proto.feed import Book, FeedClock, Market, Quote, Trade
 from proto.message import Message
 from proto.monitor import Alert, Clock, Severity
 from proto.operator import Command, Session, Verb
-from proto.risk import Approval, Pending, PortfolioReport, Rejection
+from proto.risk import Approval, Check, Pending, PortfolioReport, Rejection
 from proto.signal import Proposal
 from proto.units import notional
 from proto.venue import Account, Correction, Fill, Settlement
 from tools.view import wording
+from tools.view.check_words import check_words
 from tools.view.history import Decision, DecisionLog, EquityHistory, Latencies
 from tools.view.market_state import MarketState
 from tools.view.rows import Counts, Money, OpenOrder, PositionRow, ServiceRow, VenueRow
@@ -247,7 +248,11 @@ class ViewModel:
         self.counts.rejections += 1
         for failed in rejection.failed:
             self.decisions.count_reason(wording.clean(failed.name))
-        self._close(rejection, "rejected", tuple(map(wording.check, rejection.failed)))
+        self._close(rejection, "rejected", self._words(rejection.failed))
+
+    def _words(self, failed: tuple[Check, ...]) -> tuple[str, ...]:
+        unit = wording.sign_of(self.whose_money)
+        return tuple(check_words(check, unit) for check in failed)
 
     def _close(self, message: Approval | Pending | Rejection, outcome: str, reasons: tuple[str, ...]) -> None:
         is_exit = not isinstance(message, Pending) and message.reduce_only

@@ -1,8 +1,7 @@
 """Numbers and names for people: rounded right, short, and free of control characters."""
 
 from proto.feed import Market
-from proto.risk import Check
-from proto.units import ONE, SECOND, show
+from proto.units import ONE, SECOND
 
 MINUS = "−"
 _CENT = ONE // 100
@@ -130,12 +129,3 @@ def instrument(name: str, width: int) -> str:
         outcome = clean(parts[2]).upper()[:8]
         return f"{shorten(parts[1], max(1, width - len(outcome) - 1))} {outcome}"
     return shorten(parts[-1], width)
-
-
-def check(failed: Check) -> str:
-    """A failed check with its value and its limit, in the unit that its name says."""
-    if failed.name.endswith(("_s", "_count")):
-        value, limit = str(failed.value), str(failed.limit)
-    else:
-        value, limit = show(failed.value), show(failed.limit)
-    return f"{clean(failed.name)} {value} (limit {limit})"

@@ -9,17 +9,25 @@ import typer
 
 from libs.keys.signing import OPERATOR_DOMAIN, Signer
 from libs.runtime.layout import StateLayout
+from libs.tape.broker import stream_state
 from libs.tape.connection import Link
 from libs.tape.credentials import OPERATOR
 from libs.tape.errors import BrokerUnavailable, PublishRefused, TapeError
-from proto.operator import Verb
+from proto.operator import Command, Verb
 from proto.subjects import MACHINE_ORDER
+from tools.cli.commands.status import read_status
 from tools.cli.halt_file import REASON, write_halt_file
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, print_outcome, run
-from tools.exit_codes import UsageError
-from tools.system.aftermath import effect_of_halt
-from tools.system.installation import running_supervisor, tape_access
+from tools.exit_codes import FAILED, NothingDone, UsageError
+from tools.lists.names import candidates, matching_orders, short_id
+from tools.lists.orders import KINDS, OrderList
+from tools.lists.reading import read_kinds
+from tools.lists.waiting import waiting_orders
+from tools.system.aftermath import Answer, answer_to_decision, effect_of_halt, have_acted
+from tools.system.installation import expect_run, running_supervisor, tape_access
 from tools.system.operator import OperatorDesk
+from tools.view.check_words import check_words
+from tools.view.wording import clean, quantity, sign_of
 
 
 def halt(
@@ -31,29 +39,44 @@ def halt(
     print_outcome(run(give_halt(state, reason)), as_json)
 
 
-def resume(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
-    """Let orders leave again."""
-    print_outcome(run(send_command(state, Verb.RESUME)), as_json)
+def resume(
+    to_close_only: Annotated[
+        bool, typer.Option("--close-only", help="Let exits through and nothing else: entries stay stopped.")
+    ] = False,
+    state: State = DEFAULT_STATE,
+    as_json: AsJson = False,
+) -> None:
+    """End a halt or close-only: let orders leave again."""
+    print_outcome(run(give_resume(state, to_close_only=to_close_only)), as_json)
 
 
 def close_only(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     """Let exits through and nothing else."""
-    print_outcome(run(send_command(state, Verb.CLOSE_ONLY)), as_json)
+    print_outcome(run(give_close_only(state)), as_json)
 
 
-def approve(order: str, state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
-    """Approve an order that waits for the operator."""
-    print_outcome(run(send_command(state, Verb.APPROVE, order=order)), as_json)
+OrderName = Annotated[str, typer.Argument(metavar="ID", help="As `presage pending` shows it.")]
 
 
-def deny(order: str, state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
-    """Deny an order that waits for the operator."""
-    print_outcome(run(send_command(state, Verb.DENY, order=order)), as_json)
+def approve(order: OrderName, state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+    """Approve an order that waits for you; say what risk, execution and the venue made of it."""
+    _print_decision(run(decide(state, Verb.APPROVE, order)), as_json)
+
+
+def deny(order: OrderName, state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+    """Deny an order that waits for you."""
+    _print_decision(run(decide(state, Verb.DENY, order)), as_json)
+
+
+def _print_decision(document: dict[str, Any], as_json: bool) -> None:
+    print_outcome(document, as_json)
+    if not document["done"]:
+        raise typer.Exit(FAILED)
 
 
 def skip(seq: int, machine: str, state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     """Let a machine that raised at SEQ go on without that message."""
-    print_outcome(run(send_command(state, Verb.SKIP, machine=machine, seq=seq)), as_json)
+    print_outcome(run(give_skip(state, seq, machine)), as_json)
 
 
 async def give_halt(state: Path, reason: str) -> dict[str, Any]:
@@ -73,7 +96,7 @@ async def give_halt(state: Path, reason: str) -> dict[str, Any]:
     running = running_supervisor(layout)
     try:
         async with _desk(layout) as (desk, link):
-            document["seq"] = seq = await desk.command(Verb.HALT, reason=reason)
+            document["seq"] = seq = await _give(desk, Verb.HALT, reason=reason)
             effect = await effect_of_halt(link, seq) if running else None
     except TapeError as e:
         if unwritten is not None:
@@ -99,18 +122,129 @@ def _write_file(layout: StateLayout, reason: str) -> OSError | None:
     return None
 
 
-async def send_command(
-    state: Path, verb: Verb, *, order: str = "", machine: str = "", seq: int = 0
-) -> dict[str, Any]:
-    """Give a command that only the operator may give."""
+async def give_resume(state: Path, *, to_close_only: bool = False) -> dict[str, Any]:
+    """End a halt; on request close-only takes its place, without a moment in which an entry may leave."""
     layout = StateLayout(state)
-    if verb is Verb.SKIP and machine not in MACHINE_ORDER:
-        raise UsageError(f"expected one of {', '.join(MACHINE_ORDER)}, was {machine!r}")
-    async with _desk(layout) as (desk, _):
-        stored = await desk.command(verb, order=order, machine=machine, seq=seq)
-    if verb is Verb.RESUME:
+    running = running_supervisor(layout)
+    async with _desk(layout) as (desk, link):
+        seq = await _give(desk, Verb.RESUME)
+        if to_close_only:
+            # The HALT file still closes the gate: nothing leaves between the two commands.
+            seq = await _give(desk, Verb.CLOSE_ONLY)
         layout.halt_file.unlink(missing_ok=True)
-    return {"verb": verb.value, "seq": stored, "text": f"{verb.value} given (tape sequence {stored})"}
+        acted = await have_acted(link, seq) if running else False
+    document = {"verb": Verb.RESUME.value, "seq": seq, "close_only": to_close_only}
+    given = "resumed, for exits only" if to_close_only else "resumed"
+    if not running:
+        return document | {"text": f"{given} (tape sequence {seq}); nothing runs"}
+    found = (await read_status(state))["orders"] if acted else "risk and execution have not read it yet"
+    return document | {"orders": found, "text": f"{given} (tape sequence {seq}); orders: {found}"}
+
+
+async def give_close_only(state: Path) -> dict[str, Any]:
+    """Let exits through and nothing else.
+
+    Raises:
+        NothingDone: everything is halted: a halt stops exits too, and a resume would end both.
+    """
+    layout = StateLayout(state)
+    async with _desk(layout) as (desk, link):
+        if layout.halt_file.exists() or await _is_halted(link):
+            raise NothingDone(
+                "expected no halt, was halted: exits are stopped too;"
+                " presage resume --close-only lets them through, and nothing else"
+            )
+        seq = await _give(desk, Verb.CLOSE_ONLY)
+    return {
+        "verb": Verb.CLOSE_ONLY.value,
+        "seq": seq,
+        "text": f"close-only (tape sequence {seq}): exits go, no entry does",
+    }
+
+
+async def _is_halted(link: Link) -> bool:
+    """Whether the last of the operator's words on the tape was a halt."""
+    reading = await read_kinds(link, (Command,))
+    verbs = [message.verb for _, message in reading.entries if message.verb in (Verb.HALT, Verb.RESUME)]
+    return bool(verbs) and verbs[-1] is Verb.HALT
+
+
+async def give_skip(state: Path, seq: int, machine: str) -> dict[str, Any]:
+    """Let a machine leave one message out.
+
+    Raises:
+        UsageError: there is no such machine, or no such message on the tape.
+    """
+    if machine not in MACHINE_ORDER:
+        raise UsageError(f"expected one of {', '.join(MACHINE_ORDER)}, was {machine!r}")
+    async with _desk(StateLayout(state)) as (desk, link):
+        last_seq = int((await stream_state(link.client))["last_seq"])
+        if not 0 < seq <= last_seq:
+            raise UsageError(f"expected a sequence of the tape, 1 to {last_seq}, was {seq}")
+        stored = await _give(desk, Verb.SKIP, machine=machine, seq=seq)
+    text = (
+        f"{machine} leaves message {seq} out (tape sequence {stored}); presage status says whether it goes on"
+    )
+    return {"verb": Verb.SKIP.value, "seq": stored, "text": text}
+
+
+async def decide(state: Path, verb: Verb, name: str) -> dict[str, Any]:
+    """Approve or deny an order that waits, and wait for what comes of it. ``done``: whether it happened.
+
+    Raises:
+        NothingDone: nothing runs, or no such order waits.
+        UsageError: more than one may be meant.
+    """
+    layout = StateLayout(state)
+    expect_run(state)
+    if not running_supervisor(layout):
+        raise NothingDone(f"expected a running system in {layout.root}, was none: no order waits")
+    async with _desk(layout) as (desk, link):
+        rows, _ = await waiting_orders(link)
+        found = matching_orders(name, [row.order for row in rows])
+        if not found:
+            raise NothingDone(await _why_not(link, name, len(rows)))
+        if len(found) > 1:
+            raise UsageError(f"expected one order, was {candidates(map(short_id, found))}")
+        row = next(row for row in rows if row.order == found[0])
+        seq = await _give(desk, verb, order=row.order)
+        answer = await answer_to_decision(link, seq, row.proposal)
+    unit = sign_of(layout.money_file.read_text()) if layout.money_file.exists() else "$"
+    done, text = outcome_of(answer, verb, short_id(row.order), unit)
+    return {"verb": verb.value, "seq": seq, "done": done, "text": text} | answer.document()
+
+
+async def _why_not(link: Link, name: str, waiting: int) -> str:
+    """Why an order cannot be decided on."""
+    reading = await read_kinds(link, KINDS)
+    rows = OrderList().add(reading.entries).rows
+    known = matching_orders(name, rows)
+    if len(known) != 1:
+        return f"expected an order that waits, was {name!r}: {waiting} wait (presage pending lists them)"
+    row = rows[known[0]]
+    became = f" as {short_id(row.became)}" if row.became else ""
+    because = f": {row.reason}" if row.reason else ""
+    return f"expected an order that waits, was {short_id(row.order)}, which is {row.status}{became}{because}"
+
+
+def outcome_of(answer: Answer, verb: Verb, order: str, unit: str) -> tuple[bool, str]:
+    """Whether what was asked for happened, and what did, in words."""
+    words = ", ".join(check_words(check, unit) for check in answer.failed)
+    if not answer.given:
+        return False, f"{order}: risk has not answered; presage status says whether it runs"
+    if answer.is_rejected:
+        if answer.lapsed:
+            return False, f"{order}: too late, {words}"
+        if verb is Verb.DENY:
+            return True, f"{order}: denied"
+        return False, f"{order}: risk refuses it: {words}"
+    status = answer.status.value.replace("_", " ") if answer.status else "on its way"
+    told = f"{order}: approved as {short_id(answer.order)}, {status}"
+    if answer.filled:
+        told += f", {quantity(answer.filled)} of {quantity(answer.quantity)} contracts filled"
+    if answer.reason:
+        told += f" ({clean(answer.reason)})"
+    return answer.reached_the_venue and verb is Verb.APPROVE, told
 
 
 @asynccontextmanager
@@ -122,7 +256,12 @@ async def _desk(layout: StateLayout) -> AsyncIterator[tuple[OperatorDesk, Link]]
     async with tape_access(layout.root, OPERATOR) as (_, link):
         desk = OperatorDesk(link, Signer.load(OPERATOR_DOMAIN, layout.operator_key), str(known["tape"]))
         await desk.start()
-        try:
-            yield desk, link
-        except (BrokerUnavailable, PublishRefused) as e:
-            raise type(e)(f"expected the command to be stored, was {e}") from e
+        yield desk, link
+
+
+async def _give(desk: OperatorDesk, verb: Verb, **fields: Any) -> int:
+    """Put a command on the tape; the sequence it was stored at."""
+    try:
+        return await desk.command(verb, **fields)
+    except (BrokerUnavailable, PublishRefused) as e:
+        raise type(e)(f"expected the command to be stored, was {e}") from e

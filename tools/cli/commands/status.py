@@ -20,13 +20,16 @@ from proto.units import ONE, SECOND
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, run
 from tools.cli.venue_status import venue_status
 from tools.exit_codes import FAILED
+from tools.lists.waiting import waiting_orders
 from tools.system.installation import expect_run, running_supervisor
 from tools.system.servers import DISK_FULL
 from tools.system.watch import Reports
-from tools.view.wording import sign_of
+from tools.view.wording import instrument, price, quantity, sign_of
 
 REPORT_PATIENCE_S = 1.5
 COMMAND_PATIENCE_S = 2.0
+FEED_SILENT_S = 10
+"""As long as risk lets a book be old (``book_age_max_s``): then it refuses every entry."""
 ACCOUNT = ("cash", "exposure", "exposure_limit", "positions", "risk_state", "headroom")
 """What of risk's report is shown as the account; money in millionths."""
 
@@ -79,12 +82,18 @@ async def _live_status(layout: StateLayout) -> dict[str, Any]:
         await reports.listen(link)
         await reports.wait_for(lambda latest: all(s in latest for s in SERVICES), REPORT_PATIENCE_S)
         tape = await stream_state(link.client)
+        waiting, now = await waiting_orders(link)
     except (BrokerUnavailable, nats.errors.Error):
         return {"broker": "gone"}
     finally:
         await link.close()
     services = {s: reports.latest.get(s, {"state": "missing"}) for s in SERVICES}
-    return {"broker": "up", "tape_last_seq": tape["last_seq"], "services": services}
+    return {
+        "broker": "up",
+        "tape_last_seq": tape["last_seq"],
+        "services": services,
+        "pending": [row.document() | {"left_s": (row.expires_at - now) // SECOND} for row in waiting],
+    }
 
 
 def is_stopping(document: Mapping[str, Any]) -> bool:
@@ -124,10 +133,8 @@ def _services_reason(services: Mapping[str, Any]) -> str:
     closed = [f"{venue} ({found['gate']})" for venue, found in gates.items() if found.get("gate") != "open"]
     if closed:
         return f" to {', '.join(closed)}"
-    # Once every book is older than risk lets it be, no entry passes.
     silent_s = services.get("feed", {}).get("silent_s", 0)
-    age_max_s = services.get("risk", {}).get("book_age_max_s")
-    return "" if age_max_s is None or silent_s < age_max_s else f": feed silent for {silent_s} s"
+    return "" if silent_s < FEED_SILENT_S else f": feed silent for {silent_s} s"
 
 
 def _account_line(account: Mapping[str, Any], unit: str) -> str:
@@ -139,6 +146,12 @@ def _account_line(account: Mapping[str, Any], unit: str) -> str:
         f"cash {money['cash']}, exposure {money['exposure']} of {money['exposure_limit']},"
         f" {account.get('positions', 0)} positions, risk {account.get('risk_state', '')}"
     )
+
+
+def _pending_line(row: Mapping[str, Any]) -> str:
+    """An order that waits for the operator, with what to type."""
+    what = f"{row['side']} {quantity(row['quantity'])} {instrument(row['instrument'], 40)} @ {price(row['price'])}"
+    return f"waits for you: {what}, {row['left_s']} s left: presage approve {row['id']}"
 
 
 def _venue_line(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -166,6 +179,8 @@ def print_status(console: Console, document: Mapping[str, Any]) -> None:
     console.print(f"orders: {document['orders']}", style="bold", highlight=False, markup=False)
     if document["account"]:
         console.print(_account_line(document["account"], sign_of(document["money"])), highlight=False)
+    for row in document.get("pending", ()):
+        console.print(_pending_line(row), style="yellow", highlight=False, markup=False)
     if document["services"]:
         console.print(table)
     if document["venues"]:

@@ -36,7 +36,10 @@ Recordings = Annotated[
     list[Path] | None, typer.Option(help="Play a recording; may be repeated.", rich_help_panel=PLAYING)
 ]
 MoreRecordings = Annotated[list[Path] | None, typer.Argument(help="More recordings.", show_default=False)]
-Speed = Annotated[str, typer.Option(help="Times real time, or max (lockstep).", rich_help_panel=PLAYING)]
+Speed = Annotated[
+    str | None,
+    typer.Option(help="Times real time (1), or max (lockstep).", show_default=False, rich_help_panel=PLAYING),
+]
 Sockets = Annotated[
     list[str] | None,
     typer.Option(help="ws:// address that sends raw venue frames.", rich_help_panel=PLAYING),
@@ -80,7 +83,7 @@ Adopted = Annotated[list[str] | None, typer.Option(help="Adopt the tape for a ma
 def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
     recording: Recordings = None,
     more: MoreRecordings = None,
-    speed: Speed = "1",
+    speed: Speed = None,
     market: Source = MarketSource.SANDBOX,
     sandbox_live: SandboxLive = False,
     live: LiveVenues = None,
@@ -105,7 +108,7 @@ def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
     options = Options(
         state=state,
         recordings=recordings,
-        speed=_speed(speed),
+        speed=_speed(speed, played=bool(recordings)),
         seed=seed,
         sockets=socket or [],
         for_s=for_s,
@@ -155,7 +158,11 @@ def live_venues(live: list[str], market: MarketSource, *, sandbox_live: bool) ->
     return traded() if sandbox_live else live
 
 
-def _speed(text: str) -> float | None:
+def _speed(text: str | None, *, played: bool) -> float | None:
+    if text is None:
+        return 1.0
+    if not played:
+        raise fail("expected --speed with a recording to play, was without one", USAGE)
     if text == "max":
         return None
     try:

@@ -5,20 +5,33 @@ from typing import Annotated, Any
 
 import typer
 
+from libs.tape.connection import Link
+from proto.monitor import Clock
+from proto.subjects import TABLE
 from tools.cli.commands.tape import records
 from tools.cli.report import print_why
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, fail, run
-from tools.offline.why import Tape, document
+from tools.exit_codes import UsageError
+from tools.lists.reading import read_kinds, read_markets
+from tools.offline.why import SeveralMeant, Tape, document
 from tools.system.installation import tape_access
+from tools.view import wording
+
+_KINDS = [row.model for row in TABLE if row.producer != "feed" and row.model is not Clock]
+"""Prices and the clock, nearly all of a tape, are fetched one by one where they are a cause."""
 
 
 def why(
     name: Annotated[str, typer.Argument(metavar="ID")], state: State = DEFAULT_STATE, as_json: AsJson = False
 ) -> None:
-    """The causal chain of an order, a rejection or an exit (order id, message id or sequence)."""
+    """The causal chain of an order, a rejection or an exit.
+
+    ID is an order's id, long or short, a message id, a sequence, a market or instrument as the view shows it (its
+    newest decision), or the beginning of one of these.
+    """
     chain = run(find_chain(state, name))
     if not chain:
-        raise fail(f"expected an order, message id or sequence of the tape, was {name!r}")
+        raise fail(f"expected an order, message id, market or sequence of the tape, was {name!r}")
     if as_json:
         emit(chain)
     else:
@@ -26,9 +39,27 @@ def why(
 
 
 async def find_chain(state: Path, name: str) -> list[dict[str, Any]]:
-    """The chain of causes of ``name``; empty when the tape does not know it."""
+    """The chain of causes of ``name``; empty when the tape does not know it.
+
+    Raises:
+        UsageError: several may be meant.
+    """
     tape = Tape()
     async with tape_access(state) as (_, link):
-        async for record in records(link):
+        for record, _ in (await read_kinds(link, _KINDS)).entries:
             tape.add(record)
-        return document(await tape.chain(name, lambda seq: records(link, seq, seq)))
+        tape.labels = await _labels(link)
+        try:
+            return document(await tape.chain(name, lambda seq: records(link, seq, seq)))
+        except SeveralMeant as e:
+            raise UsageError(str(e)) from e
+
+
+async def _labels(link: Link) -> dict[str, str]:
+    """Markets and instruments as the view names them."""
+    found: dict[str, str] = {}
+    for name, market in (await read_markets(link)).items():
+        found[name] = wording.market(market)
+        for outcome in market.outcomes:
+            found[outcome.instrument] = f"{found[name]} {outcome.name.upper()}"
+    return found

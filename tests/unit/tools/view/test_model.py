@@ -105,7 +105,7 @@ def test_rejections_give_their_reasons_and_repeats_are_counted() -> None:
     (decision,) = model.decisions.latest
     assert decision.outcome == "rejected"
     assert decision.count == 5
-    assert decision.reasons == ("spread 0.0415 (limit 0.03)", "time_to_close_s 41 (limit 60)")
+    assert decision.reasons == ("spread 0.0415, at most 0.03", "closes in 41 s, expected at least 60 s")
     assert model.decisions.reasons == {"spread": 5, "time_to_close_s": 5}
     assert (model.counts.proposals, model.counts.rejections) == (5, 5)
 

@@ -1,0 +1,1 @@
+"""Orders, fills, positions and alerts as lists: pure folds over the kinds of messages that each needs."""

@@ -1,0 +1,85 @@
+"""A failed check of risk in words: what was found, and what was allowed."""
+
+from collections.abc import Callable
+
+from proto.feed import MarketStatus
+from proto.risk import Check
+from proto.units import ONE, show
+from tools.view import wording
+
+Number = Callable[[int], str]
+
+
+def _money(value: int) -> str:
+    return wording.money(value).removesuffix(".00")
+
+
+def _percent(value: int) -> str:
+    return f"{show(value * 100)} %"
+
+
+def _seconds(value: int) -> str:
+    return f"{value} s"
+
+
+_WORDS: dict[str, tuple[str, Number]] = {
+    "heat": ("exposure {value} of {limit}", _money),
+    "market_stake": ("at stake in this market {value} of {limit}", _money),
+    "group_loss": ("worst loss in this group of markets {value} of {limit}", _money),
+    "bet": ("cost {value}, at most {limit}", _money),
+    "balance": ("cost {value}, free cash {limit}", _money),
+    "daily_loss": ("the day's worst loss {value}, the day ends at {limit}", _money),
+    "drawdown": ("fall from the highest equity {value}, nothing is bet from {limit}", _percent),
+    "positions_count": ("{value} markets held or entered, at most {limit}", str),
+    "order_rate_count": ("{value} entries in the window, at most {limit}", str),
+    "cooldown_s": ("the market rests: {value} of {limit}", _seconds),
+    "repeat_s": ("the same order {value} ago, again after {limit}", _seconds),
+    "book_age_s": ("the book is {value} old, at most {limit}", _seconds),
+    "time_to_close_s": ("closes in {value}, expected at least {limit}", _seconds),
+    "spread": ("spread {value}, at most {limit}", show),
+    "depth": ("depth {value} contracts, expected {limit}", show),
+    "edge": ("edge {value}, expected {limit}", show),
+    "quantity": ("{value} contracts, expected at least {limit}", show),
+    "price_collar": ("{value} from the middle of the book, at most {limit}", show),
+    "price_range": ("price {value} is beyond {limit}", show),
+    "price_tick": ("price is {value} off the venue's grid", show),
+    "reduce_only": ("exits of {value} contracts, held are {limit}", show),
+}
+"""Check → its sentence and how its numbers are written."""
+
+_SENTENCES = {
+    "operator": "denied by the operator",
+    "time_to_expiry_s": "its time was over",
+    "market_positions_count": "a position or an order is in this market already",
+    "book_gap": "messages of the book are missing",
+    "instrument": "the instrument is not one of the market's",
+    "direction": "an entry must buy",
+    "position": "there is no position to reduce",
+    "price_positive": "the price is not above zero",
+    "autonomy": "autonomy `alerts` places no entry",
+}
+"""Checks whose numbers say nothing more."""
+
+_HALTED = 2 * ONE
+_STATUSES = tuple(MarketStatus)
+"""In the order by which risk numbers them."""
+
+
+def check_words(failed: Check, unit: str = "$") -> str:
+    """``exposure $4,000 of $2,500``; a check that is not known here by its name and its numbers."""
+    return _sentence(failed).replace("$", unit)
+
+
+def _sentence(failed: Check) -> str:
+    if failed.name == "kill_switch":
+        return "halted by the operator" if failed.value == _HALTED else "close-only: no entries"
+    if failed.name == "market_status":
+        level = failed.value // ONE
+        return f"the market is {_STATUSES[level].value if 0 <= level < len(_STATUSES) else 'not known'}"
+    if failed.name in _SENTENCES:
+        return _SENTENCES[failed.name]
+    if failed.name in _WORDS:
+        sentence, number = _WORDS[failed.name]
+        return sentence.format(value=number(failed.value), limit=number(failed.limit))
+    number = str if failed.name.endswith(("_s", "_count")) else show
+    return f"{wording.clean(failed.name)} {number(failed.value)} (limit {number(failed.limit)})"
