@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, NamedTuple
 from pydantic import Field
 
 from proto.message import Integer, Message, Name, Record, Rows, Text, Word, token
-from proto.units import Nanoseconds, Price, Quantity
+from proto.units import Money, Nanoseconds, Price, Quantity
 
 BOOK_LEVELS_MAX = 10
 """Levels a side in a book message: risk looks at the top five, the queue model a little deeper."""
@@ -141,6 +141,16 @@ Exponent = Annotated[int, Field(title="Exponent", ge=0, le=EXPONENT_MAX)]
 """How fast a fee falls towards the edges of the price range."""
 
 
+DECIMALS_MAX = 18
+"""More than any venue shows; the figures themselves stay within 64 bits."""
+Decimals = Annotated[int, Field(title="Decimals", ge=0, le=DECIMALS_MAX)]
+"""How many of a figure's digits stand behind the point."""
+TAKER_DELAY_MS_MAX = 60_000
+"""A minute; venues have used one and three seconds."""
+Milliseconds = Annotated[int, Field(title="Milliseconds", ge=0, le=TAKER_DELAY_MS_MAX)]
+"""A short time."""
+
+
 class FeeSchedule(Record):
     """The venue's fee for a market: ``model`` names the formula, rates are in millionths.
 
@@ -154,13 +164,62 @@ class FeeSchedule(Record):
     exponent: Exponent = 1
 
 
-class Market(Message):
-    """A market as it stands: listing, status, strike and times, and at the end its result.
+class Payoff(Word):
+    """What makes a market's first outcome (yes, up) pay. ``floor`` and ``cap`` of the market are its bounds."""
 
-    Every message is complete: the newest one replaces the earlier ones.
-    ``strike`` is the underlying's price that decides an up-or-down market, in millionths of a dollar.
-    ``settlement_average_s``: the result compares the mean of the underlying over that many seconds
-    before ``close_at`` with the strike (Kalshi: 60). ``group`` ties markets of which at most one pays.
+    UNKNOWN = "unknown"
+    """Nobody has said, or in words that we do not know: no strategy prices it by an underlying."""
+    ABOVE = "above"
+    """The underlying ends above the floor; ``floor_included`` says whether at the floor as well."""
+    BELOW = "below"
+    """The underlying ends below the cap; ``cap_included`` says whether at the cap as well."""
+    BETWEEN = "between"
+    """The underlying ends from the floor to the cap; the two flags say which bounds belong to it."""
+    TOUCH = "touch"
+    """The underlying reaches a bound at any time before the end."""
+    EVENT = "event"
+    """Something happens, or somebody wins: no figure decides."""
+
+
+class Answer(Word):
+    """What is said about the result while it is not final. It does not end trading: the venue does."""
+
+    NONE = "none"
+    PROPOSED = "proposed"
+    DISPUTED = "disputed"
+
+
+class InstrumentKind(Word):
+    """What the instruments of a market are."""
+
+    OUTCOME = "outcome"
+    """Pays 0 to 1 once the market is decided."""
+    SPOT = "spot"
+    """A coin, share or currency: any positive price, no end."""
+
+
+class Market(Message):
+    """A market as it stands: listing, status, payoff and times, and at the end its result.
+
+    Every message is complete: the newest one replaces the earlier ones. ``group`` ties markets of which at
+    most one pays.
+
+    Payoff: ``floor`` and ``cap`` are figures of the underlying with ``figure_decimals`` decimals (6: in
+    millionths), negative ones included. ``strike`` is the floor of an up-or-down market in millionths of a
+    dollar, where it fits. ``settlement_average_s``: the result compares the mean of the underlying over that
+    many seconds before the end with the bounds (Kalshi's crypto: 60).
+
+    Times: ``close_at`` is the latest moment at which trading ends by itself, ``expected_end_at`` when the
+    answer is expected (a game's end: hours or days before the latest close), ``ended_at`` when the venue did
+    end trading. 0: not known, and for ``ended_at`` not ended.
+
+    Orders: ``quantity_min`` is the least a resting order may have, ``taker_notional_min`` the least value of
+    one that trades at once, ``taker_delay_ms`` how long the venue holds such an order back.
+
+    Result: ``payout`` is what the first of two outcomes pays, once that is decided and neither 0 nor 1 follows
+    from ``result``; the second pays the rest of 1. ``payout_floor`` is the least that the first outcome gets.
+
+    ``price_decimals``: decimals of prices and of quotes of a spot instrument; outcomes always have 6.
     """
 
     kind: ClassVar[str] = "feed.market"
@@ -181,6 +240,22 @@ class Market(Message):
     fees: FeeSchedule = FeeSchedule()
     group: Text = ""
     result: Text = ""
+    instrument_kind: InstrumentKind = InstrumentKind.OUTCOME
+    payoff: Payoff = Payoff.UNKNOWN
+    floor: Integer | None = None
+    cap: Integer | None = None
+    floor_included: bool = True
+    cap_included: bool = False
+    figure_decimals: Decimals = 6
+    price_decimals: Decimals = 6
+    expected_end_at: Nanoseconds = 0
+    ended_at: Nanoseconds = 0
+    answer: Answer = Answer.NONE
+    quantity_min: Quantity = 0
+    taker_notional_min: Money = 0
+    taker_delay_ms: Milliseconds = 0
+    payout: Price | None = None
+    payout_floor: Price = 0
 
     def key(self) -> tuple[str, ...]:
         return (token(self.market),)

@@ -291,9 +291,27 @@ OPERATIONS = (
     service.Anchor(day="2026-05-13", seq=4711, rows=900, head="9f86d081", at=AT),
 )
 
-# Later fields of nested structs: each gets a sample of its own, so that the earlier lines stay as they are.
+# Later fields: each gets a sample of its own, so that the earlier lines stay as they are.
 LATER = (
     BOOKS[3].replace(fees=feed.FeeSchedule(model="polymarket", taker_rate=70_000, maker_rate=1, exponent=2)),
+    BOOKS[3].replace(
+        instrument_kind=feed.InstrumentKind.SPOT,
+        payoff=feed.Payoff.BETWEEN,
+        floor=-300_000,
+        cap=1_234_567_891,
+        floor_included=False,
+        cap_included=True,
+        figure_decimals=9,
+        price_decimals=12,
+        expected_end_at=AT - 1,
+        ended_at=AT + 1,
+        answer=feed.Answer.DISPUTED,
+        quantity_min=5_000_000,
+        taker_notional_min=1_000_000,
+        taker_delay_ms=3_000,
+        payout=240_000,
+        payout_floor=10_000,
+    ),
 )
 
 SAMPLES: tuple[Message, ...] = (*BOOKS, *DECISIONS, *ORDERS, *OPERATIONS, *LATER)
