@@ -102,7 +102,7 @@ lock: #-- resolve requirements*.in again into requirements*.txt; LOCK_ARGS=--upg
 
 .PHONY: clean
 clean: #-- remove the environments and caches; state directories stay
-	rm -rf $(VENV) $(CLIENTS) $(LOCK) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-* build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
