@@ -7,7 +7,7 @@ from sandbox.faults.rules import ANYWHERE
 from sandbox.sockets import ClientSocket
 from sandbox.venue import VenueServer
 from sandbox.world.events import PriceMoved, WorldEvent
-from sandbox.world.venue_prices import Source
+from sandbox.world.venue_prices import PriceSource
 from tests.support.sixth_venue.venue import SIXTH
 
 ACTED_OUT = ANYWHERE
@@ -43,7 +43,7 @@ class SixthServer(VenueServer):
 
     def _on(self, event: WorldEvent) -> None:
         if isinstance(event, PriceMoved):
-            price = self.world.price.at(Source.COINBASE)
+            price = self.world.price.at(PriceSource.COINBASE)
             frame = msgspec.json.encode({"bid": f"{price:.2f}", "ask": f"{price + 1:.2f}"}).decode()
             for client in self.clients:
                 client.send(frame)
