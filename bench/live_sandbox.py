@@ -19,6 +19,7 @@ from aiohttp import web
 
 from bench.strategy import MARK, MARKS
 from libs.exchange.matching_types import LimitOrder
+from libs.venues.polymarket import POLYMARKET
 from proto.feed import MarketStatus, Side
 from proto.risk import TimeInForce
 from proto.units import ONE, SECOND
@@ -27,7 +28,7 @@ from sandbox.main import PARENT_CHECK_S, write_files
 from sandbox.server import HOST, Sandbox
 from sandbox.sockets import ClientSocket
 from sandbox.world.makers import NOISE
-from sandbox.world.markets import POLYMARKET, SandboxMarket
+from sandbox.world.markets import SandboxMarket
 
 PAUSE_S = (0.03, 0.09)
 """Between an answer and the next mark, drawn: marks keep no step with anybody's timers."""

@@ -11,10 +11,13 @@ from functools import partial
 from msgspec import Struct
 
 from libs.exchange.matching_types import LimitOrder
+from libs.venues.kalshi import KALSHI
+from libs.venues.manifold import MANIFOLD
+from libs.venues.polymarket import POLYMARKET
 from proto.feed import MarketStatus, Side
 from proto.units import notional
 from sandbox.world.events import FillEvent, MarketMoved, OrderChange, OrderEvent, WorldEvent
-from sandbox.world.markets import KALSHI, MANIFOLD, POLYMARKET, SandboxMarket
+from sandbox.world.markets import SandboxMarket
 from sandbox.world.world import World
 
 REDEEM_AFTER_S: dict[str, float | None] = {POLYMARKET: 5.0, KALSHI: 0.0, MANIFOLD: 0.0}

@@ -10,6 +10,8 @@ from typing import Any, Self
 from aiohttp import web
 
 from libs.venues.catalogue import VENUES as CATALOGUE
+from libs.venues.manifold import MANIFOLD
+from libs.venues.polymarket import POLYMARKET
 from proto.units import parse
 from sandbox.accounts import Accounts
 from sandbox.admin import Admin
@@ -21,7 +23,6 @@ from sandbox.registry import served, server_class
 from sandbox.state_file import VERSION, SandboxDocument, StateFile, read
 from sandbox.venue import VenueServer
 from sandbox.world.events import PriceMoved, WorldEvent
-from sandbox.world.markets import MANIFOLD, POLYMARKET
 from sandbox.world.world import UPDATES_PER_S, VENUES, World
 
 HOST = "127.0.0.1"

@@ -4,11 +4,12 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from libs.venues.kalshi import KALSHI
 from proto.feed import MarketStatus
 from proto.units import ONE, SECOND
 from sandbox.server import Sandbox
 from sandbox.texts import fixed
-from sandbox.world.markets import KALSHI, SandboxMarket
+from sandbox.world.markets import SandboxMarket
 from sandbox.world.venue_prices import PriceSource
 from sandbox.world.world import VENUES
 

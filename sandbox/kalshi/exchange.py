@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from libs.exchange.matching_types import Execution, LimitOrder, OrderState, Reason
+from libs.venues.kalshi import KALSHI
 from libs.venues.kalshi.fees import TAKER_RATE
 from proto.feed import MarketStatus, Side
 from proto.risk import TimeInForce
@@ -19,7 +20,7 @@ from sandbox.kalshi.order_bodies import AmendBody, NewOrderBody, count_of, price
 from sandbox.kalshi.refusals import KalshiRefusal, bad_request, not_found
 from sandbox.world.events import FillEvent, OrderChange, OrderEvent
 from sandbox.world.ids import digest
-from sandbox.world.markets import KALSHI, SandboxMarket
+from sandbox.world.markets import SandboxMarket
 from sandbox.world.world import World
 
 ORDERS_MAX = 200_000

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from libs.venues.kalshi import KALSHI
 from proto.feed import MarketStatus
 from proto.units import SECOND
 from sandbox.kalshi.bodies import dollars, price_ranges
 from sandbox.world.events import MarketMoved
 from sandbox.world.ids import digest
-from sandbox.world.markets import KALSHI, SandboxMarket
+from sandbox.world.markets import SandboxMarket
 
 
 def lifecycle(event: MarketMoved) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
+from libs.venues.kalshi import KALSHI
 from proto.feed import Side
 from proto.units import ONE
 from sandbox.kalshi.bodies import (
@@ -23,7 +24,7 @@ from sandbox.kalshi.pages import flag, newest_first, number_of
 from sandbox.kalshi.refusals import KalshiRefusal, answer, bad_request
 from sandbox.world.events import BookChanged, Traded, WorldEvent
 from sandbox.world.listing import SERIES
-from sandbox.world.markets import KALSHI, SandboxMarket
+from sandbox.world.markets import SandboxMarket
 from sandbox.world.world import World
 
 PREFIX = "/trade-api/v2"

@@ -6,11 +6,12 @@ import msgspec
 from msgspec import Struct
 
 from libs.exchange.fees import FeeAccumulator
+from libs.venues.kalshi import KALSHI
 from proto.risk import TimeInForce
 from sandbox.kalshi.exchange import KalshiExchange
 from sandbox.kalshi.groups import OrderGroup
 from sandbox.kalshi.ledger import FillRow, Record
-from sandbox.world.markets import KALSHI, SandboxMarket
+from sandbox.world.markets import SandboxMarket
 from sandbox.world.world import World
 
 _RECORD = [name for name in Record.__dataclass_fields__ if name != "market"]

@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from libs.venues.kalshi import KALSHI
 from proto.units import ONE
 from sandbox.accounts import ClientAccount
 from sandbox.arrivals import Arrivals
@@ -28,7 +29,6 @@ from sandbox.kalshi.refusals import KalshiRefusal, too_many
 from sandbox.kalshi.stream import KalshiStream
 from sandbox.venue import STATUSES, VenueServer, received_ns
 from sandbox.world.events import FillEvent, OrderEvent, WorldEvent
-from sandbox.world.markets import KALSHI
 from sandbox.world.world import World
 
 OWNER = "kalshi-sandbox"

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from aiohttp import WSMsgType, web
 
+from libs.venues.kalshi import KALSHI
 from proto.feed import MarketStatus, Side
 from proto.units import ONE, SECOND
 from sandbox.faults.rules import MARKET_SOCKET, USER_SOCKET
@@ -23,7 +24,7 @@ from sandbox.kalshi.subscriptions import (
     tickers_of,
 )
 from sandbox.world.events import BookChanged, MarketMoved, Traded, WorldEvent
-from sandbox.world.markets import KALSHI, SandboxMarket
+from sandbox.world.markets import SandboxMarket
 from sandbox.world.world import World
 
 PING_EVERY_S = 10.0

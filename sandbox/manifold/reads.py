@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from libs.venues.manifold import MANIFOLD
 from proto.feed import MarketStatus
 from proto.units import MILLISECOND
 from sandbox.manifold.bets import LIQUIDITY, BetError, ClientBet, ContractMarket, User, bet_body, newest_first
-from sandbox.world.markets import MANIFOLD, SandboxMarket
+from sandbox.world.markets import SandboxMarket
 from sandbox.world.world import World
 
 LIMIT_MAX = 1000

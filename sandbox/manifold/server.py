@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from libs.venues.manifold import MANIFOLD
 from proto.feed import MarketStatus
 from proto.units import MILLISECOND
 from sandbox.accounts import Accounts
@@ -26,7 +27,7 @@ from sandbox.manifold.topics import Topics
 from sandbox.venue import VenueServer, arrival_of
 from sandbox.world.events import MarketMoved, WorldEvent
 from sandbox.world.ids import digest
-from sandbox.world.markets import MANIFOLD, VOID, SandboxMarket
+from sandbox.world.markets import VOID, SandboxMarket
 from sandbox.world.world import World
 
 BALANCE = 10_000.0

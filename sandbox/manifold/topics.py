@@ -11,9 +11,9 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 from msgspec import Struct, field
 
+from libs.venues.manifold import MANIFOLD
 from sandbox.faults.script import Faults
 from sandbox.sockets import ClientSocket
-from sandbox.world.markets import MANIFOLD
 
 SILENCE_S = 60.0
 """A client that has sent nothing for so long is dropped."""

@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from libs.venues.polymarket import POLYMARKET
 from proto.units import SECOND
 from sandbox.polymarket import gamma
 from sandbox.polymarket.doors import Call, DoorAnswer
 from sandbox.polymarket.keys import PolymarketRefusal
-from sandbox.world.markets import POLYMARKET, SandboxMarket
+from sandbox.world.markets import SandboxMarket
 from sandbox.world.world import World
 
 T = TypeVar("T")

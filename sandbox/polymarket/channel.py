@@ -5,9 +5,9 @@ from typing import Generic, TypeVar
 from aiohttp import WSCloseCode, WSMsgType, web
 from msgspec import Struct
 
+from libs.venues.polymarket import POLYMARKET
 from sandbox.faults.script import Faults
 from sandbox.sockets import ClientSocket
-from sandbox.world.markets import POLYMARKET
 
 PING, PONG = "PING", "PONG"
 

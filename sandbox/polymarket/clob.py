@@ -3,6 +3,7 @@
 Source: docs/reference/venue-facts.md, Polymarket market data.
 """
 
+from libs.venues.polymarket import POLYMARKET
 from proto.units import ONE, show
 from sandbox.polymarket import bodies
 from sandbox.polymarket.books import book_body
@@ -12,7 +13,7 @@ from sandbox.polymarket.gamma import BASE_FEE, amount, has_fees
 from sandbox.polymarket.history import PriceHistory
 from sandbox.polymarket.keys import PolymarketRefusal
 from sandbox.polymarket.wire import TokenQuery
-from sandbox.world.markets import POLYMARKET, SandboxMarket
+from sandbox.world.markets import SandboxMarket
 
 TOKENS_MAX = 500
 """Tokens of one plural request (documented)."""

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from libs.exchange.fees import fee_of
 from libs.exchange.matching_types import LimitOrder, OrderState, Placement, Reason
+from libs.venues.polymarket import POLYMARKET
 from proto.feed import Side
 from proto.risk import TimeInForce
 from proto.units import SECOND, notional, show
@@ -26,7 +27,7 @@ from sandbox.polymarket.wallets import wallets_of
 from sandbox.polymarket.wire import WireRequest
 from sandbox.world.events import BookChanged, OrderChange, OrderEvent, Traded, WorldEvent
 from sandbox.world.lifecycle import MARKET_RESOLVED
-from sandbox.world.markets import POLYMARKET, SandboxMarket
+from sandbox.world.markets import SandboxMarket
 from sandbox.world.order_entry import is_internal
 from sandbox.world.world import World
 

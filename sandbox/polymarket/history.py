@@ -5,11 +5,12 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from libs.venues.polymarket import POLYMARKET
 from proto.feed import Side
 from proto.units import MILLISECOND, ONE, SECOND, show
 from sandbox.polymarket.gamma import amount, outcome_prices
 from sandbox.world.events import BookChanged, Traded, WorldEvent
-from sandbox.world.markets import POLYMARKET, SandboxMarket
+from sandbox.world.markets import SandboxMarket
 from sandbox.world.world import World
 
 SAMPLE_S = 10

@@ -8,6 +8,7 @@ from functools import partial
 
 from msgspec import Struct
 
+from libs.venues.polymarket import POLYMARKET
 from proto.feed import MarketStatus
 from proto.units import ONE, SECOND, notional
 from sandbox.polymarket.exchange import PolymarketExchange
@@ -15,7 +16,7 @@ from sandbox.polymarket.gamma import amount, iso, outcome_prices, outcome_word
 from sandbox.polymarket.ledger import COLLATERAL, Movement, Wallet
 from sandbox.polymarket.orders import ClientTrade
 from sandbox.world.events import MarketMoved, WorldEvent
-from sandbox.world.markets import POLYMARKET, SandboxMarket
+from sandbox.world.markets import SandboxMarket
 
 ACTIVITY_MAX = 10_000
 """Entries kept, of all wallets together; the oldest go first."""

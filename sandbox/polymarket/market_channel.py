@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 from msgspec import Struct
 
+from libs.venues.polymarket import POLYMARKET
 from proto.feed import MarketStatus, Side
 from proto.units import MILLISECOND, ONE, show
 from sandbox.faults.script import Faults
@@ -29,7 +30,7 @@ from sandbox.polymarket.gamma import (
 )
 from sandbox.polymarket.history import PriceHistory
 from sandbox.world.events import BookChanged, MarketMoved, TickChanged, Traded, WorldEvent
-from sandbox.world.markets import POLYMARKET, VOID, SandboxMarket
+from sandbox.world.markets import VOID, SandboxMarket
 
 ASSETS_MAX = 2_000
 """Tokens one connection may follow: more than the sandbox ever lists."""

@@ -6,12 +6,13 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from libs.venues.polymarket import POLYMARKET
 from sandbox.polymarket.exchange import PolymarketExchange
 from sandbox.polymarket.holdings import ActivityEntry, Holding, Holdings
 from sandbox.polymarket.ledger import Movement, Wallet
 from sandbox.polymarket.orders import ClientOrder, ClientTrade, ClobOrderStatus, MakerPart, Stage
 from sandbox.polymarket.trades import PendingTrade
-from sandbox.world.markets import POLYMARKET, SandboxMarket
+from sandbox.world.markets import SandboxMarket
 from sandbox.world.world import World
 
 Row = tuple[str, dict[str, Any]]

@@ -5,6 +5,7 @@ from typing import Any
 from aiohttp import web
 from eth_account import Account as EthAccount
 
+from libs.venues.polymarket import POLYMARKET
 from proto.units import ONE
 from sandbox.accounts import Accounts
 from sandbox.arrivals import Arrivals
@@ -30,7 +31,6 @@ from sandbox.polymarket.user_channel import UserChannel
 from sandbox.polymarket.wallets import wallets_of
 from sandbox.venue import VenueServer
 from sandbox.world.ids import digest
-from sandbox.world.markets import POLYMARKET
 from sandbox.world.world import World
 
 CASH = 10_000 * ONE

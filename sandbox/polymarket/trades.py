@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from libs.exchange.fees import fee_of
 from libs.exchange.matching_types import Execution, Match
+from libs.venues.polymarket import POLYMARKET
 from libs.venues.polymarket.fees import MODEL
 from proto.feed import FeeSchedule, Side
 from proto.units import ONE, notional, parse
@@ -18,7 +19,7 @@ from sandbox.polymarket.gamma import BASE_FEE, CRYPTO_RATE, FEE_EXPONENT, has_fe
 from sandbox.polymarket.ledger import COLLATERAL, Movement, WalletLedger
 from sandbox.polymarket.options import PolymarketOptions
 from sandbox.polymarket.orders import STRANGER, ClientOrder, ClientTrade, MakerPart, Stage, wallet_of_stranger
-from sandbox.world.markets import POLYMARKET, SandboxMarket
+from sandbox.world.markets import SandboxMarket
 from sandbox.world.world import World
 
 CRYPTO_FEES = FeeSchedule(model=MODEL, taker_rate=CRYPTO_RATE, exponent=FEE_EXPONENT)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from libs.venues.polymarket import POLYMARKET
 from proto.units import SECOND
 from sandbox.faults.rules import FILL, READ, FaultKind
 from sandbox.polymarket.contracts import ALLOWANCE_MAX, EXCHANGES
@@ -20,7 +21,6 @@ from sandbox.polymarket.order_checks import BAD_PAYLOAD, read_request
 from sandbox.polymarket.orders import order_body, trade_body
 from sandbox.polymarket.wire import CANCELS_MAX, ORDERS_MAX, CancelMarket, CancelOne, HeartbeatBody
 from sandbox.venue import arrival_of, fault_of
-from sandbox.world.markets import POLYMARKET
 
 ACK_DELAY_S = 0.25
 """How long the answer waits behind the fills when a fault asks for it without a time."""

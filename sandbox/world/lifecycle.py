@@ -3,13 +3,16 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from libs.venues.kalshi import KALSHI
+from libs.venues.manifold import MANIFOLD
+from libs.venues.polymarket import POLYMARKET
 from proto.feed import MarketStatus
 from proto.units import SECOND
 from sandbox.world.events import MarketMoved, WorldEvent
 from sandbox.world.listing import MarketSeries, make_markets, span_s
 from sandbox.world.makers import MarketMakers
 from sandbox.world.market_registry import MarketRegistry
-from sandbox.world.markets import KALSHI, MANIFOLD, POLYMARKET, VOID, MarketKind, SandboxMarket
+from sandbox.world.markets import VOID, MarketKind, SandboxMarket
 from sandbox.world.order_entry import OrderEntry
 from sandbox.world.scheduler import Scheduler
 from sandbox.world.settings import WorldSettings

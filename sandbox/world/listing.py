@@ -3,17 +3,12 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
+from libs.venues.kalshi import KALSHI
+from libs.venues.manifold import MANIFOLD
+from libs.venues.polymarket import POLYMARKET
 from proto.units import ONE, SECOND
 from sandbox.world import ids
-from sandbox.world.markets import (
-    CENTS,
-    KALSHI,
-    MANIFOLD,
-    POLYMARKET,
-    TAPERED,
-    MarketKind,
-    SandboxMarket,
-)
+from sandbox.world.markets import CENTS, TAPERED, MarketKind, SandboxMarket
 
 SPAN_S_MIN = 10
 """A window shorter than this is over before a client has read its listing."""

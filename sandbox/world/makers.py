@@ -10,11 +10,14 @@ from collections.abc import Iterable
 from functools import partial
 
 from libs.exchange.matching_types import LimitOrder
+from libs.venues.kalshi import KALSHI
+from libs.venues.manifold import MANIFOLD
+from libs.venues.polymarket import POLYMARKET
 from proto.feed import MarketStatus, Side
 from proto.risk import TimeInForce
 from proto.units import ONE
 from sandbox.world.fair import fair_value
-from sandbox.world.markets import KALSHI, MANIFOLD, POLYMARKET, MarketKind, SandboxMarket
+from sandbox.world.markets import MarketKind, SandboxMarket
 from sandbox.world.order_entry import OrderEntry
 from sandbox.world.scheduler import Scheduler
 from sandbox.world.settings import WorldSettings

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from libs.exchange.matching import LimitOrderBook
+from libs.venues.polymarket import POLYMARKET
 from proto.feed import MarketStatus, PriceStep
 from proto.units import ONE
 
-POLYMARKET, KALSHI, MANIFOLD = "polymarket", "kalshi", "manifold"
 VOID = "void"
 """Result of a market that pays half to each side."""
 

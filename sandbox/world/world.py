@@ -11,6 +11,9 @@ import random
 from collections.abc import Callable, Iterable
 
 from libs.exchange.matching_types import LimitOrder, Placement, Reason, SelfTrade
+from libs.venues.kalshi import KALSHI
+from libs.venues.manifold import MANIFOLD
+from libs.venues.polymarket import POLYMARKET
 from proto.feed import PriceStep
 from proto.units import ONE, SECOND
 from sandbox.world.events import BookChanged, PriceMoved, TickChanged, WorldEvent
@@ -18,7 +21,7 @@ from sandbox.world.lifecycle import MarketLifecycle
 from sandbox.world.listing import SERIES
 from sandbox.world.makers import MAKERS_AT, MarketMakers
 from sandbox.world.market_registry import MarketRegistry
-from sandbox.world.markets import KALSHI, MANIFOLD, MILLS, POLYMARKET, SandboxMarket
+from sandbox.world.markets import MILLS, SandboxMarket
 from sandbox.world.order_entry import OrderEntry
 from sandbox.world.saving import SavedWorld, load_market, save_market
 from sandbox.world.scheduler import Scheduler

@@ -10,15 +10,17 @@ import pytest
 
 from libs.exchange.matching_types import LimitOrder
 from libs.venues.gateway import LearnsMarkets, NewOrder, SentOrder, VenueGateway
+from libs.venues.kalshi import KALSHI
 from libs.venues.kalshi.auth import KalshiCredentials
 from libs.venues.kalshi.trading.gateway import KalshiGateway
 from libs.venues.kalshi.trading.options import KalshiOptions
+from libs.venues.polymarket import POLYMARKET
 from proto.feed import MarketStatus, Side
 from proto.risk import TimeInForce
 from proto.units import ONE, SECOND
 from sandbox.server import Sandbox
 from sandbox.state_file import read
-from sandbox.world.markets import KALSHI, POLYMARKET, MarketKind, SandboxMarket
+from sandbox.world.markets import MarketKind, SandboxMarket
 from tests.integration.polymarket.rig import gateway_of as polymarket_gateway
 from tests.integration.polymarket.rig import until
 

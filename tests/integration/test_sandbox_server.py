@@ -19,6 +19,7 @@ from rich.console import Console
 from libs.exchange.matching_types import LimitOrder
 from libs.runtime import ports
 from libs.runtime.ports import Reservation
+from libs.venues.polymarket import POLYMARKET
 from proto.feed import Side
 from proto.units import ONE, SECOND
 from sandbox.faults.rules import FaultKind, FaultRule
@@ -27,7 +28,6 @@ from sandbox.sockets import ClientSocket
 from sandbox.table import overview
 from sandbox.venue import VenueServer, arrival_of, fault_of
 from sandbox.world.events import TickChanged
-from sandbox.world.markets import POLYMARKET
 from tests.conftest import ROOT
 from tests.support.waiting import PATIENCE_S, until
 

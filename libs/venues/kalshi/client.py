@@ -7,9 +7,8 @@ import msgspec
 
 from libs.venues.errors import BadAnswer, OutcomeUnknown
 from libs.venues.frame import DECODE_ERRORS
-from libs.venues.kalshi import limits
+from libs.venues.kalshi import KALSHI, limits
 from libs.venues.kalshi.auth import Signer
-from libs.venues.kalshi.legs import VENUE
 from libs.venues.kalshi.schemas import answers as rest
 from libs.venues.kalshi.schemas.errors import read_error
 from libs.venues.transport.answer import Answer
@@ -45,7 +44,7 @@ class KalshiClient:
         http: VenueHttp | None = None,
     ) -> None:
         self._http = http or VenueHttp(
-            VENUE,
+            KALSHI,
             rest_url,
             limits.buckets() if buckets is None else buckets,
             unavailable=STATUSES_UNAVAILABLE,
@@ -150,7 +149,7 @@ class KalshiClient:
         path = "/portfolio/events/orders/batched"
         answers = (await self._effect(method, path, body, rest.Batch, cost=cost)).orders
         if len(answers) != items:
-            raise OutcomeUnknown(VENUE, f"{method} {path}: expected {items} answers, was {len(answers)}")
+            raise OutcomeUnknown(KALSHI, f"{method} {path}: expected {items} answers, was {len(answers)}")
         return answers
 
     async def amend_order(self, order_id: str, body: Mapping[str, object]) -> rest.Amended:
@@ -232,9 +231,9 @@ class KalshiClient:
             if not cursor:
                 return rows
             if cursor in asked:
-                raise BadAnswer(VENUE, f"GET {path}: expected a new cursor, was one seen before")
+                raise BadAnswer(KALSHI, f"GET {path}: expected a new cursor, was one seen before")
             asked.add(cursor)
-        raise BadAnswer(VENUE, f"GET {path}: expected at most {PAGES_MAX} pages")
+        raise BadAnswer(KALSHI, f"GET {path}: expected at most {PAGES_MAX} pages")
 
     async def _effect(
         self,
@@ -261,11 +260,11 @@ class KalshiClient:
             return msgspec.json.decode(answer.body, type=kind)
         except DECODE_ERRORS as e:
             # A success that says something else (retired endpoints do) proves nothing about the order.
-            raise OutcomeUnknown(VENUE, f"{method} {path}: {str(e)[:200]}") from e
+            raise OutcomeUnknown(KALSHI, f"{method} {path}: {str(e)[:200]}") from e
 
 
 def _decode(what: str, body: bytes, kind: type[Body]) -> Body:
     try:
         return msgspec.json.decode(body, type=kind)
     except DECODE_ERRORS as e:
-        raise BadAnswer(VENUE, f"{what}: {str(e)[:200]}") from e
+        raise BadAnswer(KALSHI, f"{what}: {str(e)[:200]}") from e

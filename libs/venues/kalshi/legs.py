@@ -6,10 +6,10 @@ A bid is for YES at the YES price, an ask offers it. Buying NO at 0.44 is an ask
 
 from typing import Literal, NamedTuple
 
+from libs.venues.kalshi import KALSHI
 from proto.feed import Side
 from proto.units import ONE
 
-VENUE = "kalshi"
 YES, NO = "yes", "no"
 BookSide = Literal["bid", "ask"]
 
@@ -56,12 +56,12 @@ def positioned(side: BookSide) -> str:
 
 def instrument_of(ticker: str, outcome: str) -> str:
     """``kalshi:{ticker}:yes`` or ``…:no``."""
-    return f"{VENUE}:{ticker}:{outcome}"
+    return f"{KALSHI}:{ticker}:{outcome}"
 
 
 def market_of(ticker: str) -> str:
     """``kalshi:{ticker}``."""
-    return f"{VENUE}:{ticker}"
+    return f"{KALSHI}:{ticker}"
 
 
 def contract_of(instrument: str) -> Contract:
@@ -72,6 +72,6 @@ def contract_of(instrument: str) -> Contract:
     """
     venue, _, rest = instrument.partition(":")
     ticker, _, outcome = rest.rpartition(":")
-    if venue != VENUE or not ticker or outcome not in (YES, NO):
+    if venue != KALSHI or not ticker or outcome not in (YES, NO):
         raise ValueError(f"expected kalshi:<ticker>:yes or :no, was {instrument[:120]!r}")
     return Contract(ticker, outcome)

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from libs.venues.binance import BINANCE
 from libs.venues.binance.market_data.rest import BinanceRest
-from libs.venues.binance.market_data.streams import VENUE, binance_socket, stream_names
+from libs.venues.binance.market_data.streams import binance_socket, stream_names
 from libs.venues.binance.params import BinanceParams
 from libs.venues.transport.websocket import VenueSocket
 from services.feed.live.moment import now_ns
@@ -20,14 +21,14 @@ _SHUTDOWN = b"serverShutdown"
 class BinanceSource(LiveSource):
     """Trades, best prices and candles of the section's symbols."""
 
-    venue = VENUE
+    venue = BINANCE
     books = False
 
     def __init__(self, params: BinanceParams, emit: Emit) -> None:
         super().__init__(params, emit)
         self._params = params
         self._rest = BinanceRest(params.rest_url)
-        self.leases.follow([f"{VENUE}:{symbol}" for symbol in params.symbols], now_ns())
+        self.leases.follow([f"{BINANCE}:{symbol}" for symbol in params.symbols], now_ns())
 
     def open_socket(self) -> VenueSocket:
         params = self._params
@@ -43,7 +44,7 @@ class BinanceSource(LiveSource):
         params = self._params
         pairs = [(symbol, interval) for symbol in params.symbols for interval in params.intervals]
         await ask_each(
-            VENUE,
+            BINANCE,
             [(f"{symbol} {interval}", partial(self._fill, symbol, interval)) for symbol, interval in pairs],
         )
 
@@ -61,7 +62,7 @@ class BinanceSource(LiveSource):
 
     def about(self, data: bytes) -> Iterable[str]:
         found = _SYMBOL.search(data) if not data.startswith(b'{"_rest"') else None
-        return () if found is None else (f"{VENUE}:{found[1].decode()}",)
+        return () if found is None else (f"{BINANCE}:{found[1].decode()}",)
 
     async def close(self) -> None:
         await self._rest.close()

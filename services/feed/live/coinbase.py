@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from libs.venues.coinbase import COINBASE
 from libs.venues.coinbase.market_data.rest import CoinbaseRest
-from libs.venues.coinbase.market_data.streams import VENUE, coinbase_socket
+from libs.venues.coinbase.market_data.streams import coinbase_socket
 from libs.venues.coinbase.params import CoinbaseParams
 from libs.venues.transport.websocket import VenueSocket
 from services.feed.live.moment import now_ns
@@ -22,14 +23,14 @@ _PRODUCT = re.compile(rb'"product_id":"([A-Z0-9]{1,20}-[A-Z0-9]{1,20})"')
 class CoinbaseSource(LiveSource):
     """Trades, best prices and heartbeats of the section's products."""
 
-    venue = VENUE
+    venue = COINBASE
     books = False
 
     def __init__(self, params: CoinbaseParams, emit: Emit) -> None:
         super().__init__(params, emit)
         self._params = params
         self._rest = CoinbaseRest(params.rest_url)
-        self.leases.follow([f"{VENUE}:{product}" for product in params.products], now_ns())
+        self.leases.follow([f"{COINBASE}:{product}" for product in params.products], now_ns())
 
     def open_socket(self) -> VenueSocket:
         params = self._params
@@ -42,7 +43,9 @@ class CoinbaseSource(LiveSource):
 
     async def look(self) -> None:
         """Fill in the candles that no socket tells any more."""
-        await ask_each(VENUE, [(product, partial(self._fill, product)) for product in self._params.products])
+        await ask_each(
+            COINBASE, [(product, partial(self._fill, product)) for product in self._params.products]
+        )
 
     async def _fill(self, product: str) -> None:
         count, now_ms = self._params.backfill_count, now_ns() // 1_000_000
@@ -54,7 +57,7 @@ class CoinbaseSource(LiveSource):
 
     def about(self, data: bytes) -> Iterable[str]:
         found = _PRODUCT.search(data) if not data.startswith(b'{"_rest"') else None
-        return () if found is None else (f"{VENUE}:{found[1].decode()}",)
+        return () if found is None else (f"{COINBASE}:{found[1].decode()}",)
 
     async def close(self) -> None:
         await self._rest.close()

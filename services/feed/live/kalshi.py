@@ -11,6 +11,7 @@ import msgspec
 from libs.keys.venues.errors import BadKey
 from libs.keys.venues.kinds import RsaKey
 from libs.venues.frame import DECODE_ERRORS
+from libs.venues.kalshi import KALSHI
 from libs.venues.kalshi.auth import CredentialError, KalshiCredentials, Signer
 from libs.venues.kalshi.client import KalshiClient
 from libs.venues.kalshi.market_data.following import REFUSING_CODES
@@ -29,7 +30,6 @@ from services.feed.live.questions import Question, ask_each
 from services.feed.live.source import Emit, FeedContext, LiveSource
 from services.feed.live.unsettled import ENDED, Unresolved
 
-VENUE = "kalshi"
 PAGE_ROWS = 200
 """Markets a page: about 2 kB each, so that a page stays well below the longest frame."""
 OUTGOING_PER_S, OUTGOING_BURST = 10.0, 30.0
@@ -77,7 +77,7 @@ class KalshiSource(LiveSource):
     ``normaliser`` is the one that reads this venue's frames.
     """
 
-    venue = VENUE
+    venue = KALSHI
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class KalshiSource(LiveSource):
     def open_socket(self) -> VenueSocket:
         params = self._params
         return VenueSocket(
-            VENUE,
+            KALSHI,
             params.websocket_url,
             headers=partial(self._signer.headers, "GET", params.websocket_url),
             silence_s=params.silence_max_s,
@@ -125,7 +125,7 @@ class KalshiSource(LiveSource):
         ]
         if ended := self._unresolved.turn(TICKERS_MAX):
             questions.append(("ended markets", partial(self._look_at_ended, ended)))
-        await ask_each(VENUE, questions)
+        await ask_each(KALSHI, questions)
 
     async def _look_at_ended(self, markets: list[str]) -> None:
         tickers = ",".join(market.partition(":")[2] for market in markets)
@@ -166,7 +166,7 @@ class KalshiSource(LiveSource):
             return ()
         self._in_order = in_order
         found = _TICKER.search(data)
-        return () if found is None else (f"{VENUE}:{found[1].decode()}",)
+        return () if found is None else (f"{KALSHI}:{found[1].decode()}",)
 
     async def on_frame(self, data: bytes) -> None:
         if _ERROR in data[:80]:
@@ -258,12 +258,14 @@ def build_source(section: Mapping[str, Any], context: FeedContext) -> KalshiSour
     """
     params = KalshiParams.model_validate(section)
     signer = load_signer(context.feed_keys)
-    return KalshiSource(params, context.emit, signer, lambda: context.normalisers.of(VENUE, KalshiNormaliser))
+    return KalshiSource(
+        params, context.emit, signer, lambda: context.normalisers.of(KALSHI, KalshiNormaliser)
+    )
 
 
 def load_signer(feed_keys: Path) -> Signer:
     """The signer of the feed's Kalshi key. Raises ``KeyStoreError`` kinds."""
-    key = load_feed_key(VENUE, feed_keys)
+    key = load_feed_key(KALSHI, feed_keys)
     assert isinstance(key, RsaKey)
     try:
         return Signer(KalshiCredentials(key.key_id, key.private_key_pem))

@@ -12,7 +12,8 @@ import msgspec
 
 from libs.venues.errors import BadAnswer, Refused
 from libs.venues.frame import DECODE_ERRORS, rest_frame
-from libs.venues.manifold.market_data.rest import VENUE, ManifoldRest
+from libs.venues.manifold import MANIFOLD
+from libs.venues.manifold.market_data.rest import ManifoldRest
 from libs.venues.manifold.market_data.streams import manifold_socket, market_topics, subscribe_commands
 from libs.venues.manifold.params import ManifoldParams
 from libs.venues.transport.websocket import VenueSocket
@@ -56,7 +57,7 @@ _one = msgspec.json.Decoder(_One)
 class ManifoldSource(LiveSource):
     """The section's markets, and those found by its words."""
 
-    venue = VENUE
+    venue = MANIFOLD
 
     def __init__(self, params: ManifoldParams, emit: Emit) -> None:
         super().__init__(params, emit)
@@ -93,7 +94,7 @@ class ManifoldSource(LiveSource):
                 self.soon_send(command)
         for contract in list(self._over):
             await self.emit(await self._rest.market(contract))
-        self.leases.follow([f"{VENUE}:{contract}" for contract in self._followed], now_ns())
+        self.leases.follow([f"{MANIFOLD}:{contract}" for contract in self._followed], now_ns())
 
     async def _search(self) -> list[str]:
         """Contracts found by the section's words that pass its filters."""
@@ -133,16 +134,16 @@ class ManifoldSource(LiveSource):
     def on_connected(self) -> None:
         """What happened before is not known: every market is asked for again."""
         if self._followed:
-            self._soon(partial(self.probe, [f"{VENUE}:{contract}" for contract in self._followed]))
+            self._soon(partial(self.probe, [f"{MANIFOLD}:{contract}" for contract in self._followed]))
 
     def about(self, data: bytes) -> Iterable[str]:
         if data.startswith(_MARKET):
             try:
-                return (f"{VENUE}:{_one.decode(data).body.id}",)
+                return (f"{MANIFOLD}:{_one.decode(data).body.id}",)
             except DECODE_ERRORS:
                 return ()
         found = _TOPIC.search(data)
-        return () if found is None else (f"{VENUE}:{found[1].decode()}",)
+        return () if found is None else (f"{MANIFOLD}:{found[1].decode()}",)
 
     def see(self, messages: Sequence[Message], at: int) -> None:
         for message in messages:
@@ -152,7 +153,7 @@ class ManifoldSource(LiveSource):
                 self._over.add(contract)
                 if message.status is MarketStatus.SETTLED:
                     self._over.discard(contract)
-                self.leases.follow([f"{VENUE}:{name}" for name in self._followed], at)
+                self.leases.follow([f"{MANIFOLD}:{name}" for name in self._followed], at)
         super().see(messages, at)
 
     async def probe(self, markets: Sequence[str]) -> None:
@@ -175,7 +176,7 @@ def _rows_of(frame: bytes) -> list[msgspec.Raw]:
     try:
         return _found.decode(frame).body
     except DECODE_ERRORS as e:
-        raise BadAnswer(VENUE, f"expected a list of markets: {e}"[:200]) from e
+        raise BadAnswer(MANIFOLD, f"expected a list of markets: {e}"[:200]) from e
 
 
 def build_source(section: Mapping[str, Any], context: FeedContext) -> ManifoldSource:

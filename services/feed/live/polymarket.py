@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from libs.venues.frame import DECODE_ERRORS, FRAME_BYTES_MAX, FrameError, rest_frame
-from libs.venues.polymarket.market_data.market import VENUE, Listing
+from libs.venues.polymarket import POLYMARKET
+from libs.venues.polymarket.market_data.market import Listing
 from libs.venues.polymarket.market_data.normalise import PolymarketNormaliser
 from libs.venues.polymarket.market_data.prices import TOPICS, name_history
 from libs.venues.polymarket.market_data.wanted import frames
@@ -78,7 +79,7 @@ class _Followed(msgspec.Struct):
 class PolymarketSource(LiveSource):
     """Follows windows and the markets of tags. ``normaliser`` is the one that reads this venue's frames."""
 
-    venue = VENUE
+    venue = POLYMARKET
 
     def __init__(
         self, params: PolymarketParams, emit: Emit, normaliser: Callable[[], PolymarketNormaliser]
@@ -87,7 +88,7 @@ class PolymarketSource(LiveSource):
         self._params = params
         self._normaliser = normaliser
         buckets = {"default": TokenBucket(GAMMA_PER_S, GAMMA_BURST)}
-        self._gamma = VenueHttp(VENUE, params.gamma_url, buckets)
+        self._gamma = VenueHttp(POLYMARKET, params.gamma_url, buckets)
         self._followed: dict[str, _Followed] = {}
         self._follows_more = False
         self._unresolved = Unresolved()
@@ -98,7 +99,7 @@ class PolymarketSource(LiveSource):
     def open_socket(self) -> VenueSocket:
         params = self._params
         return VenueSocket(
-            VENUE,
+            POLYMARKET,
             params.market_websocket_url,
             subscribe=lambda: self._normaliser().subscriptions(),
             keepalive=KEEPALIVE,
@@ -119,7 +120,7 @@ class PolymarketSource(LiveSource):
         topics = [{"topic": topic, "type": "update"}]
         subscribe = msgspec.json.encode({"action": "subscribe", "subscriptions": topics})
         return VenueSocket(
-            VENUE,
+            POLYMARKET,
             self._params.prices_websocket_url,
             subscribe=lambda: [subscribe],
             keepalive=PRICES_KEEPALIVE,
@@ -153,7 +154,7 @@ class PolymarketSource(LiveSource):
         ]
         questions += [(f"tag {tag or 'any'}", partial(self._look_at_tag, tag)) for tag in tags]
         questions += [(f"market {c[:12]}", partial(self._look_at_ended, c)) for c in ended]
-        await ask_each(VENUE, questions)
+        await ask_each(POLYMARKET, questions)
 
     def _ended(self, now: int) -> list[str]:
         """Conditions of followed markets that should have ended: those of no window go on until Gamma closes them."""
@@ -204,7 +205,7 @@ class PolymarketSource(LiveSource):
             listing = Listing(gamma.read_market(raw))
         except FrameError:
             return False
-        market = f"{VENUE}:{listing.condition}"
+        market = f"{POLYMARKET}:{listing.condition}"
         if not listing.tradable:
             return False
         if market in self._followed or market in self._over or (ended and listing.status in NOT_TRADING):
@@ -237,7 +238,7 @@ class PolymarketSource(LiveSource):
             events = _events.decode(data) if data[:1] == b"[" else [_event.decode(data)]
         except DECODE_ERRORS:
             return ()
-        return {f"{VENUE}:{event.market}" for event in events if event.event_type in BOOK_EVENTS}
+        return {f"{POLYMARKET}:{event.market}" for event in events if event.event_type in BOOK_EVENTS}
 
     def see(self, messages: Sequence[Message], at: int) -> None:
         markets = [message for message in messages if isinstance(message, Market)]
@@ -282,4 +283,6 @@ class PolymarketSource(LiveSource):
 def build_source(section: Mapping[str, Any], context: FeedContext) -> PolymarketSource:
     """The source of a section."""
     params = PolymarketParams.model_validate(section)
-    return PolymarketSource(params, context.emit, lambda: context.normalisers.of(VENUE, PolymarketNormaliser))
+    return PolymarketSource(
+        params, context.emit, lambda: context.normalisers.of(POLYMARKET, PolymarketNormaliser)
+    )

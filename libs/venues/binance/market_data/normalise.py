@@ -8,6 +8,7 @@ and losses show by themselves.
 from collections.abc import Mapping
 from typing import Any
 
+from libs.venues.binance import BINANCE
 from libs.venues.binance.market_data.depth import Change, Sequence, Verdict
 from libs.venues.binance.schemas import wire
 from libs.venues.frame import FrameError
@@ -17,7 +18,6 @@ from proto.feed import Candle, Side, Trade
 from proto.message import Message
 from proto.units import MILLISECOND
 
-VENUE = "binance"
 CANDLE_STREAMS_MAX = 4_000
 
 _INTERVALS_S = {"1s": 1, "1m": 60, "3m": 180, "5m": 300, "15m": 900, "30m": 1_800, "1h": 3_600} | {
@@ -32,7 +32,7 @@ class _Symbol(Reference):
     __slots__ = ("aggregate", "repeats", "sequence", "ticker")
 
     def __init__(self, instrument: str) -> None:
-        super().__init__(VENUE, instrument)
+        super().__init__(BINANCE, instrument)
         self.sequence = Sequence()
         self.repeats = Repeats()
         self.aggregate: bool | None = None
@@ -61,7 +61,7 @@ class BinanceNormaliser(ReferenceNormaliser[_Symbol]):
             wire.Answer: self._on_answer,
             wire.Rest: self._on_rest,
         }
-        super().__init__(VENUE, _Symbol, wire.decode, handlers)
+        super().__init__(BINANCE, _Symbol, wire.decode, handlers)
 
     @property
     def missed(self) -> int:
@@ -252,7 +252,7 @@ class BinanceNormaliser(ReferenceNormaliser[_Symbol]):
 
 def _trade(name: str, number: int, price: str, size: str, buyer_is_maker: bool, at: int) -> Trade:
     return Trade(
-        instrument=f"{VENUE}:{name}",
+        instrument=f"{BINANCE}:{name}",
         at=at,
         trade_id=str(number),
         price=price_of(price),
@@ -266,7 +266,7 @@ def _candle(name: str, interval: str, row: tuple[Any, ...], at: int) -> Candle:
     interval_s = _INTERVALS_S.get(interval)
     if interval_s is None:
         raise FrameError(f"expected a known interval, was {interval[:40]!r}")
-    return candle_of(f"{VENUE}:{name}", at, row[0] * MILLISECOND, interval_s, row[1:5], size_of(row[5]))
+    return candle_of(f"{BINANCE}:{name}", at, row[0] * MILLISECOND, interval_s, row[1:5], size_of(row[5]))
 
 
 def build_normaliser(section: Mapping[str, Any]) -> BinanceNormaliser:  # noqa: ARG001 - the form of the catalogue

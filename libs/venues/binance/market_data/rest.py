@@ -2,6 +2,7 @@
 
 import msgspec
 
+from libs.venues.binance import BINANCE
 from libs.venues.binance.hosts import REST_URL
 from libs.venues.binance.limits import DEPTH_WEIGHTS, WEIGHT_PER_MINUTE, WEIGHTS
 from libs.venues.binance.schemas import wire
@@ -10,7 +11,6 @@ from libs.venues.frame import rest_frame
 from libs.venues.transport.http import VenueHttp
 from libs.venues.transport.rate_limit import TokenBucket
 
-VENUE = "binance"
 KLINES_MAX = 1_000
 """Candles or trades of one answer, at most."""
 DEPTH_LEVELS_MAX = 1_000
@@ -26,7 +26,7 @@ class BinanceRest:
 
     def __init__(self, rest_url: str = REST_URL, http: VenueHttp | None = None) -> None:
         self._bucket = TokenBucket(WEIGHT_PER_MINUTE / 2 / 60, 500)
-        self._http = http or VenueHttp(VENUE, rest_url, {"default": self._bucket})
+        self._http = http or VenueHttp(BINANCE, rest_url, {"default": self._bucket})
         self.used_weight = 0
 
     async def close(self) -> None:
@@ -39,7 +39,7 @@ class BinanceRest:
         try:
             return msgspec.json.decode(body, type=wire.ServerTime).serverTime
         except msgspec.DecodeError as e:
-            raise BadAnswer(VENUE, f"expected the time: {e}") from e
+            raise BadAnswer(BINANCE, f"expected the time: {e}") from e
 
     async def klines(
         self, symbol: str, interval: str, limit: int, start_ms: int = 0, end_ms: int = 0

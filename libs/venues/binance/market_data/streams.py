@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
+from libs.venues.binance import BINANCE
 from libs.venues.binance.limits import OUTGOING_PER_S, STREAMS_MAX
 from libs.venues.transport.rate_limit import TokenBucket
 from libs.venues.transport.websocket import VenueSocket
-
-VENUE = "binance"
 
 
 def stream_names(
@@ -38,7 +37,7 @@ def binance_socket(
     """The combined streams; the next connection has delivered before the present one ends."""
     url = f"{websocket_url.rstrip('/')}/stream?streams={'/'.join(streams)}"
     return VenueSocket(
-        VENUE,
+        BINANCE,
         url,
         silence_s=silence_s,
         max_age_s=connection_max_s,

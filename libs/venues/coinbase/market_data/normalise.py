@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from libs.venues.coinbase import COINBASE
 from libs.venues.coinbase.limits import GRANULARITIES_S
 from libs.venues.coinbase.schemas import wire
 from libs.venues.frame import FrameError
@@ -20,7 +21,6 @@ from proto.feed import Candle, Side, Trade
 from proto.message import Message
 from proto.units import AMOUNT_MAX, ONE, SECOND
 
-VENUE = "coinbase"
 PRODUCTS_MAX = 1_000
 """Coinbase lists some hundreds of products; more means that the names are garbage."""
 
@@ -52,7 +52,7 @@ class CoinbaseNormaliser(ReferenceNormaliser[Reference]):
             wire.Disconnected: self._on_disconnected,
             wire.Rest: self._on_rest,
         }
-        super().__init__(VENUE, partial(Reference, VENUE), wire.decode, handlers)
+        super().__init__(COINBASE, partial(Reference, COINBASE), wire.decode, handlers)
 
     # ── trades ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -163,7 +163,7 @@ class CoinbaseNormaliser(ReferenceNormaliser[Reference]):
 
 def _trade(match: wire.Match, at: int) -> Trade:
     return Trade(
-        instrument=f"{VENUE}:{match.product_id}",
+        instrument=f"{COINBASE}:{match.product_id}",
         at=at,
         trade_id=str(match.trade_id),
         price=price_of(match.price),
@@ -178,7 +178,7 @@ def _candle(product: str, length_s: int, row: list[msgspec.Raw], at: int) -> Can
         raise FrameError(f"expected a time in seconds, was {start[:40]!r}")
     low, high, first, last = prices
     return candle_of(
-        f"{VENUE}:{product}", at, int(start) * SECOND, length_s, (first, high, low, last), _volume(volume)
+        f"{COINBASE}:{product}", at, int(start) * SECOND, length_s, (first, high, low, last), _volume(volume)
     )
 
 

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from libs.venues.coinbase import COINBASE
 from libs.venues.coinbase.hosts import REST_URL
 from libs.venues.coinbase.limits import CANDLES_MAX, REQUESTS_BURST, REQUESTS_PER_S
 from libs.venues.coinbase.schemas import wire
@@ -10,7 +11,6 @@ from libs.venues.frame import rest_frame
 from libs.venues.transport.http import VenueHttp
 from libs.venues.transport.rate_limit import TokenBucket
 
-VENUE = "coinbase"
 TRADES_MAX = 1_000
 """Trades of one answer, at most."""
 
@@ -20,7 +20,7 @@ class CoinbaseRest:
 
     def __init__(self, rest_url: str = REST_URL, http: VenueHttp | None = None) -> None:
         bucket = TokenBucket(REQUESTS_PER_S, REQUESTS_BURST)
-        self._http = http or VenueHttp(VENUE, rest_url, {"default": bucket})
+        self._http = http or VenueHttp(COINBASE, rest_url, {"default": bucket})
 
     async def close(self) -> None:
         """Close the connections."""
@@ -32,7 +32,7 @@ class CoinbaseRest:
         try:
             return round(msgspec.json.decode(body, type=wire.ServerTime).epoch * 1_000)
         except (msgspec.DecodeError, OverflowError) as e:
-            raise BadAnswer(VENUE, f"expected the time: {e}") from e
+            raise BadAnswer(COINBASE, f"expected the time: {e}") from e
 
     async def candles(
         self, product: str, granularity_s: int, count: int = CANDLES_MAX, now_ms: int = 0

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from libs.venues.coinbase import COINBASE
 from libs.venues.coinbase.limits import CHANNELS
 from libs.venues.transport.websocket import VenueSocket
-
-VENUE = "coinbase"
 
 
 def coinbase_socket(
@@ -22,7 +21,7 @@ def coinbase_socket(
     command = {"type": "subscribe", "product_ids": list(products), "channels": list(channels)}
     subscribe = msgspec.json.encode(command)
     return VenueSocket(
-        VENUE,
+        COINBASE,
         websocket_url,
         silence_s=silence_s,
         max_age_s=connection_max_s,

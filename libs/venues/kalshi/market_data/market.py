@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
+from libs.venues.kalshi import KALSHI
 from libs.venues.kalshi.fees import STANDARD
-from libs.venues.kalshi.legs import VENUE
 from libs.venues.kalshi.market_data.book import BidSide
 from libs.venues.kalshi.schemas.amounts import QUANTITY_GRID
 from proto.feed import (
@@ -95,7 +95,7 @@ class KalshiMarket:
 
     def __init__(self, ticker: str) -> None:
         self.ticker = ticker
-        self.market = f"{VENUE}:{ticker}"
+        self.market = f"{KALSHI}:{ticker}"
         self.yes_instrument = f"{self.market}:yes"
         self.no_instrument = f"{self.market}:no"
         self.series = series_of(ticker)
@@ -164,7 +164,7 @@ class KalshiMarket:
         """The complete market message."""
         return Market(
             market=self.market,
-            venue=VENUE,
+            venue=KALSHI,
             at=at,
             status=self.status or MarketStatus.OPEN,
             outcomes=(Outcome("yes", self.yes_instrument), Outcome("no", self.no_instrument)),

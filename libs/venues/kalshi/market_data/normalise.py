@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from libs.venues.frame import FrameError
-from libs.venues.kalshi.legs import VENUE
+from libs.venues.kalshi import KALSHI
 from libs.venues.kalshi.market_data import listings
 from libs.venues.kalshi.market_data.following import MARKETS_MAX as FOLLOWED_MAX
 from libs.venues.kalshi.market_data.following import REFUSING_CODES, Following, Params
@@ -142,7 +142,7 @@ class KalshiNormaliser:
     def distrust(self, market: str, at: int, reason: str) -> list[Message]:
         """The book of ``market`` (``kalshi:T``) is not vouched for any more: drop it and want it again."""
         out: list[Message] = []
-        known = self._markets.get(market.removeprefix(f"{VENUE}:"))
+        known = self._markets.get(market.removeprefix(f"{KALSHI}:"))
         if known is not None and known.whole and not known.over(at):
             self._table.break_off(known, at, reason, out)
         return out
@@ -279,7 +279,7 @@ class KalshiNormaliser:
         quantity = self._amounts.quantity(body.count_fp)
         if not 0 < quantity <= AMOUNT_MAX:
             raise FrameError(f"expected a positive count, was {body.count_fp[:40]!r}")
-        market = f"{VENUE}:{ticker}"
+        market = f"{KALSHI}:{ticker}"
         taker = body.taker_outcome_side or body.taker_side
         for outcome, own_price in (("yes", price), ("no", ONE - price)):
             aggressor = None if taker is None else Side.BUY if taker == outcome else Side.SELL

@@ -5,7 +5,7 @@ not true any more is dropped with a Gap and wanted until it is whole again.
 """
 
 from libs.venues.frame import FrameError
-from libs.venues.kalshi.legs import VENUE
+from libs.venues.kalshi import KALSHI
 from libs.venues.kalshi.market_data.following import Following
 from libs.venues.kalshi.market_data.market import KalshiMarket
 from libs.venues.kalshi.schemas import amounts
@@ -103,7 +103,7 @@ class MarketTable:
         market.gapped = True
         self.gaps += 1
         instruments = (market.yes_instrument, market.no_instrument)
-        out.extend(Gap(venue=VENUE, at=at, reason=reason[:200], instrument=name) for name in instruments)
+        out.extend(Gap(venue=KALSHI, at=at, reason=reason[:200], instrument=name) for name in instruments)
 
     def show_whole(self, market: KalshiMarket, at: int, out: list[Message]) -> None:
         """Put out both books as snapshots, and the quotes."""

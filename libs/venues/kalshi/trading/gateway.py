@@ -25,10 +25,10 @@ from libs.venues.gateway import (
     SettlementReport,
     UserEvent,
 )
-from libs.venues.kalshi import limits
+from libs.venues.kalshi import KALSHI, limits
 from libs.venues.kalshi.auth import KalshiCredentials, Signer
 from libs.venues.kalshi.client import KalshiClient
-from libs.venues.kalshi.legs import VENUE, contract_of, instrument_of, positioned
+from libs.venues.kalshi.legs import contract_of, instrument_of, positioned
 from libs.venues.kalshi.schemas import answers as rest
 from libs.venues.kalshi.schemas.errors import is_duplicate, is_gone
 from libs.venues.kalshi.trading.known import Known
@@ -59,7 +59,7 @@ log = logging.getLogger("presage.kalshi")
 class KalshiGateway:
     """One account. It remembers orders only to save questions: whatever it forgets, it asks."""
 
-    venue = VENUE
+    venue = KALSHI
     heartbeat_every_s = 0.0
 
     def __init__(self, credentials: KalshiCredentials, options: KalshiOptions = KalshiOptions()) -> None:  # noqa: B008 - frozen
@@ -130,7 +130,7 @@ class KalshiGateway:
         try:
             ticker = contract_of(order.instrument).ticker
         except ValueError as e:
-            raise Refused(VENUE, str(e), code="invalid_instrument") from None
+            raise Refused(KALSHI, str(e), code="invalid_instrument") from None
         facts = self._known.market(ticker)
         placing = Placing(
             price_steps=facts.price_steps,
@@ -159,7 +159,7 @@ class KalshiGateway:
         try:
             return created_report(created, prepared.client_order_id, instrument, rests)
         except BadAnswer as e:
-            raise OutcomeUnknown(VENUE, str(e)) from e
+            raise OutcomeUnknown(KALSHI, str(e)) from e
 
     async def _there_already(self, prepared: Prepared, instrument: str, refused: Refused) -> OrderReport:
         """The venue has an order of this id: whatever was thought of it, it is there. So look."""
@@ -169,11 +169,11 @@ class KalshiGateway:
         try:
             found = await self.look_up(sent)
         except VenueError as e:
-            raise OutcomeUnknown(VENUE, f"{refused}; and not looked up: {e}") from e
+            raise OutcomeUnknown(KALSHI, f"{refused}; and not looked up: {e}") from e
         if found is not None:
             return found
         if is_duplicate(refused):
-            raise OutcomeUnknown(VENUE, f"{refused}; and not found by its client order id") from refused
+            raise OutcomeUnknown(KALSHI, f"{refused}; and not found by its client order id") from refused
         raise refused
 
     async def cancel(self, sent: SentOrder) -> None:
@@ -201,7 +201,7 @@ class KalshiGateway:
         await asyncio.gather(*(self._shard_of(ticker) for ticker in set(others.values())))
         failed += await self._cancel_batches(others)
         if failed:
-            raise Refused(VENUE, f"{len(failed)} cancels failed, the first {failed[0][:120]}")
+            raise Refused(KALSHI, f"{len(failed)} cancels failed, the first {failed[0][:120]}")
 
     async def _cancel_batches(self, tickers: dict[str, str]) -> list[str]:
         """Cancel orders (id → market), whatever becomes of the batch before; what failed."""
@@ -219,7 +219,7 @@ class KalshiGateway:
                 if error is None:
                     continue
                 # Not found on a shard that was guessed says nothing.
-                gone = is_gone(Refused(VENUE, "", code=error.code.lower()))
+                gone = is_gone(Refused(KALSHI, "", code=error.code.lower()))
                 if not gone or not self._known.knows_market(tickers.get(item.order_id, "")):
                     failed.append(f"{item.order_id}: {error.code or error.message}")
         return failed
@@ -271,7 +271,7 @@ class KalshiGateway:
                     return None
                 raise
             if order.client_order_id != sent.client_order_id:
-                raise BadAnswer(VENUE, f"expected order {sent.client_order_id}, was {order.client_order_id}")
+                raise BadAnswer(KALSHI, f"expected order {sent.client_order_id}, was {order.client_order_id}")
             return order_report(order, sent.instrument)
         ticker = contract_of(sent.instrument).ticker
         for order in await self._orders.get(ticker):
@@ -344,7 +344,7 @@ class KalshiGateway:
             if yes_price is None:
                 value = (await self.client.market(settlement.ticker)).settlement_value_dollars
                 if value is None:
-                    raise BadAnswer(VENUE, f"expected what {settlement.ticker} paid")
+                    raise BadAnswer(KALSHI, f"expected what {settlement.ticker} paid")
                 yes_price = amount(value)
             reports += settlement_reports(settlement, yes_price)
         return sorted((r for r in reports if r.at >= since), key=lambda r: (r.at, r.instrument))

@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from libs.venues.errors import Refused
 from libs.venues.gateway import FillReport, NewOrder
-from libs.venues.kalshi.legs import VENUE, BookSide, contract_of, own_leg, yes_leg
+from libs.venues.kalshi import KALSHI
+from libs.venues.kalshi.legs import BookSide, contract_of, own_leg, yes_leg
 from libs.venues.kalshi.params import SelfTrade
 from libs.venues.kalshi.schemas.amounts import QUANTITY_GRID
 from libs.venues.numbers import PRICE_GRID
@@ -157,4 +158,4 @@ _TIMES: dict[TimeInForce, TimeInForceWord] = {
 
 
 def _refused(code: str, text: str) -> Refused:
-    return Refused(VENUE, text, code=code)
+    return Refused(KALSHI, text, code=code)

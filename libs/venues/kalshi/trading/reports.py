@@ -5,9 +5,9 @@ from typing import Any, Protocol
 
 from libs.venues.errors import BadAnswer
 from libs.venues.gateway import FillReport, OrderReport, SettlementReport, TradeStatus
+from libs.venues.kalshi import KALSHI
 from libs.venues.kalshi.legs import (
     NO,
-    VENUE,
     YES,
     BookSide,
     YesLeg,
@@ -48,7 +48,7 @@ def order_report(order: rest.Order, instrument: str) -> OrderReport:
     """
     status = _STATUSES.get(order.status)
     if status is None:
-        raise BadAnswer(VENUE, f"expected an order's status, was {order.status[:40]!r}")
+        raise BadAnswer(KALSHI, f"expected an order's status, was {order.status[:40]!r}")
     at = order.last_update_time or order.created_time
     return OrderReport(
         client_order_id=order.client_order_id,
@@ -83,7 +83,7 @@ def fill_report(fill: rest.Fill, client_order_id: str, instrument: str) -> FillR
         BadAnswer: when it cannot be read whole, its fee included.
     """
     if fill.fee_cost is None:
-        raise BadAnswer(VENUE, f"expected the fee of fill {fill.trade_id[:80]}")
+        raise BadAnswer(KALSHI, f"expected the fee of fill {fill.trade_id[:80]}")
     side = book_side(fill)
     instrument = instrument or instrument_of(fill.ticker or fill.market_ticker, positioned(side))
     leg = own_leg(contract_of(instrument).outcome, YesLeg(side, amount(fill.yes_price_dollars)))
@@ -115,7 +115,7 @@ def book_side(found: _Directed) -> BookSide:
         return "bid" if found.outcome_side == YES else "ask"
     if found.side is not None and found.action is not None:
         return "bid" if (found.side == YES) == (found.action == "buy") else "ask"
-    raise BadAnswer(VENUE, "expected a side of the book")
+    raise BadAnswer(KALSHI, "expected a side of the book")
 
 
 def position_of(position: rest.MarketPosition) -> tuple[str, int] | None:
@@ -156,7 +156,7 @@ def amount(text: str) -> int:
     try:
         return parse(text)
     except UnitError as e:
-        raise BadAnswer(VENUE, str(e)) from e
+        raise BadAnswer(KALSHI, str(e)) from e
 
 
 def moment_ns(moment: datetime) -> int:

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from libs.venues.errors import VenueError
 from libs.venues.frame import FrameError
 from libs.venues.gateway import FillReport, StreamState, UserEvent
+from libs.venues.kalshi import KALSHI
 from libs.venues.kalshi.auth import Signer
 from libs.venues.kalshi.client import KalshiClient
-from libs.venues.kalshi.legs import VENUE
 from libs.venues.kalshi.trading import user_stream
 from libs.venues.kalshi.trading.known import Known
 from libs.venues.kalshi.trading.reports import fill_report, order_report
@@ -39,7 +39,7 @@ class UserEvents:
         ``DISCONNECTED``.
         """
         socket = VenueSocket(
-            VENUE,
+            KALSHI,
             self._url,
             headers=lambda: self._signer.headers("GET", self._url),
             subscribe=user_stream.subscribe,
@@ -100,4 +100,4 @@ class UserEvents:
                 if fill.trade_id == body.trade_id:
                     return fill_report(fill, client_id, self._known.instrument(client_id))
             await asyncio.sleep(FILL_PAUSE_S * attempt)
-        raise VenueError(VENUE, f"expected fill {body.trade_id[:80]} of {body.order_id[:80]} by REST too")
+        raise VenueError(KALSHI, f"expected fill {body.trade_id[:80]} of {body.order_id[:80]} by REST too")

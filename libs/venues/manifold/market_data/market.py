@@ -2,13 +2,13 @@
 
 from typing import NamedTuple
 
+from libs.venues.manifold import MANIFOLD
 from libs.venues.manifold.market_data.amm import PRICE_STEP, Pool
 from libs.venues.manifold.schemas.wire import Bet, Contract, millionths, pool_of
 from proto.feed import BOOK_LEVELS_MAX, Book, Gap, Level, Market, MarketStatus, Outcome, PriceStep, Quote
 from proto.message import Message
 from proto.units import AMOUNT_MAX, MILLISECOND, ONE
 
-VENUE = "manifold"
 TITLE_CHARACTERS_MAX = 200
 ORDERS_MAX = 5_000
 """Limit orders kept a market; more than the busiest has."""
@@ -49,7 +49,7 @@ class ManifoldMarket:
 
     def __init__(self, contract: str) -> None:
         self.contract = contract
-        self.market = f"{VENUE}:{contract}"
+        self.market = f"{MANIFOLD}:{contract}"
         self.yes = f"{self.market}:yes"
         self.no = f"{self.market}:no"
         self.pool: Pool | None = None
@@ -73,7 +73,7 @@ class ManifoldMarket:
         title = "".join(c for c in contract.question if c.isprintable())[:TITLE_CHARACTERS_MAX]
         return Market(
             market=self.market,
-            venue=VENUE,
+            venue=MANIFOLD,
             at=at,
             status=status,
             outcomes=(Outcome("yes", self.yes), Outcome("no", self.no)),
@@ -113,7 +113,9 @@ class ManifoldMarket:
             return []
         self.pool, self._shown, self._best = None, None, None
         self.orders.clear()
-        return [Gap(venue=VENUE, at=at, reason=reason[:200], instrument=name) for name in (self.yes, self.no)]
+        return [
+            Gap(venue=MANIFOLD, at=at, reason=reason[:200], instrument=name) for name in (self.yes, self.no)
+        ]
 
     def show(self, at: int, *, snapshot: bool = False) -> list[Message]:
         """The book and best prices of both instruments if they changed, or anyway with ``snapshot``."""

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from libs.venues.frame import FrameError
+from libs.venues.manifold import MANIFOLD
 from libs.venues.manifold.market_data.amm import Pool
-from libs.venues.manifold.market_data.market import VENUE, LimitOrder, ManifoldMarket, is_binary, limit_order
+from libs.venues.manifold.market_data.market import LimitOrder, ManifoldMarket, is_binary, limit_order
 from libs.venues.manifold.schemas import wire
 from libs.venues.reference_normaliser import HandlerNormaliser, Handlers
 from proto.feed import Market, MarketStatus, Side, Trade
@@ -65,7 +66,7 @@ class ManifoldNormaliser(HandlerNormaliser):
 
     def distrust(self, market: str, at: int, reason: str) -> list[Message]:
         """Drop the book of one market until REST tells it again."""
-        known = self._markets.get(market.removeprefix(f"{VENUE}:"))
+        known = self._markets.get(market.removeprefix(f"{MANIFOLD}:"))
         return self._lose(known, at, reason) if known is not None else []
 
     # ── markets ─────────────────────────────────────────────────────────────────────────────────────

@@ -1,12 +1,12 @@
 """Manifold's public REST interface: answers as frames for the normaliser."""
 
 from libs.venues.frame import rest_frame
+from libs.venues.manifold import MANIFOLD
 from libs.venues.manifold.hosts import REST_URL
 from libs.venues.manifold.limits import BURST, ORDERS_PER_S, READS_PER_S
 from libs.venues.transport.http import VenueHttp
 from libs.venues.transport.rate_limit import TokenBucket
 
-VENUE = "manifold"
 PAGE_MAX = 1_000
 """Bets or markets of one answer, at most."""
 
@@ -14,7 +14,7 @@ PAGE_MAX = 1_000
 def manifold_http(rest_url: str = REST_URL) -> VenueHttp:
     """The venue's interface with its limits: one bucket for reads, one for orders."""
     buckets = {"default": TokenBucket(READS_PER_S, BURST), "orders": TokenBucket(ORDERS_PER_S, BURST)}
-    return VenueHttp(VENUE, rest_url, buckets)
+    return VenueHttp(MANIFOLD, rest_url, buckets)
 
 
 class ManifoldRest:

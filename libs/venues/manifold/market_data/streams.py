@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from libs.venues.manifold import MANIFOLD
 from libs.venues.manifold.limits import PING_EVERY_S
 from libs.venues.transport.websocket import PAUSE_S_MAX, PAUSE_S_MIN, VenueSocket
 
-VENUE = "manifold"
 TOPICS_MAX = 500
 """Topics of one command; more are sent in several."""
 
@@ -46,7 +46,7 @@ def manifold_socket(
     """
     ping = msgspec.json.encode({"type": "ping", "txid": 0}).decode()
     return VenueSocket(
-        VENUE,
+        MANIFOLD,
         websocket_url,
         silence_s=silence_s,
         max_age_s=connection_max_s,

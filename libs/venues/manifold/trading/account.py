@@ -9,7 +9,8 @@ import msgspec
 
 from libs.venues.errors import BadAnswer, OutcomeUnknown
 from libs.venues.frame import DECODE_ERRORS, FrameError
-from libs.venues.manifold.market_data.rest import PAGE_MAX, VENUE
+from libs.venues.manifold import MANIFOLD
+from libs.venues.manifold.market_data.rest import PAGE_MAX
 from libs.venues.manifold.schemas.wire import Bet, Contract, Me, Position
 from libs.venues.manifold.trading.auth import ManifoldCredentials
 from libs.venues.transport.http import VenueHttp
@@ -70,15 +71,15 @@ class ManifoldAccount:
             }
             page = await self._get("/bets", asked, list[Bet])
             if any(a.createdTime < b.createdTime for a, b in pairwise(page)):
-                raise BadAnswer(VENUE, "expected bets newest first, was another order")
+                raise BadAnswer(MANIFOLD, "expected bets newest first, was another order")
             fresh = [bet for bet in page if bet.key not in found]
             found |= {bet.key: bet for bet in fresh}
             if len(page) < PAGE_MAX or page[-1].createdTime < since_ms:
                 return [bet for bet in found.values() if bet.createdTime >= since_ms]
             if not fresh:
-                raise BadAnswer(VENUE, "expected another page of bets, was the same")
+                raise BadAnswer(MANIFOLD, "expected another page of bets, was the same")
             before = page[-1].key
-        raise BadAnswer(VENUE, f"expected at most {PAGES_MAX} pages of bets, was more")
+        raise BadAnswer(MANIFOLD, f"expected at most {PAGES_MAX} pages of bets, was more")
 
     async def place(self, body: bytes) -> Bet:
         """Send a bet, once."""
@@ -88,9 +89,9 @@ class ManifoldAccount:
         try:
             bet = msgspec.json.decode(answer.body, type=Bet)
         except DECODE_ERRORS as e:
-            raise OutcomeUnknown(VENUE, f"expected a bet: {e}"[:300]) from e
+            raise OutcomeUnknown(MANIFOLD, f"expected a bet: {e}"[:300]) from e
         if not bet.key:
-            raise OutcomeUnknown(VENUE, "expected the id of a bet, was none")
+            raise OutcomeUnknown(MANIFOLD, "expected the id of a bet, was none")
         return bet
 
     async def cancel(self, bet: str) -> None:
@@ -105,4 +106,4 @@ class ManifoldAccount:
         try:
             return msgspec.json.decode(answer.body, type=kind)
         except (*DECODE_ERRORS, FrameError) as e:
-            raise BadAnswer(VENUE, f"GET {path}: {e}"[:300]) from e
+            raise BadAnswer(MANIFOLD, f"GET {path}: {e}"[:300]) from e

@@ -19,8 +19,9 @@ from libs.venues.gateway import (
     StreamState,
     UserEvent,
 )
+from libs.venues.manifold import MANIFOLD
 from libs.venues.manifold.hosts import REST_URL, WEBSOCKET_URL
-from libs.venues.manifold.market_data.market import VENUE, is_binary
+from libs.venues.manifold.market_data.market import is_binary
 from libs.venues.manifold.market_data.rest import manifold_http
 from libs.venues.manifold.market_data.streams import manifold_socket, market_topics, subscribe_commands
 from libs.venues.manifold.schemas import wire
@@ -54,7 +55,7 @@ class ManifoldGateway:
         now_ms: Callable[[], int] | None = None,
         pause_s: tuple[float, float] = (0.25, 30.0),
     ) -> None:
-        self.venue = VENUE
+        self.venue = MANIFOLD
         self.heartbeat_every_s = 0.0
         self._http = manifold_http(rest_url)
         self._account = ManifoldAccount(self._http, credentials, *([now_ms] if now_ms else []))
@@ -111,13 +112,13 @@ class ManifoldGateway:
     async def _request(self, intent: orders.Intent) -> bytes:
         """The request at the present price; a question that fails has sent nothing."""
         if self._account.now_ms() >= intent.expires_ms:
-            raise Refused(VENUE, "expected an order still alive, was past its end", code="expired")
+            raise Refused(MANIFOLD, "expected an order still alive, was past its end", code="expired")
         try:
             contract = await self._account.contract(intent.contract)
         except (RateLimited, Unavailable):
             raise
         except VenueError as e:
-            raise NotSent(VENUE, f"the market could not be read before: {e}"[:300]) from e
+            raise NotSent(MANIFOLD, f"the market could not be read before: {e}"[:300]) from e
         if not is_binary(contract) or contract.probability is None:
             raise orders.refused(f"expected a binary market, was {contract.outcomeType} {contract.mechanism}")
         amount = orders.amount_for(intent, contract.probability)
@@ -178,7 +179,7 @@ class ManifoldGateway:
             with _readable():
                 return orders.report_of(found[0], self._account.now_ms())
         if found or perhaps:
-            raise BadAnswer(VENUE, f"expected one bet like {sent.order}, was {len(found) + len(perhaps)}")
+            raise BadAnswer(MANIFOLD, f"expected one bet like {sent.order}, was {len(found) + len(perhaps)}")
         return None
 
     async def open_orders(self) -> Sequence[OrderReport]:
@@ -207,7 +208,7 @@ class ManifoldGateway:
                     with _readable():
                         quantity = wire.millionths(shares)
                     if outcome in ("YES", "NO") and quantity > 0:
-                        held[f"{VENUE}:{contract}:{outcome.lower()}"] = quantity
+                        held[f"{MANIFOLD}:{contract}:{outcome.lower()}"] = quantity
         return held
 
     async def balance(self) -> Balance:
@@ -314,4 +315,4 @@ def _readable() -> Iterator[None]:
     try:
         yield
     except FrameError as e:
-        raise BadAnswer(VENUE, str(e)) from e
+        raise BadAnswer(MANIFOLD, str(e)) from e

@@ -19,8 +19,8 @@ from msgspec import Struct
 from libs.venues.errors import OutcomeUnknown, Refused
 from libs.venues.frame import FrameError
 from libs.venues.gateway import FillReport, NewOrder, OrderReport, SentOrder, TradeStatus
+from libs.venues.manifold import MANIFOLD
 from libs.venues.manifold.market_data.amm import PRICE_STEP
-from libs.venues.manifold.market_data.market import VENUE
 from libs.venues.manifold.schemas.wire import Bet, millionths
 from proto.feed import Side
 from proto.risk import TimeInForce
@@ -51,12 +51,12 @@ class Intent(Struct, frozen=True, array_like=True):
 
 def refused(text: str) -> Refused:
     """What the venue cannot express."""
-    return Refused(VENUE, text, code="unsupported")
+    return Refused(MANIFOLD, text, code="unsupported")
 
 
 def unknown(text: str) -> OutcomeUnknown:
     """An answer to an order that proves nothing."""
-    return OutcomeUnknown(VENUE, text)
+    return OutcomeUnknown(MANIFOLD, text)
 
 
 def intent_of(order: NewOrder) -> Intent:
@@ -169,7 +169,7 @@ def split_instrument(instrument: str) -> tuple[str, str]:
     """
     venue, _, rest = instrument.partition(":")
     contract, _, outcome = rest.partition(":")
-    if venue != VENUE or not contract or outcome not in ("yes", "no"):
+    if venue != MANIFOLD or not contract or outcome not in ("yes", "no"):
         raise refused(f"expected manifold:<contract>:yes or no, was {instrument[:80]!r}")
     return contract, outcome.upper()
 
@@ -178,7 +178,7 @@ def instrument_of(bet: Bet) -> tuple[str, Side]:
     """Which instrument a bet traded, and which way: a sale of ours names the outcome that was sold."""
     sells = bet.limitProb is not None and bet.expiresAt is not None and int(bet.expiresAt) % 2 == 1
     outcome = _other(bet.outcome) if sells else bet.outcome
-    return f"{VENUE}:{bet.contractId}:{outcome.lower()}", Side.SELL if sells else Side.BUY
+    return f"{MANIFOLD}:{bet.contractId}:{outcome.lower()}", Side.SELL if sells else Side.BUY
 
 
 def report_of(bet: Bet, at_ms: int) -> OrderReport:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from libs.venues.frame import FrameError
 from libs.venues.gateway import SettlementReport
-from libs.venues.manifold.market_data.market import VENUE
+from libs.venues.manifold import MANIFOLD
 from libs.venues.manifold.schemas.wire import Bet, Contract, millionths
 from proto.units import MILLISECOND, ONE
 
@@ -22,7 +22,7 @@ def settlements_of(contract: Contract, bets: Sequence[Bet]) -> list[SettlementRe
     """
     yes, no = _prices(contract, bets)
     at = int(contract.resolutionTime or 0) * MILLISECOND
-    market = f"{VENUE}:{contract.id}"
+    market = f"{MANIFOLD}:{contract.id}"
     return [
         SettlementReport(market=market, instrument=f"{market}:{outcome}", price=price, at=at)
         for outcome, price in (("yes", yes), ("no", no))

@@ -3,13 +3,13 @@
 import re
 
 from libs.venues.frame import FrameError
+from libs.venues.polymarket import POLYMARKET
 from libs.venues.polymarket.limits import SHARE_STEP
 from libs.venues.polymarket.schemas import gamma
 from libs.venues.polymarket.schemas.gamma import GammaMarket
 from proto.feed import FeeSchedule, Market, MarketStatus, Outcome, PriceStep
 from proto.units import ONE, parse
 
-VENUE = "polymarket"
 TITLE_CHARACTERS_MAX = 200
 """Titles are for people; the longest seen is about 150 characters."""
 NAME_CHARACTERS_MAX = 40
@@ -77,7 +77,7 @@ class PolymarketMarket:
 
     def __init__(self, condition: str) -> None:
         self.condition = condition
-        self.market = f"{VENUE}:{condition}"
+        self.market = f"{POLYMARKET}:{condition}"
         self.names: tuple[str, ...] = ()
         self.tokens: tuple[str, ...] = ()
         self.status: MarketStatus | None = None
@@ -120,7 +120,7 @@ class PolymarketMarket:
         """The complete market message."""
         return Market(
             market=self.market,
-            venue=VENUE,
+            venue=POLYMARKET,
             at=at,
             status=self.status or MarketStatus.LISTED,
             outcomes=tuple(Outcome(name, self.instrument(i)) for i, name in enumerate(self.names)),
@@ -166,7 +166,7 @@ class Listing:
         gamma.number(body.orderMinSize, "minimum size")
         self.neg_risk = body.negRisk
         group = neg_risk_group or body.negRiskMarketID or ""
-        self.group = f"{VENUE}:{group[:100]}" if body.negRisk and group else ""
+        self.group = f"{POLYMARKET}:{group[:100]}" if body.negRisk and group else ""
         window = _UP_DOWN.match(body.slug or "")
         self.symbol = window[1] if window else ""
         starts_at = gamma.nanoseconds(body.eventStartTime)

@@ -11,9 +11,10 @@ from typing import Any
 
 from libs.venues.frame import FrameError
 from libs.venues.numbers import number
+from libs.venues.polymarket import POLYMARKET
 from libs.venues.polymarket.market_data.book import DOUBT_NS_MAX, Numbers, TokenBook, rows_of
 from libs.venues.polymarket.market_data.book_hash import level_text
-from libs.venues.polymarket.market_data.market import VENUE, Listing
+from libs.venues.polymarket.market_data.market import Listing
 from libs.venues.polymarket.market_data.prices import Sample, Strikes
 from libs.venues.polymarket.market_data.table import MarketTable
 from libs.venues.polymarket.market_data.trades import Trades
@@ -131,7 +132,7 @@ class PolymarketNormaliser:
         """Markets with a whole book that has differed from the venue's own best prices for ``DIFFERS_NS``."""
         books = self._books.values()
         due = [b.condition for b in books if b.differs_since and at - b.differs_since >= DIFFERS_NS]
-        return [f"{VENUE}:{condition}" for condition in dict.fromkeys(due)]
+        return [f"{POLYMARKET}:{condition}" for condition in dict.fromkeys(due)]
 
     def commands(self, at: int) -> list[bytes]:
         """Subscriptions to send now: new tokens, and broken books by leaving and joining again."""
@@ -140,7 +141,7 @@ class PolymarketNormaliser:
     def distrust(self, market: str, at: int, reason: str) -> list[Message]:
         """The books of ``market`` (``polymarket:0x…``) are not vouched for any more: drop and want them again."""
         out: list[Message] = []
-        known = self._markets.get(market.removeprefix(f"{VENUE}:"))
+        known = self._markets.get(market.removeprefix(f"{POLYMARKET}:"))
         if known is not None and not known.over:
             for token in known.tokens:
                 if self._books[token].whole:

@@ -3,8 +3,9 @@
 Books are conflated to ten a second; one that is not true is dropped, said with a Gap once, and wanted again.
 """
 
+from libs.venues.polymarket import POLYMARKET
 from libs.venues.polymarket.market_data.book import DOUBT_NS_MAX, TokenBook
-from libs.venues.polymarket.market_data.market import VENUE, Listing, PolymarketMarket
+from libs.venues.polymarket.market_data.market import Listing, PolymarketMarket
 from libs.venues.polymarket.market_data.wanted import Wanted
 from proto.feed import Gap, MarketStatus
 from proto.message import Message
@@ -117,7 +118,7 @@ class MarketTable:
             return
         book.gapped = True
         self.gaps += 1
-        out.append(Gap(venue=VENUE, at=at, reason=reason, instrument=book.instrument))
+        out.append(Gap(venue=POLYMARKET, at=at, reason=reason, instrument=book.instrument))
 
     def wake(self, at: int) -> None:
         """Have ``on_time`` called at ``at`` or before."""

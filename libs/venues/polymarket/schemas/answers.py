@@ -13,10 +13,10 @@ from msgspec import Meta, Struct
 
 from libs.venues.errors import BadAnswer
 from libs.venues.frame import FrameError
+from libs.venues.polymarket import POLYMARKET
 from libs.venues.polymarket.schemas.gamma import nanoseconds
 from proto.units import AMOUNT_MAX, ONE
 
-VENUE = "polymarket"
 Raw = msgspec.Raw
 Id = Annotated[str, Meta(min_length=1, max_length=100)]
 
@@ -220,7 +220,7 @@ def amount(raw: Raw | str, what: str) -> int:
     except ValueError:
         value = None
     if value is None or abs(value) * ONE > AMOUNT_MAX:
-        raise BadAnswer(VENUE, f"expected a number as {what}, was {text[:40]!r}")
+        raise BadAnswer(POLYMARKET, f"expected a number as {what}, was {text[:40]!r}")
     return value.numerator * ONE // value.denominator
 
 

@@ -6,7 +6,8 @@ import msgspec
 
 from libs.venues.errors import BadAnswer, OutcomeUnknown, Refused
 from libs.venues.gateway import OrderReport
-from libs.venues.polymarket.schemas.answers import VENUE, OrderAnswer, amount
+from libs.venues.polymarket import POLYMARKET
+from libs.venues.polymarket.schemas.answers import OrderAnswer, amount
 from libs.venues.polymarket.schemas.errors import code_of
 from proto.units import ONE
 from proto.venue import AckStatus
@@ -57,12 +58,12 @@ def check_taken(answer: OrderAnswer, client_order_id: str) -> None:
     """
     order_id, error, status = answer.orderID or "", answer.errorMsg or "", answer.status or ""
     if error and not order_id:
-        raise Refused(VENUE, f"order refused: {error[:200]}", 200, code_of(error))
+        raise Refused(POLYMARKET, f"order refused: {error[:200]}", 200, code_of(error))
     if answer.success is False and not order_id:
-        raise Refused(VENUE, f"order refused: status {status[:40]!r}", 200, "unmatched")
+        raise Refused(POLYMARKET, f"order refused: status {status[:40]!r}", 200, "unmatched")
     if error or not answer.success or order_id.lower() != client_order_id or status not in TAKEN:
         was = f"{status[:40]!r} {error[:200]!r}"
-        raise OutcomeUnknown(VENUE, f"expected order {client_order_id[:14]}… to be taken, was {was}")
+        raise OutcomeUnknown(POLYMARKET, f"expected order {client_order_id[:14]}… to be taken, was {was}")
 
 
 def taken_report(
@@ -102,5 +103,5 @@ def money(text: str) -> int:
     if "." in text:
         return amount(text, "balance")
     if not text.isdecimal() or len(text) > 30:
-        raise BadAnswer(VENUE, f"expected a balance, was {text[:40]!r}")
+        raise BadAnswer(POLYMARKET, f"expected a balance, was {text[:40]!r}")
     return int(text)

@@ -8,10 +8,10 @@ import msgspec
 
 from libs.venues.errors import BadAnswer, OutcomeUnknown, Refused, Unavailable
 from libs.venues.frame import DECODE_ERRORS
-from libs.venues.polymarket import limits
+from libs.venues.polymarket import POLYMARKET, limits
 from libs.venues.polymarket.hosts import CHAIN_ID, CLOB_URL, DATA_URL, GAMMA_URL
 from libs.venues.polymarket.schemas import answers as rest
-from libs.venues.polymarket.schemas.answers import END, START, VENUE
+from libs.venues.polymarket.schemas.answers import END, START
 from libs.venues.polymarket.schemas.errors import is_pause, read_error
 from libs.venues.polymarket.trading.auth import Account, ApiKey, l1_headers, l2_headers
 from libs.venues.transport.answer import Answer, ReadError
@@ -55,9 +55,9 @@ class PolymarketClient:
         timeouts: Timeouts = TIMEOUTS,
     ) -> None:
         shared = limits.buckets()
-        self._clob = VenueHttp(VENUE, clob_url, shared, unavailable=UNAVAILABLE, timeouts=timeouts)
-        self._gamma = VenueHttp(VENUE, gamma_url, shared, timeouts=timeouts)
-        self._data = VenueHttp(VENUE, data_url, shared, timeouts=timeouts)
+        self._clob = VenueHttp(POLYMARKET, clob_url, shared, unavailable=UNAVAILABLE, timeouts=timeouts)
+        self._gamma = VenueHttp(POLYMARKET, gamma_url, shared, timeouts=timeouts)
+        self._data = VenueHttp(POLYMARKET, data_url, shared, timeouts=timeouts)
         self._account = account
         self._chain_id = chain_id
         self.api_key = api_key
@@ -164,7 +164,7 @@ class PolymarketClient:
             cursor = page.next_cursor
             if cursor in ("", END):
                 return rows
-        raise BadAnswer(VENUE, f"expected at most {PAGES_MAX} pages of orders, was more")
+        raise BadAnswer(POLYMARKET, f"expected at most {PAGES_MAX} pages of orders, was more")
 
     async def trades(self, after_s: int) -> list[rest.TradeRow]:
         """Every trade of the account since then."""
@@ -177,7 +177,7 @@ class PolymarketClient:
             cursor = page.next_cursor
             if cursor in ("", END):
                 return rows
-        raise BadAnswer(VENUE, f"expected at most {PAGES_MAX} pages of trades, was more")
+        raise BadAnswer(POLYMARKET, f"expected at most {PAGES_MAX} pages of trades, was more")
 
     async def balance(self, asset_type: str = "COLLATERAL", token: str = "") -> rest.BalanceBody:
         """Money, or shares of a token, and what the exchanges may take of it."""
@@ -256,7 +256,7 @@ class PolymarketClient:
         )
         answers = _effect(answer, list[rest.OrderAnswer])
         if len(answers) != len(bodies):
-            raise OutcomeUnknown(VENUE, f"expected {len(bodies)} answers, was {len(answers)}")
+            raise OutcomeUnknown(POLYMARKET, f"expected {len(bodies)} answers, was {len(answers)}")
         return answers
 
     async def cancel(self, order_ids: Sequence[str]) -> rest.Cancelled:
@@ -341,7 +341,7 @@ class PolymarketClient:
         """A request of the account's own. The signature covers the path without its query."""
         account, key = self._owner(), self.api_key
         if key is None:
-            raise Refused(VENUE, "expected an API key, was none: derive one first", 0, "unauthorized")
+            raise Refused(POLYMARKET, "expected an API key, was none: derive one first", 0, "unauthorized")
         address = account.key.address_text
         try:
             return await self._clob.request(
@@ -359,13 +359,13 @@ class PolymarketClient:
         except Unavailable as e:
             # Only the venue's own sentences prove that nothing happened; any 503 does not.
             if effect and e.status == 503 and not is_pause(e.code):
-                raise OutcomeUnknown(VENUE, str(e)) from e
+                raise OutcomeUnknown(POLYMARKET, str(e)) from e
             raise
 
     def _owner(self) -> Account:
         if self._account is None:
             raise Refused(
-                VENUE, "expected an account, was none: only market data can be read", 0, "unauthorized"
+                POLYMARKET, "expected an account, was none: only market data can be read", 0, "unauthorized"
             )
         return self._account
 
@@ -379,7 +379,7 @@ class HeartbeatMismatch(Exception):
 
 
 def _too_long(path: str) -> BadAnswer:
-    return BadAnswer(VENUE, f"expected at most {POSITIONS_MAX - 1} rows of {path}, was more")
+    return BadAnswer(POLYMARKET, f"expected at most {POSITIONS_MAX - 1} rows of {path}, was more")
 
 
 def _ends_in_nothing(rows: list[rest.Position]) -> bool:
@@ -400,7 +400,7 @@ def _read(answer: Answer, kind: type[Body]) -> Body:
     try:
         return msgspec.json.decode(answer.body, type=kind)
     except DECODE_ERRORS as e:
-        raise BadAnswer(VENUE, f"expected another body: {e}"[:300]) from e
+        raise BadAnswer(POLYMARKET, f"expected another body: {e}"[:300]) from e
 
 
 def _effect(answer: Answer, kind: type[Body]) -> Body:
@@ -408,4 +408,4 @@ def _effect(answer: Answer, kind: type[Body]) -> Body:
     try:
         return msgspec.json.decode(answer.body, type=kind)
     except DECODE_ERRORS as e:
-        raise OutcomeUnknown(VENUE, f"expected another body: {e}"[:300]) from e
+        raise OutcomeUnknown(POLYMARKET, f"expected another body: {e}"[:300]) from e

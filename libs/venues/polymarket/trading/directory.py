@@ -6,10 +6,10 @@ from msgspec import Struct
 
 from libs.venues.errors import BadAnswer, Refused
 from libs.venues.frame import FrameError
+from libs.venues.polymarket import POLYMARKET
 from libs.venues.polymarket.market_data.market import outcome_name
 from libs.venues.polymarket.schemas import answers as rest
 from libs.venues.polymarket.schemas import gamma
-from libs.venues.polymarket.schemas.answers import VENUE
 from libs.venues.polymarket.trading.client import PolymarketClient
 from libs.venues.polymarket.trading.request import Token
 from proto.feed import FeeSchedule
@@ -48,7 +48,7 @@ class Directory:
         found = next((t for t in market.tokens if t.instrument == instrument), None) if market else None
         if found is None:
             raise Refused(
-                VENUE,
+                POLYMARKET,
                 f"expected an instrument of a known market, was {instrument[:120]}",
                 0,
                 "unknown_market",
@@ -77,7 +77,7 @@ class Directory:
         market = await self.learn(condition or await self._client.market_of_token(token))
         found = next((t for t in market.tokens if t.token == token), None)
         if found is None:
-            raise BadAnswer(VENUE, f"expected token {token[:12]}… among those of its market, was not")
+            raise BadAnswer(POLYMARKET, f"expected token {token[:12]}… among those of its market, was not")
         return market, found
 
     def forget(self, condition: str) -> None:
@@ -97,20 +97,20 @@ class Directory:
 def condition_of(name: str) -> str:
     """The condition id in the name of an instrument or market; "" when it is not of this venue."""
     parts = name.split(":")
-    return parts[1] if len(parts) in (2, 3) and parts[0] == VENUE else ""
+    return parts[1] if len(parts) in (2, 3) and parts[0] == POLYMARKET else ""
 
 
 def _read(condition: str, body: rest.ShortMarket) -> TradedMarket:
-    market = f"{VENUE}:{condition}"
+    market = f"{POLYMARKET}:{condition}"
     try:
         names = [outcome_name(token.o) for token in body.t]
         fees = _fees(body.fd)
         tick = gamma.number(body.mts, "tick")
         size_min = gamma.number(body.mos, "minimum size") or SIZE_MIN
     except FrameError as e:
-        raise BadAnswer(VENUE, str(e)) from e
+        raise BadAnswer(POLYMARKET, str(e)) from e
     if len(set(names)) != len(names) or len(names) < 2 or not 0 < tick < ONE:
-        raise BadAnswer(VENUE, f"expected two outcomes and a tick, was {names!r} and {tick}"[:200])
+        raise BadAnswer(POLYMARKET, f"expected two outcomes and a tick, was {names!r} and {tick}"[:200])
     tokens = tuple(
         Token(
             instrument=f"{market}:{name}",

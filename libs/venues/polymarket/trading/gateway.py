@@ -24,9 +24,10 @@ from libs.venues.gateway import (
     StreamState,
     UserEvent,
 )
+from libs.venues.polymarket import POLYMARKET
 from libs.venues.polymarket.hosts import CHAIN_ID, CLOB_URL, DATA_URL, GAMMA_URL, USER_SOCKET_URL
 from libs.venues.polymarket.market_data.market import outcome_name
-from libs.venues.polymarket.schemas.answers import VENUE, Cancelled, OrderAnswer, OrderRow, TradeRow, amount
+from libs.venues.polymarket.schemas.answers import Cancelled, OrderAnswer, OrderRow, TradeRow, amount
 from libs.venues.polymarket.schemas.requests import Sent, check_taken, money, read_request, taken_report
 from libs.venues.polymarket.trading.auth import ApiKey, PolymarketCredentials, account_of
 from libs.venues.polymarket.trading.client import ORDERS_MAX, TIMEOUTS, HeartbeatMismatch, PolymarketClient
@@ -71,7 +72,7 @@ _KILLED = ("fok_not_filled", "fak_not_filled")
 class PolymarketGateway:
     """One account. ``markets``: those learned at the start; others by ``learn``, before their first order."""
 
-    venue = VENUE
+    venue = POLYMARKET
     heartbeat_every_s = HEARTBEAT_EVERY_S
 
     def __init__(
@@ -127,7 +128,9 @@ class PolymarketGateway:
         """Read what ``prepare`` needs of a market (or of an instrument's), unless it is known."""
         condition = condition_of(market)
         if not condition:
-            raise Refused(VENUE, f"expected a market of this venue, was {market[:80]!r}", 0, "unknown_market")
+            raise Refused(
+                POLYMARKET, f"expected a market of this venue, was {market[:80]!r}", 0, "unknown_market"
+            )
         await self.directory.learn(condition)
 
     # ── orders ──────────────────────────────────────────────────────────────────────────────────────
@@ -156,7 +159,7 @@ class PolymarketGateway:
         """Send once, or again where a definite refusal is known to pass (see the module)."""
         sent = read_request(prepared.body)
         if await self._make_ready(sent) and not may_send():
-            raise NotSent(VENUE, "expected leave to send, was withdrawn while a balance was read anew")
+            raise NotSent(POLYMARKET, "expected leave to send, was withdrawn while a balance was read anew")
         return await self._submit(prepared, sent, may_send)
 
     async def _make_ready(self, sent: Sent) -> bool:
@@ -228,7 +231,9 @@ class PolymarketGateway:
             # The same hash: it is there, from an attempt of which nobody heard.
             row = await self._found(prepared.client_order_id)
             if row is None:
-                raise OutcomeUnknown(VENUE, f"said to be a duplicate and not found: {refusal}") from refusal
+                raise OutcomeUnknown(
+                    POLYMARKET, f"said to be a duplicate and not found: {refusal}"
+                ) from refusal
             return await self._report(row)
         if refusal.code in ("tick_size", "order_version_mismatch"):
             self.directory.forget((await self._token_of(sent.token))[0])
@@ -238,7 +243,7 @@ class PolymarketGateway:
         try:
             return await self.client.order(order_id)
         except VenueError as e:
-            raise OutcomeUnknown(VENUE, f"said to be a duplicate, and the look-up failed: {e}") from e
+            raise OutcomeUnknown(POLYMARKET, f"said to be a duplicate, and the look-up failed: {e}") from e
 
     async def _token_of(self, token: str) -> tuple[str, Token]:
         market, found = await self.directory.of_token(token)
@@ -270,7 +275,7 @@ class PolymarketGateway:
             works = f"known within {NOT_CANCELED_PATIENCE_S} s: no answer"
         if works:
             raise Refused(
-                VENUE, f"expected every order to be cancelled, was not {works}", 200, "not_canceled"
+                POLYMARKET, f"expected every order to be cancelled, was not {works}", 200, "not_canceled"
             )
 
     async def _still_working(self, answer: Cancelled) -> str:
@@ -321,8 +326,8 @@ class PolymarketGateway:
                 try:
                     name = outcome_name(row.outcome)
                 except FrameError as e:
-                    raise BadAnswer(VENUE, str(e)) from e
-                instrument = f"{VENUE}:{row.conditionId}:{name}"
+                    raise BadAnswer(POLYMARKET, str(e)) from e
+                instrument = f"{POLYMARKET}:{row.conditionId}:{name}"
                 held[instrument] = held.get(instrument, 0) + size
         return held
 
@@ -359,13 +364,15 @@ class PolymarketGateway:
                 return
             except HeartbeatMismatch as e:
                 self._heartbeat_id = e.expected
-        raise Refused(VENUE, "expected one sender of heartbeats, was another beside us", 400, "heartbeat_id")
+        raise Refused(
+            POLYMARKET, "expected one sender of heartbeats, was another beside us", 400, "heartbeat_id"
+        )
 
     async def events(self) -> AsyncIterator[UserEvent]:
         """The user channel, for ever. A frame that cannot be read counts as a loss of continuity."""
         key = await self.client.ensure_api_key()
         socket = VenueSocket(
-            VENUE,
+            POLYMARKET,
             self._user_url,
             subscribe=lambda: [subscription(key)],
             keepalive=("PING", PING_EVERY_S),
@@ -417,5 +424,5 @@ class PolymarketGateway:
 
     def _key(self) -> ApiKey:
         if self.client.api_key is None:
-            raise Refused(VENUE, "expected an API key, was none: start first", 0, "unauthorized")
+            raise Refused(POLYMARKET, "expected an API key, was none: start first", 0, "unauthorized")
         return self.client.api_key

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from libs.venues.errors import BadAnswer
 from libs.venues.gateway import FillReport, OrderReport
+from libs.venues.polymarket import POLYMARKET
 from libs.venues.polymarket.fees import fill_fee
-from libs.venues.polymarket.schemas.answers import VENUE, MakerRow, OrderRow, TradeRow, amount, moment
+from libs.venues.polymarket.schemas.answers import MakerRow, OrderRow, TradeRow, amount, moment
 from libs.venues.polymarket.trading.directory import TradedMarket
 from proto.feed import Side
 from proto.units import ONE
@@ -57,7 +58,7 @@ def _status(status: str, size: int, filled: int) -> AckStatus:
         return AckStatus.EXPIRED
     if status.startswith("CANCEL") or status == "INVALID":
         return AckStatus.CANCELED
-    raise BadAnswer(VENUE, f"expected an order's status, was {status[:60]!r}")
+    raise BadAnswer(POLYMARKET, f"expected an order's status, was {status[:60]!r}")
 
 
 def _reason(status: str) -> str:
@@ -75,7 +76,7 @@ def trade_status(text: str) -> TradeStatus:
     try:
         return TradeStatus(text.removeprefix("TRADE_STATUS_").lower())
     except ValueError as e:
-        raise BadAnswer(VENUE, f"expected a trade's status, was {text[:40]!r}") from e
+        raise BadAnswer(POLYMARKET, f"expected a trade's status, was {text[:40]!r}") from e
 
 
 Ours = Callable[[str, str], bool]
@@ -152,7 +153,7 @@ def _fill(  # noqa: PLR0913, PLR0917 - one value each of a fill
     token = next((t for t in market.tokens if t.token == asset), None)
     if token is None or side.upper() not in ("BUY", "SELL") or not 0 < price < ONE:
         raise BadAnswer(
-            VENUE, f"expected a fill of a token of its market, was {asset[:12]} {side[:8]} at {price}"
+            POLYMARKET, f"expected a fill of a token of its market, was {asset[:12]} {side[:8]} at {price}"
         )
     return FillReport(
         trade_id=trade,

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from libs.venues.errors import Refused
 from libs.venues.gateway import NewOrder, Prepared
+from libs.venues.polymarket import POLYMARKET
 from libs.venues.polymarket.hosts import CHAIN_ID
 from libs.venues.polymarket.trading.amounts import AmountError, Amounts, limit_amounts, market_amounts
 from libs.venues.polymarket.trading.auth import Account
@@ -19,7 +20,6 @@ from proto.feed import Side
 from proto.risk import TimeInForce
 from proto.units import MILLISECOND, ONE, SECOND, show
 
-VENUE = "polymarket"
 SALT_BYTES = 6
 """A salt must be exact in every JSON reader, below 2**53: six bytes."""
 SECURITY_S = 60
@@ -157,4 +157,4 @@ def _expiration(new: NewOrder) -> int:
 
 
 def _refused(code: str, text: str) -> Refused:
-    return Refused(VENUE, text, 0, code)
+    return Refused(POLYMARKET, text, 0, code)

@@ -9,6 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.exchange.matching_types import LimitOrder, OrderState
+from libs.venues.kalshi import KALSHI
+from libs.venues.manifold import MANIFOLD
+from libs.venues.polymarket import POLYMARKET
 from proto.feed import MarketStatus, Side
 from proto.risk import TimeInForce
 from proto.units import ONE, SECOND, notional
@@ -23,7 +26,7 @@ from sandbox.world.events import (
     TickChanged,
     Traded,
 )
-from sandbox.world.markets import KALSHI, MANIFOLD, POLYMARKET, VOID, MarketKind
+from sandbox.world.markets import VOID, MarketKind
 from sandbox.world.order_entry import MarketClosed
 from sandbox.world.spot import HISTORY_MINUTES, MINUTE_NS
 from sandbox.world.venue_prices import PriceSource
