@@ -28,8 +28,6 @@ from tools.view.wording import instrument, price, quantity, sign_of
 
 REPORT_PATIENCE_S = 1.5
 COMMAND_PATIENCE_S = 2.0
-FEED_SILENT_S = 10
-"""As long as risk lets a book be old (``book_age_max_s``): then it refuses every entry."""
 ACCOUNT = ("cash", "exposure", "exposure_limit", "positions", "risk_state", "headroom")
 """What of risk's report is shown as the account; money in millionths."""
 
@@ -133,8 +131,10 @@ def _services_reason(services: Mapping[str, Any]) -> str:
     closed = [f"{venue} ({found['gate']})" for venue, found in gates.items() if found.get("gate") != "open"]
     if closed:
         return f" to {', '.join(closed)}"
+    # Once every book is older than risk lets it be, no entry passes.
     silent_s = services.get("feed", {}).get("silent_s", 0)
-    return "" if silent_s < FEED_SILENT_S else f": feed silent for {silent_s} s"
+    age_max_s = services.get("risk", {}).get("book_age_max_s")
+    return "" if age_max_s is None or silent_s < age_max_s else f": feed silent for {silent_s} s"
 
 
 def _account_line(account: Mapping[str, Any], unit: str) -> str:
