@@ -15,7 +15,7 @@ from sandbox.accounts import Accounts, ClientAccount, InsufficientFunds
 from sandbox.faults.rules import FILL, FaultKind
 from sandbox.faults.script import Faults
 from sandbox.kalshi.groups import OrderGroup, OrderGroups
-from sandbox.kalshi.ledger import SELF_TRADES, FillRow, Record, position_frame
+from sandbox.kalshi.ledger import SELF_TRADES, FillRow, OrderRecord, position_frame
 from sandbox.kalshi.order_bodies import AmendBody, NewOrderBody, count_of, price_of
 from sandbox.kalshi.refusals import KalshiRefusal, bad_request, not_found
 from sandbox.world.events import FillEvent, OrderChange, OrderEvent
@@ -40,7 +40,7 @@ class KalshiExchange:
 
     def __init__(self, world: World, accounts: Accounts, faults: Faults, draw: random.Random) -> None:
         self.paused = False
-        self.records: list[Record] = []
+        self.records: list[OrderRecord] = []
         self.fills: list[FillRow] = []
         self.groups = OrderGroups()
         self.publish: PublishFrame = lambda *_: None
@@ -48,14 +48,14 @@ class KalshiExchange:
         self._accounts = accounts
         self._faults = faults
         self._draw = draw
-        self._by_id: dict[str, Record] = {}
-        self._by_client_id: dict[tuple[str, str], Record] = {}
-        self._by_engine_id: dict[str, Record] = {}
+        self._by_id: dict[str, OrderRecord] = {}
+        self._by_client_id: dict[tuple[str, str], OrderRecord] = {}
+        self._by_engine_id: dict[str, OrderRecord] = {}
         world.order_entry.fees[KALSHI] = self._fee
 
     # ── orders ──────────────────────────────────────────────────────────────────────────────────────
 
-    def place(self, account: ClientAccount, new: NewOrderBody) -> Record:
+    def place(self, account: ClientAccount, new: NewOrderBody) -> OrderRecord:
         """Place an order, or raise ``Refusal``."""
         if new.client_order_id and not _CLIENT_ID.match(new.client_order_id):
             raise bad_request("invalid client_order_id")
@@ -71,7 +71,7 @@ class KalshiExchange:
             raise KalshiRefusal(503, "service_unavailable", "the sandbox is full")
         return self._enter(record)
 
-    def _record(self, account: ClientAccount, market: SandboxMarket, new: NewOrderBody) -> Record:
+    def _record(self, account: ClientAccount, market: SandboxMarket, new: NewOrderBody) -> OrderRecord:
         if new.side not in ("bid", "ask"):
             raise bad_request("invalid side")
         time_in_force = _TIMES.get(new.time_in_force)
@@ -89,7 +89,7 @@ class KalshiExchange:
             group = self.groups.get(new.order_group_id, account.owner)
             if not group.enabled:
                 raise KalshiRefusal(400, "order_group_triggered", group.group_id)
-        return Record(
+        return OrderRecord(
             order_id=self._new_id(),
             client_order_id=new.client_order_id,
             owner=account.owner,
@@ -107,7 +107,7 @@ class KalshiExchange:
             subaccount=new.subaccount,
         )
 
-    def _enter(self, record: Record) -> Record:
+    def _enter(self, record: OrderRecord) -> OrderRecord:
         """Put an order into the book; refused ones leave no trace."""
         order = record.engine_order(record.quantity)
         self._by_engine_id[order.order_id] = record
@@ -123,13 +123,13 @@ class KalshiExchange:
             self._cancel_unfilled(record)
         return record
 
-    def _keep(self, record: Record) -> None:
+    def _keep(self, record: OrderRecord) -> None:
         self.records.append(record)
         self._by_id[record.order_id] = record
         if record.client_order_id:
             self._by_client_id[record.owner, record.client_order_id] = record
 
-    def cancel(self, owner: str, order_id: str) -> tuple[Record, int]:
+    def cancel(self, owner: str, order_id: str) -> tuple[OrderRecord, int]:
         """Cancel an order; how many contracts it still had."""
         record = self.get(owner, order_id)
         if record.status != "resting":
@@ -141,7 +141,7 @@ class KalshiExchange:
         self._world.cancel(record.market, record.engine_id)
         return record, remaining
 
-    def decrease(self, owner: str, order_id: str, by: int | None, to: int | None) -> tuple[Record, int]:
+    def decrease(self, owner: str, order_id: str, by: int | None, to: int | None) -> tuple[OrderRecord, int]:
         """Take contracts off an order; by how many it shrank."""
         record = self._working(owner, order_id)
         remaining = record.remaining
@@ -156,7 +156,7 @@ class KalshiExchange:
         record.quantity = record.filled + left
         return record, remaining - left
 
-    def amend(self, account: ClientAccount, order_id: str, change: AmendBody) -> Record:
+    def amend(self, account: ClientAccount, order_id: str, change: AmendBody) -> OrderRecord:
         """Change price and total count: the order is placed again, at the end of its queue."""
         record = self._working(account.owner, order_id)
         if change.ticker != record.market.id or change.side != record.side:
@@ -177,14 +177,14 @@ class KalshiExchange:
             raise
         return record
 
-    def _reenter(self, record: Record) -> None:
+    def _reenter(self, record: OrderRecord) -> None:
         order = record.engine_order(record.quantity - record.filled)
         self._by_engine_id[order.order_id] = record
         placement = self._world.place(record.market, order, SELF_TRADES[record.self_trade])
         if placement.state is OrderState.REJECTED:
             raise KalshiRefusal(400, "post_only_cross", "the order would have crossed the book")
 
-    def cancel_where(self, records: Iterable[Record]) -> None:
+    def cancel_where(self, records: Iterable[OrderRecord]) -> None:
         """Cancel all of them that rest."""
         for record in list(records):
             if record.status == "resting":
@@ -203,7 +203,7 @@ class KalshiExchange:
     # ── a restart ───────────────────────────────────────────────────────────────────────────────────
 
     def resume(
-        self, records: Iterable[Record], fills: Iterable[FillRow], groups: Iterable[OrderGroup]
+        self, records: Iterable[OrderRecord], fills: Iterable[FillRow], groups: Iterable[OrderGroup]
     ) -> None:
         """Restore orders, fills and groups; what rests is in the books already."""
         for record in records:
@@ -215,13 +215,13 @@ class KalshiExchange:
 
     # ── what is there ───────────────────────────────────────────────────────────────────────────────
 
-    def get(self, owner: str, order_id: str) -> Record:
+    def get(self, owner: str, order_id: str) -> OrderRecord:
         record = self._by_id.get(order_id)
         if record is None or record.owner != owner:
             raise not_found("order")
         return record
 
-    def _working(self, owner: str, order_id: str) -> Record:
+    def _working(self, owner: str, order_id: str) -> OrderRecord:
         record = self.get(owner, order_id)
         if record.status != "resting":
             raise not_found("order")
@@ -239,7 +239,7 @@ class KalshiExchange:
             raise KalshiRefusal(400, "MARKET_INACTIVE", ticker)
         return market
 
-    def _reducing(self, account: ClientAccount, record: Record) -> int:
+    def _reducing(self, account: ClientAccount, record: OrderRecord) -> int:
         """Return the count of a reduce-only order: no more than the position it closes."""
         held = account.held(record.market, 1 - record.outcome)
         resting = sum(
@@ -252,7 +252,7 @@ class KalshiExchange:
             raise KalshiRefusal(400, "reduce_only_no_position", record.market.id)
         return closing
 
-    def _check_money(self, account: ClientAccount, record: Record, quantity: int) -> None:
+    def _check_money(self, account: ClientAccount, record: OrderRecord, quantity: int) -> None:
         price = record.price if record.side == "bid" else ONE - record.price
         fee = -(-TAKER_RATE * quantity * price * (ONE - price) // ONE**3)
         order = LimitOrder(
@@ -292,7 +292,7 @@ class KalshiExchange:
             record.status = "executed"
         self.publish(record.owner, "user_orders", record.frame())
 
-    def _cancel_unfilled(self, record: Record) -> None:
+    def _cancel_unfilled(self, record: OrderRecord) -> None:
         """Cancel an order that matched nothing: it existed, and is canceled."""
         record.status = "canceled"
         record.updated_at = self._world.now()
@@ -327,7 +327,7 @@ class KalshiExchange:
             # Not while the book is in the middle of a match.
             self._world.schedule(self._world.at, partial(self.trigger, group))
 
-    def _over_fill(self, account: ClientAccount, record: Record, execution: Execution) -> int:
+    def _over_fill(self, account: ClientAccount, record: OrderRecord, execution: Execution) -> int:
         action = self._faults.pick_kind(FaultKind.OVER_FILL, KALSHI, FILL)
         if not action or action.rule is None:
             return 0

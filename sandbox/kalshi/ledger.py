@@ -18,7 +18,7 @@ SELF_TRADES = {"taker_at_cross": SelfTrade.CANCEL_TAKER, "maker": SelfTrade.CANC
 
 
 @dataclass(slots=True)
-class Record:
+class OrderRecord:
     """One order of a client, for ever. ``price`` is for YES; a bid buys YES, an ask buys NO."""
 
     order_id: str
@@ -152,7 +152,7 @@ class FillRow:
     """One fill of one order. ``price`` in the space of the order's own outcome."""
 
     trade_id: str
-    record: Record
+    record: OrderRecord
     price: int
     quantity: int
     fee: int

@@ -9,7 +9,7 @@ from proto.units import ONE, UnitError, parse
 from sandbox.accounts import ClientAccount
 from sandbox.kalshi.bodies import count, dollars
 from sandbox.kalshi.exchange import KalshiExchange
-from sandbox.kalshi.ledger import Record
+from sandbox.kalshi.ledger import OrderRecord
 from sandbox.kalshi.market_data import PREFIX
 from sandbox.kalshi.order_bodies import AmendBody, NewOrderBody, count_of, read_body
 from sandbox.kalshi.pages import LIST_LIMIT, newest_first, number_of
@@ -141,7 +141,7 @@ class OrderRequests:
         arrival_of(request).keys.append(record.client_order_id)
         return answer(self._reduced(record, reduced))
 
-    def _reduced(self, record: Record, reduced: int) -> dict[str, Any]:
+    def _reduced(self, record: OrderRecord, reduced: int) -> dict[str, Any]:
         return {
             "order_id": record.order_id,
             "client_order_id": record.client_order_id,

@@ -10,11 +10,11 @@ from libs.venues.kalshi import KALSHI
 from proto.risk import TimeInForce
 from sandbox.kalshi.exchange import KalshiExchange
 from sandbox.kalshi.groups import OrderGroup
-from sandbox.kalshi.ledger import FillRow, Record
+from sandbox.kalshi.ledger import FillRow, OrderRecord
 from sandbox.world.markets import SandboxMarket
 from sandbox.world.world import World
 
-_RECORD = [name for name in Record.__dataclass_fields__ if name != "market"]
+_RECORD = [name for name in OrderRecord.__dataclass_fields__ if name != "market"]
 _FILL = [name for name in FillRow.__dataclass_fields__ if name != "record"]
 
 
@@ -50,7 +50,7 @@ def resume(exchange: KalshiExchange, world: World, document: Any) -> None:
         msgspec.ValidationError: for a document of another shape.
     """
     saved = msgspec.convert(document, SavedKalshi)
-    records: dict[str, Record] = {}
+    records: dict[str, OrderRecord] = {}
     for market_id, row in saved.records:
         market = world.market(KALSHI, market_id)
         if market is not None:
@@ -61,13 +61,13 @@ def resume(exchange: KalshiExchange, world: World, document: Any) -> None:
     exchange.paused = saved.paused
 
 
-def _plain(thing: Record | FillRow, names: list[str]) -> dict[str, Any]:
+def _plain(thing: OrderRecord | FillRow, names: list[str]) -> dict[str, Any]:
     return {name: msgspec.to_builtins(getattr(thing, name)) for name in names}
 
 
-def _record(market: SandboxMarket, row: dict[str, Any]) -> Record:
+def _record(market: SandboxMarket, row: dict[str, Any]) -> OrderRecord:
     typed = {
         "time_in_force": TimeInForce(row["time_in_force"]),
         "rounding": msgspec.convert(row["rounding"], FeeAccumulator),
     }
-    return Record(market=market, **(row | typed))
+    return OrderRecord(market=market, **(row | typed))

@@ -36,7 +36,7 @@ ORDERS: dict[str, Callable[[SandboxMarket], int]] = {
 }
 
 
-class Catalogue:
+class GammaCatalogue:
     """Handlers of the paths under ``/gamma``."""
 
     def __init__(self, world: World) -> None:

@@ -12,7 +12,7 @@ from sandbox.arrivals import Arrivals
 from sandbox.faults.rules import FaultKind
 from sandbox.faults.script import FaultAction, Faults
 from sandbox.polymarket import saving
-from sandbox.polymarket.catalogue import Catalogue
+from sandbox.polymarket.catalogue import GammaCatalogue
 from sandbox.polymarket.clob import ClobMarketData
 from sandbox.polymarket.data_api import DataApi
 from sandbox.polymarket.data_v2 import DataApiV2
@@ -56,7 +56,7 @@ class PolymarketServer(VenueServer):
         self.holdings = Holdings(self.exchange)
         self.books = ClobMarketData(self.exchange, self.history)
         self.trading = Trading(self.exchange)
-        self.catalogue = Catalogue(world)
+        self.catalogue = GammaCatalogue(world)
         self.data = DataApi(self.exchange, self.holdings, self.history)
         self.data_v2 = DataApiV2(self.data)
         self.market_channel = MarketChannel(self.exchange, self.history, faults)
