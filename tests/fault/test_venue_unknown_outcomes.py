@@ -12,7 +12,7 @@ from proto.risk import TimeInForce
 from proto.units import SECOND
 from sandbox import http as sandbox_http
 from sandbox.faults.rules import FaultKind, FaultRule
-from services.execution.desk.reconcile import MISSING_MAX
+from services.execution.desk import reconcile
 from tests.fault.venue_rig import EXPIRES_S, HELD_S, HIGH, LOW, VenueRig, venue_rig
 
 pytestmark = [pytest.mark.fault, pytest.mark.soak, pytest.mark.asyncio, pytest.mark.timeout(600)]
@@ -88,10 +88,12 @@ async def test_12_an_order_that_never_arrives_stays_unknown_and_is_not_sent_agai
 
 @pytest.mark.parametrize("venue", VENUES)
 async def test_12_hundreds_of_unknown_orders_do_not_keep_the_books_from_agreeing(
-    tmp_path: Path, venue: str, count
+    tmp_path: Path, venue: str, count, monkeypatch: pytest.MonkeyPatch
 ):
     """The soak found it: whoever asks for each of them in every reconciliation never ends one again."""
-    orders = count(1, 5) * MISSING_MAX + 10
+    at_a_time = count(12, reconcile.MISSING_MAX)
+    monkeypatch.setattr(reconcile, "MISSING_MAX", at_a_time)
+    orders = count(1, 5) * at_a_time + 5
     async with venue_rig(tmp_path, venue) as rig:
         rig.faults(FaultRule(kind=FaultKind.RESET_CONNECTION, operation="order"))
         for _ in range(orders):
@@ -101,12 +103,12 @@ async def test_12_hundreds_of_unknown_orders_do_not_keep_the_books_from_agreeing
         rig.sandbox.faults.clear()
         await rig.until(lambda: rig.of_venue.registry.unknown_count == orders)
         asked: Counter[int] = Counter()
-        rounds = -(-orders // MISSING_MAX)
+        rounds = -(-orders // at_a_time)
         for _ in range(rounds):
             assert (await rig.of_venue.reconciler.run()).complete
         # Every one had its turn.
         asked.update(own.asked_in for own in rig.of_venue.registry)
-        assert max(asked.values()) <= MISSING_MAX
+        assert max(asked.values()) <= at_a_time
         assert 0 not in asked
         assert rig.reason() == ""
         # Once their time is over, all of them are proved absent, two looks each.
