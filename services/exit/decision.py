@@ -12,9 +12,10 @@ from proto.ids import MessageId
 from proto.message import Message
 from proto.risk import TimeInForce
 from proto.units import SECOND, Price, Quantity, as_quantity, later, scale
-from services.exit.ladder import Target, close_price, first_goal, stop_price, targets
 from services.exit.params import ExitParams
 from services.exit.state import ExitOrder, ExitState, Held, Step
+from services.exit.stops import close_price, stop_price
+from services.exit.targets import Target, first_goal, targets
 
 PRODUCER = "exit"
 

@@ -13,10 +13,11 @@ from proto.operator import Config
 from proto.risk import ExitPortfolioReport, TimeInForce
 from proto.units import ONE, SECOND
 from proto.venue import Account, Correction, Fill
-from services.exit.ladder import close_price, stop_price, targets
 from services.exit.machine import ExitMachine
 from services.exit.params import ExitParams
 from services.exit.state import Held
+from services.exit.stops import close_price, stop_price
+from services.exit.targets import targets
 from tests.support.exit_world import CENT, MARKET, START, YES, World, approval
 
 HUNDRED = 100 * ONE

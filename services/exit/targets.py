@@ -1,8 +1,8 @@
-"""Prices and quantities of exits: the arithmetic, without any state."""
+"""The targets of a position: prices and quantities of its ladder, without any state."""
 
 from typing import NamedTuple
 
-from libs.indicators.grid import price_down, price_max, price_min, price_step, price_up, quantity_down
+from libs.indicators.grid import price_max, price_up, quantity_down
 from proto.feed import Market
 from proto.units import ONE, Price, Quantity, scale
 from services.exit.params import ExitParams
@@ -41,20 +41,3 @@ def _target_price(entry: Price, gain: int, market: Market) -> Price:
     wanted = -(-entry * (ONE + gain) // ONE)
     highest = price_max(market)
     return highest if wanted >= highest else price_up(market, wanted)
-
-
-def stop_price(entry: Price, market: Market, params: ExitParams) -> Price:
-    """The bid at or below which the loss is stopped.
-
-    At least ``stop_min_ticks`` ticks below the entry: one tick of a cheap contract is already more
-    than the configured loss, and the spread alone would stop every position the moment it opens.
-    """
-    ticks = params.stop_min_ticks * price_step(market, entry)
-    return max(0, entry - max(scale(entry, params.stop_loss), ticks))
-
-
-def close_price(bid: Price, market: Market, params: ExitParams) -> Price:
-    """The worst price a marketable exit accepts: some ticks below the bid, above 0."""
-    lowest = price_min(market)
-    wanted = bid - params.slippage_ticks * price_step(market, bid)
-    return lowest if wanted <= lowest else price_down(market, wanted)
