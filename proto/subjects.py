@@ -96,7 +96,7 @@ TABLE: tuple[Row, ...] = (
 _BY_KIND: dict[str, type[Message]] = {row.kind: row.model for row in TABLE}
 
 # Subjects a service may publish besides its own prefix.
-EXTRA_PUBLISH: dict[str, tuple[str, ...]] = {"execution": ("venue.>", "ledger.>")}
+EXTRA_PUBLISH: dict[str, tuple[str, ...]] = {"execution": ("venue.>",)}
 
 
 @lru_cache(maxsize=1024)

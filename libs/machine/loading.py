@@ -13,8 +13,7 @@ from libs.machine.machine import Machine
 from libs.machine.runner import MachineRunner
 from libs.machine.snapshots import Snapshot, SnapshotStore
 from libs.tape.connection import Link
-from libs.tape.errors import TapeGap
-from libs.tape.reader import TapeReader, read_subject
+from libs.tape.reader import read_at, read_subject
 from proto.service import Started
 
 
@@ -120,11 +119,5 @@ class CellLoader:
         """Whether the tape still holds the message the snapshot was taken at."""
         if snapshot.seq == 0:
             return True
-        reader = TapeReader(self._link, snapshot.seq - 1)
-        try:
-            batch = await reader.next_batch(2.0)
-        except TapeGap:
-            return False
-        finally:
-            await reader.close()
-        return bool(batch) and batch[0].seq == snapshot.seq and batch[0].digest() == snapshot.digest
+        record = await read_at(self._link, snapshot.seq)
+        return record is not None and record.digest() == snapshot.digest

@@ -12,14 +12,14 @@ import subprocess
 import sys
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 from nats.aio.client import Client
 
 from libs.tape import launch
 from libs.tape.client import TapeClient
-from libs.tape.credentials import ADMIN, authorization_block, make_passwords
+from libs.tape.credentials import ADMIN, authorization_block, claims_prefix, make_passwords
 from libs.tape.errors import BrokerUnavailable, TapeError
 from proto.subjects import LEDGER, TAPE, tape_subjects
 
@@ -27,7 +27,11 @@ TAPE_MESSAGES_MAX = 3_000_000
 """The window: the broker needs up to a second a million to restart."""
 TAPE_BYTES_MAX = 4 << 30
 LEDGER_BYTES_MAX = 256 << 20
-"""Reserved for claims alone, about 200,000 orders, so that a full tape never blocks a claim's answer."""
+"""Reserved for claims alone, about 200,000 orders, so that a full tape never blocks a claim's answer. The oldest
+give way to new ones."""
+LEDGER_AGE_S = 30 * 86_400
+"""Claims are forgotten after thirty days: an approval lives for seconds, and no setting lets one live longer than
+a day. The tape and its archive have them for longer."""
 STORE_BYTES_MAX = TAPE_BYTES_MAX + 4 * LEDGER_BYTES_MAX
 """Said explicitly: else it is three quarters of the free disk, and a broker with less does not start at all."""
 DUPLICATE_WINDOW_NS = 30 * 1_000_000_000
@@ -38,6 +42,10 @@ SYNC_INTERVAL = "1s"
 PORTS = range(20_000, 30_000)
 """Below what Linux (32768) and others give to outgoing connections and to whoever listens on any port."""
 PORT_ATTEMPTS = 100
+STREAM_NOT_FOUND = 10059
+"""The broker's code for it."""
+UPDATED = ("subjects", "subject_transform", "discard", "max_bytes", "max_age", "duplicate_window")
+"""What an existing ledger is given at a start, when it is otherwise."""
 PORT_TAKEN = "address already in use"
 """What the broker's log says when somebody else listens on its port."""
 
@@ -80,11 +88,21 @@ def binary() -> str:
     return found
 
 
+class StreamLimits(NamedTuple):
+    """How much the two streams hold. Both are windows: what is new always finds room, the oldest makes it."""
+
+    tape_messages: int = TAPE_MESSAGES_MAX
+    tape_bytes: int = TAPE_BYTES_MAX
+    ledger_bytes: int = LEDGER_BYTES_MAX
+    ledger_age_s: int = LEDGER_AGE_S
+
+
 class Broker:
     """A nats-server in a state directory; the same port, users and streams at every start."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, limits: StreamLimits = StreamLimits()) -> None:  # noqa: B008  (immutable)
         self.directory = directory
+        self.limits = limits
         self.passwords = make_passwords(directory / "credentials")
         self.process: subprocess.Popen[bytes] | None = None
         self._port_file = directory / "port"
@@ -184,13 +202,18 @@ class Broker:
             if self.process is not None and self.process.poll() is not None:
                 self._start_elsewhere()
             try:
-                await ensure_streams(self.url, self.passwords[ADMIN])
+                await self.ensure_streams()
             except (BrokerUnavailable, OSError):
                 await asyncio.sleep(0.05)
             else:
                 self._settled = True
                 return monotonic() - began
         raise BrokerUnavailable(f"expected the broker to be ready in {READY_TIMEOUT_S} s, was not")
+
+    async def ensure_streams(self) -> None:
+        """See ``ensure_streams``."""
+        claims = claims_prefix(self.passwords["execution"])
+        await ensure_streams(self.url, self.passwords[ADMIN], claims, self.limits)
 
     def _start_elsewhere(self) -> None:
         """Its process ended: start it on another port when somebody was quicker at ours.
@@ -224,38 +247,49 @@ class Broker:
             process.wait()
 
 
-def _stream_configs() -> tuple[dict[str, Any], ...]:
+def _stream_configs(claims: str, limits: StreamLimits) -> tuple[dict[str, Any], ...]:
     common: dict[str, Any] = {
         "retention": "limits",
         "storage": "file",
         "num_replicas": 1,
-        "max_age": 0,
         "max_consumers": -1,
+        "discard": "old",
         "allow_direct": False,
         "deny_delete": True,
     }
     ledger = common | {
         "name": LEDGER,
-        "subjects": ["ledger.>"],
-        "discard": "new",
-        "max_bytes": LEDGER_BYTES_MAX,
+        "subjects": [f"{claims}.>"],
+        "subject_transform": {"src": f"{claims}.>", "dest": "ledger.>"},
+        "max_bytes": limits.ledger_bytes,
+        "max_age": limits.ledger_age_s * 1_000_000_000,
+        # Claims carry no message id; a window beyond the age would be refused.
+        "duplicate_window": min(DUPLICATE_WINDOW_NS, limits.ledger_age_s * 1_000_000_000),
         "deny_purge": True,
     }
     tape = common | {
         "name": TAPE,
         "subjects": list(tape_subjects()),
         "sources": [{"name": LEDGER}],
-        "discard": "old",
-        "max_msgs": TAPE_MESSAGES_MAX,
-        "max_bytes": TAPE_BYTES_MAX,
+        "max_age": 0,
+        "max_msgs": limits.tape_messages,
+        "max_bytes": limits.tape_bytes,
         "duplicate_window": DUPLICATE_WINDOW_NS,
         "deny_purge": False,
     }
     return ledger, tape
 
 
-async def ensure_streams(url: str, admin_password: str) -> None:
-    """Create the two streams if they are missing. The only step that uses the admin's credentials.
+async def ensure_streams(
+    url: str,
+    admin_password: str,
+    claims: str,
+    limits: StreamLimits = StreamLimits(),  # noqa: B008  (immutable)
+) -> None:
+    """Create the two streams if they are missing, and give the ledger its limits and the prefix of claims.
+
+    The only step that uses the admin's credentials. Streams are never made anew: what a stream denies, it denies
+    for ever, and its limits can be changed.
 
     Raises:
         BrokerUnavailable: no broker, or it is not ready yet.
@@ -282,7 +316,7 @@ async def ensure_streams(url: str, admin_password: str) -> None:
         await client.close()
         raise BrokerUnavailable(f"expected a broker at {url}, was {type(e).__name__}") from e
     try:
-        for config in _stream_configs():
+        for config in _stream_configs(claims, limits):
             await _ensure_stream(client, config)
     finally:
         await client.close()
@@ -290,21 +324,29 @@ async def ensure_streams(url: str, admin_password: str) -> None:
 
 async def _ensure_stream(client: Client, config: dict[str, Any]) -> None:
     name = config["name"]
-    try:
-        reply = await client.request(f"$JS.API.STREAM.INFO.{name}", b"", timeout=5)
-        answer = json.loads(reply.data)
-        if "error" not in answer:
+    answer = await _ask(client, f"STREAM.INFO.{name}")
+    if "error" not in answer:
+        held = answer["config"]
+        changed = {key: config[key] for key in UPDATED if key in config and config[key] != held.get(key)}
+        if name != LEDGER or not changed:
             return
-        if answer["error"].get("err_code") != 10059:  # stream not found
-            raise BrokerUnavailable(f"expected stream {name}, was {answer['error']}")
-        reply = await client.request(f"$JS.API.STREAM.CREATE.{name}", json.dumps(config).encode(), timeout=5)
-    except TapeError:
-        raise
-    except Exception as e:
-        raise BrokerUnavailable(f"expected JetStream to answer for {name}, was {type(e).__name__}") from e
-    answer = json.loads(reply.data)
+        answer = await _ask(client, f"STREAM.UPDATE.{name}", held | changed)
+    elif answer["error"].get("err_code") != STREAM_NOT_FOUND:
+        raise BrokerUnavailable(f"expected stream {name}, was {answer['error']}")
+    else:
+        answer = await _ask(client, f"STREAM.CREATE.{name}", config)
     if "error" in answer:
-        raise TapeError(f"expected stream {name} to be created, was {answer['error']}")
+        raise TapeError(f"expected stream {name} to be made as wanted, was {answer['error']}")
+
+
+async def _ask(client: Client, verb: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    payload = b"" if body is None else json.dumps(body).encode()
+    try:
+        reply = await client.request(f"$JS.API.{verb}", payload, timeout=5)
+        answer: dict[str, Any] = json.loads(reply.data)
+    except Exception as e:
+        raise BrokerUnavailable(f"expected JetStream to answer {verb}, was {type(e).__name__}") from e
+    return answer
 
 
 async def stream_state(client: Client, stream: str = TAPE) -> dict[str, Any]:

@@ -3,9 +3,14 @@
 Each service gets exactly: its own subjects, creating a push consumer on ``TAPE``, flow control, stream
 information, its health report, its own inbox. No key-value bucket and no direct get is granted: one
 direct-get grant is enough to write any subject through the reply subject. What the reply subject can
-still do (a broker acknowledgement stored under a foreign subject) carries no valid signature.
+still do (a broker acknowledgement stored under a foreign subject of the tape) carries no valid signature.
+
+The broker checks no reply subject against the permissions, so no grant keeps its answers out of a stream whose
+subjects are known. The ledger therefore takes claims under a prefix that only execution knows
+(``claims_prefix``), and stores them as ``ledger.>``; nothing else is ever stored there.
 """
 
+import hashlib
 import json
 import os
 import secrets
@@ -25,6 +30,8 @@ LOCKSTEP_REPORT = "lockstep.report"
 LOCKSTEP_GRANT = "lockstep.grant"
 LOCKSTEP_POLL = "lockstep.poll"
 HALT_SUBJECT = "operator.command.halt"
+CLAIMS_PREFIX_DIGITS = 32
+"""128 bits: nobody finds it by trying."""
 
 _READ = (f"$JS.API.CONSUMER.CREATE.{TAPE}", f"$JS.FC.{TAPE}.>", f"$JS.API.STREAM.INFO.{TAPE}")
 
@@ -36,14 +43,22 @@ class Permissions(NamedTuple):
     subscribe: tuple[str, ...] | None
 
 
-def permissions_of(user: str) -> Permissions:
-    """The grants of one user of the broker."""
+def claims_prefix(execution_password: str) -> str:
+    """The subject below which the ledger takes claims: known to execution, and to whoever makes the streams.
+
+    As hard to guess as the password it is made from. It must not reach a log, a report or the tape.
+    """
+    digest = hashlib.sha256(b"presage claims\x00" + execution_password.encode()).hexdigest()
+    return f"claims.{digest[:CLAIMS_PREFIX_DIGITS]}"
+
+
+def permissions_of(user: str, claims: str) -> Permissions:
+    """The grants of one user of the broker; ``claims`` is the prefix of claims."""
     inbox = f"_INBOX_{user}.>"
     if user == ADMIN:
         return Permissions(None, None)
     if user == OPERATOR:
-        ledger = (f"$JS.API.STREAM.INFO.{LEDGER}",)
-        return Permissions(("operator.>", *_READ, *ledger), (inbox, f"{REPORT}.>"))
+        return Permissions(("operator.>", *_READ), (inbox, f"{REPORT}.>"))
     if user == CONSOLE:
         return Permissions(_READ, (inbox, f"{REPORT}.>"))
     publish = [f"{user}.>", *EXTRA_PUBLISH.get(user, ()), *_READ, f"{REPORT}.{user}"]
@@ -54,7 +69,7 @@ def permissions_of(user: str) -> Permissions:
     else:
         publish += [f"{LOCKSTEP_REPORT}.{user}"]
     if user == "execution":
-        publish += [f"$JS.API.STREAM.MSG.GET.{LEDGER}"]
+        publish += [f"{claims}.>", f"$JS.API.STREAM.MSG.GET.{LEDGER}", f"$JS.API.STREAM.INFO.{LEDGER}"]
         subscribe += [HALT_SUBJECT]
     if user == "monitor":
         subscribe += [f"{REPORT}.>"]
@@ -78,8 +93,9 @@ def make_passwords(directory: Path) -> dict[str, str]:
 def authorization_block(passwords: dict[str, str]) -> str:
     """The ``authorization`` block of the broker's configuration."""
     lines = ["authorization {", "  users = ["]
+    claims = claims_prefix(passwords["execution"])
     for user, password in passwords.items():
-        grants = permissions_of(user)
+        grants = permissions_of(user, claims)
         entry = [f"    {{ user: {json.dumps(user)}, password: {json.dumps(password)}"]
         if grants.publish is not None and grants.subscribe is not None:
             entry.append(

@@ -13,12 +13,14 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import nats.errors
 
 from libs.contract.codec import Unreadable, decode_as, encode
 from libs.tape.connection import Link
 from libs.tape.errors import BrokerUnavailable, ContentMismatch, PublishRefused
+from libs.tape.ledger_window import LedgerWindow, ledger_window
 from libs.tape.publisher import Publisher
 from proto.execution import Claim
 from proto.subjects import LEDGER
@@ -38,17 +40,22 @@ class ClaimOutcome(StrEnum):
 
 
 class Ledger:
-    """Makes and reads claims. ``crash_point`` is called at named moments; tests end the process there."""
+    """Makes and reads claims. ``crash_point`` is called at named moments; tests end the process there.
+
+    ``claims`` is the prefix under which the ledger takes claims (``credentials.claims_prefix``).
+    """
 
     def __init__(
         self,
         link: Link,
         publisher: Publisher,
         file: Path,
+        claims: str,
         crash_point: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._link = link
         self._publisher = publisher
+        self._claims = claims
         self._crash_point = crash_point
         file.parent.mkdir(parents=True, exist_ok=True)
         self._nonces = self._load(file)
@@ -105,7 +112,7 @@ class Ledger:
             claim = claim.replace(nonce=nonce)
         try:
             await self._publisher.publish(
-                claim.subject(),
+                f"{self._claims}.{claim.subject().partition('.')[2]}",
                 encode(claim),
                 {**headers, "Nats-Expected-Last-Subject-Sequence": "0"},
             )
@@ -136,14 +143,7 @@ class Ledger:
             ContentMismatch: what is stored there is no claim. The broker itself can be made to write its
                 own answers under any subject; nobody can claim this order any more.
         """
-        body = json.dumps({"last_by_subj": f"{Claim.kind}.{order}"}).encode()
-        try:
-            reply = await self._link.client.request(
-                f"$JS.API.STREAM.MSG.GET.{LEDGER}", body, timeout=READ_TIMEOUT_S
-            )
-        except (nats.errors.Error, TimeoutError, OSError) as e:
-            raise BrokerUnavailable(f"expected the ledger to answer, was {e!r}") from e
-        answer = json.loads(reply.data)
+        answer = await self._ask("MSG.GET", {"last_by_subj": f"{Claim.kind}.{order}"})
         if "error" in answer:
             if answer["error"].get("code") == 404:
                 return None
@@ -154,6 +154,28 @@ class Ledger:
         except Unreadable as e:
             raise ContentMismatch(f"expected a claim of {order}, was {e}") from e
         return stored
+
+    async def window(self) -> LedgerWindow:
+        """What the ledger holds now.
+
+        Raises:
+            BrokerUnavailable: nothing is known.
+        """
+        answer = await self._ask("INFO")
+        if "error" in answer:
+            raise BrokerUnavailable(f"expected the state of the ledger, was {answer['error']}")
+        return ledger_window(answer)
+
+    async def _ask(self, verb: str, body: dict[str, str] | None = None) -> dict[str, Any]:
+        payload = b"" if body is None else json.dumps(body).encode()
+        try:
+            reply = await self._link.client.request(
+                f"$JS.API.STREAM.{verb}.{LEDGER}", payload, timeout=READ_TIMEOUT_S
+            )
+        except (nats.errors.Error, TimeoutError, OSError) as e:
+            raise BrokerUnavailable(f"expected the ledger to answer, was {e!r}") from e
+        answer: dict[str, Any] = json.loads(reply.data)
+        return answer
 
     def _write(self, order: str, nonce: str) -> None:
         os.write(self._descriptor, f"{order} {nonce}\n".encode())

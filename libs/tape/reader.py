@@ -263,6 +263,18 @@ class TapeReader:
 log = logging.getLogger("presage.tape")
 
 
+async def read_at(link: Link, seq: int) -> TapeRecord | None:
+    """The record of one sequence; ``None`` when the window does not hold it, or the broker does not answer."""
+    reader = TapeReader(link, seq - 1)
+    try:
+        batch = await reader.next_batch(REQUEST_TIMEOUT_S)
+    except TapeGap:
+        return None
+    finally:
+        await reader.close()
+    return batch[0] if batch and batch[0].seq == seq else None
+
+
 async def read_subject(link: Link, subject: str, position: int = 0) -> list[TapeRecord]:
     """What the tape holds of a subject (or pattern) after ``position``, up to now.
 

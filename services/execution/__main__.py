@@ -30,8 +30,8 @@ async def main(context: Context) -> None:
     # What rests at a venue is cancelled first, and how that ended still goes onto the tape.
     context.on_stop.remove(host.stop)
     await shell.start()
-    beside = [asyncio.create_task(shell.claims.sweep_loop()), asyncio.create_task(shell.live.run())]
-    beside[1].add_done_callback(lambda task: _restart_if_failed(context, task))
+    beside = [asyncio.create_task(shell.live.run()), *map(asyncio.create_task, shell.claims.loops())]
+    beside[0].add_done_callback(lambda task: _restart_if_failed(context, task))
     stopping = asyncio.create_task(_stop_in_order(context, shell, host.stop))
     try:
         await serve_host(context, host)

@@ -1,18 +1,23 @@
 """For an accepted approval: a claim of ours in the ledger, one of somebody else, or the proof that there is none."""
 
 import asyncio
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Coroutine
+from enum import StrEnum
+from typing import Any, NamedTuple
 
+from libs.contract.codec import Unreadable, decode_as
 from libs.machine.host import Fact, Host
 from libs.runtime.layout import BUILD
 from libs.runtime.service import Context
 from libs.tape.errors import BrokerUnavailable, ContentMismatch
 from libs.tape.ledger import ClaimOutcome, Ledger
+from libs.tape.reader import read_at, read_subject
 from libs.tape.record import BUILD_HEADER, CAUSE_HEADER, ROOT_HEADER, TapeRecord
 from proto.execution import Claim, Unclaimed
 from services.execution.gate import ClaimGate
+from services.execution.high_water import parse_order_id
 from services.execution.hosted import is_realtime, machine_of
+from services.execution.ledger_watch import LedgerWatch
 
 RETRY_WAIT_S = 0.05
 SWEEP_EVERY_S = 1.0
@@ -22,6 +27,15 @@ COPY_WAIT_S = 5.0
 
 BLOCKED = "ledger blocked"
 """Why there is no claim when something else stands in the ledger under the order's subject."""
+
+
+class ClaimState(StrEnum):
+    """What the ledger knows of an order. Forgotten: approved so long ago that a claim of it may have left."""
+
+    CLAIMED = "claimed"
+    UNCLAIMED = "unclaimed"
+    FORGOTTEN = "forgotten"
+    UNREAD = "unread"
 
 
 class ClaimResult(NamedTuple):
@@ -46,18 +60,28 @@ class ClaimMaker:
         self.claimed = 0
         self.lost = 0
         self.unclaimed = 0
+        self.watch = LedgerWatch(ledger.window)
         self._host = host
         self._gate = gate
         self._link = context.link
         self._lockstep = context.run.lockstep
+        self._tape = context.run.tape
         self._crash_point = crash_point
         self._copies: dict[str, int] = {}
         self._copied = asyncio.Event()
 
     async def claim(
-        self, claim: Claim, record: TapeRecord, live_refusal: Callable[[], str] | None = None
+        self,
+        claim: Claim,
+        record: TapeRecord,
+        *,
+        reduce_only: bool,
+        live_refusal: Callable[[], str] | None = None,
     ) -> ClaimResult:
         """Claim an order, or find out that there is no claim of it.
+
+        ``record`` is its approval. An order that the ledger may have forgotten is neither claimed nor given up:
+        it stays as it is, and its exposure with it.
 
         ``live_refusal`` makes the order a live one, and adds its own reasons why it must not be claimed.
         """
@@ -67,11 +91,14 @@ class ClaimMaker:
             BUILD_HEADER: BUILD,
         }
         while True:
+            if self.watch.window is None:
+                await self.watch.look()
             reason = self._refusal(record) or (live_refusal() if live_refusal is not None else "")
+            reason = reason or self.watch.refusal(record.stored_at_ns, reduce_only=reduce_only)
             if reason:
-                absent = await self.is_unclaimed(claim.order)
-                if absent is not None:
-                    return ClaimResult(reason=reason if absent else "")
+                state = await self.state_of(claim.order, record.stored_at_ns)
+                if state is not ClaimState.UNREAD:
+                    return ClaimResult(reason=reason if state is ClaimState.UNCLAIMED else "")
             else:
                 outcome = await self.ledger.claim(claim, headers)
                 if live_refusal is None:
@@ -103,14 +130,37 @@ class ClaimMaker:
             connected=self._link.connected,
         )
 
-    async def is_unclaimed(self, order: str) -> bool | None:
-        """Whether the ledger has no claim of this order; ``None`` when it cannot be read."""
+    async def state_of(self, order: str, approved_at: int | None) -> ClaimState:
+        """Look an order up. ``approved_at``: when the broker stored its approval (ns); ``None``: not known."""
         try:
-            return await self.ledger.read(order) is None
+            if await self.ledger.read(order) is not None:
+                return ClaimState.CLAIMED
+            window = await self.ledger.window()
         except ContentMismatch:
-            return True
+            return ClaimState.UNCLAIMED
         except BrokerUnavailable:
-            return None
+            return ClaimState.UNREAD
+        # The window was asked after the claim: what it holds back to was held then.
+        if window.proves_absence(approved_at or 0):
+            return ClaimState.UNCLAIMED
+        return ClaimState.FORGOTTEN
+
+    async def stored_claim(self, order: str) -> Claim | None:
+        """Return the claim of an order from the ledger, or its copy on the tape when it has left the ledger.
+
+        Raises:
+            BrokerUnavailable: nothing is known.
+            ContentMismatch: what is stored there is no claim.
+        """
+        claim = await self.ledger.read(order)
+        if claim is not None:
+            return claim
+        for record in await read_subject(self._link, f"{Claim.kind}.{order}"):
+            try:
+                return decode_as(Claim, record.payload)
+            except Unreadable:
+                continue
+        return None
 
     # ── lockstep ──
 
@@ -132,6 +182,10 @@ class ClaimMaker:
 
     # ── stranded orders ──
 
+    def loops(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        """What runs beside the host until it is cancelled."""
+        return self.sweep_loop(), self.watch.loop()
+
     async def sweep_loop(self) -> None:
         """Find orders that a crash left between their decision and the fact that there is no claim."""
         before: set[str] = set()
@@ -143,6 +197,14 @@ class ClaimMaker:
                     await self._publish_if_unclaimed(order)
             before = set(stranded)
 
+    async def _approved_at(self, order: str) -> int | None:
+        """When the broker stored the message that an order of this tape was approved for, if it can be read."""
+        window, key = self.watch.window, parse_order_id(order)
+        if window is None or not window.held_from or key is None or key.tape != self._tape:
+            return None
+        record = await read_at(self._link, key.cause)
+        return None if record is None else record.stored_at_ns
+
     def _stranded_orders(self) -> list[str]:
         """Return the orders that wait for a claim although nothing of execution's is on its way any more."""
         host = self._host
@@ -152,6 +214,8 @@ class ClaimMaker:
 
     async def _publish_if_unclaimed(self, order: str) -> None:
         """Publish that a stranded order has no claim, if so: then risk releases what it reserved."""
-        if await self.is_unclaimed(order):
+        state = await self.state_of(order, await self._approved_at(order))
+        self.watch.note_forgotten(order, is_forgotten=state is ClaimState.FORGOTTEN)
+        if state is ClaimState.UNCLAIMED:
             self.unclaimed += 1
             await self._host.publish_fact(Fact(Unclaimed(order=order, reason="stranded")))

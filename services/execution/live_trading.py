@@ -15,7 +15,7 @@ from proto.execution import Claim
 from proto.ids import venue_of
 from proto.message import Message
 from proto.risk import Approval
-from services.execution.claim_maker import RETRY_WAIT_S, ClaimMaker
+from services.execution.claim_maker import RETRY_WAIT_S, ClaimMaker, ClaimState
 from services.execution.desk.context import DeskContext
 from services.execution.desk.live_desk import LiveDesk
 from services.execution.desk.venue import VenueDesk
@@ -88,7 +88,7 @@ class LiveTrading:
             wall_ns=self._wall_ns,
         )
         desk = LiveDesk(gateways, context)
-        await desk.start(self._claims.ledger.read)
+        await desk.start(self._claims.stored_claim)
         self.desk = desk
         await desk.run()
 
@@ -122,15 +122,22 @@ class LiveTrading:
         record, approval = effect.record, effect.event
         assert isinstance(approval, Approval)
         if self._claims.ledger.remembers(claim.order):
-            while (unclaimed := await self._claims.is_unclaimed(claim.order)) is None:
+            while (
+                state := await self._claims.state_of(claim.order, record.stored_at_ns)
+            ) is ClaimState.UNREAD:
                 await asyncio.sleep(RETRY_WAIT_S)
-            if not unclaimed:
+            if state is not ClaimState.UNCLAIMED:
                 # Claimed before, by this process or the one before it, and perhaps sent: never again.
                 return ""
         desk, prepared, refusal = await self._prepare(claim, approval, record.stored_at_ns)
         if prepared is not None:
             claim = claim.replace(client_order_id=prepared.client_order_id)
-        result = await self._claims.claim(claim, record, lambda: refusal or self._refusal(approval))
+        result = await self._claims.claim(
+            claim,
+            record,
+            reduce_only=approval.reduce_only,
+            live_refusal=lambda: refusal or self._refusal(approval),
+        )
         if result.won and desk is not None and prepared is not None:
             desk.begin(claim, approval, prepared)
         return result.reason

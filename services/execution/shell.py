@@ -16,13 +16,14 @@ from nats.aio.msg import Msg
 from libs.machine.host import Fact, Host
 from libs.machine.runner import Effect
 from libs.runtime.service import Context
-from libs.tape.credentials import HALT_SUBJECT
+from libs.tape.credentials import HALT_SUBJECT, claims_prefix
 from libs.tape.ledger import Ledger
 from libs.tape.record import KEY_ID_HEADER, SIGNATURE_HEADER, TapeRecord
 from proto.execution import Claim, Unclaimed
 from proto.message import Message
 from proto.monitor import Clock
 from proto.operator import Command, Session, Verb
+from proto.risk import Approval
 from services.execution.claim_maker import ClaimMaker
 from services.execution.claims import claims_of
 from services.execution.crash_point import crash_point_from_environment
@@ -43,7 +44,10 @@ class ExecutionShell:
     ) -> None:
         crash_point = crash_point_from_environment()
         name = "-".join(filter(None, ("execution", context.instance)))
-        ledger = Ledger(context.link, host.publisher, context.layout.claims / f"{name}.log", crash_point)
+        prefix = claims_prefix(context.layout.password("execution"))
+        ledger = Ledger(
+            context.link, host.publisher, context.layout.claims / f"{name}.log", prefix, crash_point
+        )
         self.gate = ClaimGate(context.layout.halt_file, context.layout.pause_file, wall_ns)
         self.claims = ClaimMaker(context, host, ledger, self.gate, crash_point)
         self.live = LiveTrading(context, host, self.gate, self.claims, make_gateways, wall_ns, crash_point)
@@ -82,6 +86,7 @@ class ExecutionShell:
             "claimed": self.claims.claimed,
             "lost": self.claims.lost,
             "unclaimed": self.claims.unclaimed,
+            "ledger": self.claims.watch.report(),
         } | self.live.report()
 
     async def before_publish(self, effect: Effect) -> Sequence[Fact]:
@@ -92,7 +97,9 @@ class ExecutionShell:
             if live_venues_of(self._host):
                 reason = await self.live.claim(claim, effect)
             else:
-                reason = (await self.claims.claim(claim, record)).reason
+                assert isinstance(effect.event, Approval)
+                result = await self.claims.claim(claim, record, reduce_only=effect.event.reduce_only)
+                reason = result.reason
             self._crash_point("before_publish")
             if reason:
                 self.claims.unclaimed += 1

@@ -4,8 +4,9 @@ This is the shell's half of the monitor: what it says rests on observation, not 
 fact that the shell puts on the tape and no machine recomputes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from proto.message import Message, as_integer, as_name, as_text
 from proto.monitor import Alert, Health, ServiceState, Severity
@@ -25,6 +26,11 @@ SERVICE_MISSING = "service_missing"
 MACHINE_STOPPED = "machine_stopped"
 MACHINE_REFUSED = "machine_refused"
 START_HANGS = "start_hangs"
+LEDGER_FILLING = "ledger_filling"
+LEDGER_FULL = "ledger_full"
+CLAIM_FORGOTTEN = "claim_forgotten"
+LEDGER_LEVELS = {50: Severity.INFO, 80: Severity.WARNING, 90: Severity.CRITICAL}
+"""Per cent of its size. It never ends, but the fuller it is, the less far it reaches back."""
 
 _STATE_RULES = {ServiceState.STOPPED: MACHINE_STOPPED, ServiceState.REFUSED: MACHINE_REFUSED}
 
@@ -125,6 +131,21 @@ class HealthWatch:
             return []
         known.state = ServiceState.LIVE
         return self._alerts(service, known)
+
+    def ledger(self, report: Mapping[str, Any]) -> list[Message]:
+        """Execution reports how its ledger of claims is: an alert at each level, and for what it keeps back."""
+        out: list[Message] = []
+        hold = self.conditions.hold
+        percent, hours = int(report.get("percent", 0)), int(report.get("reach_s", 0)) // 3_600
+        for level, severity in LEDGER_LEVELS.items():
+            text = f"{percent} % full; it reaches back {hours} h, the oldest claims make room"
+            out += hold(LEDGER_FILLING, severity, f"{level} %", text, wrong=percent >= level)
+        refusal = str(report.get("entries", ""))
+        out += hold(LEDGER_FULL, Severity.CRITICAL, "entries", f"exits only: {refusal}", wrong=bool(refusal))
+        orders = ", ".join(str(order) for order in report.get("forgotten", ()))
+        text = f"neither claimed nor given up, look them up at the venue: {orders}"
+        out += hold(CLAIM_FORGOTTEN, Severity.CRITICAL, "orders", text, wrong=bool(orders))
+        return out
 
     def states(self) -> dict[str, ServiceState]:
         """The state of every followed service."""

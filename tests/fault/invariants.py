@@ -15,7 +15,7 @@ from libs.contract.codec import Unreadable, decode
 from libs.keys.signing import APPROVAL_DOMAIN, Verifier
 from libs.portfolio.portfolio import Portfolio
 from libs.tape.broker import stream_state
-from libs.tape.credentials import OPERATOR
+from libs.tape.credentials import ADMIN
 from libs.tape.record import KEY_ID_HEADER, SIGNATURE_HEADER, TapeRecord
 from proto.execution import TERMINAL, Claim, OrderStatus, OrderUpdate, Unclaimed
 from proto.ids import parse_message_id
@@ -51,7 +51,7 @@ async def check(state: Path, *, finished: bool = True, over_filled: bool = False
 
     ``over_filled``: the venue was made to fill more than it was asked for.
     """
-    async with tape_access(state, OPERATOR) as (installation, link):
+    async with tape_access(state, ADMIN) as (installation, link):
         stored = [record async for record in records(link)]
         ledger_count = int((await stream_state(link.client, LEDGER))["messages"])
         verifier = Verifier.load(installation.layout.public_keys)

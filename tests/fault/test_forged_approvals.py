@@ -18,13 +18,12 @@ from libs.contract.codec import encode
 from libs.keys.signing import APPROVAL_DOMAIN, OPERATOR_DOMAIN, Signer
 from libs.tape.broker import Broker, stream_state
 from libs.tape.connection import Link, open_link
-from libs.tape.credentials import ADMIN
+from libs.tape.credentials import ADMIN, claims_prefix
 from libs.tape.ledger import ClaimOutcome, Ledger
 from libs.tape.publisher import Publisher
 from libs.tape.record import ID_HEADER, KEY_ID_HEADER, SIGNATURE_HEADER, TapeRecord
 from proto.execution import Claim, OrderStatus, OrderUpdate, Refusal, RefusalReason, Unclaimed
 from proto.ids import MessageId, order_id
-from proto.message import Message
 from proto.monitor import Alert, Dead
 from proto.operator import Command, Config, Verb
 from proto.risk import Approval
@@ -53,6 +52,7 @@ class Forger:
         self.orders: list[str] = []
         self.tape = system.tape
         self.layout = system.installation.layout
+        self.claims = claims_prefix(self.layout.password("execution"))
         self._publisher = Publisher(link)
         self._link = link
         self._number = 0
@@ -73,6 +73,10 @@ class Forger:
             while (stored := await (await self._publisher.begin(subject, payload, headers))).duplicate:
                 await asyncio.sleep(0.05)
         return stored.seq
+
+    async def claim(self, claim: Claim) -> int:
+        """Put a claim into the ledger, as execution does; its sequence there."""
+        return await self.write(f"{self.claims}.order.{claim.order}", encode(claim), {})
 
     async def last_seq(self) -> int:
         return int((await stream_state(self._link.client))["last_seq"])
@@ -258,15 +262,15 @@ async def test_no_forged_claim_reaches_the_venue(tmp_path: Path, count: Callable
                 payload=encode(approval),
                 nonce=f"forged{turn}",
             )
-            await forger.write(bare.subject(), encode(bare), {})
+            await forger.claim(bare)
             # The genuine approval of one order inside the claim of another.
             approval, _ = await forger.invent(genuine)
             other = real.replace(order=approval.order, nonce=f"forged{turn}")
-            await forger.write(other.subject(), encode(other), {})
+            await forger.claim(other)
             approval, _ = await forger.invent(genuine)
             garbage = bare.replace(order=approval.order, payload=b"\xc1" * 40)
-            await forger.write(garbage.subject(), encode(garbage), {})
-            poison.append(await forger.write(f"ledger.order.poison-{turn}-0", b"\xc1garbage", {}))
+            await forger.claim(garbage)
+            poison.append(await forger.write(f"{forger.claims}.order.poison-{turn}-0", b"\xc1garbage", {}))
         await tape.wait(
             lambda t: set(forger.orders) <= {a.topic for a in t.of(Alert) if a.rule.startswith("claim")}
         )
@@ -350,7 +354,7 @@ async def test_only_a_fresh_word_signed_by_the_operator_counts(tmp_path: Path):
 
 @pytest.mark.asyncio
 async def test_an_order_whose_place_in_the_ledger_is_taken_is_given_up_and_others_flow(tmp_path: Path):
-    """What any service can do without the administrator: the broker's answer under the order's subject."""
+    """Whoever has execution's password can: no other credential makes anything be written there."""
     patient = {"risk.approval_ttl_s": "300", "signal.momentum.expires_s": "300"}
     async with forging(tmp_path, patient) as (system, tape, _):
         await tape.wait(lambda t: len(accepted(t)) >= 1)
@@ -362,9 +366,10 @@ async def test_an_order_whose_place_in_the_ledger_is_taken_is_given_up_and_other
             await tape.wait(lambda t: len(approvals(t)) > len(known))
             order = approvals(tape)[-1][1].order
             broker = system.installation.broker
-            async with RawClient(broker.port, "feed", broker.passwords["feed"]) as feed:
-                feed.publish(f"$JS.API.STREAM.INFO.{TAPE}", b"", reply=f"ledger.order.{order}")
-                await feed.settle()
+            prefix = claims_prefix(broker.passwords["execution"])
+            async with RawClient(broker.port, "execution", broker.passwords["execution"]) as thief:
+                thief.publish(f"$JS.API.STREAM.INFO.{TAPE}", b"", reply=f"{prefix}.order.{order}")
+                await thief.settle()
         finally:
             os.kill(execution, signal.SIGCONT)
         await tape.wait(lambda t: order in {unclaimed.order for unclaimed in t.of(Unclaimed)})
@@ -393,7 +398,8 @@ async def test_a_claim_whose_place_is_taken_is_known_to_be_blocked(broker: Broke
     link = await open_link(broker.url, "execution", broker.passwords["execution"])
     publisher = Publisher(link)
     await publisher.start()
-    ledger = Ledger(link, publisher, tmp_path / "claims")
+    prefix = claims_prefix(broker.passwords["execution"])
+    ledger = Ledger(link, publisher, tmp_path / "claims", prefix)
 
     def claim(order: str, nonce: str = "mine", payload: bytes = b"approval") -> Claim:
         return Claim(
@@ -408,17 +414,14 @@ async def test_a_claim_whose_place_is_taken_is_known_to_be_blocked(broker: Broke
             claimed_at=1,
         )
 
-    async def put(message: Message) -> None:
-        await publisher.publish(message.subject(), encode(message), {})
+    async def put(order: str, content: bytes) -> None:
+        await publisher.publish(f"{prefix}.order.{order}", content, {})
 
     try:
-        # What feed can do: the broker's own answer, stored under the subject of an order to come.
-        async with RawClient(broker.port, "feed", broker.passwords["feed"]) as feed:
-            feed.publish("feed.x", b"", reply="ledger.order.t-1-0")
-            await feed.settle()
-        await publisher.publish("ledger.order.t-2-0", b"", {})
-        await put(claim("t-3-0", "theirs", b"another approval"))
-        await put(claim("t-4-0", "theirs"))
+        await put("t-1-0", b'{"stream":"TAPE","seq":1}')
+        await put("t-2-0", b"")
+        await put("t-3-0", encode(claim("t-3-0", "theirs", b"another approval")))
+        await put("t-4-0", encode(claim("t-4-0", "theirs")))
         outcomes = [await ledger.claim(claim(f"t-{n}-0"), {}) for n in range(1, 6)]
         assert outcomes == [
             ClaimOutcome.BLOCKED,

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from libs.tape.broker import Broker, stream_state
 from libs.tape.connection import Link, open_link
-from libs.tape.credentials import ADMIN
+from libs.tape.credentials import ADMIN, claims_prefix
 from libs.tape.errors import BrokerUnavailable, PublishRefused
 from libs.tape.ledger import ClaimOutcome, Ledger
 from libs.tape.publisher import Publisher
@@ -217,7 +217,17 @@ async def test_two_claimants_racing_over_broker_kills_win_each_order_once(broker
     for name, link in zip(("first", "second"), links, strict=True):
         publisher = Publisher(link)
         await publisher.start()
-        racers.append((name, Ledger(link, publisher, tmp_path / name / "claims.log")))
+        racers.append(
+            (
+                name,
+                Ledger(
+                    link,
+                    publisher,
+                    tmp_path / name / "claims.log",
+                    claims_prefix(broker.passwords["execution"]),
+                ),
+            )
+        )
     racing = [asyncio.create_task(race(ledger, name, orders)) for name, ledger in racers]
     chance = random.Random(4)
     admin = await link_to(broker, ADMIN)
@@ -288,14 +298,14 @@ async def test_a_claim_whose_answer_is_lost_is_recognised_as_won(broker, tmp_pat
             await publisher.publish(subject, payload, headers)
             raise BrokerUnavailable("expected an acknowledgement, was none")
 
-    ledger = Ledger(link, Deaf(link), tmp_path / "claims.log")
+    ledger = Ledger(link, Deaf(link), tmp_path / "claims.log", claims_prefix(broker.passwords["execution"]))
     order = f"{TAPE_ID}-7-0"
     assert await ledger.claim(claim_of(order, "first"), {}) is ClaimOutcome.WON
     ledger.close()
     # The next life of this process finds its own claim, another claimant finds somebody else's.
-    again = Ledger(link, publisher, tmp_path / "claims.log")
+    again = Ledger(link, publisher, tmp_path / "claims.log", claims_prefix(broker.passwords["execution"]))
     assert await again.claim(claim_of(order, "first-again"), {}) is ClaimOutcome.WON
-    other = Ledger(link, publisher, tmp_path / "other.log")
+    other = Ledger(link, publisher, tmp_path / "other.log", claims_prefix(broker.passwords["execution"]))
     assert await other.claim(claim_of(order, "other"), {}) is ClaimOutcome.LOST
     claims = [r for r in await whole_tape(broker) if r.subject.startswith("ledger.")]
     assert len(claims) == 1
@@ -323,7 +333,7 @@ async def test_a_claim_is_made_only_when_its_nonce_is_on_disk(tmp_path, monkeypa
     """The disk takes its time: the loop goes on, the claim does not."""
     link = Link("execution")
     publisher = Never(link)
-    ledger = Ledger(link, publisher, tmp_path / "claims.log")
+    ledger = Ledger(link, publisher, tmp_path / "claims.log", "claims.x")
     ledger.read = unread  # type: ignore[method-assign,assignment] # nobody is connected
     release, syncing = threading.Event(), threading.Event()
 
@@ -351,7 +361,7 @@ async def test_a_claim_is_made_only_when_its_nonce_is_on_disk(tmp_path, monkeypa
 async def test_a_nonce_that_the_disk_refused_is_tried_again(tmp_path, monkeypatch):
     link = Link("execution")
     publisher = Never(link)
-    ledger = Ledger(link, publisher, tmp_path / "claims.log")
+    ledger = Ledger(link, publisher, tmp_path / "claims.log", "claims.x")
     ledger.read = unread  # type: ignore[method-assign,assignment] # nobody is connected
 
     def full(_: int) -> None:

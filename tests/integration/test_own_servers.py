@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.tape.broker import Broker, ensure_streams
-from libs.tape.credentials import ADMIN
+from libs.tape.broker import Broker
 from proto.feed import Played
 from tests.support.harness import running, synthetic_recording
 from tools.system.options import Options
@@ -33,6 +32,6 @@ async def test_a_run_on_servers_that_are_not_ours(
             assert system.installation.broker.process is None
             assert system.installation.database.pid is None
         # Their broker goes on.
-        await ensure_streams(broker.url, broker.passwords[ADMIN])
+        await broker.ensure_streams()
     finally:
         broker.stop()

@@ -9,11 +9,15 @@ PATIENCE_S = 10.0
 
 
 class RawClient:
-    """One connection. ``errors`` are the broker's complaints, ``messages`` what it delivered."""
+    """One connection. ``errors`` are the broker's complaints, ``messages`` what it delivered.
+
+    ``everything`` is what came, subjects, headers and payloads alike.
+    """
 
     def __init__(self, port: int, user: str, password: str) -> None:
         self.errors: list[str] = []
         self.messages: list[tuple[str, bytes]] = []
+        self.everything = b""
         self._port = port
         self._connect = {
             "user": user,
@@ -83,6 +87,7 @@ class RawClient:
         fields = line.split()
         head = int(fields[-2]) if with_headers else 0
         data = await self._reader.readexactly(int(fields[-1]) + 2)
+        self.everything += line + data
         self.messages.append((fields[1].decode(errors="replace"), data[head:-2]))
 
 

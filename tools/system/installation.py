@@ -20,7 +20,7 @@ from libs.machine.snapshots import Snapshot, SnapshotStore
 from libs.runtime.layout import StateLayout, write_atomically
 from libs.tape.broker import Broker, ensure_streams, stream_state
 from libs.tape.connection import CONNECT_PATIENCE_S, Link, open_link
-from libs.tape.credentials import ADMIN, CONSOLE, OPERATOR
+from libs.tape.credentials import ADMIN, CONSOLE, OPERATOR, claims_prefix
 from libs.tape.errors import TapeError
 from proto.subjects import MACHINE_ORDER
 from tools.exit_codes import UsageError
@@ -108,7 +108,8 @@ class Installation:
     async def start_broker(self) -> None:
         """Start our broker, or make sure the streams exist on the given one."""
         if self.external_broker:
-            await ensure_streams(self.external_broker, self.layout.password(ADMIN))
+            claims = claims_prefix(self.layout.password("execution"))
+            await ensure_streams(self.external_broker, self.layout.password(ADMIN), claims)
             return
         if not await self._answers():
             self.broker.start()
@@ -117,7 +118,7 @@ class Installation:
     async def _answers(self) -> bool:
         """Whether a broker of this state directory is running already (started by somebody else)."""
         try:
-            await ensure_streams(self.broker.url, self.broker.passwords[ADMIN])
+            await self.broker.ensure_streams()
         except TapeError:
             return False
         return True

@@ -114,8 +114,12 @@ def _orders_state(document: Mapping[str, Any]) -> str:
         return f"no new orders: broker {servers['broker']}"
     if servers.get("database") == DISK_FULL:
         return f"no new orders: database {DISK_FULL}"
-    why = _services_reason(document["services"])
-    return f"no new orders{why}" if why else "open"
+    services: Mapping[str, Any] = document["services"]
+    why = _services_reason(services)
+    if why:
+        return f"no new orders{why}"
+    ledger: Mapping[str, Any] = services.get("execution", {}).get("ledger", {})
+    return f"exits only: {ledger['entries']}" if ledger.get("entries") else "open"
 
 
 def _services_reason(services: Mapping[str, Any]) -> str:

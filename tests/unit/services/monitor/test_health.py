@@ -113,3 +113,21 @@ def test_conditions_are_edges_and_bounded() -> None:
         len(conditions.hold("x", Severity.INFO, str(number), "", wrong=True)) for number in range(999)
     )
     assert raised == CONDITIONS_MAX
+
+
+def test_a_filling_ledger_is_told_at_each_level_and_once():
+    watch = HealthWatch((), 0)
+    assert said(watch.ledger({})) == []
+    assert said(watch.ledger({"percent": 49})) == []
+    assert said(watch.ledger({"percent": 81})) == [
+        ("ledger_filling", "50 %", "on"),
+        ("ledger_filling", "80 %", "on"),
+    ]
+    assert said(watch.ledger({"percent": 81})) == []
+    full = {"percent": 97, "entries": "ledger 97 % full", "forgotten": ["t-1-0"]}
+    assert said(watch.ledger(full)) == [
+        ("ledger_filling", "90 %", "on"),
+        ("ledger_full", "entries", "on"),
+        ("claim_forgotten", "orders", "on"),
+    ]
+    assert [word for _, _, word in said(watch.ledger({"percent": 10}))] == ["off"] * 5
