@@ -54,7 +54,7 @@ class SandboxOptions:
 
 
 async def serve(options: SandboxOptions, console: Console | None = None) -> None:
-    """Serve until SIGINT or SIGTERM; prints addresses and where the test credentials are.
+    """Serve until SIGINT, SIGTERM or SIGHUP; prints addresses and where the test credentials are.
 
     Raises:
         FaultScriptError, ValueError: for a fault script or venue that cannot be used.
@@ -75,7 +75,7 @@ async def serve(options: SandboxOptions, console: Console | None = None) -> None
     ended = asyncio.Event()
     following: asyncio.Task[None] | None = None
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, ended.set)
     try:
         await sandbox.start()
@@ -87,7 +87,7 @@ async def serve(options: SandboxOptions, console: Console | None = None) -> None
         if following is not None:
             following.cancel()
         await sandbox.stop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.remove_signal_handler(number)
 
 

@@ -207,7 +207,7 @@ def test_the_whole_way_to_real_orders(venues: Venues, tmp_path: Path):
             assert document["venues"][venue]["balance"] == 10_000 * ONE
         secrets = (PASSPHRASE, venues.keys["polymarket"]["private_key"][2:])
         assert not [p.pid for p in processes_of(state) if any(s in str(p.environ()) for s in secrets)]
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGHUP)
         output, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
         assert json.loads(output)["frames"] > 0

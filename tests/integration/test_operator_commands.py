@@ -13,8 +13,8 @@ from proto.venue import Fill
 from tests.fault.live import presage, trading
 from tests.support.harness import Tape, caught_up
 from tools.exit_codes import FAILED, USAGE
-from tools.lists.names import short_id
 from tools.system.system import System
+from tools.view.names import short_id
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(300)]
 

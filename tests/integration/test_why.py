@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from tests.support.played import played_in
 from tools.cli.app import app
-from tools.lists.names import short_id
+from tools.view.names import short_id
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow]
 

@@ -8,7 +8,7 @@ from proto.feed import Book, FeedClock, Level, Market, MarketStatus, Outcome, Si
 from proto.message import Message
 from proto.monitor import Alert, Severity
 from proto.operator import ClockOwner, Command, Mode, Session, Verb
-from proto.risk import Approval, Check, PortfolioReport, Rejection, RiskState, TimeInForce
+from proto.risk import Approval, Check, Pending, PortfolioReport, Rejection, RiskState, TimeInForce
 from proto.signal import Proposal
 from proto.units import MILLISECOND, ONE, SECOND
 from proto.venue import Account, Fill, Settlement
@@ -29,10 +29,12 @@ class Player:
         self.model = model
         self.seq = 0
         self.stored_at = T0
+        self.told: list[Message] = []
 
     def put(self, *messages: Message, took_ns: int = 2 * MILLISECOND) -> None:
         for message in messages:
             self.seq += 1
+            self.told.append(message)
             began = self.stored_at
             self.stored_at += took_ns
             self.model.on(message, self.seq, self.stored_at, began, began)
@@ -124,6 +126,20 @@ def approval(order: str, side: Side, price: int, contracts: int, *, reduce_only:
         expires_at=0,
         proposal="p",
         reduce_only=reduce_only,
+    )
+
+
+def pending(order: str, left_s: int) -> Pending:
+    return Pending(
+        order=order,
+        strategy="momentum",
+        market=MARKETS[0],
+        instrument=YES,
+        side=Side.BUY,
+        price=460_000,
+        quantity=40 * ONE,
+        expires_at=T0 + left_s * SECOND,
+        proposal="p",
     )
 
 

@@ -1,16 +1,30 @@
 """Entry point of the ``presage`` command. A halt takes effect before anything else is imported."""
 
+import os
 import sys
 
 from tools.cli.halt_file import halt_at_once
+
+INTERRUPTED = 130
+"""Exit code of a command ended by Ctrl-C, as shells have it."""
 
 
 def main() -> None:
     """Write the HALT file if that is what was asked for, then run the command."""
     halt_at_once(sys.argv[1:])
-    from tools.cli.app import app
+    if sys.argv[1:2] == ["up"] and "--help" not in sys.argv and sys.stderr.isatty():
+        # Imports take a second, on a busy machine several; the line is written over by what follows.
+        print("presage: starting …", end="\r", file=sys.stderr, flush=True)
+    try:
+        from tools.cli.app import app
 
-    app()
+        app()
+    except KeyboardInterrupt:
+        print("\npresage: ended by Ctrl-C", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # Who read our output has seen enough: `presage orders | head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

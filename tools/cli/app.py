@@ -27,6 +27,7 @@ class Entry(NamedTuple):
 _C = "tools.cli.commands"
 ENTRIES = {
     "up": Entry(RUN, f"{_C}.up", "up", "Bring everything up, on paper at the sandbox; or play recordings."),
+    "attach": Entry(RUN, f"{_C}.attach", "attach", "Show the live view of a system that runs without one."),
     "stop": Entry(RUN, f"{_C}.stop", "stop", "Stop the running system and wait until it has."),
     "doctor": Entry(RUN, f"{_C}.doctor", "doctor", "Say what is missing on this machine and at the venues."),
     "keys": Entry(

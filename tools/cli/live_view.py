@@ -2,36 +2,41 @@
 
 import asyncio
 from pathlib import Path
-from time import monotonic
 
 from rich.console import Console
 from rich.live import Live
 
 from libs.observability.latency import StoredTimes
+from libs.runtime.layout import StateLayout
 from libs.tape.record import TapeRecord
 from proto.message import Message
 from tools.cli.venue_status import venue_rows
-from tools.live.money import account_of
-from tools.system.system import System
-from tools.view.model import ServiceRow, ViewModel
+from tools.cli.view_source import ViewSource
+from tools.view.model import ViewModel
 from tools.view.render import export_svg, render
 
 DRAW_EVERY_S = 0.25
-SILENT_AFTER_S = 3.0
+
+
+def read_halt_file(layout: StateLayout) -> str | None:
+    """What the HALT file says; ``None`` without one."""
+    try:
+        return layout.halt_file.read_text().strip()
+    except OSError:
+        return None
 
 
 class LiveView:
     """Draws a system until cancelled. ``picture`` names a file that gets the last frame as SVG."""
 
-    def __init__(self, system: System, picture: Path | None = None) -> None:
-        self._account = account_of(system.options.money, system.options.live)
-        self.model = ViewModel(whose_money=self._account)
-        self._system = system
+    def __init__(self, source: ViewSource, picture: Path | None = None) -> None:
+        self.model = ViewModel(whose_money=source.account)
+        self._source = source
         self._picture = picture
         self._times = StoredTimes()
-        system.observers.append(self._observe)
 
-    def _observe(self, record: TapeRecord, message: Message) -> None:
+    def observe(self, record: TapeRecord, message: Message) -> None:
+        """Take one message of the tape."""
         self._times.put(record.seq, record.stored_at_ns)
         self.model.on(
             message,
@@ -55,21 +60,8 @@ class LiveView:
                 self._picture.write_text(export_svg(self.model))
 
     def refresh(self) -> None:
-        """Bring the services' table up to date."""
-        rows: list[ServiceRow] = []
-        latest = self._system.reports.latest
-        for service, child in self._system.supervisor.children.items():
-            report = latest.get(service, {})
-            silent = monotonic() - self._system.reports.heard_at_s.get(service, 0.0) > SILENT_AFTER_S
-            state = (
-                "missing" if child.process is None or (report and silent) else report.get("state", "starting")
-            )
-            position = int(report.get("position", 0))
-            # The feed writes and does not read: its position is its own counter.
-            lag = 0 if service == "feed" else max(0, self.model.seq - position)
-            rows.append(
-                ServiceRow(service, state, position, lag, child.restarts, str(report.get("detail", "")))
-            )
-        self.model.show_services(rows)
-        options = self._system.options
-        self.model.show_venues(venue_rows(latest, options.live, self._account), self._account)
+        """Bring the services and venues up to date, and what the HALT file says."""
+        source = self._source
+        self.model.halt_file = read_halt_file(source.layout)
+        self.model.show_services(source.services(self.model.seq))
+        self.model.show_venues(venue_rows(source.reports.latest, source.live, source.account), source.account)

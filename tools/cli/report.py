@@ -8,11 +8,13 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from proto.units import show
+from proto.units import ONE, show
 from tools.offline.backtest import Backtest
 from tools.view.chart import line_chart
+from tools.view.check_words import check_label
 from tools.view.history import EquityPoint
 from tools.view.moment import moment
+from tools.view.wording import money, sign_of
 
 CURVE_ROWS = 10
 PAYLOAD_FIELDS_MAX = 14
@@ -34,6 +36,44 @@ def print_backtest(console: Console, test: Backtest) -> None:
     if len(points) > 1:
         chart = "\n".join(line_chart(points, max(20, console.width - 4), CURVE_ROWS))
         console.print(Panel(Text(chart, style="green"), title="equity after each fill and settlement"))
+
+
+SUMMARY_REASONS_MAX = 5
+
+
+def print_summary(console: Console, summary: dict[str, Any], state: str, account: str) -> None:
+    """What came of a run, in a few lines; the rest is in the JSON."""
+    unit = sign_of(account)
+
+    def amount(name: str) -> str:
+        return money(round(summary[name] * ONE), signed=name.endswith("profit"), unit=unit)
+
+    open_profit = summary["profit"] - summary["realised_profit"] + summary["fees"]
+    reasons = sorted(summary["rejections"].items(), key=lambda row: -row[1])[:SUMMARY_REASONS_MAX]
+    why_not = ", ".join(f"{check_label(name)} {count:,}" for name, count in reasons)
+    latency = summary["latency_ms"]
+    lines = [
+        f"stopped ({account})",
+        (
+            f"profit {amount('profit')} after fees: realised {amount('realised_profit')}, open positions"
+            f" {money(round(open_profit * ONE), signed=True, unit=unit)}, fees {amount('fees')}"
+        ),
+        f"equity {amount('equity')}, cash {amount('cash')}, {summary['open_positions']} open positions",
+        (
+            f"{summary['proposals']:,} proposals and {summary['exits']:,} exits: {summary['approvals']:,} approved,"
+            f" {summary['rejected']:,} rejected{f' ({why_not})' if why_not else ''}"
+        ),
+        f"{summary['orders']:,} orders sent, {summary['fills']:,} fills, {summary['settlements']:,} settlements",
+        f"{summary['events']:,} messages, tape to {summary['tape_last_seq']:,}",
+    ]
+    if latency["p50"] is not None:
+        lines.append(f"from price to order {latency['p50']:.1f} ms (median), {latency['p99']:.1f} ms (99 %)")
+    if summary["unknown_orders"]:
+        lines.append(f"{summary['unknown_orders']} orders of unknown outcome: presage orders --open")
+    if summary["divergences"]:
+        lines.append(f"{summary['divergences']} differences between machines: presage replay")
+    lines.append(f"presage trades --state {state} lists what was traded")
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
 def print_why(console: Console, chain: list[dict[str, Any]]) -> None:

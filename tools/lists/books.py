@@ -10,8 +10,8 @@ from libs.portfolio.position import Position
 from proto.feed import Side
 from proto.message import Message
 from proto.venue import Account, Correction, Fill, Settlement
-from tools.lists.names import short_id
 from tools.lists.reading import Entry
+from tools.view.names import short_id
 
 KINDS: tuple[type[Message], ...] = (Fill, Settlement, Correction, Account)
 

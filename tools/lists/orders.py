@@ -9,9 +9,9 @@ from proto.message import Message
 from proto.risk import Approval, Check, Pending, Rejection
 from proto.units import ONE, notional
 from proto.venue import Fill
-from tools.lists.names import short_id
 from tools.lists.reading import Entry
 from tools.view.check_words import check_words
+from tools.view.names import short_id
 
 KINDS: tuple[type[Message], ...] = (Pending, Approval, Rejection, OrderUpdate, Refusal, Fill)
 WAITING = "waiting"

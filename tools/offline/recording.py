@@ -49,7 +49,7 @@ class RecordingRun:
         self.live: LiveFeed = build(sections, feed_keys, self._normalisers, self.recorder)
 
     async def run(self, for_s: float | None, tell: Callable[[RecordingProgress], None]) -> dict[str, Any]:
-        """Record for so long, or until SIGINT or SIGTERM; the summary.
+        """Record for so long, or until SIGINT, SIGTERM or SIGHUP; the summary.
 
         Raises:
             UsageError: when none of the venues can be used; the text says why.
@@ -58,7 +58,7 @@ class RecordingRun:
             raise UsageError(self.live.detail or "expected at least one venue, was none")
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, stop.set)
         began = monotonic()
         self.recorder.start()
@@ -76,7 +76,7 @@ class RecordingRun:
                 task.cancel()
             await asyncio.gather(*tasks, waiting, return_exceptions=True)
             await asyncio.to_thread(self.recorder.close)
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 loop.remove_signal_handler(number)
         self.seconds = monotonic() - began
         return self.document()

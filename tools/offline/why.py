@@ -10,7 +10,7 @@ from libs.tape.record import TapeRecord
 from proto.execution import Claim
 from proto.message import Message
 from proto.risk import Approval, Rejection
-from tools.lists.names import candidates, short_id
+from tools.view.names import candidates, short_id
 
 LINKS_MAX = 64
 """Causes followed upwards; a decision has four or five."""

@@ -10,10 +10,12 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tools.system.system import System
+from tools.system.system import System, Tell, untold
 from tools.system.watch import Reports, TapeWatch
 
 STOPPED_CHECK_S = 0.5
+STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, what systemd sends, and the terminal that was closed: all of them stop by plan."""
 
 
 class PlayProgress:
@@ -43,8 +45,8 @@ class PlayProgress:
         self._bar.update(self._task, completed=done, description=str(feed.get("detail", "")), detail=detail)
 
 
-async def run_headless(system: System, *, visible: bool) -> dict[str, Any]:
-    """Start, play or run, stop; the summary. ``visible``: a progress bar on stderr."""
+async def run_headless(system: System, *, visible: bool, tell: Tell = untold) -> dict[str, Any]:
+    """Start, play or run, stop; the summary. ``visible``: a progress bar on stderr; ``tell``: what it is at."""
 
     async def work() -> None:
         telling = asyncio.create_task(_report_stopped(system.reports))
@@ -53,7 +55,7 @@ async def run_headless(system: System, *, visible: bool) -> dict[str, Any]:
         finally:
             telling.cancel()
 
-    return await _run(system, work)
+    return await _run(system, work, tell)
 
 
 async def _report_stopped(reports: Reports) -> None:
@@ -69,14 +71,15 @@ async def _report_stopped(reports: Reports) -> None:
             told[service] = text
 
 
-async def _run(system: System, work: Callable[[], Coroutine[Any, Any, None]]) -> dict[str, Any]:
+async def _run(system: System, work: Callable[[], Coroutine[Any, Any, None]], tell: Tell) -> dict[str, Any]:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPPING_SIGNALS:
         loop.add_signal_handler(number, stop.set)
 
     async def whole() -> None:
-        await system.start()
+        await system.start(tell)
+        tell("")
         await work()
 
     working = asyncio.create_task(whole())
@@ -89,11 +92,14 @@ async def _run(system: System, work: Callable[[], Coroutine[Any, Any, None]]) ->
         for task in (working, waiting):
             task.cancel()
         await asyncio.gather(working, waiting, return_exceptions=True)
+        tell("stopping …")
         await system.stop()
     return system.summary.document()
 
 
-async def run_viewed(system: System, draw: Callable[[], Awaitable[None]]) -> dict[str, Any]:
+async def run_viewed(
+    system: System, draw: Callable[[], Awaitable[None]], tell: Tell = untold
+) -> dict[str, Any]:
     """As ``run_headless``, with the terminal view instead of a progress bar, until the stop begins."""
 
     async def work() -> None:
@@ -104,7 +110,7 @@ async def run_viewed(system: System, draw: Callable[[], Awaitable[None]]) -> dic
             drawing.cancel()
             await asyncio.gather(drawing, return_exceptions=True)
 
-    return await _run(system, work)
+    return await _run(system, work, tell)
 
 
 async def _work(system: System, *, visible: bool) -> None:

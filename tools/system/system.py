@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,14 @@ KEYED_SERVICES = ("feed", "execution")
 POSITION_NOTE_EVERY_S = 1.0
 STORED_AT_KEPT = 200_000
 """Arrival times of tape messages kept for the latency of orders: minutes of a busy feed."""
+
+
+Tell = Callable[[str], None]
+"""Is told what a start or stop is at; the empty text when it is done."""
+
+
+def untold(_: str) -> None:
+    """For who does not want to know."""
 
 
 class System:
@@ -92,7 +100,7 @@ class System:
         prices = self.options.prices
         return Prices.UNKNOWN if prices is Prices.REAL and stranger(self.venues) else prices
 
-    async def start(self) -> None:
+    async def start(self, tell: Tell = untold) -> None:
         """Start servers, open the session, start the services.
 
         Raises:
@@ -109,6 +117,7 @@ class System:
         # What the last run said of its servers, and that it was stopping, is not true of this one.
         layout.servers_file.unlink(missing_ok=True)
         require_account(layout.money_file, account_of(self.options.money, self.options.live))
+        tell("starting broker and database …")
         database = self._database = asyncio.create_task(self.installation.start_database())
         await self.installation.start_broker()
         operator = await self._connect(OPERATOR)
@@ -120,7 +129,10 @@ class System:
         adopt_to = int((await stream_state(operator.client))["last_seq"])
         if self.options.money == "real":
             await self._check_paper_trades(await database)
+        if self.options.market is MarketSource.SANDBOX:
+            tell("starting the venues' sandbox …")
         await self._prepare_venues()
+        tell("starting the services …")
         layout.write_run(self._run_file(await database, adopt_to))
         await self.reports.listen(operator)
         self.watch = TapeWatch(await self._connect(), self._observe, rest_s=REST_S)

@@ -83,3 +83,29 @@ def _sentence(failed: Check) -> str:
         return sentence.format(value=number(failed.value), limit=number(failed.limit))
     number = str if failed.name.endswith(("_s", "_count")) else show
     return f"{wording.clean(failed.name)} {number(failed.value)} (limit {number(failed.limit)})"
+
+
+_LABELS = {
+    "heat": "exposure",
+    "bet": "cost of one entry",
+    "balance": "free cash",
+    "kill_switch": "halted or close-only",
+    "book_age_s": "age of the book",
+    "book_gap": "gap in the book",
+    "market_positions_count": "already in this market",
+    "positions_count": "markets held",
+    "order_rate_count": "entries in the window",
+    "repeat_s": "the same order again",
+    "cooldown_s": "the market rests",
+    "time_to_close_s": "closes too soon",
+    "time_to_expiry_s": "came too late",
+    "price_collar": "far from the middle",
+    "price_range": "price out of range",
+    "price_tick": "price off the grid",
+    "operator": "denied by you",
+}
+
+
+def check_label(name: str) -> str:
+    """A check in two or three words, for tallies."""
+    return _LABELS.get(name) or wording.clean(name).removesuffix("_count").replace("_", " ")

@@ -1,6 +1,6 @@
 """What the view remembers over time, in bounded memory: equity, latencies, decisions."""
 
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,8 +11,8 @@ EQUITY_POINTS_MAX = 2_048
 LATENCIES_MAX = 1_000
 """Latest values a hop: enough for a p99, few enough to sort for every frame."""
 DECISIONS_MAX = 200
-REASONS_MAX = 64
-"""Different reasons counted; risk has some twenty checks."""
+FOLDED_BACK = 20
+"""Rows looked back for the same rejection: strategies that take turns at a few markets."""
 
 
 class EquityPoint(NamedTuple):
@@ -92,20 +92,16 @@ class Decision:
     is_exit: bool = False
     reasons: tuple[str, ...] = ()
     count: int = 1
+    order: str = ""
+    checks: tuple[str, ...] = ()
+    """Names of the checks that failed."""
 
     def same_as(self, other: "Decision") -> bool:
         """Whether two decisions differ only in their numbers."""
-        return (self.strategy, self.instrument, self.side, self.outcome, self.is_exit, self._names()) == (
-            other.strategy,
-            other.instrument,
-            other.side,
-            other.outcome,
-            other.is_exit,
-            other._names(),
-        )
+        return self._same() == other._same()
 
-    def _names(self) -> tuple[str, ...]:
-        return tuple(reason.partition(" ")[0] for reason in self.reasons)
+    def _same(self) -> tuple[object, ...]:
+        return self.strategy, self.instrument, self.side, self.outcome, self.is_exit, self.checks
 
 
 @dataclass
@@ -113,7 +109,6 @@ class DecisionLog:
     """The latest decisions, newest last; the same rejection again only raises a count."""
 
     latest: deque[Decision] = field(default_factory=lambda: deque(maxlen=DECISIONS_MAX))
-    reasons: Counter[str] = field(default_factory=Counter)
 
     def open(self, decision: Decision) -> None:
         """A proposal: its outcome follows."""
@@ -135,17 +130,20 @@ class DecisionLog:
             self.latest.remove(proposed)
             # An approval has no reason but the proposal's own.
             decision.reasons = decision.reasons or proposed.reasons
-        newest = self.latest[-1] if self.latest else None
-        if newest is not None and decision.outcome == "rejected" and newest.same_as(decision):
-            decision.count = newest.count + 1
-            self.latest.pop()
+        if decision.outcome == "rejected":
+            self._fold(decision)
         self.latest.append(decision)
+
+    def _fold(self, decision: Decision) -> None:
+        """Take the place of the same rejection from a moment ago, also when another one came in between."""
+        for back, earlier in enumerate(reversed(self.latest)):
+            if back >= FOLDED_BACK or earlier.outcome not in ("rejected", "proposed"):
+                return
+            if earlier.same_as(decision):
+                decision.count = earlier.count + 1
+                self.latest.remove(earlier)
+                return
 
     def add(self, decision: Decision) -> None:
         """Something that stands for itself."""
         self.latest.append(decision)
-
-    def count_reason(self, name: str) -> None:
-        """Tally why proposals are rejected."""
-        if name in self.reasons or len(self.reasons) < REASONS_MAX:
-            self.reasons[name] += 1

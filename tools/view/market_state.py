@@ -24,8 +24,6 @@ class DisplayedQuotes:
     previous: int | None = None
     bids: tuple[Level, ...] = ()
     asks: tuple[Level, ...] = ()
-    seen_bid: int | None = None
-    seen_ask: int | None = None
 
     @property
     def reference(self) -> int | None:
@@ -72,7 +70,6 @@ class MarketState:
         """Take a new best bid and ask."""
         tops = self.of(quote.instrument)
         tops.bid, tops.ask = quote.bid, quote.ask
-        self._remember(tops)
 
     def on_book(self, book: Book) -> None:
         """Take the top levels."""
@@ -80,7 +77,6 @@ class MarketState:
         tops.bids, tops.asks = book.bids, book.asks
         tops.bid = book.bids[0].price if book.bids else None
         tops.ask = book.asks[0].price if book.asks else None
-        self._remember(tops)
 
     def on_trade(self, trade: Trade) -> None:
         """Take a trade's price; the one before tells the direction."""
@@ -105,20 +101,3 @@ class MarketState:
                 del self.tops[next(iter(self.tops))]
             tops = self.tops[instrument] = DisplayedQuotes()
         return tops
-
-    def marks(self, held: dict[str, int]) -> dict[str, int]:
-        """What positions are worth: a long one at the last bid seen, a short one at the last ask."""
-        found: dict[str, int] = {}
-        for name, quantity in held.items():
-            tops = self.tops.get(name)
-            mark = None if tops is None else tops.seen_bid if quantity > 0 else tops.seen_ask
-            if mark is not None:
-                found[name] = mark
-        return found
-
-    @staticmethod
-    def _remember(tops: DisplayedQuotes) -> None:
-        if tops.bid is not None:
-            tops.seen_bid = tops.bid
-        if tops.ask is not None:
-            tops.seen_ask = tops.ask

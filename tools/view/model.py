@@ -20,7 +20,9 @@ from tools.view import wording
 from tools.view.check_words import check_words
 from tools.view.history import Decision, DecisionLog, EquityHistory, Latencies
 from tools.view.market_state import MarketState
-from tools.view.rows import Counts, Money, OpenOrder, PositionRow, ServiceRow, VenueRow
+from tools.view.names import short_id
+from tools.view.rows import Money, OpenOrder, PositionRow, ServiceRow, VenueRow
+from tools.view.tally import Tally
 
 __all__ = ["WHOLE_WAY", "PositionRow", "ServiceRow", "VenueRow", "ViewModel"]
 
@@ -44,10 +46,14 @@ class ViewModel:
     services: tuple[ServiceRow, ...] = ()
     venues: tuple[VenueRow, ...] = ()
     whose_money: str = "paper"
-    counts: Counts = field(default_factory=Counts)
+    halt_file: str | None = None
+    """What the HALT file says, while there is one."""
+    messages: int = 0
+    tally: Tally = field(default_factory=Tally)
     money: Money = field(default_factory=Money)
     market_state: MarketState = field(default_factory=MarketState)
-    portfolio: Portfolio = field(default_factory=Portfolio)
+    waiting: dict[str, Pending] = field(default_factory=dict)
+    """Orders that wait for the operator, by the proposal they come from."""
     orders: dict[str, OpenOrder] = field(default_factory=dict)
     stages: dict[str, str] = field(default_factory=dict)
     alerts: dict[tuple[str, str], Alert] = field(default_factory=dict)
@@ -56,6 +62,9 @@ class ViewModel:
     latencies: Latencies = field(default_factory=Latencies)
 
     def __post_init__(self) -> None:
+        self._made: int | None = None
+        """Profit that the message at hand realised; ``None`` if it is no news of money."""
+        self._held = 0
         self._handlers: dict[type[Message], Callable[[Any], None]] = {
             Session: self._on_session,
             Command: self._on_command,
@@ -73,7 +82,6 @@ class ViewModel:
             PortfolioReport: self._on_report,
             OrderUpdate: self._on_update,
             Refusal: self._on_refusal,
-            Claim: self._on_claim,
             Fill: self._on_fill,
             Settlement: self._on_settlement,
             Correction: self._on_money,
@@ -92,7 +100,9 @@ class ViewModel:
     ) -> None:
         """Take one message: its sequence, and when it, its cause and its first cause were stored."""
         self.seq = seq
-        self.counts.messages += 1
+        self.messages += 1
+        self._held = self.portfolio.quantity(message.instrument) if isinstance(message, Settlement) else 0
+        self._made = self.tally.add(message)
         hop = hop_ns(message, stored_at_ns, cause_stored_at_ns)
         if hop is not None:
             self.latencies.add(*hop)
@@ -118,6 +128,11 @@ class ViewModel:
         return wording.money(millionths, signed=signed, unit=wording.sign_of(self.whose_money))
 
     @property
+    def portfolio(self) -> Portfolio:
+        """Cash and positions."""
+        return self.tally.portfolio
+
+    @property
     def cash(self) -> int:
         """Cash in millionths of a dollar."""
         return self.portfolio.cash + self.money.cash_offset
@@ -141,12 +156,18 @@ class ViewModel:
 
     @property
     def profit(self) -> int:
-        """Equity now less equity when the view began."""
+        """All that was made or lost, after fees; since the view began, if it began late."""
+        if not self.money.cash_offset:
+            return self.tally.profit
         return 0 if self.money.started_equity is None else self.equity - self.money.started_equity
+
+    def waiting_orders(self) -> list[Pending]:
+        """Orders that wait for the operator and still may, the oldest first."""
+        return [pending for pending in self.waiting.values() if pending.expires_at > self.now]
 
     def positions(self) -> list[PositionRow]:
         """Open positions in the order they were opened."""
-        marks = self._marks()
+        marks = self.tally.marks()
         rows = []
         for _, instrument, position in self.portfolio.open_positions():
             mark = marks.get(instrument)
@@ -185,11 +206,7 @@ class ViewModel:
         return ", ".join(working)
 
     def _own_equity(self) -> int:
-        return self.portfolio.equity(self._marks())
-
-    def _marks(self) -> dict[str, int]:
-        held = {name: position.quantity for _, name, position in self.portfolio.open_positions()}
-        return self.market_state.marks(held)
+        return self.tally.equity
 
     # ── folding ──
 
@@ -217,19 +234,17 @@ class ViewModel:
             self.equity_history.add(self.now, equity)
 
     def _on_proposal(self, proposal: Proposal) -> None:
-        self.counts.proposals += 1
         edge = f"edge {wording.price(proposal.edge)}, fair {wording.price(proposal.fair_value)}"
         reasons = (edge, wording.clean(proposal.reason)) if proposal.reason else (edge,)
         self.decisions.open(self._decision(proposal, "proposed", reasons=reasons))
 
     def _on_exit_proposal(self, proposal: ExitProposal) -> None:
-        self.counts.proposals += 1
         decision = self._decision(proposal, "proposed", reasons=(proposal.reason.value,), is_exit=True)
         decision.quantity = proposal.quantity
         self.decisions.open(decision)
 
     def _on_approval(self, approval: Approval) -> None:
-        self.counts.approvals += 1
+        self.waiting.pop(approval.proposal, None)
         self.orders[approval.order] = OpenOrder(
             approval.instrument,
             approval.side.value,
@@ -242,12 +257,13 @@ class ViewModel:
         self._close(approval, "approved", (wording.clean(approval.reason),) if approval.reason else ())
 
     def _on_pending(self, pending: Pending) -> None:
-        self._close(pending, "pending", ("waits for the operator",))
+        self.waiting[pending.proposal] = pending
+        if len(self.waiting) > ORDERS_MAX:
+            del self.waiting[next(iter(self.waiting))]
+        self._close(pending, "pending", (f"waits for you: presage approve {short_id(pending.order)}",))
 
     def _on_rejection(self, rejection: Rejection) -> None:
-        self.counts.rejections += 1
-        for failed in rejection.failed:
-            self.decisions.count_reason(wording.clean(failed.name))
+        self.waiting.pop(rejection.proposal, None)
         self._close(rejection, "rejected", self._words(rejection.failed))
 
     def _words(self, failed: tuple[Check, ...]) -> tuple[str, ...]:
@@ -258,6 +274,8 @@ class ViewModel:
         is_exit = not isinstance(message, Pending) and message.reduce_only
         decision = self._decision(message, outcome, reasons=reasons, is_exit=is_exit)
         decision.quantity = message.quantity
+        if isinstance(message, Rejection):
+            decision.checks = tuple(check.name for check in message.failed)
         self.decisions.close(decision)
 
     def _on_report(self, report: PortfolioReport) -> None:
@@ -278,18 +296,14 @@ class ViewModel:
             order.filled = update.filled
 
     def _on_refusal(self, refusal: Refusal) -> None:
-        reasons = (refusal.reason.value, wording.clean(refusal.order))
-        self.decisions.add(Decision(self.now, "", "", "", "", "refused", reasons=reasons))
-
-    def _on_claim(self, _: Claim) -> None:
-        self.counts.claims += 1
+        reasons = (refusal.reason.value,)
+        refused = Decision(self.now, "", "", "", "", "refused", reasons=reasons, order=refusal.order)
+        self.decisions.add(refused)
 
     def _on_fill(self, fill: Fill) -> None:
-        before = self.portfolio.realised_profit
-        if not self.portfolio.apply(fill):
+        made = self._made
+        if made is None:
             return
-        self.counts.fills += 1
-        made = self.portfolio.realised_profit - before
         fee = f"fee {self.amount(fill.fee)}"
         reasons = (f"realised {self.amount(made, signed=True)}", fee) if made else (fee,)
         decision = self._decision(fill, "fill", reasons=reasons)
@@ -297,14 +311,12 @@ class ViewModel:
         self.decisions.add(decision)
 
     def _on_settlement(self, settlement: Settlement) -> None:
-        before = self.portfolio.realised_profit
-        held = self.portfolio.quantity(settlement.instrument)
-        if not self.portfolio.apply(settlement):
+        if self._made is None:
             return
-        self.counts.settlements += 1
+        held = self._held
         self.stages.pop(settlement.instrument, None)
         if held:
-            made = self.amount(self.portfolio.realised_profit - before, signed=True)
+            made = self.amount(self._made, signed=True)
             self.decisions.add(
                 Decision(
                     self.now,
@@ -320,11 +332,9 @@ class ViewModel:
             )
 
     def _on_money(self, message: Correction | Account) -> None:
-        before = self._own_equity()
-        self.portfolio.apply(message)
         if isinstance(message, Account) and self.money.started_equity is not None:
             # The account of one more venue is no profit; the curve begins where all of them are there.
-            self.money.started_equity += self._own_equity() - before
+            self.money.started_equity += message.deposit if self._made is not None else 0
             self.equity_history.points.clear()
 
     def _on_position(self, update: PositionUpdate) -> None:
@@ -358,6 +368,7 @@ class ViewModel:
             price=message.price,
             is_exit=is_exit,
             reasons=reasons,
+            order=getattr(message, "order", ""),
         )
 
 

@@ -6,11 +6,14 @@ from rich.text import Text
 
 from libs.observability.latency import HOPS
 from proto.monitor import Severity
-from proto.risk import RiskState
+from proto.risk import Pending, RiskState
 from tools.view import styles, wording
 from tools.view.chart import line_chart
+from tools.view.check_words import check_label
 from tools.view.history import Decision
 from tools.view.model import WHOLE_WAY, ViewModel
+from tools.view.names import short_id
+from tools.view.next_command import next_command
 from tools.view.parts import BORDER_SIZE, PADDING_SIZE, panel, table
 from tools.view.rows import PositionRow
 
@@ -39,22 +42,33 @@ def header(model: ViewModel, width: int) -> Text:
         (f"  tape {wording.clean(model.tape) or '–'} @ {model.seq:,}", styles.QUIET),
     )
     profit = model.profit
+    parts = _profit_parts(model, width)
     second = Text.assemble(
         ("equity ", styles.QUIET),
         (model.amount(model.equity), styles.STRONG),
         ("  profit ", styles.QUIET),
         (model.amount(profit, signed=True), f"bold {styles.of_amount(profit)}"),
+        *parts,
         ("  cash ", styles.QUIET),
         model.amount(model.cash),
         ("  exposure ", styles.QUIET),
         *_exposure(model, width),
-        ("  fees ", styles.QUIET),
-        model.amount(model.portfolio.fees),
+        *(() if parts else (("  fees ", styles.QUIET), model.amount(model.portfolio.fees))),
     )
     lines = [first, second, *([_venues(model)] if model.venues else [])]
     for line in lines:
         line.truncate(width, overflow="ellipsis")
     return Text("\n").join(lines)
+
+
+def _profit_parts(model: ViewModel, width: int) -> tuple[tuple[str, str], ...]:
+    """What the profit is made of, where there is room: it is after fees, and open positions are in it."""
+    if width < 120 or model.money.cash_offset:
+        return ()
+    realised = model.amount(model.portfolio.realised_profit, signed=True)
+    held = model.amount(model.tally.open_profit, signed=True)
+    fees = model.amount(model.portfolio.fees)
+    return ((f" (realised {realised}, open {held}, fees {fees})", styles.QUIET),)
 
 
 def _venues(model: ViewModel) -> Text:
@@ -84,7 +98,7 @@ def _exposure(model: ViewModel, width: int) -> tuple[Text | str, ...]:
     if not limit:
         return ("–",)
     text = f"{model.amount(exposure)} of {model.amount(limit)}"
-    return (f"{text} ", _bar(exposure, limit, 10)) if width >= 100 else (text,)
+    return (f"{text} ", _bar(exposure, limit, 10)) if width >= 140 else (text,)
 
 
 def _bar(part: int, whole: int, width: int) -> Text:
@@ -98,13 +112,23 @@ def banner(model: ViewModel, width: int, rows_max: int) -> Text | None:
     lines: list[tuple[str, str]] = []
     if model.halt_reason:
         reason = wording.clean(model.halt_reason)
-        lines.append((f" HALTED: {reason}. No new orders; cancels go.", styles.BANNER_CRITICAL))
+        lines.append(
+            (f" HALTED: {reason}. No new orders; cancels go: presage resume", styles.BANNER_CRITICAL)
+        )
+    elif model.halt_file is not None:
+        reason = wording.clean(model.halt_file) or "no reason given"
+        lines.append(
+            (f" HALTED by the HALT file: {reason}. No new orders: presage resume", styles.BANNER_CRITICAL)
+        )
+    lines += [(_waiting(model, pending), styles.BANNER_WARNING) for pending in model.waiting_orders()]
     for alert in model.active_alerts():
         # The halt is told above; its alert would only say the same again.
         if not (model.halt_reason and alert.rule == "halt"):
             critical = alert.severity is Severity.CRITICAL
             style = styles.BANNER_CRITICAL if critical else styles.BANNER_WARNING
-            words = f" {alert.severity.value}: {alert.rule}  {alert.topic}  {alert.text}"
+            words = (
+                f" {alert.severity.value}: {alert.rule}  {alert.topic}  {alert.text}: {next_command(alert)}"
+            )
             lines.append((wording.clean(words), style))
     if not lines:
         return None
@@ -114,6 +138,14 @@ def banner(model: ViewModel, width: int, rows_max: int) -> Text | None:
         text, style = lines[rows_max - 1]
         shown[-1] = Text.assemble(_filled(text, style, max(1, width - len(note))), (note, style))
     return Text("\n").join(shown)
+
+
+def _waiting(model: ViewModel, pending: Pending) -> str:
+    """An order that waits for the operator, what is left of its time, and what to type."""
+    what = f"{pending.side.value} {wording.quantity(pending.quantity)}"
+    where = f"{model.market_state.name(pending.instrument, 32)} @ {wording.price(pending.price)}"
+    left = wording.duration(pending.expires_at - model.now)
+    return f" WAITS {what} {where}, {left} left: presage approve {wording.clean(short_id(pending.order))}"
 
 
 def _filled(text: str, style: str, width: int) -> Text:
@@ -243,19 +275,24 @@ def equity(model: ViewModel, width: int, height: int) -> Panel:
 def decisions(model: ViewModel, rows_max: int, width: int) -> Panel:
     """Proposals and what became of them, newest first, with reasons."""
     wide = width >= 100
-    columns = [("time", "left")] if wide else []
+    columns = [("time", "left"), ("id", "left")] if wide else []
     columns += [("decision", "left"), ("order", "left"), ("because", "wrapped")]
     made = table(*columns)
     # Reasons may take several lines; what no longer fits is the oldest, at the bottom.
     latest = list(model.decisions.latest)[::-1][: max(1, rows_max)]
     for decision in latest:
         cells = _decision_row(model, decision, 28 if wide else 18 if width >= 70 else 14)
-        made.add_row(*(cells if wide else cells[1:]))
-    counts = model.counts
-    note = (
-        f"{counts.proposals:,} proposed · {counts.approvals:,} approved · {counts.rejections:,} rejected"
-        f" · {counts.claims:,} sent · {counts.fills:,} fills"
-    )
+        made.add_row(*(cells if wide else cells[2:]))
+    counts = model.tally.counts
+    words = {
+        "proposals": "proposed",
+        "exits": "exits",
+        "approvals": "approved",
+        "rejections": "rejected",
+        "orders": "sent",
+        "fills": "fills",
+    }
+    note = " · ".join(f"{counts[name]:,} {word}" for name, word in words.items())
     body: RenderableType = made if latest else Text("nothing proposed yet", style=styles.QUIET)
     return panel("decisions", body, note)
 
@@ -276,6 +313,7 @@ def _decision_row(model: ViewModel, decision: Decision, name_width: int) -> tupl
     reasons = Text.assemble((times, styles.WARN), (", ".join(decision.reasons), styles.QUIET))
     return (
         Text(wording.clock(decision.at), style=styles.QUIET),
+        Text(wording.clean(short_id(decision.order)), style=styles.QUIET),
         Text(word + kind, style=style),
         order,
         reasons,
@@ -286,7 +324,8 @@ def reasons(model: ViewModel, rows_max: int) -> Panel:
     """Why proposals are rejected, the most frequent reason first."""
     made = table(("", "rest"), ("", "right"))
     made.show_header = False
-    for name, count in model.decisions.reasons.most_common(max(1, rows_max)):
-        made.add_row(Text(name), f"{count:,}")
-    body: RenderableType = made if model.decisions.reasons else Text("none rejected", style=styles.QUIET)
+    found = model.tally.reasons
+    for name, count in found.most_common(max(1, rows_max)):
+        made.add_row(Text(check_label(name)), f"{count:,}")
+    body: RenderableType = made if found else Text("none rejected", style=styles.QUIET)
     return panel("rejected because", body)

@@ -59,19 +59,6 @@ class OpenOrder:
 
 
 @dataclass
-class Counts:
-    """How much of what was read, in this process' life."""
-
-    messages: int = 0
-    proposals: int = 0
-    approvals: int = 0
-    rejections: int = 0
-    claims: int = 0
-    fills: int = 0
-    settlements: int = 0
-
-
-@dataclass
 class Money:
     """The books in millionths of a dollar; the limit and the state as risk last reported them."""
 

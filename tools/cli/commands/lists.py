@@ -18,7 +18,6 @@ from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, run
 from tools.lists import books as book_list
 from tools.lists import orders as order_list
 from tools.lists.alerts import AlertRow, alert_list, worst_first
-from tools.lists.names import short_id
 from tools.lists.orders import OrderList, OrderRow
 from tools.lists.positions import read_holdings
 from tools.lists.reading import Reading, read_kinds, read_markets
@@ -28,6 +27,7 @@ from tools.lists.waiting import waiting_orders
 from tools.system.installation import Installation, tape_access
 from tools.view import wording
 from tools.view.moment import moment
+from tools.view.names import short_id
 from tools.view.next_command import next_command
 
 LIMIT = 20

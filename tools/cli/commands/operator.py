@@ -19,7 +19,6 @@ from tools.cli.commands.status import read_status
 from tools.cli.halt_file import REASON, write_halt_file
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, print_outcome, run
 from tools.exit_codes import FAILED, NothingDone, UsageError
-from tools.lists.names import candidates, matching_orders, short_id
 from tools.lists.orders import KINDS, OrderList
 from tools.lists.reading import read_kinds
 from tools.lists.waiting import waiting_orders
@@ -27,6 +26,7 @@ from tools.system.aftermath import Answer, answer_to_decision, effect_of_halt, h
 from tools.system.installation import expect_run, running_supervisor, tape_access
 from tools.system.operator import OperatorDesk
 from tools.view.check_words import check_words
+from tools.view.names import candidates, matching_orders, short_id
 from tools.view.wording import clean, quantity, sign_of
 
 

@@ -10,6 +10,8 @@ from libs.config.load import parse_sets
 from libs.venues.catalogue import takes_orders, traded
 from tools.cli.going_live import pass_live_gate, passphrase_for
 from tools.cli.live_view import LiveView
+from tools.cli.report import print_summary
+from tools.cli.stages import Stages
 from tools.cli.terminal import (
     DEFAULT_STATE,
     AsJson,
@@ -22,7 +24,9 @@ from tools.cli.terminal import (
     fail,
     run,
 )
+from tools.cli.view_source import OwnSystem
 from tools.exit_codes import DIFFERENCE, USAGE
+from tools.live.money import account_of
 from tools.system.build import system_of
 from tools.system.composition import CONFIG_DIRECTORY, DEFAULT_STRATEGIES
 from tools.system.options import MarketSource, Options
@@ -123,18 +127,24 @@ def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
     async def work() -> dict[str, Any]:
         system = system_of(options, config, parse_sets(set_ or []))
         if options.money == "real":
+            stages.clear()
             await pass_live_gate(options, system.venues, confirm)
         elif options.market is MarketSource.REAL:
+            stages.clear()
             options.passphrase = passphrase_for(state, ())
         if headless or as_json:
-            return await run_headless(system, visible=sys.stderr.isatty())
-        return await run_viewed(system, LiveView(system, picture).run)
+            return await run_headless(system, visible=sys.stderr.isatty(), tell=stages.say)
+        view = LiveView(OwnSystem(system), picture)
+        system.observers.append(view.observe)
+        return await run_viewed(system, view.run, stages.say)
 
-    summary = run(work())
+    with Stages() as stages:
+        stages.say("starting …")
+        summary = run(work())
     if as_json:
         emit(summary)
     else:
-        console.print_json(data=summary)
+        print_summary(console, summary, str(state), account_of(options.money, options.live))
     if summary["divergences"]:
         raise typer.Exit(DIFFERENCE)
 

@@ -12,9 +12,9 @@ from proto.units import ONE
 from proto.venue import Fill, Settlement
 from tools.lists.alerts import alert_list, worst_first
 from tools.lists.books import Books
-from tools.lists.names import candidates, matching_orders, short_id
 from tools.lists.orders import OrderList
 from tools.lists.reading import Entry
+from tools.view.names import candidates, matching_orders, short_id
 
 MARKET = "kalshi:M"
 YES = f"{MARKET}:yes"

@@ -15,6 +15,7 @@ from proto.venue import Account
 from tests.support.view_session import (
     LATER_YES,
     MARKETS,
+    NO,
     T0,
     YES,
     Player,
@@ -27,6 +28,7 @@ from tests.support.view_session import (
     halt,
     market,
     opening,
+    pending,
     proposal,
     rejection,
     report,
@@ -34,9 +36,11 @@ from tests.support.view_session import (
     trade,
     update,
 )
+from tools.system.summary import Summary
 from tools.view import history, market_state, wording
 from tools.view.history import EQUITY_POINTS_MAX, EquityHistory, Latencies
 from tools.view.model import WHOLE_WAY, ViewModel
+from tools.view.tally import REASONS_MAX
 
 
 def played() -> tuple[ViewModel, Player]:
@@ -81,7 +85,7 @@ def test_exposure_counts_positions_and_open_orders_but_no_exits() -> None:
 def test_fills_are_counted_once() -> None:
     model, player = played()
     player.put(fill(1, "t7-9-0", Side.BUY, 460_000, 40, 700_000))
-    assert model.counts.fills == 2
+    assert model.tally.counts["fills"] == 2
     assert model.cash == 989_950_000
 
 
@@ -106,8 +110,45 @@ def test_rejections_give_their_reasons_and_repeats_are_counted() -> None:
     assert decision.outcome == "rejected"
     assert decision.count == 5
     assert decision.reasons == ("spread 0.0415, at most 0.03", "closes in 41 s, expected at least 60 s")
-    assert model.decisions.reasons == {"spread": 5, "time_to_close_s": 5}
-    assert (model.counts.proposals, model.counts.rejections) == (5, 5)
+    assert model.tally.reasons == {"spread": 5, "time_to_close_s": 5}
+    assert (model.tally.counts["proposals"], model.tally.counts["rejections"]) == (5, 5)
+
+
+def test_rejections_that_take_turns_fold_into_a_row_each() -> None:
+    model = ViewModel()
+    player = Player(model)
+    player.put(*opening())
+    for _ in range(7):
+        for instrument in (YES, NO, LATER_YES):
+            player.put(proposal(instrument), rejection(instrument))
+    found = [(decision.instrument, decision.count) for decision in model.decisions.latest]
+    assert found == [(YES, 7), (NO, 7), (LATER_YES, 7)]
+
+
+def test_the_view_and_the_summary_count_alike() -> None:
+    model, player = played()
+    summary = Summary()
+    for seq, message in enumerate(player.told, start=1):
+        summary.add(seq, message)
+    document = summary.document()
+    counts = model.tally.counts
+    for name in ("proposals", "exits", "approvals", "orders", "fills", "settlements"):
+        assert document[name] == counts[name]
+    assert document["rejected"] == counts["rejections"]
+    assert document["profit"] * ONE == model.profit
+    assert document["equity"] * ONE == model.equity
+    tally = model.tally
+    assert model.profit == model.portfolio.realised_profit - model.portfolio.fees + tally.open_profit
+
+
+def test_an_order_that_waits_is_shown_until_it_is_decided_on_or_its_time_is_over() -> None:
+    for answer in (approval("t7-9-0", Side.BUY, 460_000, 40), rejection(YES), clock(61)):
+        model = ViewModel()
+        player = Player(model)
+        player.put(*opening(), pending("t7-5-0", left_s=60))
+        assert [waiting.order for waiting in model.waiting_orders()] == ["t7-5-0"]
+        player.put(answer)
+        assert model.waiting_orders() == []
 
 
 def test_an_approval_takes_the_place_and_the_reason_of_its_proposal() -> None:
@@ -219,7 +260,7 @@ def test_a_long_session_takes_bounded_memory() -> None:
     assert len(model.orders) <= 1_000
     assert len(model.alerts) <= 256
     assert len(model.decisions.latest) == history.DECISIONS_MAX
-    assert len(model.decisions.reasons) == history.REASONS_MAX
+    assert len(model.tally.reasons) == REASONS_MAX
     assert len(model.equity_history.points) <= EQUITY_POINTS_MAX
 
 

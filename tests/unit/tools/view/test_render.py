@@ -21,6 +21,7 @@ from tests.support.view_session import (
     fill,
     halt,
     market,
+    pending,
     report,
 )
 from tools.view.chart import line_chart, resample
@@ -67,7 +68,7 @@ def test_a_frame_shows_what_matters(width: int, height: int) -> None:
         "+$0.10",
         "rejected",
         "spread 0.0415",
-        "13 proposed · 3 approved · 10 rejected",
+        "11 proposed · 2 exits · 3 approved · 10 rejected",
         "execution",
         "3.00 ms",
     ):
@@ -81,7 +82,9 @@ def test_the_wide_frame_has_services_reasons_and_both_percentiles() -> None:
         "2,209",
         "starting",
         "rejected because",
-        "time_to_close_s",
+        "closes too soon",
+        "17-0",
+        "(realised +$0.20, open +$0.10, fees $1.05)",
         "p50 · p99",
         "$1,000.00",
     ):
@@ -114,6 +117,25 @@ def test_the_banner_says_halted_and_names_the_worst_alert() -> None:
     player.put(Command(verb=Verb.RESUME, nonce="n", expires_at=0))
     assert "HALTED" not in "\n".join(drawn(model, 80, 24))
     assert "critical: stuck_order" in "\n".join(drawn(model, 80, 24))
+
+
+def test_the_banner_shows_what_waits_and_a_halt_file_with_what_to_type() -> None:
+    model = busy_model()
+    Player(model).put(pending("t7-99-0", left_s=86_400))
+    model.halt_file = ""
+    for width, height in ((120, 40), (200, 60)):
+        text = "\n".join(drawn(model, width, height))
+        assert "HALTED by the HALT file: no reason given. No new orders: presage resume" in text
+        assert "WAITS buy 40 KXBTC15M-26MAY131800-00 YES @ 0.46, 23h" in text
+        assert "presage approve 99-0" in text
+    model.halt_file = None
+    assert "HALTED" not in "\n".join(drawn(model, 120, 40))
+
+
+def test_an_alert_says_what_to_type() -> None:
+    model = busy_model()
+    Player(model).put(alert("stuck_order", Severity.CRITICAL))
+    assert "without progress for 30 s: presage why t7-9-0" in "\n".join(drawn(model, 120, 40))
 
 
 def test_risks_own_halt_shows_without_an_operator() -> None:

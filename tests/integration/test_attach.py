@@ -1,0 +1,94 @@
+"""A system without a terminal, looked at from another one: attach, logs, the HALT file, stop, and what it says at its end."""
+
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from tests.integration.test_up import LIVE_S, presage, presage_up
+from tests.support.paths import ROOT
+from tools.exit_codes import FAILED
+
+pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+class Terminal:
+    """A command with a terminal of its own, and everything it has drawn."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._ours, theirs = os.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tools.cli", *arguments],
+            cwd=ROOT,
+            env=os.environ | {"COLUMNS": "140", "LINES": "40", "TERM": "xterm-256color"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self.drawn = ""
+
+    def read_until(self, words: str) -> None:
+        """Wait until it has drawn these words; fails the test when it does not in time."""
+        deadline = monotonic() + LIVE_S
+        while words not in self.drawn:
+            assert monotonic() < deadline, f"expected {words!r}, was {self.drawn[-3_000:]}"
+            if not select.select([self._ours], [], [], 0.2)[0]:
+                continue
+            try:
+                self.drawn += re.sub(
+                    r"\x1b\[[0-9;?]*[a-zA-Z]", "", os.read(self._ours, 65_536).decode(errors="replace")
+                )
+            except OSError as e:
+                raise AssertionError(f"expected {words!r}, it ended with {self.drawn[-3_000:]}") from e
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+
+
+@contextmanager
+def terminal(*arguments: str) -> Iterator[Terminal]:
+    found = Terminal(*arguments)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def test_a_system_without_a_terminal_is_looked_at_from_another_and_stopped(tmp_path: Path):
+    state = tmp_path / "state"
+    with presage_up(state, "--market", "synthetic", as_json=False) as process:
+        with terminal("attach", "--state", str(state)) as view:
+            view.read_until("PRESAGE")
+            view.read_until("7 of 7 live")
+            (state / "HALT").touch()
+            view.read_until("HALTED by the HALT file: no reason given. No new orders: presage resume")
+            (state / "HALT").unlink()
+            view.process.send_signal(signal.SIGINT)
+            view.read_until("left the view; the system runs on")
+            assert view.process.wait(timeout=LIVE_S) == 0
+        told = presage("logs", "risk", "monitor", "--state", state)
+        assert {"risk", "monitor"} <= set(told.stdout.split()), told.stdout
+        assert presage("logs", "nobody", "--state", state).returncode == 2
+        stopped = presage("stop", "--state", state)
+        assert stopped.returncode == 0, stopped.stderr
+        assert f"stopped: process {process.pid} has ended after " in stopped.stdout
+        said, _ = process.communicate(timeout=LIVE_S)
+        assert process.returncode == 0
+        assert "profit $0.00 after fees: realised $0.00" in said
+        assert "{" not in said
+    for command in ("stop", "approve 1-0"):
+        nothing = presage(*command.split(), "--state", state)
+        assert nothing.returncode == FAILED
+        assert "expected a running system in" in nothing.stderr

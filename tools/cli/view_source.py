@@ -1,0 +1,80 @@
+"""Where the live view gets its services' states from: the system in this process, or reports alone."""
+
+from collections.abc import Collection
+from time import monotonic
+from typing import Protocol
+
+from libs.runtime.layout import StateLayout
+from proto.subjects import SERVICES
+from tools.live.money import account_of
+from tools.system.system import System
+from tools.system.watch import Reports
+from tools.view.rows import ServiceRow
+
+SILENT_AFTER_S = 3.0
+
+
+class ViewSource(Protocol):
+    """A running system as the view needs it. ``live``: venues that get real orders."""
+
+    layout: StateLayout
+    reports: Reports
+    account: str
+
+    @property
+    def live(self) -> Collection[str]: ...
+
+    def services(self, seq: int) -> list[ServiceRow]: ...
+
+
+class OwnSystem:
+    """The system of this process: its supervisor knows more than the services report."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self.layout = system.installation.layout
+        self.reports = system.reports
+        self.account = account_of(system.options.money, system.options.live)
+
+    @property
+    def live(self) -> Collection[str]:
+        """Venues that get real orders."""
+        return self._system.options.live
+
+    def services(self, seq: int) -> list[ServiceRow]:
+        """A row for each child of the supervisor."""
+        children = self._system.supervisor.children.items()
+        return [
+            service_row(self.reports, name, seq, is_down=child.process is None, restarts=child.restarts)
+            for name, child in children
+        ]
+
+
+class RemoteSystem:
+    """A system of another process, seen through its reports."""
+
+    def __init__(self, layout: StateLayout, reports: Reports) -> None:
+        self.layout = layout
+        self.reports = reports
+        self.account = layout.money_file.read_text() if layout.money_file.exists() else "paper"
+
+    @property
+    def live(self) -> Collection[str]:
+        """Venues for which execution reports a gate."""
+        return list(self.reports.latest.get("execution", {}).get("venues", {}))
+
+    def services(self, seq: int) -> list[ServiceRow]:
+        """A row for each service; one that was never heard is missing."""
+        latest = self.reports.latest
+        return [service_row(self.reports, name, seq, is_down=name not in latest) for name in SERVICES]
+
+
+def service_row(reports: Reports, service: str, seq: int, *, is_down: bool, restarts: int = 0) -> ServiceRow:
+    """A service's newest report as a row of the table; ``seq`` is where the tape is."""
+    report = reports.latest.get(service, {})
+    silent = monotonic() - reports.heard_at_s.get(service, 0.0) > SILENT_AFTER_S
+    state = "missing" if is_down or (report and silent) else report.get("state", "starting")
+    position = int(report.get("position", 0))
+    # The feed writes and does not read: its position is its own counter.
+    lag = 0 if service == "feed" else max(0, seq - position)
+    return ServiceRow(service, state, position, lag, restarts, str(report.get("detail", "")))
