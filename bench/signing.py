@@ -12,7 +12,7 @@ from bench import official
 from bench.result import Figure, Tell
 from bench.signed_order import AT_S, PRIVATE_KEY, SECRET, TOKEN, timed
 from libs.venues.gateway import NewOrder
-from libs.venues.polymarket.trading.auth import Account, ApiKey, l2_headers
+from libs.venues.polymarket.trading.auth import SigningAccount, WalletApiKey, l2_headers
 from libs.venues.polymarket.trading.request import Token, prepare_order
 from proto.feed import Side
 from proto.risk import TimeInForce
@@ -26,8 +26,8 @@ AIM_MS = 0.15
 
 def ours() -> Callable[[int], object]:
     """Prepare the order of a number, and the headers it is sent with."""
-    account = Account(PRIVATE_KEY)
-    key = ApiKey(api_key="bench", secret=SECRET, passphrase="bench")
+    account = SigningAccount(PRIVATE_KEY)
+    key = WalletApiKey(api_key="bench", secret=SECRET, passphrase="bench")
     token = Token(
         instrument="polymarket:0x00:up",
         market="polymarket:0x00",

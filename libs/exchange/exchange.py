@@ -20,7 +20,7 @@ from msgspec import Struct, field
 
 from libs.exchange.book import Taken, View
 from libs.exchange.fees import Charged
-from libs.exchange.orders import NEVER, Accepted, Ended, EndReason, Executed, NewOrder, Report, Working
+from libs.exchange.orders import NEVER, Accepted, Ended, EndReason, ExchangeOrder, Executed, Report, Working
 from libs.exchange.queue import join, serve, watch
 from libs.exchange.rules import OVER, leg_of, refusal
 from libs.venues.kalshi.fees import RETAIL_PRECISION
@@ -31,7 +31,7 @@ from proto.units import ONE
 NOTHING: tuple[Report, ...] = ()
 
 
-class Desk(Struct):
+class LegOrders(Struct):
     """What we have going in one leg: resting orders by arrival, spent levels, the last trade seen."""
 
     orders: list[str] = []
@@ -39,7 +39,7 @@ class Desk(Struct):
     last_trade: str = ""
 
 
-class Exchange(Struct):
+class PaperExchange(Struct):
     """State and rules of the core. Times are nanoseconds of tape time, ``precision`` money."""
 
     latency: int = 0
@@ -50,14 +50,14 @@ class Exchange(Struct):
     books: dict[str, Book] = {}
     quotes: dict[str, Quote] = {}
     """Quotes newer than the book of their instrument."""
-    desks: dict[str, Desk] = {}
+    desks: dict[str, LegOrders] = {}
     orders: dict[str, Working] = {}
     arrivals: int = 0
     due_at: int = NEVER
 
     # ── orders ──
 
-    def submit(self, new: NewOrder, now: int) -> Sequence[Report]:
+    def submit(self, new: ExchangeOrder, now: int) -> Sequence[Report]:
         """Send an order at ``now``; the caller makes sure that an id is used once."""
         self.arrivals += 1
         self.orders[new.order] = Working(
@@ -100,7 +100,7 @@ class Exchange(Struct):
         reports = NOTHING if now < self.due_at else self.advance(now)
         self.quotes[event.instrument] = event
         if event.instrument in self.desks:
-            return (*reports, *self._look(event.instrument, now))
+            return (*reports, *self._handle_view(event.instrument, now))
         return reports
 
     def book(self, event: Book, now: int) -> Sequence[Report]:
@@ -110,7 +110,7 @@ class Exchange(Struct):
         self.books[instrument] = event
         self.quotes.pop(instrument, None)
         if instrument in self.desks:
-            return (*reports, *self._look(instrument, now))
+            return (*reports, *self._handle_view(instrument, now))
         return reports
 
     def trade(self, event: Trade, now: int) -> Sequence[Report]:
@@ -129,7 +129,7 @@ class Exchange(Struct):
         hit: list[Report] = []
         for buys in (True, False):
             if event.aggressor is None or sold is buys:
-                hit.extend(self._serve(leg, price, event.quantity, buys, now))
+                hit.extend(self._fill_queued(leg, price, event.quantity, buys, now))
         return (*reports, *hit)
 
     def market(self, event: Market, now: int) -> Sequence[Report]:
@@ -180,7 +180,7 @@ class Exchange(Struct):
         working.leg_price = ONE - new.price if turned else new.price
         working.ends_at = _ends_at(new, market)
         view = self._view(working.leg)
-        desk = self.desks.setdefault(working.leg, Desk())
+        desk = self.desks.setdefault(working.leg, LegOrders())
         if new.post_only and any(working.reaches(level.price) for level in _opposite(view, working)):
             yield self._end(working, EndReason.REJECTED, "post_only_would_cross")
             return
@@ -188,7 +188,7 @@ class Exchange(Struct):
         desk.orders.append(new.order)
         yield Accepted(new.order, new.quantity)
         if new.time_in_force is not TimeInForce.FOK or _reachable(view, working, desk) >= new.quantity:
-            yield from self._take(working, desk, view, maker=False)
+            yield from self._take_levels(working, desk, view, maker=False)
         if working.remaining == 0:
             yield self._end(working, EndReason.FILLED)
         elif new.time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
@@ -196,7 +196,7 @@ class Exchange(Struct):
         else:
             join(working, view)
 
-    def _take(self, working: Working, desk: Desk, view: View, maker: bool) -> Iterator[Report]:
+    def _take_levels(self, working: Working, desk: LegOrders, view: View, maker: bool) -> Iterator[Report]:
         """Trade against displayed levels: at their price when arriving, at the order's own when resting."""
         asks = working.leg_buy
         for level in _opposite(view, working):
@@ -207,7 +207,7 @@ class Exchange(Struct):
                 desk.taken.spend(not asks, level.price, quantity)
                 yield self._execute(working, working.leg_price if maker else level.price, quantity, maker)
 
-    def _look(self, leg: str, now: int) -> Sequence[Report]:
+    def _handle_view(self, leg: str, now: int) -> Sequence[Report]:
         """The book of a leg changed: move queues, fill what the other side has come to."""
         desk = self.desks[leg]
         view = self._view(leg)
@@ -221,19 +221,21 @@ class Exchange(Struct):
             crossed = crossed or (best is not None and working.reaches(best))
         if crossed:
             return [
-                report for working in self._by_priority(desk) for report in self._meet(working, desk, view)
+                report
+                for working in self._by_priority(desk)
+                for report in self._fill_crossed(working, desk, view)
             ]
         if not desk.orders and not remembered:
             del self.desks[leg]
         return NOTHING
 
-    def _meet(self, working: Working, desk: Desk, view: View) -> Iterator[Report]:
+    def _fill_crossed(self, working: Working, desk: LegOrders, view: View) -> Iterator[Report]:
         """The other side has come to a resting order's price: it trades there, having waited."""
-        yield from self._take(working, desk, view, maker=True)
+        yield from self._take_levels(working, desk, view, maker=True)
         if working.remaining == 0:
             yield self._end(working, EndReason.FILLED)
 
-    def _serve(self, leg: str, price: int, volume: int, buys: bool, now: int) -> Iterator[Report]:
+    def _fill_queued(self, leg: str, price: int, volume: int, buys: bool, now: int) -> Iterator[Report]:
         for working in self._by_priority(self.desks[leg]):
             if working.leg_buy is not buys:
                 continue
@@ -244,7 +246,7 @@ class Exchange(Struct):
                 if working.remaining == 0:
                     yield self._end(working, EndReason.FILLED)
 
-    def _by_priority(self, desk: Desk) -> list[Working]:
+    def _by_priority(self, desk: LegOrders) -> list[Working]:
         """Resting orders of a desk, best price first, then by arrival; the two sides do not mix."""
         resting = [self.orders[name] for name in desk.orders]
         resting.sort(key=lambda w: (w.leg_buy, -w.leg_price if w.leg_buy else w.leg_price, w.arrival))
@@ -286,7 +288,7 @@ def _opposite(view: View, working: Working) -> tuple[Level, ...]:
     return view.levels(not working.leg_buy)
 
 
-def _reachable(view: View, working: Working, desk: Desk) -> int:
+def _reachable(view: View, working: Working, desk: LegOrders) -> int:
     """How much an arriving order could trade at once."""
     return sum(
         desk.taken.available(not working.leg_buy, level)
@@ -295,6 +297,6 @@ def _reachable(view: View, working: Working, desk: Desk) -> int:
     )
 
 
-def _ends_at(new: NewOrder, market: Market) -> int:
+def _ends_at(new: ExchangeOrder, market: Market) -> int:
     closes = market.close_at or NEVER
     return min(closes, new.expires_at) if new.time_in_force is TimeInForce.GTD else closes

@@ -69,7 +69,7 @@ class _Ladder:
         queue.orders[order.order_id] = order
         queue.total += order.remaining
 
-    def take(self, price: int, order: LimitOrder, quantity: int) -> int:
+    def reduce_level(self, price: int, order: LimitOrder, quantity: int) -> int:
         """Lower the level's total; drop the order when it is filled. Returns the new total."""
         queue = self.queues[price]
         queue.total -= quantity
@@ -202,7 +202,7 @@ class LimitOrderBook:
         side, price = leg_of(order.outcome, order.side, order.price)
         cut = order.quantity - quantity
         order.quantity = quantity
-        left = self._ladders[side].take(price, order, cut)
+        left = self._ladders[side].reduce_level(price, order, cut)
         return Removal(orders=(order,), changes=(LevelChange(side, price, left),))
 
     # ── kept across a restart of its venue ──────────────────────────────────────────────────────────
@@ -307,7 +307,7 @@ class _Turn:
         quantity = min(maker.remaining, self._order.remaining)
         maker.filled += quantity
         self._order.filled += quantity
-        left = self._ladder.take(price, maker, quantity)
+        left = self._ladder.reduce_level(price, maker, quantity)
         if not maker.remaining:
             del self._book._orders[maker.order_id]
             self.completed.append(maker)

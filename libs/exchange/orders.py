@@ -18,7 +18,7 @@ UNSEEN = -1
 """Queue position of an order whose price level has not been visible yet."""
 
 
-class NewOrder(Struct, frozen=True, gc=False):
+class ExchangeOrder(Struct, frozen=True, gc=False):
     """An order on its way to the exchange, price in the space of its own outcome.
 
     ``expires_at`` bounds when it may arrive, and for a GTD order how long it rests.
@@ -44,7 +44,7 @@ class Working(Struct):
     book without a trade seen yet, until ``credit_until``.
     """
 
-    new: NewOrder
+    new: ExchangeOrder
     arrival: int
     remaining: int
     active_at: int

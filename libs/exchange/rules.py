@@ -1,7 +1,7 @@
 """What an exchange refuses before it matches anything."""
 
 from libs.exchange.fees import is_known_model
-from libs.exchange.orders import NewOrder
+from libs.exchange.orders import ExchangeOrder
 from proto.feed import Market, MarketStatus
 from proto.units import ONE
 
@@ -35,7 +35,7 @@ def on_grid(market: Market, price: int) -> bool:
     return price % step == 0
 
 
-def refusal(market: Market | None, new: NewOrder, at: int) -> str:
+def refusal(market: Market | None, new: ExchangeOrder, at: int) -> str:
     """Why an order that arrives ``at`` is refused, in one word; empty when it is not."""
     if market is None:
         return "unknown_market"

@@ -161,10 +161,10 @@ class VenueGateway(Protocol):
 
 
 @runtime_checkable
-class LearnsMarkets(Protocol):
+class LoadsMarkets(Protocol):
     """A gateway that must have read a market before it can prepare an order there."""
 
-    async def learn(self, market: str) -> None:
+    async def load_market(self, market: str) -> None:
         """Read what ``prepare`` needs of a market, unless it is known. Raises as every coroutine here."""
 
 
@@ -172,15 +172,15 @@ class LearnsMarkets(Protocol):
 class RemembersOrders(Protocol):
     """A gateway whose venue does not tell which outcome an order was meant for: Kalshi has one leg for both."""
 
-    def remember(self, sent: SentOrder) -> None:
+    def remember_order(self, sent: SentOrder) -> None:
         """Learn how an order was meant that was claimed, maybe before a restart. Sends nothing."""
 
 
 @runtime_checkable
-class AsksAboutHeld(Protocol):
+class KnowsHeldMarkets(Protocol):
     """A gateway that asks the venue about each market it tells payouts of: only where something is held."""
 
-    def hold(self, markets: Collection[str]) -> None:
+    def set_held_markets(self, markets: Collection[str]) -> None:
         """The markets in which our books hold something; ``settlements`` leaves out all others."""
 
 
@@ -198,10 +198,10 @@ class RepeatsRefused(Protocol):
 
 __all__ = [
     "AckStatus",
-    "AsksAboutHeld",
     "Balance",
     "FillReport",
-    "LearnsMarkets",
+    "KnowsHeldMarkets",
+    "LoadsMarkets",
     "NewOrder",
     "OrderReport",
     "Prepared",

@@ -29,7 +29,7 @@ class Normaliser(Protocol):
     def commands(self, at: int) -> list[bytes]:
         """Frames to send to the venue now, such as a request for the snapshot of a broken book."""
 
-    def distrust(self, market: str, at: int, reason: str) -> list[Message]:
+    def invalidate(self, market: str, at: int, reason: str) -> list[Message]:
         """Nobody vouches for the books of ``market`` (``kalshi:T``) any more: drop them, wait for a whole one.
 
         Returns a ``Gap`` for each instrument that was whole; nothing for a market it does not know or whose

@@ -21,7 +21,7 @@ DECIMALS_KEPT = 6
 """Sizes carry eight decimals; what is finer than a millionth of a coin is cut off."""
 
 
-class Top(NamedTuple):
+class BestPrices(NamedTuple):
     """Best bid and ask with their sizes; ``None`` for an empty side."""
 
     bid: int | None
@@ -58,7 +58,7 @@ def size_of(text: str) -> int:
     return size
 
 
-def top_of(bid: str, bid_size: str, ask: str, ask_size: str) -> Top:
+def top_of(bid: str, bid_size: str, ask: str, ask_size: str) -> BestPrices:
     """Best prices as a venue tells them; 0 stands for an empty side.
 
     Raises:
@@ -67,7 +67,7 @@ def top_of(bid: str, bid_size: str, ask: str, ask_size: str) -> Top:
     best_bid, best_ask = (price_of(text) if text.strip("0.") else None for text in (bid, ask))
     if best_bid is not None and best_ask is not None and best_bid > best_ask:
         raise FrameError(f"expected a bid of at most the ask, was {bid[:40]} and {ask[:40]}")
-    return Top(best_bid, size_of(bid_size), best_ask, size_of(ask_size))
+    return BestPrices(best_bid, size_of(bid_size), best_ask, size_of(ask_size))
 
 
 def levels_of(rows: Iterable[tuple[str, str]]) -> dict[int, int]:
@@ -104,7 +104,7 @@ def candle_of(
 
 
 class Reference:
-    """One instrument. ``counter`` is shared by its quotes and books. Changes wait for ``show``."""
+    """One instrument. ``counter`` is shared by its quotes and books. Changes wait for ``due_messages``."""
 
     __slots__ = (
         "_book_due_at",
@@ -124,17 +124,17 @@ class Reference:
         self.venue = venue
         self.instrument = instrument
         self.counter = 0
-        self.top: Top | None = None
+        self.top: BestPrices | None = None
         self.bids: dict[int, int] = {}
         self.asks: dict[int, int] = {}
         self.whole = False
-        self._shown: Top | None = None
+        self._shown: BestPrices | None = None
         self._quote_due_at = 0
         self._book_pending = False
         self._book_due_at = 0
 
     def replace(self, bids: Mapping[int, int], asks: Mapping[int, int]) -> None:
-        """Take over a whole book, without its empty levels; it is shown as a snapshot by ``heal``."""
+        """Take over a whole book, without its empty levels; it is shown as a snapshot by ``snapshot_messages``."""
         self.bids = {price: size for price, size in bids.items() if size}
         self.asks = {price: size for price, size in asks.items() if size}
         self.whole = True
@@ -153,24 +153,24 @@ class Reference:
     def top_from_book(self) -> None:
         """Take the best prices from the book."""
         bid, ask = max(self.bids, default=None), min(self.asks, default=None)
-        self.top = Top(bid, self.bids.get(bid or 0, 0), ask, self.asks.get(ask or 0, 0))
+        self.top = BestPrices(bid, self.bids.get(bid or 0, 0), ask, self.asks.get(ask or 0, 0))
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Drop what is not vouched for any more: the book and the best prices."""
         self.bids, self.asks = {}, {}
         self.whole = self._book_pending = False
         self.top = self._shown = None
 
-    def lose(self, at: int, reason: str) -> list[Message]:
+    def invalidate(self, at: int, reason: str) -> list[Message]:
         """Forget, and say so if anything was whole."""
         told = self.whole or self.top is not None
-        self.forget()
+        self.clear()
         return [Gap(venue=self.venue, at=at, reason=reason[:200], instrument=self.instrument)] if told else []
 
-    def show(self, at: int) -> list[Message]:
+    def due_messages(self, at: int) -> list[Message]:
         """The quote and the book that have waited long enough."""
         out: list[Message] = []
-        if self.top is not None and at >= self._quote_due_at and self._news():
+        if self.top is not None and at >= self._quote_due_at and self._has_news():
             if self._shown is None and not self.whole:
                 # After a gap only a book makes the instrument whole again: its best prices are one.
                 out.append(self._book(at, snapshot=True))
@@ -181,7 +181,7 @@ class Reference:
             out.append(self._book(at, snapshot=False))
         return out
 
-    def heal(self, at: int) -> list[Message]:
+    def snapshot_messages(self, at: int) -> list[Message]:
         """Everything that is known, as a snapshot; nothing when nothing is."""
         if not self.whole and self.top is None:
             return []
@@ -192,12 +192,12 @@ class Reference:
             self._quote_due_at = at + INTERVAL_NS
         return out
 
-    def _news(self) -> bool:
+    def _has_news(self) -> bool:
         """Whether a best price changed; sizes alone are told by the next book."""
         old, new = self._shown, self.top
         return old is None or new is None or (old.bid, old.ask) != (new.bid, new.ask)
 
-    def _quote(self, at: int, top: Top) -> Quote:
+    def _quote(self, at: int, top: BestPrices) -> Quote:
         self.counter += 1
         return Quote(
             instrument=self.instrument,
@@ -217,7 +217,7 @@ class Reference:
             bids = [Level(p, self.bids[p]) for p in sorted(self.bids, reverse=True)[:BOOK_LEVELS_MAX]]
             asks = [Level(p, self.asks[p]) for p in sorted(self.asks)[:BOOK_LEVELS_MAX]]
         else:
-            top = self.top or Top(None, 0, None, 0)
+            top = self.top or BestPrices(None, 0, None, 0)
             bids = [Level(top.bid, top.bid_size)] if top.bid is not None else []
             asks = [Level(top.ask, top.ask_size)] if top.ask is not None else []
         return Book(

@@ -68,16 +68,16 @@ class ReferenceNormaliser(HandlerNormaliser, Generic[AnyReference]):
 
     def tick(self, at: int) -> list[Message]:
         """Quotes and books that waited for their turn."""
-        return [message for known in self._references.values() for message in known.show(at)]
+        return [message for known in self._references.values() for message in known.due_messages(at)]
 
     def resend(self, at: int) -> list[Message]:
         """Whole books and best prices as snapshots."""
-        return [message for known in self._references.values() for message in known.heal(at)]
+        return [message for known in self._references.values() for message in known.snapshot_messages(at)]
 
-    def distrust(self, market: str, at: int, reason: str) -> list[Message]:
+    def invalidate(self, market: str, at: int, reason: str) -> list[Message]:
         """Drop what is known of one instrument's prices; the next frames build it up again."""
         known = self._references.get(market.removeprefix(self._prefix))
-        return self._lose(known, at, reason) if known is not None else []
+        return self._invalidate(known, at, reason) if known is not None else []
 
     def _reference(self, name: str) -> AnyReference:
         """The instrument of this name at the venue."""
@@ -88,10 +88,12 @@ class ReferenceNormaliser(HandlerNormaliser, Generic[AnyReference]):
             known = self._references[name] = self._make(self._prefix + name)
         return known
 
-    def _lose(self, known: AnyReference, at: int, reason: str) -> list[Message]:
-        out = known.lose(at, reason)
+    def _invalidate(self, known: AnyReference, at: int, reason: str) -> list[Message]:
+        out = known.invalidate(at, reason)
         self.gaps += bool(out)
         return out
 
-    def _lose_all(self, at: int, reason: str) -> list[Message]:
-        return [message for known in self._references.values() for message in self._lose(known, at, reason)]
+    def _invalidate_all(self, at: int, reason: str) -> list[Message]:
+        return [
+            message for known in self._references.values() for message in self._invalidate(known, at, reason)
+        ]

@@ -22,7 +22,7 @@ class Currency(StrEnum):
     """Play money."""
 
 
-class Question(NamedTuple):
+class HealthCheck(NamedTuple):
     """A cheap read that the venue answers to everybody: the parameter that has its address, and the path."""
 
     address: str
@@ -45,7 +45,7 @@ class Venue:
         params: its section of the configuration.
         normaliser: entry of ``(section) -> Normaliser``; an empty section reads a recording.
         source: entry of ``(section, FeedContext) -> LiveSource``.
-        question: what ``presage doctor`` asks it.
+        health_check: what ``presage doctor`` asks it.
         currency: its money.
         fees: how it computes the fee of a fill.
         gateway: entry of ``(section, key) -> VenueGateway``; "" where nothing can be traded.
@@ -60,7 +60,7 @@ class Venue:
     params: type[VenueParams]
     normaliser: str
     source: str
-    question: Question
+    health_check: HealthCheck
     currency: Currency = Currency.DOLLARS
     fees: FeeFormula = FREE
     gateway: str = ""

@@ -28,7 +28,7 @@ class Budgets:
             bucket = self._buckets[key] = TokenBucket(rate, rate * BURST_S)
         if cost > bucket.burst or bucket.wait_s(cost) > 0:
             return False
-        await bucket.take(cost)
+        await bucket.acquire(cost)
         return True
 
 

@@ -100,7 +100,7 @@ class Normalisers:
         normaliser = self.by_venue.get(said.msg.venue)
         if normaliser is None:
             raise FrameError(f"expected a known venue, was {said.msg.venue[:40]!r}")
-        return normaliser.distrust(said.msg.market, frame.at, said.msg.reason)
+        return normaliser.invalidate(said.msg.market, frame.at, said.msg.reason)
 
     def _set_up(self, said: control.SetupBody, at: int) -> list[Message]:
         """Read a venue with parameters of its own from here on; the same ones again change nothing."""

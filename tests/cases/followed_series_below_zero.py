@@ -53,7 +53,7 @@ async def emit(venue, data, at):
 async def main():
     p = KalshiParams(series=("KXCPI",))
     s = KalshiSource(p, emit, None, lambda: None, client=Client())
-    await s._look_at("KXCPI")
+    await s._poll_series("KXCPI")
 
 
 asyncio.run(main())

@@ -84,7 +84,7 @@ async def found(now):
 
     live.now_ns = lambda: now * 10**9
     source = live.KalshiSource(KalshiParams(series=("KXNFLGAME",)), emit, NoSigner(), lambda: n, Venue())
-    await source.look()
+    await source.poll()
     return told
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from libs.exchange.orders import NewOrder
+from libs.exchange.orders import ExchangeOrder
 from libs.exchange.rules import refusal
 from libs.venues.polymarket.market_data.normalise import PolymarketNormaliser
 from proto.feed import Market, MarketStatus
@@ -54,7 +54,7 @@ print(
     (market.close_at - NOW) / SECOND / 3_600 if market.close_at else None,
     "h from now",
 )
-order = NewOrder(
+order = ExchangeOrder(
     "o",
     market.market,
     market.outcomes[0].instrument,

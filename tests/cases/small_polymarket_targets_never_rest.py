@@ -9,13 +9,13 @@ import sys
 sys.path.insert(0, ".")
 import msgspec
 
-from libs.exchange.exchange import Exchange
+from libs.exchange.exchange import PaperExchange
 from libs.exchange.orders import Ended, EndReason
-from libs.exchange.orders import NewOrder as PaperOrder
+from libs.exchange.orders import ExchangeOrder as PaperOrder
 from libs.venues.errors import Refused
 from libs.venues.gateway import NewOrder
 from libs.venues.polymarket.market_data.normalise import PolymarketNormaliser
-from libs.venues.polymarket.trading.auth import Account
+from libs.venues.polymarket.trading.auth import SigningAccount
 from libs.venues.polymarket.trading.request import Token, prepare_order
 from proto.feed import Book, Level, Market, MarketStatus
 from proto.units import ONE
@@ -59,7 +59,7 @@ token = Token(
     size_min=5 * ONE,
     neg_risk=False,
 )
-account = Account(bytes(range(1, 33)))
+account = SigningAccount(bytes(range(1, 33)))
 DEFAULTS = {}
 wrong = 0
 for shares in (3, 5, 6, 8, 9, 10, 12):
@@ -89,7 +89,7 @@ for shares in (3, 5, 6, 8, 9, 10, 12):
             live = "placed"
         except Refused as e:
             live = f"REFUSED {e.code}"
-        paper = Exchange()
+        paper = PaperExchange()
         paper.market(feed_market.replace(status=MarketStatus.OPEN, close_at=0), world.now)
         inst = feed_market.outcomes[0].instrument
         paper.book(

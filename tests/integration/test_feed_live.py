@@ -234,10 +234,10 @@ async def test_a_source_that_raises_is_started_again_and_ends_nobody(
         if not raised:
             raised.append(1)
             raise ZeroDivisionError
-        await look(self)
+        await poll(self)
 
-    look = PolymarketSource.look
-    monkeypatch.setattr(PolymarketSource, "look", fail)
+    poll = PolymarketSource.poll
+    monkeypatch.setattr(PolymarketSource, "poll", fail)
     async with PolymarketStandIn() as venue, running(polymarket(venue), tmp_path) as session:
         await until(lambda: session.whole(UP, DOWN))
     assert raised
@@ -273,6 +273,8 @@ async def test_each_file_of_a_recording_can_be_played_by_itself(tmp_path: Path) 
     recorder.close()
     second = find_frame_files(tmp_path / "frames")[1]
     observer = FeedObserver()
-    observer.see(message for message in play(open_recording(second)) if not isinstance(message, DeadFrame))
+    observer.handle_messages(
+        message for message in play(open_recording(second)) if not isinstance(message, DeadFrame)
+    )
     assert observer.whole(UP)
     assert observer.whole(DOWN)

@@ -10,7 +10,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from libs.venues.errors import RateLimited, VenueError
-from libs.venues.kalshi.auth import KalshiCredentials, Signer
+from libs.venues.kalshi.auth import KalshiCredentials, RequestSigner
 from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
 from libs.venues.kalshi.params import KalshiParams
 from libs.venues.polymarket.market_data.normalise import PolymarketNormaliser
@@ -64,7 +64,7 @@ async def venue() -> AsyncIterator[Questions]:
 
 def kalshi_source(venue: Questions, *series: str) -> KalshiSource:
     params = KalshiParams(rest_url=venue.rest_url, series=series)
-    signer = Signer(KalshiCredentials("key-1", pem(KEY)))
+    signer = RequestSigner(KalshiCredentials("key-1", pem(KEY)))
     return KalshiSource(params, venue.emit, signer, KalshiNormaliser)
 
 
@@ -88,14 +88,14 @@ class Polymarket:
         params = PolymarketParams(**{"gamma_url": venue.rest_url, "windows": ()} | changes)
         self.source = PolymarketSource(params, venue.emit, lambda: self.normaliser)
 
-    async def look(self) -> list[Market]:
+    async def poll(self) -> list[Market]:
         """What one look tells of markets."""
         try:
-            await self.source.look()
+            await self.source.poll()
         finally:
             frames, self.venue.told = self.venue.told, []
             messages = [m for f in frames for m in self.normaliser.normalise(msgspec.json.encode(f), AT)]
-            self.source.see(messages, AT)
+            self.source.handle_messages(messages, AT)
         return [message for message in messages if isinstance(message, Market)]
 
 
@@ -120,8 +120,8 @@ async def test_kalshi_is_asked_for_a_result_until_the_market_is_settled(
         (MarketStatus.DISPUTED, 1),
         (MarketStatus.SETTLED, 0),
     ):
-        kalshi.see([market("kalshi:KXBTC15M-1", status)], AT)
-        await kalshi.look()
+        kalshi.handle_messages([market("kalshi:KXBTC15M-1", status)], AT)
+        await kalshi.poll()
         assert len(venue.asked_with("tickers=KXBTC15M-1")) == asked, status
 
 
@@ -144,7 +144,7 @@ async def test_polymarket_tells_what_becomes_of_an_ended_market_until_it_is_sett
             venue.rows["/markets/keyset"] = {"markets": []}
             row["outcomePrices"] = '["0", "0"]'
         row.update(change)
-        told += [message.status for message in await polymarket.look()]
+        told += [message.status for message in await polymarket.poll()]
     assert told == [
         MarketStatus.OPEN,
         MarketStatus.DETERMINED,
@@ -153,11 +153,11 @@ async def test_polymarket_tells_what_becomes_of_an_ended_market_until_it_is_sett
     ]
     assert polymarket.source.leases.markets() == []
     venue.asked.clear()
-    await polymarket.look()
+    await polymarket.poll()
     assert venue.asked_with(CONDITION) == [], "a settled market is asked for"
     venue.rows["/markets/keyset"] = {"markets": [gamma_market()]}
-    await polymarket.look()
-    polymarket.source.see([market("polymarket:other", MarketStatus.OPEN)], AT)
+    await polymarket.poll()
+    polymarket.source.handle_messages([market("polymarket:other", MarketStatus.OPEN)], AT)
     assert polymarket.source.leases.markets() == [], "a list that is behind brings it back"
 
 
@@ -170,22 +170,22 @@ async def test_a_market_from_before_a_restart_has_a_lease_while_it_is_open(
     rows = [gamma_market(), gamma_market(condition="0x" + "cd" * 32, tokens=("333", "444"))]
     names = [f"polymarket:{row['conditionId']}" for row in rows]
     venue.rows = {"/markets/keyset": {"markets": rows if listed else []}, "/markets": rows[:1]}
-    asked.source.remember(names[:1])
+    asked.source.await_results(names[:1])
     try:
-        assert [message.market for message in await asked.look()] == names[:1]
+        assert [message.market for message in await asked.poll()] == names[:1]
         assert asked.source.leases.markets() == names[:1]
         venue.asked.clear()
-        assert await asked.look() == []
+        assert await asked.poll() == []
         assert venue.asked_with("condition_ids") == [], "an open market is asked for by itself"
         venue.rows["/markets"] = [rows[1] | {"umaResolutionStatus": "proposed"}]
-        asked.source.remember(names[1:])
-        assert [message.market for message in await asked.look()] == names[1:], "no room for a result"
+        asked.source.await_results(names[1:])
+        assert [message.market for message in await asked.poll()] == names[1:], "no room for a result"
         assert asked.source.leases.markets() == names[:1]
         venue.rows["/markets"] = rows[:1]
         rows[0]["umaResolutionStatus"] = "proposed"
         venue.rows["/markets/keyset"] = {"markets": rows[:1] if listed else []}
         asked.source._followed[names[0]].close_at = 1
-        assert [message.status for message in await asked.look()] == [MarketStatus.DETERMINED]
+        assert [message.status for message in await asked.poll()] == [MarketStatus.DETERMINED]
         assert asked.source.leases.markets() == []
     finally:
         await asked.source.close()
@@ -198,14 +198,14 @@ async def test_a_disputed_market_that_trades_again_has_a_lease_again(
     row = gamma_market() | {"umaResolutionStatus": "disputed"}
     venue.rows = {"/markets/keyset": {"markets": [row]}, "/markets": [row]}
     for _ in range(2):
-        await polymarket.look()
+        await polymarket.poll()
         assert polymarket.source.leases.markets() == []
     row["umaResolutionStatus"] = ""
-    assert await polymarket.look() == []
+    assert await polymarket.poll() == []
     assert polymarket.source.leases.markets() == [], "one that the normaliser has left is under lease"
     polymarket.normaliser = PolymarketNormaliser()
-    assert [message.status for message in await polymarket.look()] == [MarketStatus.OPEN]
-    await polymarket.look()
+    assert [message.status for message in await polymarket.poll()] == [MarketStatus.OPEN]
+    await polymarket.poll()
     assert polymarket.source.leases.markets() == [f"polymarket:{CONDITION}"]
 
 
@@ -213,9 +213,9 @@ async def test_a_kalshi_market_from_before_a_restart_has_a_lease_while_it_is_ope
     kalshi: KalshiSource,
 ) -> None:
     name = "kalshi:KXBTC15M-1"
-    kalshi.remember([name])
+    kalshi.await_results([name])
     for status in (MarketStatus.OPEN, MarketStatus.DISPUTED, MarketStatus.OPEN):
-        kalshi.see([market(name, status)], AT)
+        kalshi.handle_messages([market(name, status)], AT)
         assert kalshi.leases.markets() == ([name] if status is MarketStatus.OPEN else [])
 
 
@@ -224,7 +224,7 @@ async def test_a_question_that_is_refused_does_not_take_the_others_with_it(venue
     venue.rows = {"/markets": [gamma_market()]}
     try:
         with pytest.raises(SomeFailed, match=r"tag 7: GET /markets/keyset: 422 no /markets/keyset$"):
-            await asked.look()
+            await asked.poll()
         assert list(asked.source.leases.markets()) == [f"polymarket:{CONDITION}"]
     finally:
         await asked.source.close()
@@ -237,11 +237,11 @@ async def test_a_series_that_kalshi_does_not_know_does_not_hide_the_others(venue
     }
     asked = kalshi_source(venue, "KXBTC15MM", "KXBTC15M")
     with pytest.raises(SomeFailed, match=r"^kalshi: KXBTC15MM: GET /series/KXBTC15MM: 422"):
-        await asked.look()
+        await asked.poll()
     assert [frame["_rest"] for frame in venue.told] == ["series", "markets"]
     venue.rows.clear()
     with pytest.raises(VenueError, match=r"KXBTC15MM: .*; KXBTC15M: ") as raised:
-        await asked.look()
+        await asked.poll()
     assert not isinstance(raised.value, SomeFailed), "nothing was answered"
     await asked.close()
 
@@ -269,7 +269,7 @@ async def test_the_fees_of_a_series_are_told_each_time_and_asked_for_seldom(
 ) -> None:
     """A file of a recording that begins in between has them too."""
     for _ in range(3):
-        await kalshi.look()
+        await kalshi.poll()
     assert [frame["_rest"] for frame in venue.told] == ["series", "markets"] * 3
     asked = list(venue.asked)
     assert len([path for path in asked if path.startswith("/series/")]) == 1

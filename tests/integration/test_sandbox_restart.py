@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from libs.exchange.matching_types import LimitOrder
-from libs.venues.gateway import LearnsMarkets, NewOrder, SentOrder, VenueGateway
+from libs.venues.gateway import LoadsMarkets, NewOrder, SentOrder, VenueGateway
 from libs.venues.kalshi import KALSHI
 from libs.venues.kalshi.auth import KalshiCredentials
 from libs.venues.kalshi.trading.gateway import KalshiGateway
@@ -168,8 +168,8 @@ async def test_a_client_finds_everything_it_was_told_after_a_kill(tmp_path: Path
     async with sandbox(path) as running:
         gateway, market = gateways(running)[venue], market_of(running, venue)
         await gateway.start()
-        if isinstance(gateway, LearnsMarkets):
-            await gateway.learn(f"{venue}:{market.id}")
+        if isinstance(gateway, LoadsMarkets):
+            await gateway.load_market(f"{venue}:{market.id}")
         resting = gateway.prepare(order_of(market, 1, 10_000, TimeInForce.GTC))
         taking = gateway.prepare(order_of(market, 2, 990_000, TimeInForce.IOC))
         instrument = order_of(market, 1, 10_000, TimeInForce.GTC).instrument

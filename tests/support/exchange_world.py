@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from libs.exchange.exchange import Exchange
-from libs.exchange.orders import Ended, EndReason, Executed, NewOrder, Report
+from libs.exchange.exchange import PaperExchange
+from libs.exchange.orders import Ended, EndReason, ExchangeOrder, Executed, Report
 from proto.feed import Book, FeeSchedule, Level, Market, MarketStatus, Outcome, PriceStep, Quote, Side, Trade
 from proto.risk import TimeInForce
 from proto.units import MILLISECOND, ONE, SECOND
@@ -38,9 +38,9 @@ class Venue:
     """An exchange with a market on it; prices in cents, quantities in contracts, times in milliseconds."""
 
     def __init__(self, latency: int = 0) -> None:
-        self.exchange = Exchange(latency=latency)
+        self.exchange = PaperExchange(latency=latency)
         self.now = START
-        self.sent: dict[str, NewOrder] = {}
+        self.sent: dict[str, ExchangeOrder] = {}
         self.trades = 0
         self.exchange.market(listing(), self.now)
 
@@ -90,7 +90,7 @@ class Venue:
         expires_ms: int = 60_000,
         post_only: bool = False,
     ) -> list[Report]:
-        new = NewOrder(
+        new = ExchangeOrder(
             order=order,
             market=MARKET,
             instrument=instrument,

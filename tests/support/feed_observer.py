@@ -23,7 +23,7 @@ class FeedObserver:
         self._counters: dict[str, int] = {}
         self._whole: set[str] = set()
 
-    def see(self, messages: Iterable[Message]) -> None:
+    def handle_messages(self, messages: Iterable[Message]) -> None:
         for message in messages:
             at = getattr(message, "at", self.at)
             assert at >= self.at, f"time went backwards from {self.at} to {at}: {message}"

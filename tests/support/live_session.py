@@ -37,8 +37,8 @@ class Session:
                     self.dead.append(result)
                     result = []
                 self.frames.append(frame)
-                self.live.told(frame, result)
-                self.observer.see(result)
+                self.live.handle_result(frame, result)
+                self.observer.handle_messages(result)
                 self.messages += result
 
     def whole(self, *instruments: str) -> bool:

@@ -103,7 +103,7 @@ def _feed_key(venue: str, layout: StateLayout, passphrase: str) -> Finding:
 
 async def _reach(venue: str, section: Mapping[str, Any]) -> list[Finding]:
     """Whether a venue answers, and whether its clock and ours agree."""
-    address, path = VENUES[venue].question
+    address, path = VENUES[venue].health_check
     async with VenueHttp(venue, section[address], timeouts=Timeouts(total_s=5.0)) as http:
         began = time.time()
         try:

@@ -92,7 +92,7 @@ class RecordingRun:
                 # That a line is up or down is the feed's word, not the venue's.
                 if frame.source != FEED and frame.data not in (CONNECTED, DISCONNECTED):
                     self.frames[frame.source] += 1
-                self.live.told(frame, result)
+                self.live.handle_result(frame, result)
 
     async def _report_progress(self, began: float, tell: Callable[[RecordingProgress], None]) -> None:
         while True:

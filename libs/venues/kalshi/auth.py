@@ -37,7 +37,7 @@ class KalshiCredentials(Struct, frozen=True):
         return "KalshiCredentials(hidden)"
 
 
-class Signer:
+class RequestSigner:
     """Makes the three headers. ``now_ms`` is the clock: the venue refuses one that is seconds off.
 
     Raises:

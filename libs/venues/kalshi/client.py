@@ -8,10 +8,10 @@ import msgspec
 from libs.venues.errors import BadAnswer, OutcomeUnknown
 from libs.venues.frame import DECODE_ERRORS
 from libs.venues.kalshi import KALSHI, limits
-from libs.venues.kalshi.auth import Signer
+from libs.venues.kalshi.auth import RequestSigner
 from libs.venues.kalshi.schemas import answers as rest
 from libs.venues.kalshi.schemas.errors import read_error
-from libs.venues.transport.answer import Answer
+from libs.venues.transport.answer import HttpAnswer
 from libs.venues.transport.http import VenueHttp
 from libs.venues.transport.rate_limit import TokenBucket
 
@@ -38,7 +38,7 @@ class KalshiClient:
     def __init__(
         self,
         rest_url: str,
-        signer: Signer | None = None,
+        signer: RequestSigner | None = None,
         *,
         buckets: Mapping[str, TokenBucket] | None = None,
         http: VenueHttp | None = None,
@@ -85,7 +85,7 @@ class KalshiClient:
 
     async def candles(
         self, series: str, ticker: str, start_s: int, end_s: int, period_minutes: int = 1
-    ) -> list[rest.Candle]:
+    ) -> list[rest.CandleBody]:
         """Candles of a market; a period is 1, 60 or 1,440 minutes."""
         query = {"start_ts": start_s, "end_ts": end_s, "period_interval": period_minutes}
         path = f"/series/{series}/markets/{ticker}/candlesticks"
@@ -193,7 +193,7 @@ class KalshiClient:
             return None
         return lambda: signer.headers(method, self._http.base_url + path)
 
-    async def _read(self, path: str, query: Query, cache_s: float = 0.0) -> Answer:
+    async def _read(self, path: str, query: Query, cache_s: float = 0.0) -> HttpAnswer:
         return await self._http.request(
             "GET",
             path,

@@ -4,14 +4,14 @@ from libs.keys.venues.kind import KeyKind
 from libs.venues.polymarket import POLYMARKET
 from libs.venues.polymarket.fees import POWER
 from libs.venues.polymarket.params import PolymarketParams
-from libs.venues.venue import Question, SandboxEntries, Venue
+from libs.venues.venue import HealthCheck, SandboxEntries, Venue
 
 VENUE = Venue(
     name=POLYMARKET,
     params=PolymarketParams,
     normaliser="libs.venues.polymarket.market_data.normalise:build_normaliser",
     source="services.feed.live.polymarket:build_source",
-    question=Question("clob_url", "/time"),
+    health_check=HealthCheck("clob_url", "/time"),
     fees=POWER,
     gateway="libs.venues.polymarket.trading.build:build_gateway",
     key=KeyKind.ETHEREUM,

@@ -29,7 +29,7 @@ ReadError = Callable[[int, bytes], tuple[str, str]]
 """Reads (code, text) out of an error body; raises nothing."""
 
 
-class Answer(NamedTuple):
+class HttpAnswer(NamedTuple):
     """An answer as it came; names of ``headers`` are in small letters."""
 
     status: int
@@ -99,7 +99,7 @@ class Reader:
     def error(
         self,
         what: str,
-        answer: Answer,
+        answer: HttpAnswer,
         effect: bool,
         read_error: ReadError | None,
         *,

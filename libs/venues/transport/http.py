@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 import httpx
 
 from libs.venues.errors import BadAnswer, NotSent, OutcomeUnknown, RateLimited, Unavailable, VenueError
-from libs.venues.transport.answer import Answer, Reader, ReadError, Unread
+from libs.venues.transport.answer import HttpAnswer, Reader, ReadError, Unread
 from libs.venues.transport.line import AnswerTooLong, Lines
 from libs.venues.transport.rate_limit import TokenBucket
 
@@ -91,7 +91,7 @@ class VenueHttp:
         self._timeouts = timeouts
         self._reader = Reader(venue, unavailable)
         self._body_bytes_max = body_bytes_max
-        self._cache: OrderedDict[tuple[str, str], tuple[float, Answer]] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, str], tuple[float, HttpAnswer]] = OrderedDict()
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(timeouts.total_s, connect=timeouts.connect_s),
             limits=httpx.Limits(
@@ -139,7 +139,7 @@ class VenueHttp:
         read_error: ReadError | None = None,
         cache_s: float = 0.0,
         bare: bool = False,
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Send one request; the answer has a 2xx status and a JSON body.
 
         ``effect`` says that it changes something at the venue (order, cancel): it is sent at most once.
@@ -167,7 +167,7 @@ class VenueHttp:
                 self._cache.popitem(last=False)
         return answer
 
-    async def _read(self, request: "_Request", read_error: ReadError | None) -> Answer:
+    async def _read(self, request: "_Request", read_error: ReadError | None) -> HttpAnswer:
         """Ask until answered, at most ``READ_ATTEMPTS_MAX`` times."""
         for attempt in range(1, READ_ATTEMPTS_MAX + 1):
             try:
@@ -182,9 +182,9 @@ class VenueHttp:
                 await asyncio.sleep(max(wait_s, _backoff_s(attempt)))
         raise AssertionError("unreachable")
 
-    async def _once(self, request: "_Request", effect: bool, read_error: ReadError | None) -> Answer:
+    async def _once(self, request: "_Request", effect: bool, read_error: ReadError | None) -> HttpAnswer:
         """One attempt."""
-        await self._take(request, EFFECT_WAIT_S_MAX if effect else READ_WAIT_S_MAX)
+        await self._acquire(request, EFFECT_WAIT_S_MAX if effect else READ_WAIT_S_MAX)
         progress = _Progress()
         try:
             async with asyncio.timeout(self._timeouts.total_s):
@@ -198,7 +198,7 @@ class VenueHttp:
             bucket.pause_for(error.retry_after_s or BACKOFF_S_MIN)
         raise error
 
-    async def _effect(self, request: "_Request", progress: _Progress) -> Answer:
+    async def _effect(self, request: "_Request", progress: _Progress) -> HttpAnswer:
         """Send what is sent once, and read the answer."""
         headers = COMMON_HEADERS | {"accept-encoding": "identity"} | request.headers_now()
         self.requests += 1
@@ -206,7 +206,7 @@ class VenueHttp:
             request.method, request.url, headers, request.body or b"", progress.begin
         )
 
-    async def _exchange(self, request: "_Request", progress: _Progress) -> Answer:
+    async def _exchange(self, request: "_Request", progress: _Progress) -> HttpAnswer:
         """Send, and read the answer as far as it is allowed to be long."""
         sent = self._client.build_request(
             request.method,
@@ -227,7 +227,7 @@ class VenueHttp:
                 parts.append(part)
         finally:
             await response.aclose()
-        return Answer(response.status_code, dict(response.headers), b"".join(parts))
+        return HttpAnswer(response.status_code, dict(response.headers), b"".join(parts))
 
     def _broken(self, request: "_Request", progress: _Progress, effect: bool, error: Exception) -> VenueError:
         """No answer: before anything left, nothing happened; afterwards nobody knows."""
@@ -241,7 +241,7 @@ class VenueHttp:
             return OutcomeUnknown(self.venue, text)
         return BadAnswer(self.venue, text) if isinstance(error, AnswerTooLong) else Unread(self.venue, text)
 
-    async def _take(self, request: "_Request", wait_s_max: float) -> None:
+    async def _acquire(self, request: "_Request", wait_s_max: float) -> None:
         bucket = self._buckets.get(request.bucket)
         if bucket is None:
             return
@@ -251,7 +251,7 @@ class VenueHttp:
             raise RateLimited(self.venue, text, retry_after_s=wait_s)
         try:
             async with asyncio.timeout(wait_s_max):
-                await bucket.take(request.cost)
+                await bucket.acquire(request.cost)
         except TimeoutError:
             raise RateLimited(self.venue, text, retry_after_s=bucket.wait_s(request.cost)) from None
 

@@ -15,7 +15,7 @@ from typing import cast
 import h11
 import httpx
 
-from libs.venues.transport.answer import Answer
+from libs.venues.transport.answer import HttpAnswer
 
 HEAD_BYTES_MAX = 64 * 1024
 """Status and headers of an answer; Cloudflare's are about 2 kB."""
@@ -50,7 +50,7 @@ class Lines:
 
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, sending: Callable[[], None]
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Send one request and read its answer."""
         request = self._request(method, url, headers, body)
         async with self._room:
@@ -118,7 +118,7 @@ class _Line(asyncio.Protocol):
         self.used_at_s = 0.0
         self._body_bytes_max = body_bytes_max
         self._transport: asyncio.Transport | None = None
-        self._waiting: asyncio.Future[Answer] | None = None
+        self._waiting: asyncio.Future[HttpAnswer] | None = None
         self._protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES_MAX)
         self._broken = False
         self._response: h11.Response | None = None
@@ -131,7 +131,7 @@ class _Line(asyncio.Protocol):
         transport = self._transport
         return not (self._broken or self._waiting or transport is None or transport.is_closing())
 
-    async def exchange(self, request: h11.Request, body: bytes) -> Answer:
+    async def exchange(self, request: h11.Request, body: bytes) -> HttpAnswer:
         """Send a request; its answer."""
         assert self._transport is not None
         self._response, self._parts, self._size = None, [], 0
@@ -157,13 +157,13 @@ class _Line(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         # Some answers end with the connection; a broken one never ends an answer.
-        if exc is None and self._asked:
+        if exc is None and self._is_waiting:
             self._receive(b"")
         self._broken = True
         self._fail(ConnectionResetError("expected an answer, the connection was closed"))
 
     def data_received(self, data: bytes) -> None:
-        if self._asked:
+        if self._is_waiting:
             self._receive(data)
         else:
             # Nobody asked: whatever it is, the next answer must not be taken from it.
@@ -172,22 +172,22 @@ class _Line(asyncio.Protocol):
     # ── reading ──
 
     @property
-    def _asked(self) -> bool:
+    def _is_waiting(self) -> bool:
         return self._waiting is not None and not self._waiting.done()
 
     def _receive(self, data: bytes) -> None:
         try:
             self._protocol.receive_data(data)
-            while self._asked:
+            while self._is_waiting:
                 event = self._protocol.next_event()
                 if event in (h11.NEED_DATA, h11.PAUSED) or isinstance(event, h11.ConnectionClosed):
                     return
-                self._take(event)
+                self._handle_event(event)
         except (h11.RemoteProtocolError, ValueError, AnswerTooLong) as e:
             self._broken = True
             self._fail(e if isinstance(e, AnswerTooLong) else ConnectionAbortedError(str(e)))
 
-    def _take(self, event: object) -> None:
+    def _handle_event(self, event: object) -> None:
         """One event of an answer; what comes before the answer proper (100, 103) says nothing."""
         if isinstance(event, h11.Response):
             self._response = event
@@ -213,7 +213,7 @@ class _Line(asyncio.Protocol):
             self._protocol.start_next_cycle()
         else:
             self._broken = True
-        answer = Answer(self._response.status_code, _headers(self._response), b"".join(self._parts))
+        answer = HttpAnswer(self._response.status_code, _headers(self._response), b"".join(self._parts))
         self._waiting.set_result(answer)
 
     def _fail(self, error: Exception) -> None:

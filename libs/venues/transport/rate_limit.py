@@ -42,7 +42,7 @@ class TokenBucket:
             return 0.0
         return behind_s + max(0.0, missing) / self.rate_per_s
 
-    async def take(self, cost: float = 1.0) -> None:
+    async def acquire(self, cost: float = 1.0) -> None:
         """Wait for ``cost`` tokens and take them. Cancelling a wait takes none.
 
         Raises:

@@ -4,23 +4,23 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-Answer = TypeVar("Answer")
+HttpAnswer = TypeVar("HttpAnswer")
 
 
-class SharedQuestion(Generic[Answer]):
+class SharedQuestion(Generic[HttpAnswer]):
     """One question at a time for each key; whoever asks while it is under way shares the one after it.
 
     No answer is older than the question it is given to, so it proves as much as one asked alone. However
     many ask at once, a venue is asked twice at most.
     """
 
-    def __init__(self, ask: Callable[[str], Awaitable[Answer]]) -> None:
+    def __init__(self, ask: Callable[[str], Awaitable[HttpAnswer]]) -> None:
         self._ask = ask
-        self._next: dict[str, asyncio.Task[Answer]] = {}
+        self._next: dict[str, asyncio.Task[HttpAnswer]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
-        self._tasks: set[asyncio.Task[Answer]] = set()
+        self._tasks: set[asyncio.Task[HttpAnswer]] = set()
 
-    async def get(self, key: str) -> Answer:
+    async def get(self, key: str) -> HttpAnswer:
         """The answer to a question that has not begun yet. Raises what asking raises."""
         task = self._next.get(key)
         if task is None:
@@ -36,7 +36,7 @@ class SharedQuestion(Generic[Answer]):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _run(self, key: str) -> Answer:
+    async def _run(self, key: str) -> HttpAnswer:
         lock = self._locks.setdefault(key, asyncio.Lock())
         try:
             async with lock:
@@ -46,7 +46,7 @@ class SharedQuestion(Generic[Answer]):
             if key not in self._next:
                 self._locks.pop(key, None)
 
-    def _done(self, task: asyncio.Task[Answer]) -> None:
+    def _done(self, task: asyncio.Task[HttpAnswer]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
             # Read here, in case that everybody has given up meanwhile.

@@ -183,7 +183,7 @@ class VenueSocket:
 
     async def _send(self, connection: ClientConnection, data: bytes | str) -> None:
         if self._outgoing is not None:
-            await self._outgoing.take()
+            await self._outgoing.acquire()
         await connection.send(data, text=True)
 
     def _rest_s(self, failures: int) -> float:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from libs.venues.errors import Refused, VenueError
-from libs.venues.gateway import LearnsMarkets, NewOrder, Prepared, VenueGateway
+from libs.venues.gateway import LoadsMarkets, NewOrder, Prepared, VenueGateway
 from proto.risk import Approval
 
 READ_PATIENCE_S = 3.0
@@ -29,7 +29,7 @@ class OrderBuilder:
     async def prepare_with_market(self, approval: Approval, approved_at: int) -> Prepared:
         """Build and sign; read the market first when it is not known, or has changed since."""
         market = approval.market
-        if not isinstance(self._gateway, LearnsMarkets):
+        if not isinstance(self._gateway, LoadsMarkets):
             return self.prepare(approval, approved_at)
         if market in self._markets:
             try:
@@ -49,10 +49,10 @@ class OrderBuilder:
 
     async def _read_market(self, market: str) -> None:
         """Have the gateway read a market, unless it has. Raises what the gateway raises."""
-        if market in self._markets or not isinstance(self._gateway, LearnsMarkets):
+        if market in self._markets or not isinstance(self._gateway, LoadsMarkets):
             return
         async with asyncio.timeout(READ_PATIENCE_S):
-            await self._gateway.learn(market)
+            await self._gateway.load_market(market)
         self._markets[market] = None
         if len(self._markets) > MARKETS_MAX:
             del self._markets[next(iter(self._markets))]

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from libs.venues.brake import HasBrake
 from libs.venues.errors import VenueError
 from libs.venues.gateway import (
-    AsksAboutHeld,
     Balance,
     FillReport,
+    KnowsHeldMarkets,
     OrderReport,
     SettlementReport,
     VenueGateway,
@@ -115,8 +115,8 @@ class Reconciler:
     async def run(self) -> Reconciliation:
         """Reconcile once: publish the result, and open or close the gate by it."""
         invalidations = self._gate.invalidations
-        if isinstance(self._gateway, AsksAboutHeld):
-            self._gateway.hold({market for market, _, _ in self._facts.book.open_positions()})
+        if isinstance(self._gateway, KnowsHeldMarkets):
+            self._gateway.set_held_markets({market for market, _, _ in self._facts.book.open_positions()})
         result, stopping = await self._reconcile()
         self._books.publish(None, result)
         if not result.complete:

@@ -60,7 +60,7 @@ class VenueDesk:
         own = self.registry.add(claim, approval, cause, root)
         self.books.restore_order(own)
         if isinstance(self.gateway, RemembersOrders):
-            self.gateway.remember(own.sent)
+            self.gateway.remember_order(own.sent)
         return own
 
     def begin(self, claim: Claim, approval: Approval, prepared: Prepared) -> None:

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from msgspec import Struct, field
 
-from libs.exchange.exchange import Exchange
-from libs.exchange.orders import Accepted, Ended, EndReason, Executed, NewOrder, Report
+from libs.exchange.exchange import PaperExchange
+from libs.exchange.orders import Accepted, Ended, EndReason, ExchangeOrder, Executed, Report
 from libs.machine.claims import approval_in
 from libs.machine.machine import NOTHING, Stamp, StateMachine
 from proto.execution import Cancel, Claim, Query
@@ -57,7 +57,7 @@ class PaperState(Struct):
     funded: bool = False
     submissions: int = 0
     ignored: int = 0
-    exchange: Exchange = field(default_factory=Exchange)
+    exchange: PaperExchange = field(default_factory=PaperExchange)
     sent: dict[str, SubmittedOrder] = {}
     finished: dict[str, PaperOutcome] = {}
     forgotten: HighWaterMarks = field(default_factory=HighWaterMarks)
@@ -172,7 +172,7 @@ class PaperMachine(StateMachine[PaperState]):
             side=approval.side,
             quiet=bool(every) and state.submissions % every == 0,
         )
-        new = NewOrder(
+        new = ExchangeOrder(
             order=approval.order,
             market=approval.market,
             instrument=approval.instrument,

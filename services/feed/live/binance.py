@@ -39,7 +39,7 @@ class BinanceSource(LiveSource):
             connection_max_s=params.connection_max_s,
         )
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Fill in the candles that no socket tells any more."""
         params = self._params
         pairs = [(symbol, interval) for symbol in params.symbols for interval in params.intervals]
@@ -60,7 +60,7 @@ class BinanceSource(LiveSource):
             # The venue goes down for maintenance within minutes; another machine of it answers now.
             self._again.set()
 
-    def about(self, data: bytes) -> Iterable[str]:
+    def proven_markets(self, data: bytes) -> Iterable[str]:
         found = _SYMBOL.search(data) if not data.startswith(b'{"_rest"') else None
         return () if found is None else (f"{BINANCE}:{found[1].decode()}",)
 

@@ -41,7 +41,7 @@ class CoinbaseSource(LiveSource):
             connection_max_s=params.connection_max_s,
         )
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Fill in the candles that no socket tells any more."""
         await ask_each(
             COINBASE, [(product, partial(self._fill, product)) for product in self._params.products]
@@ -55,7 +55,7 @@ class CoinbaseSource(LiveSource):
         if self.connects > 1:
             self._refresh.set()
 
-    def about(self, data: bytes) -> Iterable[str]:
+    def proven_markets(self, data: bytes) -> Iterable[str]:
         found = _PRODUCT.search(data) if not data.startswith(b'{"_rest"') else None
         return () if found is None else (f"{COINBASE}:{found[1].decode()}",)
 

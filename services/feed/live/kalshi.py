@@ -12,7 +12,7 @@ from libs.keys.venues.errors import BadKey
 from libs.keys.venues.kinds import RsaKey
 from libs.venues.frame import DECODE_ERRORS
 from libs.venues.kalshi import KALSHI
-from libs.venues.kalshi.auth import CredentialError, KalshiCredentials, Signer
+from libs.venues.kalshi.auth import CredentialError, KalshiCredentials, RequestSigner
 from libs.venues.kalshi.client import KalshiClient
 from libs.venues.kalshi.market_data.following import REFUSING_CODES
 from libs.venues.kalshi.market_data.listings import rest_frame
@@ -83,7 +83,7 @@ class KalshiSource(LiveSource):
         self,
         params: KalshiParams,
         emit: Emit,
-        signer: Signer,
+        signer: RequestSigner,
         normaliser: Callable[[], KalshiNormaliser],
         client: KalshiClient | None = None,
     ) -> None:
@@ -111,27 +111,27 @@ class KalshiSource(LiveSource):
             outgoing=TokenBucket(OUTGOING_PER_S, OUTGOING_BURST),
         )
 
-    def remember(self, markets: Iterable[str]) -> None:
+    def await_results(self, markets: Iterable[str]) -> None:
         for market in markets:
             self._unresolved.add(market)
 
-    def look_every_s(self) -> float:
+    def poll_interval_s(self) -> float:
         return self._params.discovery_interval_s
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Ask for the markets of each series that close soon, and what became of those that have closed."""
         questions: list[Question] = [
-            (series, partial(self._look_at, series)) for series in self._params.series
+            (series, partial(self._poll_series, series)) for series in self._params.series
         ]
-        if ended := self._unresolved.turn(TICKERS_MAX):
-            questions.append(("ended markets", partial(self._look_at_ended, ended)))
+        if ended := self._unresolved.next_batch(TICKERS_MAX):
+            questions.append(("ended markets", partial(self._poll_ended, ended)))
         await ask_each(KALSHI, questions)
 
-    async def _look_at_ended(self, markets: list[str]) -> None:
+    async def _poll_ended(self, markets: list[str]) -> None:
         tickers = ",".join(market.partition(":")[2] for market in markets)
         await self.emit(rest_frame("markets", await self._client.raw("/markets", {"tickers": tickers})))
 
-    async def _look_at(self, series: str) -> None:
+    async def _poll_series(self, series: str) -> None:
         # Told each time, so that every file of a recording has the fees of its markets.
         fees = await self._client.raw(f"/series/{series}", cache_s=SERIES_CACHE_S)
         await self.emit(rest_frame("series", fees))
@@ -158,7 +158,7 @@ class KalshiSource(LiveSource):
         rows = [row for row in page.markets if _volume(row) >= self._params.volume_min]
         return msgspec.json.encode(_Page(rows, page.cursor))
 
-    def about(self, data: bytes) -> Iterable[str]:
+    def proven_markets(self, data: bytes) -> Iterable[str]:
         # Only books are numbered: tickers and trades go on although the books' channel may be deaf, and an old
         # number proves nothing. One market a frame; the venue's acknowledgements name none in this form.
         in_order = self._normaliser().in_order
@@ -190,20 +190,20 @@ class KalshiSource(LiveSource):
             self.leases.refuse(markets)
             return
         for market in markets:
-            self._soon(partial(self.probe, [market]))
+            self._enqueue(partial(self.probe, [market]))
 
-    def see(self, messages: Sequence[Message], at: int) -> None:
+    def handle_messages(self, messages: Sequence[Message], at: int) -> None:
         changed = False
         for message in messages:
             if isinstance(message, Market):
-                self._note(message)
+                self._handle_market(message)
                 changed = True
         if changed:
             soonest = sorted(self._followed, key=self._followed.__getitem__)
             self.leases.follow(soonest[: self._params.markets_max_count], at)
-        super().see(messages, at)
+        super().handle_messages(messages, at)
 
-    def _note(self, market: Market) -> None:
+    def _handle_market(self, market: Market) -> None:
         """Keep to the series followed, from listing to close; then until it is settled: only that is paid."""
         if market.status is MarketStatus.SETTLED:
             self._followed.pop(market.market, None)
@@ -216,8 +216,8 @@ class KalshiSource(LiveSource):
         else:
             self._followed[market.market] = market.close_at
 
-    def doubted(self, at: int) -> Iterable[str]:
-        return self._normaliser().doubted(at)
+    def inconsistent_markets(self, at: int) -> Iterable[str]:
+        return self._normaliser().inconsistent_markets(at)
 
     async def probe(self, markets: Sequence[str]) -> None:
         """Ask for the snapshots of these markets: a whole book is the best proof."""
@@ -263,11 +263,11 @@ def build_source(section: Mapping[str, Any], context: FeedContext) -> KalshiSour
     )
 
 
-def load_signer(feed_keys: Path) -> Signer:
+def load_signer(feed_keys: Path) -> RequestSigner:
     """The signer of the feed's Kalshi key. Raises ``KeyStoreError`` kinds."""
     key = load_feed_key(KALSHI, feed_keys)
     assert isinstance(key, RsaKey)
     try:
-        return Signer(KalshiCredentials(key.key_id, key.private_key_pem))
+        return RequestSigner(KalshiCredentials(key.key_id, key.private_key_pem))
     except CredentialError as e:
         raise BadKey(str(e)) from e

@@ -32,18 +32,18 @@ class Lease:
         "attempts",
         "broken_at",
         "close_at",
-        "doubted_at",
+        "inconsistent_since",
         "open_at",
-        "proved_at",
+        "proven_at",
         "replaced",
         "trading",
         "whole",
     )
 
     def __init__(self, at: int) -> None:
-        self.proved_at = at
+        self.proven_at = at
         self.broken_at = at
-        self.doubted_at = 0
+        self.inconsistent_since = 0
         self.asked_at = 0
         self.attempts = 0
         self.replaced = 0
@@ -52,21 +52,21 @@ class Lease:
         self.open_at = 0
         self.close_at = 0
 
-    def runs(self, at: int) -> bool:
+    def is_due(self, at: int) -> bool:
         """Whether the market trades, so that its books ought to be kept up."""
         return self.trading and at >= self.open_at and not (self.close_at and at >= self.close_at)
 
     def renew(self, at: int) -> None:
         # When it was asked stays: frames of one token come while another is doubted.
-        self.proved_at = at
+        self.proven_at = at
 
-    def heal(self) -> None:
+    def mark_whole(self) -> None:
         if not self.whole:
             self.whole = True
             self.asked_at = 0
         self.attempts = self.replaced = 0
 
-    def damage(self, at: int) -> None:
+    def mark_broken(self, at: int) -> None:
         if self.whole:
             self.whole = False
             self.broken_at = at
@@ -99,39 +99,39 @@ class Leases:
     def connected(self, at: int) -> None:
         """A new connection: every book is on its way again."""
         for lease in self._leases.values():
-            lease.damage(at)
+            lease.mark_broken(at)
             lease.broken_at = at
             lease.asked_at = 0
 
-    def prove(self, markets: Iterable[str], at: int) -> None:
+    def renew(self, markets: Iterable[str], at: int) -> None:
         """A frame was about these markets."""
         for market in markets:
             lease = self._leases.get(market)
             if lease is not None:
                 if not self._books:
-                    lease.heal()
+                    lease.mark_whole()
                 if lease.whole:
                     lease.renew(at)
 
-    def see(self, messages: Iterable[Message]) -> None:
+    def handle_messages(self, messages: Iterable[Message]) -> None:
         """What the frames came to: whole books end a broken time, gaps begin one, markets set the terms."""
         for message in messages:
             if isinstance(message, Book):
                 lease = self._leases.get(market_of(message.instrument)) if message.snapshot else None
                 if lease is not None:
-                    lease.heal()
+                    lease.mark_whole()
                     lease.renew(message.at)
             elif isinstance(message, Gap):
-                self._damage(market_of(message.instrument) if message.instrument else "", message.at)
+                self._mark_broken(market_of(message.instrument) if message.instrument else "", message.at)
             elif isinstance(message, Market) and (lease := self._leases.get(message.market)) is not None:
                 lease.trading = message.status in _TRADING
                 lease.open_at, lease.close_at = message.open_at, message.close_at
 
-    def doubt(self, markets: Iterable[str], at: int) -> None:
+    def set_inconsistent(self, markets: Iterable[str], at: int) -> None:
         """Something speaks against the books of exactly these markets; to be said before each look at the time."""
         doubted = set(markets)
         for market, lease in self._leases.items():
-            lease.doubted_at = (lease.doubted_at or at) if market in doubted else 0
+            lease.inconsistent_since = (lease.inconsistent_since or at) if market in doubted else 0
 
     def refuse(self, markets: Iterable[str]) -> None:
         """The venue says that it does not have these: no new connection will help them."""
@@ -139,10 +139,10 @@ class Leases:
             if (lease := self._leases.get(market)) is not None:
                 lease.replaced = max(lease.replaced, DOUBLINGS_MAX)
 
-    def _damage(self, market: str, at: int) -> None:
+    def _mark_broken(self, market: str, at: int) -> None:
         for name, lease in self._leases.items():
             if market in ("", name):
-                lease.damage(at)
+                lease.mark_broken(at)
 
     def markets(self) -> list[str]:
         """The followed markets."""
@@ -157,13 +157,13 @@ class Leases:
         """Look at the time; call it a few times a second."""
         due = Due([], [], [])
         for market, lease in self._leases.items():
-            if not lease.runs(at):
+            if not lease.is_due(at):
                 # A book is not due before its market opens, and that of an ended one is nobody's concern.
-                lease.proved_at = lease.broken_at = at
+                lease.proven_at = lease.broken_at = at
             elif lease.whole:
                 self._check(market, lease, at, due)
             elif at - max(lease.asked_at, lease.broken_at) >= self._lease_ns // 2:
-                self._try(market, lease, at, due)
+                self._resubscribe(market, lease, at, due)
         given_up = [lease for lease in self._leases.values() if lease.attempts > self._patience(lease)]
         for lease in given_up:
             lease.replaced += 1
@@ -178,19 +178,19 @@ class Leases:
 
     def _check(self, market: str, lease: Lease, at: int, due: Due) -> None:
         """A whole book: ask in the second half of its lease or when it is doubted, and then believe it no more."""
-        silent_ns, answer_ns = at - lease.proved_at, self._lease_ns // 4
+        silent_ns, answer_ns = at - lease.proven_at, self._lease_ns // 4
         waited = at - lease.asked_at >= answer_ns
-        asked_in_doubt = lease.doubted_at and lease.asked_at >= lease.doubted_at
+        asked_in_doubt = lease.inconsistent_since and lease.asked_at >= lease.inconsistent_since
         if silent_ns >= self._lease_ns or (asked_in_doubt and waited):
-            lease.damage(at)
+            lease.mark_broken(at)
             due.stale.append(market)
-            self._try(market, lease, at, due)
-        elif waited and (lease.doubted_at or silent_ns >= self._lease_ns // 2):
+            self._resubscribe(market, lease, at, due)
+        elif waited and (lease.inconsistent_since or silent_ns >= self._lease_ns // 2):
             lease.asked_at = at
             due.probe.append(market)
 
     @staticmethod
-    def _try(market: str, lease: Lease, at: int, due: Due) -> None:
+    def _resubscribe(market: str, lease: Lease, at: int, due: Due) -> None:
         """A broken book: subscribe to it again."""
         lease.asked_at = at
         lease.attempts += 1

@@ -62,7 +62,7 @@ class LiveFeed:
         self.recorder = recorder
         self._unsettled = unsettled or Unsettled()
         for source in sources:
-            source.remember(self._unsettled.of(source.venue))
+            source.await_results(self._unsettled.of(source.venue))
         self._inlet = inlet
         self._normalisers = normalisers
         self._sections = sections
@@ -124,10 +124,10 @@ class LiveFeed:
         while True:
             if self._own:
                 source, data = self._own.popleft()
-                return RawFrame(self._passed(0), source, data)
+                return RawFrame(self._advance(0), source, data)
             if self._held is None:
-                self._held = await self._take()
-            at = self._passed(self._held.at if self._held is not None else now_ns())
+                self._held = await self._receive()
+            at = self._advance(self._held.at if self._held is not None else now_ns())
             if at - self._ticked_at >= TICK_NS:
                 self._ticked_at = at
                 return RawFrame(at, FEED, control.TICK)
@@ -135,7 +135,7 @@ class LiveFeed:
                 frame, self._held = self._held, None
                 return frame._replace(at=at)
 
-    async def _take(self) -> RawFrame | None:
+    async def _receive(self) -> RawFrame | None:
         """A frame from outside; ``None`` when a tick is due before one comes."""
         with contextlib.suppress(asyncio.QueueEmpty):
             return self._inlet.queue.get_nowait()
@@ -145,37 +145,37 @@ class LiveFeed:
                 return await self._inlet.queue.get()
         return None
 
-    def _passed(self, at: int) -> int:
+    def _advance(self, at: int) -> int:
         """Time goes on, and never back."""
         self._at = max(self._at, at) or now_ns()
         return self._at
 
     # --- what the frames came to ----------------------------------------------------------------
 
-    def told(self, frame: RawFrame, messages: Sequence[Message]) -> None:
+    def handle_result(self, frame: RawFrame, messages: Sequence[Message]) -> None:
         """Take what a frame came to: leases are renewed by it, markets followed, books asked for."""
         if messages:
-            self._unsettled.see(messages)
+            self._unsettled.handle_messages(messages)
         source = self.sources.get(frame.source)
         if source is not None:
-            self._hear_errors(source)
+            self._report_errors(source)
             if frame.data == control.CONNECTED:
                 source.leases.connected(frame.at)
-            source.leases.prove(source.about(frame.data), frame.at)
+            source.leases.renew(source.proven_markets(frame.data), frame.at)
             if messages:
-                source.see(messages, frame.at)
+                source.handle_messages(messages, frame.at)
             return
         for venue, its in _by_venue(messages).items():
             if venue in self.sources:
-                self.sources[venue].see(its, frame.at)
+                self.sources[venue].handle_messages(its, frame.at)
         if frame.data == control.TICK:
             self._on_tick(frame.at)
 
-    def _hear_errors(self, source: LiveSource) -> None:
+    def _report_errors(self, source: LiveSource) -> None:
         """Pass on what the venue complained of in the frame that was just read."""
         normaliser = self._normalisers.by_venue[source.venue]
         if normaliser.errors > self._errors.get(source.venue, 0):
-            source.complain(normaliser.last_error or "no to a command")
+            source.report_error(normaliser.last_error or "no to a command")
         self._errors[source.venue] = normaliser.errors
 
     def resend(self) -> None:
@@ -189,14 +189,14 @@ class LiveFeed:
             self._unsettled.write()
         for venue, command in self._normalisers.commands(at):
             if venue in self.sources:
-                self.sources[venue].soon_send(command)
+                self.sources[venue].send_later(command)
         for source in self.sources.values():
             if not source.connected:
                 continue
-            source.leases.doubt(source.doubted(at), at)
+            source.leases.set_inconsistent(source.inconsistent_markets(at), at)
             due = source.leases.due(at)
             self._own.extend((FEED, control.stale(source.venue, market, REASON)) for market in due.stale)
-            source.act_on(due)
+            source.handle_due(due)
         if self.recorder is not None and self._ticks % RECORDED_CHECK_TICKS == 0:
             self._check_recorder(self.recorder)
 
@@ -209,7 +209,7 @@ class LiveFeed:
             if not first:
                 for source in self.sources.values():
                     self._own.append((FEED, control.setup(source.venue, dict(self._sections[source.venue]))))
-                    source.show_all()
+                    source.refresh_all()
 
 
 def _by_venue(messages: Iterable[Message]) -> dict[str, list[Message]]:

@@ -78,20 +78,20 @@ class ManifoldSource(LiveSource):
     def ready(self) -> bool:
         return bool(self._followed)
 
-    def look_every_s(self) -> float:
+    def poll_interval_s(self) -> float:
         return self._params.discovery_interval_s
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Search for markets; ask for the pool and the orders of new ones, and what became of ended ones."""
         wanted = list(self._params.markets) + (await self._search() if self._params.term else [])
         fresh = [c for c in dict.fromkeys(wanted) if c not in self._followed and c not in self._over]
         del fresh[max(0, self._params.markets_max_count - len(self._followed)) :]
         for contract in fresh:
             self._followed[contract] = None
-            await self._ask(contract)
+            await self._poll_market(contract)
         if fresh and self.connected:
             for command in subscribe_commands(market_topics(fresh)):
-                self.soon_send(command)
+                self.send_later(command)
         for contract in list(self._over):
             await self.emit(await self._rest.market(contract))
         self.leases.follow([f"{MANIFOLD}:{contract}" for contract in self._followed], now_ns())
@@ -122,7 +122,7 @@ class ManifoldSource(LiveSource):
         soon = row.closeTime is not None and round(row.closeTime) * MILLISECOND <= latest
         return row.id if soon and volume >= self._params.volume_min else ""
 
-    async def _ask(self, contract: str) -> None:
+    async def _poll_market(self, contract: str) -> None:
         try:
             await self.emit(await self._rest.market(contract))
             await self.emit(await self._rest.open_orders(contract))
@@ -134,9 +134,9 @@ class ManifoldSource(LiveSource):
     def on_connected(self) -> None:
         """What happened before is not known: every market is asked for again."""
         if self._followed:
-            self._soon(partial(self.probe, [f"{MANIFOLD}:{contract}" for contract in self._followed]))
+            self._enqueue(partial(self.probe, [f"{MANIFOLD}:{contract}" for contract in self._followed]))
 
-    def about(self, data: bytes) -> Iterable[str]:
+    def proven_markets(self, data: bytes) -> Iterable[str]:
         if data.startswith(_MARKET):
             try:
                 return (f"{MANIFOLD}:{_one.decode(data).body.id}",)
@@ -145,7 +145,7 @@ class ManifoldSource(LiveSource):
         found = _TOPIC.search(data)
         return () if found is None else (f"{MANIFOLD}:{found[1].decode()}",)
 
-    def see(self, messages: Sequence[Message], at: int) -> None:
+    def handle_messages(self, messages: Sequence[Message], at: int) -> None:
         for message in messages:
             if isinstance(message, Market) and message.status in _OVER:
                 contract = message.market.partition(":")[2]
@@ -154,12 +154,12 @@ class ManifoldSource(LiveSource):
                 if message.status is MarketStatus.SETTLED:
                     self._over.discard(contract)
                 self.leases.follow([f"{MANIFOLD}:{name}" for name in self._followed], at)
-        super().see(messages, at)
+        super().handle_messages(messages, at)
 
     async def probe(self, markets: Sequence[str]) -> None:
         """Ask for pool and orders: what they come to is a whole book."""
         for market in markets:
-            await self._ask(market.partition(":")[2])
+            await self._poll_market(market.partition(":")[2])
 
     async def resubscribe(self, markets: Sequence[str]) -> None:
         contracts = [market.partition(":")[2] for market in markets]

@@ -12,7 +12,7 @@ import msgspec
 
 from libs.venues.frame import DECODE_ERRORS, FRAME_BYTES_MAX, FrameError, rest_frame
 from libs.venues.polymarket import POLYMARKET
-from libs.venues.polymarket.market_data.market import Listing
+from libs.venues.polymarket.market_data.market import PolymarketListing
 from libs.venues.polymarket.market_data.normalise import PolymarketNormaliser
 from libs.venues.polymarket.market_data.prices import TOPICS, name_history
 from libs.venues.polymarket.market_data.wanted import frames
@@ -109,7 +109,7 @@ class PolymarketSource(LiveSource):
             outgoing=TokenBucket(OUTGOING_PER_S, OUTGOING_BURST),
         )
 
-    def side_sockets(self) -> Sequence[VenueSocket]:
+    def extra_sockets(self) -> Sequence[VenueSocket]:
         if not self._params.prices_websocket_url:
             return ()
         self._topics = {self._prices_socket(topic): topic for topic in TOPICS}
@@ -128,7 +128,7 @@ class PolymarketSource(LiveSource):
             max_age_s=self._params.connection_max_s,
         )
 
-    def side_part(self, socket: VenueSocket, data: bytes) -> bytes:
+    def label_extra_frame(self, socket: VenueSocket, data: bytes) -> bytes:
         return name_history(data, self._topics[socket])
 
     def ready(self) -> bool:
@@ -136,24 +136,22 @@ class PolymarketSource(LiveSource):
 
     # --- which markets --------------------------------------------------------------------------
 
-    def remember(self, markets: Iterable[str]) -> None:
+    def await_results(self, markets: Iterable[str]) -> None:
         for market in markets:
             self._unresolved.add(market.partition(":")[2])
 
-    def look_every_s(self) -> float:
+    def poll_interval_s(self) -> float:
         return self._params.discovery_interval_s
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Ask Gamma for the windows, the markets of the tags, and what became of those that have ended."""
         params, now = self._params, now_ns()
         tags = ("",) if params.any_tag else params.tags
-        ended = dict.fromkeys([*self._unresolved.turn(UNRESOLVED_MAX), *self._ended(now)])
+        ended = dict.fromkeys([*self._unresolved.next_batch(UNRESOLVED_MAX), *self._ended(now)])
         questions: list[Question] = []
-        questions += [
-            (s, partial(self._look_at_window, s)) for s in window_slugs(params.windows, now // SECOND)
-        ]
-        questions += [(f"tag {tag or 'any'}", partial(self._look_at_tag, tag)) for tag in tags]
-        questions += [(f"market {c[:12]}", partial(self._look_at_ended, c)) for c in ended]
+        questions += [(s, partial(self._poll_window, s)) for s in window_slugs(params.windows, now // SECOND)]
+        questions += [(f"tag {tag or 'any'}", partial(self._poll_tag, tag)) for tag in tags]
+        questions += [(f"market {c[:12]}", partial(self._poll_ended, c)) for c in ended]
         await ask_each(POLYMARKET, questions)
 
     def _ended(self, now: int) -> list[str]:
@@ -161,48 +159,50 @@ class PolymarketSource(LiveSource):
         ended = (market for market, facts in self._followed.items() if 0 < facts.close_at <= now)
         return [market.partition(":")[2] for market in ended]
 
-    async def _ask(self, query: Query) -> list[msgspec.Raw]:
+    async def _fetch_rows(self, query: Query) -> list[msgspec.Raw]:
         answer = await self._gamma.request("GET", "/markets", effect=False, query=query)
         return rows_of(answer.body)
 
-    async def _look_at_window(self, slug: str) -> None:
-        await self._tell(filter(self._keep, await self._ask({"slug": slug})))
+    async def _poll_window(self, slug: str) -> None:
+        await self._emit_rows(filter(self._follow_listing, await self._fetch_rows({"slug": slug})))
 
-    async def _look_at_tag(self, tag: str) -> None:
+    async def _poll_tag(self, tag: str) -> None:
         query = tag_query(tag, self._params.time_to_close_max_hours, now_ns() // SECOND)
         for _ in range(self._params.discovery_pages_max_count):
             answer = await self._gamma.request("GET", "/markets/keyset", effect=False, query=query)
             rows = rows_of(answer.body)
-            await self._tell(row for row in rows if passes(row, self._params) and self._keep(row))
+            await self._emit_rows(
+                row for row in rows if passes(row, self._params) and self._follow_listing(row)
+            )
             cursor = cursor_of(answer.body)
             if not cursor:
                 return
             query["after_cursor"] = cursor
 
-    async def _look_at_ended(self, condition: str) -> None:
+    async def _poll_ended(self, condition: str) -> None:
         """A market that trades no more: proposed and disputed while Gamma calls it open, then closed.
 
         One from before a restart may trade still, and be in no list any more.
         """
         query: Query = {"condition_ids": condition}
         # Lists without ``closed`` leave the closed ones out.
-        rows = await self._ask(query) or await self._ask(query | {"closed": "true"})
-        await self._tell(row for row in rows if self._keep(row, ended=True))
+        rows = await self._fetch_rows(query) or await self._fetch_rows(query | {"closed": "true"})
+        await self._emit_rows(row for row in rows if self._follow_listing(row, ended=True))
 
-    async def _tell(self, rows: Iterable[msgspec.Raw]) -> None:
+    async def _emit_rows(self, rows: Iterable[msgspec.Raw]) -> None:
         """Hand on markets, a page at a time."""
         found = list(rows)
         for start in range(0, len(found), PAGE_ROWS):
             body = msgspec.json.encode(found[start : start + PAGE_ROWS])
             await self.emit(rest_frame("gamma_markets", body))
 
-    def _keep(self, raw: msgspec.Raw, *, ended: bool = False) -> bool:
+    def _follow_listing(self, raw: msgspec.Raw, *, ended: bool = False) -> bool:
         """Follow a market, as far as there is room, and say so; one that cannot be read is left to nobody.
 
         With ``ended`` there is room for any that trades no more: it is told of, and not followed.
         """
         try:
-            listing = Listing(gamma.read_market(raw))
+            listing = PolymarketListing(gamma.read_market(raw))
         except FrameError:
             return False
         market = f"{POLYMARKET}:{listing.condition}"
@@ -219,7 +219,7 @@ class PolymarketSource(LiveSource):
             self._unresolved.discard(listing.condition)
         return True
 
-    def parts(self, data: bytes) -> Iterable[bytes]:
+    def split_frame(self, data: bytes) -> Iterable[bytes]:
         # The answer to a subscription is one array of all its books, which may be far longer than any frame.
         if len(data) <= FRAME_BYTES_MAX or data[:1] != b"[":
             return (data,)
@@ -230,7 +230,7 @@ class PolymarketSource(LiveSource):
 
     # --- leases ---------------------------------------------------------------------------------
 
-    def about(self, data: bytes) -> Iterable[str]:
+    def proven_markets(self, data: bytes) -> Iterable[str]:
         # A book is proved by itself and by its changes: trades and best prices go on beside a deaf one.
         if data.startswith(_REST) or not _BOOKS.search(data):
             return ()
@@ -240,16 +240,16 @@ class PolymarketSource(LiveSource):
             return ()
         return {f"{POLYMARKET}:{event.market}" for event in events if event.event_type in BOOK_EVENTS}
 
-    def see(self, messages: Sequence[Message], at: int) -> None:
+    def handle_messages(self, messages: Sequence[Message], at: int) -> None:
         markets = [message for message in messages if isinstance(message, Market)]
         for market in markets:
-            self._note(market)
+            self._handle_market(market)
         if markets or self._follows_more:
             self._follows_more = False
             self.leases.follow(self._followed, at)
-        super().see(messages, at)
+        super().handle_messages(messages, at)
 
-    def _note(self, market: Market) -> None:
+    def _handle_market(self, market: Market) -> None:
         """Wait for the result of an ended market; one that trades is followed when it is listed (``_keep``)."""
         condition = market.market.partition(":")[2]
         if market.status not in NOT_TRADING:
@@ -262,8 +262,8 @@ class PolymarketSource(LiveSource):
         else:
             self._unresolved.add(condition)
 
-    def doubted(self, at: int) -> Iterable[str]:
-        return self._normaliser().doubted(at)
+    def inconsistent_markets(self, at: int) -> Iterable[str]:
+        return self._normaliser().inconsistent_markets(at)
 
     async def probe(self, markets: Sequence[str]) -> None:
         """Leave and join: the venue answers with whole books, and silence if it is deaf."""

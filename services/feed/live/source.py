@@ -72,14 +72,14 @@ class LiveSource:
         self.replaced = 0
         self.connected = False
         self.trouble = ""
-        self._said, self._said_at_s = "", 0.0
+        self._reported, self._reported_at_s = "", 0.0
         self._lost_because = ""
         self._emit = emit
         self._socket: VenueSocket | None = None
         self._again = asyncio.Event()
         self._refresh = asyncio.Event()
-        self._show_books = False
-        self._errands: asyncio.Queue[Errand] = asyncio.Queue(ERRANDS_MAX)
+        self._books_wanted = False
+        self._queued: asyncio.Queue[Errand] = asyncio.Queue(ERRANDS_MAX)
 
     # --- what a venue has of its own ------------------------------------------------------------
 
@@ -87,7 +87,7 @@ class LiveSource:
         """The socket with its subscriptions; nothing is connected yet."""
         raise NotImplementedError
 
-    def side_sockets(self) -> Sequence[VenueSocket]:
+    def extra_sockets(self) -> Sequence[VenueSocket]:
         """Further sockets, whose frames come among the others. Nothing is leased on them."""
         return ()
 
@@ -95,29 +95,29 @@ class LiveSource:
         """Whether there is something to subscribe to."""
         return True
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Ask the venue for what no socket tells. Raises ``VenueError`` kinds."""
 
-    def remember(self, markets: Iterable[str]) -> None:
+    def await_results(self, markets: Iterable[str]) -> None:
         """Markets told of before a restart, whose results are waited for: ``look`` asks for them too."""
 
-    def look_every_s(self) -> float:
+    def poll_interval_s(self) -> float:
         """How often ``look`` is called; 0 is once, at the start."""
         return 0.0
 
-    def about(self, data: bytes) -> Iterable[str]:
+    def proven_markets(self, data: bytes) -> Iterable[str]:
         """The markets (as on the tape) whose books a frame, which has just been read, proves to be kept up."""
         raise NotImplementedError
 
-    def parts(self, data: bytes) -> Iterable[bytes]:
+    def split_frame(self, data: bytes) -> Iterable[bytes]:
         """What a frame is handed on as: itself, or its pieces where the venue joins too many into one."""
         return (data,)
 
-    def doubted(self, at: int) -> Iterable[str]:  # noqa: ARG002 - for those that compare
+    def inconsistent_markets(self, at: int) -> Iterable[str]:  # noqa: ARG002 - for those that compare
         """Markets whose books differ from what the venue says beside them."""
         return ()
 
-    def side_part(self, socket: VenueSocket, data: bytes) -> bytes:  # noqa: ARG002 - for those that have some
+    def label_extra_frame(self, socket: VenueSocket, data: bytes) -> bytes:  # noqa: ARG002 - for those that have some
         """What a frame of one of the further sockets is handed on as."""
         return data
 
@@ -127,9 +127,9 @@ class LiveSource:
     async def on_frame(self, data: bytes) -> None:
         """A frame came in, before anybody else reads it."""
 
-    def see(self, messages: Sequence[Message], at: int) -> None:  # noqa: ARG002 - for those that follow markets
+    def handle_messages(self, messages: Sequence[Message], at: int) -> None:  # noqa: ARG002 - for those that follow markets
         """What this venue's frames came to."""
-        self.leases.see(messages)
+        self.leases.handle_messages(messages)
 
     async def probe(self, markets: Sequence[str]) -> None:
         """Ask for a proof that these books are right; the answer comes as a frame."""
@@ -148,15 +148,15 @@ class LiveSource:
             return f"{self.venue}: {self.trouble}"
         broken = self.leases.broken
         found = [f"{broken} of {len(self.leases.markets())} markets without a whole book"] if broken else []
-        if self._said and (broken or time.monotonic() - self._said_at_s < SAID_S):
-            found.append(f"the venue said {self._said}")
+        if self._reported and (broken or time.monotonic() - self._reported_at_s < SAID_S):
+            found.append(f"the venue said {self._reported}")
         return f"{self.venue}: {'; '.join(found)}" if found else ""
 
-    def complain(self, words: str) -> None:
+    def report_error(self, words: str) -> None:
         """The venue reported an error on its socket."""
-        if words != self._said or time.monotonic() - self._said_at_s >= SAID_S:
+        if words != self._reported or time.monotonic() - self._reported_at_s >= SAID_S:
             log.warning("%s: the venue said %s", self.venue, printable(words))
-        self._said, self._said_at_s = printable(words), time.monotonic()
+        self._reported, self._reported_at_s = printable(words), time.monotonic()
 
     async def send(self, command: bytes) -> None:
         """Send a frame to the venue; without a connection it is of no use and forgotten."""
@@ -164,30 +164,30 @@ class LiveSource:
             with contextlib.suppress(VenueError):
                 await self._socket.send(command)
 
-    def soon_send(self, command: bytes) -> None:
+    def send_later(self, command: bytes) -> None:
         """Send a frame when it is its turn."""
-        self._soon(partial(self.send, command))
+        self._enqueue(partial(self.send, command))
 
-    def act_on(self, due: Due) -> None:
+    def handle_due(self, due: Due) -> None:
         """Do what the leases ask for, when it is its turn."""
         if due.reconnect:
             self.replaced += 1
             self._again.set()
             return
         if due.probe:
-            self._soon(partial(self.probe, due.probe))
+            self._enqueue(partial(self.probe, due.probe))
         if due.resubscribe:
-            self._soon(partial(self.resubscribe, due.resubscribe))
+            self._enqueue(partial(self.resubscribe, due.resubscribe))
 
-    def show_all(self) -> None:
+    def refresh_all(self) -> None:
         """Have the venue say everything again: its markets, and then all followed books."""
-        self._show_books = True
+        self._books_wanted = True
         self._refresh.set()
 
-    def _soon(self, errand: Errand) -> None:
+    def _enqueue(self, errand: Errand) -> None:
         # One left out is asked for again: by the normaliser within seconds, by the lease within its half.
         with contextlib.suppress(asyncio.QueueFull):
-            self._errands.put_nowait(errand)
+            self._queued.put_nowait(errand)
 
     async def emit(self, data: bytes, at_ns: int = 0) -> None:
         """Hand a frame on."""
@@ -211,9 +211,9 @@ class LiveSource:
         """Run until something raises that should not: one venue's fault must not end the others."""
         loops = [
             self._follow(),
-            self._look_loop(),
-            self._errand_loop(),
-            *map(self._read_side, self.side_sockets()),
+            self._poll_loop(),
+            self._queue_loop(),
+            *map(self._read_extra, self.extra_sockets()),
         ]
         tasks = [asyncio.create_task(loop) for loop in loops]
         try:
@@ -227,9 +227,9 @@ class LiveSource:
             await asyncio.gather(*tasks, return_exceptions=True)
         await self._on_lost("stopped")
 
-    async def _errand_loop(self) -> None:
+    async def _queue_loop(self) -> None:
         while True:
-            errand = await self._errands.get()
+            errand = await self._queued.get()
             try:
                 await errand()
             except VenueError as e:
@@ -260,7 +260,7 @@ class LiveSource:
                 if isinstance(event, Received):
                     if event.data not in KEEPALIVE_ANSWERS:
                         await self.on_frame(event.data)
-                        for part in self.parts(event.data):
+                        for part in self.split_frame(event.data):
                             await self.emit(part, event.at_ns)
                 elif isinstance(event, Connected):
                     self.connects += 1
@@ -271,11 +271,11 @@ class LiveSource:
                 else:
                     await self._on_lost(event.reason)
 
-    async def _read_side(self, socket: VenueSocket) -> None:
+    async def _read_extra(self, socket: VenueSocket) -> None:
         async with contextlib.aclosing(socket.frames()) as events:
             async for event in events:
                 if isinstance(event, Received) and event.data not in KEEPALIVE_ANSWERS:
-                    await self.emit(self.side_part(socket, event.data), event.at_ns)
+                    await self.emit(self.label_extra_frame(socket, event.data), event.at_ns)
 
     async def _on_lost(self, reason: str) -> None:
         if self._lost_because != reason:
@@ -285,29 +285,29 @@ class LiveSource:
             self.connected = False
             await self.emit(DISCONNECTED)
 
-    async def _look_loop(self) -> None:
+    async def _poll_loop(self) -> None:
         retry_s = RETRY_MIN_S
         while True:
             self._refresh.clear()
             try:
-                await self.look()
+                await self.poll()
             except VenueError as e:
                 answered = isinstance(e, SomeFailed)
                 wait_s = max(_asked_wait_s(e), retry_s)
                 if answered:
-                    wait_s = min(wait_s, self.look_every_s() or wait_s)
+                    wait_s = min(wait_s, self.poll_interval_s() or wait_s)
                 retry_s = min(retry_s * 2, RETRY_MAX_S)
                 if not self.trouble:
                     log.warning("%s", e)
                 self.trouble = str(e).removeprefix(f"{self.venue}: ")[:DETAIL_CHARACTERS_MAX]
             else:
                 answered = True
-                wait_s, retry_s, self.trouble = self.look_every_s(), RETRY_MIN_S, ""
-            if answered and self._show_books:
+                wait_s, retry_s, self.trouble = self.poll_interval_s(), RETRY_MIN_S, ""
+            if answered and self._books_wanted:
                 # Only now: a book of a market that is not known yet is of no use to who reads the frames.
-                self._show_books = False
+                self._books_wanted = False
                 if markets := self.leases.markets():
-                    self._soon(partial(self.probe, markets))
+                    self._enqueue(partial(self.probe, markets))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s or None):
                     await self._refresh.wait()

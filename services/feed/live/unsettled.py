@@ -46,7 +46,7 @@ class Unresolved:
         """Its result is known."""
         self._markets.pop(market, None)
 
-    def turn(self, count: int) -> list[str]:
+    def next_batch(self, count: int) -> list[str]:
         """The markets whose turn it is, ``count`` at most; those that stay open for ever do not starve the others."""
         markets = list(self._markets)[:count]
         for market in markets:
@@ -73,7 +73,7 @@ class Unsettled:
         """A venue's markets, oldest first."""
         return [market for market in self._markets if market.startswith(f"{venue}:")]
 
-    def see(self, messages: Iterable[Message]) -> None:
+    def handle_messages(self, messages: Iterable[Message]) -> None:
         """Take what is told."""
         for message in messages:
             if isinstance(message, Market):

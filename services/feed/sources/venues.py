@@ -40,7 +40,7 @@ class VenuesSource:
             async with contextlib.aclosing(self._venues.frames()) as frames:
                 async for frame in frames:
                     messages = self._output.normalise(frame)
-                    self._venues.told(frame, messages)
+                    self._venues.handle_result(frame, messages)
                     if messages and await self._output.publish(messages):
                         # What waited for the broker is old: whole books follow it.
                         self._venues.resend()

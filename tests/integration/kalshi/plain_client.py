@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 from websockets.asyncio.client import connect
 
-from libs.venues.kalshi.auth import Signer
+from libs.venues.kalshi.auth import RequestSigner
 from tests.integration.kalshi.rig import WAIT_S, Venue
 
 
@@ -16,7 +16,7 @@ from tests.integration.kalshi.rig import WAIT_S, Venue
 async def http(v: Venue):
     """Plain requests, signed when asked for: what any other client would send."""
     base = v.sandbox.urls["kalshi"]["rest"]
-    signer = Signer(v.credentials)
+    signer = RequestSigner(v.credentials)
 
     async with httpx.AsyncClient(trust_env=False) as client:
 
@@ -31,7 +31,7 @@ async def http(v: Venue):
 async def socket(v: Venue, **headers: str):
     """A websocket of any other client."""
     url = v.sandbox.urls["kalshi"]["websocket"]
-    signed = headers or Signer(v.credentials).headers("GET", url)
+    signed = headers or RequestSigner(v.credentials).headers("GET", url)
     async with connect(url, additional_headers=signed, proxy=None, compression=None, max_queue=None) as line:
         yield line
 

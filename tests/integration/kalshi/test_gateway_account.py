@@ -60,7 +60,7 @@ async def test_fills_of_before_a_restart_are_told_as_they_were_meant() -> None:
         ]
         gateway = forgetful(v)
         assert isinstance(gateway, RemembersOrders)
-        gateway.remember(order)
+        gateway.remember_order(order)
         assert (await gateway.fills(0))[1] == expected[1]
         await gateway.close()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from libs.venues.kalshi.auth import Signer
+from libs.venues.kalshi.auth import RequestSigner
 from libs.venues.kalshi.client import KalshiClient
 from libs.venues.kalshi.market_data.listings import rest_frame
 from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
@@ -32,7 +32,7 @@ class LiveFeed:
         self.client = KalshiClient(v.sandbox.urls["kalshi"]["rest"])
         self.series = series
         url = v.sandbox.urls["kalshi"]["websocket"]
-        signer = Signer(v.credentials)
+        signer = RequestSigner(v.credentials)
         self.socket = VenueSocket(
             "kalshi", url, headers=lambda: signer.headers("GET", url), silence_s=30, pause_s=(0.01, 0.02)
         )

@@ -3,7 +3,7 @@
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from libs.venues.kalshi.auth import Signer
+from libs.venues.kalshi.auth import RequestSigner
 from libs.venues.kalshi.client import KalshiClient
 from proto.feed import Level
 from proto.units import ONE, SECOND
@@ -35,8 +35,8 @@ async def test_websocket_needs_a_signature_of_its_own_path() -> None:
         rest = v.sandbox.urls["kalshi"]["rest"]
         for headers in (
             {"KALSHI-ACCESS-KEY": "x"},
-            Signer(v.credentials).headers("GET", f"{rest}/portfolio/balance"),
-            Signer(v.credentials, lambda: 1).headers("GET", v.sandbox.urls["kalshi"]["websocket"]),
+            RequestSigner(v.credentials).headers("GET", f"{rest}/portfolio/balance"),
+            RequestSigner(v.credentials, lambda: 1).headers("GET", v.sandbox.urls["kalshi"]["websocket"]),
         ):
             with pytest.raises(InvalidStatus) as refused:
                 async with socket(v, **headers):

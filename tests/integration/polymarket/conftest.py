@@ -34,6 +34,6 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 async def gateway(sandbox: Sandbox) -> AsyncIterator[PolymarketGateway]:
     gateway = gateway_of(sandbox)
     await gateway.start()
-    await gateway.learn(f"polymarket:{market_of(sandbox).id}")
+    await gateway.load_market(f"polymarket:{market_of(sandbox).id}")
     yield gateway
     await gateway.close()

@@ -38,7 +38,7 @@ async def test_pain_point_07_both_sides_of_a_mint_are_told_in_their_own_outcome(
     low, high = (name.lower() for name in market.outcomes)
     for gateway in (one, other):
         await gateway.start()
-        await gateway.learn(f"polymarket:{market.id}")
+        await gateway.load_market(f"polymarket:{market.id}")
     bid, ask = market.book.best(0)
     assert bid is not None
     assert ask is not None
@@ -75,7 +75,7 @@ async def test_what_a_resolved_market_pays_is_told_for_each_outcome():
         await gateway.start()
         windows = [m for m in sandbox.world.markets("polymarket") if m.kind is MarketKind.UPDOWN]
         market = min((m for m in windows if m.status is MarketStatus.OPEN), key=lambda m: m.close_ns)
-        await gateway.learn(f"polymarket:{market.id}")
+        await gateway.load_market(f"polymarket:{market.id}")
         # One of the two wins.
         await gateway.submit(gateway.prepare(taking(market)))
         best = market.book.best(1)[1]

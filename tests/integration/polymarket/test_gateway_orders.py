@@ -29,7 +29,7 @@ async def test_every_kind_of_account_trades(sandbox: Sandbox):
         gateway = gateway_of(sandbox, row)
         await gateway.start()
         market = market_of(sandbox)
-        await gateway.learn(f"polymarket:{market.id}")
+        await gateway.load_market(f"polymarket:{market.id}")
         prepared = gateway.prepare(resting(market))
         report = await gateway.submit(prepared)
         assert (report.status, report.venue_order_id) == (AckStatus.ACCEPTED, prepared.client_order_id)
@@ -48,7 +48,7 @@ async def test_neg_risk_and_poly_v2_markets_trade_under_their_own_domains(
     wanted = {(m.neg_risk, m.version): m for m in markets}
     assert len(wanted) >= 2
     for market in wanted.values():
-        await gateway.learn(f"polymarket:{market.id}")
+        await gateway.load_market(f"polymarket:{market.id}")
         report = await gateway.submit(gateway.prepare(resting(market)))
         assert report.status is AckStatus.ACCEPTED
 
@@ -178,7 +178,7 @@ async def test_pain_point_18_a_finer_tick_is_learned_after_the_first_refusal(
     with pytest.raises(Refused) as raised:
         gateway.prepare(fine)
     assert raised.value.code == "price_off_grid"
-    await gateway.learn(fine.market)
+    await gateway.load_market(fine.market)
     assert (await gateway.submit(gateway.prepare(fine))).status is AckStatus.ACCEPTED
 
 

@@ -134,7 +134,7 @@ async def test_only_markets_that_our_books_hold_are_asked_about(venue: Venue, ga
     """What lost stays in the wallet: asking about all of it each time, no reconciliation would ever end."""
     venue.positions = [row(number) for number in range(1_200)]
     venue.redeemed = [condition(number) for number in range(2_000, 2_050)]
-    gateway.hold([f"polymarket:{condition(number)}" for number in (7, 1_100, 2_001, 5_000)])
+    gateway.set_held_markets([f"polymarket:{condition(number)}" for number in (7, 1_100, 2_001, 5_000)])
     for _ in range(2):
         assert await told(gateway) == {
             f"polymarket:{condition(7)}:down": 0,
@@ -156,7 +156,7 @@ async def test_what_lost_does_not_crowd_out_what_is_worth_something(
     ):
         monkeypatch.setattr(module, name, value)
     venue.positions = [row(number) for number in range(listed + 9)] + [row(9_000, 0.4, redeemable=False)]
-    gateway.hold([f"polymarket:{condition(number)}" for number in (7, listed + 5, 9_000)])
+    gateway.set_held_markets([f"polymarket:{condition(number)}" for number in (7, listed + 5, 9_000)])
     held = await gateway.positions()
     assert held[f"polymarket:{condition(9_000)}:down"] == 5 * ONE
     assert len(held) == listed

@@ -41,7 +41,7 @@ async def test_pain_point_01_a_timeout_is_not_a_refusal(sandbox: Sandbox):
     gateway = gateway_of(sandbox, total_s=0.8)
     await gateway.start()
     market = market_of(sandbox)
-    await gateway.learn(f"polymarket:{market.id}")
+    await gateway.load_market(f"polymarket:{market.id}")
     sandbox.faults.set(FaultRule(kind=FaultKind.ACCEPT_THEN_TIMEOUT, operation="order"))
     prepared = gateway.prepare(resting(market))
     with pytest.raises(OutcomeUnknown):

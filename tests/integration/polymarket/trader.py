@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
-from libs.venues.polymarket.trading.auth import Account
+from libs.venues.polymarket.trading.auth import SigningAccount
 from libs.venues.polymarket.trading.order import BUY, SELL, Order, exchange, sign
 from proto.feed import MarketStatus
 from proto.units import MILLISECOND, ONE, SECOND, parse
@@ -43,7 +43,9 @@ class Trader:
         self.urls = sandbox.urls["polymarket"]
         self.http = httpx.AsyncClient(timeout=WAIT_S)
         self.wallet = server(sandbox).exchange.ledger.open(row["funder"], row["address"])
-        self._account = Account(bytes.fromhex(row["private_key"][2:]), row["signature_type"], row["funder"])
+        self._account = SigningAccount(
+            bytes.fromhex(row["private_key"][2:]), row["signature_type"], row["funder"]
+        )
         self._salts = itertools.count(1)
 
     def signed(

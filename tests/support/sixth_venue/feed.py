@@ -40,7 +40,7 @@ class SixthNormaliser(ReferenceNormaliser[Reference]):
     def _prices(self, frame: Prices, at: int) -> list[Message]:
         known = self._reference(PAIR)
         known.top = top_of(frame.bid, "1", frame.ask, "1")
-        return known.show(at)
+        return known.due_messages(at)
 
 
 class SixthSource(LiveSource):
@@ -55,7 +55,7 @@ class SixthSource(LiveSource):
     def open_socket(self) -> VenueSocket:
         return VenueSocket(SIXTH, self._params.websocket_url, silence_s=self._params.silence_max_s)
 
-    def about(self, data: bytes) -> Iterable[str]:
+    def proven_markets(self, data: bytes) -> Iterable[str]:
         return (f"{SIXTH}:{PAIR}",)
 
 

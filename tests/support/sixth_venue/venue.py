@@ -2,7 +2,7 @@
 
 from libs.config.section import setting
 from libs.venues.params import SocketUrl, Url, VenueParams
-from libs.venues.venue import Question, SandboxEntries, Venue
+from libs.venues.venue import HealthCheck, SandboxEntries, Venue
 
 SIXTH = "sixth"
 
@@ -17,7 +17,7 @@ VENUE = Venue(
     params=SixthParams,
     normaliser="tests.support.sixth_venue.feed:build_normaliser",
     source="tests.support.sixth_venue.feed:build_source",
-    question=Question("rest_url", "/time"),
+    health_check=HealthCheck("rest_url", "/time"),
     sandbox=SandboxEntries(
         "tests.support.sixth_venue.server:SixthServer", "tests.support.sixth_venue.server:ACTED_OUT"
     ),

@@ -13,7 +13,7 @@ WAITING_MAX = 1_000
 """Changes kept for a snapshot: 100 s of them. With the oldest lost, a snapshot is only taken later."""
 
 
-class Change(NamedTuple):
+class DepthChange(NamedTuple):
     """Levels (price → new size) that updates ``first`` to ``last`` changed."""
 
     first: int
@@ -38,14 +38,14 @@ class Sequence:
 
     def __init__(self) -> None:
         self.last: int | None = None
-        self.waiting: deque[Change] = deque(maxlen=WAITING_MAX)
+        self.waiting: deque[DepthChange] = deque(maxlen=WAITING_MAX)
 
     def reset(self) -> None:
         """There is no book any more, and what waits belongs to no snapshot."""
         self.last = None
         self.waiting.clear()
 
-    def change(self, change: Change) -> Verdict:
+    def change(self, change: DepthChange) -> Verdict:
         """Count a change; on a gap it is the first to wait for the next snapshot."""
         if self.last is None:
             if self.waiting and change.first > self.waiting[-1].last + 1:
@@ -61,7 +61,7 @@ class Sequence:
         self.last = change.last
         return Verdict.APPLY
 
-    def snapshot(self, last: int) -> list[Change] | None:
+    def snapshot(self, last: int) -> list[DepthChange] | None:
         """Take a snapshot; the changes to apply to it, or ``None`` when it is too old and another is needed."""
         if self.last is not None and last <= self.last:
             return None

@@ -9,10 +9,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from libs.venues.binance import BINANCE
-from libs.venues.binance.market_data.depth import Change, Sequence, Verdict
+from libs.venues.binance.market_data.depth import DepthChange, Sequence, Verdict
 from libs.venues.binance.schemas import wire
 from libs.venues.frame import FrameError
-from libs.venues.reference import Reference, Repeats, Top, candle_of, levels_of, price_of, size_of, top_of
+from libs.venues.reference import (
+    BestPrices,
+    Reference,
+    Repeats,
+    candle_of,
+    levels_of,
+    price_of,
+    size_of,
+    top_of,
+)
 from libs.venues.reference_normaliser import Handlers, ReferenceNormaliser
 from proto.feed import Candle, Side, Trade
 from proto.message import Message
@@ -58,7 +67,7 @@ class BinanceNormaliser(ReferenceNormaliser[_Symbol]):
             wire.Partial: self._on_partial,
             wire.Connected: self._on_connected,
             wire.Disconnected: self._on_disconnected,
-            wire.Answer: self._on_answer,
+            wire.BinanceAnswer: self._on_answer,
             wire.Rest: self._on_rest,
         }
         super().__init__(BINANCE, _Symbol, wire.decode, handlers)
@@ -131,19 +140,19 @@ class BinanceNormaliser(ReferenceNormaliser[_Symbol]):
     def _on_ticker(self, frame: wire.BookTicker, at: int) -> list[Message]:
         return self._best(frame.s, top_of(frame.b, frame.B, frame.a, frame.A), frame.u, at)
 
-    def _best(self, name: str, top: Top, update: int, at: int) -> list[Message]:
+    def _best(self, name: str, top: BestPrices, update: int, at: int) -> list[Message]:
         symbol = self._reference(name)
         if update and update < symbol.ticker:
             self.old += 1
             return []
         symbol.ticker = update or symbol.ticker or 1
         symbol.top = top
-        return symbol.show(at)
+        return symbol.due_messages(at)
 
     def _on_depth(self, frame: wire.DepthUpdate, at: int) -> list[Message]:
         if frame.u < frame.U:
             raise FrameError(f"expected U of at most u, was {frame.U} and {frame.u}")
-        change = Change(frame.U, frame.u, levels_of(frame.b), levels_of(frame.a))
+        change = DepthChange(frame.U, frame.u, levels_of(frame.b), levels_of(frame.a))
         symbol = self._reference(frame.s)
         verdict = symbol.sequence.change(change)
         if verdict is Verdict.OLD:
@@ -154,14 +163,14 @@ class BinanceNormaliser(ReferenceNormaliser[_Symbol]):
         self._wanted[frame.s] = None
         if verdict is Verdict.GAP:
             self.gaps += 1
-            return symbol.lose(at, f"expected update {frame.U} to follow the last")
+            return symbol.invalidate(at, f"expected update {frame.U} to follow the last")
         return []
 
-    def _apply(self, symbol: _Symbol, change: Change, at: int) -> list[Message]:
+    def _apply(self, symbol: _Symbol, change: DepthChange, at: int) -> list[Message]:
         if not symbol.change(change.bids, change.asks):
-            return self._lose(symbol, at, "more levels than a book has")
+            return self._invalidate(symbol, at, "more levels than a book has")
         self._top_of_book(symbol)
-        return symbol.show(at)
+        return symbol.due_messages(at)
 
     def _snapshot(self, name: str, depth: wire.Depth, at: int) -> list[Message]:
         bids, asks = levels_of(depth.bids), levels_of(depth.asks)
@@ -176,7 +185,7 @@ class BinanceNormaliser(ReferenceNormaliser[_Symbol]):
         for change in newer:
             symbol.change(change.bids, change.asks)
         self._top_of_book(symbol)
-        return symbol.heal(at)
+        return symbol.snapshot_messages(at)
 
     def _on_partial(self, frame: wire.Partial, at: int) -> list[Message]:
         """A partial book is whole each time: it needs no sequence."""
@@ -186,19 +195,19 @@ class BinanceNormaliser(ReferenceNormaliser[_Symbol]):
         symbol.replace(bids, asks)
         self._top_of_book(symbol)
         if not healed:
-            return symbol.heal(at)
+            return symbol.snapshot_messages(at)
         symbol.change({}, {})
-        return symbol.show(at)
+        return symbol.due_messages(at)
 
     @staticmethod
     def _top_of_book(symbol: _Symbol) -> None:
         if not symbol.ticker:
             symbol.top_from_book()
 
-    def _lose(self, symbol: _Symbol, at: int, reason: str) -> list[Message]:
+    def _invalidate(self, symbol: _Symbol, at: int, reason: str) -> list[Message]:
         symbol.sequence.reset()
         symbol.ticker = 0
-        return super()._lose(symbol, at, reason)
+        return super()._invalidate(symbol, at, reason)
 
     # ── the connection and REST ─────────────────────────────────────────────────────────────────────
 
@@ -208,9 +217,9 @@ class BinanceNormaliser(ReferenceNormaliser[_Symbol]):
 
     def _on_disconnected(self, frame: wire.Disconnected, at: int) -> list[Message]:  # noqa: ARG002
         self._wanted.clear()
-        return self._lose_all(at, "connection lost")
+        return self._invalidate_all(at, "connection lost")
 
-    def _on_answer(self, frame: wire.Answer, at: int) -> list[Message]:  # noqa: ARG002
+    def _on_answer(self, frame: wire.BinanceAnswer, at: int) -> list[Message]:  # noqa: ARG002
         if frame.error:
             self.errors += 1
             self.last_error = frame.error

@@ -135,7 +135,7 @@ class Disconnected(NamedTuple):
     """The connection is lost."""
 
 
-class Answer(NamedTuple):
+class BinanceAnswer(NamedTuple):
     """An answer to a command; ``error`` is empty when it worked."""
 
     error: str
@@ -166,7 +166,7 @@ Frame = (
     | Partial
     | Connected
     | Disconnected
-    | Answer
+    | BinanceAnswer
     | Rest
 )
 
@@ -248,9 +248,9 @@ def _event(envelope: _Envelope, data: bytes, stream: str) -> Frame | None:
     if envelope.last_update_id is not None:
         return Partial(_symbol_of(stream), _depth.decode(data))
     if envelope.code is not None or envelope.error is not None:
-        return Answer(f"{envelope.code} {envelope.msg or envelope.error}"[:200])
+        return BinanceAnswer(f"{envelope.code} {envelope.msg or envelope.error}"[:200])
     if envelope.id is not None:
-        return Answer("")
+        return BinanceAnswer("")
     raise FrameError("expected a Binance frame, was an object of no known form")
 
 

@@ -15,7 +15,7 @@ from libs.venues.coinbase import COINBASE
 from libs.venues.coinbase.limits import GRANULARITIES_S
 from libs.venues.coinbase.schemas import wire
 from libs.venues.frame import FrameError
-from libs.venues.reference import Reference, Top, candle_of, levels_of, price_of, size_of, top_of
+from libs.venues.reference import BestPrices, Reference, candle_of, levels_of, price_of, size_of, top_of
 from libs.venues.reference_normaliser import Handlers, ReferenceNormaliser
 from proto.feed import Candle, Side, Trade
 from proto.message import Message
@@ -94,19 +94,19 @@ class CoinbaseNormaliser(ReferenceNormaliser[Reference]):
         top = top_of(frame.best_bid, frame.best_bid_size, frame.best_ask, frame.best_ask_size)
         return self._best(frame.product_id, top, at)
 
-    def _best(self, product: str, top: Top, at: int) -> list[Message]:
+    def _best(self, product: str, top: BestPrices, at: int) -> list[Message]:
         known = self._reference(product)
         # A book that is kept up knows its best prices earlier than the ticker, which speaks after trades.
         if not known.whole:
             known.top = top
-        return known.show(at)
+        return known.due_messages(at)
 
     def _on_snapshot(self, frame: wire.Snapshot, at: int) -> list[Message]:
         bids, asks = levels_of(frame.bids), levels_of(frame.asks)
         known = self._reference(frame.product_id)
         known.replace(bids, asks)
         known.top_from_book()
-        return known.heal(at)
+        return known.snapshot_messages(at)
 
     def _on_update(self, frame: wire.Update, at: int) -> list[Message]:
         changes: dict[str, dict[int, int]] = {"buy": {}, "sell": {}}
@@ -116,9 +116,9 @@ class CoinbaseNormaliser(ReferenceNormaliser[Reference]):
         if not known.whole:
             return []
         if not known.change(changes["buy"], changes["sell"]):
-            return self._lose(known, at, "more levels than a book has")
+            return self._invalidate(known, at, "more levels than a book has")
         known.top_from_book()
-        return known.show(at)
+        return known.due_messages(at)
 
     # ── the connection and REST ─────────────────────────────────────────────────────────────────────
 
@@ -126,7 +126,7 @@ class CoinbaseNormaliser(ReferenceNormaliser[Reference]):
         return []
 
     def _on_disconnected(self, frame: wire.Disconnected, at: int) -> list[Message]:  # noqa: ARG002
-        return self._lose_all(at, "connection lost")
+        return self._invalidate_all(at, "connection lost")
 
     def _on_error(self, frame: wire.Error, at: int) -> list[Message]:  # noqa: ARG002
         self.errors += 1

@@ -92,7 +92,7 @@ class Following:
                 self._asked.pop(ticker, None)
         self._subscribed_at.pop("orderbook_delta", None)
 
-    def want(self, ticker: str, close_at: int) -> None:
+    def add(self, ticker: str, close_at: int) -> None:
         """Follow a market; when there are too many, those that close last are left out."""
         if not self._series or self._wanted.get(ticker) == close_at:
             return

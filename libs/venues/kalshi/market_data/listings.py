@@ -58,7 +58,7 @@ class RestAnswer(NamedTuple):
     ticker: str = ""
 
 
-class Listing(NamedTuple):
+class KalshiListing(NamedTuple):
     """A market as REST shows it, times in nanoseconds, prices in millionths."""
 
     ticker: str
@@ -110,7 +110,7 @@ def decode_rest(data: bytes) -> RestAnswer | None:
     return RestAnswer(body, amounts.ticker(envelope.ticker) if envelope.ticker else "")
 
 
-def read_listing(body: rest.Market) -> Listing:
+def read_listing(body: rest.Market) -> KalshiListing:
     """The facts of a market.
 
     Raises:
@@ -118,7 +118,7 @@ def read_listing(body: rest.Market) -> Listing:
     """
     status = STATUSES.get(body.status)
     over = status in (MarketStatus.DETERMINED, MarketStatus.SETTLED)
-    return Listing(
+    return KalshiListing(
         ticker=body.ticker,
         status=status,
         title=body.title,
@@ -164,7 +164,7 @@ def fees_of(series: rest.Series) -> FeeSchedule:
     return FeeSchedule(model=f"kalshi_{series.fee_type or 'unknown'}"[:100], taker_rate=taker)
 
 
-def apply(market: KalshiMarket, listing: Listing) -> None:
+def apply(market: KalshiMarket, listing: KalshiListing) -> None:
     """Take over what a listing tells; what it does not tell stays as it was."""
     if listing.strike is not None:
         market.strike = listing.strike

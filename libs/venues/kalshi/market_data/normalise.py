@@ -17,8 +17,8 @@ from libs.venues.kalshi.market_data import listings
 from libs.venues.kalshi.market_data.following import MARKETS_MAX as FOLLOWED_MAX
 from libs.venues.kalshi.market_data.following import REFUSING_CODES, Following, Params
 from libs.venues.kalshi.market_data.market import STRUCTURES
-from libs.venues.kalshi.market_data.streams import Order, Streams
-from libs.venues.kalshi.market_data.table import MarketTable
+from libs.venues.kalshi.market_data.streams import SequencePlace, Streams
+from libs.venues.kalshi.market_data.table import KalshiTable
 from libs.venues.kalshi.params import KalshiParams
 from libs.venues.kalshi.schemas import amounts, wire
 from libs.venues.kalshi.schemas import answers as rest
@@ -61,13 +61,13 @@ class KalshiNormaliser:
         self.ticker_matches = 0
         self.in_order = 0
         self._following = Following(follow, markets_max)
-        self._table = MarketTable(self._following)
+        self._table = KalshiTable(self._following)
         self._markets = self._table.markets
         self._streams = Streams()
         self._book_sid = 0
         self._requests = 0
         self._asked_about: OrderedDict[int, list[str]] = OrderedDict()
-        self._amounts = amounts.Amounts()
+        self._amounts = amounts.AmountReader()
         # Whether levels of the NO side come in YES prices, as the connection was asked for.
         self._no_as_yes = False
         self._polled_trades: OrderedDict[str, None] = OrderedDict()
@@ -139,7 +139,7 @@ class KalshiNormaliser:
                 self._table.show_whole(market, at, out)
         return out
 
-    def distrust(self, market: str, at: int, reason: str) -> list[Message]:
+    def invalidate(self, market: str, at: int, reason: str) -> list[Message]:
         """The book of ``market`` (``kalshi:T``) is not vouched for any more: drop it and want it again."""
         out: list[Message] = []
         known = self._markets.get(market.removeprefix(f"{KALSHI}:"))
@@ -147,7 +147,7 @@ class KalshiNormaliser:
             self._table.break_off(known, at, reason, out)
         return out
 
-    def doubted(self, at: int) -> list[str]:
+    def inconsistent_markets(self, at: int) -> list[str]:
         """Markets whose whole book has differed from the venue's own best prices for ``DIFFERS_NS``."""
         return [
             market.market
@@ -253,27 +253,25 @@ class KalshiNormaliser:
             self.in_order += 1
             return True
         order, last = stream.order(seq), stream.last
-        stream.take(seq, order)
-        if order is Order.OLD:
+        stream.record(seq, order)
+        if order is SequencePlace.OLD:
             self.old += 1
             return False
-        if order is Order.GAP:
+        if order is SequencePlace.GAP:
             for market in self._markets.values():
                 if market.sid == sid and market.whole:
                     self._table.break_off(market, at, f"expected sequence {last + 1}, was {seq}", out)
             if accept_gap:
                 stream.last = seq
-        self.in_order += order is Order.NEXT
-        return order is Order.NEXT or accept_gap
+        self.in_order += order is SequencePlace.NEXT
+        return order is SequencePlace.NEXT or accept_gap
 
     # ── trades and tickers ──────────────────────────────────────────────────────────────────────────
 
     def _on_trade(self, frame: wire.Trade, at: int, out: list[Message]) -> None:
-        self._tell_trade(frame.msg, frame.msg.market_ticker, at, out)
+        self._add_trade(frame.msg, frame.msg.market_ticker, at, out)
 
-    def _tell_trade(
-        self, body: wire.TradeBody | rest.Trade, ticker: str, at: int, out: list[Message]
-    ) -> None:
+    def _add_trade(self, body: wire.TradeBody | rest.Trade, ticker: str, at: int, out: list[Message]) -> None:
         """A trade takes from one side of the book, which both instruments show: each gets its own."""
         price = self._amounts.price(body.yes_price_dollars)
         quantity = self._amounts.quantity(body.count_fp)
@@ -295,7 +293,7 @@ class KalshiNormaliser:
             )
 
     def _on_ticker(self, frame: wire.TickerFrame, at: int, out: list[Message]) -> None:  # noqa: ARG002
-        """Compare the venue's own best prices with the book's; a check, nothing is emitted (see ``doubted``)."""
+        """Compare the venue's own best prices with the book's; a check, nothing is emitted (see ``inconsistent_markets``)."""
         body = frame.msg
         market = self._markets.get(body.market_ticker)
         if market is None or not market.whole or body.yes_bid_dollars is None or body.yes_ask_dollars is None:
@@ -428,7 +426,7 @@ class KalshiNormaliser:
         for trade in reversed(body.trades):
             if trade.trade_id not in self._polled_trades:
                 messages: list[Message] = []
-                self._tell_trade(trade, trade.ticker, at, messages)
+                self._add_trade(trade, trade.ticker, at, messages)
                 told.append((trade.trade_id, messages))
         for trade_id, messages in told:
             self._polled_trades[trade_id] = None

@@ -10,7 +10,7 @@ OLD_RUN_MAX = 64
 """So many old numbers in a row are no repetition: the server counts from somewhere else."""
 
 
-class Order(Enum):
+class SequencePlace(Enum):
     """Where a frame stands in its subscription's sequence."""
 
     NEXT = "next"
@@ -27,21 +27,21 @@ class Stream:
         self.last = 0
         self.old_run = 0
 
-    def order(self, seq: int) -> Order:
+    def order(self, seq: int) -> SequencePlace:
         """Say where ``seq`` stands, changing nothing."""
         if not self.last or seq == self.last + 1:
-            return Order.NEXT
+            return SequencePlace.NEXT
         if seq <= self.last and self.old_run < OLD_RUN_MAX:
-            return Order.OLD
-        return Order.GAP
+            return SequencePlace.OLD
+        return SequencePlace.GAP
 
-    def take(self, seq: int, order: Order) -> None:
+    def record(self, seq: int, order: SequencePlace) -> None:
         """Count a frame. After a gap any number may come next: the jump itself may have been a lie."""
-        if order is Order.OLD:
+        if order is SequencePlace.OLD:
             self.old_run += 1
             return
         self.old_run = 0
-        self.last = 0 if order is Order.GAP else seq
+        self.last = 0 if order is SequencePlace.GAP else seq
 
 
 class Streams:

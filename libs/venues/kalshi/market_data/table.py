@@ -22,7 +22,7 @@ FOLLOWED_AFTER_CLOSE_NS = 60 * SECOND
 NEVER = 2**63
 
 
-class MarketTable:
+class KalshiTable:
     """The markets by ticker. ``wake_at``: when ``on_time`` has something to do next.
 
     ``wanted`` are tickers of broken books: when each was last asked for, 0 for never. ``gaps`` counts them.
@@ -138,7 +138,7 @@ class MarketTable:
         """Subscribe to a market of a followed series, and leave it once it is over."""
         if not market.over(at):
             if self._following.of_interest(market.ticker):
-                self._following.want(market.ticker, market.close_at)
+                self._following.add(market.ticker, market.close_at)
         elif market.status is MarketStatus.SETTLED or at >= market.close_at + FOLLOWED_AFTER_CLOSE_NS:
             self._following.drop(market.ticker)
 

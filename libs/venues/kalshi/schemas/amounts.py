@@ -19,7 +19,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-class Amounts:
+class AmountReader:
     """Reads prices and counts, remembering what it has read.
 
     ``price(text)``: as ``share_price``. ``quantity(text)``: a signed number of contracts on the grid of 0.01,

@@ -113,7 +113,7 @@ class Trades(Struct, gc=False):
     cursor: str = ""
 
 
-class Candle(Struct, gc=False):
+class CandleBody(Struct, gc=False):
     """Prices of one period as decimal strings by name (``open_dollars`` …); ``None`` without a trade."""
 
     end_period_ts: int
@@ -128,7 +128,7 @@ class Candles(Struct, gc=False):
     """``GET /series/{series}/markets/{ticker}/candlesticks``."""
 
     ticker: Word = ""
-    candlesticks: list[Candle] = []
+    candlesticks: list[CandleBody] = []
 
 
 class ExchangeStatus(Struct, gc=False):

@@ -26,7 +26,7 @@ from libs.venues.gateway import (
     UserEvent,
 )
 from libs.venues.kalshi import KALSHI, limits
-from libs.venues.kalshi.auth import KalshiCredentials, Signer
+from libs.venues.kalshi.auth import KalshiCredentials, RequestSigner
 from libs.venues.kalshi.client import KalshiClient
 from libs.venues.kalshi.legs import contract_of, instrument_of, positioned
 from libs.venues.kalshi.schemas import answers as rest
@@ -63,7 +63,7 @@ class KalshiGateway:
     heartbeat_every_s = 0.0
 
     def __init__(self, credentials: KalshiCredentials, options: KalshiOptions = KalshiOptions()) -> None:  # noqa: B008 - frozen
-        signer = Signer(credentials)
+        signer = RequestSigner(credentials)
         self.client = KalshiClient(options.rest_url, signer, buckets=limits.buckets(options.tier))
         self._options = options
         self._known = Known()
@@ -289,7 +289,7 @@ class KalshiGateway:
             self._known.learn_order(order.client_order_id, venue_order_id=order.order_id)
         return [order_report(order, self._known.instrument(order.client_order_id)) for order in orders]
 
-    def remember(self, sent: SentOrder) -> None:
+    def remember_order(self, sent: SentOrder) -> None:
         """The order's fills are told in the space of what it was meant for, also after a restart."""
         self._known.learn_order(sent.client_order_id, sent.instrument, sent.venue_order_id)
 

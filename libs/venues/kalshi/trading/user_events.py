@@ -8,7 +8,7 @@ from libs.venues.errors import VenueError
 from libs.venues.frame import FrameError
 from libs.venues.gateway import FillReport, StreamState, UserEvent
 from libs.venues.kalshi import KALSHI
-from libs.venues.kalshi.auth import Signer
+from libs.venues.kalshi.auth import RequestSigner
 from libs.venues.kalshi.client import KalshiClient
 from libs.venues.kalshi.trading import user_stream
 from libs.venues.kalshi.trading.known import Known
@@ -25,7 +25,7 @@ log = logging.getLogger("presage.kalshi")
 class UserEvents:
     """Reads one account's socket. ``losses``: how often a loss of continuity was told."""
 
-    def __init__(self, client: KalshiClient, signer: Signer, websocket_url: str, known: Known) -> None:
+    def __init__(self, client: KalshiClient, signer: RequestSigner, websocket_url: str, known: Known) -> None:
         self.losses = 0
         self._client = client
         self._signer = signer

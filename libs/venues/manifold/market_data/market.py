@@ -16,7 +16,7 @@ RESULTS = {"YES": "yes", "NO": "no", "MKT": "mkt", "CANCEL": "void"}
 """Our words for the venue's: ``mkt`` pays a probability to each side, ``void`` gives the stakes back."""
 
 
-class LimitOrder(NamedTuple):
+class RestingBet(NamedTuple):
     """What rests: for which outcome, at which price of that outcome, how many shares, until when (0: for ever)."""
 
     outcome: str
@@ -30,7 +30,7 @@ def is_binary(contract: Contract) -> bool:
     return contract.outcomeType == "BINARY" and contract.mechanism == "cpmm-1"
 
 
-def limit_order(bet: Bet) -> LimitOrder | None:
+def limit_order(bet: Bet) -> RestingBet | None:
     """What of a limit order still rests; ``None`` when nothing does, or when it is none."""
     if bet.limitProb is None or bet.isFilled or bet.isCancelled or bet.outcome not in ("YES", "NO"):
         return None
@@ -41,7 +41,7 @@ def limit_order(bet: Bet) -> LimitOrder | None:
         return None
     quantity = min(AMOUNT_MAX, left * ONE // price)
     expires_at = int(bet.expiresAt or 0) * MILLISECOND
-    return LimitOrder(bet.outcome, price, quantity, expires_at) if quantity else None
+    return RestingBet(bet.outcome, price, quantity, expires_at) if quantity else None
 
 
 class ManifoldMarket:
@@ -53,7 +53,7 @@ class ManifoldMarket:
         self.yes = f"{self.market}:yes"
         self.no = f"{self.market}:no"
         self.pool: Pool | None = None
-        self.orders: dict[str, LimitOrder] = {}
+        self.orders: dict[str, RestingBet] = {}
         self.bet_at = 0.0
         self.counter = 0
         self.told: Market | None = None
@@ -100,14 +100,14 @@ class ManifoldMarket:
         amounts = pool_of(contract)
         return None if amounts is None else Pool(*amounts, contract.p)
 
-    def keep(self, bet_id: str, order: LimitOrder | None) -> None:
+    def set_order(self, bet_id: str, order: RestingBet | None) -> None:
         """Take over what rests of one limit order; beyond ``ORDERS_MAX`` a new one only makes the book thinner."""
         if order is None:
             self.orders.pop(bet_id, None)
         elif bet_id in self.orders or len(self.orders) < ORDERS_MAX:
             self.orders[bet_id] = order
 
-    def lose(self, at: int, reason: str) -> list[Message]:
+    def invalidate(self, at: int, reason: str) -> list[Message]:
         """Drop the book, and say so if there was one."""
         if self.pool is None:
             return []
@@ -117,7 +117,7 @@ class ManifoldMarket:
             Gap(venue=MANIFOLD, at=at, reason=reason[:200], instrument=name) for name in (self.yes, self.no)
         ]
 
-    def show(self, at: int, *, snapshot: bool = False) -> list[Message]:
+    def due_messages(self, at: int, *, snapshot: bool = False) -> list[Message]:
         """The book and best prices of both instruments if they changed, or anyway with ``snapshot``."""
         if self.pool is None:
             return []

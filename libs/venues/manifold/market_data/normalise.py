@@ -10,7 +10,7 @@ from typing import Any
 from libs.venues.frame import FrameError
 from libs.venues.manifold import MANIFOLD
 from libs.venues.manifold.market_data.amm import Pool
-from libs.venues.manifold.market_data.market import LimitOrder, ManifoldMarket, is_binary, limit_order
+from libs.venues.manifold.market_data.market import ManifoldMarket, RestingBet, is_binary, limit_order
 from libs.venues.manifold.schemas import wire
 from libs.venues.reference_normaliser import HandlerNormaliser, Handlers
 from proto.feed import Market, MarketStatus, Side, Trade
@@ -56,7 +56,7 @@ class ManifoldNormaliser(HandlerNormaliser):
         for market in self._markets.values():
             if market.told is not None:
                 out.append(market.told)
-            out += market.show(at, snapshot=True)
+            out += market.due_messages(at, snapshot=True)
         return out
 
     @property
@@ -64,10 +64,10 @@ class ManifoldNormaliser(HandlerNormaliser):
         """Contracts that trade and have no book: ``market`` and ``open-limit`` are to be asked for."""
         return tuple(c for c, market in self._markets.items() if market.pool is None and not market.over())
 
-    def distrust(self, market: str, at: int, reason: str) -> list[Message]:
+    def invalidate(self, market: str, at: int, reason: str) -> list[Message]:
         """Drop the book of one market until REST tells it again."""
         known = self._markets.get(market.removeprefix(f"{MANIFOLD}:"))
-        return self._lose(known, at, reason) if known is not None else []
+        return self._invalidate(known, at, reason) if known is not None else []
 
     # ── markets ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -85,10 +85,10 @@ class ManifoldNormaliser(HandlerNormaliser):
                 market.told = facts
                 out.append(facts)
             if market.over():
-                out += self._lose(market, at, "the market has ended")
+                out += self._invalidate(market, at, "the market has ended")
             elif pool is not None:
                 market.pool = pool
-                out += market.show(at)
+                out += market.due_messages(at)
         return out
 
     def _adopt(self, market: ManifoldMarket) -> None:
@@ -98,8 +98,8 @@ class ManifoldNormaliser(HandlerNormaliser):
                 del self._markets[next(ended, None) or next(iter(self._markets))]
             self._markets[market.contract] = market
 
-    def _lose(self, market: ManifoldMarket, at: int, reason: str) -> list[Message]:
-        out = market.lose(at, reason)
+    def _invalidate(self, market: ManifoldMarket, at: int, reason: str) -> list[Message]:
+        out = market.invalidate(at, reason)
         self.gaps += bool(out)
         return out
 
@@ -107,7 +107,7 @@ class ManifoldNormaliser(HandlerNormaliser):
 
     def _on_bets(self, frame: wire.Bets, at: int) -> list[Message]:
         """New bets: each a trade, and the probability after the newest one moves the pool."""
-        read: list[tuple[wire.Bet, ManifoldMarket, LimitOrder | None, list[Message], Pool | None]] = []
+        read: list[tuple[wire.Bet, ManifoldMarket, RestingBet | None, list[Message], Pool | None]] = []
         for bet in frame.bets:
             market = self._markets.get(bet.contractId)
             if market is None or bet.answerId:
@@ -130,10 +130,10 @@ class ManifoldNormaliser(HandlerNormaliser):
                 market.bet_at = float(bet.createdTime)
                 market.pool = moved
             if order is not None:
-                market.keep(bet.key, order)
+                market.set_order(bet.key, order)
             changed[market.contract] = market
         for market in changed.values():
-            out += market.show(at)
+            out += market.due_messages(at)
         return out
 
     def _remember(self, bet: str) -> None:
@@ -146,9 +146,9 @@ class ManifoldNormaliser(HandlerNormaliser):
         changed: dict[str, ManifoldMarket] = {}
         for bet_id, market, order in read:
             if market is not None and bet_id:
-                market.keep(bet_id, order)
+                market.set_order(bet_id, order)
                 changed[market.contract] = market
-        return [message for market in changed.values() for message in market.show(at)]
+        return [message for market in changed.values() for message in market.due_messages(at)]
 
     def _on_open_orders(self, frame: wire.OpenOrders, at: int) -> list[Message]:
         read = {bet.key: limit_order(bet) for bet in frame.bets if bet.contractId == frame.contract}
@@ -156,7 +156,7 @@ class ManifoldNormaliser(HandlerNormaliser):
         if market is None:
             return []
         market.orders = {bet_id: order for bet_id, order in read.items() if order is not None}
-        return market.show(at)
+        return market.due_messages(at)
 
     # ── the connection ──────────────────────────────────────────────────────────────────────────────
 
@@ -168,7 +168,7 @@ class ManifoldNormaliser(HandlerNormaliser):
         self, frame: wire.Connected | wire.Disconnected, at: int, reason: str = "connection lost"
     ) -> list[Message]:
         del frame
-        return [m for market in self._markets.values() for m in self._lose(market, at, reason)]
+        return [m for market in self._markets.values() for m in self._invalidate(market, at, reason)]
 
     def _on_ack(self, frame: wire.Ack, at: int) -> list[Message]:  # noqa: ARG002
         self.errors += not frame.success

@@ -104,7 +104,7 @@ class ManifoldGateway:
         except FrameError as e:
             raise orders.unknown(f"expected a bet: {e}") from e
         for fill in fills:
-            self._tell(fill)
+            self._queue_event(fill)
         if intent.immediate and report.remaining:
             return await self._end(report)
         return report
@@ -256,10 +256,10 @@ class ManifoldGateway:
     async def _read_socket(self) -> None:
         async with aclosing(self._socket.frames()) as frames:
             async for event in frames:
-                for told in self._told(event):
-                    self._tell(told)
+                for told in self._events_of(event):
+                    self._queue_event(told)
 
-    def _told(self, event: SocketEvent) -> list[UserEvent]:
+    def _events_of(self, event: SocketEvent) -> list[UserEvent]:
         """What one event of the socket says of this account; what cannot be read is left to reconciliation."""
         if isinstance(event, Connected):
             return [StreamState.CONNECTED]
@@ -276,7 +276,7 @@ class ManifoldGateway:
             return []
         return told
 
-    def _tell(self, event: UserEvent) -> None:
+    def _queue_event(self, event: UserEvent) -> None:
         if not self._events.full():
             self._events.put_nowait(event)
 

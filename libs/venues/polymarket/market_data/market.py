@@ -138,7 +138,7 @@ class PolymarketMarket:
         )
 
 
-class Listing:
+class PolymarketListing:
     """One Gamma market, read and checked, before anything is changed by it."""
 
     def __init__(self, body: GammaMarket, neg_risk_group: str = "") -> None:

@@ -14,10 +14,10 @@ from libs.venues.numbers import number
 from libs.venues.polymarket import POLYMARKET
 from libs.venues.polymarket.market_data.book import DOUBT_NS_MAX, Numbers, TokenBook, rows_of
 from libs.venues.polymarket.market_data.book_hash import level_text
-from libs.venues.polymarket.market_data.market import Listing
+from libs.venues.polymarket.market_data.market import PolymarketListing
 from libs.venues.polymarket.market_data.prices import Sample, Strikes
-from libs.venues.polymarket.market_data.table import MarketTable
-from libs.venues.polymarket.market_data.trades import Trades
+from libs.venues.polymarket.market_data.table import PolymarketTable
+from libs.venues.polymarket.market_data.trades import TradePairs
 from libs.venues.polymarket.market_data.wanted import first_frames
 from libs.venues.polymarket.schemas import gamma, wire
 from proto.feed import MarketStatus
@@ -44,11 +44,11 @@ class PolymarketNormaliser:
         self.skipped = 0
         self.errors = 0
         self.last_error = ""
-        self._table = MarketTable()
+        self._table = PolymarketTable()
         self._markets = self._table.markets
         self._books = self._table.books
         self._wanted = self._table.wanted
-        self._trades = Trades()
+        self._trades = TradePairs()
         self._strikes = Strikes()
         self._numbers = Numbers()
         self._readers: dict[type, Callable[[Any], Apply]] = {
@@ -128,7 +128,7 @@ class PolymarketNormaliser:
                 self._table.show_whole(book, at, out)
         return out
 
-    def doubted(self, at: int) -> list[str]:
+    def inconsistent_markets(self, at: int) -> list[str]:
         """Markets with a whole book that has differed from the venue's own best prices for ``DIFFERS_NS``."""
         books = self._books.values()
         due = [b.condition for b in books if b.differs_since and at - b.differs_since >= DIFFERS_NS]
@@ -138,7 +138,7 @@ class PolymarketNormaliser:
         """Subscriptions to send now: new tokens, and broken books by leaving and joining again."""
         return self._wanted.commands(at)
 
-    def distrust(self, market: str, at: int, reason: str) -> list[Message]:
+    def invalidate(self, market: str, at: int, reason: str) -> list[Message]:
         """The books of ``market`` (``polymarket:0x…``) are not vouched for any more: drop and want them again."""
         out: list[Message] = []
         known = self._markets.get(market.removeprefix(f"{POLYMARKET}:"))
@@ -199,12 +199,12 @@ class PolymarketNormaliser:
 
     def _on_changes(
         self,
-        rows: list[tuple[TokenBook | None, int, int, wire.Change]],
+        rows: list[tuple[TokenBook | None, int, int, wire.LevelChange]],
         timestamp: str,
         at: int,
         out: list[Message],
     ) -> None:
-        touched: dict[str, tuple[TokenBook, tuple[int | None, int | None], wire.Change]] = {}
+        touched: dict[str, tuple[TokenBook, tuple[int | None, int | None], wire.LevelChange]] = {}
         for book, price, size, change in rows:
             if book is None or not book.whole:
                 self.unused += 1
@@ -227,7 +227,7 @@ class PolymarketNormaliser:
         self,
         book: TokenBook,
         top: tuple[int | None, int | None],
-        change: wire.Change,
+        change: wire.LevelChange,
         at: int,
         out: list[Message],
     ) -> None:
@@ -242,7 +242,7 @@ class PolymarketNormaliser:
             self._table.wake(book.due_at)
 
     def _on_best(self, frame: wire.BestBidAsk, at: int, out: list[Message]) -> None:  # noqa: ARG002
-        """Compare the venue's own best prices with the book's; a check, nothing is emitted (see ``doubted``)."""
+        """Compare the venue's own best prices with the book's; a check, nothing is emitted (see ``inconsistent_markets``)."""
         book = self._books.get(frame.asset_id)
         if book is None or not book.whole:
             self.unused += 1
@@ -264,7 +264,7 @@ class PolymarketNormaliser:
             return
         book.last_trade = frame.price
         if size:
-            out.extend(self._trades.take(frame, market, price, size, at))
+            out.extend(self._trades.messages_of(frame, market, price, size, at))
 
     def _read_tick(self, frame: wire.TickSizeChange) -> Apply:
         if not 0 < number(frame.new_tick_size) < ONE:
@@ -301,14 +301,16 @@ class PolymarketNormaliser:
         listings = []
         for group, raw in named:
             try:
-                listings.append(Listing(gamma.read_market(raw), group))
+                listings.append(PolymarketListing(gamma.read_market(raw), group))
             except FrameError as e:
                 reasons.append(e)
         if reasons and not listings:
             raise reasons[0]
         return partial(self._on_listings, listings, len(reasons))
 
-    def _on_listings(self, listings: list[Listing], skipped: int, at: int, out: list[Message]) -> None:
+    def _on_listings(
+        self, listings: list[PolymarketListing], skipped: int, at: int, out: list[Message]
+    ) -> None:
         self.skipped += skipped
         for listing in listings:
             market = self._markets.get(listing.condition)
@@ -352,7 +354,7 @@ class PolymarketNormaliser:
 
     def _on_prices(self, samples: list[Sample], past: bool, at: int, out: list[Message]) -> None:
         for sample in samples:
-            self._strikes.take(sample, past=past)
+            self._strikes.add(sample, past=past)
         for market in self._markets.values():
             if market.strike is None and market.window and market.open_at <= at + SECOND:
                 strike = self._strikes.of(market.symbol, market.average_s, market.open_at)

@@ -78,7 +78,7 @@ class Strikes:
         text = payload.full_accuracy_value or _text(payload.value)
         return [Sample(symbol, average_s, payload.timestamp * MILLISECOND, _price(text))]
 
-    def take(self, sample: Sample, *, past: bool = False) -> None:
+    def add(self, sample: Sample, *, past: bool = False) -> None:
         """Remember a tick; a second one for the same moment is the feed's correction, but not one of its ``past``."""
         key = (sample.symbol, sample.average_s, sample.at)
         if not past:

@@ -5,8 +5,8 @@ Books are conflated to ten a second; one that is not true is dropped, said with 
 
 from libs.venues.polymarket import POLYMARKET
 from libs.venues.polymarket.market_data.book import DOUBT_NS_MAX, TokenBook
-from libs.venues.polymarket.market_data.market import Listing, PolymarketMarket
-from libs.venues.polymarket.market_data.wanted import Wanted
+from libs.venues.polymarket.market_data.market import PolymarketListing, PolymarketMarket
+from libs.venues.polymarket.market_data.wanted import BookRequests
 from proto.feed import Gap, MarketStatus
 from proto.message import Message
 from proto.units import MILLISECOND
@@ -19,13 +19,13 @@ MARKETS_MAX = 1024
 _NEVER = 2**63
 
 
-class MarketTable:
+class PolymarketTable:
     """Markets by condition, books by token. ``wake_at``: when ``on_time`` has something to do."""
 
     def __init__(self) -> None:
         self.markets: dict[str, PolymarketMarket] = {}
         self.books: dict[str, TokenBook] = {}
-        self.wanted = Wanted()
+        self.wanted = BookRequests()
         self.wake_at = _NEVER
         self.gaps = 0
         self._checked_before = 0
@@ -41,7 +41,7 @@ class MarketTable:
         """Those of them that were equal."""
         return self._matched_before + sum(book.matched for book in self.books.values())
 
-    def adopt(self, listing: Listing) -> PolymarketMarket:
+    def adopt(self, listing: PolymarketListing) -> PolymarketMarket:
         """Keep a market seen for the first time, at the cost of the one that is missed least."""
         if len(self.markets) >= MARKETS_MAX:
             self._forget(self._dispensable())
@@ -67,7 +67,7 @@ class MarketTable:
         if book is None:
             book = self.books[token] = TokenBook(token, market.condition, market.instrument(index))
             if not market.over:
-                self.wanted.want(token, joined=False)
+                self.wanted.add(token, joined=False)
         book.size_min = book.size_min if book.size_min is not None else market.size_min or None
         book.neg_risk = market.neg_risk if market.neg_risk is not None else book.neg_risk
         book.tick = book.tick if book.tick is not None else market.tick or None
@@ -113,7 +113,7 @@ class MarketTable:
         market = self.markets.get(book.condition)
         if market is None or market.over:
             return
-        self.wanted.want(book.token, joined=True)
+        self.wanted.add(book.token, joined=True)
         if book.gapped:
             return
         book.gapped = True

@@ -9,13 +9,15 @@ REMEMBERED_MAX = 2_000
 """Trades by which the other outcome's report of the same one is told; they come within a second."""
 
 
-class Trades:
+class TradePairs:
     """A trade takes from both outcomes' books, which mirror one another: each gets its own message."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, int, int], str] = {}
 
-    def take(self, frame: LastTrade, market: PolymarketMarket, price: int, size: int, at: int) -> list[Trade]:
+    def messages_of(
+        self, frame: LastTrade, market: PolymarketMarket, price: int, size: int, at: int
+    ) -> list[Trade]:
         """The messages of one trade; none where the other outcome has told it before."""
         first = market.tokens[0] == frame.asset_id
         origin = frame.transaction_hash or frame.timestamp

@@ -12,7 +12,7 @@ TOKENS_PER_COMMAND_MAX = 25
 """Tokens named in one command. Their books come in one frame, of 10 MB where each has a level on every finest tick."""
 
 
-class Wanted:
+class BookRequests:
     """Tokens whose book is missing or broken, and tokens to be left."""
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Wanted:
     def tokens(self) -> tuple[str, ...]:
         return tuple(self._asked)
 
-    def want(self, token: str, *, joined: bool) -> None:
+    def add(self, token: str, *, joined: bool) -> None:
         """Ask for a token's book; one that is subscribed to is left first, so that its snapshot comes anew."""
         self._asked.setdefault(token, 0)
         if joined:

@@ -43,7 +43,7 @@ class BookEvent(Struct, gc=False, tag_field="event_type", tag="book"):
     last_trade_price: Decimal | None = None
 
 
-class Change(Struct, gc=False):
+class LevelChange(Struct, gc=False):
     """``size`` is what rests at the price now, 0 for nothing. ``hash`` is of the book after the whole batch."""
 
     asset_id: Token
@@ -59,7 +59,7 @@ class PriceChange(Struct, gc=False, tag_field="event_type", tag="price_change"):
     """Levels changed. Changes with one timestamp are one event at the venue, over several frames or not."""
 
     market: Condition
-    price_changes: list[Change]
+    price_changes: list[LevelChange]
     timestamp: Milliseconds = ""
 
 

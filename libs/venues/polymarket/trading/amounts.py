@@ -38,7 +38,7 @@ class AmountError(ValueError):
         self.code = code
 
 
-class Amounts(NamedTuple):
+class OrderAmounts(NamedTuple):
     """Both sides of an order: what the maker gives and what it takes, in millionths."""
 
     maker: int
@@ -60,7 +60,7 @@ def check_price(price: int, tick: int) -> None:
         )
 
 
-def limit_amounts(*, buy: bool, price: int, quantity: int, tick: int) -> Amounts:
+def limit_amounts(*, buy: bool, price: int, quantity: int, tick: int) -> OrderAmounts:
     """Amounts of an order that may rest: ``quantity`` shares, cut to whole cents of a share, at ``price``.
 
     Raises:
@@ -72,10 +72,10 @@ def limit_amounts(*, buy: bool, price: int, quantity: int, tick: int) -> Amounts
         raise AmountError("quantity_too_small", f"expected at least 0.01 shares, was {show(quantity)}")
     # Exact: shares are a multiple of 0.01 and prices have at most four decimals.
     money = shares * price // ONE
-    return Amounts(money, shares) if buy else Amounts(shares, money)
+    return OrderAmounts(money, shares) if buy else OrderAmounts(shares, money)
 
 
-def market_amounts(*, buy: bool, price: int, amount: int, tick: int) -> Amounts:
+def market_amounts(*, buy: bool, price: int, amount: int, tick: int) -> OrderAmounts:
     """Amounts of an order that trades at once or dies; a buyer's ``amount`` is money, a seller's shares.
 
     Raises:
@@ -85,12 +85,12 @@ def market_amounts(*, buy: bool, price: int, amount: int, tick: int) -> Amounts:
     decimals = min(DECIMALS[tick][1], AT_ONCE_DECIMALS_MAX)
     if not buy:
         shares, money = limit_amounts(buy=False, price=price, quantity=amount, tick=tick)
-        return Amounts(shares, money - money % 10 ** (6 - decimals))
+        return OrderAmounts(shares, money - money % 10 ** (6 - decimals))
     money = amount - amount % MONEY_STEP
     shares = _shares_for(money, price, decimals)
     if money <= 0 or shares <= 0:
         raise AmountError("quantity_too_small", f"expected to spend at least 0.01, was {show(amount)}")
-    return Amounts(money, shares)
+    return OrderAmounts(money, shares)
 
 
 def _shares_for(money: int, price: int, decimals: int) -> int:

@@ -25,7 +25,7 @@ _CLOB_AUTH_TYPE_HASH = keccak(b"ClobAuth(address address,string timestamp,uint25
 _STATEMENT_HASH = keccak(_STATEMENT.encode())
 
 
-class ApiKey(Struct, frozen=True, kw_only=True):
+class WalletApiKey(Struct, frozen=True, kw_only=True):
     """An API key of one wallet: id, secret and passphrase."""
 
     api_key: str
@@ -59,7 +59,7 @@ class PolymarketCredentials(Struct, frozen=True, kw_only=True):
         return [("funder", self.funder), ("signature_type", self.signature_type)]
 
 
-class Account:
+class SigningAccount:
     """A signer and the wallet it signs for."""
 
     __slots__ = ("funder", "funder_text", "key", "order_signer", "order_signer_text", "signature_type")
@@ -81,9 +81,9 @@ class Account:
         return f"Account({self.funder_text}, {self.signature_type.name})"
 
 
-def account_of(credentials: PolymarketCredentials) -> Account:
+def account_of(credentials: PolymarketCredentials) -> SigningAccount:
     """The account that credentials are for."""
-    return Account(credentials.private_key, credentials.signature_type, credentials.funder)
+    return SigningAccount(credentials.private_key, credentials.signature_type, credentials.funder)
 
 
 def l1_signature(key: Key, timestamp_s: int, nonce: int = 0, chain_id: int = CHAIN_ID) -> str:
@@ -135,7 +135,7 @@ def l2_signature(secret: str, timestamp_s: int, method: str, path: str, body: by
 
 
 def l2_headers(
-    address: str, key: ApiKey, timestamp_s: int, method: str, path: str, body: bytes = b""
+    address: str, key: WalletApiKey, timestamp_s: int, method: str, path: str, body: bytes = b""
 ) -> dict[str, str]:
     """Headers of a request that is ours alone."""
     return {

@@ -13,8 +13,8 @@ from libs.venues.polymarket.hosts import CHAIN_ID, CLOB_URL, DATA_URL, GAMMA_URL
 from libs.venues.polymarket.schemas import answers as rest
 from libs.venues.polymarket.schemas.answers import END, START
 from libs.venues.polymarket.schemas.errors import is_pause, read_error
-from libs.venues.polymarket.trading.auth import Account, ApiKey, l1_headers, l2_headers
-from libs.venues.transport.answer import Answer, ReadError
+from libs.venues.polymarket.trading.auth import SigningAccount, WalletApiKey, l1_headers, l2_headers
+from libs.venues.transport.answer import HttpAnswer, ReadError
 from libs.venues.transport.http import Timeouts, VenueHttp
 
 PAGES_MAX = 200
@@ -49,8 +49,8 @@ class PolymarketClient:
         gamma_url: str = GAMMA_URL,
         data_url: str = DATA_URL,
         *,
-        account: Account | None = None,
-        api_key: ApiKey | None = None,
+        account: SigningAccount | None = None,
+        api_key: WalletApiKey | None = None,
         chain_id: int = CHAIN_ID,
         timeouts: Timeouts = TIMEOUTS,
     ) -> None:
@@ -101,7 +101,7 @@ class PolymarketClient:
 
     # ── keys ────────────────────────────────────────────────────────────────────────────────────────
 
-    async def derive_api_key(self, nonce: int = 0) -> ApiKey:
+    async def derive_api_key(self, nonce: int = 0) -> WalletApiKey:
         """The API key that the private key already has.
 
         Raises:
@@ -109,7 +109,7 @@ class PolymarketClient:
         """
         return await self._l1("GET", "/auth/derive-api-key", nonce)
 
-    async def create_api_key(self, nonce: int = 0) -> ApiKey:
+    async def create_api_key(self, nonce: int = 0) -> WalletApiKey:
         """A new API key.
 
         Raises:
@@ -117,7 +117,7 @@ class PolymarketClient:
         """
         return await self._l1("POST", "/auth/api-key", nonce)
 
-    async def ensure_api_key(self) -> ApiKey:
+    async def ensure_api_key(self) -> WalletApiKey:
         """The API key at hand, the one there is, or a new one; it is used from now on."""
         if self.api_key is None:
             try:
@@ -128,7 +128,7 @@ class PolymarketClient:
                 self.api_key = await self.create_api_key()
         return self.api_key
 
-    async def _l1(self, method: str, path: str, nonce: int) -> ApiKey:
+    async def _l1(self, method: str, path: str, nonce: int) -> WalletApiKey:
         account = self._owner()
         answer = await self._clob.request(
             method,
@@ -139,7 +139,7 @@ class PolymarketClient:
             read_error=read_error,
         )
         body = _read(answer, rest.ApiKeyBody)
-        return ApiKey(api_key=body.apiKey, secret=body.secret, passphrase=body.passphrase)
+        return WalletApiKey(api_key=body.apiKey, secret=body.secret, passphrase=body.passphrase)
 
     # ── the account ─────────────────────────────────────────────────────────────────────────────────
 
@@ -320,7 +320,7 @@ class PolymarketClient:
 
     async def _get(
         self, path: str, query: Query | None = None, *, bucket: str = "default", cache_s: float = 0.0
-    ) -> Answer:
+    ) -> HttpAnswer:
         return await self._clob.request(
             "GET", path, effect=False, query=query, bucket=bucket, read_error=read_error, cache_s=cache_s
         )
@@ -337,7 +337,7 @@ class PolymarketClient:
         cost: float = 1.0,
         bare: bool = False,
         read: ReadError = read_error,
-    ) -> Answer:
+    ) -> HttpAnswer:
         """A request of the account's own. The signature covers the path without its query."""
         account, key = self._owner(), self.api_key
         if key is None:
@@ -362,7 +362,7 @@ class PolymarketClient:
                 raise OutcomeUnknown(POLYMARKET, str(e)) from e
             raise
 
-    def _owner(self) -> Account:
+    def _owner(self) -> SigningAccount:
         if self._account is None:
             raise Refused(
                 POLYMARKET, "expected an account, was none: only market data can be read", 0, "unauthorized"
@@ -395,7 +395,7 @@ def _heartbeat_id(body: bytes) -> str:
         return ""
 
 
-def _read(answer: Answer, kind: type[Body]) -> Body:
+def _read(answer: HttpAnswer, kind: type[Body]) -> Body:
     """The body of a question's answer."""
     try:
         return msgspec.json.decode(answer.body, type=kind)
@@ -403,7 +403,7 @@ def _read(answer: Answer, kind: type[Body]) -> Body:
         raise BadAnswer(POLYMARKET, f"expected another body: {e}"[:300]) from e
 
 
-def _effect(answer: Answer, kind: type[Body]) -> Body:
+def _effect(answer: HttpAnswer, kind: type[Body]) -> Body:
     """The body of an order's answer: one that cannot be read proves nothing."""
     try:
         return msgspec.json.decode(answer.body, type=kind)

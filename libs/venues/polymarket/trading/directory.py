@@ -42,7 +42,7 @@ class Directory:
         """What is known of an instrument, without asking.
 
         Raises:
-            Refused: ``unknown_market`` until ``learn`` has been called for its market.
+            Refused: ``unknown_market`` until ``load_market`` has been called for its market.
         """
         market = self._markets.get(condition_of(instrument))
         found = next((t for t in market.tokens if t.instrument == instrument), None) if market else None
@@ -55,7 +55,7 @@ class Directory:
             )
         return found
 
-    async def learn(self, condition: str) -> TradedMarket:
+    async def load_market(self, condition: str) -> TradedMarket:
         """A market by its condition id, asked for unless it is known.
 
         Raises:
@@ -74,7 +74,7 @@ class Directory:
         known = self._by_token.get(token)
         if known is not None and known[0] in self._markets:
             return self._markets[known[0]], known[1]
-        market = await self.learn(condition or await self._client.market_of_token(token))
+        market = await self.load_market(condition or await self._client.market_of_token(token))
         found = next((t for t in market.tokens if t.token == token), None)
         if found is None:
             raise BadAnswer(POLYMARKET, f"expected token {token[:12]}… among those of its market, was not")

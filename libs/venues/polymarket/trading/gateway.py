@@ -29,7 +29,7 @@ from libs.venues.polymarket.hosts import CHAIN_ID, CLOB_URL, DATA_URL, GAMMA_URL
 from libs.venues.polymarket.market_data.market import outcome_name
 from libs.venues.polymarket.schemas.answers import Cancelled, OrderAnswer, OrderRow, TradeRow, amount
 from libs.venues.polymarket.schemas.requests import Sent, check_taken, money, read_request, taken_report
-from libs.venues.polymarket.trading.auth import ApiKey, PolymarketCredentials, account_of
+from libs.venues.polymarket.trading.auth import PolymarketCredentials, WalletApiKey, account_of
 from libs.venues.polymarket.trading.client import ORDERS_MAX, TIMEOUTS, HeartbeatMismatch, PolymarketClient
 from libs.venues.polymarket.trading.directory import Directory, condition_of
 from libs.venues.polymarket.trading.examination import examine
@@ -70,7 +70,7 @@ _KILLED = ("fok_not_filled", "fak_not_filled")
 
 
 class PolymarketGateway:
-    """One account. ``markets``: those learned at the start; others by ``learn``, before their first order."""
+    """One account. ``markets``: those learned at the start; others by ``load_market``, before their first order."""
 
     venue = POLYMARKET
     heartbeat_every_s = HEARTBEAT_EVERY_S
@@ -90,7 +90,7 @@ class PolymarketGateway:
         self._account = account_of(credentials)
         key = None
         if credentials.api_key:
-            key = ApiKey(
+            key = WalletApiKey(
                 api_key=credentials.api_key, secret=credentials.secret, passphrase=credentials.passphrase
             )
         self.client = PolymarketClient(
@@ -118,27 +118,27 @@ class PolymarketGateway:
         """Have an API key, and know the first markets."""
         await self.client.ensure_api_key()
         for market in self._first_markets:
-            await self.learn(market)
+            await self.load_market(market)
 
     async def close(self) -> None:
         with suppress(Exception):
             await self.client.close()
 
-    async def learn(self, market: str) -> None:
+    async def load_market(self, market: str) -> None:
         """Read what ``prepare`` needs of a market (or of an instrument's), unless it is known."""
         condition = condition_of(market)
         if not condition:
             raise Refused(
                 POLYMARKET, f"expected a market of this venue, was {market[:80]!r}", 0, "unknown_market"
             )
-        await self.directory.learn(condition)
+        await self.directory.load_market(condition)
 
     # ── orders ──────────────────────────────────────────────────────────────────────────────────────
 
     def prepare(self, order: NewOrder) -> Prepared:
         """Build and sign; the same order gives the same bytes and the same id.
 
-        After a refusal for the price, ``learn`` asks for the market's tick anew.
+        After a refusal for the price, ``load_market`` asks for the market's tick anew.
         """
         token = self.directory.token(order.instrument)
         try:
@@ -210,7 +210,7 @@ class PolymarketGateway:
         """The report of an accepted order. Raises as ``check_taken``."""
         check_taken(answer, prepared.client_order_id)
         if sent.buy:
-            self._purchases.note(sent.token)
+            self._purchases.record(sent.token)
         _, token = await self._token_of(sent.token)
         order_id = prepared.client_order_id
         return taken_report(answer, sent, order_id, token.instrument, time.time_ns())
@@ -350,7 +350,7 @@ class PolymarketGateway:
         """Payouts since then: winnings that were redeemed, and what lost and is worth nothing."""
         return await self._payouts.since(since, self._held)
 
-    def hold(self, markets: Collection[str]) -> None:
+    def set_held_markets(self, markets: Collection[str]) -> None:
         """From now on tell payouts of these markets only."""
         self._held = frozenset(map(condition_of, markets))
 
@@ -387,10 +387,10 @@ class PolymarketGateway:
                     reader.forget()
                     yield StreamState.CONNECTED if up else StreamState.DISCONNECTED
                     continue
-                for told in await self._told(reader, event.data):
+                for told in await self._events_of(reader, event.data):
                     yield told
 
-    async def _told(self, reader: UserEvents, data: bytes) -> list[UserEvent]:
+    async def _events_of(self, reader: UserEvents, data: bytes) -> list[UserEvent]:
         """What a frame tells; when that cannot be said, whoever listens must ask."""
         try:
             told: list[UserEvent] = []
@@ -400,7 +400,7 @@ class PolymarketGateway:
                 else:
                     fills = await self._fills(row)
                     for fill in fills:
-                        self._purchases.note_fill(fill, row)
+                        self._purchases.record_fill(fill, row)
                     told += fills
         except (FrameError, VenueError):
             return [StreamState.DISCONNECTED, StreamState.CONNECTED]
@@ -422,7 +422,7 @@ class PolymarketGateway:
         by_key = key is not None and owner == key.api_key
         return by_key or address.lower() == self._account.funder_text.lower()
 
-    def _key(self) -> ApiKey:
+    def _key(self) -> WalletApiKey:
         if self.client.api_key is None:
             raise Refused(POLYMARKET, "expected an API key, was none: start first", 0, "unauthorized")
         return self.client.api_key

@@ -50,7 +50,7 @@ class SignatureType(IntEnum):
     POLY_1271 = 3
 
 
-class Exchange(Struct, frozen=True):
+class ExchangeContract(Struct, frozen=True):
     """One exchange contract: what an order's signature is bound to."""
 
     version: str
@@ -60,10 +60,10 @@ class Exchange(Struct, frozen=True):
 
 
 @lru_cache(maxsize=64)
-def exchange(version: str, address: str, chain_id: int = CHAIN_ID) -> Exchange:
+def exchange(version: str, address: str, chain_id: int = CHAIN_ID) -> ExchangeContract:
     """An exchange with its domain separator, computed once."""
     separator = domain_separator("Polymarket CTF Exchange", version, chain_id, address_bytes(address))
-    return Exchange(version, address, chain_id, separator)
+    return ExchangeContract(version, address, chain_id, separator)
 
 
 def is_position(token_id: int) -> bool:
@@ -71,7 +71,7 @@ def is_position(token_id: int) -> bool:
     return token_id & _POSITION_MASK == 0
 
 
-def exchange_for(token_id: int, *, neg_risk: bool, chain_id: int = CHAIN_ID) -> Exchange:
+def exchange_for(token_id: int, *, neg_risk: bool, chain_id: int = CHAIN_ID) -> ExchangeContract:
     """Where a token trades. ``neg_risk`` must be known: a guess signs for the wrong contract.
 
     Raises:
@@ -127,12 +127,12 @@ def contents_hash(order: Order) -> bytes:
     )
 
 
-def order_hash(order: Order, at: Exchange) -> bytes:
+def order_hash(order: Order, at: ExchangeContract) -> bytes:
     """The EIP-712 digest: the venue's id of the order, known before it is sent."""
     return typed_digest(at.separator, contents_hash(order))
 
 
-def sign(order: Order, at: Exchange, key: Key) -> tuple[bytes, bytes]:
+def sign(order: Order, at: ExchangeContract, key: Key) -> tuple[bytes, bytes]:
     """The order's hash and the signature bytes that go with it."""
     contents = contents_hash(order)
     digest = typed_digest(at.separator, contents)

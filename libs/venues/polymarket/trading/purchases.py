@@ -17,15 +17,15 @@ class Purchases:
         self.began_at_s = time.monotonic()
         self._bought: dict[str, float] = {}
 
-    def note_fill(self, fill: FillReport, row: TradeRow) -> None:
+    def record_fill(self, fill: FillReport, row: TradeRow) -> None:
         """A fill of ours; as a maker we may have bought another token than the taker."""
         if fill.side == "buy":
             token = next(
                 (m.asset_id for m in row.maker_orders or [] if m.order_id == fill.client_order_id), ""
             )
-            self.note(token or row.asset_id)
+            self.record(token or row.asset_id)
 
-    def note(self, token: str) -> None:
+    def record(self, token: str) -> None:
         """A token was bought now."""
         self._bought.pop(token, None)
         self._bought[token] = time.monotonic()

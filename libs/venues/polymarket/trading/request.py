@@ -13,8 +13,8 @@ from libs.venues.errors import Refused
 from libs.venues.gateway import NewOrder, Prepared
 from libs.venues.polymarket import POLYMARKET
 from libs.venues.polymarket.hosts import CHAIN_ID
-from libs.venues.polymarket.trading.amounts import AmountError, Amounts, limit_amounts, market_amounts
-from libs.venues.polymarket.trading.auth import Account
+from libs.venues.polymarket.trading.amounts import AmountError, OrderAmounts, limit_amounts, market_amounts
+from libs.venues.polymarket.trading.auth import SigningAccount
 from libs.venues.polymarket.trading.order import BUY, SELL, Order, exchange_for, sign
 from proto.feed import Side
 from proto.risk import TimeInForce
@@ -78,7 +78,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def prepare_order(
-    new: NewOrder, token: Token, account: Account, owner: str, chain_id: int = CHAIN_ID
+    new: NewOrder, token: Token, account: SigningAccount, owner: str, chain_id: int = CHAIN_ID
 ) -> Prepared:
     """Build and sign. ``owner`` is the API key's id.
 
@@ -126,7 +126,7 @@ def prepare_order(
     return Prepared(order=new.order, client_order_id="0x" + digest.hex(), body=_encode(request))
 
 
-def _amounts(new: NewOrder, token: Token, at_once: bool) -> Amounts:
+def _amounts(new: NewOrder, token: Token, at_once: bool) -> OrderAmounts:
     buy = new.side is Side.BUY
     try:
         if at_once:

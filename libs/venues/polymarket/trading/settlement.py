@@ -70,7 +70,7 @@ class Payouts:
         void = result.is_50_50_outcome or (is_paid and not winners and _are_halves(result))
         if not result.closed or (len(winners) != 1 and not void):
             return []
-        market = await self._directory.learn(condition)
+        market = await self._directory.load_market(condition)
         share = ONE // len(market.tokens)
         reports = [
             SettlementReport(

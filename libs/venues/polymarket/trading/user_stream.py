@@ -8,7 +8,7 @@ import msgspec
 from libs.venues.frame import DECODE_ERRORS, FrameError, check_length
 from libs.venues.polymarket.schemas.answers import OrderRow, TradeRow
 from libs.venues.polymarket.schemas.wire import PONG
-from libs.venues.polymarket.trading.auth import ApiKey
+from libs.venues.polymarket.trading.auth import WalletApiKey
 
 SEEN_MAX = 20_000
 """Steps remembered; repetitions come within minutes."""
@@ -26,7 +26,7 @@ _many: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgsp
 _ORDER_TYPES = ("PLACEMENT", "UPDATE", "CANCELLATION")
 
 
-def subscription(key: ApiKey) -> bytes:
+def subscription(key: WalletApiKey) -> bytes:
     """The first frame: it carries the secret and must not be shown. All markets of the account."""
     auth = {"apiKey": key.api_key, "secret": key.secret, "passphrase": key.passphrase}
     return msgspec.json.encode({"type": "user", "auth": auth})

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from libs.exchange.orders import EndReason, NewOrder
+from libs.exchange.orders import EndReason, ExchangeOrder
 from libs.exchange.rules import leg_of, on_grid
 from proto.feed import FeeSchedule, MarketStatus, PriceStep
 from proto.risk import TimeInForce
@@ -79,7 +79,7 @@ def test_a_market_said_to_be_closed_cancels_at_once():
     ],
 )
 def test_what_breaks_the_rules_is_rejected(why, changes):
-    order = NewOrder("a", MARKET, YES, True, 44 * CENT, ONE, TimeInForce.GTC, START + SECOND)
+    order = ExchangeOrder("a", MARKET, YES, True, 44 * CENT, ONE, TimeInForce.GTC, START + SECOND)
     exchange = Venue().exchange
     reports = list(exchange.submit(msgspec.structs.replace(order, **changes), START))
     assert ends(reports) == [("a", EndReason.REJECTED, why)]

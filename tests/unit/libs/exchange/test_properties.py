@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from libs.contract.plain import decode_state, encode_state
 from libs.exchange.book import Taken, View
-from libs.exchange.exchange import Exchange
+from libs.exchange.exchange import PaperExchange
 from libs.exchange.orders import Ended, EndReason, Executed, Report
 from proto.feed import Book, Side
 from proto.risk import TimeInForce
@@ -147,7 +147,7 @@ def test_a_restored_exchange_goes_on_the_same(steps, cut):
     for number, step in enumerate(steps):
         if number == cut:
             copy = encode_state(other.exchange)
-            other.exchange = decode_state(copy, Exchange)
+            other.exchange = decode_state(copy, PaperExchange)
         assert play(one, step, number) == play(other, step, number)
     assert one.exchange == other.exchange
 

@@ -8,7 +8,7 @@ import pytest
 from libs.venues.catalogue import VENUES, fee_formula
 from libs.venues.entry import load_entry
 from libs.venues.params import VenueParams
-from libs.venues.venue import Question, Venue
+from libs.venues.venue import HealthCheck, Venue
 from proto.feed import FeeSchedule
 from sandbox.faults.rules import FaultKind, acted_out
 from sandbox.registry import server_class
@@ -18,7 +18,7 @@ from sandbox.registry import server_class
 def test_what_a_venue_names_exists(name: str):
     venue = VENUES[name]
     assert venue.name == name
-    assert venue.question.address in venue.params.model_fields
+    assert venue.health_check.address in venue.params.model_fields
     assert load_entry(venue.normaliser)({}).errors == 0
     assert callable(load_entry(venue.source))
     assert not venue.takes_orders or callable(load_entry(venue.gateway))
@@ -31,7 +31,12 @@ def test_what_a_venue_names_exists(name: str):
 def test_a_venue_that_takes_orders_says_with_what_key():
     with pytest.raises(ValueError, match="expected a gateway and a kind of key, or neither"):
         Venue(
-            name="x", params=VenueParams, normaliser="", source="", question=Question("", ""), gateway="a:b"
+            name="x",
+            params=VenueParams,
+            normaliser="",
+            source="",
+            health_check=HealthCheck("", ""),
+            gateway="a:b",
         )
 
 

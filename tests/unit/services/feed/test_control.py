@@ -37,17 +37,17 @@ def read(normalisers: Normalisers, data: bytes, source: str = FEED, at: int = ST
 
 def with_book() -> tuple[Normalisers, FeedObserver]:
     normalisers, observer = Normalisers(), FeedObserver()
-    observer.see(read(normalisers, frames.snapshot(TICKER, 1, [(400, 5)], [(500, 5)]), KALSHI))
+    observer.handle_messages(read(normalisers, frames.snapshot(TICKER, 1, [(400, 5)], [(500, 5)]), KALSHI))
     assert observer.whole(YES)
     return normalisers, observer
 
 
 def test_a_stale_frame_is_a_gap_until_the_next_whole_book() -> None:
     normalisers, observer = with_book()
-    observer.see(read(normalisers, control.stale(KALSHI, f"kalshi:{TICKER}", "stale")))
+    observer.handle_messages(read(normalisers, control.stale(KALSHI, f"kalshi:{TICKER}", "stale")))
     assert next((gap.instrument, gap.reason) for gap in observer.gaps) == (YES, "stale")
     assert not observer.whole(YES)
-    observer.see(read(normalisers, frames.snapshot(TICKER, 2, [(410, 5)], []), KALSHI))
+    observer.handle_messages(read(normalisers, frames.snapshot(TICKER, 2, [(410, 5)], []), KALSHI))
     assert observer.whole(YES)
 
 
@@ -62,7 +62,7 @@ def test_time_is_a_frame_and_moves_what_waits() -> None:
 
 def test_everything_is_told_again_on_demand() -> None:
     normalisers, observer = with_book()
-    observer.see(read(normalisers, control.RESEND))
+    observer.handle_messages(read(normalisers, control.RESEND))
     assert {message.instrument for message in observer.books.values() if message.snapshot} >= {YES}
 
 
@@ -74,7 +74,7 @@ def test_parameters_replace_a_normaliser_once_and_drop_what_was_known() -> None:
     assert read(normalisers, setup) == []
     assert normalisers.of(KALSHI, KalshiNormaliser) is first
     other = control.setup(KALSHI, KalshiParams(markets_max_count=1).document())
-    observer.see(read(normalisers, other))
+    observer.handle_messages(read(normalisers, other))
     assert normalisers.of(KALSHI, KalshiNormaliser) is not first
     assert observer.gaps[-1].venue == KALSHI
 

@@ -43,7 +43,7 @@ async def read_until(
             if isinstance(out, DeadFrame):
                 dead.append(out)
             else:
-                observer.see(out)
+                observer.handle_messages(out)
             if done(observer, dead):
                 break
     await iterator.aclose()

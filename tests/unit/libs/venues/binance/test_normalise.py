@@ -163,10 +163,10 @@ def test_distrust_drops_one_instrument_and_resend_gives_whole_ones():
     normaliser = BinanceNormaliser()
     normaliser.normalise(ticker(1, "10.5", "10.6"), AT)
     assert [type(m) for m in normaliser.resend(AT + 1)] == [Book, Quote]
-    [gap] = normaliser.distrust(BTC, AT, "stale")
+    [gap] = normaliser.invalidate(BTC, AT, "stale")
     assert gap.reason == "stale"
-    assert normaliser.distrust(BTC, AT, "stale") == []
-    assert normaliser.distrust("binance:NONE", AT, "stale") == []
+    assert normaliser.invalidate(BTC, AT, "stale") == []
+    assert normaliser.invalidate("binance:NONE", AT, "stale") == []
     assert normaliser.resend(AT + 2) == []
 
 

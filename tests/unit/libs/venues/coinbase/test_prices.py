@@ -47,7 +47,7 @@ def test_a_ticker_tells_best_prices_and_heals():
     normaliser.normalise(b'{"type":"_ws_connected","msg":{}}', AT + SECOND)
     assert [type(m) for m in normaliser.normalise(ticker("76085", "76086"), AT + SECOND)] == [Book, Quote]
     assert len(normaliser.resend(AT + SECOND)) == 2
-    assert len(normaliser.distrust(BTC, AT + SECOND, "stale")) == 1
+    assert len(normaliser.invalidate(BTC, AT + SECOND, "stale")) == 1
 
 
 def test_a_subscribed_book_is_kept_up_and_knows_better_than_the_ticker():

@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from libs.venues.kalshi.auth import CredentialError, KalshiCredentials, Signer, signed_text
+from libs.venues.kalshi.auth import CredentialError, KalshiCredentials, RequestSigner, signed_text
 from sandbox.kalshi.auth import CLOCK_SKEW_MS_MAX, Unauthorised, verify
 
 NOW_MS = 1_703_123_456_789
@@ -21,8 +21,8 @@ def pem(key: object) -> bytes:
 
 
 @pytest.fixture
-def signer() -> Signer:
-    return Signer(KalshiCredentials("key-1", pem(KEY)), lambda: NOW_MS)
+def signer() -> RequestSigner:
+    return RequestSigner(KalshiCredentials("key-1", pem(KEY)), lambda: NOW_MS)
 
 
 def key_of(key_id: str) -> rsa.RSAPublicKey | None:
@@ -36,7 +36,7 @@ def test_text_is_time_method_and_path_without_query() -> None:
     assert signed_text("1", "GET", f"{PATH}?limit=5") == f"1GET{PATH}".encode()
 
 
-def test_signature_verifies_with_salt_as_long_as_the_digest(signer: Signer) -> None:
+def test_signature_verifies_with_salt_as_long_as_the_digest(signer: RequestSigner) -> None:
     headers = signer.headers("POST", f"{PATH}?cursor=x")
     assert headers["KALSHI-ACCESS-TIMESTAMP"] == str(NOW_MS)
     KEY.public_key().verify(
@@ -80,7 +80,7 @@ def test_signature_with_another_salt_is_refused() -> None:
         verify(headers, "GET", PATH, key_of, NOW_MS)
 
 
-def test_key_never_shows(signer: Signer) -> None:
+def test_key_never_shows(signer: RequestSigner) -> None:
     secret = pem(KEY)
     shown = f"{KalshiCredentials('key-1', secret)!r} {KalshiCredentials('key-1', secret)} {signer!r}"
     assert "key-1" not in shown
@@ -106,6 +106,6 @@ def test_key_never_shows(signer: Signer) -> None:
 )
 def test_unusable_keys_are_refused_without_showing_them(key_id: str, key: bytes) -> None:
     with pytest.raises(CredentialError) as raised:
-        Signer(KalshiCredentials(key_id, key))
+        RequestSigner(KalshiCredentials(key_id, key))
     assert "c2VjcmV0" not in str(raised.value)
     assert raised.value.__cause__ is None

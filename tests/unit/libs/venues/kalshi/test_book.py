@@ -71,19 +71,19 @@ def test_book_follows_naive_book(
 ) -> None:
     naive, normaliser, observer = NaiveBook(yes, no), KalshiNormaliser(), FeedObserver()
     at = START
-    observer.see(normaliser.normalise(naive.snapshot(1), at))
+    observer.handle_messages(normaliser.normalise(naive.snapshot(1), at))
     check_books(observer, naive)
     for seq, (side, mills, contracts) in enumerate(steps, start=2):
         if not contracts and mills not in naive.sides[side]:
             contracts = 1
         at += spacing
-        observer.see(
+        observer.handle_messages(
             normaliser.normalise(delta(TICKER, seq, naive.change_to(side, mills, contracts), at), at)
         )
         check_quotes(observer, naive)
         if spacing >= BOOK_INTERVAL_NS:
             check_books(observer, naive)
-    observer.see(normaliser.tick(at + BOOK_INTERVAL_NS))
+    observer.handle_messages(normaliser.tick(at + BOOK_INTERVAL_NS))
     check_books(observer, naive)
     assert not observer.gaps
 
@@ -101,12 +101,12 @@ def test_lost_frame_breaks_the_book_until_a_snapshot(
     lost = data.draw(st.integers(0, len(frames) - 2))
     del frames[lost]
     for i, frame in enumerate(frames):
-        observer.see(normaliser.normalise(frame, START + i * SECOND))
+        observer.handle_messages(normaliser.normalise(frame, START + i * SECOND))
     # The observer fails by itself on any quote or book from the gap on.
     assert {gap.instrument for gap in observer.gaps} == {YES, NO}
     assert len(observer.gaps) == 2
     assert list(normaliser.wanted_snapshots) == [TICKER]
-    observer.see(normaliser.normalise(naive.snapshot(len(frames) + 2), START + 100 * SECOND))
+    observer.handle_messages(normaliser.normalise(naive.snapshot(len(frames) + 2), START + 100 * SECOND))
     check_books(observer, naive)
     check_quotes(observer, naive)
     assert observer.books[YES].snapshot
@@ -125,23 +125,23 @@ def test_repeated_frames_change_nothing(
             contracts = 1
         frames.append(delta(TICKER, seq, naive.change_to(side, mills, contracts), START))
     for frame in frames:
-        observer.see(normaliser.normalise(frame, START))
+        observer.handle_messages(normaliser.normalise(frame, START))
     for i in repeats:
         assert [m for m in normaliser.normalise(frames[i % len(frames)], START) if isinstance(m, Quote)] == []
     assert normaliser.old == len(repeats)
-    observer.see(normaliser.tick(START + SECOND))
+    observer.handle_messages(normaliser.tick(START + SECOND))
     check_books(observer, naive)
 
 
 def test_gap_breaks_every_market_of_the_subscription() -> None:
     normaliser, observer = KalshiNormaliser(), FeedObserver()
     other = "KXBTC15M-26MAY131745-45"
-    observer.see(normaliser.normalise(snapshot(TICKER, 1, [(400, 10)], [(500, 10)]), START))
-    observer.see(normaliser.normalise(snapshot(other, 2, [(300, 10)], [(600, 10)]), START))
-    observer.see(normaliser.normalise(delta(TICKER, 4, Change("yes", 410, 5), START), START))
+    observer.handle_messages(normaliser.normalise(snapshot(TICKER, 1, [(400, 10)], [(500, 10)]), START))
+    observer.handle_messages(normaliser.normalise(snapshot(other, 2, [(300, 10)], [(600, 10)]), START))
+    observer.handle_messages(normaliser.normalise(delta(TICKER, 4, Change("yes", 410, 5), START), START))
     assert {gap.instrument for gap in observer.gaps} == {YES, NO, f"kalshi:{other}:yes", f"kalshi:{other}:no"}
     assert observer.gaps[0].reason == "expected sequence 3, was 4"
-    observer.see(normaliser.normalise(snapshot(other, 5, [(310, 10)], [(600, 10)]), START))
+    observer.handle_messages(normaliser.normalise(snapshot(other, 5, [(310, 10)], [(600, 10)]), START))
     assert observer.whole(f"kalshi:{other}:yes")
     assert not observer.whole(YES)
     assert normaliser.wanted_snapshots == (TICKER,)
@@ -149,31 +149,35 @@ def test_gap_breaks_every_market_of_the_subscription() -> None:
 
 def test_negative_level_is_a_gap_of_its_market_alone() -> None:
     normaliser, observer = KalshiNormaliser(), FeedObserver()
-    observer.see(normaliser.normalise(snapshot(TICKER, 1, [(400, 10)], [(500, 10)]), START))
-    observer.see(normaliser.normalise(delta(TICKER, 2, Change("yes", 400, -11), START), START))
+    observer.handle_messages(normaliser.normalise(snapshot(TICKER, 1, [(400, 10)], [(500, 10)]), START))
+    observer.handle_messages(normaliser.normalise(delta(TICKER, 2, Change("yes", 400, -11), START), START))
     assert [gap.reason for gap in observer.gaps] == ["negative level at 0.4000"] * 2
-    observer.see(normaliser.normalise(snapshot(TICKER, 3, [(400, 7)], [(500, 10)]), START))
+    observer.handle_messages(normaliser.normalise(snapshot(TICKER, 3, [(400, 7)], [(500, 10)]), START))
     assert observer.quotes[YES].bid_size == 7 * ONE
 
 
 def test_one_damaged_number_does_not_make_all_later_ones_old() -> None:
     normaliser, observer = KalshiNormaliser(), FeedObserver()
-    observer.see(normaliser.normalise(snapshot(TICKER, 1, [(400, 10)], []), START))
-    observer.see(normaliser.normalise(delta(TICKER, 2**50, Change("yes", 410, 5), START), START))
-    observer.see(normaliser.normalise(delta(TICKER, 2, Change("yes", 410, 5), START), START))
-    observer.see(normaliser.normalise(snapshot(TICKER, 3, [(420, 10)], []), START))
-    observer.see(normaliser.normalise(delta(TICKER, 4, Change("yes", 430, 5), START), START))
+    observer.handle_messages(normaliser.normalise(snapshot(TICKER, 1, [(400, 10)], []), START))
+    observer.handle_messages(normaliser.normalise(delta(TICKER, 2**50, Change("yes", 410, 5), START), START))
+    observer.handle_messages(normaliser.normalise(delta(TICKER, 2, Change("yes", 410, 5), START), START))
+    observer.handle_messages(normaliser.normalise(snapshot(TICKER, 3, [(420, 10)], []), START))
+    observer.handle_messages(normaliser.normalise(delta(TICKER, 4, Change("yes", 430, 5), START), START))
     assert observer.quotes[YES].bid == 430_000
     assert normaliser.old == 0
 
 
 def test_server_counting_anew_is_noticed() -> None:
     normaliser, observer = KalshiNormaliser(), FeedObserver()
-    observer.see(normaliser.normalise(snapshot(TICKER, 5_000, [(400, 10)], []), START))
+    observer.handle_messages(normaliser.normalise(snapshot(TICKER, 5_000, [(400, 10)], []), START))
     for seq in range(1, OLD_RUN_MAX + 1):
-        observer.see(normaliser.normalise(delta(TICKER, seq, Change("yes", 300, 5), START), START))
+        observer.handle_messages(
+            normaliser.normalise(delta(TICKER, seq, Change("yes", 300, 5), START), START)
+        )
     assert not observer.gaps
-    observer.see(normaliser.normalise(delta(TICKER, OLD_RUN_MAX + 1, Change("yes", 300, 5), START), START))
+    observer.handle_messages(
+        normaliser.normalise(delta(TICKER, OLD_RUN_MAX + 1, Change("yes", 300, 5), START), START)
+    )
     assert len(observer.gaps) == 2
 
 
@@ -197,11 +201,11 @@ def test_snapshot_is_asked_for_until_it_comes() -> None:
 @pytest.mark.parametrize("kind", ["_ws_connected", "_ws_disconnected"])
 def test_connection_change_breaks_books_and_restarts_sequences(kind: str) -> None:
     normaliser, observer = KalshiNormaliser(), FeedObserver()
-    observer.see(normaliser.normalise(snapshot(TICKER, 700, [(400, 10)], []), START))
-    observer.see(normaliser.normalise(f'{{"type":"{kind}","msg":{{}}}}'.encode(), START))
+    observer.handle_messages(normaliser.normalise(snapshot(TICKER, 700, [(400, 10)], []), START))
+    observer.handle_messages(normaliser.normalise(f'{{"type":"{kind}","msg":{{}}}}'.encode(), START))
     assert len(observer.gaps) == 2
-    observer.see(normaliser.normalise(snapshot(TICKER, 1, [(410, 10)], []), START))
-    observer.see(normaliser.normalise(delta(TICKER, 2, Change("yes", 420, 5), START), START))
+    observer.handle_messages(normaliser.normalise(snapshot(TICKER, 1, [(410, 10)], []), START))
+    observer.handle_messages(normaliser.normalise(delta(TICKER, 2, Change("yes", 420, 5), START), START))
     assert observer.quotes[YES].bid == 420_000
 
 
@@ -230,8 +234,8 @@ def test_only_a_change_among_the_shown_levels_is_a_new_book(rank: int, shown: bo
 
 def test_resend_gives_snapshots_that_continue_the_counter() -> None:
     normaliser, observer = KalshiNormaliser(), FeedObserver()
-    observer.see(normaliser.normalise(snapshot(TICKER, 1, [(400, 10)], [(500, 3)]), START))
-    observer.see(normaliser.resend(START + SECOND))
+    observer.handle_messages(normaliser.normalise(snapshot(TICKER, 1, [(400, 10)], [(500, 3)]), START))
+    observer.handle_messages(normaliser.resend(START + SECOND))
     assert observer.books[NO].snapshot
     assert observer.quotes[NO].ask == 600_000
     assert len(observer.markets[f"kalshi:{TICKER}"]) == 2
@@ -239,8 +243,8 @@ def test_resend_gives_snapshots_that_continue_the_counter() -> None:
 
 def test_empty_snapshot_empties_both_instruments() -> None:
     normaliser, observer = KalshiNormaliser(), FeedObserver()
-    observer.see(normaliser.normalise(snapshot(TICKER, 1, [(400, 10)], [(500, 3)]), START))
-    observer.see(normaliser.normalise(snapshot(TICKER, 2, [], []), START))
+    observer.handle_messages(normaliser.normalise(snapshot(TICKER, 1, [(400, 10)], [(500, 3)]), START))
+    observer.handle_messages(normaliser.normalise(snapshot(TICKER, 2, [], []), START))
     for instrument in (YES, NO):
         assert (observer.books[instrument].bids, observer.books[instrument].asks) == ((), ())
         assert (observer.quotes[instrument].bid, observer.quotes[instrument].ask) == (None, None)
@@ -248,12 +252,12 @@ def test_empty_snapshot_empties_both_instruments() -> None:
 
 def test_a_distrusted_book_is_a_gap_until_its_snapshot():
     kalshi, observer = KalshiNormaliser(), FeedObserver()
-    observer.see(kalshi.normalise(snapshot(TICKER, 1, [(400, 5)], [(500, 5)]), START))
-    observer.see(kalshi.distrust(f"kalshi:{TICKER}", START + 1, "stale"))
+    observer.handle_messages(kalshi.normalise(snapshot(TICKER, 1, [(400, 5)], [(500, 5)]), START))
+    observer.handle_messages(kalshi.invalidate(f"kalshi:{TICKER}", START + 1, "stale"))
     assert [gap.reason for gap in observer.gaps] == ["stale", "stale"]
-    assert kalshi.distrust(f"kalshi:{TICKER}", START + 2, "stale") == []
-    assert kalshi.distrust("kalshi:OTHER", START + 2, "stale") == []
+    assert kalshi.invalidate(f"kalshi:{TICKER}", START + 2, "stale") == []
+    assert kalshi.invalidate("kalshi:OTHER", START + 2, "stale") == []
     assert len(kalshi.commands(START + 2)) == 1
-    observer.see(kalshi.normalise(snapshot(TICKER, 2, [(410, 5)], [(500, 5)]), START + 3))
+    observer.handle_messages(kalshi.normalise(snapshot(TICKER, 2, [(410, 5)], [(500, 5)]), START + 3))
     assert observer.whole(YES)
     assert observer.quotes[YES].bid == 410_000

@@ -396,10 +396,10 @@ def test_a_book_that_differs_from_the_ticker_for_long_is_doubted() -> None:
     late = START + DIFFERS_NS
     ticker("0.4300", START)
     ticker("0.4300", late - 1)
-    assert normaliser.doubted(late - 1) == []
-    assert normaliser.doubted(late) == [f"kalshi:{TICKER}"]
+    assert normaliser.inconsistent_markets(late - 1) == []
+    assert normaliser.inconsistent_markets(late) == [f"kalshi:{TICKER}"]
     ticker("0.4200", late)
-    assert normaliser.doubted(late) == []
+    assert normaliser.inconsistent_markets(late) == []
     ticker("0.4300", late)
     normaliser.normalise(snapshot(TICKER, 2), late + SECOND)
-    assert normaliser.doubted(late + DIFFERS_NS) == [], "the venue has just shown the whole book"
+    assert normaliser.inconsistent_markets(late + DIFFERS_NS) == [], "the venue has just shown the whole book"

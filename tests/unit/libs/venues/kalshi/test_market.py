@@ -33,7 +33,7 @@ def watched(at: int) -> tuple[KalshiNormaliser, FeedObserver]:
         f'{{"type":"_watch_market","msg":{{"close_time":"2026-05-13T21:30:00Z","market_ticker":"{TICKER}",'
         '"status":"active","strike":79404.26}}'
     ).encode()
-    observer.see(normaliser.normalise(frame, at))
+    observer.handle_messages(normaliser.normalise(frame, at))
     return normaliser, observer
 
 
@@ -68,8 +68,8 @@ def test_whole_life() -> None:
         (CLOSE_S + 3, event("settled")),
     ):
         if at_s > CLOSE_S:
-            observer.see(normaliser.tick(CLOSE_S * SECOND))
-        observer.see(normaliser.normalise(frame, at_s * SECOND))
+            observer.handle_messages(normaliser.tick(CLOSE_S * SECOND))
+        observer.handle_messages(normaliser.normalise(frame, at_s * SECOND))
     told = observer.markets[MARKET]
     assert [m.status.value for m in told] == [
         "listed",
@@ -89,11 +89,13 @@ def test_whole_life() -> None:
 def test_settled_is_final_and_told_once(late: str) -> None:
     normaliser, observer = watched(OPEN_S * SECOND)
     for at_s in (CLOSE_S + 10, CLOSE_S + 20):
-        observer.see(
+        observer.handle_messages(
             normaliser.normalise(event("settled", result="no", strike_cents=7_940_426), at_s * SECOND)
         )
     before = len(observer.markets[MARKET])
-    observer.see(normaliser.normalise(event(late, strike_cents=7_940_426), (CLOSE_S + 30) * SECOND))
+    observer.handle_messages(
+        normaliser.normalise(event(late, strike_cents=7_940_426), (CLOSE_S + 30) * SECOND)
+    )
     assert len(observer.markets[MARKET]) == before
     assert observer.markets[MARKET][-1].status is MarketStatus.SETTLED
     assert observer.markets[MARKET][-1].result == "no"
@@ -101,24 +103,24 @@ def test_settled_is_final_and_told_once(late: str) -> None:
 
 def test_clock_closes_and_opens_without_a_frame() -> None:
     normaliser, observer = KalshiNormaliser(), FeedObserver()
-    observer.see(normaliser.normalise(event("created"), (OPEN_S - 5) * SECOND))
-    observer.see(normaliser.tick(OPEN_S * SECOND - 1))
+    observer.handle_messages(normaliser.normalise(event("created"), (OPEN_S - 5) * SECOND))
+    observer.handle_messages(normaliser.tick(OPEN_S * SECOND - 1))
     assert observer.markets[MARKET][-1].status is MarketStatus.LISTED
-    observer.see(normaliser.tick(OPEN_S * SECOND))
+    observer.handle_messages(normaliser.tick(OPEN_S * SECOND))
     assert observer.markets[MARKET][-1].status is MarketStatus.OPEN
-    observer.see(normaliser.tick(CLOSE_S * SECOND - 1))
+    observer.handle_messages(normaliser.tick(CLOSE_S * SECOND - 1))
     assert observer.markets[MARKET][-1].status is MarketStatus.OPEN
-    observer.see(normaliser.tick(CLOSE_S * SECOND))
+    observer.handle_messages(normaliser.tick(CLOSE_S * SECOND))
     assert observer.markets[MARKET][-1].status is MarketStatus.CLOSED
 
 
 def test_close_moved_by_the_venue() -> None:
     normaliser, observer = watched(OPEN_S * SECOND)
     moved = frames.lifecycle(TICKER, "close_date_updated", open_s=OPEN_S, close_s=CLOSE_S + 60)
-    observer.see(normaliser.normalise(moved, (OPEN_S + 1) * SECOND))
-    observer.see(normaliser.tick((CLOSE_S + 59) * SECOND))
+    observer.handle_messages(normaliser.normalise(moved, (OPEN_S + 1) * SECOND))
+    observer.handle_messages(normaliser.tick((CLOSE_S + 59) * SECOND))
     assert observer.markets[MARKET][-1].status is MarketStatus.OPEN
-    observer.see(normaliser.tick((CLOSE_S + 60) * SECOND))
+    observer.handle_messages(normaliser.tick((CLOSE_S + 60) * SECOND))
     assert observer.markets[MARKET][-1].status is MarketStatus.CLOSED
 
 
@@ -127,7 +129,7 @@ def test_title_cannot_carry_terminal_codes() -> None:
     frame = frames.lifecycle(
         TICKER, "created", open_s=OPEN_S, close_s=CLOSE_S, title="up\x1b[2J\n" + "x" * 999
     )
-    observer.see(normaliser.normalise(frame, 0))
+    observer.handle_messages(normaliser.normalise(frame, 0))
     assert observer.markets[MARKET][-1].title == "up[2J" + "x" * 195
 
 
@@ -138,7 +140,7 @@ def test_strike_given_twice_or_as_text_is_exact() -> None:
             f'{{"type":"market_lifecycle_v2","msg":{{"market_ticker":"{TICKER}","event_type":"metadata_updated",'
             f'"floor_strike":{strike}}}}}'
         ).encode()
-        observer.see(normaliser.normalise(frame, 0))
+        observer.handle_messages(normaliser.normalise(frame, 0))
         assert observer.markets[MARKET][-1].strike == expected
 
 
@@ -166,7 +168,7 @@ def test_trade_appears_on_both_outcomes(taker: str, yes: Side, no: Side) -> None
 def test_series_rules(ticker: str, underlying: str, window_s: int) -> None:
     observer = FeedObserver()
     frame = f'{{"type":"market_lifecycle_v2","msg":{{"market_ticker":"{ticker}","event_type":"x","close_ts":{CLOSE_S}}}}}'
-    observer.see(KalshiNormaliser().normalise(frame.encode(), 0))
+    observer.handle_messages(KalshiNormaliser().normalise(frame.encode(), 0))
     market = observer.markets[f"kalshi:{ticker}"][0]
     assert market.underlying == underlying
     assert market.open_at == ((CLOSE_S - window_s) * SECOND if window_s else 0)

@@ -58,7 +58,7 @@ def test_capture_plays_whole(played: Played) -> None:
     observer = FeedObserver()
     for message in played.messages:
         assert not isinstance(message, DeadFrame), message
-        observer.see([message])
+        observer.handle_messages([message])
     kalshi = played.normalisers.of(KALSHI, KalshiNormaliser)
     assert (
         kalshi.gaps,

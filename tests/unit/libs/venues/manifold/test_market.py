@@ -196,8 +196,8 @@ def test_a_lost_connection_drops_the_book_until_rest_tells_it_again():
     books = normaliser.normalise(market(), AT + 4)
     assert [m.snapshot for m in books if isinstance(m, Book)] == [True, True]
     assert not normaliser.wanted_markets
-    assert len(normaliser.distrust("manifold:abc", AT, "stale")) == 2
-    assert normaliser.distrust("manifold:abc", AT, "stale") == []
+    assert len(normaliser.invalidate("manifold:abc", AT, "stale")) == 2
+    assert normaliser.invalidate("manifold:abc", AT, "stale") == []
 
 
 def test_markets_close_by_the_clock_and_settle_by_their_resolution():

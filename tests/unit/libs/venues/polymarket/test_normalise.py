@@ -498,10 +498,10 @@ def test_a_book_that_differs_from_the_best_prices_for_long_is_doubted(
     quote = [q for q in of(Quote, normaliser.resend(AT)) if q.instrument == UP_NAME][-1]
     right, ask = str(quote.bid / ONE), quote.ask
     best("0.01", AT)
-    assert normaliser.doubted(AT + DIFFERS_NS - 1) == []
-    assert normaliser.doubted(AT + DIFFERS_NS) == [f"polymarket:{CONDITION}"]
+    assert normaliser.inconsistent_markets(AT + DIFFERS_NS - 1) == []
+    assert normaliser.inconsistent_markets(AT + DIFFERS_NS) == [f"polymarket:{CONDITION}"]
     best(right, AT + SECOND)
-    assert normaliser.doubted(AT + DIFFERS_NS) == []
+    assert normaliser.inconsistent_markets(AT + DIFFERS_NS) == []
     best("0.01", AT + SECOND)
     normaliser.normalise(venue.both(), AT + 2 * SECOND)
-    assert normaliser.doubted(AT + 2 * DIFFERS_NS) == []
+    assert normaliser.inconsistent_markets(AT + 2 * DIFFERS_NS) == []

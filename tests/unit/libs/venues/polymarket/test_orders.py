@@ -16,7 +16,7 @@ from libs.venues.polymarket import hosts
 from libs.venues.polymarket.schemas import answers as rest
 from libs.venues.polymarket.schemas.errors import code_of, read_error
 from libs.venues.polymarket.schemas.requests import Sent, check_taken, taken_report
-from libs.venues.polymarket.trading.auth import Account, ApiKey, PolymarketCredentials
+from libs.venues.polymarket.trading.auth import PolymarketCredentials, SigningAccount, WalletApiKey
 from libs.venues.polymarket.trading.directory import TradedMarket
 from libs.venues.polymarket.trading.gateway import PolymarketGateway
 from libs.venues.polymarket.trading.order import Order, SignatureType, exchange, order_hash
@@ -33,7 +33,7 @@ AT = 1_785_000_000 * SECOND
 CONDITION = "0x" + "cd" * 32
 UP, DOWN = "9" * 70, "8" * 70
 OWNER = "00000000-0000-0000-0000-000000000001"
-ACCOUNT = Account(bytes(range(1, 33)))
+ACCOUNT = SigningAccount(bytes(range(1, 33)))
 MARKET = f"polymarket:{CONDITION}"
 
 
@@ -70,7 +70,7 @@ def new(**fields: Any) -> NewOrder:
     return NewOrder(**base | fields)
 
 
-def placed(order: NewOrder, account: Account = ACCOUNT, **fields: Any) -> dict[str, Any]:
+def placed(order: NewOrder, account: SigningAccount = ACCOUNT, **fields: Any) -> dict[str, Any]:
     return json.loads(prepare_order(order, token("up", **fields), account, OWNER).body)
 
 
@@ -102,7 +102,7 @@ def test_the_request_is_the_documented_one_and_its_id_is_the_hash_of_what_is_sig
 def test_an_order_prepared_twice_is_the_same_to_the_byte(order: str, side: Side, price: int):
     one = new(order=order, side=side, price=price * 10_000)
     prepared = prepare_order(one, token("up"), ACCOUNT, OWNER)
-    again = prepare_order(one, token("up"), Account(bytes(range(1, 33))), OWNER)
+    again = prepare_order(one, token("up"), SigningAccount(bytes(range(1, 33))), OWNER)
     other = prepare_order(
         new(order=order + "x", side=side, price=price * 10_000), token("up"), ACCOUNT, OWNER
     )
@@ -121,7 +121,7 @@ def test_pain_point_06_the_exchange_that_is_signed_for_follows_the_market():
 
 
 def test_a_deposit_wallet_signs_as_itself():
-    wallet = Account(bytes(range(1, 33)), SignatureType.POLY_1271, hosts.EXCHANGE_V3)
+    wallet = SigningAccount(bytes(range(1, 33)), SignatureType.POLY_1271, hosts.EXCHANGE_V3)
     order = placed(new(), wallet)["order"]
     assert order["maker"] == order["signer"] == hosts.EXCHANGE_V3
     assert order["signatureType"] == 3
@@ -382,7 +382,7 @@ def test_a_fill_whose_time_cannot_be_read_is_not_left_out(
         return [trade_row(trader_side="TAKER", owner=OWNER, match_time=match_time)]
 
     gateway = PolymarketGateway(PolymarketCredentials(private_key=bytes(range(1, 33))))
-    gateway.client.api_key = ApiKey(api_key=OWNER, secret="c2Vj", passphrase="x")
+    gateway.client.api_key = WalletApiKey(api_key=OWNER, secret="c2Vj", passphrase="x")
     gateway.directory._keep(TRADED)
     monkeypatch.setattr(gateway.client, "trades", trades)
     assert len(asyncio.run(gateway.fills(AT))) == told

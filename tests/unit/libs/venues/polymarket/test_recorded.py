@@ -108,7 +108,7 @@ def test_recorded_ticks_give_the_recorded_strikes(recordings: Path):
     for tick in csv.DictReader(lines(folder / "BTCUSD-prices-2026-07-24.csv.gz")):
         at = int(tick["feed_ts_ms"]) * 1_000_000
         if at in starts:
-            strikes.take(Sample("btc", 0, at, int(tick["full_accuracy_value"]) // 10**12))
+            strikes.add(Sample("btc", 0, at, int(tick["full_accuracy_value"]) // 10**12))
     compared = 0
     for at, row in starts.items():
         strike = strikes.of("btc", 0, at)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from libs.venues.polymarket import hosts
 from libs.venues.polymarket.trading.auth import (
-    Account,
-    ApiKey,
     PolymarketCredentials,
+    SigningAccount,
+    WalletApiKey,
     l1_digest,
     l1_signature,
     l2_signature,
@@ -187,8 +187,8 @@ def test_noise_is_no_signature(noise: bytes):
 
 def test_a_wallet_needs_its_address():
     with pytest.raises(ValueError, match="expected the funder's address"):
-        Account(bytes(31) + b"\1", SignatureType.GNOSIS_SAFE)
-    wallet = Account(bytes(31) + b"\1", SignatureType.POLY_1271, hosts.EXCHANGE_V3)
+        SigningAccount(bytes(31) + b"\1", SignatureType.GNOSIS_SAFE)
+    wallet = SigningAccount(bytes(31) + b"\1", SignatureType.POLY_1271, hosts.EXCHANGE_V3)
     assert wallet.order_signer == wallet.funder != wallet.key.address
 
 
@@ -197,11 +197,11 @@ def test_secrets_are_not_shown():
     credentials = PolymarketCredentials(
         private_key=private, api_key="key-id", secret="s3cret", passphrase="pa55", funder=hosts.EXCHANGE_V3
     )
-    key = ApiKey(api_key="key-id", secret="s3cret", passphrase="pa55")
+    key = WalletApiKey(api_key="key-id", secret="s3cret", passphrase="pa55")
     from rich.console import Console
 
     console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    for thing in (credentials, key, Account(private), Key(private)):
+    for thing in (credentials, key, SigningAccount(private), Key(private)):
         console.print(thing)
         shown = repr(thing) + str(thing) + console.export_text()
         for secret in (private.hex(), repr(private), "s3cret", "pa55", str(int.from_bytes(private, "big"))):

@@ -46,7 +46,7 @@ def test_no_span_of_time_gets_more_than_burst_and_rate_allow(rate, burst, steps)
                 bucket.pause_for(amount)
             else:
                 asked, expected_s = clock.now, bucket.wait_s(amount)
-                await bucket.take(amount)
+                await bucket.acquire(amount)
                 # Nobody waits longer than the tokens take to come.
                 assert clock.now - asked <= expected_s + 0.001
                 given_out.append((clock.now, amount))
@@ -67,7 +67,7 @@ def test_a_pause_gives_out_nothing_and_no_burst_after_it(seconds, rate):
         bucket = bucket_on(clock, rate, 5)
         bucket.pause_for(seconds)
         for taken in range(1, 6):
-            await bucket.take()
+            await bucket.acquire()
             assert clock.now >= 1_000.0 + seconds + taken / rate - 0.001
 
     asyncio.run(run())
@@ -80,7 +80,7 @@ def test_takers_are_served_in_the_order_they_came():
         served: list[int] = []
 
         async def taker(number: int, cost: float) -> None:
-            await bucket.take(cost)
+            await bucket.acquire(cost)
             served.append(number)
 
         # The first ones are dear: cheap ones behind them must not slip past.
@@ -102,8 +102,8 @@ def test_a_cancelled_wait_takes_nothing_and_a_pause_reaches_who_waits():
             await asyncio.Event().wait()
 
         bucket = TokenBucket(1, 2, clock, sleep)
-        await bucket.take(2)
-        waiting = asyncio.create_task(bucket.take(2))
+        await bucket.acquire(2)
+        waiting = asyncio.create_task(bucket.acquire(2))
         await blocked.wait()
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
@@ -116,8 +116,8 @@ def test_a_cancelled_wait_takes_nothing_and_a_pause_reaches_who_waits():
     async def paused_while_waiting() -> float:
         clock = Clock()
         bucket = bucket_on(clock, 1, 1)
-        await bucket.take()
-        waiting = asyncio.create_task(bucket.take())
+        await bucket.acquire()
+        waiting = asyncio.create_task(bucket.acquire())
         await asyncio.sleep(0)
         bucket.pause_for(30)
         await waiting
@@ -130,12 +130,12 @@ def test_tokens_given_back_are_there_again_but_never_more_than_the_burst():
     async def run() -> None:
         clock = Clock()
         bucket = bucket_on(clock, 1, 3)
-        await bucket.take(3)
+        await bucket.acquire(3)
         bucket.give_back(2)
         assert bucket.wait_s(2) == 0.0
         assert bucket.wait_s(3) == pytest.approx(1.0)
         bucket.give_back(50)
-        await bucket.take(3)
+        await bucket.acquire(3)
         assert bucket.wait_s() == pytest.approx(1.0)
 
     asyncio.run(run())
@@ -144,7 +144,7 @@ def test_tokens_given_back_are_there_again_but_never_more_than_the_burst():
 def test_what_could_never_be_given_is_refused():
     async def run() -> None:
         with pytest.raises(ValueError, match="expected a cost of at most 5"):
-            await TokenBucket(1, 5).take(5.1)
+            await TokenBucket(1, 5).acquire(5.1)
         with pytest.raises(ValueError, match="expected a rate and a burst above 0"):
             TokenBucket(0, 5)
 

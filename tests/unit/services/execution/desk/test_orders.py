@@ -56,7 +56,7 @@ def test_a_gateway_is_told_after_a_restart_how_its_orders_were_meant():
             super().__init__(exchange)
             self.meant: list[SentOrder] = []
 
-        def remember(self, sent: SentOrder) -> None:
+        def remember_order(self, sent: SentOrder) -> None:
             self.meant.append(sent)
 
     async def scene(world: DeskWorld) -> None:
@@ -76,7 +76,7 @@ def test_a_gateway_is_told_what_our_books_hold_before_it_is_asked_for_payouts():
     published: list[set[str]] = []
 
     class Asking(ScriptedGateway):
-        def hold(self, markets: Collection[str]) -> None:
+        def set_held_markets(self, markets: Collection[str]) -> None:
             published.append(set(markets))
 
     async def scene(_: DeskWorld) -> None:

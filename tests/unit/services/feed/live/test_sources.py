@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from libs.venues.frame import RawFrame
-from libs.venues.kalshi.auth import KalshiCredentials, Signer
+from libs.venues.kalshi.auth import KalshiCredentials, RequestSigner
 from libs.venues.kalshi.market_data.normalise import DIFFERS_NS, KalshiNormaliser
 from libs.venues.kalshi.params import KalshiParams
 from proto.units import SECOND
@@ -32,13 +32,13 @@ class Kalshi:
 
     def __init__(self) -> None:
         self.normaliser = KalshiNormaliser(["KXBTC15M"])
-        signer = Signer(KalshiCredentials("key-1", pem(KEY)))
+        signer = RequestSigner(KalshiCredentials("key-1", pem(KEY)))
         self.source = KalshiSource(KalshiParams(), forget, signer, lambda: self.normaliser)
 
     def proved(self, data: bytes) -> list[str]:
         """What a frame proves once it has been read."""
         self.normaliser.normalise(data, AT)
-        return list(self.source.about(data))
+        return list(self.source.proven_markets(data))
 
 
 @pytest_asyncio.fixture
@@ -71,9 +71,9 @@ async def test_after_a_refused_question_each_book_is_asked_for_by_itself(kalshi:
     error = {"type": "error", "id": PROBE_ID + 1, "msg": {"code": 16, "msg": "Market not found"}}
     await source.on_frame(msgspec.json.encode(error))
     for number in (2, 3):
-        await source._errands.get_nowait()()
+        await source._queued.get_nowait()()
         await source.on_frame(msgspec.json.encode(error | {"id": PROBE_ID + number}))
-    assert source._errands.empty()
+    assert source._queued.empty()
     reconnects = [second for second in range(3_000) if source.leases.due(AT + second * SECOND).reconnect]
     assert reconnects[0] > 600, "a connection was given up for markets that the venue does not have"
 
@@ -83,7 +83,7 @@ async def test_a_ticker_that_stands_still_costs_a_busy_book_one_snapshot(kalshi:
     normaliser, leases = following(TICKER), kalshi.source.leases
     kalshi.normaliser = normaliser
     leases.follow([f"kalshi:{TICKER}"], START)
-    leases.see(normaliser.resend(START))
+    leases.handle_messages(normaliser.resend(START))
     ticker = {"market_ticker": TICKER, "yes_bid_dollars": "0.4300", "yes_ask_dollars": "0.4600"}
     normaliser.normalise(msgspec.json.encode({"type": "ticker", "sid": 3, "msg": ticker}), START)
     probed: list[int] = []
@@ -94,9 +94,9 @@ async def test_a_ticker_that_stands_still_costs_a_busy_book_one_snapshot(kalshi:
         if probed and at - probed[0] == 2 * SECOND:
             frame = snapshot(TICKER, tenth + 2)
         messages = normaliser.normalise(frame, at)
-        leases.prove(kalshi.source.about(frame), at)
-        leases.see(messages)
-        leases.doubt(kalshi.source.doubted(at), at)
+        leases.renew(kalshi.source.proven_markets(frame), at)
+        leases.handle_messages(messages)
+        leases.set_inconsistent(kalshi.source.inconsistent_markets(at), at)
         due = leases.due(at)
         probed += [at] * len(due.probe)
         stale += due.stale
@@ -131,7 +131,7 @@ async def test_what_a_venue_complains_of_is_shown_and_logged(
     assert session.live.detail == ""
     raw = RawFrame(AT, venue, msgspec.json.encode(frame))
     for _ in range(2):
-        session.live.told(raw, session.normalisers.read(raw))
+        session.live.handle_result(raw, session.normalisers.read(raw))
     assert session.live.detail == f"{venue}: the venue said {words}"
     assert caplog.text.count(words) == 1
     await source.close()

@@ -17,8 +17,8 @@ def told(name: str, status: MarketStatus = MarketStatus.OPEN, close_at: int = MA
 def test_what_is_not_settled_is_asked_for_after_a_restart(tmp_path: Path):
     path = tmp_path / "markets.json"
     first = Unsettled(path)
-    first.see([told("kalshi:A"), told("kalshi:B"), told("polymarket:C", MarketStatus.CLOSED)])
-    first.see([told("kalshi:A", MarketStatus.DETERMINED), told("kalshi:B", MarketStatus.SETTLED)])
+    first.handle_messages([told("kalshi:A"), told("kalshi:B"), told("polymarket:C", MarketStatus.CLOSED)])
+    first.handle_messages([told("kalshi:A", MarketStatus.DETERMINED), told("kalshi:B", MarketStatus.SETTLED)])
     first.write()
     again = Unsettled(path, NOW)
     assert again.of("kalshi") == ["kalshi:A"]
@@ -28,13 +28,13 @@ def test_what_is_not_settled_is_asked_for_after_a_restart(tmp_path: Path):
 def test_the_file_is_written_when_something_changed(tmp_path: Path):
     path = tmp_path / "markets.json"
     first = Unsettled(path)
-    first.see([told("kalshi:A")])
+    first.handle_messages([told("kalshi:A")])
     first.write()
     path.unlink()
-    first.see([told("kalshi:A")])
+    first.handle_messages([told("kalshi:A")])
     first.write()
     assert not path.exists()
-    first.see([told("kalshi:A", MarketStatus.SETTLED)])
+    first.handle_messages([told("kalshi:A", MarketStatus.SETTLED)])
     first.write()
     assert Unsettled(path, NOW).of("kalshi") == []
 
@@ -42,7 +42,7 @@ def test_the_file_is_written_when_something_changed(tmp_path: Path):
 def test_what_ended_long_ago_and_a_broken_file_are_let_go(tmp_path: Path):
     path = tmp_path / "markets.json"
     first = Unsettled(path)
-    first.see([told("kalshi:A"), told("kalshi:B", close_at=0)])
+    first.handle_messages([told("kalshi:A"), told("kalshi:B", close_at=0)])
     first.write()
     assert Unsettled(path, NOW + AGE_NS_MAX + 1).of("kalshi") == ["kalshi:B"]
     path.write_text("{")
@@ -51,7 +51,7 @@ def test_what_ended_long_ago_and_a_broken_file_are_let_go(tmp_path: Path):
 
 def test_they_are_bounded():
     kept = Unsettled()
-    kept.see(told(f"kalshi:{n}") for n in range(MARKETS_MAX + 5))
+    kept.handle_messages(told(f"kalshi:{n}") for n in range(MARKETS_MAX + 5))
     assert len(kept.of("kalshi")) == MARKETS_MAX
     kept.write()
 
@@ -60,10 +60,10 @@ def test_markets_without_a_result_take_turns_and_none_starves():
     waiting = Unresolved()
     for name in "abcde":
         waiting.add(name)
-    assert [waiting.turn(2) for _ in range(3)] == [["a", "b"], ["c", "d"], ["e", "a"]]
+    assert [waiting.next_batch(2) for _ in range(3)] == [["a", "b"], ["c", "d"], ["e", "a"]]
     waiting.discard("b")
     assert "b" not in waiting
-    assert waiting.turn(9) == ["c", "d", "e", "a"]
+    assert waiting.next_batch(9) == ["c", "d", "e", "a"]
     for number in range(MARKETS_MAX + 1):
         waiting.add(str(number))
-    assert len(waiting.turn(MARKETS_MAX + 9)) == MARKETS_MAX
+    assert len(waiting.next_batch(MARKETS_MAX + 9)) == MARKETS_MAX

@@ -196,7 +196,7 @@ def test_synthetic_recording_round_trips(synthetic: Path) -> None:
     normalisers, observer = Normalisers(), FeedObserver()
     for message in play(open_recording(synthetic), normalisers):
         assert not isinstance(message, DeadFrame)
-        observer.see([message])
+        observer.handle_messages([message])
     kalshi = normalisers.of(KALSHI, KalshiNormaliser)
     assert (
         kalshi.gaps,
@@ -232,7 +232,7 @@ def test_damaged_recording_is_played_to_its_end(synthetic: Path, tmp_path: Path)
         if isinstance(message, DeadFrame):
             dead += 1
         else:
-            observer.see([message])
+            observer.handle_messages([message])
     assert observer.played is not None
     assert observer.played.dead == dead > 10
     assert observer.gaps

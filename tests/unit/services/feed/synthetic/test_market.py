@@ -35,7 +35,7 @@ def observed(frames: list[RawFrame], normalisers: Normalisers | None = None) -> 
     for frame in frames:
         messages = normalisers.read(frame)
         assert not isinstance(messages, DeadFrame), messages
-        observer.see(messages)
+        observer.handle_messages(messages)
     return observer
 
 
@@ -64,7 +64,7 @@ def test_two_markets_overlap_with_depth_and_no_crossed_book() -> None:
     for frame in run(SyntheticMarket(4, START), START + 12 * MINUTE):
         messages = normalisers.read(frame)
         assert not isinstance(messages, DeadFrame)
-        observer.see(messages)
+        observer.handle_messages(messages)
         for message in messages:
             if isinstance(message, Quote) and message.bid and message.ask:
                 crossed += message.bid >= message.ask
