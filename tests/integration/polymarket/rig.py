@@ -17,10 +17,12 @@ from sandbox.world.markets import MarketKind, SandboxMarket
 
 WAIT_S = 15.0
 TICK = 10_000
+TOTAL_S = 5.0
+"""What a gateway here gives a request."""
 
 
 def gateway_of(
-    sandbox: Sandbox, row: dict[str, Any] | None = None, total_s: float = 5.0
+    sandbox: Sandbox, row: dict[str, Any] | None = None, total_s: float = TOTAL_S
 ) -> PolymarketGateway:
     row = row or sandbox.credentials["polymarket"]
     urls = sandbox.urls["polymarket"]
