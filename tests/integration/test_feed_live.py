@@ -21,6 +21,7 @@ from services.feed.recording.recorder import Limits, Recorder
 from services.feed.recording.recording import open_recording
 from tests.support.feed_observer import FeedObserver
 from tests.support.live_session import running
+from tests.support.steady_clock import steady_clock
 from tests.support.venue_stand_in import CONDITION, DOWN, TOKENS, UP, PolymarketStandIn, gamma_market
 from tests.support.waiting import until
 
@@ -81,8 +82,12 @@ async def test_an_answer_longer_than_any_frame_is_read_in_parts(tmp_path: Path) 
             assert max(len(frame.data) for frame in session.frames) < FRAME_BYTES_MAX
 
 
-async def test_a_quiet_book_stays_fresh_because_the_venue_vouches_for_it(tmp_path: Path) -> None:
-    async with PolymarketStandIn() as venue:
+async def test_a_quiet_book_stays_fresh_because_the_venue_vouches_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with steady_clock() as clock, PolymarketStandIn() as venue:
+        for module in ("services.feed.live.moment", "libs.venues.transport.websocket"):
+            monkeypatch.setattr(f"{module}.time", clock)
         sections = polymarket(venue, book_lease_s=1, silence_max_s=30)
         async with running(sections, tmp_path) as session:
             await until(lambda: session.whole(UP, DOWN))

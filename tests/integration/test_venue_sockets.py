@@ -1,7 +1,6 @@
 """VenueSocket against real websocket servers: silence, losses, planned changes, refusals."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 
@@ -12,10 +11,10 @@ from websockets.asyncio.server import ServerConnection, serve
 from libs.venues.errors import NotSent
 from libs.venues.transport.rate_limit import TokenBucket
 from libs.venues.transport.websocket import Connected, Disconnected, Received, SocketEvent, VenueSocket
+from tests.support.steady_clock import steady_clock
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 QUICK = (0.01, 0.02)
-STEP_S = 0.01
 
 
 @asynccontextmanager
@@ -34,30 +33,12 @@ async def collect(socket: VenueSocket, enough: Callable[[list[SocketEvent]], boo
     return events
 
 
-class Clock:
-    """The time by which a socket judges silence and age, in steps of the loop: a stall of the machine is one step."""
-
-    def __init__(self) -> None:
-        self._now_s = 0.0
-        self.time_ns = time.time_ns
-
-    def monotonic(self) -> float:
-        return self._now_s
-
-    async def run(self) -> None:
-        while True:
-            await asyncio.sleep(STEP_S)
-            self._now_s += STEP_S
-
-
 @pytest_asyncio.fixture
 async def steady(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     """Nobody is silent because the machine is busy: it keeps both ends of a connection waiting alike."""
-    clock = Clock()
-    monkeypatch.setattr("libs.venues.transport.websocket.time", clock)
-    running = asyncio.create_task(clock.run())
-    yield
-    running.cancel()
+    async with steady_clock() as clock:
+        monkeypatch.setattr("libs.venues.transport.websocket.time", clock)
+        yield
 
 
 def data(events: list[SocketEvent]) -> list[bytes]:
