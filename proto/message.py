@@ -2,7 +2,7 @@
 
 import re
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeVar, cast, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -54,7 +54,6 @@ class _RowsSchema:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         row = get_args(source)[0]
-        width = len(row._fields)
         items = []
         for name, annotation in get_type_hints(row, include_extras=True).items():
             item = handler.generate_schema(annotation)
@@ -62,15 +61,26 @@ class _RowsSchema:
                 item = core_schema.with_default_schema(item, default=row._field_defaults[name])
             items.append(item)
 
-        def make(values: tuple[Any, ...], new: Any = tuple.__new__) -> Any:
-            return new(row, values if len(values) == width else values[:width])
-
-        array = core_schema.tuple_schema(
-            [*items, core_schema.any_schema()], variadic_item_index=width, strict=False
+        made = core_schema.no_info_after_validator_function(
+            partial(tuple.__new__, row), core_schema.tuple_schema(items, strict=False)
         )
-        titled = {"pydantic_js_updates": {"title": row.__name__, "description": row.__doc__}}
-        made = core_schema.no_info_after_validator_function(make, array, metadata=titled)
-        return core_schema.tuple_schema([made], variadic_item_index=0, max_length=ROWS_MAX, strict=False)
+        longer = core_schema.no_info_after_validator_function(
+            lambda values: row._make(values[: len(items)]),
+            core_schema.tuple_schema(
+                [*items, core_schema.any_schema()], variadic_item_index=len(items), strict=False
+            ),
+            metadata={"pydantic_js_updates": {"title": row.__name__, "description": row.__doc__}},
+        )
+        # The usual row costs no call of Python's; only a longer one is cut.
+        either = core_schema.union_schema([(made, "row"), (longer, "row")], mode="left_to_right")
+        return core_schema.tuple_schema([either], variadic_item_index=0, max_length=ROWS_MAX, strict=False)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        rows = handler(schema)
+        rows["items"] = rows["items"]["anyOf"][1]
+        return rows
 
 
 Row = TypeVar("Row", bound=NamedTuple)

@@ -97,7 +97,8 @@ class Portfolio(Struct):
     def equity(self, marks: Mapping[str, int]) -> int:
         """Cash and the value of open positions at ``marks`` (instrument → price), at cost without one."""
         total = self.cash
-        for _, instrument, position in self.open_positions():
+        for instrument, market in self.open.items():
+            position = self.ledgers[market].positions[instrument]
             mark = marks.get(instrument)
             if mark is None:
                 total += position.cost

@@ -1,21 +1,25 @@
 """What risk says of an order: the messages, filled in."""
 
+from typing import Any
+
+from msgspec.structs import astuple
 from pydantic import ValidationError
 
 from proto.message import as_integer
-from proto.risk import Approval, Check, Pending, Rejection
+from proto.risk import Approval, Pending, Rejection
+from services.risk.checks import CheckResult
 from services.risk.exposure import Reservation
 
 
-def approval(order: str, candidate: Reservation, checks: tuple[Check, ...]) -> Approval:
+def approval(order: str, candidate: Reservation, checks: tuple[CheckResult, ...]) -> Approval:
     """Exactly this order, once."""
     try:
         return _approval(order, candidate, checks)
     except ValidationError:
-        return _approval(order, candidate, _carried(checks))
+        return _approval(order, candidate, _bounded(checks))
 
 
-def _approval(order: str, candidate: Reservation, checks: tuple[Check, ...]) -> Approval:
+def _approval(order: str, candidate: Reservation, checks: tuple[CheckResult, ...]) -> Approval:
     return Approval(
         order=order,
         strategy=candidate.strategy,
@@ -29,7 +33,7 @@ def _approval(order: str, candidate: Reservation, checks: tuple[Check, ...]) -> 
         proposal=candidate.proposal,
         reduce_only=candidate.reduce_only,
         reason=candidate.reason,
-        checks=checks,
+        checks=_rows(checks),
     )
 
 
@@ -48,20 +52,25 @@ def pending(order: str, candidate: Reservation) -> Pending:
     )
 
 
-def rejection(candidate: Reservation, failed: tuple[Check, ...]) -> Rejection:
+def rejection(candidate: Reservation, failed: tuple[CheckResult, ...]) -> Rejection:
     """Everything that is wrong with it."""
     try:
         return _rejection(candidate, failed)
     except ValidationError:
-        return _rejection(candidate, _carried(failed))
+        return _rejection(candidate, _bounded(failed))
 
 
-def _carried(checks: tuple[Check, ...]) -> tuple[Check, ...]:
+def _rows(checks: tuple[CheckResult, ...]) -> Any:
+    """The checks as the message's model takes them."""
+    return [astuple(check) for check in checks]
+
+
+def _bounded(checks: tuple[CheckResult, ...]) -> tuple[CheckResult, ...]:
     """The checks with figures that a message can carry: a stake or a fee may be computed from anything."""
-    return tuple(c._replace(limit=as_integer(c.limit), value=as_integer(c.value)) for c in checks)
+    return tuple(CheckResult(c.name, as_integer(c.limit), as_integer(c.value), c.passed) for c in checks)
 
 
-def _rejection(candidate: Reservation, failed: tuple[Check, ...]) -> Rejection:
+def _rejection(candidate: Reservation, failed: tuple[CheckResult, ...]) -> Rejection:
     return Rejection(
         strategy=candidate.strategy,
         market=candidate.market,
@@ -71,5 +80,5 @@ def _rejection(candidate: Reservation, failed: tuple[Check, ...]) -> Rejection:
         proposal=candidate.proposal,
         quantity=candidate.quantity,
         reduce_only=candidate.reduce_only,
-        failed=failed,
+        failed=_rows(failed),
     )

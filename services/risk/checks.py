@@ -1,4 +1,4 @@
-"""The checks: each a pure function from the facts of one order to one ``Check``.
+"""The checks: each a pure function from the facts of one order to one ``CheckResult``.
 
 ``ENTRY_CHECKS`` and ``EXIT_CHECKS`` list them in their order. All of a list are always evaluated, so a
 rejection names everything that is wrong, not the first thing.
@@ -16,13 +16,22 @@ from typing import Final
 import msgspec
 
 from proto.feed import MarketStatus
-from proto.risk import Check
 from proto.units import ONE, SECOND, scale
 from services.risk.params import RiskParams
 
 ACTIVE: Final = 0
 CLOSE_ONLY: Final = ONE
 HALTED: Final = 2 * ONE
+
+
+class CheckResult(msgspec.Struct, frozen=True, gc=False):
+    """What one check found, as ``proto.risk.Check`` says it; made 29 times a decision, and mostly not sent."""
+
+    name: str
+    limit: int
+    value: int
+    passed: bool = True
+
 
 AUTONOMY_LEVELS: Final = {"alerts": 0, "semi": ONE, "auto": 2 * ONE}
 """What the system may do by itself, rising."""
@@ -98,95 +107,97 @@ class ExitFacts(ProposedOrder, kw_only=True, gc=False):
     closing: int
 
 
-def price_positive(order: ProposedOrder) -> Check:
+def price_positive(order: ProposedOrder) -> CheckResult:
     """A price is above zero."""
-    return Check("price_positive", 1, order.price, order.price > 0)
+    return CheckResult("price_positive", 1, order.price, order.price > 0)
 
 
-def price_range(entry: EntryFacts) -> Check:
+def price_range(entry: EntryFacts) -> CheckResult:
     """An entry's price lies between ``price_min`` and ``price_max``; the limit shown is the nearer one."""
     low, high = entry.params.price_min, entry.params.price_max
     limit = low if entry.price < low else high
-    return Check("price_range", limit, entry.price, low <= entry.price <= high)
+    return CheckResult("price_range", limit, entry.price, low <= entry.price <= high)
 
 
-def price_inside(order: ProposedOrder) -> Check:
+def price_inside(order: ProposedOrder) -> CheckResult:
     """An exit's price lies strictly between 0 and 1."""
-    return Check("price_range", ONE - 1, order.price, 0 < order.price < ONE)
+    return CheckResult("price_range", ONE - 1, order.price, 0 < order.price < ONE)
 
 
-def price_tick(order: ProposedOrder) -> Check:
+def price_tick(order: ProposedOrder) -> CheckResult:
     """The price is on the venue's grid: nothing is left over."""
     rest = order.price % order.price_step
-    return Check("price_tick", 0, rest, rest == 0)
+    return CheckResult("price_tick", 0, rest, rest == 0)
 
 
-def price_collar(entry: EntryFacts) -> Check:
+def price_collar(entry: EntryFacts) -> CheckResult:
     """The price is near the middle of the book."""
     if entry.bid is None or entry.ask is None:
-        return Check("price_collar", entry.params.collar, ONE, passed=False)
+        return CheckResult("price_collar", entry.params.collar, ONE, passed=False)
     distance = abs(2 * entry.price - entry.bid - entry.ask)
-    return Check("price_collar", entry.params.collar, distance // 2, distance <= 2 * entry.params.collar)
+    return CheckResult(
+        "price_collar", entry.params.collar, distance // 2, distance <= 2 * entry.params.collar
+    )
 
 
-def instrument(order: ProposedOrder) -> Check:
+def instrument(order: ProposedOrder) -> CheckResult:
     """The instrument belongs to the market whose limits apply."""
-    return Check("instrument", ONE, ONE if order.known else 0, order.known)
+    return CheckResult("instrument", ONE, ONE if order.known else 0, order.known)
 
 
-def direction(entry: EntryFacts) -> Check:
+def direction(entry: EntryFacts) -> CheckResult:
     """An entry buys: selling what is not held opens the other outcome, past its own limits."""
-    return Check("direction", ONE, ONE if entry.buys else 0, entry.buys)
+    return CheckResult("direction", ONE, ONE if entry.buys else 0, entry.buys)
 
 
-def kill_switch(entry: EntryFacts) -> Check:
+def kill_switch(entry: EntryFacts) -> CheckResult:
     """Neither halted (2) nor close-only (1)."""
-    return Check("kill_switch", ACTIVE, entry.kill_switch, entry.kill_switch == ACTIVE)
+    return CheckResult("kill_switch", ACTIVE, entry.kill_switch, entry.kill_switch == ACTIVE)
 
 
-def kill_switch_exit(order: ProposedOrder) -> Check:
+def kill_switch_exit(order: ProposedOrder) -> CheckResult:
     """Not halted: close-only lets exits through."""
-    return Check("kill_switch", CLOSE_ONLY, order.kill_switch, order.kill_switch <= CLOSE_ONLY)
+    return CheckResult("kill_switch", CLOSE_ONLY, order.kill_switch, order.kill_switch <= CLOSE_ONLY)
 
 
-def autonomy(entry: EntryFacts) -> Check:
+def autonomy(entry: EntryFacts) -> CheckResult:
     """At least ``semi`` (1): ``alerts`` (0) places nothing."""
     level = AUTONOMY_LEVELS[entry.params.autonomy]
-    return Check("autonomy", ONE, level, level >= ONE)
+    return CheckResult("autonomy", ONE, level, level >= ONE)
 
 
-def expiry(order: ProposedOrder) -> Check:
+def expiry(order: ProposedOrder) -> CheckResult:
     """The proposal is still meant."""
     left = order.expires_at - order.now
-    return Check("time_to_expiry_s", 0, left // SECOND, left > 0)
+    return CheckResult("time_to_expiry_s", 0, left // SECOND, left > 0)
 
 
-def book_gap(entry: EntryFacts) -> Check:
+def book_gap(entry: EntryFacts) -> CheckResult:
     """No message of the book was lost since its last full snapshot."""
-    return Check("book_gap", 0, ONE if entry.gapped else 0, not entry.gapped)
+    return CheckResult("book_gap", 0, ONE if entry.gapped else 0, not entry.gapped)
 
 
-def book_age(entry: EntryFacts) -> Check:
+def book_age(entry: EntryFacts) -> CheckResult:
     """The book was heard of lately; a started second counts."""
     limit = entry.params.book_age_max_s
     age = max(entry.now - entry.book_at, 0)
-    return Check("book_age_s", limit, -(-age // SECOND), age <= limit * SECOND)
+    return CheckResult("book_age_s", limit, -(-age // SECOND), age <= limit * SECOND)
 
 
-def market_status(order: ProposedOrder) -> Check:
+def market_status(order: ProposedOrder) -> CheckResult:
     """The market is open (1)."""
     level = STATUS_LEVELS[MarketStatus.OPEN]
-    return Check("market_status", level, order.status, order.status == level)
+    return CheckResult("market_status", level, order.status, order.status == level)
 
 
-def time_to_close(entry: EntryFacts) -> Check:
+def time_to_close(entry: EntryFacts) -> CheckResult:
     """The market stays open long enough to leave again; an unknown close time is none."""
     limit = entry.params.time_to_close_min_s
     left = max(entry.close_at - entry.now, 0)
-    return Check("time_to_close_s", limit, left // SECOND, left > 0 and left >= limit * SECOND)
+    return CheckResult("time_to_close_s", limit, left // SECOND, left > 0 and left >= limit * SECOND)
 
 
-def spread(entry: EntryFacts) -> Check:
+def spread(entry: EntryFacts) -> CheckResult:
     """Bid and ask are near: within ``spread_max`` of the mid price, or a few ticks.
 
     One per cent of a mid price of 0.50 is half a tick of a one-cent grid, which no book ever shows; hence
@@ -194,19 +205,19 @@ def spread(entry: EntryFacts) -> Check:
     """
     ticks = entry.params.spread_max_ticks * entry.price_step
     if entry.bid is None or entry.ask is None:
-        return Check("spread", ticks, ONE, passed=False)
+        return CheckResult("spread", ticks, ONE, passed=False)
     limit = max(ticks, scale((entry.bid + entry.ask) // 2, entry.params.spread_max))
     value = entry.ask - entry.bid
-    return Check("spread", limit, value, 0 <= value <= limit)
+    return CheckResult("spread", limit, value, 0 <= value <= limit)
 
 
-def depth(entry: EntryFacts) -> Check:
+def depth(entry: EntryFacts) -> CheckResult:
     """Both sides hold enough in their top five levels: one to get in, the other to get out."""
     limit = entry.params.depth_min
-    return Check("depth", limit, entry.depth, entry.depth >= limit)
+    return CheckResult("depth", limit, entry.depth, entry.depth >= limit)
 
 
-def edge(entry: EntryFacts) -> Check:
+def edge(entry: EntryFacts) -> CheckResult:
     """Fair value less price and fee per contract, recomputed here: the strategy's own figure is not used.
 
     With no quantity there is no fee to divide, and the gross edge is shown.
@@ -215,110 +226,110 @@ def edge(entry: EntryFacts) -> Check:
     if entry.quantity > 0:
         value -= -(-entry.fee * ONE // entry.quantity)
     limit = entry.params.edge_min
-    return Check("edge", limit, value, value >= limit and entry.fair_value <= ONE)
+    return CheckResult("edge", limit, value, value >= limit and entry.fair_value <= ONE)
 
 
-def quantity(entry: EntryFacts) -> Check:
+def quantity(entry: EntryFacts) -> CheckResult:
     """The size after all cuts is one the venue takes."""
     limit = max(entry.params.quantity_min, 1)
-    return Check("quantity", limit, entry.quantity, entry.quantity >= limit)
+    return CheckResult("quantity", limit, entry.quantity, entry.quantity >= limit)
 
 
-def bet(entry: EntryFacts) -> Check:
+def bet(entry: EntryFacts) -> CheckResult:
     """One entry costs at most ``bet_max`` of equity."""
     limit = scale(max(entry.equity, 0), entry.params.bet_max)
-    return Check("bet", limit, entry.cost, entry.cost <= limit)
+    return CheckResult("bet", limit, entry.cost, entry.cost <= limit)
 
 
-def market_stake(entry: EntryFacts) -> Check:
+def market_stake(entry: EntryFacts) -> CheckResult:
     """At stake in this market, with this order."""
     limit = scale(max(entry.equity, 0), entry.params.market_stake_max)
     value = entry.market_stake + entry.cost
-    return Check("market_stake", limit, value, value <= limit)
+    return CheckResult("market_stake", limit, value, value <= limit)
 
 
-def heat(entry: EntryFacts) -> Check:
+def heat(entry: EntryFacts) -> CheckResult:
     """At stake in all markets, with this order."""
     limit = scale(max(entry.equity, 0), entry.params.heat_max)
     value = entry.total_stake + entry.cost
-    return Check("heat", limit, value, value <= limit)
+    return CheckResult("heat", limit, value, value <= limit)
 
 
-def group_loss(entry: EntryFacts) -> Check:
+def group_loss(entry: EntryFacts) -> CheckResult:
     """Worst loss over the outcomes of the group, whichever working and unknown orders fill."""
     limit = scale(max(entry.equity, 0), entry.params.group_loss_max)
-    return Check("group_loss", limit, entry.group_loss, entry.group_loss <= limit)
+    return CheckResult("group_loss", limit, entry.group_loss, entry.group_loss <= limit)
 
 
-def daily_loss(entry: EntryFacts) -> Check:
+def daily_loss(entry: EntryFacts) -> CheckResult:
     """The worst loss since midnight UTC; once over the limit the day is over."""
     limit = scale(max(entry.day_equity, 0), entry.params.daily_loss_max)
-    return Check("daily_loss", limit, entry.day_loss, entry.day_loss < limit)
+    return CheckResult("daily_loss", limit, entry.day_loss, entry.day_loss < limit)
 
 
-def drawdown(entry: EntryFacts) -> Check:
+def drawdown(entry: EntryFacts) -> CheckResult:
     """Fall from the highest equity; sizes have been shrinking since ``drawdown_reduce``."""
     limit = entry.params.drawdown_stop
-    return Check("drawdown", limit, entry.drawdown, entry.drawdown < limit)
+    return CheckResult("drawdown", limit, entry.drawdown, entry.drawdown < limit)
 
 
-def positions(entry: EntryFacts) -> Check:
+def positions(entry: EntryFacts) -> CheckResult:
     """Markets held or being entered, with this one."""
     limit, value = entry.params.positions_max_count, entry.position_count + 1
-    return Check("positions_count", limit, value, value <= limit)
+    return CheckResult("positions_count", limit, value, value <= limit)
 
 
-def market_positions(entry: EntryFacts) -> Check:
+def market_positions(entry: EntryFacts) -> CheckResult:
     """Nothing held or being entered in this market that forbids another entry."""
-    return Check("market_positions_count", 0, entry.conflict_count, entry.conflict_count == 0)
+    return CheckResult("market_positions_count", 0, entry.conflict_count, entry.conflict_count == 0)
 
 
-def cooldown(entry: EntryFacts) -> Check:
+def cooldown(entry: EntryFacts) -> CheckResult:
     """The market has rested; never entered counts as just rested."""
     return _elapsed("cooldown_s", entry.params.cooldown_s, entry.rested_at, entry.now)
 
 
-def repeat(entry: EntryFacts) -> Check:
+def repeat(entry: EntryFacts) -> CheckResult:
     """The same instrument, side and price was not approved a moment ago."""
     return _elapsed("repeat_s", entry.params.repeat_s, entry.repeated_at, entry.now)
 
 
-def _elapsed(name: str, limit_s: int, since: int, now: int) -> Check:
+def _elapsed(name: str, limit_s: int, since: int, now: int) -> CheckResult:
     if since == 0:
-        return Check(name, limit_s, limit_s)
+        return CheckResult(name, limit_s, limit_s)
     elapsed = max(now - since, 0)
-    return Check(name, limit_s, elapsed // SECOND, elapsed >= limit_s * SECOND)
+    return CheckResult(name, limit_s, elapsed // SECOND, elapsed >= limit_s * SECOND)
 
 
-def order_rate(entry: EntryFacts) -> Check:
+def order_rate(entry: EntryFacts) -> CheckResult:
     """Entries approved within the window, with this one."""
     limit, value = entry.params.order_rate_max_count, entry.approved_count + 1
-    return Check("order_rate_count", limit, value, value <= limit)
+    return CheckResult("order_rate_count", limit, value, value <= limit)
 
 
-def balance(entry: EntryFacts) -> Check:
+def balance(entry: EntryFacts) -> CheckResult:
     """Cash that no other order has reserved pays for price and fee."""
-    return Check("balance", entry.available, entry.cost, entry.cost <= entry.available)
+    return CheckResult("balance", entry.available, entry.cost, entry.cost <= entry.available)
 
 
-def exit_quantity(order: ExitFacts) -> Check:
+def exit_quantity(order: ExitFacts) -> CheckResult:
     """An exit has a size."""
-    return Check("quantity", 1, order.quantity, order.quantity >= 1)
+    return CheckResult("quantity", 1, order.quantity, order.quantity >= 1)
 
 
-def position(order: ExitFacts) -> Check:
+def position(order: ExitFacts) -> CheckResult:
     """There is a position that the order's side shrinks."""
-    return Check("position", 1, order.position, order.position >= 1)
+    return CheckResult("position", 1, order.position, order.position >= 1)
 
 
-def reduce_only(order: ExitFacts) -> Check:
+def reduce_only(order: ExitFacts) -> CheckResult:
     """All reduce-only orders together, filled in full, take no more than the position."""
     value = order.closing + order.quantity
-    return Check("reduce_only", order.position, value, value <= order.position)
+    return CheckResult("reduce_only", order.position, value, value <= order.position)
 
 
-EntryCheck = Callable[[EntryFacts], Check]
-ExitCheck = Callable[[ExitFacts], Check]
+EntryCheck = Callable[[EntryFacts], CheckResult]
+ExitCheck = Callable[[ExitFacts], CheckResult]
 
 ENTRY_CHECKS: Final[tuple[EntryCheck, ...]] = (
     price_positive,

@@ -1,5 +1,7 @@
 """From risk's memory to the facts of one order: equity, size, stakes, and what the checks compare."""
 
+from typing import NamedTuple
+
 from libs.exchange.fees import fee_estimate
 from libs.portfolio.position import Position
 from libs.sizing.kelly import drawdown_scale, kelly_fraction, quantity_for_stake
@@ -113,9 +115,10 @@ def entry_facts(
     market = state.markets.get(candidate.market)
     view = state.books.get(candidate.instrument)
     cost = notional(candidate.price, candidate.quantity) + candidate.fee
-    held = tuple(state.portfolio.open_positions())
+    held = tuple(state.portfolio.open_positions()) if state.portfolio.open else ()
     orders = [(r, r.stake) for r in state.reservations.values() if r.remaining]
-    reserved_now = sum(stake for _, stake in orders)
+    reserved_now = sum([stake for _, stake in orders])
+    beside = _beside(held, orders, candidate, params.one_position_per_market)
     return EntryFacts(
         params=params,
         now=now,
@@ -138,14 +141,14 @@ def entry_facts(
         fee=candidate.fee,
         equity=equity_now,
         available=state.portfolio.cash - reserved_now,
-        market_stake=_market_stake(held, orders, candidate.market),
-        total_stake=sum([position.worst_loss for _, _, position in held]) + reserved_now,
+        market_stake=beside.market_stake,
+        total_stake=beside.total_stake,
         group_loss=_group_loss(state, held, orders, candidate, cost),
         day_equity=state.day_equity,
         day_loss=state.day_loss,
         drawdown=drawdown(state, equity_now),
-        position_count=_other_markets(held, orders, candidate.market),
-        conflict_count=_conflicts(held, orders, candidate, params.one_position_per_market),
+        position_count=beside.markets,
+        conflict_count=beside.conflicts,
         approved_count=len(state.approved_at),
         rested_at=state.rested_at.get(candidate.market, 0),
         repeated_at=state.repeated_at.get(repeat_key(candidate), 0),
@@ -181,34 +184,45 @@ def repeat_key(candidate: Reservation) -> str:
 
 
 def _depth(bids: tuple[Level, ...], asks: tuple[Level, ...]) -> int:
-    return min(
-        sum(level.quantity for level in bids[:DEPTH_LEVELS]),
-        sum(level.quantity for level in asks[:DEPTH_LEVELS]),
-    )
+    bid_sizes = [quantity for _, quantity in bids[:DEPTH_LEVELS]]
+    ask_sizes = [quantity for _, quantity in asks[:DEPTH_LEVELS]]
+    return min(sum(bid_sizes), sum(ask_sizes))
 
 
-def _market_stake(held: Held, orders: Orders, market: str) -> int:
-    stake = sum([position.worst_loss for name, _, position in held if name == market])
-    return stake + sum([stake for order, stake in orders if order.market == market])
+class _Beside(NamedTuple):
+    """What is held and ordered beside a candidate; ``markets`` counts those that are not its own."""
+
+    market_stake: int
+    total_stake: int
+    markets: int
+    conflicts: int
 
 
-def _other_markets(held: Held, orders: Orders, market: str) -> int:
-    """Markets with a position or an open entry, this one apart."""
-    names = dict.fromkeys([name for name, _, _ in held])
-    for order, _ in orders:
-        if not order.reduce_only:
-            names[order.market] = None
-    return len(names) - (market in names)
+def _beside(held: Held, orders: Orders, candidate: Reservation, one_position: bool) -> _Beside:
+    """Sum up stakes, other markets, and positions and open entries in the market that forbid another.
 
-
-def _conflicts(held: Held, orders: Orders, candidate: Reservation, one_position: bool) -> int:
-    """Positions and open entries in the market that forbid another: all, or those of other outcomes."""
-    market = candidate.market
-    here = [instrument for name, instrument, _ in held if name == market]
-    here += [order.instrument for order, _ in orders if order.market == market and not order.reduce_only]
-    if one_position:
-        return len(here)
-    return sum(instrument != candidate.instrument for instrument in here)
+    Those are all of them with ``one_position``, else those of other outcomes.
+    """
+    market, instrument = candidate.market, candidate.instrument
+    market_stake = total_stake = conflicts = 0
+    names: dict[str, None] = {}
+    for name, outcome, position in held:
+        loss = position.worst_loss
+        total_stake += loss
+        names[name] = None
+        if name == market:
+            market_stake += loss
+            conflicts += one_position or outcome != instrument
+    for order, stake in orders:
+        total_stake += stake
+        if order.market == market:
+            market_stake += stake
+        if order.reduce_only:
+            continue
+        names[order.market] = None
+        if order.market == market:
+            conflicts += one_position or order.instrument != instrument
+    return _Beside(market_stake, total_stake, len(names) - (market in names), conflicts)
 
 
 def _group_loss(state: State, held: Held, orders: Orders, candidate: Reservation, cost: int) -> int:
@@ -217,7 +231,7 @@ def _group_loss(state: State, held: Held, orders: Orders, candidate: Reservation
         return cost
     related = {market.market: market}
     if market.group:
-        for name in [*(name for name, _, _ in held), *(order.market for order, _ in orders)]:
+        for name in [*[name for name, _, _ in held], *[order.market for order, _ in orders]]:
             other = state.markets.get(name)
             if other is not None and other.group == market.group:
                 related[name] = other

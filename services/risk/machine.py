@@ -17,12 +17,12 @@ from proto.ids import order_id
 from proto.message import Message, as_name
 from proto.monitor import Clock
 from proto.operator import Command, Config, Session, Verb
-from proto.risk import Check, RiskState, TimeInForce
+from proto.risk import RiskState, TimeInForce
 from proto.signal import Proposal
 from proto.units import ONE, SECOND, later
 from proto.venue import Account, Correction, Fill, Settlement
 from services.risk import answers, facts, standing
-from services.risk.checks import ENTRY_CHECKS, EXIT_CHECKS
+from services.risk.checks import ENTRY_CHECKS, EXIT_CHECKS, CheckResult
 from services.risk.exposure import Reservation
 from services.risk.params import RiskParams
 from services.risk.state import BookView, State
@@ -151,10 +151,10 @@ class RiskMachine(StateMachine[State]):
             outputs.append(standing.report(state, stamp.now))
         return outputs
 
-    def _lapsed(self, now: int) -> list[tuple[str, Check]]:
+    def _lapsed(self, now: int) -> list[tuple[str, CheckResult]]:
         """Orders that waited for the operator too long, each with the check that says so."""
         return [
-            (order, Check("time_to_expiry_s", 0, (r.expires_at - now) // SECOND, passed=False))
+            (order, CheckResult("time_to_expiry_s", 0, (r.expires_at - now) // SECOND, passed=False))
             for order, r in self.state.reservations.items()
             if r.pending and r.expires_at <= now
         ]
@@ -225,7 +225,7 @@ class RiskMachine(StateMachine[State]):
     def _decide(
         self,
         candidate: Reservation,
-        checks: tuple[Check, ...],
+        checks: tuple[CheckResult, ...],
         params: RiskParams,
         stamp: Stamp,
         *,
@@ -255,11 +255,11 @@ class RiskMachine(StateMachine[State]):
 
     def _check_entry(
         self, candidate: Reservation, params: RiskParams, now: int, equity: int
-    ) -> tuple[Check, ...]:
+    ) -> tuple[CheckResult, ...]:
         opening = facts.entry_facts(self.state, params, candidate, now, equity)
         return tuple([check(opening) for check in ENTRY_CHECKS])
 
-    def _check_exit(self, candidate: Reservation, params: RiskParams, now: int) -> tuple[Check, ...]:
+    def _check_exit(self, candidate: Reservation, params: RiskParams, now: int) -> tuple[CheckResult, ...]:
         closing = facts.exit_facts(self.state, params, candidate, now)
         return tuple([check(closing) for check in EXIT_CHECKS])
 
@@ -365,7 +365,7 @@ class RiskMachine(StateMachine[State]):
         waiting = self.state.reservations.get(order)
         if waiting is None or not waiting.pending:
             return NOTHING
-        return (answers.rejection(self._release(order), (Check("operator", ONE, 0, passed=False),)),)
+        return (answers.rejection(self._release(order), (CheckResult("operator", ONE, 0, passed=False),)),)
 
 
 def _worst_case(order: OrderUpdate) -> Reservation:

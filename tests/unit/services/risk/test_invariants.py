@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import astuple
 
 from libs.machine.machine import Stamp
 from proto.execution import TERMINAL, OrderStatus
@@ -318,7 +319,7 @@ class RiskInvariants(RuleBasedStateMachine):
         candidate.approved_quantity = candidate.quantity
         entry = facts.entry_facts(state, state.params, candidate, self.world.now, facts.equity(state))
         alone = [check(entry) for check in ENTRY_CHECKS]
-        assert list(output.failed) == [check for check in alone if not check.passed]
+        assert list(output.failed) == [astuple(check) for check in alone if not check.passed]
         assert output.failed
 
 
