@@ -5,11 +5,13 @@ or ``{venue}:{symbol}`` for a reference price (``coinbase:BTC-USD``). Markets ar
 ``{venue}:{market ticker}``.
 """
 
+from collections.abc import Iterable
+from functools import partial
 from typing import Annotated, ClassVar, NamedTuple
 
 from pydantic import Field
 
-from proto.message import Integer, Message, Name, Record, Rows, Text, Word, token
+from proto.message import Integer, Message, Name, Record, Rows, Text, Word, token, unchecked
 from proto.units import Money, Nanoseconds, Price, Quantity
 
 BOOK_LEVELS_MAX = 10
@@ -82,6 +84,18 @@ class Book(Message):
 
     def key(self) -> tuple[str, ...]:
         return (token(self.instrument),)
+
+
+quote_of = unchecked(Quote)
+"""A Quote of values already within bounds, in a third of the time."""
+book_of = unchecked(Book)
+"""A Book of values already within bounds, in a tenth of the time."""
+_level_of = partial(tuple.__new__, Level)
+
+
+def to_levels(pairs: Iterable[tuple[int, int]]) -> tuple[Level, ...]:
+    """Levels of pairs of price and quantity."""
+    return tuple(map(_level_of, pairs))
 
 
 class Trade(Message):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from libs.venues.frame import FrameError
 from libs.venues.numbers import number
-from proto.feed import BOOK_LEVELS_MAX, Book, Candle, Gap, Level, Quote
+from proto.feed import BOOK_LEVELS_MAX, Book, Candle, Gap, Quote, book_of, quote_of, to_levels
 from proto.message import Message
 from proto.units import MILLISECOND
 
@@ -199,7 +199,7 @@ class Reference:
 
     def _quote(self, at: int, top: BestPrices) -> Quote:
         self.counter += 1
-        return Quote(
+        return quote_of(
             instrument=self.instrument,
             at=at,
             counter=self.counter,
@@ -214,18 +214,18 @@ class Reference:
         self._book_pending = False
         self._book_due_at = at + INTERVAL_NS
         if self.whole:
-            bids = [Level(p, self.bids[p]) for p in sorted(self.bids, reverse=True)[:BOOK_LEVELS_MAX]]
-            asks = [Level(p, self.asks[p]) for p in sorted(self.asks)[:BOOK_LEVELS_MAX]]
+            bids = [(p, self.bids[p]) for p in sorted(self.bids, reverse=True)[:BOOK_LEVELS_MAX]]
+            asks = [(p, self.asks[p]) for p in sorted(self.asks)[:BOOK_LEVELS_MAX]]
         else:
             top = self.top or BestPrices(None, 0, None, 0)
-            bids = [Level(top.bid, top.bid_size)] if top.bid is not None else []
-            asks = [Level(top.ask, top.ask_size)] if top.ask is not None else []
-        return Book(
+            bids = [(top.bid, top.bid_size)] if top.bid is not None else []
+            asks = [(top.ask, top.ask_size)] if top.ask is not None else []
+        return book_of(
             instrument=self.instrument,
             at=at,
             counter=self.counter,
-            bids=tuple(bids),
-            asks=tuple(asks),
+            bids=to_levels(bids),
+            asks=to_levels(asks),
             snapshot=snapshot,
         )
 

@@ -85,6 +85,9 @@ class Normalisers:
         except FrameError as e:
             self.dead += 1
             return dead_frame(frame, str(e))
+        except ValidationError as e:
+            self.dead += 1
+            return dead_frame(frame, f"expected what a message can carry, was {e}")
         self.dead += 1
         return dead_frame(frame, f"expected a frame of a known venue, was {frame.source[:40]!r}")
 

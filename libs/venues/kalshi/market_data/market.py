@@ -8,12 +8,14 @@ from libs.venues.kalshi.market_data.book import BidSide
 from libs.venues.kalshi.schemas.amounts import QUANTITY_GRID
 from proto.feed import (
     Book,
-    Level,
     Market,
     MarketStatus,
     Outcome,
     PriceStep,
     Quote,
+    book_of,
+    quote_of,
+    to_levels,
 )
 from proto.units import ONE, SECOND
 
@@ -188,7 +190,7 @@ class KalshiMarket:
         yes_bid, yes_ask = yes or None, ONE - no if no else None
         no_bid, no_ask = no or None, ONE - yes if yes else None
         return (
-            Quote(
+            quote_of(
                 instrument=self.yes_instrument,
                 at=at,
                 counter=self.counter,
@@ -197,7 +199,7 @@ class KalshiMarket:
                 ask=yes_ask,
                 ask_size=no_size,
             ),
-            Quote(
+            quote_of(
                 instrument=self.no_instrument,
                 at=at,
                 counter=self.counter,
@@ -218,20 +220,20 @@ class KalshiMarket:
         self.shown = shown
         self.counter += 1
         return (
-            Book(
+            book_of(
                 instrument=self.yes_instrument,
                 at=at,
                 counter=self.counter,
-                bids=tuple([Level(p, q) for p, q in yes]),
-                asks=tuple([Level(ONE - p, q) for p, q in no]),
+                bids=to_levels(yes),
+                asks=to_levels([(ONE - p, q) for p, q in no]),
                 snapshot=snapshot,
             ),
-            Book(
+            book_of(
                 instrument=self.no_instrument,
                 at=at,
                 counter=self.counter,
-                bids=tuple([Level(p, q) for p, q in no]),
-                asks=tuple([Level(ONE - p, q) for p, q in yes]),
+                bids=to_levels(no),
+                asks=to_levels([(ONE - p, q) for p, q in yes]),
                 snapshot=snapshot,
             ),
         )

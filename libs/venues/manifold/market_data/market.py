@@ -5,7 +5,19 @@ from typing import NamedTuple
 from libs.venues.manifold import MANIFOLD
 from libs.venues.manifold.market_data.amm import PRICE_STEP, Pool
 from libs.venues.manifold.schemas.wire import Bet, Contract, millionths, pool_of
-from proto.feed import BOOK_LEVELS_MAX, Book, Gap, Level, Market, MarketStatus, Outcome, PriceStep, Quote
+from proto.feed import (
+    BOOK_LEVELS_MAX,
+    Book,
+    Gap,
+    Market,
+    MarketStatus,
+    Outcome,
+    PriceStep,
+    Quote,
+    book_of,
+    quote_of,
+    to_levels,
+)
 from proto.message import Message
 from proto.units import AMOUNT_MAX, MILLISECOND, ONE
 
@@ -158,12 +170,12 @@ class ManifoldMarket:
         snapshot: bool,
     ) -> Book:
         """To sell an outcome is to buy the other one: its asks are our bids, at one minus the price."""
-        return Book(
+        return book_of(
             instrument=instrument,
             at=at,
             counter=self.counter,
-            bids=tuple([Level(ONE - price, quantity) for price, quantity in other_asks]),
-            asks=tuple([Level(price, quantity) for price, quantity in asks]),
+            bids=to_levels([(ONE - price, quantity) for price, quantity in other_asks]),
+            asks=to_levels(asks),
             snapshot=snapshot,
         )
 
@@ -172,7 +184,7 @@ class ManifoldMarket:
     ) -> Quote:
         bid, bid_size = (ONE - other_asks[0][0], other_asks[0][1]) if other_asks else (None, 0)
         ask, ask_size = asks[0] if asks else (None, 0)
-        return Quote(
+        return quote_of(
             instrument=instrument,
             at=at,
             counter=self.counter,

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from libs.venues.frame import FrameError
 from libs.venues.numbers import Remembered, number, share_price
 from libs.venues.polymarket.market_data.book_hash import book_hash, level_text
-from proto.feed import BOOK_LEVELS_MAX, Book, Level, Quote
+from proto.feed import BOOK_LEVELS_MAX, Book, Quote, book_of, quote_of, to_levels
 from proto.units import AMOUNT_MAX, ONE, SECOND, UnitError, parse
 
 DOUBT_NS_MAX = SECOND
@@ -216,7 +216,7 @@ class TokenBook:
         bids, asks = self.bids, self.asks
         bid = bids.prices[-1] if bids.prices else None
         ask = asks.prices[0] if asks.prices else None
-        return Quote(
+        return quote_of(
             instrument=self.instrument,
             at=at,
             counter=self.counter,
@@ -233,13 +233,18 @@ class TokenBook:
 
     def book(self, at: int, *, snapshot: bool) -> Book | None:
         """The top levels; ``None`` if the last ones still hold."""
-        bids = tuple(Level(p, self.bids.levels[p]) for p in reversed(self.bids.prices[-BOOK_LEVELS_MAX:]))
-        asks = tuple(Level(p, self.asks.levels[p]) for p in self.asks.prices[:BOOK_LEVELS_MAX])
+        bids, asks = (
+            to_levels([(price, min(AMOUNT_MAX, side.levels[price])) for price in prices])
+            for side, prices in (
+                (self.bids, self.bids.prices[: -BOOK_LEVELS_MAX - 1 : -1]),
+                (self.asks, self.asks.prices[:BOOK_LEVELS_MAX]),
+            )
+        )
         if (bids, asks) == self.shown and not snapshot:
             return None
         self.shown = (bids, asks)
         self.counter += 1
-        return Book(
+        return book_of(
             instrument=self.instrument, at=at, counter=self.counter, bids=bids, asks=asks, snapshot=snapshot
         )
 
