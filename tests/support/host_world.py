@@ -199,7 +199,7 @@ async def world(root: Path) -> AsyncIterator[World]:
         await open_link(installation.broker_url, user, layout.password(user)) for user in (ADMIN, OPERATOR)
     ]
     try:
-        tape, _ = await installation.settle_tape(links[0])
+        tape, _ = await installation.open_tape(links[0])
         found = World(installation, tape, links[0], links[1])
         await found.desk.start()
         await found.publisher.start()
