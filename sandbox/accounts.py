@@ -11,19 +11,12 @@ from functools import partial
 from msgspec import Struct
 
 from libs.exchange.matching_types import LimitOrder
-from libs.venues.kalshi import KALSHI
-from libs.venues.manifold import MANIFOLD
-from libs.venues.polymarket import POLYMARKET
 from proto.feed import MarketStatus, Side
 from proto.units import notional
 from sandbox.world.events import FillEvent, MarketMoved, OrderChange, OrderEvent, WorldEvent
 from sandbox.world.markets import SandboxMarket
+from sandbox.world.venue_markets import market_venues, markets_of
 from sandbox.world.world import World
-
-REDEEM_AFTER_S: dict[str, float | None] = {POLYMARKET: 5.0, KALSHI: 0.0, MANIFOLD: 0.0}
-"""How long after the settlement winnings are in the balance; ``None``: only when ``redeem`` is called."""
-NETTING = frozenset({KALSHI})
-"""Venues where yes and no of one market cancel each other out at once."""
 
 Position = tuple[str, int]
 """Market id and index of the outcome."""
@@ -72,7 +65,7 @@ class ClientAccount:
     @property
     def reserved(self) -> int:
         """Money that resting buy orders may cost. Where venues net, what closes a position costs none."""
-        covered = dict(self.positions) if self.venue in NETTING else {}
+        covered = dict(self.positions) if markets_of(self.venue).nets else {}
         total = 0
         for market, order in self.open.values():
             if order.side is Side.BUY:
@@ -96,7 +89,7 @@ class ClientAccount:
                 raise InsufficientFunds(f"expected at most {free} contracts to sell, was {order.quantity}")
             return
         covered: dict[Position, int] = {}
-        if self.venue in NETTING:
+        if markets_of(self.venue).nets:
             covered = dict(self.positions)
             for where, resting in self.open.values():
                 if resting.side is Side.BUY:
@@ -110,7 +103,7 @@ class ClientAccount:
         self.cash += cash
         key = (market.id, outcome)
         self.positions[key] = self.positions.get(key, 0) + quantity
-        if self.venue in NETTING:
+        if markets_of(self.venue).nets:
             other = (market.id, 1 - outcome)
             pairs = min(self.positions[key], self.positions.get(other, 0))
             if pairs > 0:
@@ -147,7 +140,7 @@ class Accounts:
     """Every client's account. Unknown owners have none: open them with ``open``."""
 
     def __init__(self, world: World) -> None:
-        self.redeem_after_s = dict(REDEEM_AFTER_S)
+        self.redeem_after_s = {venue: markets_of(venue).redeem_after_s for venue in market_venues()}
         self._world = world
         self._accounts: dict[tuple[str, str], ClientAccount] = {}
         world.subscribe(self._handle_event)

@@ -12,7 +12,8 @@ from sandbox.faults.rules import FaultScript
 from sandbox.faults.script import Faults
 from sandbox.venue import VenueServer
 from sandbox.world.markets import SandboxMarket
-from sandbox.world.world import VENUES, World
+from sandbox.world.venue_markets import market_venues
+from sandbox.world.world import World
 
 
 class Admin:
@@ -102,7 +103,7 @@ class Admin:
             for name, server in self._servers.items()
         }
         for name, shown in venues.items():
-            if name in VENUES:
+            if name in market_venues():
                 shown["markets"] = [_market(market) for market in self._world.markets(name)]
         return {
             "seed": self._world.settings.seed,

@@ -9,21 +9,20 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from libs.venues.catalogue import VENUES as CATALOGUE
-from libs.venues.manifold import MANIFOLD
-from libs.venues.polymarket import POLYMARKET
+from libs.venues.catalogue import VENUES
 from proto.units import parse
 from sandbox.accounts import Accounts
 from sandbox.admin import Admin
 from sandbox.arrivals import Arrivals
-from sandbox.faults.rules import FaultKind, FaultScript
+from sandbox.faults.rules import FaultKind, FaultScript, acted_out
 from sandbox.faults.script import Faults
 from sandbox.http import FaultyHandlers
 from sandbox.registry import served, server_class
 from sandbox.state_file import VERSION, SandboxDocument, StateFile, read
 from sandbox.venue import VenueServer
 from sandbox.world.events import PriceMoved, WorldEvent
-from sandbox.world.world import UPDATES_PER_S, VENUES, World
+from sandbox.world.venue_markets import market_venues
+from sandbox.world.world import UPDATES_PER_S, World
 
 HOST = "127.0.0.1"
 SHUTDOWN_S = 1.0
@@ -67,7 +66,7 @@ class Sandbox:
             seed,
             start_ns if start_ns is not None else time.time_ns(),
             time.time_ns if live else None,
-            venues=[venue for venue in VENUES if venue in classes],
+            venues=[venue for venue in market_venues() if venue in classes],
             time_scale=time_scale,
             updates_per_s=updates_per_s,
             saved=saved.world if saved is not None else None,
@@ -136,7 +135,7 @@ class Sandbox:
                 self._handlers.append(handlers)
                 self._started.append(server)
                 await server.start()
-                offset = 1 + list(CATALOGUE).index(venue)
+                offset = 1 + list(VENUES).index(venue)
                 base = await self._listen(handlers.application(), offset)
                 self.urls[venue] = server.urls(base)
         except BaseException:
@@ -200,8 +199,8 @@ class Sandbox:
         """Pick faults of the world itself with every step of the price."""
         if not isinstance(event, PriceMoved):
             return
-        for venue in (POLYMARKET, MANIFOLD):
-            if venue not in self.servers:
+        for venue in self.servers:
+            if FaultKind.TICK_SIZE_CHANGE not in acted_out(venue):
                 continue
             action = self.faults.pick(venue, "world", {})
             if action.kind is FaultKind.TICK_SIZE_CHANGE and action.rule is not None:

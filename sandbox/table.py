@@ -10,8 +10,8 @@ from proto.units import ONE, SECOND
 from sandbox.server import Sandbox
 from sandbox.texts import fixed
 from sandbox.world.markets import SandboxMarket
+from sandbox.world.venue_markets import market_venues
 from sandbox.world.venue_prices import PriceSource
-from sandbox.world.world import VENUES
 
 SHOWN_AFTER_CLOSE_S = 30
 """An ended market stays in the table for so long, to be seen settling."""
@@ -32,7 +32,7 @@ def overview(sandbox: Sandbox) -> Group:
         right = name in ("ends in", "bid", "ask", "last")
         table.add_column(name, justify="right" if right else "left", no_wrap=True)
     now = world.now()
-    for venue in VENUES:
+    for venue in market_venues():
         for market in world.markets(venue):
             if now < market.close_ns + SHOWN_AFTER_CLOSE_S * SECOND:
                 table.add_row(*_row(market, now), style=_STYLES.get(market.status, ""))

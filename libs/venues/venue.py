@@ -30,10 +30,14 @@ class HealthCheck(NamedTuple):
 
 
 class SandboxEntries(NamedTuple):
-    """Entries of a venue's part of the sandbox: its server's class, and the kinds of fault the server acts out."""
+    """Entries of a venue's part of the sandbox.
+
+    The server's class, the kinds of fault the server acts out, and the markets ("" where it only gives prices).
+    """
 
     server: str
     faults: str
+    markets: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,10 +20,10 @@ from sandbox.kalshi.bodies import (
     series_body,
 )
 from sandbox.kalshi.exchange import KalshiExchange, trade_id
+from sandbox.kalshi.markets import MARKETS
 from sandbox.kalshi.pages import flag, newest_first, number_of
 from sandbox.kalshi.refusals import KalshiRefusal, answer, bad_request
 from sandbox.world.events import BookChanged, Traded, WorldEvent
-from sandbox.world.listing import SERIES
 from sandbox.world.markets import SandboxMarket
 from sandbox.world.world import World
 
@@ -125,14 +125,14 @@ class KalshiMarketData:
         return answer({"schedule": {"standard_hours": hours, "maintenance_windows": []}})
 
     async def _all_series(self, _request: web.Request) -> web.Response:
-        return answer({"series": [series_body(s.name) for s in SERIES if s.venue == KALSHI]})
+        return answer({"series": [series_body(s.name) for s in MARKETS.series]})
 
     async def _fee_changes(self, _request: web.Request) -> web.Response:
         return answer({"series_fee_change_arr": []})
 
     async def _series(self, request: web.Request) -> web.Response:
         name = request.match_info["series"]
-        if not any(series.venue == KALSHI and series.name == name for series in SERIES):
+        if not any(series.name == name for series in MARKETS.series):
             raise KalshiRefusal(404, "not_found", "series", shape="documented")
         return answer({"series": series_body(name)})
 

@@ -3,31 +3,24 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from libs.venues.kalshi import KALSHI
-from libs.venues.manifold import MANIFOLD
 from libs.venues.polymarket import POLYMARKET
 from proto.feed import MarketStatus
 from proto.units import SECOND
 from sandbox.world.events import MarketMoved, WorldEvent
-from sandbox.world.listing import MarketSeries, make_markets, span_s
+from sandbox.world.listing import make_markets, span_s
 from sandbox.world.makers import MarketMakers
 from sandbox.world.market_registry import MarketRegistry
 from sandbox.world.markets import VOID, MarketKind, SandboxMarket
 from sandbox.world.order_entry import OrderEntry
 from sandbox.world.scheduler import Scheduler
 from sandbox.world.settings import WorldSettings
-from sandbox.world.venue_prices import BitcoinPrice, PriceSource
+from sandbox.world.venue_markets import MarketSeries, markets_of
+from sandbox.world.venue_prices import BitcoinPrice
 
-DETERMINED_AFTER_S = {POLYMARKET: 4.0, KALSHI: 2.0, MANIFOLD: 2.0}
-"""From the close until a result is known (proposed); real markets take 2 to 20 s."""
 DISPUTED_AFTER_S = 2.0
 DISPUTE_LASTS_S = 6.0
-SETTLED_AFTER_S = {POLYMARKET: 4.0, KALSHI: 3.0, MANIFOLD: 0.5}
-"""From the result, or the end of a dispute, until it is final."""
 KEPT_AFTER_S = 6 * 3600
 """A settled market is served for so long; a reconciliation reads less far back."""
-SOURCES = {POLYMARKET: PriceSource.CHAINLINK, KALSHI: PriceSource.BRTI, MANIFOLD: PriceSource.BINANCE}
-"""Whose average decides a venue's markets."""
 MARKET_CLOSED, MARKET_RESOLVED = "market_closed", "market_resolved"
 """Reasons for the cancel of an order that still rested."""
 
@@ -81,12 +74,12 @@ class MarketLifecycle:
         if status in (MarketStatus.LISTED, MarketStatus.OPEN):
             schedule(market.close_ns, partial(self._close, market))
         elif status is MarketStatus.CLOSED:
-            wait_ns = round(DETERMINED_AFTER_S[market.venue] * SECOND)
+            wait_ns = round(markets_of(market.venue).determined_after_s * SECOND)
             schedule(market.closed_ns + wait_ns, partial(self._determine, market))
         elif status is MarketStatus.DETERMINED and market.disputes:
             schedule(decided, partial(self._dispute, market))
         elif status is MarketStatus.DETERMINED:
-            wait_ns = round(SETTLED_AFTER_S[market.venue] * SECOND)
+            wait_ns = round(markets_of(market.venue).settled_after_s * SECOND)
             schedule(decided + wait_ns, partial(self._settle, market))
         elif status is MarketStatus.DISPUTED:
             schedule(decided + round(DISPUTE_LASTS_S * SECOND), partial(self._settle, market))
@@ -95,7 +88,7 @@ class MarketLifecycle:
 
     def _list(self, series: MarketSeries, open_s: int) -> None:
         settings, now = self._settings, self._scheduler.at
-        price = self._price.mean(SOURCES[series.venue], 1.0)
+        price = self._price.mean(markets_of(series.venue).source, 1.0)
         for market in make_markets(
             settings.seed, series, open_s, settings.time_scale, listed_ns=now, price=price
         ):
@@ -118,18 +111,20 @@ class MarketLifecycle:
 
     def _open(self, market: SandboxMarket) -> None:
         if market.kind is MarketKind.UPDOWN:
-            source = SOURCES[market.venue]
+            source = markets_of(market.venue).source
             market.strike = self._price.mean(source, market.settlement_average_s)
         self._move(market, MarketStatus.OPEN)
 
     def _close(self, market: SandboxMarket) -> None:
         self._makers.stop(market)
         market.closed_ns = self._scheduler.at
-        market.settlement_value = self._price.mean(SOURCES[market.venue], market.settlement_average_s)
+        market.settlement_value = self._price.mean(
+            markets_of(market.venue).source, market.settlement_average_s
+        )
         self._move(market, MarketStatus.CLOSED)
         if market.venue != POLYMARKET:
             self._order_entry.clear(market, MARKET_CLOSED)
-        self._scheduler.after(DETERMINED_AFTER_S[market.venue], partial(self._determine, market))
+        self._scheduler.after(markets_of(market.venue).determined_after_s, partial(self._determine, market))
 
     def _determine(self, market: SandboxMarket) -> None:
         market.determined_ns = self._scheduler.at
@@ -139,7 +134,7 @@ class MarketLifecycle:
         if market.disputes:
             self._scheduler.after(DISPUTED_AFTER_S, partial(self._dispute, market))
         else:
-            self._scheduler.after(SETTLED_AFTER_S[market.venue], partial(self._settle, market))
+            self._scheduler.after(markets_of(market.venue).settled_after_s, partial(self._settle, market))
 
     def _dispute(self, market: SandboxMarket) -> None:
         self._move(market, MarketStatus.DISPUTED)

@@ -1,6 +1,5 @@
 """Which markets exist: series whose windows roll over, one open and the next listed at any time."""
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 from libs.venues.kalshi import KALSHI
@@ -8,40 +7,14 @@ from libs.venues.manifold import MANIFOLD
 from libs.venues.polymarket import POLYMARKET
 from proto.units import ONE, SECOND
 from sandbox.world import ids
-from sandbox.world.markets import CENTS, TAPERED, MarketKind, SandboxMarket
+from sandbox.world.markets import MarketKind, SandboxMarket
+from sandbox.world.venue_markets import MarketSeries, markets_of
 
 SPAN_S_MIN = 10
 """A window shorter than this is over before a client has read its listing."""
 SETTLEMENT_AVERAGE_S = 60
 RANGE_WIDTH = 0.006
 """Inner ranges of a neg-risk event are so wide, as a fraction of the price: all outcomes stay in play."""
-DISPUTED_EVERY = 5
-"""Of Kalshi's windows one in so many is disputed before it settles."""
-
-
-@dataclass(frozen=True, slots=True)
-class MarketSeries:
-    """Markets that follow one another. ``window_s`` is the nominal length, before ``time_scale``."""
-
-    venue: str
-    name: str
-    kind: MarketKind
-    window_s: int
-    version: str = "v1"
-
-
-SERIES = (
-    MarketSeries(POLYMARKET, "btc-updown-5m", MarketKind.UPDOWN, 300),
-    MarketSeries(POLYMARKET, "btc-updown-15m", MarketKind.UPDOWN, 900),
-    MarketSeries(POLYMARKET, "btc-updown-1h", MarketKind.UPDOWN, 3600, version="v2"),
-    MarketSeries(POLYMARKET, "bitcoin-range", MarketKind.NEG_RISK, 1800),
-    MarketSeries(POLYMARKET, "sandbox-coin-lands-on-edge", MarketKind.VOID, 1200),
-    MarketSeries(KALSHI, "KXBTC15M", MarketKind.UPDOWN, 900),
-    MarketSeries(KALSHI, "KXBTC1H", MarketKind.UPDOWN, 3600),
-    MarketSeries(MANIFOLD, "bitcoin-level-15m", MarketKind.QUESTION, 900),
-    MarketSeries(MANIFOLD, "bitcoin-level-1h", MarketKind.QUESTION, 3600),
-    MarketSeries(MANIFOLD, "sandbox-coin-lands-on-edge", MarketKind.VOID, 1200),
-)
 
 
 def span_s(series: MarketSeries, time_scale: float) -> int:
@@ -84,6 +57,7 @@ def _market(
     neg_risk = series.kind is MarketKind.NEG_RISK
     market_id, tokens = _identity(seed, series, slug, close_s)
     count = open_s // (close_s - open_s)
+    facts = markets_of(series.venue)
     return SandboxMarket(
         id=market_id,
         venue=series.venue,
@@ -96,14 +70,15 @@ def _market(
         listed_ns=listed_ns,
         open_ns=open_s * SECOND,
         close_ns=close_s * SECOND,
-        price_steps=TAPERED if series.venue == KALSHI else CENTS,
+        price_steps=facts.price_steps,
         event_id=market_id.rsplit("-", 1)[0] if series.venue == KALSHI else f"{series.name}-{open_s}",
         event_title=_title(series, window),
         number=ids.number(seed, f"{series.venue}/{slug}"),
         version=series.version,
         tokens=tokens,
         neg_risk=neg_risk,
-        disputes=series.kind is MarketKind.VOID or (series.venue == KALSHI and count % DISPUTED_EVERY == 0),
+        disputes=series.kind is MarketKind.VOID
+        or (facts.disputed_every > 0 and count % facts.disputed_every == 0),
         settlement_average_s=max(1.0, SETTLEMENT_AVERAGE_S / time_scale),
     )
 

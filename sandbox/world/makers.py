@@ -10,9 +10,6 @@ from collections.abc import Iterable
 from functools import partial
 
 from libs.exchange.matching_types import LimitOrder
-from libs.venues.kalshi import KALSHI
-from libs.venues.manifold import MANIFOLD
-from libs.venues.polymarket import POLYMARKET
 from proto.feed import MarketStatus, Side
 from proto.risk import TimeInForce
 from proto.units import ONE
@@ -21,21 +18,13 @@ from sandbox.world.markets import MarketKind, SandboxMarket
 from sandbox.world.order_entry import OrderEntry
 from sandbox.world.scheduler import Scheduler
 from sandbox.world.settings import WorldSettings
+from sandbox.world.venue_markets import MakerStyle, markets_of
 from sandbox.world.venue_prices import BitcoinPrice
 
 MAKER, NOISE = "~maker", "~noise"
 """Owners that are part of the world. Their orders make no order events."""
-MAKERS_AT = (POLYMARKET, KALSHI)
-"""Venues with books; Manifold has a pool, and a house of its own."""
 DEPTH_LEVELS = 8
 """Levels the maker keeps on each side."""
-# How far behind the price a venue's makers are, in nominal seconds; drawn once a market.
-LAG_S = {POLYMARKET: (12.0, 40.0), KALSHI: (30.0, 90.0), MANIFOLD: (60.0, 120.0)}
-# So many grid steps between his best prices, around the fair value. Recorded Kalshi windows show one in half of the
-# seconds; on Polymarket a client may join inside.
-SPREAD_STEPS = {POLYMARKET: 2, KALSHI: 1, MANIFOLD: 2}
-# Contracts of a level, in whole ones.
-SIZES = {POLYMARKET: (30, 900), KALSHI: (400, 2_400), MANIFOLD: (20, 200)}
 TRADE_MAX = 60
 """Contracts of the largest noise trade: below most levels, so noise hardly moves the price."""
 REPLACE_CHANCE, TRADE_CHANCE = 0.75, 0.12
@@ -50,13 +39,15 @@ class MarketMaker:
     def __init__(
         self,
         market: SandboxMarket,
+        style: MakerStyle,
         settings: WorldSettings,
         scheduler: Scheduler,
         price: BitcoinPrice,
         order_entry: OrderEntry,
     ) -> None:
+        self._style = style
         self.draw = random.Random(f"presage-sandbox/{settings.seed}/{market.venue}/{market.id}")
-        self.lag_s = self.draw.uniform(*LAG_S[market.venue]) / settings.time_scale
+        self.lag_s = self.draw.uniform(*style.lag_s) / settings.time_scale
         self._settings = settings
         self._scheduler = scheduler
         self._price = price
@@ -108,7 +99,7 @@ class MarketMaker:
         """Move all quotes around the new centre; quotes that would cross the new ones are cancelled first."""
         grid, centre = self._grid, self._centre
         first_bid = centre - 1
-        first_ask = first_bid + SPREAD_STEPS[self._market.venue]
+        first_ask = first_bid + self._style.spread_steps
         wanted = {(Side.BUY, grid[i]) for i in range(max(0, first_bid - DEPTH_LEVELS + 1), first_bid + 1)}
         asks = range(first_ask, min(len(grid), first_ask + DEPTH_LEVELS))
         wanted |= {(Side.SELL, grid[i]) for i in asks}
@@ -144,7 +135,7 @@ class MarketMaker:
             self._order_entry.requote(self._market, [], [order])
 
     def _size(self) -> int:
-        return self.draw.randint(*SIZES[self._market.venue]) * ONE
+        return self.draw.randint(*self._style.sizes) * ONE
 
     def _order(
         self,
@@ -181,10 +172,11 @@ class MarketMakers:
 
     def start(self, market: SandboxMarket) -> None:
         """Begin to quote a market, where its venue has books and the makers are not paused."""
-        if market.venue not in MAKERS_AT or self._paused or market in self._makers:
+        style = markets_of(market.venue).makers
+        if style is None or self._paused or market in self._makers:
             return
         self._makers[market] = MarketMaker(
-            market, self._settings, self._scheduler, self._price, self._order_entry
+            market, style, self._settings, self._scheduler, self._price, self._order_entry
         )
         self._act(market)
 

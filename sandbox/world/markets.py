@@ -28,12 +28,6 @@ class MarketKind(StrEnum):
 
 CENTS = (PriceStep(0, ONE // 100),)
 MILLS = (PriceStep(0, ONE // 1000),)
-# Kalshi's tapered grid: steps of 0.001 at the edges, 0.01 between.
-TAPERED = (
-    PriceStep(0, ONE // 1000),
-    PriceStep(ONE // 10, ONE // 100),
-    PriceStep(9 * ONE // 10, ONE // 1000),
-)
 
 
 @dataclass(slots=True, eq=False)

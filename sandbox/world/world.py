@@ -11,15 +11,12 @@ import random
 from collections.abc import Callable, Iterable
 
 from libs.exchange.matching_types import LimitOrder, Placement, Reason, SelfTrade
-from libs.venues.kalshi import KALSHI
-from libs.venues.manifold import MANIFOLD
 from libs.venues.polymarket import POLYMARKET
 from proto.feed import PriceStep
 from proto.units import ONE, SECOND
 from sandbox.world.events import BookChanged, PriceMoved, TickChanged, WorldEvent
 from sandbox.world.lifecycle import MarketLifecycle
-from sandbox.world.listing import SERIES
-from sandbox.world.makers import MAKERS_AT, MarketMakers
+from sandbox.world.makers import MarketMakers
 from sandbox.world.market_registry import MarketRegistry
 from sandbox.world.markets import MILLS, SandboxMarket
 from sandbox.world.order_entry import OrderEntry
@@ -27,9 +24,9 @@ from sandbox.world.saving import SavedWorld, load_market, save_market
 from sandbox.world.scheduler import Scheduler
 from sandbox.world.settings import WorldSettings
 from sandbox.world.spot import SpotExchange
+from sandbox.world.venue_markets import market_venues, markets_of
 from sandbox.world.venue_prices import STEP_NS, BitcoinPrice, PriceSource
 
-VENUES = (POLYMARKET, KALSHI, MANIFOLD)
 UPDATES_PER_S = 3.0
 """Changes a second of each book: what a quiet real book of a 15 minute market shows."""
 CATCH_UP_S_MAX = 7_800
@@ -49,7 +46,7 @@ class World(Scheduler):
         start_ns: int,
         clock: Callable[[], int] | None = None,
         *,
-        venues: Iterable[str] = VENUES,
+        venues: Iterable[str] | None = None,
         time_scale: float = 1.0,
         updates_per_s: float = UPDATES_PER_S,
         saved: SavedWorld | None = None,
@@ -70,7 +67,7 @@ class World(Scheduler):
         if saved is not None:
             self.price.resume(saved.price)
         self._callbacks: list[Callback] = []
-        self._markets = MarketRegistry(VENUES)
+        self._markets = MarketRegistry(market_venues())
         self.order_entry = OrderEntry(self, self.emit)
         self.makers = MarketMakers(self.settings, self, self.price, self.order_entry)
         self.lifecycle = MarketLifecycle(
@@ -81,7 +78,8 @@ class World(Scheduler):
             for source in (PriceSource.BINANCE, PriceSource.COINBASE)
         }
         self.schedule(self.at, self._step)
-        self._series = [series for series in SERIES if series.venue in set(venues)]
+        chosen = market_venues() if venues is None else list(venues)
+        self._series = [series for venue in chosen for series in markets_of(venue).series]
         self.catching_up = saved is not None
         if saved is not None:
             self._resume(saved)
@@ -93,7 +91,7 @@ class World(Scheduler):
 
     def save(self) -> SavedWorld:
         """Return everything of the world that outlives a restart: not the makers, they start again."""
-        markets = [save_market(market) for venue in VENUES for market in self.markets(venue)]
+        markets = [save_market(market) for venue in market_venues() for market in self.markets(venue)]
         spot = {source.value: exchange.save() for source, exchange in self.spot.items()}
         return SavedWorld(self.at, self.price.save(), spot, markets)
 
@@ -123,7 +121,7 @@ class World(Scheduler):
             self._skip_to(to_ns)
         self._clock = clock
         self.catching_up = False
-        self.makers.resume(market for venue in MAKERS_AT for market in self.markets(venue))
+        self.makers.resume(market for venue in market_venues() for market in self.markets(venue))
 
     def _skip_to(self, at_ns: int) -> None:
         self.reset(at_ns // STEP_NS * STEP_NS)

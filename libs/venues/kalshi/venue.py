@@ -17,5 +17,9 @@ VENUE = Venue(
     key=KeyKind.RSA,
     signs_market_data=True,
     real_hosts=("api.elections.kalshi.com",),
-    sandbox=SandboxEntries("sandbox.kalshi.server:KalshiServer", "sandbox.kalshi.faults:ACTED_OUT"),
+    sandbox=SandboxEntries(
+        "sandbox.kalshi.server:KalshiServer",
+        "sandbox.kalshi.faults:ACTED_OUT",
+        "sandbox.kalshi.markets:MARKETS",
+    ),
 )

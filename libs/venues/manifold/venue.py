@@ -14,5 +14,9 @@ VENUE = Venue(
     currency=Currency.MANA,
     gateway="libs.venues.manifold.trading.build:build_gateway",
     key=KeyKind.API,
-    sandbox=SandboxEntries("sandbox.manifold.server:ManifoldServer", "sandbox.manifold.faults:ACTED_OUT"),
+    sandbox=SandboxEntries(
+        "sandbox.manifold.server:ManifoldServer",
+        "sandbox.manifold.faults:ACTED_OUT",
+        "sandbox.manifold.markets:MARKETS",
+    ),
 )

@@ -16,6 +16,8 @@ VENUE = Venue(
     gateway="libs.venues.polymarket.trading.build:build_gateway",
     key=KeyKind.ETHEREUM,
     sandbox=SandboxEntries(
-        "sandbox.polymarket.server:PolymarketServer", "sandbox.polymarket.faults:ACTED_OUT"
+        "sandbox.polymarket.server:PolymarketServer",
+        "sandbox.polymarket.faults:ACTED_OUT",
+        "sandbox.polymarket.markets:MARKETS",
     ),
 )
