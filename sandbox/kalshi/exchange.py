@@ -80,6 +80,8 @@ class KalshiExchange:
         resting = time_in_force is TimeInForce.GTC
         if (new.expiration_time is not None or new.post_only) and not resting:
             raise bad_request("expiration_time and post_only need good_till_canceled")
+        if new.reduce_only and time_in_force is not TimeInForce.IOC:
+            raise bad_request("reduce_only needs immediate_or_cancel")
         if new.expiration_time is not None:
             if new.expiration_time <= self._world.now() // SECOND:
                 raise bad_request("expiration_time is in the past")

@@ -101,7 +101,7 @@ async def test_sale_of_what_is_held_closes_it(outcome: str, index: int) -> None:
         assert (await v.gateway.balance()).available == CASH + gain - fees
         # A reduce-only order opens nothing.
         with pytest.raises(Refused) as refused:
-            await place(v, v.new_order(market, outcome, side=Side.SELL, price=450_000, reduce_only=True))
+            await place(v, msgspec.structs.replace(sale, order="tape-9-0", time_in_force=TimeInForce.IOC))
         assert refused.value.code == "reduce_only_no_position"
 
 

@@ -1,5 +1,7 @@
 """What the Kalshi sandbox answers to requests: who may ask, the shapes of errors, batches, pauses, pages."""
 
+import itertools
+
 import pytest
 from websockets.exceptions import InvalidStatus
 
@@ -13,6 +15,8 @@ from tests.integration.kalshi.plain_client import http, socket
 from tests.integration.kalshi.rig import START_NS, venue
 
 pytestmark = pytest.mark.asyncio
+
+TIMES = ("fill_or_kill", "good_till_canceled", "immediate_or_cancel")
 
 
 async def test_account_needs_a_signature_and_market_data_does_not() -> None:
@@ -82,6 +86,34 @@ async def test_batch_is_billed_by_item_and_answers_item_by_item() -> None:
         v.server.budgets._buckets.clear()
         many = await request("POST", path, signed=True, json={"orders": [good] * 21})
         assert many.status_code == 429
+
+
+async def test_flags_that_do_not_go_together_are_refused() -> None:
+    """Every combination, beside the venue's rule: what rests may be post-only and have an end, what does not
+    may be reduce-only if it is immediate-or-cancel."""
+    combinations = itertools.product(TIMES, (False, True), (False, True), (False, True))
+    async with venue() as v, http(v) as request:
+        v.empty(v.market)
+        v.other_side(v.market, 0, 400_000, 1)
+        await v.gateway.submit(
+            v.gateway.prepare(v.new_order(v.market, "no", price=600_000, quantity=ONE))
+        )  # one NO held, which a bid reduces
+        for time_in_force, post_only, reduce_only, ends in combinations:
+            body = {
+                "ticker": v.market.id, "side": "bid", "count": "1.00", "price": "0.3000",
+                "time_in_force": time_in_force, "self_trade_prevention_type": "taker_at_cross",
+                "post_only": post_only, "reduce_only": reduce_only,
+            }  # fmt: skip
+            if ends:
+                body["expiration_time"] = v.sandbox.world.now() // SECOND + 600
+            answer = await request("POST", "/portfolio/events/orders", signed=True, json=body)
+            rests = time_in_force == "good_till_canceled"
+            allowed = rests or not (post_only or ends)
+            allowed = allowed and (time_in_force == "immediate_or_cancel" or not reduce_only)
+            # A fill-or-kill finds nothing to trade with here: 409.
+            expected = 400 if not allowed else 409 if time_in_force == "fill_or_kill" else 201
+            assert answer.status_code == expected, (body, answer.text)
+            await request("DELETE", "/portfolio/events/orders", signed=True)
 
 
 async def test_amend_and_decrease() -> None:

@@ -33,9 +33,9 @@ def read_error(status: int, body: bytes) -> tuple[str, str]:
 def is_duplicate(error: Refused) -> bool:
     """Whether a refused order is one the venue already has: 409, and no other reason for a 409.
 
-    A fill-or-kill order that cannot be filled is a 409 too, with a code of its own.
+    An order that trades at once and finds nothing to trade with is a 409 too, with a code of its own.
     """
-    return error.status == 409 and not error.code.startswith("fill_or_kill")
+    return error.status == 409 and not error.code.endswith("insufficient_resting_volume")
 
 
 def is_gone(error: Refused) -> bool:

@@ -91,7 +91,8 @@ def order_body(new: NewOrder, placing: Placing) -> OrderBody:
         self_trade_prevention_type=placing.self_trade_prevention,
         post_only=new.post_only,
         expiration_time=new.expires_at // SECOND if new.time_in_force is TimeInForce.GTD else None,
-        reduce_only=new.reduce_only,
+        # The venue refuses the flag with any other lifetime; risk keeps resting exits within the position.
+        reduce_only=new.reduce_only and new.time_in_force is TimeInForce.IOC,
         cancel_order_on_pause=placing.cancel_on_pause and new.time_in_force in _RESTING,
         order_group_id=placing.order_group_id,
         subaccount=placing.subaccount,

@@ -111,7 +111,7 @@ def test_body_as_the_venue_documents_it() -> None:
 
 def test_body_with_everything() -> None:
     placing = Placing(order_group_id="g-1", subaccount=3, cancel_on_pause=True, self_trade_prevention="maker")
-    new = new_order(time_in_force=TimeInForce.GTD, post_only=True, reduce_only=True, quantity=10_000)
+    new = new_order(time_in_force=TimeInForce.GTD, post_only=True, quantity=10_000)
     assert msgspec.json.decode(encode_body(order_body(new, placing))) == {
         "ticker": TICKER,
         "client_order_id": client_order_id("tape-1-0"),
@@ -122,7 +122,6 @@ def test_body_with_everything() -> None:
         "expiration_time": 1_778_709_600,
         "self_trade_prevention_type": "maker",
         "post_only": True,
-        "reduce_only": True,
         "cancel_order_on_pause": True,
         "order_group_id": "g-1",
         "subaccount": 3,

@@ -177,7 +177,8 @@ def test_errors_in_all_shapes(body, code, text) -> None:
 def test_which_refusals_mean_that_it_is_there_or_gone() -> None:
     assert is_duplicate(Refused("kalshi", "", 409, "order_already_exists"))
     assert is_duplicate(Refused("kalshi", "", 409, ""))
-    assert not is_duplicate(Refused("kalshi", "", 409, "fill_or_kill_insufficient_resting_volume"))
+    for lifetime in ("fill_or_kill", "immediate_or_cancel"):
+        assert not is_duplicate(Refused("kalshi", "", 409, f"{lifetime}_insufficient_resting_volume"))
     assert not is_duplicate(Refused("kalshi", "", 400, "order_already_exists"))
     assert is_gone(Refused("kalshi", "", 404, ""))
     assert is_gone(Refused("kalshi", "", 400, "market_inactive"))
