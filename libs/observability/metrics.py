@@ -159,6 +159,9 @@ class Metrics:
         self.reader_restarts = self._total("presage_reader_restarts", "Restarts of the tape's reader")
         self.dead_inputs = self._total("presage_dead_inputs", "Unreadable inputs")
         self.publish_retries = self._total("presage_publish_retries", "Publishes that were tried again")
+        self.odd_items = self._total(
+            "presage_odd_items", "Rows of venues' answers about the account that could not be read"
+        )
         self.dead_by_producer = _Bounded(
             self._counter("presage_dead_letters", "Dead inputs reported on the tape", ("producer",)), service
         )
@@ -209,6 +212,8 @@ class Metrics:
         self.reader_restarts.set(int(report.get("restarts", 0)))
         self.dead_inputs.set(int(report.get("dead", 0)))
         self.publish_retries.set(int(report.get("retries", 0)))
+        desks: Mapping[str, Mapping[str, Any]] = report.get("venues", {})
+        self.odd_items.set(sum(int(desk.get("odd_items", 0)) for desk in desks.values()))
         for machine in report.get("versions", {}):
             self.set_position(str(machine), int(report.get("position", 0)))
 

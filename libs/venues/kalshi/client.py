@@ -11,6 +11,7 @@ from libs.venues.kalshi import KALSHI, limits
 from libs.venues.kalshi.auth import RequestSigner
 from libs.venues.kalshi.schemas import answers as rest
 from libs.venues.kalshi.schemas.errors import read_error
+from libs.venues.odd_items import OddItems
 from libs.venues.transport.answer import HttpAnswer
 from libs.venues.transport.http import VenueHttp
 from libs.venues.transport.rate_limit import TokenBucket
@@ -32,7 +33,7 @@ class KalshiClient:
     """One account, or none: without ``signer`` only market data can be asked for.
 
     ``rest_url`` ends in ``/trade-api/v2``. All coroutines raise the kinds of ``libs.venues.errors``.
-    Lists come whole: every page, or ``BadAnswer``.
+    Lists come whole: every page, or ``BadAnswer``; rows of the account's that cannot be read are ``odd_items``.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class KalshiClient:
             unavailable=STATUSES_UNAVAILABLE,
         )
         self._signer = signer
+        self.odd_items = OddItems(KALSHI)
 
     async def close(self) -> None:
         await self._http.close()
@@ -103,20 +105,37 @@ class KalshiClient:
     async def positions(self) -> list[rest.MarketPosition]:
         """Markets with a position."""
         query = {"count_filter": "position"}
-        return await self._all("/portfolio/positions", query, rest.Positions, lambda p: p.market_positions)
+        return await self._all(
+            "/portfolio/positions",
+            query,
+            rest.Positions,
+            self._rows("position", rest.MarketPosition, "market_positions"),
+        )
 
     async def fills(self, query: Query) -> list[rest.Fill]:
         """Fills of a query (``ticker``, ``order_id``, ``min_ts`` in seconds), newest first."""
-        return await self._all("/portfolio/fills", query, rest.Fills, lambda p: p.fills, ACCOUNT_PAGE_ROWS)
+        return await self._all(
+            "/portfolio/fills", query, rest.Fills, self._rows("fill", rest.Fill, "fills"), ACCOUNT_PAGE_ROWS
+        )
 
     async def settlements(self, query: Query) -> list[rest.SettlementBody]:
         return await self._all(
-            "/portfolio/settlements", query, rest.Settlements, lambda p: p.settlements, ACCOUNT_PAGE_ROWS
+            "/portfolio/settlements",
+            query,
+            rest.Settlements,
+            self._rows("settlement", rest.SettlementBody, "settlements"),
+            ACCOUNT_PAGE_ROWS,
         )
 
-    async def orders(self, query: Query) -> list[rest.Order]:
-        """Orders of a query (``ticker``, ``status``, ``min_ts``)."""
-        return await self._all("/portfolio/orders", query, rest.Orders, lambda p: p.orders, ACCOUNT_PAGE_ROWS)
+    async def orders(self, query: Query, left_out: list[str] | None = None) -> list[rest.Order]:
+        """Orders of a query (``ticker``, ``status``, ``min_ts``); what cannot be read is named in ``left_out``."""
+        return await self._all(
+            "/portfolio/orders",
+            query,
+            rest.Orders,
+            self._rows("order", rest.Order, "orders", left_out),
+            ACCOUNT_PAGE_ROWS,
+        )
 
     async def order(self, order_id: str) -> rest.Order:
         """One order. Raises ``Refused`` with status 404 when the venue does not know it."""
@@ -209,6 +228,12 @@ class KalshiClient:
     async def _get(self, path: str, kind: type[Body], query: Query | None = None) -> Body:
         answer = await self._read(path, query or {})
         return _decode(f"GET {path}", answer.body, kind)
+
+    def _rows(
+        self, kind: str, row_type: type[Body], name: str, left_out: list[str] | None = None
+    ) -> Callable[[Any], list[Body]]:
+        """What reads the rows of a page of the account's, odd ones left out."""
+        return lambda page: self.odd_items.readable(kind, getattr(page, name), row_type, left_out)
 
     async def _all(
         self,

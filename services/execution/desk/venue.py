@@ -12,6 +12,7 @@ from typing import Any
 from libs.venues.brake import HasBrake
 from libs.venues.errors import VenueError
 from libs.venues.gateway import Prepared, RemembersOrders, VenueGateway
+from libs.venues.odd_items import KeepsOddItems
 from proto.execution import Claim
 from proto.risk import Approval
 from services.execution.desk.context import DeskContext
@@ -29,6 +30,9 @@ RETRY_S = 1.0
 """Between attempts to start a gateway, or to follow a user stream."""
 STOPPED_MARKETS_MAX = 10
 """Stopped markets in the health report: enough to see that something is wrong, and with what."""
+
+ODD_ITEMS_SHOWN_MAX = 5
+"""Odd items in the health report, the newest: a new word of the venue's shows in one."""
 
 log = logging.getLogger("presage.desk")
 
@@ -82,7 +86,16 @@ class VenueDesk:
             "unconfirmed_fills": len(facts.unconfirmed),
             "empty_fills": facts.empty_fills,
             "brake": self.gate.hold_reason(BRAKE) or "off",
+            **self._odd_items(),
         } | ({"balance": balance.total, "available": balance.available} if balance else {})
+
+    def _odd_items(self) -> dict[str, Any]:
+        """Return what the venue told that could not be read: how much, and the newest of it."""
+        if not isinstance(self.gateway, KeepsOddItems):
+            return {}
+        odd = self.gateway.odd_items
+        latest = [f"{item.kind} {item.name}: {item.reason}" for item in odd.latest(ODD_ITEMS_SHOWN_MAX)]
+        return {"odd_items": odd.count, "odd_items_latest": latest}
 
     # ── running ──
 

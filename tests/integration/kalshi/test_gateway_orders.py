@@ -210,8 +210,8 @@ async def test_cancel_all_takes_ours_whatever_is_wrong_with_another(monkeypatch,
         client, asked = v.gateway.client, []
         orders, cancel_orders = client.orders, client.cancel_orders
 
-        async def with_foreign(query):
-            ours = await orders(query)
+        async def with_foreign(query, left_out=None):
+            ours = await orders(query, left_out)
             return [msgspec.structs.replace(ours[0], order_id="foreign", ticker="KXOTHER-1"), *ours]
 
         async def first_lost(shards):

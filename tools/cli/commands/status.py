@@ -195,3 +195,8 @@ def print_status(console: Console, document: Mapping[str, Any]) -> None:
             venues.add_row(*_venue_line(name, row))
         console.print()
         console.print(venues)
+    for name, report in document["services"].get("execution", {}).get("venues", {}).items():
+        if report.get("odd_items"):
+            latest = "; ".join(report["odd_items_latest"])
+            line = f"{name}: {report['odd_items']} items could not be read and are left out, the newest: {latest}"
+            console.print(line, style="yellow", highlight=False, markup=False)

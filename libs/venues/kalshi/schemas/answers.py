@@ -6,7 +6,7 @@ Source: docs/reference/venue-facts.md, Kalshi numbers; Kalshi market data; Kalsh
 """
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
@@ -14,7 +14,6 @@ from msgspec import Meta, Struct
 from libs.venues.kalshi.schemas.wire import Level, Moment, PriceRange, Side, Ticker
 
 Word = Annotated[str, Meta(max_length=120)]
-BookSide = Literal["bid", "ask"]
 
 
 class Market(Struct, gc=False):
@@ -164,37 +163,35 @@ class MarketPosition(Struct, gc=False):
 
 
 class Positions(Struct, gc=False):
-    """A page of positions."""
+    """A page of positions, each a ``MarketPosition``."""
 
-    market_positions: list[MarketPosition]
+    market_positions: list[msgspec.Raw]
     cursor: str = ""
 
 
 class Fill(Struct, gc=False):
-    """A fill of ours. ``fee_cost`` in dollars. ``book_side`` came in May 2026, ``side`` before."""
+    """A fill of ours. ``fee_cost`` in dollars; its side in the words of May 2026, the ones before are not read."""
 
     trade_id: Word
     order_id: Word
     count_fp: Word
     yes_price_dollars: Word
     is_taker: bool
-    ticker: Word = ""
-    market_ticker: Word = ""
-    fill_id: Word = ""
-    client_order_id: Word = ""
-    side: Side | None = None
-    action: Literal["buy", "sell"] | None = None
-    book_side: BookSide | None = None
-    outcome_side: Side | None = None
+    ticker: Word | None = ""
+    market_ticker: Word | None = ""
+    fill_id: Word | None = ""
+    client_order_id: Word | None = ""
+    book_side: Word | None = None
+    outcome_side: Word | None = None
     fee_cost: Word | None = None
     created_time: datetime | None = None
     ts: int | None = None
 
 
 class Fills(Struct, gc=False):
-    """A page of fills, newest first."""
+    """A page of fills, each a ``Fill``, newest first."""
 
-    fills: list[Fill]
+    fills: list[msgspec.Raw]
     cursor: str = ""
 
 
@@ -210,9 +207,9 @@ class SettlementBody(Struct, gc=False):
 
 
 class Settlements(Struct, gc=False):
-    """A page of settlements, newest first."""
+    """A page of settlements, each a ``SettlementBody``, newest first."""
 
-    settlements: list[SettlementBody]
+    settlements: list[msgspec.Raw]
     cursor: str = ""
 
 
@@ -226,20 +223,18 @@ class Order(Struct, gc=False):
     initial_count_fp: Word
     fill_count_fp: Word
     remaining_count_fp: Word
-    client_order_id: Word = ""
-    side: Side | None = None
-    action: Literal["buy", "sell"] | None = None
-    book_side: BookSide | None = None
-    outcome_side: Side | None = None
+    client_order_id: Word | None = ""
+    book_side: Word | None = None
+    outcome_side: Word | None = None
     created_time: datetime | None = None
     last_update_time: datetime | None = None
     order_group_id: Word | None = None
 
 
 class Orders(Struct, gc=False):
-    """A page of orders."""
+    """A page of orders, each an ``Order``."""
 
-    orders: list[Order]
+    orders: list[msgspec.Raw]
     cursor: str = ""
 
 

@@ -45,10 +45,14 @@ from libs.venues.kalshi.trading.reports import (
 )
 from libs.venues.kalshi.trading.user_events import UserEvents
 from libs.venues.transport.shared import SharedQuestion
-from proto.units import SECOND
+from proto.units import ONE, SECOND
+from proto.venue import AckStatus
 
 CANCELS_AT_ONCE_MAX = 100
 """Cancels in one request: 200 of the smallest tier's 200 tokens a burst would leave nothing for orders."""
+
+PAYOUTS_MAX = 1_000
+"""Payouts remembered that are neither 0 nor 1: each market is asked about once in the day it is told."""
 
 SHARD_PATIENCE_S = 5.0
 """For the market of an order that is to be cancelled: what rests meanwhile may fill."""
@@ -65,6 +69,8 @@ class KalshiGateway:
     def __init__(self, credentials: KalshiCredentials, options: KalshiOptions = KalshiOptions()) -> None:  # noqa: B008 - frozen
         signer = RequestSigner(credentials)
         self.client = KalshiClient(options.rest_url, signer, buckets=limits.buckets(options.tier))
+        self.odd_items = self.client.odd_items
+        self._payouts: dict[str, int] = {}
         self._options = options
         self._known = Known()
         self._group_id: str | None = None
@@ -193,13 +199,15 @@ class KalshiGateway:
 
     async def cancel_all(self) -> None:
         """Cancel what rests, a batch at a time. Raises what failed, after all were tried."""
-        resting = await self.client.orders({"status": "resting"})
+        unreadable: list[str] = []
+        resting = await self.client.orders({"status": "resting"}, unreadable)
         known = {o.order_id: o.ticker for o in resting if self._known.knows_market(o.ticker)}
         others = {o.order_id: o.ticker for o in resting if o.order_id not in known}
         # First what needs no question: an order placed by hand in some other market must not hold up ours.
         failed = await self._cancel_batches(known)
         await asyncio.gather(*(self._shard_of(ticker) for ticker in set(others.values())))
         failed += await self._cancel_batches(others)
+        failed += [f"{name}: unreadable" for name in unreadable]
         if failed:
             raise Refused(KALSHI, f"{len(failed)} cancels failed, the first {failed[0][:120]}")
 
@@ -272,22 +280,41 @@ class KalshiGateway:
                 raise
             if order.client_order_id != sent.client_order_id:
                 raise BadAnswer(KALSHI, f"expected order {sent.client_order_id}, was {order.client_order_id}")
-            return order_report(order, sent.instrument)
+            return self._report(order, sent.instrument)
         ticker = contract_of(sent.instrument).ticker
-        for order in await self._orders.get(ticker):
+        orders, left_out = await self._orders.get(ticker)
+        for order in orders:
             if order.client_order_id == sent.client_order_id:
                 self._known.learn_order(sent.client_order_id, sent.instrument, order.order_id)
-                return order_report(order, sent.instrument)
+                return self._report(order, sent.instrument)
+        if left_out:
+            raise BadAnswer(KALSHI, f"expected every order of {ticker}, was not {left_out[0]}")
         return None
 
-    async def _orders_of(self, ticker: str) -> list[rest.Order]:
-        return await self.client.orders({"ticker": ticker})
+    async def _orders_of(self, ticker: str) -> tuple[list[rest.Order], list[str]]:
+        """Every order of a market, and those that cannot be read."""
+        left_out: list[str] = []
+        return await self.client.orders({"ticker": ticker}, left_out), left_out
 
     async def open_orders(self) -> Sequence[OrderReport]:
-        orders = await self.client.orders({"status": "resting"})
-        for order in orders:
-            self._known.learn_order(order.client_order_id, venue_order_id=order.order_id)
-        return [order_report(order, self._known.instrument(order.client_order_id)) for order in orders]
+        reports = []
+        for order in await self.client.orders({"status": "resting"}):
+            client_id = order.client_order_id or ""
+            self._known.learn_order(client_id, venue_order_id=order.order_id)
+            try:
+                reports.append(self._report(order, self._known.instrument(client_id)))
+            except BadAnswer as e:
+                # Whether it is ours, the look-up of our own orders shows.
+                self.odd_items.record("order", order.order_id, str(e))
+        return reports
+
+    def _report(self, order: rest.Order, instrument: str) -> OrderReport:
+        report = order_report(order, instrument)
+        if report.status is AckStatus.UNKNOWN:
+            self.odd_items.record(
+                "order", order.order_id, f"expected an order's status, was {order.status[:40]!r}"
+            )
+        return report
 
     def remember_order(self, sent: SentOrder) -> None:
         """The order's fills are told in the space of what it was meant for, also after a restart."""
@@ -300,7 +327,10 @@ class KalshiGateway:
         reports = []
         for fill in found:
             client_id = self._known.client_order_id(fill.order_id) or ""
-            reports.append(fill_report(fill, client_id, self._known.instrument(client_id)))
+            try:
+                reports.append(fill_report(fill, client_id, self._known.instrument(client_id)))
+            except BadAnswer as e:
+                self.odd_items.record("fill", fill.trade_id, str(e))
         # One without a time may be new: whoever was told it before, knows it by its id.
         wanted = [report for report in reports if report.at >= since or not report.at]
         return sorted(wanted, key=lambda report: (report.at, report.trade_id))
@@ -308,18 +338,26 @@ class KalshiGateway:
     async def _learn_orders_of(self, fills: Iterable[rest.Fill]) -> None:
         """A fill names the venue's order id alone; ours is found among the orders of its market."""
         unknown = {
-            fill.ticker or fill.market_ticker
+            fill.ticker or fill.market_ticker or ""
             for fill in fills
             if self._known.client_order_id(fill.order_id) is None
         }
         for ticker in sorted(unknown):
             for order in await self.client.orders({"ticker": ticker}):
-                self._known.learn_order(order.client_order_id, venue_order_id=order.order_id)
+                self._known.learn_order(order.client_order_id or "", venue_order_id=order.order_id)
 
     async def positions(self) -> dict[str, int]:
         """Net positions: this venue has no market in which both outcomes are held."""
-        found = [position_of(position) for position in await self.client.positions()]
-        return dict(held for held in found if held is not None)
+        held: dict[str, int] = {}
+        for position in await self.client.positions():
+            try:
+                found = position_of(position)
+            except BadAnswer as e:
+                self.odd_items.record("position", position.ticker, str(e))
+                continue
+            if found is not None:
+                held[found[0]] = found[1]
+        return held
 
     async def balance(self) -> Balance:
         """Money on the shards of our series (on all of them when none is named): orders spend no other.
@@ -342,12 +380,29 @@ class KalshiGateway:
         for settlement in await self.client.settlements({"min_ts": max(0, since // SECOND - 1)}):
             yes_price = yes_payout(settlement)
             if yes_price is None:
-                value = (await self.client.market(settlement.ticker)).settlement_value_dollars
-                if value is None:
-                    raise BadAnswer(KALSHI, f"expected what {settlement.ticker} paid")
-                yes_price = amount(value)
+                yes_price = await self._yes_payout(settlement.ticker)
+            if yes_price is None:
+                continue
             reports += settlement_reports(settlement, yes_price)
         return sorted((r for r in reports if r.at >= since), key=lambda r: (r.at, r.instrument))
+
+    async def _yes_payout(self, ticker: str) -> int | None:
+        """What a market's YES paid, to the millionth, as the market says; ``None`` where it says nothing."""
+        paid = self._payouts.get(ticker)
+        if paid is not None:
+            return paid
+        value = (await self.client.market(ticker)).settlement_value_dollars
+        try:
+            paid = None if value is None else amount(value)
+        except BadAnswer:
+            paid = None
+        if paid is None or not 0 <= paid <= ONE:
+            self.odd_items.record("settlement", ticker, f"expected what it paid, was {value!r}")
+            return None
+        self._payouts[ticker] = paid
+        if len(self._payouts) > PAYOUTS_MAX:
+            del self._payouts[next(iter(self._payouts))]
+        return paid
 
     def events(self) -> AsyncIterator[UserEvent]:
         return self._user.events()

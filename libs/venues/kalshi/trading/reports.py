@@ -21,7 +21,6 @@ from libs.venues.kalshi.schemas import answers as rest
 from proto.units import ONE, SECOND, UnitError, parse
 from proto.venue import AckStatus
 
-CENT = 10_000
 _STATUSES = {
     "resting": AckStatus.ACCEPTED,
     "executed": AckStatus.ACCEPTED,
@@ -31,32 +30,34 @@ _STATUSES = {
 """An expired order is a canceled one at this venue; an executed one was accepted and has nothing left."""
 
 
+_SIDES = {YES: "bid", NO: "ask"}
+"""The outcome an order or fill is positioned for → its side of the YES book."""
+
+
 class _Directed(Protocol):
-    """What tells the side of the book: the field of 2026, or the pair it replaces."""
+    """What tells the side of the book. Of the words before May 2026 (``side``, ``action``) the sources disagree."""
 
     book_side: Any
     outcome_side: Any
-    side: Any
-    action: Any
 
 
 def order_report(order: rest.Order, instrument: str) -> OrderReport:
     """An order of ours; ``instrument`` "" takes the outcome the venue says it is positioned for.
 
+    A status that nobody knows is reported as such: the order may still trade.
+
     Raises:
-        BadAnswer: for numbers or words that are none.
+        BadAnswer: for numbers or sides that are none.
     """
-    status = _STATUSES.get(order.status)
-    if status is None:
-        raise BadAnswer(KALSHI, f"expected an order's status, was {order.status[:40]!r}")
+    status = _STATUSES.get(order.status, AckStatus.UNKNOWN)
     at = order.last_update_time or order.created_time
     return OrderReport(
-        client_order_id=order.client_order_id,
+        client_order_id=order.client_order_id or "",
         venue_order_id=order.order_id,
         instrument=instrument or instrument_of(order.ticker, positioned(book_side(order))),
         status=status,
         filled=amount(order.fill_count_fp),
-        remaining=amount(order.remaining_count_fp) if status is AckStatus.ACCEPTED else 0,
+        remaining=amount(order.remaining_count_fp) if status is not AckStatus.CANCELED else 0,
         at=moment_ns(at) if at else 0,
     )
 
@@ -85,11 +86,11 @@ def fill_report(fill: rest.Fill, client_order_id: str, instrument: str) -> FillR
     if fill.fee_cost is None:
         raise BadAnswer(KALSHI, f"expected the fee of fill {fill.trade_id[:80]}")
     side = book_side(fill)
-    instrument = instrument or instrument_of(fill.ticker or fill.market_ticker, positioned(side))
+    instrument = instrument or instrument_of(fill.ticker or fill.market_ticker or "", positioned(side))
     leg = own_leg(contract_of(instrument).outcome, YesLeg(side, amount(fill.yes_price_dollars)))
     return FillReport(
         trade_id=fill.trade_id,
-        client_order_id=client_order_id or fill.client_order_id,
+        client_order_id=client_order_id or fill.client_order_id or "",
         venue_order_id=fill.order_id,
         instrument=instrument,
         side=leg.side,
@@ -107,15 +108,16 @@ def book_side(found: _Directed) -> BookSide:
     """The side of the YES book an order or a fill is on.
 
     Raises:
-        BadAnswer: when nothing says so.
+        BadAnswer: when nothing says so, or in words that nobody knows.
     """
-    if found.book_side is not None:
-        return "bid" if found.book_side == "bid" else "ask"
-    if found.outcome_side is not None:
-        return "bid" if found.outcome_side == YES else "ask"
-    if found.side is not None and found.action is not None:
-        return "bid" if (found.side == YES) == (found.action == "buy") else "ask"
-    raise BadAnswer(KALSHI, "expected a side of the book")
+    said = found.book_side if found.book_side is not None else _SIDES.get(found.outcome_side)
+    if said == "bid":
+        return "bid"
+    if said == "ask":
+        return "ask"
+    raise BadAnswer(
+        KALSHI, f"expected a side of the book, was {str(found.book_side or found.outcome_side)[:40]!r}"
+    )
 
 
 def position_of(position: rest.MarketPosition) -> tuple[str, int] | None:
@@ -141,10 +143,15 @@ def settlement_reports(settlement: rest.SettlementBody, yes_price: int) -> list[
 
 
 def yes_payout(settlement: rest.SettlementBody) -> int | None:
-    """What a YES contract paid; ``None`` when the settlement does not say (scalar and void markets)."""
-    if settlement.market_result in (YES, NO):
-        return ONE if settlement.market_result == YES else 0
-    return None if settlement.value is None else settlement.value * CENT
+    """What a YES contract paid; ``None`` where only the market says it exactly: scalar, void, or with a floor.
+
+    ``value`` is whole cents, and payouts have up to four decimals.
+    """
+    if settlement.market_result == YES and settlement.value in (None, 100):
+        return ONE
+    if settlement.market_result == NO and settlement.value in (None, 0):
+        return 0
+    return None
 
 
 def amount(text: str) -> int:

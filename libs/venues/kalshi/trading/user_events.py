@@ -86,14 +86,15 @@ class UserEvents:
         return "", []
 
     def _order(self, body: user_stream.OrderBody) -> UserEvent:
-        self._known.learn_order(body.client_order_id, venue_order_id=body.order_id)
-        return order_report(user_stream.as_order(body), self._known.instrument(body.client_order_id))
+        client_id = body.client_order_id or ""
+        self._known.learn_order(client_id, venue_order_id=body.order_id)
+        return order_report(user_stream.as_order(body), self._known.instrument(client_id))
 
     async def _fill(self, body: user_stream.FillBody) -> FillReport:
         """The fill as REST has it, to the fraction of a cent: the socket does not tell its fee."""
         if self._known.client_order_id(body.order_id) is None:
             order = await self._client.order(body.order_id)
-            self._known.learn_order(order.client_order_id, venue_order_id=body.order_id)
+            self._known.learn_order(order.client_order_id or "", venue_order_id=body.order_id)
         client_id = self._known.client_order_id(body.order_id) or ""
         for attempt in range(1, FILL_ATTEMPTS_MAX + 1):
             for fill in await self._client.fills({"order_id": body.order_id}):

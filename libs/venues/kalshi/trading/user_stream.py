@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 from libs.venues.frame import DECODE_ERRORS, FrameError
 from libs.venues.kalshi.schemas import answers as rest
-from libs.venues.kalshi.schemas.wire import Side, Ticker
+from libs.venues.kalshi.schemas.wire import Ticker
 
 CHANNELS = ("fill", "user_orders")
 """``market_positions`` is left out: it tells nothing that the other two and the balance do not."""
@@ -43,9 +43,9 @@ class OrderBody(Struct, gc=False):
     initial_count_fp: Word
     fill_count_fp: Word
     remaining_count_fp: Word
-    client_order_id: Word = ""
-    side: Side | None = None
-    outcome_side: Side | None = None
+    client_order_id: Word | None = ""
+    side: Word | None = None
+    outcome_side: Word | None = None
     created_ts_ms: int | None = None
     last_updated_ts_ms: int | None = None
 

@@ -13,6 +13,7 @@ from libs.venues.manifold import MANIFOLD
 from libs.venues.manifold.market_data.rest import PAGE_MAX
 from libs.venues.manifold.schemas.wire import Bet, Contract, Me, Position
 from libs.venues.manifold.trading.auth import ManifoldCredentials
+from libs.venues.odd_items import OddItems
 from libs.venues.transport.http import VenueHttp
 
 PAGES_MAX = 50
@@ -22,7 +23,10 @@ _Read = TypeVar("_Read")
 
 
 class ManifoldAccount:
-    """What the key's owner may ask and do. Every list is complete or raises ``BadAnswer``."""
+    """What the key's owner may ask and do.
+
+    Every list is complete or raises ``BadAnswer``; rows that cannot be read are ``odd_items``.
+    """
 
     def __init__(
         self,
@@ -32,6 +36,7 @@ class ManifoldAccount:
     ) -> None:
         self._http = http
         self._headers = credentials.headers()
+        self.odd_items = OddItems(MANIFOLD)
         self.now_ms = now_ms
 
     async def me(self) -> Me:
@@ -44,23 +49,27 @@ class ManifoldAccount:
 
     async def positions(self, contract: str, user: str) -> list[Position]:
         """What the user holds of one market."""
-        found = await self._get(f"/market/{contract}/positions", {"userId": user}, list[Position])
+        rows = await self._get(f"/market/{contract}/positions", {"userId": user}, list[msgspec.Raw])
+        found = self.odd_items.readable("position", rows, Position)
         return [position for position in found if position.userId in ("", user)]
 
-    async def bets(self, user: str, since_ms: int, contract: str = "") -> list[Bet]:
-        """All bets of the user made at or after ``since_ms``, newest first.
+    async def bets(
+        self, user: str, since_ms: int, contract: str = "", left_out: list[str] | None = None
+    ) -> list[Bet]:
+        """All bets of the user made at or after ``since_ms``, newest first; see ``_pages``.
 
         Raises:
             BadAnswer: when they cannot be read to the end, or do not come newest first.
         """
         query = {"userId": user} | ({"contractId": contract} if contract else {})
-        return await self._pages(query, since_ms)
+        return await self._pages(query, since_ms, left_out)
 
-    async def open_orders(self, user: str) -> list[Bet]:
+    async def open_orders(self, user: str, left_out: list[str] | None = None) -> list[Bet]:
         """All limit orders of the user that rest."""
-        return await self._pages({"userId": user, "kinds": "open-limit"}, 0)
+        return await self._pages({"userId": user, "kinds": "open-limit"}, 0, left_out)
 
-    async def _pages(self, query: dict[str, str], since_ms: int) -> list[Bet]:
+    async def _pages(self, query: dict[str, str], since_ms: int, left_out: list[str] | None) -> list[Bet]:
+        """Every page; bets that cannot be read are named in ``left_out``."""
         found: dict[str, Bet] = {}
         before = ""
         for _ in range(PAGES_MAX):
@@ -69,12 +78,13 @@ class ManifoldAccount:
                 "limit": PAGE_MAX,
                 **({"before": before} if before else {}),
             }
-            page = await self._get("/bets", asked, list[Bet])
+            rows = await self._get("/bets", asked, list[msgspec.Raw])
+            page = self.odd_items.readable("bet", rows, Bet, left_out)
             if any(a.createdTime < b.createdTime for a, b in pairwise(page)):
                 raise BadAnswer(MANIFOLD, "expected bets newest first, was another order")
             fresh = [bet for bet in page if bet.key not in found]
             found |= {bet.key: bet for bet in fresh}
-            if len(page) < PAGE_MAX or page[-1].createdTime < since_ms:
+            if len(rows) < PAGE_MAX or (page and page[-1].createdTime < since_ms):
                 return [bet for bet in found.values() if bet.createdTime >= since_ms]
             if not fresh:
                 raise BadAnswer(MANIFOLD, "expected another page of bets, was the same")

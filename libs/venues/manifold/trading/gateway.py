@@ -59,6 +59,7 @@ class ManifoldGateway:
         self.heartbeat_every_s = 0.0
         self._http = manifold_http(rest_url)
         self._account = ManifoldAccount(self._http, credentials, *([now_ms] if now_ms else []))
+        self.odd_items = self._account.odd_items
         self._user = ""
         self._followed: dict[str, None] = {}
         self._resolved: dict[str, wire.Contract] = {}
@@ -150,17 +151,22 @@ class ManifoldGateway:
         except (RateLimited, Unavailable):
             raise
         except Refused:
-            if any(order.key == bet for order in await self._account.open_orders(self._user)):
+            unreadable: list[str] = []
+            resting = await self._account.open_orders(self._user, unreadable)
+            if unreadable or any(order.key == bet for order in resting):
                 raise
 
     async def cancel_all(self) -> None:
         """End every limit order; the first failure is raised after all were tried."""
         failed: VenueError | None = None
-        for order in await self._account.open_orders(self._user):
+        unreadable: list[str] = []
+        for order in await self._account.open_orders(self._user, unreadable):
             try:
                 await self._cancel(order.key)
             except VenueError as e:
                 failed = failed or e
+        if unreadable and failed is None:
+            failed = BadAnswer(MANIFOLD, f"expected every order to be cancelled, was not {unreadable[0]}")
         if failed is not None:
             raise failed
 
@@ -171,13 +177,16 @@ class ManifoldGateway:
             BadAnswer: when more than one bet may be it.
         """
         mark = orders.mark_of(sent)
-        bets = await self._account.bets(self._user, orders.sent_after_ms(mark), mark.contract)
+        left_out: list[str] = []
+        bets = await self._account.bets(self._user, orders.sent_after_ms(mark), mark.contract, left_out)
         found = [bet for bet in bets if bet.key == sent.venue_order_id]
         found = found or [bet for bet in bets if orders.is_bet_of(bet, mark)]
         perhaps = [bet for bet in bets if orders.is_bet_of(bet, mark) is None]
         if len(found) == 1:
             with _readable():
                 return orders.report_of(found[0], self._account.now_ms())
+        if left_out:
+            raise BadAnswer(MANIFOLD, f"expected every bet since {sent.order}, was not {left_out[0]}")
         if found or perhaps:
             raise BadAnswer(MANIFOLD, f"expected one bet like {sent.order}, was {len(found) + len(perhaps)}")
         return None
@@ -186,15 +195,20 @@ class ManifoldGateway:
         """Every limit order that rests."""
         bets = await self._account.open_orders(self._user)
         now_ms = self._account.now_ms()
-        with _readable():
-            return [orders.report_of(bet, now_ms) for bet in bets if not bet.answerId]
+        reports: list[OrderReport] = []
+        for bet in bets:
+            with self._leaving_out("order", bet.key):
+                reports += [] if bet.answerId else [orders.report_of(bet, now_ms)]
+        return reports
 
     async def fills(self, since: int) -> Sequence[FillReport]:
         """Every fill since then, oldest first; of orders as old as ours may become."""
         since_ms = since // MILLISECOND - orders.RESTING_MS_MAX
         bets = await self._account.bets(self._user, max(0, since_ms))
-        with _readable():
-            found = [fill for bet in bets for fill in orders.fills_of(bet)]
+        found: list[FillReport] = []
+        for bet in bets:
+            with self._leaving_out("fills", bet.key):
+                found += orders.fills_of(bet)
         return sorted((fill for fill in found if fill.at >= since), key=lambda fill: (fill.at, fill.trade_id))
 
     async def positions(self) -> dict[str, int]:
@@ -205,7 +219,8 @@ class ManifoldGateway:
                 continue
             for position in await self._account.positions(contract, self._user):
                 for outcome, shares in position.totalShares.items():
-                    with _readable():
+                    quantity = 0
+                    with self._leaving_out("position", contract):
                         quantity = wire.millionths(shares)
                     if outcome in ("YES", "NO") and quantity > 0:
                         held[f"{MANIFOLD}:{contract}:{outcome.lower()}"] = quantity
@@ -225,7 +240,7 @@ class ManifoldGateway:
         for contract, bets in contracts.items():
             resolved = self._resolved.get(contract)
             if resolved is not None and int(resolved.resolutionTime or 0) * MILLISECOND >= since:
-                with _readable():
+                with self._leaving_out("settlement", contract):
                     reports += settlements_of(resolved, bets)
         return sorted(reports, key=lambda report: (report.at, report.instrument))
 
@@ -250,6 +265,14 @@ class ManifoldGateway:
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
+
+    @contextmanager
+    def _leaving_out(self, kind: str, name: str) -> Iterator[None]:
+        """What cannot be read of one item leaves the item out, and is told."""
+        try:
+            yield
+        except FrameError as e:
+            self.odd_items.record(kind, name, str(e))
 
     # ── parts ───────────────────────────────────────────────────────────────────────────────────────
 

@@ -53,13 +53,13 @@ class OrderRow(Struct):
     status: str = ""
     market: str = ""
     asset_id: str = ""
-    side: str = ""
+    side: str | None = ""
     original_size: Raw = Raw()
     size_matched: Raw = Raw()
     price: Raw = Raw()
     order_type: str | None = ""
-    owner: str = ""
-    type: str = ""
+    owner: str | None = ""
+    type: str | None = ""
     timestamp: str | None = None
     created_at: Raw = Raw()
 
@@ -71,9 +71,9 @@ class MakerRow(Struct):
     matched_amount: Raw
     price: Raw
     asset_id: str
-    side: str = ""
-    owner: str = ""
-    maker_address: str = ""
+    side: str | None = ""
+    owner: str | None = ""
+    maker_address: str | None = ""
 
 
 class TradeRow(Struct):
@@ -86,9 +86,9 @@ class TradeRow(Struct):
     side: str
     size: Raw
     price: Raw
-    taker_order_id: str = ""
-    owner: str = ""
-    maker_address: str = ""
+    taker_order_id: str | None = ""
+    owner: str | None = ""
+    maker_address: str | None = ""
     trader_side: str | None = ""
     match_time: Raw = Raw()
     last_update: Raw = Raw()
@@ -96,16 +96,16 @@ class TradeRow(Struct):
 
 
 class OrdersPage(Struct):
-    """A page of orders; without a cursor it is no page."""
+    """A page of orders, each an ``OrderRow``; without a cursor it is no page."""
 
-    data: list[OrderRow]
+    data: list[Raw]
     next_cursor: str
 
 
 class TradesPage(Struct):
-    """A page of trades."""
+    """A page of trades, each a ``TradeRow``."""
 
-    data: list[TradeRow]
+    data: list[Raw]
     next_cursor: str
 
 

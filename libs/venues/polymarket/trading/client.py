@@ -8,6 +8,7 @@ import msgspec
 
 from libs.venues.errors import BadAnswer, OutcomeUnknown, Refused, Unavailable
 from libs.venues.frame import DECODE_ERRORS
+from libs.venues.odd_items import OddItems
 from libs.venues.polymarket import POLYMARKET, limits
 from libs.venues.polymarket.hosts import CHAIN_ID, CLOB_URL, DATA_URL, GAMMA_URL
 from libs.venues.polymarket.schemas import answers as rest
@@ -61,6 +62,7 @@ class PolymarketClient:
         self._account = account
         self._chain_id = chain_id
         self.api_key = api_key
+        self.odd_items = OddItems(POLYMARKET)
 
     async def close(self) -> None:
         for http in (self._clob, self._gamma, self._data):
@@ -153,14 +155,14 @@ class PolymarketClient:
             raise
         return None if answer.body.strip() == b"null" else _read(answer, rest.OrderRow)
 
-    async def open_orders(self) -> list[rest.OrderRow]:
-        """Every working order."""
+    async def open_orders(self, left_out: list[str] | None = None) -> list[rest.OrderRow]:
+        """Every working order; what cannot be read is named in ``left_out``."""
         rows: list[rest.OrderRow] = []
         cursor = START
         for _ in range(PAGES_MAX):
             answer = await self._private("GET", "/data/orders", {"next_cursor": cursor}, bucket="data")
             page = _read(answer, rest.OrdersPage)
-            rows += page.data
+            rows += self.odd_items.readable("order", page.data, rest.OrderRow, left_out)
             cursor = page.next_cursor
             if cursor in ("", END):
                 return rows
@@ -173,7 +175,7 @@ class PolymarketClient:
         for _ in range(PAGES_MAX):
             query: dict[str, str | int] = {"next_cursor": cursor, "after": max(0, after_s)}
             page = _read(await self._private("GET", "/data/trades", query, bucket="data"), rest.TradesPage)
-            rows += page.data
+            rows += self.odd_items.readable("trade", page.data, rest.TradeRow)
             cursor = page.next_cursor
             if cursor in ("", END):
                 return rows
@@ -232,8 +234,8 @@ class PolymarketClient:
             answer = await self._data.request(
                 "GET", path, effect=False, query=whole, bucket=bucket, read_error=read_error
             )
-            page = _read(answer, list[kind])  # type: ignore[valid-type]
-            rows += page
+            page = _read(answer, list[msgspec.Raw])
+            rows += self.odd_items.readable(path.strip("/"), page, kind)
             if len(page) < ROWS_MAX:
                 return rows, True
         return rows, False

@@ -31,11 +31,11 @@ from libs.venues.polymarket.schemas.answers import Cancelled, OrderAnswer, Order
 from libs.venues.polymarket.schemas.requests import Sent, check_taken, money, read_request, taken_report
 from libs.venues.polymarket.trading.auth import PolymarketCredentials, WalletApiKey, account_of
 from libs.venues.polymarket.trading.client import ORDERS_MAX, TIMEOUTS, HeartbeatMismatch, PolymarketClient
-from libs.venues.polymarket.trading.directory import Directory, condition_of
+from libs.venues.polymarket.trading.directory import Directory, TradedMarket, condition_of
 from libs.venues.polymarket.trading.examination import examine
 from libs.venues.polymarket.trading.order import is_position
 from libs.venues.polymarket.trading.purchases import Purchases
-from libs.venues.polymarket.trading.reports import fill_reports, is_working, order_report
+from libs.venues.polymarket.trading.reports import fill_reports, is_working, order_report, trade_status
 from libs.venues.polymarket.trading.request import Token, prepare_order
 from libs.venues.polymarket.trading.settlement import Payouts
 from libs.venues.polymarket.trading.user_stream import UserEvents, subscription
@@ -102,6 +102,7 @@ class PolymarketGateway:
             chain_id=chain_id,
             timeouts=timeouts,
         )
+        self.odd_items = self.client.odd_items
         self.directory = Directory(self.client)
         self._user_url = user_websocket_url
         self._chain_id = chain_id
@@ -282,7 +283,10 @@ class PolymarketGateway:
         """The first order that a cancel-all left; empty when there is none."""
         left = list(answer.not_canceled or ())
         if answer.canceled is None and answer.not_canceled is None:
-            left = [row.id for row in await self.client.open_orders()]
+            unreadable: list[str] = []
+            left = [row.id for row in await self.client.open_orders(unreadable)]
+            if unreadable:
+                return unreadable[0][:100]
         for number, order_id in enumerate(left):
             # The venue's words for why are no proof: it may not find an order that it holds back.
             row = await self.client.order(order_id) if number < NOT_CANCELED_MAX else None
@@ -299,35 +303,60 @@ class PolymarketGateway:
 
     async def open_orders(self) -> list[OrderReport]:
         """Every working order of the account."""
-        return [await self._report(row) for row in await self.client.open_orders()]
+        reports = []
+        for row in await self.client.open_orders():
+            _, token = await self.directory.of_token(row.asset_id, row.market)
+            try:
+                reports.append(self._order_report(row, token))
+            except BadAnswer as e:
+                # Whose it is, the look-up of our own orders shows.
+                self.odd_items.record("order", row.id, str(e))
+        return reports
 
     async def _report(self, row: OrderRow) -> OrderReport:
         _, token = await self.directory.of_token(row.asset_id, row.market)
-        return order_report(row, token.instrument)
+        return self._order_report(row, token)
+
+    def _order_report(self, row: OrderRow, token: Token) -> OrderReport:
+        report = order_report(row, token.instrument)
+        if report.status is AckStatus.UNKNOWN:
+            self.odd_items.record("order", row.id, f"expected an order's status, was {row.status[:60]!r}")
+        return report
 
     async def fills(self, since: int) -> list[FillReport]:
         """Our part of every trade since then, oldest first, with its present status."""
         rows = await self.client.trades(since // SECOND - LOOK_BACK_S)
-        found = [fill for row in rows for fill in await self._fills(row)]
+        found: list[FillReport] = []
+        for row in rows:
+            market, _ = await self.directory.of_token(row.asset_id, row.market)
+            try:
+                found += self._fill_reports(row, market)
+            except BadAnswer as e:
+                self.odd_items.record("trade", row.id, str(e))
         # One that nobody can date may be new: whoever knows it already takes it once.
         found = [fill for fill in found if not fill.at or fill.at >= since - SECOND]
         return sorted(found, key=lambda fill: (fill.at, fill.trade_id, fill.client_order_id))
 
     async def _fills(self, row: TradeRow) -> list[FillReport]:
         market, _ = await self.directory.of_token(row.asset_id, row.market)
+        return self._fill_reports(row, market)
+
+    def _fill_reports(self, row: TradeRow, market: TradedMarket) -> list[FillReport]:
+        if trade_status(row.status) is None:
+            self.odd_items.record("trade", row.id, f"expected a trade's status, was {row.status[:60]!r}")
         return fill_reports(row, market, self._is_ours)
 
     async def positions(self) -> dict[str, int]:
         """Shares held, by instrument."""
         held: dict[str, int] = {}
         for row in await self.client.positions():
-            size = amount(row.size, "position")
+            try:
+                size = amount(row.size, "position")
+                instrument = f"{POLYMARKET}:{row.conditionId}:{outcome_name(row.outcome) if size > 0 else ''}"
+            except (BadAnswer, FrameError) as e:
+                self.odd_items.record("position", row.conditionId, str(e))
+                continue
             if size > 0:
-                try:
-                    name = outcome_name(row.outcome)
-                except FrameError as e:
-                    raise BadAnswer(POLYMARKET, str(e)) from e
-                instrument = f"{POLYMARKET}:{row.conditionId}:{name}"
                 held[instrument] = held.get(instrument, 0) + size
         return held
 
@@ -337,9 +366,12 @@ class PolymarketGateway:
         total = money(body.balance)
         promised = 0
         for row in await self.client.open_orders():
-            if row.side.upper() == "BUY":
-                rest_of_it = amount(row.original_size, "size") - amount(row.size_matched, "matched size")
-                promised += notional(amount(row.price, "price"), max(0, rest_of_it))
+            if (row.side or "").upper() == "BUY":
+                try:
+                    rest_of_it = amount(row.original_size, "size") - amount(row.size_matched, "matched size")
+                    promised += notional(amount(row.price, "price"), max(0, rest_of_it))
+                except BadAnswer as e:
+                    self.odd_items.record("order", row.id, str(e))
         return Balance(total=total, available=max(0, total - promised))
 
     async def examine(self) -> list[tuple[str, bool, str]]:

@@ -23,24 +23,26 @@ _EXPIRED = ("EXPIRED", "CANCELED_EXPIRED_ORDER", "CANCELED_ORDER_TIMED_OUT")
 
 
 def is_working(row: OrderRow) -> bool:
-    """Whether an order may still trade."""
-    return row.status.removeprefix("ORDER_STATUS_") in _WORKING
+    """Whether an order may still trade; one whose status nobody knows may."""
+    return _status(row, 0, 0) is AckStatus.UNKNOWN or _word(row) in _WORKING
 
 
 def order_report(row: OrderRow, instrument: str, at: int = 0) -> OrderReport:
     """An order as the venue knows it.
 
+    A status that nobody knows is reported as such: the order may still trade.
+
     Raises:
         BadAnswer: for quantities that are none.
     """
     size, filled = amount(row.original_size, "size"), amount(row.size_matched, "matched size")
-    status = row.status.removeprefix("ORDER_STATUS_")
+    status = _word(row)
     working = is_working(row)
     return OrderReport(
         client_order_id=row.id,
         venue_order_id=row.id,
         instrument=instrument,
-        status=_status(status, size, filled),
+        status=_status(row, size, filled),
         filled=filled,
         remaining=max(0, size - filled) if working else 0,
         reason="" if working or status == "MATCHED" else _reason(status),
@@ -48,7 +50,12 @@ def order_report(row: OrderRow, instrument: str, at: int = 0) -> OrderReport:
     )
 
 
-def _status(status: str, size: int, filled: int) -> AckStatus:
+def _word(row: OrderRow) -> str:
+    return row.status.upper().removeprefix("ORDER_STATUS_")
+
+
+def _status(row: OrderRow, size: int, filled: int) -> AckStatus:
+    status = _word(row)
     if status in _WORKING:
         return AckStatus.ACCEPTED
     if status == "MATCHED":
@@ -58,7 +65,7 @@ def _status(status: str, size: int, filled: int) -> AckStatus:
         return AckStatus.EXPIRED
     if status.startswith("CANCEL") or status == "INVALID":
         return AckStatus.CANCELED
-    raise BadAnswer(POLYMARKET, f"expected an order's status, was {status[:60]!r}")
+    return AckStatus.UNKNOWN
 
 
 def _reason(status: str) -> str:
@@ -67,16 +74,16 @@ def _reason(status: str) -> str:
     return "".join(c for c in words if c.isprintable())[:REASON_CHARACTERS_MAX].lower()
 
 
-def trade_status(text: str) -> TradeStatus:
-    """A trade's status.
-
-    Raises:
-        BadAnswer: for a word nobody has seen.
-    """
+def trade_status(text: str) -> TradeStatus | None:
+    """A trade's status; ``None`` for a word nobody knows."""
+    word = text.lower().removeprefix("trade_status_")
+    if word == "matched_not_broadcasted":
+        # Matched, and not on its way to the chain yet.
+        return TradeStatus.MATCHED
     try:
-        return TradeStatus(text.removeprefix("TRADE_STATUS_").lower())
-    except ValueError as e:
-        raise BadAnswer(POLYMARKET, f"expected a trade's status, was {text[:40]!r}") from e
+        return TradeStatus(word)
+    except ValueError:
+        return None
 
 
 Ours = Callable[[str, str], bool]
@@ -86,21 +93,35 @@ Ours = Callable[[str, str], bool]
 def fill_reports(row: TradeRow, market: TradedMarket, ours: Ours) -> list[FillReport]:
     """Our parts of a trade: the taker's, a maker's, several makers', or none.
 
+    With a status that nobody knows it is matched and not final: it is in the list, and what becomes of it is asked
+    again until there is a word that we know.
+
     Raises:
         BadAnswer: for values that are none, or a token that is not of the market.
     """
     # Whole seconds: the user channel tells no more, and a fill must be the same by whatever way it comes.
-    status, at = trade_status(row.status), moment(row.match_time)
+    status, at = trade_status(row.status) or TradeStatus.MATCHED, moment(row.match_time)
     found = []
     makers = row.maker_orders or []
     if _is_taker(row, ours):
         price = _taker_price(row, makers)
         size = amount(row.size, "size")
         found.append(
-            _fill(row.id, row.taker_order_id, row.asset_id, row.side, price, size, False, status, at, market)
+            _fill(
+                row.id,
+                row.taker_order_id or "",
+                row.asset_id,
+                row.side,
+                price,
+                size,
+                False,
+                status,
+                at,
+                market,
+            )
         )
     for maker in makers:
-        if ours(maker.owner, maker.maker_address):
+        if ours(maker.owner or "", maker.maker_address or ""):
             side = maker.side or _maker_side(row, maker)
             price, size = amount(maker.price, "price"), amount(maker.matched_amount, "matched amount")
             found.append(
@@ -112,8 +133,10 @@ def fill_reports(row: TradeRow, market: TradedMarket, ours: Ours) -> list[FillRe
 def _is_taker(row: TradeRow, ours: Ours) -> bool:
     """``trader_side`` says on which side we are; without it the owner of the top level does."""
     if row.trader_side:
-        return row.trader_side.upper() == "TAKER" and (not row.owner or ours(row.owner, row.maker_address))
-    return ours(row.owner, "")
+        return row.trader_side.upper() == "TAKER" and (
+            not row.owner or ours(row.owner, row.maker_address or "")
+        )
+    return ours(row.owner or "", "")
 
 
 def _maker_side(row: TradeRow, maker: MakerRow) -> str:

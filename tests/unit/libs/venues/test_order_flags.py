@@ -60,7 +60,9 @@ def rows() -> list[Row]:
 ROWS = rows()
 COMBINATIONS = [
     Flags(*flags)
-    for flags in itertools.product(VENUES, [t.value for t in TimeInForce], ("no", "yes"), ("no", "yes"), LIVES)
+    for flags in itertools.product(
+        VENUES, [t.value for t in TimeInForce], ("no", "yes"), ("no", "yes"), LIVES
+    )
 ]
 
 
@@ -83,7 +85,7 @@ def new_order(flags: Flags, outcome: str, side: Side) -> NewOrder:
 
 def kalshi(new: NewOrder) -> str:
     body = order_body(new, Placing())
-    words = [body.time_in_force]
+    words: list[str] = [body.time_in_force]
     words += ["expiration_time"] if body.expiration_time is not None else []
     words += [name for name in ("post_only", "reduce_only") if getattr(body, name)]
     return " ".join(words)

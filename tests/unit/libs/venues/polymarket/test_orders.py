@@ -20,7 +20,7 @@ from libs.venues.polymarket.trading.auth import PolymarketCredentials, SigningAc
 from libs.venues.polymarket.trading.directory import TradedMarket
 from libs.venues.polymarket.trading.gateway import PolymarketGateway
 from libs.venues.polymarket.trading.order import Order, SignatureType, exchange, order_hash
-from libs.venues.polymarket.trading.reports import fill_reports, order_report
+from libs.venues.polymarket.trading.reports import fill_reports, is_working, order_report
 from libs.venues.polymarket.trading.request import GTD_LIFE_S_MIN, SECURITY_S, Token, prepare_order
 from libs.venues.polymarket.trading.signing import address_bytes, recover
 from libs.venues.polymarket.trading.user_stream import UserEvents
@@ -289,9 +289,10 @@ def test_an_orders_status(status: str, matched: str, expected: AckStatus, remain
     assert "_" not in report.reason or "market_resolved" in report.reason or "expired_order" in report.reason
 
 
-def test_a_status_nobody_has_seen_is_not_guessed():
-    with pytest.raises(BadAnswer, match="expected an order's status"):
-        order_report(read_order({"id": "0x01", "status": "SHUFFLED", "original_size": "1"}), "x")
+def test_an_order_whose_status_nobody_has_seen_may_still_trade():
+    row = read_order({"id": "0x01", "status": "SHUFFLED", "original_size": "1"})
+    report = order_report(row, "x")
+    assert (report.status, report.remaining, is_working(row)) == (AckStatus.UNKNOWN, ONE, True)
 
 
 def trade_row(**fields: Any) -> rest.TradeRow:
@@ -400,7 +401,14 @@ def test_pain_point_02_a_trades_status_is_kept(status: str):
     )
 
 
-@pytest.mark.parametrize("fields", [{"status": "GONE"}, {"price": "0"}, {"asset_id": "5"}, {"side": "HOLD"}])
+@pytest.mark.parametrize("prefix", ["", "TRADE_STATUS_"])
+@pytest.mark.parametrize("status", ["MATCHED_NOT_BROADCASTED", "GONE"])
+def test_a_trade_whose_status_is_new_is_matched_and_not_final(prefix: str, status: str):
+    row = trade_row(status=prefix + status, trader_side="TAKER", owner=OWNER, maker_address=None)
+    assert fill_reports(row, TRADED, ours)[0].status is TradeStatus.MATCHED
+
+
+@pytest.mark.parametrize("fields", [{"price": "0"}, {"asset_id": "5"}, {"side": "HOLD"}])
 def test_a_trade_that_cannot_be_read_is_not_guessed(fields: dict[str, Any]):
     with pytest.raises(BadAnswer):
         fill_reports(trade_row(trader_side="TAKER", owner=OWNER, **fields), TRADED, ours)
