@@ -6,6 +6,39 @@ CREATE OR REPLACE FUNCTION journal.amount(millionths numeric) RETURNS numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN trim_scale(round(millionths / 1000000, 6));
 
+-- A position folded trade by trade, in millionths, as libs/portfolio does it (average cost): quantity, cost, realised
+-- profit before fees, contracts closed, and the cost released for them. What a trade closes releases its share of the
+-- cost, rounded down to a millionth.
+CREATE OR REPLACE FUNCTION journal.traded(held numeric[], signed numeric, value numeric) RETURNS numeric[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    closing numeric := 0;
+    value_closing numeric := 0;
+    released numeric := 0;
+    direction numeric := sign(held[1]);
+    added numeric := 0;
+BEGIN
+    IF held[1] * signed < 0 THEN
+        closing := least(abs(held[1]), abs(signed));
+        value_closing := div(value * closing, abs(signed));
+        released := div(abs(held[2]) * closing, abs(held[1]));
+    END IF;
+    IF abs(signed) > closing THEN
+        added := sign(signed) * (value - value_closing);
+    END IF;
+    RETURN ARRAY[
+        held[1] + signed,
+        held[2] - direction * released + added,
+        held[3] + direction * (value_closing - released),
+        held[4] + closing,
+        held[5] + released
+    ];
+END
+$$;
+CREATE OR REPLACE AGGREGATE journal.average_cost(numeric, numeric) (
+    SFUNC = journal.traded, STYPE = numeric[], INITCOND = '{0,0,0,0,0}', PARALLEL = SAFE
+);
+
 -- Readable messages that count: not those of a tail the tape lost.
 CREATE VIEW journal.fact AS
 SELECT p.run, p.tape, e.epoch, e.seq, coalesce(e.at, e.stored_at) AS happened_at, e.stored_at, e.at, e.kind,
@@ -107,14 +140,15 @@ LEFT JOIN filled ON filled.run = named.run AND filled.order_id = named.order_id
 ORDER BY named.run, named.first_seq;
 
 -- Positions as the sum of fills and settlements: independent of what the services think they hold.
--- profit is exact once open is 0; before that it counts what is held as worth nothing (see cost).
+-- cost is what the open contracts cost on average, as in the services' books. profit is exact once open is 0; before
+-- that it counts what is held as worth nothing: profit + cost is what was realised, less fees.
 CREATE VIEW journal.positions AS
 SELECT f.run, f.market, f.instrument,
        CASE WHEN s.seq IS NULL THEN f.net ELSE 0 END AS open,
        f.bought, f.sold, f.paid, f.received, f.fees,
        s.price AS settled_at, CASE WHEN s.seq IS NULL THEN NULL ELSE f.net * s.price END AS payout,
        f.received - f.paid - f.fees + coalesce(f.net * s.price, 0) AS profit,
-       CASE WHEN s.seq IS NULL AND f.net > 0 THEN round(f.paid / nullif(f.bought, 0) * f.net, 6) ELSE 0 END AS cost,
+       CASE WHEN s.seq IS NULL THEN journal.amount(f.folded[2]) ELSE 0 END AS cost,
        f.fills, f.last_fill_at
 FROM (
     SELECT run, market, instrument,
@@ -123,6 +157,9 @@ FROM (
            coalesce(sum(quantity) FILTER (WHERE side = 'sell'), 0) AS sold,
            coalesce(sum(value) FILTER (WHERE side = 'buy'), 0) AS paid,
            coalesce(sum(value) FILTER (WHERE side = 'sell'), 0) AS received,
+           journal.average_cost(
+               CASE side WHEN 'buy' THEN quantity ELSE -quantity END * 1000000, value * 1000000 ORDER BY seq
+           ) AS folded,
            sum(fee) AS fees, count(*) AS fills, max(happened_at) AS last_fill_at
     FROM journal.fill
     GROUP BY run, market, instrument
@@ -163,29 +200,34 @@ FROM (
 GROUP BY run, reason
 ORDER BY run, rejections DESC, reason;
 
--- Bought contracts matched with sold ones, first in, first out; a settlement sells what is left.
+-- Contracts that a strategy's trades closed, at their average cost; a settlement closes what is left.
 CREATE VIEW journal.closed AS
 WITH leg AS (
-    SELECT run, strategy, instrument, side, seq, happened_at, price, quantity FROM journal.fill
+    SELECT run, strategy, instrument, seq, happened_at, price,
+           CASE side WHEN 'buy' THEN quantity ELSE -quantity END * 1000000 AS signed, value * 1000000 AS value
+    FROM journal.fill
     UNION ALL
-    SELECT f.run, f.strategy, f.instrument, 'sell', s.seq, s.happened_at, s.price,
-           sum(CASE f.side WHEN 'buy' THEN f.quantity ELSE -f.quantity END)
+    SELECT f.run, f.strategy, f.instrument, s.seq, s.happened_at, s.price,
+           -sum(CASE f.side WHEN 'buy' THEN f.quantity ELSE -f.quantity END) * 1000000,
+           round(s.price * abs(sum(CASE f.side WHEN 'buy' THEN f.quantity ELSE -f.quantity END)), 6) * 1000000
     FROM journal.fill f
     JOIN journal.settlement s ON s.run = f.run AND s.instrument = f.instrument
     GROUP BY f.run, f.strategy, f.instrument, s.seq, s.happened_at, s.price
-    HAVING sum(CASE f.side WHEN 'buy' THEN f.quantity ELSE -f.quantity END) > 0
-), placed AS (
-    SELECT *, sum(quantity) OVER same_side AS upto, sum(quantity) OVER same_side - quantity AS after
+    HAVING sum(CASE f.side WHEN 'buy' THEN f.quantity ELSE -f.quantity END) <> 0
+), folded AS (
+    SELECT *, journal.average_cost(signed, value) OVER trades AS held
     FROM leg
-    WINDOW same_side AS (PARTITION BY run, strategy, instrument, side ORDER BY seq)
+    WINDOW trades AS (PARTITION BY run, strategy, instrument ORDER BY seq)
+), stepped AS (
+    SELECT *, coalesce(lag(held) OVER trades, '{0,0,0,0,0}') AS before
+    FROM folded
+    WINDOW trades AS (PARTITION BY run, strategy, instrument ORDER BY seq)
 )
-SELECT s.run, s.strategy, s.instrument, s.happened_at AS closed_at, b.price AS entry_price,
-       s.price AS exit_price, least(b.upto, s.upto) - greatest(b.after, s.after) AS quantity,
-       (s.price - b.price) * (least(b.upto, s.upto) - greatest(b.after, s.after)) AS profit
-FROM placed s
-JOIN placed b ON b.run = s.run AND b.strategy = s.strategy AND b.instrument = s.instrument
- AND b.side = 'buy' AND b.after < s.upto AND b.upto > s.after
-WHERE s.side = 'sell';
+SELECT run, strategy, instrument, happened_at AS closed_at,
+       round((held[5] - before[5]) / (held[4] - before[4]), 6) AS entry_price, price AS exit_price,
+       journal.amount(held[4] - before[4]) AS quantity, journal.amount(held[3] - before[3]) AS profit
+FROM stepped
+WHERE held[4] > before[4];
 
 -- Realised profit of a strategy in each hour (of the session's time): closed trades less fees charged.
 CREATE VIEW journal.profit_by_strategy_and_hour AS

@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator
 from decimal import Decimal  # noqa: TID251 - what PostgreSQL's numeric comes as
 from pathlib import Path
+from random import Random
 
 import asyncpg
 import pytest
 import pytest_asyncio
 
+from libs.portfolio.portfolio import Portfolio
 from libs.tape.record import TapeRecord
 from proto.execution import Claim, OrderStatus, OrderUpdate, Refusal, RefusalReason
 from proto.feed import Side
@@ -226,6 +228,60 @@ async def test_positions_are_the_sum_of_fills_and_settlements(sql: asyncpg.Conne
     assert no["settled_at"] is None
 
 
+def history(seed: int) -> list[Message]:
+    """Trades in a few instruments, in and out, also through nothing, and payouts of some; all of one strategy."""
+    draw = Random(seed)
+    told: list[Message] = []
+    for number in range(120):
+        name = f"kalshi:M{draw.randrange(4)}"
+        told.append(
+            Fill(
+                fill_id=f"fill:paper:{number}",
+                order=f"o{number}",
+                market=name,
+                instrument=f"{name}:yes",
+                strategy="momentum",
+                side=draw.choice(list(Side)),
+                price=draw.randrange(1, 100) * 10_000 + draw.choice((0, 1, 3_333)),
+                quantity=draw.choice((ONE, 10 * ONE, draw.randrange(1, 20 * ONE))),
+                fee=draw.randrange(20_000),
+                at=T0 + number * SECOND,
+            )
+        )
+    paid = {"market": "kalshi:M0", "instrument": "kalshi:M0:yes", "price": 333_300, "at": T0 + 200 * SECOND}
+    return [*told, Settlement(settlement_id="s", **paid)]
+
+
+async def journal_of(database: str, folder: Path, messages: list[Message]) -> asyncpg.Connection:
+    writer = JournalWriter(database, TAPE, folder / "anchors.jsonl")
+    await writer.append([record(seq, message) for seq, message in enumerate(messages, 1)])
+    await writer.close()
+    return await asyncpg.connect(database)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_cost_and_profit_are_those_of_the_books(empty_database: str, tmp_path: Path, seed: int) -> None:
+    """One cost method, to the millionth, also after a second entry: average cost."""
+    messages = history(seed)
+    books = Portfolio()
+    for message in messages:
+        books.apply(message)
+    sql = await journal_of(empty_database, tmp_path, messages)
+    try:
+        rows = await sql.fetch("SELECT * FROM journal.positions")
+        hours = await sql.fetchval("SELECT sum(gross_profit) FROM journal.profit_by_strategy_and_hour")
+    finally:
+        await sql.close()
+    folded = {name: p for ledger in books.ledgers.values() for name, p in ledger.positions.items()}
+    assert len(rows) == len(folded)
+    for row in rows:
+        position = folded[row["instrument"]]
+        cost, open_ = int(row["cost"] * ONE), int(row["open"] * ONE)
+        assert (open_, cost) == (position.quantity, position.cost)
+        assert abs(int(row["profit"] * ONE) + cost - position.realised_profit + position.fees) <= 1
+    assert int(hours * ONE) == books.realised_profit
+
+
 async def test_equity_is_the_last_report_of_each_minute(sql: asyncpg.Connection) -> None:
     rows = await sql.fetch("SELECT * FROM journal.equity_by_minute")
     assert [row["equity"] for row in rows] == [1_001, dec("999.5")]
@@ -254,11 +310,11 @@ async def test_profit_is_booked_in_the_hour_a_contract_is_closed(sql: asyncpg.Co
         " FROM journal.profit_by_strategy_and_hour WHERE strategy = 'momentum'"
     )
     hour = T0 // SECOND
-    # First in, first out: 10 * (0.47 - 0.45) + 2 * (0.47 - 0.50) = 0.14; then 2 * (1 - 0.50).
+    # 14 for 6.50, of which 12 cost 5.571428 and left for 5.64; the other 2 cost the rest and are paid 2.
     assert [tuple(row) for row in rows] == [
         (hour, 3, 0, 0, dec("0.25"), dec("-0.25")),
-        (hour + 3_600, 1, 12, dec("0.14"), dec("0.1"), dec("0.04")),
-        (hour + 7_200, 0, 2, 1, 0, 1),
+        (hour + 3_600, 1, 12, dec("0.068572"), dec("0.1"), dec("-0.031428")),
+        (hour + 7_200, 0, 2, dec("1.071428"), 0, dec("1.071428")),
     ]
     total = sum(row["profit"] for row in rows)
     yes = await sql.fetchrow("SELECT profit FROM journal.positions WHERE instrument = $1", YES)
