@@ -1,4 +1,4 @@
-"""Binance live: one socket of combined streams, candles from REST at the start and after each hole."""
+"""Binance live: one socket of combined streams, candles by REST at the start and after each gap."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -40,7 +40,7 @@ class BinanceSource(LiveSource):
         )
 
     async def poll(self) -> None:
-        """Fill in the candles that no socket tells any more."""
+        """Request the candles that the socket does not deliver."""
         params = self._params
         pairs = [(symbol, interval) for symbol in params.symbols for interval in params.intervals]
         await ask_each(
@@ -57,7 +57,7 @@ class BinanceSource(LiveSource):
 
     async def on_frame(self, data: bytes) -> None:
         if _SHUTDOWN in data[:200]:
-            # The venue goes down for maintenance within minutes; another machine of it answers now.
+            # This server goes down for maintenance within minutes; a new connection reaches another one.
             self._again.set()
 
     def proven_markets(self, data: bytes) -> Iterable[str]:
@@ -69,5 +69,5 @@ class BinanceSource(LiveSource):
 
 
 def build_source(section: Mapping[str, Any], context: FeedContext) -> BinanceSource:
-    """The source of a section."""
+    """Build the source of a section."""
     return BinanceSource(BinanceParams.model_validate(section), context.emit)

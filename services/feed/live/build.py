@@ -10,7 +10,7 @@ from libs.venues.entry import load_entry
 from libs.venues.params import VenueParams
 from services.feed.live.live_feed import Inlet, LiveFeed
 from services.feed.live.source import FeedContext, LiveSource
-from services.feed.live.unsettled import Unsettled
+from services.feed.live.unsettled import UnsettledMarkets
 from services.feed.normalise import Normalisers
 from services.feed.recording.recorder import Recorder
 
@@ -22,7 +22,7 @@ def build(
     feed_keys: Path,
     normalisers: Normalisers,
     recorder: Recorder | None = None,
-    unsettled: Unsettled | None = None,
+    unsettled: UnsettledMarkets | None = None,
 ) -> LiveFeed:
     """The live feed of all venues in ``sections`` that are enabled; those without a usable key are off.
 

@@ -1,4 +1,4 @@
-"""Coinbase live: trades and best prices from one socket, candles from REST at the start and after each hole."""
+"""Coinbase live: trades and best prices from one socket, candles by REST at the start and after each gap."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -42,7 +42,7 @@ class CoinbaseSource(LiveSource):
         )
 
     async def poll(self) -> None:
-        """Fill in the candles that no socket tells any more."""
+        """Request the candles that the socket does not deliver."""
         await ask_each(
             COINBASE, [(product, partial(self._fill, product)) for product in self._params.products]
         )
@@ -64,5 +64,5 @@ class CoinbaseSource(LiveSource):
 
 
 def build_source(section: Mapping[str, Any], context: FeedContext) -> CoinbaseSource:
-    """The source of a section."""
+    """Build the source of a section."""
     return CoinbaseSource(CoinbaseParams.model_validate(section), context.emit)

@@ -28,20 +28,20 @@ from services.feed.live.credentials import load_feed_key
 from services.feed.live.moment import now_ns
 from services.feed.live.questions import Question, ask_each
 from services.feed.live.source import Emit, FeedContext, LiveSource
-from services.feed.live.unsettled import ENDED, Unresolved
+from services.feed.live.unsettled import ENDED, UnresolvedMarkets
 
 PAGE_ROWS = 200
 """Markets a page: about 2 kB each, so that a page stays well below the longest frame."""
 OUTGOING_PER_S, OUTGOING_BURST = 10.0, 30.0
 """Commands on the socket; the venue answers more with `too many requests` (code 27)."""
 PROBE_ID = 1_000_000
-"""Commands of the source are numbered from here, far above the normaliser's own, so that answers can be told apart."""
+"""First id of the source's own commands, far above the normaliser's, so that answers can be distinguished."""
 PROBED_MAX = 100
-"""Questions remembered until they are refused; an answer comes within a round trip."""
+"""Probes kept until they are refused; an answer comes within a round trip."""
 SERIES_CACHE_S = 3_600.0
 """A series' fees change seldom, and a read costs 10 of the 200 tokens a second that the account has for all."""
 TICKERS_MAX = 100
-"""Ended markets asked about in one question."""
+"""Ended markets of one request."""
 
 _TICKER = re.compile(rb'"market_ticker":\s*"([A-Za-z0-9._-]{1,80})"')
 _SUBSCRIBED = b'"subscribed"'
@@ -72,9 +72,9 @@ _subscribed = msgspec.json.Decoder(_Subscribed)
 
 
 class KalshiSource(LiveSource):
-    """Follows the series of its section. ``signer`` holds the feed's own key, which cannot trade.
+    """Follow the series of the section. ``signer`` holds the feed's own key, which cannot trade.
 
-    ``normaliser`` is the one that reads this venue's frames.
+    ``normaliser`` returns the normaliser of this venue's frames.
     """
 
     venue = KALSHI
@@ -98,7 +98,7 @@ class KalshiSource(LiveSource):
         self._probed: dict[int, list[str]] = {}
         # Markets of the followed series: name on the tape → close in ns.
         self._followed: dict[str, int] = {}
-        self._unresolved = Unresolved()
+        self._unresolved = UnresolvedMarkets()
 
     def open_socket(self) -> VenueSocket:
         params = self._params
@@ -119,7 +119,7 @@ class KalshiSource(LiveSource):
         return self._params.discovery_interval_s
 
     async def poll(self) -> None:
-        """Ask for the markets of each series that close soon, and what became of those that have closed."""
+        """Request the markets of each series that close soon, and the results of those that have closed."""
         questions: list[Question] = [
             (series, partial(self._poll_series, series)) for series in self._params.series
         ]
@@ -132,7 +132,7 @@ class KalshiSource(LiveSource):
         await self.emit(rest_frame("markets", await self._client.raw("/markets", {"tickers": tickers})))
 
     async def _poll_series(self, series: str) -> None:
-        # Told each time, so that every file of a recording has the fees of its markets.
+        # Published each time, so that every file of a recording holds the fees of its markets.
         fees = await self._client.raw(f"/series/{series}", cache_s=SERIES_CACHE_S)
         await self.emit(rest_frame("series", fees))
         now_s = now_ns() // SECOND
@@ -151,7 +151,7 @@ class KalshiSource(LiveSource):
             query["cursor"] = cursor
 
     def _traded_enough(self, body: bytes) -> bytes:
-        """The page without the markets whose volume is too small."""
+        """Return the page without the markets whose volume is too small."""
         if not self._params.volume_min:
             return body
         page = _page.decode(body)
@@ -159,7 +159,7 @@ class KalshiSource(LiveSource):
         return msgspec.json.encode(_Page(rows, page.cursor))
 
     def proven_markets(self, data: bytes) -> Iterable[str]:
-        # Only books are numbered: tickers and trades go on although the books' channel may be deaf, and an old
+        # Only books are numbered: tickers and trades go on although the books' channel may be silent, and an old
         # number proves nothing. One market a frame; the venue's acknowledgements name none in this form.
         in_order = self._normaliser().in_order
         if in_order == self._in_order:
@@ -180,7 +180,7 @@ class KalshiSource(LiveSource):
                 self._book_sid = body.sid
 
     def _on_refused(self, data: bytes) -> None:
-        """After a refused question about several books each is asked for by itself."""
+        """Probe each book by itself after a refused probe of several."""
         try:
             answer = _error.decode(data)
         except DECODE_ERRORS:
@@ -204,7 +204,7 @@ class KalshiSource(LiveSource):
         super().handle_messages(messages, at)
 
     def _handle_market(self, market: Market) -> None:
-        """Keep to the series followed, from listing to close; then until it is settled: only that is paid."""
+        """Follow a market of the series from listing to close, then wait until it is settled."""
         if market.status is MarketStatus.SETTLED:
             self._followed.pop(market.market, None)
             self._unresolved.discard(market.market)
@@ -220,7 +220,7 @@ class KalshiSource(LiveSource):
         return self._normaliser().inconsistent_markets(at)
 
     async def probe(self, markets: Sequence[str]) -> None:
-        """Ask for the snapshots of these markets: a whole book is the best proof."""
+        """Request the snapshots of these markets: a whole book is the best proof."""
         if not self._book_sid:
             return
         self._asked += 1
@@ -243,7 +243,7 @@ class KalshiSource(LiveSource):
 
 
 def _volume(row: msgspec.Raw) -> int:
-    """Contracts traded in a market, in millionths; a row that says it unreadably counts as none."""
+    """Return the contracts traded in a market, in millionths; an unreadable row counts as none."""
     try:
         return parse(_row.decode(row).volume_fp)
     except (msgspec.DecodeError, UnitError):
@@ -251,7 +251,7 @@ def _volume(row: msgspec.Raw) -> int:
 
 
 def build_source(section: Mapping[str, Any], context: FeedContext) -> KalshiSource:
-    """The source of a section; its socket is signed with the feed's own key.
+    """Build the source of a section; its socket is signed with the feed's own key.
 
     Raises:
         KeyStoreError: there is no usable key.
@@ -264,7 +264,7 @@ def build_source(section: Mapping[str, Any], context: FeedContext) -> KalshiSour
 
 
 def load_signer(feed_keys: Path) -> RequestSigner:
-    """The signer of the feed's Kalshi key. Raises ``KeyStoreError`` kinds."""
+    """Load the signer of the feed's Kalshi key. Raises ``KeyStoreError`` kinds."""
     key = load_feed_key(KALSHI, feed_keys)
     assert isinstance(key, RsaKey)
     try:

@@ -1,10 +1,10 @@
-"""Freshness leases: a book is traded on only while something proves that it is still kept up.
+"""Freshness leases: a book is traded on only while frames prove that it is current.
 
 An open socket proves nothing: Polymarket's are known to answer PINGs for hours and to deliver no data. Each
-frame of a market's books renews their lease. After half a lease without any the venue is asked (``probe``);
-after a whole one the books are declared stale and subscribed again, each half lease once more, and after
-``failures_max`` vain attempts the connection is replaced. A book that something speaks against (``doubt``) is asked
-for at once, and stale when that is still so a quarter of a lease later. Pure: time is that of the frames.
+frame of a market's books renews their lease. After half a lease without a frame the venue is probed. After a whole
+lease the books are declared stale and subscribed to again, once each half lease; after ``failures_max`` attempts the
+connection is replaced. A book that contradicts the venue's own best prices is probed at once, and is stale if it still
+does a quarter of a lease later. Pure: time comes with the frames.
 """
 
 from collections.abc import Iterable
@@ -16,16 +16,16 @@ from proto.units import SECOND
 
 REASON = "stale"
 DOUBLINGS_MAX = 5
-"""A market that no new connection heals has one made for it ever more seldom: every quarter of an hour in the end."""
+"""A market that stays broken over new connections causes them ever less often: every quarter of an hour at last."""
 MARKETS_MAX = 2_000
-"""Markets remembered: twice what a normaliser keeps; the oldest go first."""
+"""Markets kept: twice what a normaliser keeps; the oldest go first."""
 
-# A listed one trades from the moment it is said to open.
+# A listed market trades from its opening time on.
 _TRADING = (MarketStatus.LISTED, MarketStatus.OPEN, MarketStatus.PAUSED)
 
 
 class Lease:
-    """One market's: when it was last proved, since when it is doubted (0: it is not) or broken, and what was tried."""
+    """The lease of one market: last proof, since when it is inconsistent (0: it is not) or broken, and attempts."""
 
     __slots__ = (
         "asked_at",
@@ -53,11 +53,11 @@ class Lease:
         self.close_at = 0
 
     def is_due(self, at: int) -> bool:
-        """Whether the market trades, so that its books ought to be kept up."""
+        """Whether the market trades, so that its books must be current."""
         return self.trading and at >= self.open_at and not (self.close_at and at >= self.close_at)
 
     def renew(self, at: int) -> None:
-        # When it was asked stays: frames of one token come while another is doubted.
+        # ``asked_at`` stays: frames of one token come while the other's book is inconsistent.
         self.proven_at = at
 
     def mark_whole(self) -> None:
@@ -74,7 +74,7 @@ class Lease:
 
 
 class Due(NamedTuple):
-    """What is to be done now, as markets (``kalshi:T``): ask, declare stale, subscribe again; and the socket."""
+    """What is due now, as markets (``kalshi:T``): to probe, declare stale, subscribe again; and whether to reconnect."""
 
     probe: list[str]
     stale: list[str]
@@ -92,19 +92,19 @@ class Leases:
         self._leases: dict[str, Lease] = {}
 
     def follow(self, markets: Iterable[str], at: int) -> None:
-        """Keep exactly these markets under lease; a new one has half a lease to bring its first book."""
+        """Watch exactly these markets; a new one has half a lease to deliver its first book."""
         wanted = list(dict.fromkeys(markets))[:MARKETS_MAX]
         self._leases = {market: self._leases.get(market) or Lease(at) for market in wanted}
 
     def connected(self, at: int) -> None:
-        """A new connection: every book is on its way again."""
+        """Handle a new connection: every book is delivered again."""
         for lease in self._leases.values():
             lease.mark_broken(at)
             lease.broken_at = at
             lease.asked_at = 0
 
     def renew(self, markets: Iterable[str], at: int) -> None:
-        """A frame was about these markets."""
+        """Renew the leases of markets that a frame proved."""
         for market in markets:
             lease = self._leases.get(market)
             if lease is not None:
@@ -114,7 +114,7 @@ class Leases:
                     lease.renew(at)
 
     def handle_messages(self, messages: Iterable[Message]) -> None:
-        """What the frames came to: whole books end a broken time, gaps begin one, markets set the terms."""
+        """Handle normalised messages: whole books mend a lease, gaps break it, markets set its opening times."""
         for message in messages:
             if isinstance(message, Book):
                 lease = self._leases.get(market_of(message.instrument)) if message.snapshot else None
@@ -128,13 +128,13 @@ class Leases:
                 lease.open_at, lease.close_at = message.open_at, message.close_at
 
     def set_inconsistent(self, markets: Iterable[str], at: int) -> None:
-        """Something speaks against the books of exactly these markets; to be said before each look at the time."""
-        doubted = set(markets)
+        """Mark exactly these markets as inconsistent; to be called before each ``due``."""
+        inconsistent = set(markets)
         for market, lease in self._leases.items():
-            lease.inconsistent_since = (lease.inconsistent_since or at) if market in doubted else 0
+            lease.inconsistent_since = (lease.inconsistent_since or at) if market in inconsistent else 0
 
     def refuse(self, markets: Iterable[str]) -> None:
-        """The venue says that it does not have these: no new connection will help them."""
+        """Handle the venue's word that it does not know these markets: no new connection helps."""
         for market in markets:
             if (lease := self._leases.get(market)) is not None:
                 lease.replaced = max(lease.replaced, DOUBLINGS_MAX)
@@ -145,26 +145,26 @@ class Leases:
                 lease.mark_broken(at)
 
     def markets(self) -> list[str]:
-        """The followed markets."""
+        """Return the followed markets."""
         return list(self._leases)
 
     @property
     def broken(self) -> int:
-        """How many followed markets ought to have whole books, and have none for some time."""
+        """How many followed markets have been without a whole book for some time."""
         return sum(lease.attempts > 1 for lease in self._leases.values())
 
     def due(self, at: int) -> Due:
-        """Look at the time; call it a few times a second."""
+        """Return what is due at a time; to be called a few times a second."""
         due = Due([], [], [])
         for market, lease in self._leases.items():
             if not lease.is_due(at):
-                # A book is not due before its market opens, and that of an ended one is nobody's concern.
+                # No book is due before its market opens or after it has ended.
                 lease.proven_at = lease.broken_at = at
             elif lease.whole:
                 self._check(market, lease, at, due)
             elif at - max(lease.asked_at, lease.broken_at) >= self._lease_ns // 2:
                 self._resubscribe(market, lease, at, due)
-        given_up = [lease for lease in self._leases.values() if lease.attempts > self._patience(lease)]
+        given_up = [lease for lease in self._leases.values() if lease.attempts > self._attempts_max(lease)]
         for lease in given_up:
             lease.replaced += 1
         if given_up:
@@ -172,16 +172,16 @@ class Leases:
                 lease.attempts = 0
         return due._replace(reconnect=bool(given_up))
 
-    def _patience(self, lease: Lease) -> int:
-        """Attempts before a connection is given up: more each time that did not help, for it costs the others."""
+    def _attempts_max(self, lease: Lease) -> int:
+        """Return the attempts before the connection is replaced: more each time it did not help, as it costs the others."""
         return self._failures_max << min(lease.replaced, DOUBLINGS_MAX)
 
     def _check(self, market: str, lease: Lease, at: int, due: Due) -> None:
-        """A whole book: ask in the second half of its lease or when it is doubted, and then believe it no more."""
+        """Probe a whole book in the second half of its lease or when inconsistent; then declare it stale."""
         silent_ns, answer_ns = at - lease.proven_at, self._lease_ns // 4
         waited = at - lease.asked_at >= answer_ns
-        asked_in_doubt = lease.inconsistent_since and lease.asked_at >= lease.inconsistent_since
-        if silent_ns >= self._lease_ns or (asked_in_doubt and waited):
+        probed_in_vain = lease.inconsistent_since and lease.asked_at >= lease.inconsistent_since
+        if silent_ns >= self._lease_ns or (probed_in_vain and waited):
             lease.mark_broken(at)
             due.stale.append(market)
             self._resubscribe(market, lease, at, due)
@@ -191,13 +191,13 @@ class Leases:
 
     @staticmethod
     def _resubscribe(market: str, lease: Lease, at: int, due: Due) -> None:
-        """A broken book: subscribe to it again."""
+        """Subscribe to a broken book again."""
         lease.asked_at = at
         lease.attempts += 1
         due.resubscribe.append(market)
 
 
 def market_of(instrument: str) -> str:
-    """The market an instrument belongs to: ``kalshi:T:yes`` → ``kalshi:T``; a reference price is its own."""
+    """Return the market of an instrument: ``kalshi:T:yes`` → ``kalshi:T``; a reference price is its own market."""
     venue, _, rest = instrument.partition(":")
     return f"{venue}:{rest.partition(':')[0]}"

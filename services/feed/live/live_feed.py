@@ -1,7 +1,7 @@
-"""All live sources into one queue: the same frames in the same order for the books, the recorder and the leases.
+"""All live sources in one queue: normalisers, recorder and leases get the same frames in the same order.
 
-What is not a venue's word but changes what is told (time passing, a lease that ran out) is a frame too. So a
-recording of the frames played back gives the same messages.
+What changes the messages without a venue's frame (time that passes, a lease that expires) is a frame of the feed's own.
+So a recording of the frames plays back to the same messages.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from services.feed.control import FEED
 from services.feed.live.lease import REASON
 from services.feed.live.moment import now_ns
 from services.feed.live.source import LiveSource
-from services.feed.live.unsettled import Unsettled
+from services.feed.live.unsettled import UnsettledMarkets
 from services.feed.normalise import Normalisers
 from services.feed.recording.recorder import Recorder
 
@@ -30,7 +30,7 @@ RECORDED_CHECK_TICKS = 10
 
 
 class Inlet:
-    """The one queue that all sources write to."""
+    """The queue that all sources write to."""
 
     def __init__(self) -> None:
         self.queue: asyncio.Queue[RawFrame] = asyncio.Queue(QUEUE_FRAMES_MAX)
@@ -41,7 +41,7 @@ class Inlet:
 
 
 class LiveFeed:
-    """The live venues of a run. Read ``frames`` and hand back to ``told`` what each of them came to.
+    """The live venues of a run. Read ``frames``, and pass the messages of each to ``handle_result``.
 
     ``sections`` are the venues' parameters, ``off`` those that are wanted and cannot be used, with the reason.
     """
@@ -55,12 +55,12 @@ class LiveFeed:
         *,
         off: Mapping[str, str] | None = None,
         recorder: Recorder | None = None,
-        unsettled: Unsettled | None = None,
+        unsettled: UnsettledMarkets | None = None,
     ) -> None:
         self.sources = {source.venue: source for source in sources}
         self.off = dict(off or {})
         self.recorder = recorder
-        self._unsettled = unsettled or Unsettled()
+        self._unsettled = unsettled or UnsettledMarkets()
         for source in sources:
             source.await_results(self._unsettled.of(source.venue))
         self._inlet = inlet
@@ -78,14 +78,14 @@ class LiveFeed:
 
     @property
     def detail(self) -> str:
-        """What is wrong, in words; empty when nothing is."""
+        """What is wrong, in words; empty when all is well."""
         found = [f"{venue} is off: {reason}" for venue, reason in self.off.items()]
         found += [source.detail for source in self.sources.values()]
         found += [self.recorder.detail] if self.recorder is not None else []
         return "; ".join(filter(None, found))
 
     def health(self) -> dict[str, Any]:
-        """What each venue and the recorder are at, for the health report."""
+        """Return the state of each venue and of the recorder, for the health report."""
         venues: dict[str, dict[str, Any]] = {
             venue: {
                 "connected": source.connected,
@@ -120,7 +120,7 @@ class LiveFeed:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _next(self) -> RawFrame:
-        """The next frame in order: the feed's own, a tick that is due, then what came from outside."""
+        """Return the next frame in order: the feed's own, a tick that is due, then one from outside."""
         while True:
             if self._own:
                 source, data = self._own.popleft()
@@ -136,7 +136,7 @@ class LiveFeed:
                 return frame._replace(at=at)
 
     async def _receive(self) -> RawFrame | None:
-        """A frame from outside; ``None`` when a tick is due before one comes."""
+        """Wait for a frame from outside; ``None`` when a tick is due before one comes."""
         with contextlib.suppress(asyncio.QueueEmpty):
             return self._inlet.queue.get_nowait()
         wait_s = (self._ticked_at + TICK_NS - now_ns()) / SECOND
@@ -146,14 +146,14 @@ class LiveFeed:
         return None
 
     def _advance(self, at: int) -> int:
-        """Time goes on, and never back."""
+        """Return the feed's monotonic time, moved on to ``at``."""
         self._at = max(self._at, at) or now_ns()
         return self._at
 
-    # --- what the frames came to ----------------------------------------------------------------
+    # --- the messages of the frames ----------------------------------------------------------------
 
     def handle_result(self, frame: RawFrame, messages: Sequence[Message]) -> None:
-        """Take what a frame came to: leases are renewed by it, markets followed, books asked for."""
+        """Handle the messages normalised from a frame: renew leases, follow markets, request books."""
         if messages:
             self._unsettled.handle_messages(messages)
         source = self.sources.get(frame.source)
@@ -172,19 +172,19 @@ class LiveFeed:
             self._on_tick(frame.at)
 
     def _report_errors(self, source: LiveSource) -> None:
-        """Pass on what the venue complained of in the frame that was just read."""
+        """Report an error that the venue sent in the frame just read."""
         normaliser = self._normalisers.by_venue[source.venue]
         if normaliser.errors > self._errors.get(source.venue, 0):
             source.report_error(normaliser.last_error or "no to a command")
         self._errors[source.venue] = normaliser.errors
 
     def resend(self) -> None:
-        """What was published may be lost: tell everything again."""
+        """Publish everything again: what was published may be lost."""
         self._own.append((FEED, control.RESEND))
 
     def _on_tick(self, at: int) -> None:
         self._ticks += 1
-        # Without it only questions are lost, and a full disk is told of by those who keep more.
+        # Without the file only polls are lost; a full disk is reported by the services that store more.
         with contextlib.suppress(OSError):
             self._unsettled.write()
         for venue, command in self._normalisers.commands(at):
@@ -201,7 +201,7 @@ class LiveFeed:
             self._check_recorder(self.recorder)
 
     def _check_recorder(self, recorder: Recorder) -> None:
-        """A new file, or one with a hole, should hold whole books and markets: ask the venues for them."""
+        """Request whole books and markets for a new recording file, or one with a gap."""
         recorded = (recorder.files, recorder.dropped)
         if recorded != self._recorded:
             first = self._recorded == (0, 0)
@@ -213,7 +213,7 @@ class LiveFeed:
 
 
 def _by_venue(messages: Iterable[Message]) -> dict[str, list[Message]]:
-    """Messages by the venue they are about."""
+    """Group messages by their venue."""
     found: dict[str, list[Message]] = {}
     for message in messages:
         venue = getattr(message, "venue", "") or getattr(message, "instrument", "").partition(":")[0]

@@ -1,6 +1,6 @@
 """Manifold live: markets and their pools from REST, bets and limit orders from one socket.
 
-Markets are quiet for hours, so a proof of continuity is asked for by REST: the market with its pool.
+Markets are quiet for hours, so proof of continuity is requested by REST: the market with its pool.
 """
 
 import re
@@ -31,7 +31,7 @@ _OVER = (MarketStatus.CLOSED, MarketStatus.DETERMINED, MarketStatus.SETTLED)
 
 
 class _Row(msgspec.Struct, gc=False):
-    """What the filters look at; ``closeTime`` in milliseconds."""
+    """The fields that the filters read; ``closeTime`` in milliseconds."""
 
     id: str
     volume: float = 0.0
@@ -55,7 +55,7 @@ _one = msgspec.json.Decoder(_One)
 
 
 class ManifoldSource(LiveSource):
-    """The section's markets, and those found by its words."""
+    """Follow the section's markets, and those found by its search term."""
 
     venue = MANIFOLD
 
@@ -75,14 +75,14 @@ class ManifoldSource(LiveSource):
             connection_max_s=params.connection_max_s,
         )
 
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         return bool(self._followed)
 
     def poll_interval_s(self) -> float:
         return self._params.discovery_interval_s
 
     async def poll(self) -> None:
-        """Search for markets; ask for the pool and the orders of new ones, and what became of ended ones."""
+        """Search for markets; request pool and orders of new ones, and the results of ended ones."""
         wanted = list(self._params.markets) + (await self._search() if self._params.term else [])
         fresh = [c for c in dict.fromkeys(wanted) if c not in self._followed and c not in self._over]
         del fresh[max(0, self._params.markets_max_count - len(self._followed)) :]
@@ -97,7 +97,7 @@ class ManifoldSource(LiveSource):
         self.leases.follow([f"{MANIFOLD}:{contract}" for contract in self._followed], now_ns())
 
     async def _search(self) -> list[str]:
-        """Contracts found by the section's words that pass its filters."""
+        """Return the contracts found by the search term that pass the filters."""
         found: dict[str, None] = {}
         for page in range(self._params.discovery_pages_max_count):
             frame = await self._rest.search(self._params.term, PAGE_ROWS, page * PAGE_ROWS)
@@ -112,7 +112,7 @@ class ManifoldSource(LiveSource):
         return list(found)
 
     def _passing(self, raw: msgspec.Raw) -> str:
-        """The id of a found market that is wanted; "" for any other."""
+        """Return the id of a found market that passes the filters; "" for any other."""
         try:
             row = _row.decode(raw)
             volume = parse(f"{row.volume:.6f}")
@@ -132,7 +132,7 @@ class ManifoldSource(LiveSource):
             self._followed.pop(contract, None)
 
     def on_connected(self) -> None:
-        """What happened before is not known: every market is asked for again."""
+        """Request every market again: what happened before the connection is not known."""
         if self._followed:
             self._enqueue(partial(self.probe, [f"{MANIFOLD}:{contract}" for contract in self._followed]))
 
@@ -157,7 +157,7 @@ class ManifoldSource(LiveSource):
         super().handle_messages(messages, at)
 
     async def probe(self, markets: Sequence[str]) -> None:
-        """Ask for pool and orders: what they come to is a whole book."""
+        """Request pool and orders, which make a whole book."""
         for market in markets:
             await self._poll_market(market.partition(":")[2])
 
@@ -172,7 +172,7 @@ class ManifoldSource(LiveSource):
 
 
 def _rows_of(frame: bytes) -> list[msgspec.Raw]:
-    """The markets of an answer to a search."""
+    """Return the markets of an answer to a search."""
     try:
         return _found.decode(frame).body
     except DECODE_ERRORS as e:
@@ -180,5 +180,5 @@ def _rows_of(frame: bytes) -> list[msgspec.Raw]:
 
 
 def build_source(section: Mapping[str, Any], context: FeedContext) -> ManifoldSource:
-    """The source of a section."""
+    """Build the source of a section."""
     return ManifoldSource(ManifoldParams.model_validate(section), context.emit)

@@ -36,7 +36,7 @@ from services.feed.live.gamma_pages import (
 from services.feed.live.moment import now_ns
 from services.feed.live.questions import Question, ask_each
 from services.feed.live.source import Emit, FeedContext, LiveSource
-from services.feed.live.unsettled import ENDED, Unresolved
+from services.feed.live.unsettled import ENDED, UnresolvedMarkets
 
 GAMMA_PER_S, GAMMA_BURST = 15.0, 30.0
 """A tenth of what Gamma allows for /markets (300 in 10 s): others behind the same address count too."""
@@ -47,20 +47,20 @@ PRICES_SILENCE_S = 60.0
 OUTGOING_PER_S, OUTGOING_BURST = 10.0, 30.0
 """Commands on the socket. No limit is published; a follower of some dozen markets needs far less."""
 UNRESOLVED_MAX = 50
-"""Ended markets asked about at a time, each by itself: four seconds of the budget."""
+"""Ended markets polled at a time, each by a request of its own: four seconds of the budget."""
 SOCKET_BYTES_MAX = 16 * FRAME_BYTES_MAX
 """Longest array of events; the books of one command can be 10 MB (``wanted.py``)."""
 NOT_TRADING = (*ENDED, MarketStatus.SETTLED)
 """The normaliser keeps no books of these."""
 BOOK_EVENTS = ("book", "price_change")
-"""Events that prove that a market's books are kept up."""
+"""Events that prove that a market's books are current."""
 
 _BOOKS = re.compile(rb'"event_type":\s*"(?:book|price_change)"')
 _REST = b'{"_rest"'
 
 
 class _Event(msgspec.Struct, gc=False):
-    """What an event of the market channel is about."""
+    """Kind and market of an event of the market channel."""
 
     event_type: str = ""
     market: str = ""
@@ -77,7 +77,7 @@ class _Followed(msgspec.Struct):
 
 
 class PolymarketSource(LiveSource):
-    """Follows windows and the markets of tags. ``normaliser`` is the one that reads this venue's frames."""
+    """Follow windows and the markets of tags. ``normaliser`` returns the normaliser of this venue's frames."""
 
     venue = POLYMARKET
 
@@ -91,9 +91,9 @@ class PolymarketSource(LiveSource):
         self._gamma = VenueHttp(POLYMARKET, params.gamma_url, buckets)
         self._followed: dict[str, _Followed] = {}
         self._follows_more = False
-        self._unresolved = Unresolved()
+        self._unresolved = UnresolvedMarkets()
         # Told of as not trading any more. Gamma's lists may go on with them; there is nothing to prove.
-        self._over = Unresolved()
+        self._over = UnresolvedMarkets()
         self._topics: dict[VenueSocket, str] = {}
 
     def open_socket(self) -> VenueSocket:
@@ -116,7 +116,7 @@ class PolymarketSource(LiveSource):
         return list(self._topics)
 
     def _prices_socket(self, topic: str) -> VenueSocket:
-        """One for each topic: the history it begins with does not say of which it is."""
+        """Build the socket of one topic: the history it begins with does not name its topic."""
         topics = [{"topic": topic, "type": "update"}]
         subscribe = msgspec.json.encode({"action": "subscribe", "subscriptions": topics})
         return VenueSocket(
@@ -131,7 +131,7 @@ class PolymarketSource(LiveSource):
     def label_extra_frame(self, socket: VenueSocket, data: bytes) -> bytes:
         return name_history(data, self._topics[socket])
 
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         return bool(self._normaliser().tokens())
 
     # --- which markets --------------------------------------------------------------------------
@@ -144,7 +144,7 @@ class PolymarketSource(LiveSource):
         return self._params.discovery_interval_s
 
     async def poll(self) -> None:
-        """Ask Gamma for the windows, the markets of the tags, and what became of those that have ended."""
+        """Request the windows, the markets of the tags, and the results of those that have ended, from Gamma."""
         params, now = self._params, now_ns()
         tags = ("",) if params.any_tag else params.tags
         ended = dict.fromkeys([*self._unresolved.next_batch(UNRESOLVED_MAX), *self._ended(now)])
@@ -155,7 +155,7 @@ class PolymarketSource(LiveSource):
         await ask_each(POLYMARKET, questions)
 
     def _ended(self, now: int) -> list[str]:
-        """Conditions of followed markets that should have ended: those of no window go on until Gamma closes them."""
+        """Return the followed markets whose end has passed: those of no window go on until Gamma closes them."""
         ended = (market for market, facts in self._followed.items() if 0 < facts.close_at <= now)
         return [market.partition(":")[2] for market in ended]
 
@@ -180,9 +180,9 @@ class PolymarketSource(LiveSource):
             query["after_cursor"] = cursor
 
     async def _poll_ended(self, condition: str) -> None:
-        """A market that trades no more: proposed and disputed while Gamma calls it open, then closed.
+        """Request a market that trades no more: proposed and disputed while Gamma calls it open, then closed.
 
-        One from before a restart may trade still, and be in no list any more.
+        One from before a restart may still trade, and be in no list any more.
         """
         query: Query = {"condition_ids": condition}
         # Lists without ``closed`` leave the closed ones out.
@@ -190,16 +190,16 @@ class PolymarketSource(LiveSource):
         await self._emit_rows(row for row in rows if self._follow_listing(row, ended=True))
 
     async def _emit_rows(self, rows: Iterable[msgspec.Raw]) -> None:
-        """Hand on markets, a page at a time."""
+        """Pass markets on, a page at a time."""
         found = list(rows)
         for start in range(0, len(found), PAGE_ROWS):
             body = msgspec.json.encode(found[start : start + PAGE_ROWS])
             await self.emit(rest_frame("gamma_markets", body))
 
     def _follow_listing(self, raw: msgspec.Raw, *, ended: bool = False) -> bool:
-        """Follow a market, as far as there is room, and say so; one that cannot be read is left to nobody.
+        """Follow a market while there is room, and return whether it is passed on; an unreadable one is not.
 
-        With ``ended`` there is room for any that trades no more: it is told of, and not followed.
+        With ``ended`` any market that trades no more is passed on, and not followed.
         """
         try:
             listing = PolymarketListing(gamma.read_market(raw))
@@ -215,12 +215,12 @@ class PolymarketSource(LiveSource):
         self._followed[market] = _Followed(listing.tokens, listing.close_at)
         self._follows_more = True
         if listing.close_at:
-            # From then on it is asked for as a followed one; without an end it goes on as it was.
+            # From its end on it is polled as a followed market; without an end it stays among the unresolved.
             self._unresolved.discard(listing.condition)
         return True
 
     def split_frame(self, data: bytes) -> Iterable[bytes]:
-        # The answer to a subscription is one array of all its books, which may be far longer than any frame.
+        # The answer to a subscription is one array of all its books, which may be far longer than a frame may be.
         if len(data) <= FRAME_BYTES_MAX or data[:1] != b"[":
             return (data,)
         try:
@@ -231,7 +231,7 @@ class PolymarketSource(LiveSource):
     # --- leases ---------------------------------------------------------------------------------
 
     def proven_markets(self, data: bytes) -> Iterable[str]:
-        # A book is proved by itself and by its changes: trades and best prices go on beside a deaf one.
+        # Only a book and its changes prove the book: trades and best prices go on although its channel is silent.
         if data.startswith(_REST) or not _BOOKS.search(data):
             return ()
         try:
@@ -250,7 +250,7 @@ class PolymarketSource(LiveSource):
         super().handle_messages(messages, at)
 
     def _handle_market(self, market: Market) -> None:
-        """Wait for the result of an ended market; one that trades is followed when it is listed (``_keep``)."""
+        """Wait for the result of an ended market; one that trades is followed when listed (``_follow_listing``)."""
         condition = market.market.partition(":")[2]
         if market.status not in NOT_TRADING:
             self._over.discard(market.market)
@@ -266,7 +266,7 @@ class PolymarketSource(LiveSource):
         return self._normaliser().inconsistent_markets(at)
 
     async def probe(self, markets: Sequence[str]) -> None:
-        """Leave and join: the venue answers with whole books, and silence if it is deaf."""
+        """Unsubscribe and subscribe: the venue answers with whole books, or not at all if its channel is silent."""
         tokens = [
             token for market in markets if market in self._followed for token in self._followed[market].tokens
         ]
@@ -281,7 +281,7 @@ class PolymarketSource(LiveSource):
 
 
 def build_source(section: Mapping[str, Any], context: FeedContext) -> PolymarketSource:
-    """The source of a section."""
+    """Build the source of a section."""
     params = PolymarketParams.model_validate(section)
     return PolymarketSource(
         params, context.emit, lambda: context.normalisers.of(POLYMARKET, PolymarketNormaliser)

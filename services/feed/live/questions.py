@@ -1,22 +1,22 @@
-"""Several questions to one venue, of which a wrong one must not keep the others from being asked."""
+"""Several requests to one venue: one that fails does not keep the others from being sent."""
 
 from collections.abc import Awaitable, Callable, Iterable
 
 from libs.venues.errors import NotSent, RateLimited, Unavailable, VenueError
 
 Question = tuple[str, Callable[[], Awaitable[None]]]
-"""What is asked, for people (``tag 7``), and how; the answer is handed on by the question itself."""
+"""A name for people (``tag 7``), and the call that makes the request and passes its answer on."""
 
 
 class SomeFailed(VenueError):
-    """Some questions failed; the others were answered, and their answers handed on."""
+    """Some requests failed; the answers of the others were passed on."""
 
 
 async def ask_each(venue: str, questions: Iterable[Question]) -> None:
-    """Ask one after the other, and go on after one that fails.
+    """Make one request after the other, and go on after one that fails.
 
     Raises:
-        RateLimited, Unavailable, NotSent: at once; the next question would fare no better.
+        RateLimited, Unavailable, NotSent: at once; the next request would fail too.
         VenueError: when every one failed.
         SomeFailed: after the last, with the reasons.
     """

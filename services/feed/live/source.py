@@ -1,7 +1,7 @@
-"""What all live sources have in common: one socket that is kept up, and questions asked now and then.
+"""The base of all live sources: one socket that is kept connected, and REST requests at intervals.
 
-A source turns everything it receives into frames and hands them to ``emit``. It reads no market data itself: what
-the frames mean is the normaliser's business, and comes back as messages (``see``).
+A source turns everything it receives into frames and passes them to ``emit``. It interprets no market data: the
+normaliser does, and its messages come back to ``handle_messages``.
 """
 
 import asyncio
@@ -25,24 +25,24 @@ from services.feed.normalise import Normalisers
 
 DETAIL_CHARACTERS_MAX = 200
 RETRY_MIN_S, RETRY_MAX_S = 1.0, 60.0
-"""Pauses after a failed look at the venue, doubling; a venue that says when is believed."""
+"""Bounds of the pause after a failed poll; it doubles each time. A venue's own retry time wins if it is longer."""
 IDLE_S = 0.1
-"""How often a source without anything to subscribe to looks again."""
+"""How often a source checks again whether there is anything to subscribe to."""
 KEEPALIVE_ANSWERS = (b"PONG", b"pong")
-ERRANDS_MAX = 200
-"""Commands and questions waiting for their turn, which the venue's rate limits may put off."""
+CALLS_QUEUED_MAX = 200
+"""Commands and requests that wait for the venue's rate limits."""
 RESTART_S = 5.0
 """Pause before a source that raised is run again."""
-SAID_S = 60.0
-"""An error the venue reported is shown for so long, and while books are missing; said again, it is logged as seldom."""
+ERROR_SHOWN_S = 60.0
+"""How long an error of the venue is shown (longer while books are missing). Repeated, it is logged this seldom."""
 
-Errand = Callable[[], Awaitable[None]]
+QueuedCall = Callable[[], Awaitable[None]]
 
 log = logging.getLogger("presage.feed.live")
 
 
 class Emit(Protocol):
-    """Takes a frame into the one queue; waits while it is full. ``at_ns`` 0 is now."""
+    """Append a frame to the common queue; waits while it is full. ``at_ns`` 0 is now."""
 
     async def __call__(self, source: str, data: bytes, at_ns: int = 0) -> None: ...
 
@@ -56,15 +56,15 @@ class FeedContext(NamedTuple):
 
 
 class LiveSource:
-    """One venue. Subclasses say what is subscribed, asked, and which market a frame is about.
+    """The live feed of one venue. Subclasses define subscriptions, polls, and which market a frame belongs to.
 
     ``run`` never returns. ``detail`` is empty while all is well. ``connects`` counts connections,
-    ``replaced`` those given up because a book could not be healed.
+    ``replaced`` those closed because a book stayed broken.
     """
 
     venue = ""
     books = True
-    """Whether its instruments have books that a lease is kept on; a reference price has none."""
+    """Whether its instruments have books, which leases watch; reference prices have none."""
 
     def __init__(self, params: VenueParams, emit: Emit) -> None:
         self.leases = Leases(params.book_lease_s, params.lease_failures_max_count, books=self.books)
@@ -79,97 +79,97 @@ class LiveSource:
         self._again = asyncio.Event()
         self._refresh = asyncio.Event()
         self._books_wanted = False
-        self._queued: asyncio.Queue[Errand] = asyncio.Queue(ERRANDS_MAX)
+        self._queued: asyncio.Queue[QueuedCall] = asyncio.Queue(CALLS_QUEUED_MAX)
 
-    # --- what a venue has of its own ------------------------------------------------------------
+    # --- for subclasses ------------------------------------------------------------
 
     def open_socket(self) -> VenueSocket:
-        """The socket with its subscriptions; nothing is connected yet."""
+        """Build the socket with its subscriptions, not connected yet."""
         raise NotImplementedError
 
     def extra_sockets(self) -> Sequence[VenueSocket]:
-        """Further sockets, whose frames come among the others. Nothing is leased on them."""
+        """Build further sockets whose frames join the others. Leases do not depend on them."""
         return ()
 
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether there is something to subscribe to."""
         return True
 
     async def poll(self) -> None:
-        """Ask the venue for what no socket tells. Raises ``VenueError`` kinds."""
+        """Request by REST what no socket delivers. Raises ``VenueError`` kinds."""
 
     def await_results(self, markets: Iterable[str]) -> None:
-        """Markets told of before a restart, whose results are waited for: ``look`` asks for them too."""
+        """Poll the results of these markets too: they were open before a restart."""
 
     def poll_interval_s(self) -> float:
-        """How often ``look`` is called; 0 is once, at the start."""
+        """How often ``poll`` is called; 0 is once, at the start."""
         return 0.0
 
     def proven_markets(self, data: bytes) -> Iterable[str]:
-        """The markets (as on the tape) whose books a frame, which has just been read, proves to be kept up."""
+        """Return the markets (as on the tape) whose books this frame, already normalised, proves to be current."""
         raise NotImplementedError
 
     def split_frame(self, data: bytes) -> Iterable[bytes]:
-        """What a frame is handed on as: itself, or its pieces where the venue joins too many into one."""
+        """Split a frame in which the venue joined too much; most frames are returned whole."""
         return (data,)
 
     def inconsistent_markets(self, at: int) -> Iterable[str]:  # noqa: ARG002 - for those that compare
-        """Markets whose books differ from what the venue says beside them."""
+        """Return the markets whose books contradict the venue's own best prices."""
         return ()
 
     def label_extra_frame(self, socket: VenueSocket, data: bytes) -> bytes:  # noqa: ARG002 - for those that have some
-        """What a frame of one of the further sockets is handed on as."""
+        """Return the frame of a further socket as it is passed on."""
         return data
 
     def on_connected(self) -> None:
-        """A new connection, after which something may be missing."""
+        """Handle a new connection, after which data may be missing."""
 
     async def on_frame(self, data: bytes) -> None:
-        """A frame came in, before anybody else reads it."""
+        """Handle a frame before it is normalised."""
 
     def handle_messages(self, messages: Sequence[Message], at: int) -> None:  # noqa: ARG002 - for those that follow markets
-        """What this venue's frames came to."""
+        """Handle the messages normalised from this venue's frames."""
         self.leases.handle_messages(messages)
 
     async def probe(self, markets: Sequence[str]) -> None:
-        """Ask for a proof that these books are right; the answer comes as a frame."""
+        """Request proof that these books are current; the answer comes as a frame."""
 
     async def resubscribe(self, markets: Sequence[str]) -> None:
-        """Ask for these books anew."""
+        """Subscribe to these books again."""
 
-    # --- what goes out --------------------------------------------------------------------------
+    # --- for the live feed --------------------------------------------------------------------------
 
     @property
     def detail(self) -> str:
-        """What is wrong, in words; empty when nothing is."""
-        if self.ready() and not self.connected:
+        """What is wrong, in words; empty when all is well."""
+        if self.is_ready() and not self.connected:
             return f"{self.venue}: {self._lost_because or 'connecting'}"
         if self.trouble:
             return f"{self.venue}: {self.trouble}"
         broken = self.leases.broken
         found = [f"{broken} of {len(self.leases.markets())} markets without a whole book"] if broken else []
-        if self._reported and (broken or time.monotonic() - self._reported_at_s < SAID_S):
+        if self._reported and (broken or time.monotonic() - self._reported_at_s < ERROR_SHOWN_S):
             found.append(f"the venue said {self._reported}")
         return f"{self.venue}: {'; '.join(found)}" if found else ""
 
     def report_error(self, words: str) -> None:
-        """The venue reported an error on its socket."""
-        if words != self._reported or time.monotonic() - self._reported_at_s >= SAID_S:
+        """Keep an error that the venue reported on its socket, and log it."""
+        if words != self._reported or time.monotonic() - self._reported_at_s >= ERROR_SHOWN_S:
             log.warning("%s: the venue said %s", self.venue, printable(words))
         self._reported, self._reported_at_s = printable(words), time.monotonic()
 
     async def send(self, command: bytes) -> None:
-        """Send a frame to the venue; without a connection it is of no use and forgotten."""
+        """Send a frame to the venue; without a connection it is dropped."""
         if self._socket is not None:
             with contextlib.suppress(VenueError):
                 await self._socket.send(command)
 
     def send_later(self, command: bytes) -> None:
-        """Send a frame when it is its turn."""
+        """Queue a frame to be sent."""
         self._enqueue(partial(self.send, command))
 
     def handle_due(self, due: Due) -> None:
-        """Do what the leases ask for, when it is its turn."""
+        """Queue what the leases require: probes, subscriptions, or a new connection."""
         if due.reconnect:
             self.replaced += 1
             self._again.set()
@@ -180,26 +180,26 @@ class LiveSource:
             self._enqueue(partial(self.resubscribe, due.resubscribe))
 
     def refresh_all(self) -> None:
-        """Have the venue say everything again: its markets, and then all followed books."""
+        """Request all markets, then all followed books."""
         self._books_wanted = True
         self._refresh.set()
 
-    def _enqueue(self, errand: Errand) -> None:
-        # One left out is asked for again: by the normaliser within seconds, by the lease within its half.
+    def _enqueue(self, call: QueuedCall) -> None:
+        # A call that is dropped here is made again: by the normaliser within seconds, by the lease within its half.
         with contextlib.suppress(asyncio.QueueFull):
-            self._queued.put_nowait(errand)
+            self._queued.put_nowait(call)
 
     async def emit(self, data: bytes, at_ns: int = 0) -> None:
-        """Hand a frame on."""
+        """Pass a frame on."""
         await self._emit(self.venue, data, at_ns)
 
     async def close(self) -> None:
-        """Free what is held; nothing is running any more."""
+        """Close connections; no loop is running any more."""
 
     # --- the loops ------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Keep the socket up, look at the venue and do errands, for ever."""
+        """Keep the socket connected, poll, and work through the queue, for ever."""
         try:
             while True:
                 await self._run_once()
@@ -208,7 +208,7 @@ class LiveSource:
             await self.close()
 
     async def _run_once(self) -> None:
-        """Run until something raises that should not: one venue's fault must not end the others."""
+        """Run until an unexpected error: one venue's fault must not stop the others."""
         loops = [
             self._follow(),
             self._poll_loop(),
@@ -229,15 +229,15 @@ class LiveSource:
 
     async def _queue_loop(self) -> None:
         while True:
-            errand = await self._queued.get()
+            call = await self._queued.get()
             try:
-                await errand()
+                await call()
             except VenueError as e:
                 log.warning("%s", e)
 
     async def _follow(self) -> None:
         while True:
-            while not self.ready():
+            while not self.is_ready():
                 await asyncio.sleep(IDLE_S)
             self._again.clear()
             reading = asyncio.create_task(self._read(self.open_socket()))
@@ -253,7 +253,7 @@ class LiveSource:
             await self._on_lost("its books could not be healed")
 
     async def _read(self, socket: VenueSocket) -> None:
-        """Turn what happens to a socket into frames."""
+        """Turn the events of a socket into frames."""
         self._socket = socket
         async with contextlib.aclosing(socket.frames()) as events:
             async for event in events:
@@ -304,7 +304,7 @@ class LiveSource:
                 answered = True
                 wait_s, retry_s, self.trouble = self.poll_interval_s(), RETRY_MIN_S, ""
             if answered and self._books_wanted:
-                # Only now: a book of a market that is not known yet is of no use to who reads the frames.
+                # Only now: the normaliser cannot use a book of a market that it does not know yet.
                 self._books_wanted = False
                 if markets := self.leases.markets():
                     self._enqueue(partial(self.probe, markets))
@@ -314,5 +314,5 @@ class LiveSource:
 
 
 def _asked_wait_s(error: VenueError) -> float:
-    """How long the venue asks to be left alone."""
+    """Return how long the venue wants no requests."""
     return error.retry_after_s if isinstance(error, RateLimited | Unavailable) else 0.0

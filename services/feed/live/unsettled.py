@@ -1,7 +1,7 @@
-"""Markets that were told of and are not settled: after a restart they are asked for until they are.
+"""Markets that were published and are not settled: after a restart their results are polled.
 
-A window that ends while nothing runs is in no list of open markets any more; who holds a position in it waits for
-its result all the same.
+A window that ends while nothing runs is in no list of open markets any more, and positions in it still wait for its
+result.
 """
 
 from collections.abc import Iterable
@@ -16,19 +16,19 @@ from proto.units import SECOND
 
 UNSETTLED_FILE = "feed-markets.json"
 MARKETS_MAX = 2_000
-"""Far more than are followed at once; the one that was told first goes."""
+"""Far more than are followed at once; the oldest goes first."""
 AGE_NS_MAX = 7 * 86_400 * SECOND
-"""A market that ended so long ago without a result is asked for no more."""
+"""A market that ended so long ago without a result is no longer polled."""
 _OVER = (MarketStatus.SETTLED,)
 
 ENDED = (MarketStatus.CLOSED, MarketStatus.DETERMINED, MarketStatus.DISPUTED)
-"""Nothing trades any more, and nothing is paid yet: what becomes of such a market is asked until it is settled."""
+"""Trading is over and nothing is paid yet: such a market is polled until it is settled."""
 
 _read = msgspec.json.Decoder(dict[str, int])
 
 
-class Unresolved:
-    """Markets that have ended and whose result is waited for. Some at a time are asked for, each in its turn."""
+class UnresolvedMarkets:
+    """Markets that have ended without a result yet, polled in batches, each in its turn."""
 
     def __init__(self) -> None:
         self._markets: dict[str, None] = {}
@@ -37,17 +37,17 @@ class Unresolved:
         return market in self._markets
 
     def add(self, market: str) -> None:
-        """Wait for a market; beyond ``MARKETS_MAX`` the one asked for longest ago goes."""
+        """Add a market; beyond ``MARKETS_MAX`` the one polled longest ago goes."""
         self._markets[market] = None
         if len(self._markets) > MARKETS_MAX:
             del self._markets[next(iter(self._markets))]
 
     def discard(self, market: str) -> None:
-        """Its result is known."""
+        """Remove a market whose result is known."""
         self._markets.pop(market, None)
 
     def next_batch(self, count: int) -> list[str]:
-        """The markets whose turn it is, ``count`` at most; those that stay open for ever do not starve the others."""
+        """Return the next ``count`` markets at most; those that never settle do not starve the others."""
         markets = list(self._markets)[:count]
         for market in markets:
             del self._markets[market]
@@ -55,8 +55,8 @@ class Unresolved:
         return markets
 
 
-class Unsettled:
-    """Market → its close (ns), kept in a file. A file that cannot be read is as none: only questions are lost."""
+class UnsettledMarkets:
+    """Market → its close (ns), kept in a file. An unreadable file counts as none: only polls are lost."""
 
     def __init__(self, path: Path | None = None, now: int = 0) -> None:
         self._path = path
@@ -70,11 +70,11 @@ class Unsettled:
             self._markets = {name: at for name, at in found.items() if not 0 < at < now - AGE_NS_MAX}
 
     def of(self, venue: str) -> list[str]:
-        """A venue's markets, oldest first."""
+        """Return a venue's markets, oldest first."""
         return [market for market in self._markets if market.startswith(f"{venue}:")]
 
     def handle_messages(self, messages: Iterable[Message]) -> None:
-        """Take what is told."""
+        """Add listed markets, remove settled ones."""
         for message in messages:
             if isinstance(message, Market):
                 known = self._markets.get(message.market)

@@ -7,7 +7,7 @@ from typing import Any
 from libs.runtime.service import Context
 from services.feed.live.build import build
 from services.feed.live.moment import now_ns
-from services.feed.live.unsettled import UNSETTLED_FILE, Unsettled
+from services.feed.live.unsettled import UNSETTLED_FILE, UnsettledMarkets
 from services.feed.output import FeedOutput
 from services.feed.recording.recorder import Recorder
 
@@ -25,7 +25,7 @@ class VenuesSource:
             layout.feed_keys,
             output.normalisers,
             self._recorder,
-            Unsettled(layout.root / UNSETTLED_FILE, now_ns()),
+            UnsettledMarkets(layout.root / UNSETTLED_FILE, now_ns()),
         )
 
     @property

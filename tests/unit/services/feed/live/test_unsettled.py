@@ -4,7 +4,7 @@ from pathlib import Path
 
 from proto.feed import MarketStatus
 from proto.units import SECOND
-from services.feed.live.unsettled import AGE_NS_MAX, MARKETS_MAX, Unresolved, Unsettled
+from services.feed.live.unsettled import AGE_NS_MAX, MARKETS_MAX, UnresolvedMarkets, UnsettledMarkets
 from tests.support.signal_world import MARKET
 
 NOW = MARKET.close_at + SECOND
@@ -16,18 +16,18 @@ def told(name: str, status: MarketStatus = MarketStatus.OPEN, close_at: int = MA
 
 def test_what_is_not_settled_is_asked_for_after_a_restart(tmp_path: Path):
     path = tmp_path / "markets.json"
-    first = Unsettled(path)
+    first = UnsettledMarkets(path)
     first.handle_messages([told("kalshi:A"), told("kalshi:B"), told("polymarket:C", MarketStatus.CLOSED)])
     first.handle_messages([told("kalshi:A", MarketStatus.DETERMINED), told("kalshi:B", MarketStatus.SETTLED)])
     first.write()
-    again = Unsettled(path, NOW)
+    again = UnsettledMarkets(path, NOW)
     assert again.of("kalshi") == ["kalshi:A"]
     assert again.of("polymarket") == ["polymarket:C"]
 
 
 def test_the_file_is_written_when_something_changed(tmp_path: Path):
     path = tmp_path / "markets.json"
-    first = Unsettled(path)
+    first = UnsettledMarkets(path)
     first.handle_messages([told("kalshi:A")])
     first.write()
     path.unlink()
@@ -36,28 +36,28 @@ def test_the_file_is_written_when_something_changed(tmp_path: Path):
     assert not path.exists()
     first.handle_messages([told("kalshi:A", MarketStatus.SETTLED)])
     first.write()
-    assert Unsettled(path, NOW).of("kalshi") == []
+    assert UnsettledMarkets(path, NOW).of("kalshi") == []
 
 
 def test_what_ended_long_ago_and_a_broken_file_are_let_go(tmp_path: Path):
     path = tmp_path / "markets.json"
-    first = Unsettled(path)
+    first = UnsettledMarkets(path)
     first.handle_messages([told("kalshi:A"), told("kalshi:B", close_at=0)])
     first.write()
-    assert Unsettled(path, NOW + AGE_NS_MAX + 1).of("kalshi") == ["kalshi:B"]
+    assert UnsettledMarkets(path, NOW + AGE_NS_MAX + 1).of("kalshi") == ["kalshi:B"]
     path.write_text("{")
-    assert Unsettled(path, NOW).of("kalshi") == []
+    assert UnsettledMarkets(path, NOW).of("kalshi") == []
 
 
 def test_they_are_bounded():
-    kept = Unsettled()
+    kept = UnsettledMarkets()
     kept.handle_messages(told(f"kalshi:{n}") for n in range(MARKETS_MAX + 5))
     assert len(kept.of("kalshi")) == MARKETS_MAX
     kept.write()
 
 
 def test_markets_without_a_result_take_turns_and_none_starves():
-    waiting = Unresolved()
+    waiting = UnresolvedMarkets()
     for name in "abcde":
         waiting.add(name)
     assert [waiting.next_batch(2) for _ in range(3)] == [["a", "b"], ["c", "d"], ["e", "a"]]
