@@ -17,7 +17,7 @@ from libs.venues.kalshi.trading.options import KalshiOptions
 from libs.venues.manifold.trading.auth import ManifoldCredentials
 from libs.venues.manifold.trading.gateway import ManifoldGateway
 from libs.venues.odd_items import KeepsOddItems
-from libs.venues.polymarket.trading.auth import ApiKey, PolymarketCredentials
+from libs.venues.polymarket.trading.auth import PolymarketCredentials, WalletApiKey
 from libs.venues.polymarket.trading.gateway import PolymarketGateway
 from proto.units import ONE
 from proto.venue import AckStatus, TradeStatus
@@ -102,7 +102,7 @@ async def test_polymarket() -> None:
     async with serving(answers) as url:
         credentials = PolymarketCredentials(private_key=bytes(range(1, 33)))
         gateway = PolymarketGateway(credentials, clob_url=url, gamma_url=url, data_url=url)
-        gateway.client.api_key = ApiKey(api_key=OWNER, secret="c2VjcmV0", passphrase="p")
+        gateway.client.api_key = WalletApiKey(api_key=OWNER, secret="c2VjcmV0", passphrase="p")
         try:
             for _ in range(2):
                 fills = await gateway.fills(0)

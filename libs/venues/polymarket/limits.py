@@ -6,9 +6,12 @@ Source: docs/reference/venue-facts.md, Polymarket rate limits.
 from collections.abc import Mapping
 
 from libs.venues.transport.rate_limit import TokenBucket
+from proto.units import ONE
 
 SHARE_STEP = 10_000
 """Order sizes have two decimals at every tick."""
+TAKER_NOTIONAL_MIN = ONE
+"""The least value of a purchase that trades at once (docs/reference/venue-facts.md, Polymarket amounts)."""
 PER_10_S: Mapping[str, int] = {
     "default": 9_000,
     "book": 1_500,

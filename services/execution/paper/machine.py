@@ -13,14 +13,15 @@ from libs.exchange.exchange import PaperExchange
 from libs.exchange.orders import Accepted, Ended, EndReason, ExchangeOrder, Executed, Report
 from libs.machine.claims import approval_in
 from libs.machine.machine import NOTHING, Stamp, StateMachine
+from libs.portfolio.payouts import payouts_of
 from proto.execution import Cancel, Claim, Query
-from proto.feed import Book, FeedClock, Gap, Market, MarketStatus, Quote, Side, Trade
+from proto.feed import Book, FeedClock, Gap, Market, Quote, Side, Trade
 from proto.ids import natural_key, venue_of
 from proto.message import Message
 from proto.monitor import Clock
 from proto.operator import Config, Session
 from proto.risk import Approval
-from proto.units import MILLISECOND, ONE, as_money
+from proto.units import MILLISECOND, as_money
 from proto.venue import Account, Ack, AckStatus, Fill, Settlement, StatusReport
 from services.execution.high_water import HighWaterMarks, parse_order_id
 from services.execution.paper.params import PaperParams
@@ -68,8 +69,8 @@ class PaperMachine(StateMachine[PaperState]):
     """An exchange on the observed market, with its account."""
 
     name: ClassVar[str] = "paper"
-    version: ClassVar[int] = 2
-    """2: takes no orders of venues that are traded for real."""
+    version: ClassVar[int] = 3
+    """2: takes no orders of venues that are traded for real. 3: pays out what the venue says, to the millionth."""
 
     def __init__(self) -> None:
         super().__init__(PaperState())
@@ -113,14 +114,15 @@ class PaperMachine(StateMachine[PaperState]):
 
     def _market(self, event: Market, stamp: Stamp) -> Sequence[Message]:
         outputs = self._messages(self.state.exchange.market(event, stamp.now), stamp.now)
-        if event.status is MarketStatus.SETTLED and event.result and event.market in self.state.traded:
+        payouts = payouts_of(event) if event.market in self.state.traded else {}
+        if payouts:
             for instrument in self.state.traded.pop(event.market):
                 outputs.append(
                     Settlement(
                         settlement_id=natural_key("settlement", VENUE, instrument),
                         market=event.market,
                         instrument=instrument,
-                        price=_payout(event, instrument),
+                        price=payouts.get(instrument, 0),
                         at=stamp.now,
                     )
                 )
@@ -298,11 +300,3 @@ def _ack(order: str, status: AckStatus, remaining: int, reason: str = "") -> Ack
     return Ack(
         order=order, status=status, remaining=remaining, venue_order_id=f"{VENUE}-{order}", reason=reason
     )
-
-
-def _payout(market: Market, instrument: str) -> int:
-    """Return what a contract pays: 1 for the outcome that happened, 0 for others, equal shares for a void."""
-    if not any(outcome.name == market.result for outcome in market.outcomes):
-        return ONE // max(1, len(market.outcomes))
-    won = any(o.name == market.result and o.instrument == instrument for o in market.outcomes)
-    return ONE if won else 0

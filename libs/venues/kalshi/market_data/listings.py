@@ -68,6 +68,8 @@ class KalshiListing(NamedTuple):
     open_at: int
     close_at: int
     result: str
+    payout: int | None
+    payout_floor: int
     price_steps: tuple[PriceStep, ...]
 
 
@@ -126,8 +128,18 @@ def read_listing(body: rest.Market) -> KalshiListing:
         open_at=amounts.nanoseconds(body.open_time) if body.open_time else 0,
         close_at=amounts.nanoseconds(body.close_time) if body.close_time else 0,
         result=body.result[:20] if over else "",
+        payout=_payout(body) if over else None,
+        payout_floor=amounts.edge(body.settlement_floor_dollars or "0"),
         price_steps=price_steps(body.price_ranges) or STRUCTURES.get(body.price_level_structure, ()),
     )
+
+
+def _payout(body: rest.Market) -> int | None:
+    """What YES pays where "yes" and "no" do not say it."""
+    value = body.settlement_value_dollars
+    plain = {"yes": ONE, "no": 0}.get(body.result)
+    payout = None if not value else amounts.edge(value)
+    return None if payout == plain else payout
 
 
 def price_steps(ranges: Sequence[PriceRange]) -> tuple[PriceStep, ...]:
@@ -177,4 +189,5 @@ def apply(market: KalshiMarket, listing: KalshiListing) -> None:
     if listing.price_steps:
         market.price_steps = listing.price_steps
     if listing.result:
-        market.result = listing.result
+        market.result, market.payout = listing.result, listing.payout
+    market.payout_floor = max(market.payout_floor, listing.payout_floor)

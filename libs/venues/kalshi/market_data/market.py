@@ -78,6 +78,8 @@ class KalshiMarket:
         "no",
         "no_instrument",
         "open_at",
+        "payout",
+        "payout_floor",
         "pending",
         "polled",
         "price_steps",
@@ -108,6 +110,8 @@ class KalshiMarket:
         self.open_at = 0
         self.close_at = 0
         self.result = ""
+        self.payout: int | None = None
+        self.payout_floor = 0
         self.sid = 0
         self.yes = BidSide()
         self.no = BidSide()
@@ -178,8 +182,11 @@ class KalshiMarket:
             settlement_average_s=self.series.settlement_average_s,
             price_steps=self.price_steps,
             quantity_step=QUANTITY_GRID,
+            quantity_min=QUANTITY_GRID,
             fees=self.fees,
             result=self.result,
+            payout=self.payout,
+            payout_floor=self.payout_floor,
         )
 
     def quotes(self, at: int) -> tuple[Quote, Quote]:

@@ -29,6 +29,7 @@ class Market(Struct, gc=False):
     close_time: Moment | None = None
     settlement_timer_seconds: int | None = None
     settlement_value_dollars: Word | None = None
+    settlement_floor_dollars: Word | None = None
     price_level_structure: Word = ""
     price_ranges: list[PriceRange] = []
     floor_strike: msgspec.Raw = msgspec.Raw()

@@ -95,6 +95,7 @@ class ManifoldMarket:
             price_steps=(PriceStep(0, PRICE_STEP),),
             quantity_step=1,
             result=RESULTS.get(contract.resolution or "", "") if contract.isResolved else "",
+            payout=_payout(contract),
         )
 
     def over(self) -> bool:
@@ -193,3 +194,10 @@ class ManifoldMarket:
             ask=ask,
             ask_size=ask_size,
         )
+
+
+def _payout(contract: Contract) -> int | None:
+    """What YES pays of a market resolved to a probability."""
+    if not contract.isResolved or contract.resolution != "MKT" or contract.resolutionProbability is None:
+        return None
+    return millionths(contract.resolutionProbability)

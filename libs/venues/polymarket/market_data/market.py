@@ -4,7 +4,7 @@ import re
 
 from libs.venues.frame import FrameError
 from libs.venues.polymarket import POLYMARKET
-from libs.venues.polymarket.limits import SHARE_STEP
+from libs.venues.polymarket.limits import SHARE_STEP, TAKER_NOTIONAL_MIN
 from libs.venues.polymarket.schemas import gamma
 from libs.venues.polymarket.schemas.gamma import GammaMarket
 from proto.feed import FeeSchedule, Market, MarketStatus, Outcome, PriceStep
@@ -132,6 +132,8 @@ class PolymarketMarket:
             settlement_average_s=self.average_s,
             price_steps=(PriceStep(0, parse(self.tick)),) if self.tick else (),
             quantity_step=SHARE_STEP,
+            quantity_min=parse(self.size_min) if self.size_min else 0,
+            taker_notional_min=TAKER_NOTIONAL_MIN,
             fees=self.fees,
             group=self.group,
             result=self.result,

@@ -12,7 +12,7 @@ from libs.venues.errors import Refused
 from libs.venues.gateway import NewOrder
 from libs.venues.kalshi.trading.orders import Placing, order_body
 from libs.venues.manifold.trading.orders import intent_of
-from libs.venues.polymarket.trading.auth import Account
+from libs.venues.polymarket.trading.auth import SigningAccount
 from libs.venues.polymarket.trading.request import Token, prepare_order
 from proto.feed import Side
 from proto.risk import TimeInForce
@@ -26,7 +26,7 @@ NOW = 1_780_000_000 * SECOND
 LIVES = {"short": 1, "long": 600}
 OUTCOMES = ("yes", "no")
 VENUES = ("kalshi", "polymarket", "manifold")
-ACCOUNT = Account(bytes(range(1, 33)))
+ACCOUNT = SigningAccount(bytes(range(1, 33)))
 
 
 class Flags(NamedTuple):

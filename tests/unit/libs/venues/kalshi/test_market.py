@@ -53,6 +53,7 @@ def test_watched_market_is_complete() -> None:
         settlement_average_s=60,
         price_steps=(PriceStep(0, 1_000), PriceStep(100_000, 10_000), PriceStep(900_000, 1_000)),
         quantity_step=10_000,
+        quantity_min=10_000,
         fees=FeeSchedule(model="kalshi_quadratic", taker_rate=70_000),
     )
 

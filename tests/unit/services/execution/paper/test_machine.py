@@ -174,6 +174,18 @@ def test_a_void_pays_equal_shares_and_a_missing_result_nothing_yet():
     assert settled.price == ONE // 2
 
 
+def test_a_market_pays_what_its_venue_says():
+    """A word that names no outcome pays nothing before the venue says how much, and then exactly that."""
+    hand = venue()
+    hand.put(claim(approval(1, quantity=5)))
+    hand.put(claim(approval(2, price=56, quantity=5, instrument=NO)))
+    scalar = listing(MarketStatus.SETTLED, "scalar")
+    assert of(Settlement, hand.put(scalar)) == []
+    settled = of(Settlement, hand.put(scalar.replace(payout=333_300)))
+    assert {s.instrument: s.price for s in settled} == {YES: 333_300, NO: 666_700}
+    assert hand.put(scalar.replace(payout=333_300)) == []
+
+
 def test_a_gap_hides_the_book():
     hand = venue()
     hand.put(Gap(venue="kalshi", at=0, reason="sequence"))
