@@ -135,6 +135,9 @@ class HealthWatch:
     def ledger(self, report: Mapping[str, Any]) -> list[Message]:
         """Execution reports how its ledger of claims is: an alert at each level, and for what it keeps back."""
         out: list[Message] = []
+        if "percent" not in report:
+            # Execution has only begun, and has not looked yet.
+            return out
         hold = self.conditions.hold
         percent, hours = int(report.get("percent", 0)), int(report.get("reach_s", 0)) // 3_600
         for level, severity in LEDGER_LEVELS.items():

@@ -58,7 +58,9 @@ def risk_state(state: State) -> RiskState:
     if state.params is None or state.close_only:
         return RiskState.CLOSE_ONLY
     fall = facts.drawdown(state, facts.equity(state))
-    day_over = state.day_loss >= scale(max(state.day_equity, 0), state.params.daily_loss_max)
+    limit = scale(max(state.day_equity, 0), state.params.daily_loss_max)
+    # Before the account is there, nothing is lost: a limit of nothing ends no day.
+    day_over = state.day_equity > 0 and state.day_loss >= limit
     if fall >= state.params.drawdown_stop or day_over:
         return RiskState.CLOSE_ONLY
     return RiskState.REDUCED if fall > state.params.drawdown_reduce else RiskState.ACTIVE

@@ -201,4 +201,15 @@ async def test_the_doctor_makes_no_installation_of_a_mistyped_name(tmp_path: Pat
 def look(state: Path) -> Result:
     """``presage doctor`` as it is typed, where no venue is enabled."""
     off = [f"--set=venues.{venue}.enabled=false" for venue in VENUES]
-    return CliRunner().invoke(app, ["doctor", "--state", str(state), "--json", *off])
+    return CliRunner().invoke(app, ["doctor", "--market", "real", "--state", str(state), "--json", *off])
+
+
+async def test_what_the_default_run_needs_is_here_and_no_venue_is_asked(tmp_path: Path):
+    command = ["doctor", "--state", str(tmp_path / "state")]
+    done = await asyncio.to_thread(CliRunner().invoke, app, [*command, "--json"])
+    assert done.exit_code == 0, done.output
+    found = [finding["subject"] for finding in json.loads(done.stdout)]
+    assert found == ["disk", "keys folder", "broker", "database", "system", "sandbox"]
+    without = await asyncio.to_thread(CliRunner().invoke, app, [*command, "--market", "synthetic"])
+    assert "sandbox" not in without.stdout
+    assert "does not run: presage up" in without.stdout

@@ -101,6 +101,7 @@ def command(venues: Venues, state: Path, *arguments: object) -> list[str]:
 def environment(state: Path, passphrase: str = PASSPHRASE) -> dict[str, str]:
     file = state.parent / "passphrase"
     file.write_text(passphrase + "\n")
+    file.chmod(0o600)
     return os.environ | {FILE_VARIABLE: str(file)}
 
 

@@ -5,12 +5,11 @@ rests there, because the first one arms the venue's dead man's switch.
 """
 
 import asyncio
-import shutil
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -27,32 +26,31 @@ from libs.venues.transport.http import Timeouts, VenueHttp
 from proto.units import show
 from services.execution.gateways import gateway_of
 from services.feed.live.credentials import load_feed_key
+from tools.cli.doctor_machine import Finding, examine_machine
 from tools.live.key_stores import store_of
 from tools.live.money import account_of
 from tools.view.wording import sign_of
 
 SKEW_S_MAX = 2.0
 """Venues refuse signatures whose time is off by more than a few seconds; a Date header is good to one."""
-DISK_BYTES_MIN = 2 << 30
-"""A busy day of tape, journal and recorded frames; below it new orders would soon stop."""
 PATIENCE_S = 20.0
 """For everything that is asked of one venue: longer, and it is not ready."""
 
 
-class Finding(NamedTuple):
-    """One thing examined: what, whether it is well, and in words how it is or what to do."""
-
-    subject: str
-    ok: bool
-    text: str
-
-
 async def examine(
-    state: Path, venues: Mapping[str, Mapping[str, Any]], trading: Sequence[str], passphrase: str = ""
+    state: Path,
+    venues: Mapping[str, Mapping[str, Any]],
+    trading: Sequence[str],
+    passphrase: str = "",
+    *,
+    sandbox: bool = False,
 ) -> list[Finding]:
-    """Examine this machine, the enabled ``venues`` (name → section), and the accounts at those in ``trading``."""
+    """Examine this machine, the enabled ``venues`` (name → section), and the accounts at those in ``trading``.
+
+    ``sandbox``: the venues are those of this machine.
+    """
     layout = StateLayout(state)
-    findings = [_disk(layout), _rights(layout)]
+    findings = examine_machine(state, sandbox=sandbox)
     enabled = {name: section for name, section in venues.items() if section.get("enabled", True)}
     answers = await asyncio.gather(*(_reach(name, section) for name, section in enabled.items()))
     findings += [finding for found in answers for finding in found]
@@ -61,24 +59,6 @@ async def examine(
     for venue in trading:
         findings += await _account(venue, venues, layout, passphrase)
     return findings
-
-
-# ── this machine ──
-
-
-def _disk(layout: StateLayout) -> Finding:
-    there = layout.root if layout.exists else Path.cwd()
-    free = shutil.disk_usage(there).free
-    text = f"{free / (1 << 30):.1f} GiB free"
-    if free < DISK_BYTES_MIN:
-        text += f"; make room: expected at least {DISK_BYTES_MIN / (1 << 30):.0f} GiB"
-    return Finding("disk", free >= DISK_BYTES_MIN, text)
-
-
-def _rights(layout: StateLayout) -> Finding:
-    open_to_others = layout.keys.exists() and layout.keys.stat().st_mode & 0o077
-    text = f"chmod 700 {layout.keys}: others may read it" if open_to_others else "the keys are yours alone"
-    return Finding("keys folder", not open_to_others, text)
 
 
 def _feed_key(venue: str, layout: StateLayout, passphrase: str) -> Finding:

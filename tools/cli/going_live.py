@@ -8,7 +8,8 @@ from typing import Any
 import typer
 
 from libs.venues.catalogue import VENUES
-from tools.cli.doctor import Finding, examine, print_findings
+from tools.cli.doctor import examine, print_findings
+from tools.cli.doctor_machine import Finding
 from tools.cli.keys import ask_passphrase
 from tools.cli.terminal import errors
 from tools.exit_codes import UsageError

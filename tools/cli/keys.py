@@ -12,6 +12,7 @@ from libs.config.environment import Environment
 from libs.keys.venues.kind import KeyKind
 from libs.keys.venues.kinds import ApiKey, EthereumKey, Key, RsaKey
 from libs.keys.venues.passphrase import FILE_VARIABLE, from_file
+from libs.keys.venues.store import address_of
 from libs.venues.catalogue import VENUES, key_kinds, takes_orders, traded
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, fail, print_outcome, run
 from tools.exit_codes import USAGE
@@ -20,7 +21,7 @@ from tools.live.key_stores import save_key, store_of
 keys_app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="Keys of the venues: make, store encrypted, list, remove.",
+    help="Keys of the venues: make, store encrypted, list, export, remove.",
 )
 
 Venue = Annotated[str, typer.Argument(help="polymarket, kalshi or manifold.")]
@@ -123,37 +124,88 @@ def new(venue: Venue, state: State = DEFAULT_STATE, as_json: AsJson = False) -> 
     print_outcome(run(work()), as_json)
 
 
-def address_of(key: EthereumKey) -> str:
-    """The address of a signer, with checksum; it is public."""
-    from eth_account import Account
-
-    address: str = Account.from_key(key.private_key).address
-    return address
-
-
 @keys_app.command("list")
 def list_keys(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
-    """Which venues have a key, and where; never what it is."""
-    document: dict[str, Any] = {
-        "trading": store_of(state).venues(),
-        "market_data": store_of(state, market_data=True).venues(),
-        "mounted_from": str(Environment.read().keys_dir or ""),
+    """Which venues have a key, where, and its address or id; never what it is."""
+    stores = {"trading": store_of(state), "market_data": store_of(state, market_data=True)}
+    found = {purpose: store.venues() for purpose, store in stores.items()}
+    public = {
+        purpose: {venue: stores[purpose].public_part(venue) for venue in venues}
+        for purpose, venues in found.items()
     }
     if as_json:
-        emit(document)
+        emit(found | {"public": public, "mounted_from": str(Environment.read().keys_dir or "")})
         return
-    for purpose in ("trading", "market_data"):
-        for venue, where in document[purpose].items():
-            console.print(f"{venue:<12}{purpose.replace('_', ' '):<14}{where}", highlight=False)
-    if not document["trading"] and not document["market_data"]:
+    for purpose, venues in found.items():
+        for venue, where in venues.items():
+            words = f"{venue:<12}{purpose.replace('_', ' '):<14}{where:<11}{public[purpose][venue]}"
+            console.print(words.rstrip(), highlight=False, soft_wrap=True)
+    if not any(found.values()):
         console.print("no keys; presage keys add VENUE stores one")
+
+
+@keys_app.command("export")
+def export(
+    venue: Venue,
+    out: Annotated[Path, typer.Argument(help="File to write; it must not be there yet.")],
+    plain: Annotated[bool, typer.Option("--plain", help="The key itself, not encrypted.")] = False,
+    market_data: ForFeed = False,
+    state: State = DEFAULT_STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Write a copy of a stored key, for a safe place: as it is stored, or --plain, which `keys add` reads again."""
+
+    async def work() -> dict[str, Any]:
+        store = store_of(state, market_data)
+        path = store.file_of(_known(venue))
+        # Opened in any case: a copy that nobody can open is none.
+        key = store.load(venue, ask_passphrase(twice=False))
+        content = _plain(key) if plain else path.read_bytes()
+        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        how = "not encrypted: who has the file has the key" if plain else "opens with the same passphrase"
+        public = store.public_part(venue)
+        text = f"{venue}{f' {public}' if public else ''}: written to {out}; {how}"
+        return {"venue": venue, "file": str(out), "encrypted": not plain, "public": public, "text": text}
+
+    print_outcome(run(work()), as_json)
+
+
+def _plain(key: Key) -> bytes:
+    if isinstance(key, RsaKey):
+        return key.private_key_pem
+    return (
+        f"0x{key.private_key.hex()}\n".encode() if isinstance(key, EthereumKey) else f"{key.key}\n".encode()
+    )
 
 
 @keys_app.command("remove")
 def remove(
-    venue: Venue, market_data: ForFeed = False, state: State = DEFAULT_STATE, as_json: AsJson = False
+    venue: Venue,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    market_data: ForFeed = False,
+    state: State = DEFAULT_STATE,
+    as_json: AsJson = False,
 ) -> None:
-    """Delete the stored key of a venue. Mounted files stay."""
-    removed = store_of(state, market_data).remove(_known(venue))
-    text = f"{venue}: removed" if removed else f"{venue}: there was none"
-    print_outcome({"venue": venue, "removed": removed, "text": text}, as_json)
+    """Delete the stored key of a venue, after asking. Mounted files stay."""
+
+    async def work() -> dict[str, Any]:
+        store = store_of(state, market_data)
+        store.file_of(_known(venue))
+        if not yes:
+            _ask_to_remove(venue, store.public_part(venue))
+        store.remove(venue)
+        return {"venue": venue, "removed": True, "text": f"{venue}: removed"}
+
+    print_outcome(run(work()), as_json)
+
+
+def _ask_to_remove(venue: str, public: str) -> None:
+    if not sys.stdin.isatty():
+        raise fail("expected --yes where nobody can be asked, was without it", USAGE)
+    which = f"{venue} key {public}".rstrip()
+    if not typer.confirm(
+        f"Delete the {which}? Nobody can bring it back (presage keys export copies it)", err=True
+    ):
+        raise fail(f"{venue}: kept")

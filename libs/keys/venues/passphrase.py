@@ -7,6 +7,7 @@ terminal and hands it to execution through a pipe whose number is in ``PRESAGE_P
 import os
 
 from libs.config.environment import ChildEnvironment, Environment, variable
+from libs.keys.venues.errors import TooOpen
 
 FILE_VARIABLE = variable("passphrase_file")
 DESCRIPTOR_VARIABLE = variable("passphrase_fd")
@@ -19,9 +20,17 @@ def from_file() -> str | None:
 
     Raises:
         OSError: when it cannot be read.
+        TooOpen: others may read it too.
     """
     path = Environment.read().passphrase_file
-    return None if path is None else path.read_text().rstrip("\r\n")
+    if path is None:
+        return None
+    found = path.stat()
+    # What a platform mounts belongs to root and lets a group read; nobody here can change that.
+    shared = 0o077 if found.st_uid == os.getuid() else 0o007
+    if found.st_mode & shared:
+        raise TooOpen(f"expected {path} to be readable by its owner alone; chmod 600 mends it")
+    return path.read_text().rstrip("\r\n")
 
 
 def inherited() -> str | None:

@@ -111,6 +111,33 @@ class KeyStore:
             self._id_file(venue).unlink(missing_ok=True)
         return existed
 
+    def public_part(self, venue: str) -> str:
+        """What everybody may know of a key: a signer's address, or the id of a venue's key; no passphrase is needed.
+
+        Empty for a key that has no such part, or a file that cannot be read.
+        """
+        mounted = self._mounted(venue)
+        try:
+            if self._kinds[venue] is KeyKind.RSA:
+                return _text(_read(mounted.with_suffix(".id") if mounted else self._id_file(venue))).strip()
+            if self._kinds[venue] is not KeyKind.ETHEREUM:
+                return ""
+            if mounted is not None:
+                return address_of(EthereumKey.parse(_text(_read(mounted))))
+            return checksummed(str(json.loads(_read(self._own(venue)))["address"]))
+        except (KeyStoreError, ValueError, KeyError, TypeError):
+            return ""
+
+    def file_of(self, venue: str) -> Path:
+        """The file of a key that is ours.
+
+        Raises:
+            NoKey: there is none.
+        """
+        if venue not in self._kinds or not self._own(venue).exists():
+            raise NoKey(f"expected a {venue} key in {self.directory}, was none")
+        return self._own(venue)
+
     # ── files ──
 
     def _type(self, venue: str) -> type[Key] | None:
@@ -175,6 +202,24 @@ class KeyStore:
             raise WrongPassphrase("expected the passphrase of the Ethereum keystore, was another") from e
         except (KeyError, TypeError, NotImplementedError) as e:
             raise BadKey("expected an Ethereum keystore of version 3, was another file") from e
+
+
+def address_of(key: EthereumKey) -> str:
+    """The address of a signer, with checksum; it is public."""
+    from eth_account import Account
+
+    address: str = Account.from_key(key.private_key).address
+    return address
+
+
+def checksummed(address: str) -> str:
+    """An address of hexadecimal digits as wallets show it."""
+    try:
+        from eth_utils.address import to_checksum_address
+    except ImportError:
+        # Only who trades there has the package; without it the address is right, and looks plainer.
+        return f"0x{address.lower().removeprefix('0x')}"
+    return str(to_checksum_address(address))
 
 
 def _read(path: Path) -> bytes:

@@ -6,7 +6,8 @@ import typer
 
 from libs.config.load import parse_sets
 from tools.cli.commands.up import live_venues
-from tools.cli.doctor import Finding, examine, print_findings
+from tools.cli.doctor import examine, print_findings
+from tools.cli.doctor_machine import Finding
 from tools.cli.going_live import passphrase_for
 from tools.cli.terminal import DEFAULT_STATE, AsJson, ConfigDirectory, Sets, State, console, emit, run
 from tools.exit_codes import FAILED, UsageError
@@ -16,6 +17,9 @@ from tools.system.options import MarketSource
 
 
 def doctor(
+    market: Annotated[
+        MarketSource, typer.Option(help="Whose prices a run would take: with `real` the venues are examined.")
+    ] = MarketSource.SANDBOX,
     live: Annotated[
         list[str] | None, typer.Option(help="Examine the account at this venue too; may be repeated.")
     ] = None,
@@ -24,14 +28,20 @@ def doctor(
     set_: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Examine this machine, the venues, and the accounts at those named; say in plain words what is missing."""
+    """Examine what `presage up` with the same options would use, and say in plain words what is missing.
+
+    That is this machine; with `--market real` the venues, with `--live VENUE` the account there too.
+    """
     trading = live_venues(live or [], MarketSource.REAL, sandbox_live=False)
+    is_real = bool(trading) or market is MarketSource.REAL
 
     async def work() -> list[Finding]:
         # No system is made of it: that would prepare the state directory, and mend what is to be found.
         venues = all_venues(config, parse_sets(set_ or []))
         if off := [venue for venue in trading if not venues[venue]["enabled"]]:
             raise UsageError(f"expected {off[0]} to be enabled in config/venues/{off[0]}.yaml, was not")
+        if not is_real:
+            return await examine(state, {}, (), sandbox=market is MarketSource.SANDBOX)
         return await examine(state, venues, trading, passphrase_for(state, trading))
 
     findings = run(work())

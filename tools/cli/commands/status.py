@@ -15,19 +15,24 @@ from libs.runtime.layout import StateLayout
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
 from libs.tape.errors import BrokerUnavailable
+from proto.monitor import Alert
 from proto.subjects import SERVICES
 from proto.units import ONE, SECOND
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, run
 from tools.cli.venue_status import venue_status
 from tools.exit_codes import FAILED
+from tools.lists.alerts import alert_list, worst_first
+from tools.lists.reading import read_kinds
 from tools.lists.waiting import waiting_orders
 from tools.system.installation import expect_run, running_supervisor
 from tools.system.servers import DISK_FULL
 from tools.system.watch import Reports
-from tools.view.wording import instrument, price, quantity, sign_of
+from tools.view.wording import clean, instrument, price, quantity, sign_of
 
 REPORT_PATIENCE_S = 1.5
 COMMAND_PATIENCE_S = 2.0
+TABLE_WIDTH_MIN = 100
+"""Below it the venues are lines, not a table: a terminal of 80 columns would cut their balances."""
 ACCOUNT = ("cash", "exposure", "exposure_limit", "positions", "risk_state", "headroom")
 """What of risk's report is shown as the account; money in millionths."""
 
@@ -81,6 +86,7 @@ async def _live_status(layout: StateLayout) -> dict[str, Any]:
         await reports.wait_for(lambda latest: all(s in latest for s in SERVICES), REPORT_PATIENCE_S)
         tape = await stream_state(link.client)
         waiting, now = await waiting_orders(link)
+        told = await read_kinds(link, (Alert,))
     except (BrokerUnavailable, nats.errors.Error):
         return {"broker": "gone"}
     finally:
@@ -90,6 +96,7 @@ async def _live_status(layout: StateLayout) -> dict[str, Any]:
         "broker": "up",
         "tape_last_seq": tape["last_seq"],
         "services": services,
+        "alerts": [row.document() for row in worst_first(alert_list(told.entries))],
         "pending": [row.document() | {"left_s": (row.expires_at - now) // SECOND} for row in waiting],
     }
 
@@ -158,17 +165,31 @@ def _pending_line(row: Mapping[str, Any]) -> str:
     return f"waits for you: {what}, {row['left_s']} s left: presage approve {row['id']}"
 
 
-def _venue_line(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
-    """A venue: its prices, whose money moves there, its gate, and when its books last agreed with ours."""
+def _venue_line(name: str, row: Mapping[str, Any], *, named: bool = False) -> tuple[str, ...]:
+    """A venue: its prices, whose money moves there, its gate, and when its books last agreed with ours.
+
+    ``named``: without headings above, so that the numbers say what they are.
+    """
+    told = {"markets": "{} markets", "gate": "gate {}", "unknown": "{} unknown", "balance": "balance {}"}
+    words = told if named else dict.fromkeys(told, "{}")
     feed = f"[green]{row['feed']}[/]" if row["feed"] == "live" else f"[red]{escape(row['feed'])}[/]"
+    markets = words["markets"].format(row["markets"])
     if "gate" not in row:
-        return (name, feed, str(row["markets"]), row["money"], "", "", "", "")
+        return (name, feed, markets, row["money"], "", "", "", "")
     gate = f"[green]{row['gate']}[/]" if row["gate"] == "open" else f"[red]{escape(row['gate'])}[/]"
     ago_s = (time.time_ns() - row["reconciled_at"]) // SECOND
     reconciled = f"{ago_s} s ago" if row["reconciled_at"] else "never"
     balance = f"{sign_of(row['money'])}{row['balance'] / ONE:,.2f}" if "balance" in row else ""
-    money = row["money"].replace("real", "[bold red]REAL[/]")
-    return (name, feed, str(row["markets"]), money, gate, str(row["unknown"]), reconciled, balance)
+    return (
+        name,
+        feed,
+        markets,
+        row["money"].replace("real", "[bold red]REAL[/]"),
+        words["gate"].format(gate),
+        words["unknown"].format(row["unknown"]),
+        f"reconciled {reconciled}" if named else reconciled,
+        words["balance"].format(balance) if balance else "",
+    )
 
 
 def print_status(console: Console, document: Mapping[str, Any]) -> None:
@@ -182,12 +203,23 @@ def print_status(console: Console, document: Mapping[str, Any]) -> None:
     console.print(f"money: {document['money']}", style=style, highlight=False)
     console.print(f"orders: {document['orders']}", style="bold", highlight=False, markup=False)
     if document["account"]:
-        console.print(_account_line(document["account"], sign_of(document["money"])), highlight=False)
+        console.print(
+            _account_line(document["account"], sign_of(document["money"])), highlight=False, soft_wrap=True
+        )
+    for row in document.get("alerts", ()):
+        style = "red" if row["severity"] == "critical" else "yellow"
+        words = f"{row['severity']}: {row['rule']} {row['topic']}: {row['text']}: {row['next']}"
+        console.print(clean(words), style=style, highlight=False, markup=False, soft_wrap=True)
     for row in document.get("pending", ()):
-        console.print(_pending_line(row), style="yellow", highlight=False, markup=False)
+        console.print(_pending_line(row), style="yellow", highlight=False, markup=False, soft_wrap=True)
     if document["services"]:
         console.print(table)
-    if document["venues"]:
+    if document["venues"] and console.width < TABLE_WIDTH_MIN:
+        console.print()
+        for name, row in document["venues"].items():
+            words = " ".join(word for word in _venue_line(name, row, named=True) if word)
+            console.print(words, highlight=False, soft_wrap=True)
+    elif document["venues"]:
         venues = Table(
             "venue", "prices", "markets", "money", "gate", "unknown", "reconciled", "balance", box=None
         )

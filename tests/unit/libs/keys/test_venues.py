@@ -159,6 +159,12 @@ def test_the_passphrase_is_inherited_once_and_stands_in_no_environment():
 
 
 def test_a_mounted_passphrase_is_read_without_its_line_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "passphrase").write_text(f"{PASSPHRASE}\n")
-    monkeypatch.setenv(passphrase.FILE_VARIABLE, str(tmp_path / "passphrase"))
+    file = tmp_path / "passphrase"
+    file.write_text(f"{PASSPHRASE}\n")
+    monkeypatch.setenv(passphrase.FILE_VARIABLE, str(file))
+    for mode in (0o644, 0o640, 0o604, 0o602):
+        file.chmod(mode)
+        with pytest.raises(TooOpen, match="chmod 600 mends it"):
+            passphrase.inherited()
+    file.chmod(0o400)
     assert passphrase.inherited() == PASSPHRASE

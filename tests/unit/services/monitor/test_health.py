@@ -118,6 +118,7 @@ def test_conditions_are_edges_and_bounded() -> None:
 def test_a_filling_ledger_is_told_at_each_level_and_once():
     watch = HealthWatch((), 0)
     assert said(watch.ledger({})) == []
+    assert said(watch.ledger({"entries": "ledger not read"})) == [], "execution has only begun"
     assert said(watch.ledger({"percent": 49})) == []
     assert said(watch.ledger({"percent": 81})) == [
         ("ledger_filling", "50 %", "on"),

@@ -2,6 +2,7 @@
 
 from io import StringIO
 
+import pytest
 from rich.console import Console
 
 from proto.units import ONE
@@ -52,6 +53,35 @@ def test_on_paper_no_venue_has_a_gate():
 def test_a_venue_whose_gate_nobody_reports_is_not_taken_for_open():
     found = venue_status({"feed": FEED}, ("kalshi",), "real")
     assert (found["kalshi"]["gate"], found["kalshi"]["money"]) == ("not reported", "real")
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_width_cuts_a_balance(width: int):
+    console = Console(width=width, file=StringIO(), color_system=None)
+    gate = {"gate": "not reconciled yet", "reconciled_at": 5, "balance": 1_234_567_890_000, "unknown": 12}
+    reports = {"feed": FEED, "execution": {"venues": {"kalshi": gate, "polymarket": gate}}}
+    alert = {
+        "severity": "critical",
+        "rule": "halt",
+        "topic": "trading",
+        "text": "x" * 90,
+        "next": "presage resume",
+    }
+    document = {
+        "money": "real",
+        "orders": "open",
+        "account": {"cash": 1_234_567_890_000, "exposure_limit": 9_876_543_210_000},
+        "services": {},
+        "venues": venue_status(reports, (), "real"),
+        "alerts": [alert],
+    }
+    with console.capture() as capture:
+        print_status(console, document)
+    text = capture.get()
+    assert text.count("$1,234,567.89") == 3
+    assert "$9,876,543.21" in text
+    assert "…" not in text
+    assert "presage resume" in text
 
 
 def test_status_shows_money_gates_and_balances():
