@@ -193,12 +193,7 @@ def _venue_line(name: str, row: Mapping[str, Any], *, named: bool = False) -> tu
 
 
 def print_status(console: Console, document: Mapping[str, Any]) -> None:
-    """The status as a table."""
-    table = Table("service", "state", "position", "dead", "detail", box=None)
-    for name, report in document["services"].items():
-        style = "green" if report.get("state") == "live" else "red"
-        row = (str(report.get(key, "")) for key in ("position", "dead", "detail"))
-        table.add_row(name, f"[{style}]{report.get('state')}[/]", *row)
+    """The status: what matters most first, then the services and the venues."""
     style = "bold red" if document["money"].startswith("real") else "bold"
     console.print(f"money: {document['money']}", style=style, highlight=False)
     console.print(f"orders: {document['orders']}", style="bold", highlight=False, markup=False)
@@ -213,21 +208,38 @@ def print_status(console: Console, document: Mapping[str, Any]) -> None:
     for row in document.get("pending", ()):
         console.print(_pending_line(row), style="yellow", highlight=False, markup=False, soft_wrap=True)
     if document["services"]:
-        console.print(table)
-    if document["venues"] and console.width < TABLE_WIDTH_MIN:
-        console.print()
-        for name, row in document["venues"].items():
+        _print_services(console, document["services"])
+    if document["venues"]:
+        _print_venues(console, document["venues"])
+    _print_odd_items(console, document["services"].get("execution", {}).get("venues", {}))
+
+
+def _print_services(console: Console, services: Mapping[str, Any]) -> None:
+    table = Table("service", "state", "position", "dead", "detail", box=None)
+    for name, report in services.items():
+        style = "green" if report.get("state") == "live" else "red"
+        row = (str(report.get(key, "")) for key in ("position", "dead", "detail"))
+        table.add_row(name, f"[{style}]{report.get('state')}[/]", *row)
+    console.print(table)
+
+
+def _print_venues(console: Console, venues: Mapping[str, Any]) -> None:
+    console.print()
+    if console.width < TABLE_WIDTH_MIN:
+        for name, row in venues.items():
             words = " ".join(word for word in _venue_line(name, row, named=True) if word)
             console.print(words, highlight=False, soft_wrap=True)
-    elif document["venues"]:
-        venues = Table(
-            "venue", "prices", "markets", "money", "gate", "unknown", "reconciled", "balance", box=None
-        )
-        for name, row in document["venues"].items():
-            venues.add_row(*_venue_line(name, row))
-        console.print()
-        console.print(venues)
-    for name, report in document["services"].get("execution", {}).get("venues", {}).items():
+        return
+    headings = ("venue", "prices", "markets", "money", "gate", "unknown", "reconciled", "balance")
+    table = Table(*headings, box=None)
+    for name, row in venues.items():
+        table.add_row(*_venue_line(name, row))
+    console.print(table)
+
+
+def _print_odd_items(console: Console, venues: Mapping[str, Any]) -> None:
+    """What could not be read of the venues' accounts."""
+    for name, report in venues.items():
         if report.get("odd_items"):
             latest = "; ".join(report["odd_items_latest"])
             line = f"{name}: {report['odd_items']} items could not be read and are left out, the newest: {latest}"
