@@ -271,6 +271,13 @@ class Market(Message):
     payout: Price | None = None
     payout_floor: Price = 0
 
+    @property
+    def ends_at(self) -> Nanoseconds:
+        """When trading is expected to end: at the latest close, or before it, with the answer; 0 when unknown."""
+        if not self.close_at:
+            return self.expected_end_at
+        return min(self.close_at, self.expected_end_at or self.close_at)
+
     def key(self) -> tuple[str, ...]:
         return (token(self.market),)
 

@@ -3,11 +3,15 @@
 import math
 
 from libs.indicators.statistics import normal_cdf, to_millionths
+from proto.feed import Market, Payoff
 from proto.units import ONE, Price
+
+PRICE_DECIMALS = 6
+"""Of prices in millionths, as a spot is told."""
 
 
 def digital_fair_value(
-    spot: Price, strike: Price, sigma: float, seconds_left: float, average_s: float = 0.0
+    spot: Price, strike: float, sigma: float, seconds_left: float, average_s: float = 0.0
 ) -> Price:
     """P(S_T ≥ K), in millionths, that a price ends at or above its strike.
 
@@ -33,3 +37,50 @@ def digital_fair_value(
         return ONE if spot >= strike else 0
     d2 = (math.log(spot / strike) - variance / 2.0) / math.sqrt(variance)
     return to_millionths(normal_cdf(d2))
+
+
+def is_priced(market: Market) -> bool:
+    """Whether a market pays by where its underlying ends, and all its bounds are known: no other is priced here."""
+    floor, cap = market.floor is not None, market.cap is not None
+    if market.payoff is Payoff.ABOVE:
+        return floor
+    return cap if market.payoff is Payoff.BELOW else floor and cap and market.payoff is Payoff.BETWEEN
+
+
+def payoff_fair_value(market: Market, spot: Price, sigma: float, seconds_left: float) -> Price:
+    """What the first outcome (yes, up) of a priced market is worth, in millionths.
+
+    A range is the difference of two digital options, above its floor and above its cap. Whether a bound belongs
+    to it makes no difference: a price ends exactly there with probability 0.
+
+    Raises:
+        ValueError: for a market that is not priced, and as ``digital_fair_value``.
+    """
+    if not is_priced(market):
+        raise ValueError(f"expected a payoff by a final price, was {market.payoff} of {market.market}")
+
+    def above(figure: int | None) -> Price:
+        bound = bound_of(market, figure)
+        if bound <= 0:
+            return ONE
+        return digital_fair_value(spot, bound, sigma, seconds_left, market.settlement_average_s)
+
+    if market.payoff is Payoff.ABOVE:
+        return above(market.floor)
+    if market.payoff is Payoff.BELOW:
+        return ONE - above(market.cap)
+    return above(market.floor) - above(market.cap)
+
+
+def is_raised_by_price(market: Market, spot: Price) -> bool:
+    """Whether a higher price makes the first outcome of a priced market more likely: a range's, from below it."""
+    if market.payoff is not Payoff.BETWEEN:
+        return market.payoff is Payoff.ABOVE
+    return spot * spot < bound_of(market, market.floor) * bound_of(market, market.cap)
+
+
+def bound_of(market: Market, figure: int | None) -> float:
+    """A figure of a market in millionths, exact where it has no finer decimals."""
+    value = figure or 0
+    finer = market.figure_decimals - PRICE_DECIMALS
+    return value if not finer else value / 10**finer if finer > 0 else value * 10**-finer

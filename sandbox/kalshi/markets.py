@@ -1,7 +1,7 @@
 """Kalshi's markets in the sandbox's world."""
 
 from libs.venues.kalshi import KALSHI
-from libs.venues.kalshi.market_data.market import TAPERED
+from libs.venues.kalshi.market_data.grids import TAPERED
 from sandbox.world.markets import MarketKind
 from sandbox.world.venue_markets import MakerStyle, MarketSeries, VenueMarkets
 from sandbox.world.venue_prices import PriceSource

@@ -44,7 +44,8 @@ class SignalMachine(StateMachine[SignalState]):
     """
 
     name: ClassVar[str] = "signal"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
+    """2: strategies price a market by its payoff and leave those alone whose payoff is not known."""
 
     def __init__(self, strategies: Iterable[type[AnyStrategy]]) -> None:
         super().__init__(SignalState())

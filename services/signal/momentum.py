@@ -9,12 +9,12 @@ from msgspec import Struct, field
 from libs.config.section import amount, setting, whole
 from libs.exchange.fees import fee_estimate
 from libs.indicators.candles import Candle
-from libs.indicators.digital import digital_fair_value
+from libs.indicators.digital import bound_of, is_priced, is_raised_by_price, payoff_fair_value
 from libs.indicators.grid import price_max, price_step
 from libs.indicators.statistics import mean_and_deviation, to_millionths, zscore
 from libs.indicators.tops import Top
 from libs.indicators.volatility import ReturnSampler
-from proto.feed import Market, MarketStatus, Side, Trade
+from proto.feed import Market, MarketStatus, Payoff, Side, Trade
 from proto.signal import Evidence, Proposal
 from proto.units import ONE, SECOND, Nanoseconds, Price, later
 from services.signal.strategy import NO_PROPOSALS, Strategy, StrategyParams
@@ -23,8 +23,8 @@ Probability = Annotated[int, amount(0, ONE)]
 Ratio = Annotated[int, amount(1, 100 * ONE)]
 Seconds = Annotated[int, whole(1, 86_400)]
 
-RISING, FALLING = ("yes", "up"), ("no", "down")
-"""What markets call the outcome that pays when the underlying ends at or above the strike, and the other."""
+FIRST_NAMES, SECOND_NAMES = ("yes", "up"), ("no", "down")
+"""What markets call the outcome that their payoff describes, and the other."""
 FAIR_VALUE_AGE_MAX = SECOND
 """A fair value is computed again when the spot moved or a second passed: time decays slowly."""
 
@@ -195,9 +195,15 @@ class Momentum(Strategy[MomentumParams, MomentumState]):
         return self._evaluate(market, track)
 
     @staticmethod
-    def _favoured(market: Market, track: Track) -> str:
+    def _favours_first(market: Market, track: Track) -> bool:
+        """Whether the breakout makes the outcome that the payoff describes more likely."""
+        return (track.z > 0) == is_raised_by_price(market, track.sampler.price)
+
+    def _favoured(self, market: Market, track: Track) -> str:
         """The instrument that the breakout makes more likely to pay; empty if the market has none."""
-        names = RISING if track.z > 0 else FALLING
+        if not is_priced(market):
+            return ""
+        names = FIRST_NAMES if self._favours_first(market, track) else SECOND_NAMES
         for outcome in market.outcomes:
             if outcome.name in names:
                 return outcome.instrument
@@ -213,7 +219,7 @@ class Momentum(Strategy[MomentumParams, MomentumState]):
         if not self.may_propose(instrument) or not self._is_tradable(market, track):
             return NO_PROPOSALS
         yes = self._fair_yes(market, track)
-        fair_value = yes if track.z > 0 else ONE - yes
+        fair_value = yes if self._favours_first(market, track) else ONE - yes
         step = price_step(market, top.ask)
         price = min(top.ask + params.slippage_ticks * step, price_max(market))
         edge = fair_value - price - fee_estimate(market.fees, price, ONE)
@@ -224,11 +230,11 @@ class Momentum(Strategy[MomentumParams, MomentumState]):
     def _is_tradable(self, market: Market, track: Track) -> bool:
         params = self.params
         now = self.now
-        left = market.close_at - now
+        left = market.ends_at - now
         left_min = max(params.time_to_close_min_s, market.settlement_average_s) * SECOND
         return (
             market.status is MarketStatus.OPEN
-            and bool(market.strike)
+            and is_priced(market)
             and left_min <= left <= params.time_to_close_max_s * SECOND
             and now - track.sampler.at <= params.spot_age_max_s * SECOND
         )
@@ -238,13 +244,8 @@ class Momentum(Strategy[MomentumParams, MomentumState]):
         fair = self.state.fairs.get(market.market)
         if fair is not None and fair.spot == spot and 0 <= self.now - fair.at < FAIR_VALUE_AGE_MAX:
             return fair.yes
-        yes = digital_fair_value(
-            spot,
-            market.strike or 0,
-            track.sampler.deviation(1),
-            (market.close_at - self.now) / SECOND,
-            market.settlement_average_s,
-        )
+        left_s = (market.ends_at - self.now) / SECOND
+        yes = payoff_fair_value(market, spot, track.sampler.deviation(1), left_s)
         self.state.fairs[market.market] = Fair(self.now, spot, yes)
         return yes
 
@@ -252,7 +253,7 @@ class Momentum(Strategy[MomentumParams, MomentumState]):
         self, market: Market, track: Track, instrument: str, price: Price, fair_value: Price, edge: int
     ) -> Proposal:
         params = self.params
-        left_s = (market.close_at - self.now) // SECOND
+        left_s = (market.ends_at - self.now) // SECOND
         return Proposal(
             strategy=self.name,
             market=market.market,
@@ -268,7 +269,15 @@ class Momentum(Strategy[MomentumParams, MomentumState]):
                 Evidence("z", track.z),
                 Evidence("sigma_candle", to_millionths(track.sampler.deviation(params.candle_s))),
                 Evidence("spot", track.sampler.price),
-                Evidence("strike", market.strike or 0),
+                *_bounds(market),
                 Evidence("left_s", left_s * ONE),
             ),
         )
+
+
+def _bounds(market: Market) -> tuple[Evidence, ...]:
+    """The figures that the result is compared with, in millionths."""
+    named = (("floor", market.floor), ("cap", market.cap))
+    if market.payoff is Payoff.ABOVE:
+        return (Evidence("strike", int(bound_of(market, market.floor))),)
+    return tuple(Evidence(name, int(bound_of(market, bound))) for name, bound in named if bound is not None)

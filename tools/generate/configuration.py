@@ -50,9 +50,14 @@ def _keys(model: type[Section]) -> Iterator[str]:
     former = {name: old for old, name in former_names(model).items()}
     yield "| Key | Value | Default | |"
     yield "|---|---|---|---|"
-    for key, schema in model.model_json_schema(by_alias=False)["properties"].items():
+    whole = model.model_json_schema(by_alias=False)
+    for key, schema in whole["properties"].items():
         before = f"; on older tapes `{former[key]}`" if key in former else ""
         about = schema.get("description", "") + before
+        if "$ref" in schema.get("items", {}):
+            keys = whole["$defs"][schema["items"]["$ref"].rpartition("/")[2]]["properties"]
+            yield f"| `{key}` | list of: {', '.join(f'`{name}`' for name in keys)} | see the file | {about} |"
+            continue
         yield f"| `{key}` | {_kind(schema)} | `{_written(schema, schema.get('default'))}` | {about} |"
 
 

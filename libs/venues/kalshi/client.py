@@ -33,7 +33,7 @@ class KalshiClient:
     """One account, or none: without ``signer`` only market data can be asked for.
 
     ``rest_url`` ends in ``/trade-api/v2``. All coroutines raise the kinds of ``libs.venues.errors``.
-    Lists come whole: every page, or ``BadAnswer``; rows of the account's that cannot be read are ``odd_items``.
+    Lists come whole: every page, or ``BadAnswer``; rows that cannot be read are ``odd_items``.
     """
 
     def __init__(
@@ -68,11 +68,12 @@ class KalshiClient:
         return (await self._get(f"/markets/{ticker}", rest.OneMarket)).market
 
     async def markets(self, query: Query) -> list[rest.Market]:
-        """All markets of a query (``series_ticker``, ``status``, ``tickers`` …)."""
-        return await self._all("/markets", query, rest.Markets, lambda page: page.markets)
+        """All markets of a query (``series_ticker``, ``status``, ``tickers`` …) that can be read."""
+        return await self._all("/markets", query, rest.Markets, self._rows("market", rest.Market, "markets"))
 
     async def events(self, query: Query) -> list[rest.Event]:
-        return await self._all("/events", query, rest.Events, lambda page: page.events, 200)
+        """All events of a query that can be read."""
+        return await self._all("/events", query, rest.Events, self._rows("event", rest.Event, "events"), 200)
 
     async def orderbook(self, ticker: str, depth: int = 0) -> rest.BookBody:
         """Bids of both outcomes; ``depth`` 0 is all of them."""
@@ -232,7 +233,7 @@ class KalshiClient:
     def _rows(
         self, kind: str, row_type: type[Body], name: str, left_out: list[str] | None = None
     ) -> Callable[[Any], list[Body]]:
-        """What reads the rows of a page of the account's, odd ones left out."""
+        """What reads the rows of a page, odd ones left out."""
         return lambda page: self.odd_items.readable(kind, getattr(page, name), row_type, left_out)
 
     async def _all(

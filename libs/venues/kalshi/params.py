@@ -2,8 +2,11 @@
 
 from typing import Annotated, Literal
 
+from pydantic import Field
+
 from libs.config.section import another_default, setting, whole
 from libs.venues.kalshi.hosts import REST_URL, WEBSOCKET_URL
+from libs.venues.kalshi.series import ROWS_MAX, STANDARD_SERIES, SeriesFacts
 from libs.venues.params import DiscoveryParams, Hours, Id, SocketUrl, Url
 from proto.units import Quantity
 
@@ -25,6 +28,10 @@ class KalshiParams(DiscoveryParams):
         0, "contracts traded so far that a market must have; 0.0 lets new windows in"
     )
     time_to_close_max_hours: Hours = another_default(DiscoveryParams, "time_to_close_max_hours", 2)
+    series_facts: Annotated[tuple[SeriesFacts, ...], Field(max_length=ROWS_MAX)] = setting(
+        STANDARD_SERIES,
+        "what is known of series beyond what the venue tells: what they are on, and why; others have no underlying",
+    )
     tier: Tier = setting("basic", "the account's tier, which sets its request budgets")
     subaccount: Annotated[int, whole(0, 1_000)] = setting(
         0, "which of the account's subaccounts trades; only 0, the main one, may so far"

@@ -15,7 +15,7 @@ from libs.synthetic.price_path import STEPS_PER_SECOND, Price
 from libs.venues.coinbase import COINBASE
 from libs.venues.frame import RawFrame
 from libs.venues.kalshi import KALSHI
-from libs.venues.kalshi.market_data.market import SETTLEMENT_AVERAGE_S
+from libs.venues.kalshi.series import CRYPTO_AVERAGE_S
 from proto.units import SECOND
 from services.feed.synthetic import frames
 from services.feed.synthetic.book import LAG_MAX_S, LAG_MIN_S, NO, YES, SyntheticBook
@@ -151,11 +151,11 @@ class SyntheticMarket:
         """What happens to one market in this step."""
         now_s = self._now_s
         if window.stage == LISTED and now_s >= window.open_s:
-            window.strike_cents = round(100 * self._price.mean(SETTLEMENT_AVERAGE_S))
+            window.strike_cents = round(100 * self._price.mean(CRYPTO_AVERAGE_S))
             self._open(window, step)
         elif window.stage == OPEN and now_s >= window.close_s:
             window.stage = CLOSED
-            window.decide(self._price.mean(SETTLEMENT_AVERAGE_S))
+            window.decide(self._price.mean(CRYPTO_AVERAGE_S))
             step.add(KALSHI, frames.snapshot(window.ticker, self._next_seq(), (), ()))
         elif window.stage == OPEN:
             self._trade_window(window, step)

@@ -32,7 +32,7 @@ Command = tuple[str, Params]
 class Following:
     """Markets wanted, asked for and confirmed on the present connection.
 
-    ``series`` are prefixes of tickers (``KXBTC15M``); with none, nothing is followed and no command made.
+    ``series`` are tickers of series (``KXBTC15M``); with none, nothing is followed and no command made.
     """
 
     def __init__(self, series: Sequence[str] = (), markets_max: int = MARKETS_MAX) -> None:
@@ -60,9 +60,9 @@ class Following:
         """Markets wanted now, those that close first in front."""
         return tuple(self._wanted)
 
-    def of_interest(self, ticker: str) -> bool:
-        """Whether a market belongs to a followed series; everything does when none is named."""
-        return not self._series or ticker.partition("-")[0] in self._series
+    def of_interest(self, series: str) -> bool:
+        """Whether markets of a series are followed; every one is when none is named."""
+        return not self._series or series in self._series
 
     def on_connection(self, connected: bool) -> None:
         """A connection began or ended: it has no subscription yet, or none any more."""

@@ -1,24 +1,22 @@
 """What REST bodies and lifecycle words say of a market: read and checked whole, before anything changes."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from libs.venues.frame import DECODE_ERRORS, FrameError, check_length
 from libs.venues.kalshi.fees import MAKER_RATE, MODEL, TAKER_RATE
-from libs.venues.kalshi.market_data.market import STRUCTURES, KalshiMarket
+from libs.venues.kalshi.market_data.grids import price_steps, structure_steps
+from libs.venues.kalshi.market_data.market import KalshiMarket
+from libs.venues.kalshi.market_data.payoff import Strikes, read_strikes
 from libs.venues.kalshi.schemas import amounts
 from libs.venues.kalshi.schemas import answers as rest
-from libs.venues.kalshi.schemas.wire import PriceRange
-from libs.venues.numbers import PRICE_GRID, number
+from libs.venues.numbers import number
 from proto.feed import FeeSchedule, MarketStatus, PriceStep
 from proto.units import ONE
 
 REST_PREFIX = b'{"_rest"'
 """How a REST answer begins that was put among the frames."""
-PRICE_RANGES_MAX = 32
-"""Bands of a price grid; the finest structure documented has three."""
 MULTIPLIER_MAX = 10 * ONE
 
 EVENTS = {
@@ -48,7 +46,7 @@ STATUSES = {
 }
 """Status words of the REST interface, which the recorder copies."""
 
-RestBody = rest.Markets | rest.OneMarket | rest.OneSeries | rest.OneBook | rest.Trades
+RestBody = rest.Markets | rest.OneMarket | rest.OneSeries | rest.Events | rest.OneBook | rest.Trades
 
 
 class RestAnswer(NamedTuple):
@@ -59,18 +57,30 @@ class RestAnswer(NamedTuple):
 
 
 class KalshiListing(NamedTuple):
-    """A market as REST shows it, times in nanoseconds, prices in millionths."""
+    """A market as REST shows it, times in nanoseconds, prices in millionths; 0 and "" where it tells nothing."""
 
     ticker: str
+    event: str
+    series: str
     status: MarketStatus | None
     title: str
-    strike: int | None
+    strikes: Strikes
     open_at: int
     close_at: int
+    expected_end_at: int
     result: str
     payout: int | None
     payout_floor: int
     price_steps: tuple[PriceStep, ...]
+
+
+class EventFacts(NamedTuple):
+    """What an event says of its markets. ``fees``: those that take the place of its series'."""
+
+    ticker: str
+    series: str
+    exclusive: bool
+    fees: FeeSchedule | None
 
 
 class _Envelope(msgspec.Struct, rename={"name": "_rest"}, gc=False):
@@ -83,6 +93,7 @@ _BODIES: dict[str, type[RestBody]] = {
     "markets": rest.Markets,
     "market": rest.OneMarket,
     "series": rest.OneSeries,
+    "events": rest.Events,
     "orderbook": rest.OneBook,
     "trades": rest.Trades,
 }
@@ -120,41 +131,56 @@ def read_listing(body: rest.Market) -> KalshiListing:
     """
     status = STATUSES.get(body.status)
     over = status in (MarketStatus.DETERMINED, MarketStatus.SETTLED)
+    result = (body.result or "")[:20] if over else ""
+    # A combination names its collection: its series, then what makes it this one ("KXMVE…-SHARD1-R").
+    series = body.series_ticker or (body.mve_collection_ticker or "").rpartition("-")[0]
     return KalshiListing(
         ticker=body.ticker,
+        event=body.event_ticker or "",
+        series=series,
         status=status,
-        title=body.title,
-        strike=amounts.strike(body.floor_strike),
+        title=body.title or "",
+        strikes=read_strikes(body.strike_type, body.floor_strike, body.cap_strike),
         open_at=amounts.nanoseconds(body.open_time) if body.open_time else 0,
         close_at=amounts.nanoseconds(body.close_time) if body.close_time else 0,
-        result=body.result[:20] if over else "",
-        payout=_payout(body) if over else None,
+        expected_end_at=(
+            amounts.nanoseconds(body.expected_expiration_time) if body.expected_expiration_time else 0
+        ),
+        result=result,
+        payout=payout_of(result, body.settlement_value_dollars) if over else None,
         payout_floor=amounts.edge(body.settlement_floor_dollars or "0"),
-        price_steps=price_steps(body.price_ranges) or STRUCTURES.get(body.price_level_structure, ()),
+        price_steps=price_steps(body.price_ranges or []) or structure_steps(body.price_level_structure or ""),
     )
 
 
-def _payout(body: rest.Market) -> int | None:
-    """What YES pays where "yes" and "no" do not say it."""
-    value = body.settlement_value_dollars
-    plain = {"yes": ONE, "no": 0}.get(body.result)
-    payout = None if not value else amounts.edge(value)
+def payout_of(result: str | None, value: str | None) -> int | None:
+    """What YES pays where "yes" and "no" do not say it; ``None`` where they do, and where nothing is told.
+
+    Raises:
+        FrameError: for a value outside 0 to 1.
+    """
+    plain = {"yes": ONE, "no": 0}.get(result or "")
+    payout = amounts.edge(value) if value else None
     return None if payout == plain else payout
 
 
-def price_steps(ranges: Sequence[PriceRange]) -> tuple[PriceStep, ...]:
-    """The price grid of a market, lowest band first; nothing for none.
+def read_event(body: rest.Event) -> EventFacts:
+    """The facts of an event.
 
     Raises:
-        FrameError: for bands that are no grid.
+        FrameError: for a multiplier that is no number.
     """
-    if len(ranges) > PRICE_RANGES_MAX:
-        raise FrameError(f"expected at most {PRICE_RANGES_MAX} price ranges, was {len(ranges)}")
-    rows = sorted((number(row.start), number(row.step)) for row in ranges)
-    for start, step in rows:
-        if not (0 <= start < ONE and 0 < step <= ONE) or start % PRICE_GRID or step % PRICE_GRID:
-            raise FrameError(f"expected a price range on the grid of 0.0001, was {start} by {step}")
-    return tuple(PriceStep(start, step) for start, step in rows)
+    fees = override_of(body.fee_type_override, body.fee_multiplier_override)
+    return EventFacts(body.event_ticker, body.series_ticker or "", body.mutually_exclusive, fees)
+
+
+def override_of(fee_type: str | None, multiplier: msgspec.Raw) -> FeeSchedule | None:
+    """Fees of an event that replace its series'; ``None`` where it has none.
+
+    Raises:
+        FrameError: for a multiplier that is no number.
+    """
+    return schedule(fee_type, multiplier) if fee_type else None
 
 
 def fees_of(series: rest.Series) -> FeeSchedule:
@@ -163,23 +189,35 @@ def fees_of(series: rest.Series) -> FeeSchedule:
     Raises:
         FrameError: for a multiplier that is no number.
     """
-    text = bytes(series.fee_multiplier).decode("utf-8", "replace").strip()
+    return schedule(series.fee_type, series.fee_multiplier)
+
+
+def schedule(fee_type: str, raw: msgspec.Raw) -> FeeSchedule:
+    """A fee type with its multiplier (its JSON text; none is 1).
+
+    Raises:
+        FrameError: for a multiplier that is no number.
+    """
+    text = bytes(raw).decode("utf-8", "replace").strip()
     multiplier = ONE if text in ("", "null") else number(text.strip('"'))
     if not 0 <= multiplier <= MULTIPLIER_MAX:
         raise FrameError(f"expected a fee multiplier from 0 to {MULTIPLIER_MAX // ONE}, was {text[:40]}")
     taker, maker = TAKER_RATE * multiplier // ONE, MAKER_RATE * multiplier // ONE
-    if series.fee_type == "quadratic":
+    if fee_type == "quadratic":
         return FeeSchedule(model=MODEL, taker_rate=taker)
     # Combos charge makers too where the type says so; charging too much is the safe side.
-    if series.fee_type in ("quadratic_with_maker_fees", "quadratic_with_combo_maker_fees"):
+    if fee_type in ("quadratic_with_maker_fees", "quadratic_with_combo_maker_fees"):
         return FeeSchedule(model=MODEL, taker_rate=taker, maker_rate=maker)
-    return FeeSchedule(model=f"kalshi_{series.fee_type or 'unknown'}"[:100], taker_rate=taker)
+    return FeeSchedule(model=f"kalshi_{fee_type or 'unknown'}"[:100], taker_rate=taker)
 
 
 def apply(market: KalshiMarket, listing: KalshiListing) -> None:
     """Take over what a listing tells; what it does not tell stays as it was."""
-    if listing.strike is not None:
-        market.strike = listing.strike
+    market.strikes = market.strikes.updated(listing.strikes)
+    if listing.event:
+        market.event = listing.event
+    if listing.expected_end_at:
+        market.expected_end_at = listing.expected_end_at
     if listing.open_at:
         market.open_at = listing.open_at
     if listing.close_at:
@@ -190,4 +228,5 @@ def apply(market: KalshiMarket, listing: KalshiListing) -> None:
         market.price_steps = listing.price_steps
     if listing.result:
         market.result, market.payout = listing.result, listing.payout
+    # A floor is raised while the market trades, and never lowered.
     market.payout_floor = max(market.payout_floor, listing.payout_floor)

@@ -1,17 +1,30 @@
 """What is known of one Kalshi market: its facts, its life, and its book as far as it is whole."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from libs.venues.kalshi import KALSHI
 from libs.venues.kalshi.fees import STANDARD
 from libs.venues.kalshi.market_data.book import BidSide
+from libs.venues.kalshi.market_data.grids import structure_steps
+from libs.venues.kalshi.market_data.payoff import (
+    FIGURE_DECIMALS,
+    NEEDS_CAP,
+    NEEDS_FLOOR,
+    TERMS,
+    UNKNOWN,
+    Strikes,
+    Terms,
+    price_of,
+)
 from libs.venues.kalshi.schemas.amounts import QUANTITY_GRID
+from libs.venues.kalshi.series import SeriesFacts
 from proto.feed import (
+    Answer,
     Book,
     Market,
     MarketStatus,
     Outcome,
-    PriceStep,
+    Payoff,
     Quote,
     book_of,
     quote_of,
@@ -22,34 +35,14 @@ from proto.units import ONE, SECOND
 TITLE_CHARACTERS_MAX = 200
 """Titles are for people; the longest seen is about 120 characters."""
 
-_LINEAR_CENT = (PriceStep(0, 10_000),)
-_DECI_CENT = (PriceStep(0, 1_000),)
-TAPERED = (PriceStep(0, 1_000), PriceStep(100_000, 10_000), PriceStep(900_000, 1_000))
-"""Steps of 0.001 at the edges, 0.01 between."""
-STRUCTURES = {"linear_cent": _LINEAR_CENT, "deci_cent": _DECI_CENT, "tapered_deci_cent": TAPERED}
-"""Price steps by ``price_level_structure``."""
-SETTLEMENT_AVERAGE_S = 60
-"""Bitcoin markets are decided by the mean of the index over their last minute."""
 
+@dataclass(frozen=True)
+class Figures:
+    """The bounds of a payoff as whole numbers of their last decimal."""
 
-class Series(NamedTuple):
-    """What a series' rules say of all its markets; times in seconds."""
-
-    underlying: str = ""
-    settlement_average_s: int = 0
-    window_s: int = 0
-    price_steps: tuple[PriceStep, ...] = _LINEAR_CENT
-
-
-def series_of(ticker: str) -> Series:
-    """Facts of the series a ticker belongs to; ``KXBTC15M-…`` opens every 15 minutes."""
-    name = ticker.partition("-")[0]
-    if not name.startswith("KXBTC"):
-        return Series()
-    minutes = name.removeprefix("KXBTC").removesuffix("M")
-    if not (name.endswith("M") and minutes.isdecimal() and len(minutes) <= 3):
-        return Series("coinbase:BTC-USD", SETTLEMENT_AVERAGE_S)
-    return Series("coinbase:BTC-USD", SETTLEMENT_AVERAGE_S, 60 * int(minutes), TAPERED)
+    floor: int | None
+    cap: int | None
+    decimals: int
 
 
 # A market only moves forward in its life; between equals it may go back and forth.
@@ -63,17 +56,28 @@ _RANK = {
     MarketStatus.SETTLED: 4,
 }
 
+_ANSWERS = {MarketStatus.DETERMINED: Answer.PROPOSED, MarketStatus.DISPUTED: Answer.DISPUTED}
+"""A result that is determined may be disputed and amended until the market is settled."""
+LIST_AGE_MAX_NS = 60 * SECOND
+"""No list is so old when it is read: the venue keeps copies for 15 s, and a question waits for seconds."""
+
 
 class KalshiMarket:
     """One market and its book. ``whole``: the book is built from a snapshot and every delta since."""
 
     __slots__ = (
+        "before_close",
         "book_due_at",
         "close_at",
+        "closed_since",
         "counter",
         "differs_since",
+        "ended_at",
+        "event",
+        "expected_end_at",
         "fees",
         "gapped",
+        "group",
         "market",
         "no",
         "no_instrument",
@@ -88,7 +92,7 @@ class KalshiMarket:
         "shown",
         "sid",
         "status",
-        "strike",
+        "strikes",
         "ticker",
         "title",
         "told",
@@ -97,18 +101,25 @@ class KalshiMarket:
         "yes_instrument",
     )
 
-    def __init__(self, ticker: str) -> None:
+    def __init__(self, ticker: str, series: SeriesFacts) -> None:
         self.ticker = ticker
         self.market = f"{KALSHI}:{ticker}"
         self.yes_instrument = f"{self.market}:yes"
         self.no_instrument = f"{self.market}:no"
-        self.series = series_of(ticker)
-        self.price_steps = self.series.price_steps
+        self.series = series
+        self.price_steps = structure_steps(series.grid)
+        self.event = ""
+        self.group = ""
         self.title = ""
         self.status: MarketStatus | None = None
-        self.strike: int | None = None
+        self.strikes = Strikes()
         self.open_at = 0
         self.close_at = 0
+        self.expected_end_at = 0
+        self.ended_at = 0
+        # The stage before our clock closed it, and since when the venue calls it closed.
+        self.before_close: MarketStatus | None = None
+        self.closed_since = 0
         self.result = ""
         self.payout: int | None = None
         self.payout_floor = 0
@@ -129,10 +140,40 @@ class KalshiMarket:
         self.shown: tuple[object, ...] = ()
         self.told: Market | None = None
 
-    def advance(self, status: MarketStatus) -> None:
+    def advance(self, status: MarketStatus, at: int) -> None:
         """Go to a later (or equal) stage of life; an earlier one is ignored."""
         if self.status is None or _RANK[status] >= _RANK[self.status]:
             self.status = status
+        if self.is_closed and not self.ended_at:
+            self.ended_at = min(at, self.close_at or at)
+            self.closed_since = at
+
+    def close_by_clock(self, at: int) -> None:
+        """The close that was told has come; the venue may still tell a later one."""
+        self.before_close = self.status
+        self.advance(MarketStatus.CLOSED, at)
+
+    def reopen(self, at: int, told: MarketStatus | None, *, by_list: bool) -> None:
+        """Believe that a closed market goes on: its close is ahead again, or the venue calls it active.
+
+        A list may be older than what the socket told, so it contradicts only our clock and a close that is
+        older than any list.
+        """
+        if self.status is not MarketStatus.CLOSED or self.close_at <= at:
+            return
+        if self.before_close is not None:
+            self.status = self.before_close
+        elif told is MarketStatus.OPEN and (not by_list or at - self.closed_since >= LIST_AGE_MAX_NS):
+            self.status = MarketStatus.OPEN
+        else:
+            return
+        self.before_close = None
+        self.ended_at = self.closed_since = 0
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether trading has ended, by the clock or by the venue's word."""
+        return self.status is not None and _RANK[self.status] >= _RANK[MarketStatus.CLOSED]
 
     def set_close(self, close_at: int) -> None:
         """Set the close; the open follows from the series' window where it was not given."""
@@ -154,8 +195,43 @@ class KalshiMarket:
 
     def over(self, at: int) -> bool:
         """Whether the market has stopped trading for good."""
-        closed = self.status is not None and _RANK[self.status] >= _RANK[MarketStatus.CLOSED]
-        return closed or bool(self.close_at and at >= self.close_at)
+        return self.is_closed or bool(self.close_at and at >= self.close_at)
+
+    @property
+    def terms(self) -> Terms:
+        """How the market is decided: as its series' row says, else as its strike type does."""
+        word = self.series.payoff
+        told = TERMS.get(self.strikes.kind, UNKNOWN)
+        if word == "told":
+            return told
+        payoff = Payoff(word)
+        return told if told.payoff is payoff else Terms(payoff)
+
+    @property
+    def ends_at(self) -> int:
+        """When trading is expected to end: at its latest close, or before, once the answer is known; 0 unknown."""
+        known = [moment for moment in (self.expected_end_at, self.close_at) if moment]
+        return min(known, default=0)
+
+    def figures(self, terms: Terms) -> Figures:
+        """The bounds with as many decimals as they need."""
+        floor, cap = self.strikes.floor, self.strikes.cap
+        floor = floor if terms.payoff is not Payoff.BELOW else None
+        cap = cap if terms.payoff is not Payoff.ABOVE else None
+        decimals = max([FIGURE_DECIMALS, *(f.decimals for f in (floor, cap) if f is not None)])
+        return Figures(
+            None if floor is None else floor.scaled(decimals),
+            None if cap is None else cap.scaled(decimals),
+            decimals,
+        )
+
+    def payoff(self, terms: Terms) -> Payoff:
+        """The payoff as far as it may be priced: unknown while a bound that it needs is not told."""
+        no_floor = terms.payoff in NEEDS_FLOOR and self.strikes.floor is None
+        no_cap = terms.payoff in NEEDS_CAP and self.strikes.cap is None
+        # An up-or-down window has its floor only from its opening on.
+        waits = no_floor and terms.payoff is Payoff.ABOVE
+        return Payoff.UNKNOWN if (no_floor or no_cap) and not waits else terms.payoff
 
     def drop_book(self) -> None:
         """Forget the book: what it held is not true any more."""
@@ -168,6 +244,8 @@ class KalshiMarket:
 
     def facts(self, at: int) -> Market:
         """The complete market message."""
+        terms = self.terms
+        figures = self.figures(terms)
         return Market(
             market=self.market,
             venue=KALSHI,
@@ -176,15 +254,25 @@ class KalshiMarket:
             outcomes=(Outcome("yes", self.yes_instrument), Outcome("no", self.no_instrument)),
             title=self.title,
             underlying=self.series.underlying,
-            strike=self.strike,
+            strike=price_of(self.strikes.floor) if terms.payoff is Payoff.ABOVE else None,
             open_at=self.open_at,
             close_at=self.close_at,
-            settlement_average_s=self.series.settlement_average_s,
+            settlement_average_s=self.series.average_s,
             price_steps=self.price_steps,
             quantity_step=QUANTITY_GRID,
-            quantity_min=QUANTITY_GRID,
             fees=self.fees,
+            group=self.group,
             result=self.result,
+            payoff=self.payoff(terms),
+            floor=figures.floor,
+            cap=figures.cap,
+            floor_included=terms.floor_included,
+            cap_included=terms.cap_included,
+            figure_decimals=figures.decimals,
+            expected_end_at=self.expected_end_at,
+            ended_at=self.ended_at,
+            answer=_ANSWERS.get(self.status, Answer.NONE) if self.status else Answer.NONE,
+            quantity_min=QUANTITY_GRID,
             payout=self.payout,
             payout_floor=self.payout_floor,
         )

@@ -7,7 +7,7 @@ and asked for again; nothing is quoted from a market until a snapshot has healed
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,12 +16,15 @@ from libs.venues.kalshi import KALSHI
 from libs.venues.kalshi.market_data import listings
 from libs.venues.kalshi.market_data.following import MARKETS_MAX as FOLLOWED_MAX
 from libs.venues.kalshi.market_data.following import REFUSING_CODES, Following, Params
-from libs.venues.kalshi.market_data.market import STRUCTURES
+from libs.venues.kalshi.market_data.grids import price_steps, structure_steps
+from libs.venues.kalshi.market_data.payoff import Strikes, read_figure, read_strikes
 from libs.venues.kalshi.market_data.streams import SequencePlace, Streams
 from libs.venues.kalshi.market_data.table import KalshiTable
 from libs.venues.kalshi.params import KalshiParams
 from libs.venues.kalshi.schemas import amounts, wire
 from libs.venues.kalshi.schemas import answers as rest
+from libs.venues.kalshi.series import STANDARD_SERIES, SeriesFacts, SeriesTable
+from libs.venues.odd_items import OddItems
 from proto.feed import MarketStatus, Side, Trade
 from proto.message import Message
 from proto.units import AMOUNT_MAX, ONE, SECOND
@@ -37,6 +40,10 @@ COMMANDS_MAX = 1_000
 """Commands remembered until they are refused: far more than are ever on their way."""
 
 
+Body = TypeVar("Body")
+Facts = TypeVar("Facts")
+
+
 class KalshiNormaliser:
     """Normalises the frames of one Kalshi connection, or of a recording of several in a row.
 
@@ -44,14 +51,21 @@ class KalshiNormaliser:
     repeated sequence numbers, ``gaps`` books that broke, ``errors`` the venue reported (the ``last_error`` in its words),
     ``ticker_checks`` tickers
     compared with the book and ``ticker_matches`` equal ones (the ticker lags: about 90 %), ``in_order`` numbered
-    frames that followed on the one before: each proves that none of its subscription was lost until then.
+    frames that followed on the one before: each proves that none of its subscription was lost until then;
+    ``events_lost`` holes in the numbers of the lifecycle channel; ``odd_items`` markets and events of lists that
+    could not be read, each with its reason.
 
     With ``follow`` (series such as ``KXBTC15M``) the commands also subscribe: to the life of markets, and to
     the books of at most ``markets_max`` markets of these series as they are listed, by the socket or by
     REST answers. Without it every market whose frames come is read, as in a recording.
     """
 
-    def __init__(self, follow: Sequence[str] = (), markets_max: int = FOLLOWED_MAX) -> None:
+    def __init__(
+        self,
+        follow: Sequence[str] = (),
+        markets_max: int = FOLLOWED_MAX,
+        series: Sequence[SeriesFacts] = STANDARD_SERIES,
+    ) -> None:
         self.frames = 0
         self.unused = 0
         self.old = 0
@@ -60,8 +74,11 @@ class KalshiNormaliser:
         self.ticker_checks = 0
         self.ticker_matches = 0
         self.in_order = 0
+        self.events_lost = 0
+        self.odd_items = OddItems(KALSHI)
+        self._series = SeriesTable(series, follow)
         self._following = Following(follow, markets_max)
-        self._table = KalshiTable(self._following)
+        self._table = KalshiTable(self._following, self._series)
         self._markets = self._table.markets
         self._streams = Streams()
         self._book_sid = 0
@@ -77,6 +94,7 @@ class KalshiNormaliser:
             wire.Trade: self._on_trade,
             wire.TickerFrame: self._on_ticker,
             wire.Lifecycle: self._on_lifecycle,
+            wire.EventFee: self._on_event_fee,
             wire.Subscribed: self._on_subscribed,
             wire.Ok: self._on_numbered,
             wire.Unsubscribed: self._on_numbered,
@@ -91,6 +109,7 @@ class KalshiNormaliser:
             rest.Markets: self._on_listed,
             rest.OneMarket: self._on_listed,
             rest.OneSeries: self._on_series,
+            rest.Events: self._on_events,
             rest.OneBook: self._on_polled_book,
             rest.Trades: self._on_polled_trades,
         }
@@ -104,6 +123,18 @@ class KalshiNormaliser:
     def wanted_snapshots(self) -> tuple[str, ...]:
         """Tickers of markets whose book is broken and not healed yet."""
         return tuple(self._table.wanted)
+
+    def notes(self) -> list[str]:
+        """What is left out of that which the venue lists, and why, in words."""
+        count = self.odd_items.count
+        found = [
+            f"{count} odd rows skipped, last {odd.name}: {odd.reason}" for odd in self.odd_items.latest(1)
+        ]
+        if self._table.left_out:
+            found.append(f"{len(self._table.left_out)} markets left out: {len(self._markets)} trade already")
+        if self._table.evicted:
+            found.append(f"{self._table.evicted} ended markets forgotten, last {self._table.last_evicted}")
+        return found
 
     def normalise(self, data: bytes, at: int) -> list[Message]:
         """Read one frame received at ``at`` (ns) and return what it, and the time, changed.
@@ -209,7 +240,7 @@ class KalshiNormaliser:
             return
         # A polled book is a picture of some moment: changes cannot be added to it.
         if not market.whole or market.polled:
-            self._table.adopt(market, frame.sid)
+            self._table.adopt(market, frame.sid, brings_book=True)
             self._table.break_off(market, at, "deltas without a snapshot", out)
             return
         if quantity < 0:
@@ -236,7 +267,7 @@ class KalshiNormaliser:
         # A snapshot tells all, whatever was lost before it: after a gap it heals its market at once.
         if not self._in_order(frame.sid, frame.seq, at, out, accept_gap=True):
             return
-        self._table.adopt(market, frame.sid)
+        self._table.adopt(market, frame.sid, brings_book=True)
         market.yes.replace(yes)
         market.no.replace(no)
         market.polled = False
@@ -278,7 +309,8 @@ class KalshiNormaliser:
         if not 0 < quantity <= AMOUNT_MAX:
             raise FrameError(f"expected a positive count, was {body.count_fp[:40]!r}")
         market = f"{KALSHI}:{ticker}"
-        taker = body.taker_outcome_side or body.taker_side
+        # A block was agreed off the book: nobody took anything from it.
+        taker = None if body.is_block_trade else body.taker_outcome_side or body.taker_side
         for outcome, own_price in (("yes", price), ("no", ONE - price)):
             aggressor = None if taker is None else Side.BUY if taker == outcome else Side.SELL
             out.append(
@@ -308,37 +340,64 @@ class KalshiNormaliser:
 
     def _on_lifecycle(self, frame: wire.Lifecycle, at: int, out: list[Message]) -> None:
         body = frame.msg
-        if not self._following.of_interest(body.market_ticker):
+        metadata = body.additional_metadata or wire.Metadata()
+        series = self._series.series_of(body.market_ticker)
+        steps = price_steps(body.price_ranges or []) or structure_steps(body.price_level_structure or "")
+        listed = read_strikes(metadata.strike_type, metadata.floor_strike, metadata.cap_strike)
+        strikes = listed.updated(read_strikes(body.strike_type, body.floor_strike, body.cap_strike))
+        payout = listings.payout_of(body.result, body.settlement_value)
+        status = listings.EVENTS.get(body.event_type)
+        if not self._is_news(frame):
+            return
+        if not self._following.of_interest(series) or not self._table.has_room(body.market_ticker):
             self.unused += 1
             return
-        metadata = body.additional_metadata or wire.Metadata()
-        steps = listings.price_steps(body.price_ranges)
-        strike = amounts.strike(body.floor_strike)
-        strike = amounts.strike(metadata.floor_strike) if strike is None else strike
-        status = listings.EVENTS.get(body.event_type)
         market = self._table.get(body.market_ticker)
         self._table.adopt(market, market.sid)
-        market.strike = market.strike if strike is None else strike
+        self._table.place(market, "", metadata.event_ticker or "")
+        market.strikes = market.strikes.updated(strikes)
         if body.open_ts is not None:
             market.open_at = body.open_ts * SECOND
         if body.close_ts is not None:
             market.set_close(body.close_ts * SECOND)
+        if metadata.expected_expiration_ts is not None:
+            market.expected_end_at = metadata.expected_expiration_ts * SECOND
         if metadata.title:
             market.set_title(metadata.title)
-        if steps:
-            market.price_steps = steps
-        elif body.price_level_structure in STRUCTURES:
-            market.price_steps = STRUCTURES[body.price_level_structure]
+        market.price_steps = steps or market.price_steps
         if body.result and status in (MarketStatus.DETERMINED, MarketStatus.SETTLED):
             market.result = body.result
+            market.payout = market.payout if payout is None else payout
         self._table.announce(market, status, at, out)
+
+    def _on_event_fee(self, frame: wire.EventFee, at: int, out: list[Message]) -> None:
+        body = frame.msg
+        fees = listings.override_of(body.fee_type_override, body.fee_multiplier_override)
+        if self._is_news(frame):
+            self._table.set_event_fees(body.event_ticker, fees, at, out)
+
+    def _is_news(self, frame: wire.Lifecycle | wire.EventFee) -> bool:
+        """Count a frame of the lifecycle channel; false for a repeated one.
+
+        Each says all by itself, so that one after a hole is good; what was lost has to be looked up.
+        """
+        if frame.seq is None or not frame.sid:
+            return True
+        stream = self._streams.get(frame.sid)
+        order = stream.order(frame.seq)
+        stream.record(frame.seq, order)
+        if order is SequencePlace.GAP:
+            self.events_lost += 1
+            stream.last = frame.seq
+        self.old += order is SequencePlace.OLD
+        return order is not SequencePlace.OLD
 
     def _on_watch(self, frame: wire.WatchMarket, at: int, out: list[Message]) -> None:
         body = frame.msg
-        strike, close_at = amounts.strike(body.strike), amounts.nanoseconds(body.close_time)
+        strikes, close_at = Strikes(floor=read_figure(body.strike)), amounts.nanoseconds(body.close_time)
         market = self._table.get(body.market_ticker)
         self._table.adopt(market, market.sid)
-        market.strike = market.strike if strike is None else strike
+        market.strikes = market.strikes.updated(strikes)
         market.set_close(close_at)
         self._table.announce(market, listings.STATUSES.get(body.status), at, out)
 
@@ -389,16 +448,44 @@ class KalshiNormaliser:
         self, body: rest.Markets | rest.OneMarket, _ticker: str, at: int, out: list[Message]
     ) -> None:
         """Markets as the venue lists them; what the socket has told already is not undone by them."""
-        bodies = body.markets if isinstance(body, rest.Markets) else [body.market]
-        for listing in [listings.read_listing(market) for market in bodies]:
-            new = listing.ticker not in self._markets
-            if not self._following.of_interest(listing.ticker) or (new and self._table.full):
+        if isinstance(body, rest.OneMarket):
+            found = [listings.read_listing(body.market)]
+        else:
+            found = self._read_each("market", body.markets, rest.Market, listings.read_listing)
+        for listing in found:
+            series = listing.series or self._series.series_of(listing.ticker)
+            if not self._following.of_interest(series) or not self._table.has_room(listing.ticker):
                 self.unused += 1
                 continue
-            market = self._table.get(listing.ticker)
+            market = self._table.get(listing.ticker, series)
             self._table.adopt(market, market.sid)
+            self._table.place(market, listing.series, listing.event)
             listings.apply(market, listing)
-            self._table.announce(market, listing.status, at, out)
+            self._table.announce(market, listing.status, at, out, by_list=True)
+
+    def _read_each(
+        self, kind: str, raws: Sequence[msgspec.Raw], row_type: type[Body], read: Callable[[Body], Facts]
+    ) -> list[Facts]:
+        """Read each row of a page by itself; an odd one is kept with its reason and skipped.
+
+        Raises:
+            FrameError: for a page of nothing else.
+        """
+        found: list[Facts] = []
+        for row in self.odd_items.readable(kind, raws, row_type):
+            try:
+                found.append(read(row))
+            except FrameError as e:
+                name = str(getattr(row, "ticker", "") or getattr(row, "event_ticker", ""))
+                self.odd_items.record(kind, name, str(e))
+        if raws and not found:
+            raise FrameError(f"expected a {kind}: {self.odd_items.latest(1)[0].reason}")
+        return found
+
+    def _on_events(self, body: rest.Events, _ticker: str, at: int, out: list[Message]) -> None:
+        """Which markets exclude each other, and fees of their own."""
+        for event in self._read_each("event", body.events, rest.Event, listings.read_event):
+            self._table.set_event(event, at, out)
 
     def _on_series(self, body: rest.OneSeries, _ticker: str, at: int, out: list[Message]) -> None:
         """The fees of a series, for all its markets."""
@@ -414,7 +501,7 @@ class KalshiNormaliser:
         if market.whole and not market.polled:
             self.unused += 1
             return
-        self._table.adopt(market, market.sid)
+        self._table.adopt(market, market.sid, brings_book=True)
         market.yes.replace(yes)
         market.no.replace(no)
         market.polled = True
@@ -444,4 +531,4 @@ def build_normaliser(section: Mapping[str, Any]) -> KalshiNormaliser:
     if not section:
         return KalshiNormaliser()
     params = KalshiParams.model_validate(section)
-    return KalshiNormaliser(params.series, params.markets_max_count)
+    return KalshiNormaliser(params.series, params.markets_max_count, params.series_facts)

@@ -3,8 +3,6 @@
 import re
 from datetime import UTC, datetime, timedelta
 
-import msgspec
-
 from libs.venues.frame import FrameError
 from libs.venues.numbers import Remembered, number, share_price
 from proto.units import AMOUNT_MAX, ONE
@@ -69,27 +67,14 @@ def ticker(text: str) -> str:
     return text
 
 
-def strike(raw: msgspec.Raw) -> int | None:
-    """A strike in millionths of a dollar from its JSON text, a number or a string; ``None`` for none.
-
-    Raises:
-        FrameError: for anything but a plain amount that is not negative.
-    """
-    text = bytes(raw).decode("utf-8", "replace").strip()
-    if text in ("", "null"):
-        return None
-    value = number(text.strip('"'))
-    if value < 0:
-        raise FrameError(f"expected a strike of at least 0, was {text[:40]}")
-    return value
-
-
 def nanoseconds(moment: datetime) -> int:
-    """A moment as nanoseconds since the epoch.
+    """A moment as nanoseconds since the epoch; the year 1 stands for none.
 
     Raises:
-        FrameError: for a moment before the epoch or after the year 2242.
+        FrameError: for another moment before the epoch or after the year 2242.
     """
+    if moment.year == 1:
+        return 0
     value = (moment - _EPOCH) // _MICROSECOND * 1_000
     if not 0 <= value <= MOMENT_MAX_NS:
         raise FrameError(f"expected a time between 1970 and 2242, was {moment.isoformat()}")

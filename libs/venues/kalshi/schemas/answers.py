@@ -17,29 +17,38 @@ Word = Annotated[str, Meta(max_length=120)]
 
 
 class Market(Struct, gc=False):
-    """A market, as lists and single answers give it. Times are missing only in nested summaries."""
+    """A market, as lists and single answers give it. Times are missing only in nested summaries.
+
+    Strikes are kept as their JSON text, to be read exactly.
+    """
 
     ticker: Ticker
     status: Word = ""
-    event_ticker: Word = ""
-    title: str = ""
-    yes_sub_title: str = ""
-    result: Word = ""
+    event_ticker: Word | None = None
+    series_ticker: Word | None = None
+    mve_collection_ticker: Word | None = None
+    title: str | None = None
+    yes_sub_title: str | None = None
+    result: Word | None = None
     open_time: Moment | None = None
     close_time: Moment | None = None
+    expected_expiration_time: Moment | None = None
     settlement_timer_seconds: int | None = None
     settlement_value_dollars: Word | None = None
+    settlement_bounds_type: Word | None = None
     settlement_floor_dollars: Word | None = None
-    price_level_structure: Word = ""
-    price_ranges: list[PriceRange] = []
+    price_level_structure: Word | None = None
+    price_ranges: list[PriceRange] | None = None
+    strike_type: Word | None = None
     floor_strike: msgspec.Raw = msgspec.Raw()
+    cap_strike: msgspec.Raw = msgspec.Raw()
     exchange_index: int = 0
 
 
 class Markets(Struct, gc=False):
-    """A page of markets; ``cursor`` "" on the last."""
+    """A page of markets; ``cursor`` "" on the last. Each row is read by itself."""
 
-    markets: list[Market]
+    markets: list[msgspec.Raw]
     cursor: str = ""
 
 
@@ -69,15 +78,17 @@ class Event(Struct, gc=False):
     """An event, with its markets when they are asked for."""
 
     event_ticker: Word
-    series_ticker: Word = ""
+    series_ticker: Word | None = None
     mutually_exclusive: bool = False
-    markets: list[Market] = []
+    fee_type_override: Word | None = None
+    fee_multiplier_override: msgspec.Raw = msgspec.Raw()
+    markets: list[msgspec.Raw] | None = None
 
 
 class Events(Struct, gc=False):
-    """A page of events."""
+    """A page of events, each read by itself."""
 
-    events: list[Event]
+    events: list[msgspec.Raw]
     cursor: str = ""
 
 
@@ -104,6 +115,7 @@ class Trade(Struct, gc=False):
     created_time: Moment | None = None
     taker_outcome_side: Side | None = None
     taker_side: Side | None = None
+    is_block_trade: bool = False
 
 
 class Trades(Struct, gc=False):
@@ -131,11 +143,20 @@ class Candles(Struct, gc=False):
     candlesticks: list[CandleBody] = []
 
 
+class ShardStatus(Struct, gc=False):
+    """Whether a shard works, and whether it trades."""
+
+    exchange_index: int
+    exchange_active: bool
+    trading_active: bool
+
+
 class ExchangeStatus(Struct, gc=False):
     """Whether the exchange works, and whether it trades: between the two lies maintenance."""
 
     exchange_active: bool
     trading_active: bool
+    exchange_index_statuses: list[ShardStatus] = []
 
 
 class ShardBalance(Struct, gc=False):

@@ -68,6 +68,7 @@ class TradeBody(Struct, gc=False):
     count_fp: str
     taker_outcome_side: Side | None = None
     taker_side: Side | None = None
+    is_block_trade: bool = False
 
 
 class Trade(Struct, gc=False, tag_field="type", tag="trade"):
@@ -93,10 +94,14 @@ class TickerFrame(Struct, gc=False, tag_field="type", tag="ticker"):
 
 
 class Metadata(Struct, gc=False):
-    """What a listing adds; ``floor_strike`` is kept as its JSON text, to be read exactly."""
+    """What a listing adds; strikes are kept as their JSON text, to be read exactly."""
 
-    title: str = ""
+    title: str | None = None
+    event_ticker: str | None = None
+    expected_expiration_ts: Timestamp | None = None
+    strike_type: str | None = None
     floor_strike: msgspec.Raw = msgspec.Raw()
+    cap_strike: msgspec.Raw = msgspec.Raw()
 
 
 class PriceRange(Struct, gc=False):
@@ -116,8 +121,11 @@ class LifecycleBody(Struct, gc=False):
     close_ts: Timestamp | None = None
     result: Annotated[str, Meta(max_length=20, pattern=r"^[a-z_]*\Z")] | None = None
     price_level_structure: str | None = None
-    price_ranges: list[PriceRange] = []
+    price_ranges: list[PriceRange] | None = None
+    strike_type: str | None = None
     floor_strike: msgspec.Raw = msgspec.Raw()
+    cap_strike: msgspec.Raw = msgspec.Raw()
+    settlement_value: str | None = None
     additional_metadata: Metadata | None = None
 
 
@@ -126,6 +134,23 @@ class Lifecycle(Struct, gc=False, tag_field="type", tag="market_lifecycle_v2"):
 
     msg: LifecycleBody
     sid: Sid = 0
+    seq: Sequence | None = None
+
+
+class EventFeeBody(Struct, gc=False):
+    """Fees of an event that replace its series'; both ``None`` when they do so no more."""
+
+    event_ticker: Ticker
+    fee_type_override: Annotated[str, Meta(max_length=80)] | None = None
+    fee_multiplier_override: msgspec.Raw = msgspec.Raw()
+
+
+class EventFee(Struct, gc=False, tag_field="type", tag="event_fee_update"):
+    """The fees of an event changed; it comes on the lifecycle channel."""
+
+    msg: EventFeeBody
+    sid: Sid = 0
+    seq: Sequence | None = None
 
 
 class SubscribedBody(Struct, gc=False):
@@ -210,6 +235,7 @@ Frame = (
     | Trade
     | TickerFrame
     | Lifecycle
+    | EventFee
     | Subscribed
     | Ok
     | Unsubscribed
@@ -221,7 +247,7 @@ Frame = (
 )
 
 _READABLE = (
-    "orderbook_delta orderbook_snapshot trade ticker market_lifecycle_v2 subscribed ok unsubscribed error"
+    "orderbook_delta orderbook_snapshot trade ticker market_lifecycle_v2 event_fee_update subscribed ok unsubscribed error"
     " _watch_market _ws_connected _ws_disconnected _market_rotated"
 ).split()
 

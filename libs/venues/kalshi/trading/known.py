@@ -5,7 +5,6 @@ from typing import NamedTuple, TypeVar
 
 from libs.venues.frame import FrameError
 from libs.venues.kalshi.market_data.listings import read_listing
-from libs.venues.kalshi.market_data.market import series_of
 from libs.venues.kalshi.schemas import answers as rest
 from libs.venues.kalshi.trading.orders import BY_TICKER
 from proto.feed import PriceStep
@@ -41,9 +40,8 @@ class Known:
         _keep(self._markets, market.ticker, MarketFacts(steps, market.exchange_index), MARKETS_MAX)
 
     def market(self, ticker: str) -> MarketFacts:
-        """Facts of a market; of one not listed yet, what its series says, routed by ticker."""
-        known = self._markets.get(ticker)
-        return known or MarketFacts(series_of(ticker).price_steps, BY_TICKER)
+        """Facts of a market; one that is not known has the venue's finest grid and is routed by ticker."""
+        return self._markets.get(ticker) or MarketFacts((), BY_TICKER)
 
     def knows_market(self, ticker: str) -> bool:
         return ticker in self._markets

@@ -7,7 +7,7 @@ from libs.venues.polymarket import POLYMARKET
 from libs.venues.polymarket.limits import SHARE_STEP, TAKER_NOTIONAL_MIN
 from libs.venues.polymarket.schemas import gamma
 from libs.venues.polymarket.schemas.gamma import GammaMarket
-from proto.feed import FeeSchedule, Market, MarketStatus, Outcome, PriceStep
+from proto.feed import FeeSchedule, Market, MarketStatus, Outcome, Payoff, PriceStep
 from proto.units import ONE, parse
 
 TITLE_CHARACTERS_MAX = 200
@@ -127,6 +127,9 @@ class PolymarketMarket:
             title=self.title,
             underlying=self.underlying,
             strike=self.strike,
+            # A window pays up when the price ends at its start or above it.
+            payoff=Payoff.ABOVE if self.window else Payoff.UNKNOWN,
+            floor=self.strike,
             open_at=self.open_at,
             close_at=self.close_at,
             settlement_average_s=self.average_s,

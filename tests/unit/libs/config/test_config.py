@@ -323,6 +323,14 @@ def test_overrides_are_validated_together_with_the_rest(directory):
 
 STORED = json.loads((ROOT / "tests" / "golden" / "sections.json").read_text())
 """Every section as the build before the keys were renamed put it on the tape."""
+ADDED = {"venues.kalshi": {"series_facts"}}
+"""Keys that sections got since: a tape without them has their defaults."""
+
+
+def stored_keys(section, model):
+    """Today's section as it was when the tapes were stored."""
+    new = ADDED.get(section, set())
+    return {key: value for key, value in model().document().items() if key not in new}
 
 
 def test_sections_of_stored_tapes_are_read_by_their_former_names():
@@ -332,13 +340,13 @@ def test_sections_of_stored_tapes_are_read_by_their_former_names():
         model = today[section]
         former = former_names(model)
         assert model.model_validate(document) == model(), section
-        assert [former.get(key, key) for key in document] == list(model().document()), section
+        assert [former.get(key, key) for key in document] == list(stored_keys(section, model)), section
 
 
 def test_the_tape_of_today_is_that_of_before_but_for_the_names():
     """Values and their order are the same, so that an unchanged configuration stays the same bytes."""
     for section, model in (models() | venue_models()).items():
-        assert list(model().document().values()) == list(STORED[section].values()), section
+        assert list(stored_keys(section, model).values()) == list(STORED[section].values()), section
 
 
 def test_a_stored_section_can_be_overridden_by_todays_names():

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.indicators.candles import FLAT_CANDLES_MAX, Candles
-from libs.indicators.digital import digital_fair_value
+from libs.indicators.digital import digital_fair_value, is_priced, payoff_fair_value
 from libs.indicators.grid import price_down, price_max, price_min, price_step, price_up, quantity_down
 from libs.indicators.statistics import mean_and_deviation, normal_cdf, zscore
 from libs.indicators.tops import Tops
 from libs.indicators.volatility import ReturnSampler
-from proto.feed import Book, Gap, Level, Market, MarketStatus, PriceStep, Quote
+from proto.feed import Book, Gap, Level, Market, MarketStatus, Payoff, PriceStep, Quote
 from proto.units import ONE, SECOND
 
 STEPS = (PriceStep(0, 1_000), PriceStep(100_000, 10_000), PriceStep(900_000, 1_000))
@@ -210,6 +210,65 @@ def test_inside_the_averaging_period_no_value_is_made_up():
         digital_fair_value(100, 100, 0.01, 59.0, 60.0)
     with pytest.raises(ValueError, match="positive spot"):
         digital_fair_value(0, 100, 0.01, 59.0)
+
+
+# ── payoffs ──
+
+
+def paying(payoff, floor=None, cap=None, decimals=6):
+    return MARKET.replace(payoff=payoff, floor=floor, cap=cap, figure_decimals=decimals)
+
+
+BOUND = st.integers(ONE, 10**12)
+
+
+@given(st.integers(1, 10**12), BOUND, BOUND, st.floats(0.0001, 0.01), st.floats(60.0, 86_400.0))
+def test_payoffs_of_a_price_share_what_is_certain(spot, one, other, sigma, left_s):
+    """Below the floor, in the range and above the cap: together they pay one, and a range is never worth less."""
+    floor, cap = sorted((one, other))
+    below, within, above = (
+        payoff_fair_value(paying(payoff, *bounds), spot, sigma, left_s)
+        for payoff, bounds in (
+            (Payoff.BELOW, (None, floor)),
+            (Payoff.BETWEEN, (floor, cap)),
+            (Payoff.ABOVE, (cap, None)),
+        )
+    )
+    assert below + within + above == ONE
+    assert min(below, within, above) >= 0
+    assert above == digital_fair_value(spot, cap, sigma, left_s, MARKET.settlement_average_s)
+
+
+def test_a_range_far_below_the_price_is_worth_nothing():
+    market = paying(Payoff.BETWEEN, 8_000_000, 8_049_999, decimals=2)
+    assert payoff_fair_value(market, 81_500 * ONE, 0.0001, 600.0) == 0
+    assert payoff_fair_value(market, 80_250 * ONE, 0.000001, 600.0) == ONE
+
+
+@pytest.mark.parametrize("decimals", [2, 6, 9])
+def test_a_bound_means_the_same_with_more_decimals(decimals):
+    bound = 80_000 * 10**decimals
+    value = payoff_fair_value(paying(Payoff.ABOVE, bound, None, decimals), 80_010 * ONE, 0.0001, 600.0)
+    assert value == payoff_fair_value(paying(Payoff.ABOVE, 80_000 * ONE), 80_010 * ONE, 0.0001, 600.0)
+
+
+@pytest.mark.parametrize("payoff", [Payoff.TOUCH, Payoff.EVENT, Payoff.UNKNOWN])
+def test_other_payoffs_have_no_value_here(payoff):
+    market = paying(payoff, 80_000 * ONE, 81_000 * ONE)
+    assert not is_priced(market)
+    with pytest.raises(ValueError, match="payoff by a final price"):
+        payoff_fair_value(market, 80_000 * ONE, 0.0001, 600.0)
+
+
+@pytest.mark.parametrize("payoff", [Payoff.ABOVE, Payoff.BELOW, Payoff.BETWEEN])
+def test_a_payoff_without_its_bounds_is_not_priced(payoff):
+    assert not is_priced(paying(payoff))
+    assert is_priced(paying(payoff, 1, 2))
+
+
+@given(st.integers(-(10**12), 0))
+def test_a_price_is_always_above_a_floor_that_is_not_positive(floor):
+    assert payoff_fair_value(paying(Payoff.ABOVE, floor), ONE, 0.01, 600.0) == ONE
 
 
 # ── the grid ──

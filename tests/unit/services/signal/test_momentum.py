@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from libs.exchange.fees import fee_estimate
 from libs.machine.machine import Stamp
-from proto.feed import Market, MarketStatus, Side
+from proto.feed import Market, MarketStatus, Payoff, Side
 from proto.operator import Config
 from proto.signal import Proposal
 from proto.units import ONE, SECOND
@@ -34,7 +34,7 @@ def calm(seconds: int, seed: int = 3) -> list[int]:
 def world(strike: int = 80_000 * ONE, twin: bool = False, **params: int) -> SignalWorld:
     """Five calm minutes, both sides at 0.50 with a cent of spread, market closing in 50 minutes."""
     made = SignalWorld(Momentum, twin=twin)
-    made.put(MARKET.replace(strike=strike))
+    made.put(MARKET.replace(floor=strike))
     made.configure("momentum", params)
     made.trades(calm(300))
     for instrument in (YES, NO):
@@ -71,6 +71,26 @@ def test_a_breakout_down_buys_no_at_the_mirrored_fair_value():
     assert (yes.instrument, no.instrument) == (YES, NO)
     assert no.fair_value > ONE // 2
     assert evidence(no)["z"] < -2 * ONE
+
+
+@pytest.mark.parametrize(
+    ("payoff", "floor", "cap", "bought"),
+    [
+        (Payoff.BELOW, None, 80_010 * ONE, NO),
+        (Payoff.BETWEEN, 80_040 * ONE, 81_000 * ONE, YES),
+        (Payoff.BETWEEN, 79_000 * ONE, 80_010 * ONE, NO),
+    ],
+)
+def test_a_breakout_up_buys_the_side_that_it_makes_likelier(payoff, floor, cap, bought):
+    """Below a cap that is NO, of a range it is YES from below it and NO from above its middle."""
+    made = world()
+    made.put(MARKET.replace(payoff=payoff, floor=floor, cap=cap))
+    made.now += SECOND
+    (proposal,) = made.trade(SPOT + 60 * ONE)
+    assert proposal.instrument == bought
+    facts = evidence(proposal)
+    assert (facts.get("floor"), facts["cap"]) == (floor, cap)
+    assert "strike" not in facts
 
 
 def test_outcomes_called_up_and_down_are_followed_as_yes_and_no():
@@ -125,7 +145,13 @@ def test_an_old_spot_price_is_not_traded_on():
     ("change", "params"),
     [
         ({"status": MarketStatus.PAUSED}, {}),
-        ({"strike": None}, {}),
+        ({"floor": None}, {}),
+        ({"payoff": Payoff.UNKNOWN}, {}),
+        ({"payoff": Payoff.TOUCH}, {}),
+        ({"payoff": Payoff.EVENT}, {}),
+        ({"payoff": Payoff.BETWEEN}, {}),
+        ({"payoff": Payoff.BELOW}, {}),
+        ({"expected_end_at": START + 400 * SECOND}, {}),
         ({"close_at": START + 400 * SECOND}, {}),
         ({"close_at": START + 340 * SECOND, "settlement_average_s": 60}, {"time_to_close_min_s": 1}),
         ({"close_at": START + 9_000 * SECOND}, {}),

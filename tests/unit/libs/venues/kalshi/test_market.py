@@ -3,7 +3,7 @@
 import pytest
 
 from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
-from proto.feed import FeeSchedule, Market, MarketStatus, Outcome, PriceStep, Side, Trade
+from proto.feed import FeeSchedule, Market, MarketStatus, Outcome, Payoff, PriceStep, Side, Trade
 from proto.units import ONE, SECOND
 from services.feed.synthetic import frames
 from services.feed.synthetic.book import Change
@@ -55,6 +55,8 @@ def test_watched_market_is_complete() -> None:
         quantity_step=10_000,
         quantity_min=10_000,
         fees=FeeSchedule(model="kalshi_quadratic", taker_rate=70_000),
+        payoff=Payoff.ABOVE,
+        floor=79_404_260_000,
     )
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from libs.venues.errors import Refused
 from libs.venues.gateway import FillReport, NewOrder, TradeStatus
 from libs.venues.kalshi.legs import YesLeg, contract_of, own_leg, positioned, yes_leg
-from libs.venues.kalshi.market_data.market import STRUCTURES
+from libs.venues.kalshi.market_data.grids import STRUCTURES
 from libs.venues.kalshi.trading.orders import (
     Placing,
     client_order_id,

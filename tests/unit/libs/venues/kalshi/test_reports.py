@@ -219,9 +219,9 @@ def test_memory_is_bounded() -> None:
     assert (len(known._instruments), len(known._client_ids)) == (ORDERS_MAX, ORDERS_MAX)
 
 
-def test_market_that_is_not_known_has_the_grid_of_its_series() -> None:
+def test_market_that_is_not_known_has_the_finest_grid_and_is_routed_by_ticker() -> None:
     known = Known()
-    assert len(known.market(TICKER).price_steps) == 3
+    assert known.market(TICKER).price_steps == ()
     assert known.market(TICKER).exchange_index == -1
     known.learn_market(msgspec.convert({"ticker": TICKER, "exchange_index": 2}, rest.Market))
     assert known.market(TICKER).exchange_index == 2
