@@ -22,13 +22,16 @@ def books(host: Host) -> dict[str, Any]:
     machine = host.runners[0].machine if host.runners else None
     if not isinstance(machine, RiskMachine):
         return {}
-    params = machine.state.params
+    params, portfolio = machine.state.params, machine.state.portfolio
+    equity = machine.equity()
     return {
         "book_age_max_s": None if params is None else params.book_age_max_s,
-        "cash": machine.state.portfolio.cash,
+        "cash": portfolio.cash,
+        "equity": equity,
+        "profit": equity - portfolio.deposits,
         "exposure": machine.exposure(),
         "exposure_limit": machine.exposure_limit(),
-        "positions": len(machine.state.portfolio.open),
+        "positions": len(portfolio.open),
         "risk_state": machine.risk_state().value,
         "headroom": machine.headroom(),
     }

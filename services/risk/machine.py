@@ -67,6 +67,10 @@ class RiskMachine(StateMachine[State]):
         """Money that open entries may still take, unknown and waiting ones included, in millionths."""
         return facts.reserved(self.state)
 
+    def equity(self) -> int:
+        """Cash and positions at the last bids, in millionths of a dollar."""
+        return facts.equity(self.state)
+
     def exposure(self) -> int:
         """At stake in all: positions at cost and reserved orders, in millionths of a dollar."""
         return facts.exposure(self.state)

@@ -1,6 +1,7 @@
 """Errors that a user can mend, in words, with their exit codes. Imported only when there is one."""
 
 import errno
+import re
 
 import asyncpg
 
@@ -16,16 +17,17 @@ _OF_USE = (UsageError, ConfigError, RecordingError, StrategyNotFound, KeyStoreEr
 _OF_WORK = (NothingDone, SystemGone)
 _OF_SERVERS = (TapeError, RuntimeError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
+_ADDRESS = re.compile(r"\('([^']+)', (\d+)")
 _SYSTEM_WORDS = {
     errno.ENOENT: "expected {name} to be there, was no such file or directory",
-    errno.EEXIST: "expected {name} not to be there yet, was there",
+    errno.EEXIST: "expected {name} not to be there yet, was there already",
     errno.EACCES: "expected to be allowed to use {name}, was not: whose file is it?",
     errno.EPERM: "expected to be allowed to use {name}, was not: whose file is it?",
     errno.EISDIR: "expected {name} to be a file, was a directory",
     errno.ENOTDIR: "expected a directory where {name} is to be, was a file",
     errno.ENOSPC: "expected room on the disk for {name}, was none: make room",
     errno.EROFS: "expected to be able to write {name}, was on a file system that is only for reading",
-    errno.EADDRINUSE: "expected the port to be free, was taken by another program: name another one, or end that one",
+    errno.EADDRINUSE: "expected {name} to be free, was taken by another program: name another port, or end that one",
     errno.EADDRNOTAVAIL: "expected an address of this machine, was another",
     errno.ECONNREFUSED: "expected a server at that address, was none that listens",
 }
@@ -49,4 +51,7 @@ def _of_system(error: OSError) -> str:
     words = _SYSTEM_WORDS.get(error.errno or 0)
     if words is None:
         return f"{type(error).__name__}: {error}"
-    return words.format(name=error.filename2 or error.filename or "it")
+    # A socket's error has the address in its text alone.
+    address = _ADDRESS.search(str(error))
+    place = f"{address[1]}:{address[2]}" if address else "it"
+    return words.format(name=error.filename2 or error.filename or place)

@@ -4,14 +4,16 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from proto.risk import Check
 from proto.units import ONE, show
 from tools.offline.backtest import Backtest
 from tools.view.chart import line_chart
-from tools.view.check_words import check_label
+from tools.view.check_words import check_label, check_words
 from tools.view.history import EquityPoint
 from tools.view.moment import moment
 from tools.view.wording import money, sign_of
@@ -76,12 +78,12 @@ def print_summary(console: Console, summary: dict[str, Any], state: str, account
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
-def print_why(console: Console, chain: list[dict[str, Any]]) -> None:
+def print_why(console: Console, chain: list[dict[str, Any]], unit: str = "$") -> None:
     """One block a message: where it stands, how long it took, what it says, which checks it passed."""
     for link in chain:
         payload = link["payload"] or {}
         body: list[RenderableType] = [_fields(payload)]
-        body += [_checks(payload[name]) for name in ("checks", "failed") if payload.get(name)]
+        body += [_checks(payload[name], unit) for name in ("checks", "failed") if payload.get(name)]
         asked = link["role"] == "asked for"
         console.print(
             Panel(
@@ -179,12 +181,13 @@ def _value(name: str, value: Any) -> str:
     return str(value)[:160]
 
 
-def _checks(checks: list[list[Any]]) -> Table:
+def _checks(checks: list[list[Any]], unit: str) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name, justify in (("check", "left"), ("limit", "right"), ("value", "right"), ("", "left")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for name, limit, value, passed in checks:
         exact = name.endswith(("_s", "_count", "_ms"))
         texts = [str(number) if exact else show(number) for number in (limit, value)]
-        table.add_row(name, *texts, "[green]passed[/]" if passed else "[bold red]failed[/]")
+        words = "" if passed else f": {escape(check_words(Check(name, limit, value, passed=False), unit))}"
+        table.add_row(name, *texts, "[green]passed[/]" if passed else f"[bold red]failed[/]{words}")
     return table

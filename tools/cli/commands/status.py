@@ -28,12 +28,13 @@ from tools.system.installation import expect_run, running_supervisor
 from tools.system.servers import DISK_FULL
 from tools.system.watch import Reports
 from tools.view.wording import clean, instrument, price, quantity, sign_of
+from tools.view.wording import money as amount
 
 REPORT_PATIENCE_S = 1.5
 COMMAND_PATIENCE_S = 2.0
 TABLE_WIDTH_MIN = 100
 """Below it the venues are lines, not a table: a terminal of 80 columns would cut their balances."""
-ACCOUNT = ("cash", "exposure", "exposure_limit", "positions", "risk_state", "headroom")
+ACCOUNT = ("cash", "equity", "profit", "exposure", "exposure_limit", "positions", "risk_state", "headroom")
 """What of risk's report is shown as the account; money in millionths."""
 
 
@@ -150,11 +151,10 @@ def _services_reason(services: Mapping[str, Any]) -> str:
 
 def _account_line(account: Mapping[str, Any], unit: str) -> str:
     """Cash, exposure against its limit, positions: as risk reports them."""
-    money = {
-        name: f"{unit}{account.get(name, 0) / ONE:,.2f}" for name in ("cash", "exposure", "exposure_limit")
-    }
+    names = ("cash", "equity", "profit", "exposure", "exposure_limit")
+    money = {name: amount(account.get(name, 0), signed=name == "profit", unit=unit) for name in names}
     return (
-        f"cash {money['cash']}, exposure {money['exposure']} of {money['exposure_limit']},"
+        f"equity {money['equity']}, profit {money['profit']}, cash {money['cash']}, exposure {money['exposure']} of {money['exposure_limit']},"
         f" {account.get('positions', 0)} positions, risk {account.get('risk_state', '')}"
     )
 

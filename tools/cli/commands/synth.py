@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from services.feed.synthetic.recording import write_recording
-from tools.cli.terminal import AsJson, fail, print_outcome
+from tools.cli.terminal import AsJson, fail, print_outcome, run
 from tools.exit_codes import USAGE
 
 
@@ -19,6 +19,10 @@ def synth(
     """Write a synthetic market as a recording."""
     if minutes < 1:
         raise fail(f"expected at least 1 minute, was {minutes}", USAGE)
-    write_recording(directory, seed, minutes)
+
+    async def work() -> None:
+        write_recording(directory, seed, minutes)
+
+    run(work())
     document = {"directory": str(directory), "minutes": minutes, "seed": seed}
     print_outcome(document | {"text": f"wrote {directory}: {minutes} minutes, seed {seed}"}, as_json)

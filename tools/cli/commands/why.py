@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from libs.runtime.layout import StateLayout
 from libs.tape.connection import Link
 from proto.monitor import Clock
 from proto.subjects import TABLE
@@ -35,7 +36,8 @@ def why(
     if as_json:
         emit(chain)
     else:
-        print_why(console, chain)
+        money = StateLayout(state).money_file
+        print_why(console, chain, wording.sign_of(money.read_text() if money.exists() else ""))
 
 
 async def find_chain(state: Path, name: str) -> list[dict[str, Any]]:
