@@ -5,7 +5,7 @@
     STATE/
       run.json        what this run is: broker address, tape id, lockstep, sources (no secrets)
       supervisor.lock held by the one supervisor, whose process id is in it
-      tape.json       tape id and epoch, newest sequence seen
+      tape.json       tape id and epoch, newest sequence seen, the boot in which it was open
       money           paper, sandbox or real, and mana if it is: whose money the account is, once and for all
       PAUSED          present while a server's disk is full; closes execution's gate, goes by itself
       HALT            present while halted; closes execution's gate whatever else works
@@ -120,7 +120,7 @@ class StateLayout:
         return found
 
     def read_tape(self) -> dict[str, Any] | None:
-        """``{"tape", "base", "epoch", "last_seq"}``, or ``None`` before the first run."""
+        """``{"tape", "base", "epoch", "last_seq", "boot"}``, or ``None`` before the first run."""
         if not self.tape_file.exists():
             return None
         found: dict[str, Any] = json.loads(self.tape_file.read_text())

@@ -1,16 +1,18 @@
 """Claims: the right to send one order, won at most once.
 
-The claim is first written to a file of this process and synced, in a thread of its own, then appended to
-``LEDGER`` under the condition that its subject is empty. The broker lets one claimant through. When the answer is lost or is
-a refusal, the stored claim is read back: our own nonce means that we won.
+Order and nonce are noted in a file of this process, then the claim is appended to ``LEDGER`` under the condition that its
+subject is empty: that publish is the claim. The broker lets one claimant through. When the answer is lost or is a refusal,
+the stored claim is read back: our own nonce means that we won.
+
+The note is not synced: it is there for whoever takes over from a killed process, and the page cache survives that. Neither is
+the ledger before an order leaves (the broker syncs every second). What a power cut takes of both, the new epoch finds out at
+the venue; see docs/concepts/exactly-one-order.md.
 """
 
-import asyncio
 import base64
 import json
 import os
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -60,9 +62,6 @@ class Ledger:
         file.parent.mkdir(parents=True, exist_ok=True)
         self._nonces = self._load(file)
         self._descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._keeping: dict[str, tuple[str, asyncio.Future[None]]] = {}
-        # One thread: lines are written in the order of the claims.
-        self._disk = ThreadPoolExecutor(1, "claims")
 
     @staticmethod
     def _load(file: Path) -> dict[str, str]:
@@ -77,37 +76,22 @@ class Ledger:
 
     def remembers(self, order: str) -> bool:
         """Whether this or an earlier process of ours ever tried to claim the order."""
-        return order in self._nonces or order in self._keeping
+        return order in self._nonces
 
-    def begin(self, claim: Claim) -> None:
-        """Start to write the nonce down; ``claim`` waits for it. The disk takes as long as a signature or two."""
-        order, nonce = claim.order, claim.nonce
-        if self.remembers(order):
-            return
-        self._crash_point("before_claim")
-        kept = asyncio.get_running_loop().run_in_executor(self._disk, self._write, order, nonce)
-        self._keeping[order] = (nonce, kept)
-
-        def done(_: asyncio.Future[None]) -> None:
-            del self._keeping[order]
-            if not kept.cancelled() and kept.exception() is None:
-                self._nonces[order] = nonce
-
-        kept.add_done_callback(done)
-
-    async def _kept_nonce(self, claim: Claim) -> str:
-        """The nonce that is on disk for this order, the claim's own unless there is one already."""
-        self.begin(claim)
-        if claim.order not in self._keeping:
-            return self._nonces[claim.order]
-        nonce, kept = self._keeping[claim.order]
-        # Whoever waits may be cancelled; what is being written is written.
-        await asyncio.shield(kept)
-        return nonce
+    def _noted(self, claim: Claim) -> str:
+        """Note the claim's nonce, unless one is noted for this order already; the nonce that is."""
+        order = claim.order
+        if order not in self._nonces:
+            self._crash_point("before_claim")
+            self._write(f"{order} {claim.nonce}\n".encode())
+            self._nonces[order] = claim.nonce
+            if len(self._nonces) > NONCES_KEPT:
+                del self._nonces[next(iter(self._nonces))]
+        return self._nonces[order]
 
     async def claim(self, claim: Claim, headers: Mapping[str, str]) -> ClaimOutcome:
         """Try to win the order. Safe to repeat: a claim already ours is won again, without a second one."""
-        nonce = await self._kept_nonce(claim)
+        nonce = self._noted(claim)
         if nonce != claim.nonce:
             claim = claim.replace(nonce=nonce)
         try:
@@ -177,11 +161,13 @@ class Ledger:
         answer: dict[str, Any] = json.loads(reply.data)
         return answer
 
-    def _write(self, order: str, nonce: str) -> None:
-        os.write(self._descriptor, f"{order} {nonce}\n".encode())
-        os.fdatasync(self._descriptor)
+    def _write(self, line: bytes) -> None:
+        """Append to the note; what was cut short is ended, so that the next line stands alone."""
+        written = os.write(self._descriptor, line)
+        if written < len(line):
+            os.write(self._descriptor, b"\n")
+            raise OSError(f"expected room for {len(line)} bytes of a note, was {written}")
 
     def close(self) -> None:
-        """Close the file, once everything is written."""
-        self._disk.shutdown()
+        """Close the file."""
         os.close(self._descriptor)

@@ -16,7 +16,7 @@ from libs.tape.record import BUILD_HEADER, CAUSE_HEADER, ROOT_HEADER, TapeRecord
 from proto.execution import Claim, Unclaimed
 from services.execution.gate import ClaimGate
 from services.execution.high_water import parse_order_id
-from services.execution.hosted import is_realtime, machine_of
+from services.execution.hosted import is_of_earlier_epoch, is_realtime, live_venues_of, machine_of
 from services.execution.ledger_watch import LedgerWatch
 
 RETRY_WAIT_S = 0.05
@@ -210,7 +210,11 @@ class ClaimMaker:
         host = self._host
         if not host.status.live or not host.settled:
             return []
-        return [waiting.order for waiting in machine_of(host).awaiting_claim()]
+        waiting = [waiting.order for waiting in machine_of(host).awaiting_claim()]
+        if not live_venues_of(host):
+            return waiting
+        # At a live venue the missing claim of an order from before a lost tail proves nothing: it stays reserved.
+        return [order for order in waiting if not is_of_earlier_epoch(order, host)]
 
     async def _publish_if_unclaimed(self, order: str) -> None:
         """Publish that a stranded order has no claim, if so: then risk releases what it reserved."""

@@ -20,3 +20,8 @@ def live_venues_of(host: Host) -> tuple[str, ...]:
 def is_realtime(host: Host) -> bool:
     """Whether this session's clock is the wall's; an execution without a machine yet is not live."""
     return bool(host.runners) and host.runners[0].input_gate.state.timeline.mode is Mode.REALTIME
+
+
+def is_of_earlier_epoch(order: str, host: Host) -> bool:
+    """Whether an order was approved before the tape lost its tail: its id begins with the tape's of then."""
+    return order.partition("-")[0] != host.settings.tape

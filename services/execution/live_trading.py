@@ -8,6 +8,7 @@ from typing import NamedTuple
 from libs.machine.host import Host
 from libs.machine.runner import Effect
 from libs.runtime.service import Context
+from libs.tape.ledger import ClaimOutcome
 from libs.tape.record import TapeRecord
 from libs.venues.errors import VenueError
 from libs.venues.gateway import Prepared, VenueGateway
@@ -20,7 +21,7 @@ from services.execution.desk.context import DeskContext
 from services.execution.desk.live_desk import LiveDesk
 from services.execution.desk.venue import VenueDesk
 from services.execution.gate import ClaimGate
-from services.execution.hosted import is_realtime, live_venues_of, machine_of
+from services.execution.hosted import is_of_earlier_epoch, is_realtime, live_venues_of, machine_of
 
 DESK_CHECK_S = 0.1
 """Between two checks whether the tape names live venues."""
@@ -121,6 +122,8 @@ class LiveTrading:
         """Sign, claim and send a live order; the reason why there is no claim and will be none, else empty."""
         record, approval = effect.record, effect.event
         assert isinstance(approval, Approval)
+        if is_of_earlier_epoch(claim.order, self._host):
+            return await self._recover(claim, record)
         if self._claims.ledger.remembers(claim.order):
             while (
                 state := await self._claims.state_of(claim.order, record.stored_at_ns)
@@ -129,7 +132,7 @@ class LiveTrading:
             if state is not ClaimState.UNCLAIMED:
                 # Claimed before, by this process or the one before it, and perhaps sent: never again.
                 return ""
-        desk, prepared, refusal = await self._prepare(claim, approval, record.stored_at_ns)
+        desk, prepared, refusal = await self._prepare(approval, record.stored_at_ns)
         if prepared is not None:
             claim = claim.replace(client_order_id=prepared.client_order_id)
         result = await self._claims.claim(
@@ -142,6 +145,17 @@ class LiveTrading:
             desk.begin(claim, approval, prepared)
         return result.reason
 
+    async def _recover(self, claim: Claim, record: TapeRecord) -> str:
+        """Claim an order of an epoch whose tail was lost, and do not send it.
+
+        That the ledger has no claim of it proves nothing: the claim may be part of what was lost, and the order at the
+        venue. With a claim it is tracked, its exposure reserved, until the venue has said what became of it.
+        """
+        recovered = claim.replace(client_order_id=claim.order, claimed_at=record.stored_at_ns)
+        while await self._claims.ledger.claim(recovered, {}) is ClaimOutcome.UNAVAILABLE:
+            await asyncio.sleep(RETRY_WAIT_S)
+        return ""
+
     def _refusal(self, approval: Approval) -> str:
         """Say why an order may not go to a live venue, besides what holds for every order."""
         if venue_of(approval.market) not in live_venues_of(self._host):
@@ -152,16 +166,12 @@ class LiveTrading:
             return "expired"
         return self.desk.reason(approval.market) if self.desk is not None else self._no_desk
 
-    async def _prepare(self, claim: Claim, approval: Approval, approved_at: int) -> _Preparation:
-        """Build and sign a live order.
-
-        Meanwhile the claim is written down, which has to be before it is made.
-        """
+    async def _prepare(self, approval: Approval, approved_at: int) -> _Preparation:
+        """Build and sign a live order."""
         desk = self.desk.desk_of(approval.market) if self.desk is not None else None
         reason = self._refusal(approval)
         if desk is None or reason:
             return _Preparation(refusal=reason or "no gateway")
-        self._claims.ledger.begin(claim)
         try:
             prepared = await desk.order_builder.prepare_with_market(approval, approved_at)
         except (VenueError, TimeoutError) as e:

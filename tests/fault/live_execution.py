@@ -29,7 +29,7 @@ from proto.feed import MarketStatus, Side
 from proto.ids import MessageId, order_id
 from proto.message import Message
 from proto.monitor import Clock
-from proto.operator import ClockOwner, Mode
+from proto.operator import ClockOwner, Config, Mode, Session
 from proto.risk import Approval, TimeInForce
 from proto.units import ONE, SECOND
 from sandbox.server import Sandbox
@@ -55,6 +55,8 @@ class LiveExecution:
         self.messages: list[Message] = []
         self.report: dict[str, Any] = {}
         self.process: subprocess.Popen[bytes] | None = None
+        self._operator = operator
+        self._settings: dict[str, Any] = {}
         self.desk = OperatorDesk(operator, installation.operator_signer(), tape)
         self._tape = tape
         self._link = link
@@ -75,26 +77,42 @@ class LiveExecution:
         layout = self.installation.layout
         keys = layout.root / "mounted"
         keys.mkdir()
-        settings = self._venue_settings(keys)
+        self._settings = {self.venue: self._venue_settings(keys)}
         layout.write_run(
-            RunFile(broker_url=self.installation.broker_url, tape=self._tape, venues={self.venue: settings})
+            RunFile(broker_url=self.installation.broker_url, tape=self._tape, venues=self._settings)
         )
         await self.desk.start()
         await self._publisher.start()
+        for message in self._opening():
+            await self.desk.send(message)
+        await self._link.client.subscribe(f"{REPORT}.execution", cb=self._on_report)
+        self._tasks += [asyncio.create_task(self._clock()), asyncio.create_task(self._follow())]
+
+    async def begin_epoch(self) -> None:
+        """What a start over a lost tail does: another tape id, and a session that begins halted."""
+        layout = self.installation.layout
+        self._tape = f"{self._tape}e1"
+        layout.write_run(
+            RunFile(broker_url=self.installation.broker_url, tape=self._tape, venues=self._settings)
+        )
+        self.desk = OperatorDesk(self._operator, self.installation.operator_signer(), self._tape)
+        await self.desk.start()
+        for message in self._opening(halted=True):
+            await self.desk.send(message)
+
+    def _opening(self, *, halted: bool = False) -> list[Session | Config]:
         sections: dict[str, dict[str, Any]] = {
             "execution": {"ack_timeout_s": 2, "query_interval_s": 2, "live_venues": [self.venue]},
             "paper": {},
         }
-        for message in opening(
+        return opening(
             self._tape,
             mode=Mode.REALTIME,
             clock_owner=ClockOwner.MONITOR,
             started_at_ns=time.time_ns(),
             sections=sections,
-        ):
-            await self.desk.send(message)
-        await self._link.client.subscribe(f"{REPORT}.execution", cb=self._on_report)
-        self._tasks += [asyncio.create_task(self._clock()), asyncio.create_task(self._follow())]
+            halted=halted,
+        )
 
     def _venue_settings(self, keys: Path) -> dict[str, Any]:
         """The venue's section of the run file; its key as a platform would mount it."""

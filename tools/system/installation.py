@@ -29,6 +29,8 @@ LOCK_ATTEMPTS = 10
 LOCK_WAIT_S = 0.05
 
 
+BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
+"""Another one than before, and nobody stopped the servers in between: the machine went down while they ran."""
 RUNNING_PATIENCE_S = 2.0
 """A running system's broker answers at once, or is gone: who halts must not wait for it."""
 
@@ -42,6 +44,7 @@ class Installation:
     def __init__(self, root: Path) -> None:
         self.layout = StateLayout(root.resolve())
         self.layout.prepare()
+        self.was_cut = False
         environment = Environment.read()
         self.external_broker = environment.nats_url
         self.external_database = environment.database_url.get_secret_value()
@@ -130,24 +133,30 @@ class Installation:
         return await asyncio.to_thread(self.database.start)
 
     async def open_tape(self, link: Link) -> tuple[str, bool]:
-        """The tape's id, and whether this is a new epoch: the tape lost its tail since the last run.
+        """The tape's id, and whether this is a new epoch: the tape lost its tail since the last run, or may have.
 
-        A new epoch has a new id, so that nothing of the lost tail can be mistaken for what follows.
+        A new epoch has a new id, so that nothing of the lost tail can be mistaken for what follows. After a power cut
+        nothing proves that tape and ledger are whole: they are synced every second, not before an order leaves.
         """
         last_seq = int((await stream_state(link.client))["last_seq"])
         known = self.layout.read_tape()
         if known is None:
             base = secrets.token_hex(4)
-            known = {"tape": base, "base": base, "epoch": 0, "last_seq": last_seq}
+            known = {"tape": base, "base": base, "epoch": 0, "last_seq": last_seq, "boot": boot_id()}
             self.layout.write_tape(known)
             return base, False
-        if max(int(known["last_seq"]), self._newest_snapshot()) <= last_seq:
+        is_shorter = max(int(known["last_seq"]), self._newest_snapshot()) > last_seq
+        self.was_cut = known.get("boot", "") not in ("", boot_id())
+        if not is_shorter and not self.was_cut:
+            self.layout.write_tape(known | {"boot": boot_id()})
             return str(known["tape"]), False
         epoch = int(known["epoch"]) + 1
         tape = f"{known['base']}e{epoch}"
         for machine in MACHINE_ORDER:
             SnapshotStore(self.layout.root / "snapshots", machine).remove_after(last_seq)
-        self.layout.write_tape(known | {"tape": tape, "epoch": epoch, "last_seq": last_seq})
+        self.layout.write_tape(
+            known | {"tape": tape, "epoch": epoch, "last_seq": last_seq, "boot": boot_id()}
+        )
         return tape, True
 
     def _newest_snapshot(self) -> int:
@@ -163,6 +172,12 @@ class Installation:
         if known is not None and seq > int(known["last_seq"]):
             self.layout.write_tape(known | {"last_seq": seq})
 
+    def record_stop(self) -> None:
+        """Remember that the servers were stopped: what they had is on the disk, whatever the machine does next."""
+        known = self.layout.read_tape()
+        if known is not None:
+            self.layout.write_tape(known | {"boot": ""})
+
     async def connect(self, user: str = CONSOLE, patience_s: float = CONNECT_PATIENCE_S) -> Link:
         """A connection for the console (read only) or the operator."""
         return await open_link(self.broker_url, user, self.layout.password(user), patience_s=patience_s)
@@ -173,6 +188,14 @@ class Installation:
             await asyncio.to_thread(self.broker.stop)
         if not self.external_database:
             await asyncio.to_thread(self.database.stop)
+
+
+def boot_id() -> str:
+    """What names this run of the machine's kernel; empty where nothing does."""
+    try:
+        return BOOT_ID_FILE.read_text().strip()
+    except OSError:
+        return ""
 
 
 def running_supervisor(layout: StateLayout) -> int:

@@ -215,7 +215,8 @@ class System:
     async def _open(self, mode: Mode, owner: ClockOwner, started_at_ns: int, recording: str) -> None:
         assert self._desk is not None
         if self.new_epoch:
-            self.installation.layout.halt_file.write_text("new epoch: the tape lost its tail")
+            why = "the machine went down" if self.installation.was_cut else "the tape lost its tail"
+            self.installation.layout.halt_file.write_text(f"new epoch: {why}")
         for message in opening(
             self.tape,
             mode=mode,
@@ -256,6 +257,7 @@ class System:
             # A start that goes on in its thread would put up a server after everything was stopped.
             await asyncio.gather(self._database, return_exceptions=True)
         await self.installation.stop()
+        self.installation.record_stop()
         self.installation.release()
 
     async def _record_position(self) -> None:

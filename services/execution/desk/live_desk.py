@@ -81,7 +81,7 @@ class LiveDesk:
             approval = approval_in(event)
             desk = self.desk_of(approval.market) if approval is not None else None
             if desk is not None and approval is not None and desk.registry.is_claimed(event.order):
-                desk.register(event, approval, record.seq, record.root or record.seq)
+                desk.restore(event, approval, record.seq, record.root or record.seq)
         elif isinstance(event, Market):
             desk = self.desk_of(event.market)
             if live and desk is not None and event.status in (MarketStatus.LISTED, MarketStatus.OPEN):
@@ -112,7 +112,7 @@ class LiveDesk:
             claim = await self._read_claim(read_claim, order)
             approval = approval_in(claim) if claim is not None else None
             if claim is not None and approval is not None:
-                venue.register(claim, approval)
+                venue.restore(claim, approval)
         for fact in self.queue:
             # Saved by the process before; on the tape in a moment.
             for desk in self.venues.values():

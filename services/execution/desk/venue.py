@@ -57,6 +57,7 @@ class VenueDesk:
         self.order_builder = OrderBuilder(gateway)
         self.reconciler = Reconciler(self.orders, self.books, gateway, self.gate, context.wall_ns)
         self.emergency = EmergencyCancel(gateway, self.registry, self.cancel_all)
+        self._started = asyncio.Event()
         self._heartbeat = VenueHeartbeat(gateway, self.gate, self.registry.may_rest)
 
     def register(self, claim: Claim, approval: Approval, cause: int = 0, root: int = 0) -> OwnOrder:
@@ -66,6 +67,27 @@ class VenueDesk:
         if isinstance(self.gateway, RemembersOrders):
             self.gateway.remember_order(own.sent)
         return own
+
+    def restore(self, claim: Claim, approval: Approval, cause: int = 0, root: int = 0) -> None:
+        """Add an order read from its claim; first make its name where the claim has none (``_recover``)."""
+        if claim.client_order_id == claim.order:
+            self.tasks.spawn(self._recover(claim, approval, cause, root))
+        else:
+            self.register(claim, approval, cause, root)
+
+    async def _recover(self, claim: Claim, approval: Approval, cause: int, root: int) -> None:
+        """Find out under which name an order would be at the venue whose own claim was lost; preparing it says so."""
+        await self._started.wait()
+        while self.registry.get(claim.order) is None:
+            try:
+                prepared = await self.order_builder.prepare_with_market(approval, claim.claimed_at)
+            except (VenueError, TimeoutError) as e:
+                log.warning("order not recovered yet", extra={"venue": self.venue, "detail": str(e)})
+                await asyncio.sleep(RETRY_S)
+            else:
+                named = claim.replace(client_order_id=prepared.client_order_id)
+                self.register(named, approval, cause, root)
+                self.books.request_reconciliation()
 
     def begin(self, claim: Claim, approval: Approval, prepared: Prepared) -> None:
         """Send an order whose claim was won just now, without waiting for the venue."""
@@ -110,6 +132,7 @@ class VenueDesk:
                 await asyncio.sleep(RETRY_S)
             else:
                 break
+        self._started.set()
         await asyncio.gather(self.reconciler.loop(), self._stream_loop(), self._heartbeat_loop())
 
     async def _stream_loop(self) -> None:

@@ -1,0 +1,77 @@
+"""A power cut: the new epoch starts halted, and the venue proves what became of each order whose claim is lost."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from libs.venues.gateway import NewOrder
+from libs.venues.kalshi.trading.orders import client_order_id
+from proto.execution import Claim, OrderStatus, OrderUpdate, Unclaimed
+from proto.feed import Side
+from proto.risk import TimeInForce
+from proto.units import ONE, SECOND
+from tests.fault.live_execution import live_execution
+from tests.fault.venue_rig import gateway_of
+from tools.system.installation import Installation
+
+pytestmark = [pytest.mark.fault, pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
+
+S = OrderStatus
+PRICE = 20 * ONE // 100
+
+
+@pytest.mark.asyncio
+async def test_a_machine_that_went_down_opens_a_new_epoch(tmp_path: Path) -> None:
+    installation = Installation(tmp_path / "state")
+    await installation.start_broker()
+    link = await installation.connect()
+    try:
+        tape, is_new = await installation.open_tape(link)
+        assert (is_new, installation.was_cut) == (False, False)
+        # The process was killed: the page cache has everything.
+        assert await installation.open_tape(link) == (tape, False)
+        known = installation.layout.read_tape()
+        assert known is not None
+        installation.layout.write_tape(known | {"boot": "another"})
+        again, is_new = await installation.open_tape(link)
+        assert (again, is_new, installation.was_cut) == (f"{tape}e1", True, True)
+        # Stopped in order before the machine went down: nothing can be lost.
+        installation.record_stop()
+        assert await installation.open_tape(link) == (again, False)
+    finally:
+        await link.close()
+        await installation.stop()
+
+
+@pytest.mark.asyncio
+async def test_an_order_whose_claim_was_lost_is_found_at_the_venue(tmp_path: Path) -> None:
+    """The tape kept two approvals, the ledger no claim. One order is at the venue, the other never left."""
+    async with live_execution(tmp_path / "state") as live:
+        sent, unsent = await live.approve(price=PRICE), await live.approve(price=PRICE)
+        # What the process did that went down: the same order under the same name.
+        gateway = gateway_of(live.sandbox, "kalshi")
+        await gateway.start()
+        new = NewOrder(
+            order=sent,
+            market=live.market,
+            instrument=live.instrument,
+            side=Side.BUY,
+            price=PRICE,
+            quantity=10 * ONE,
+            time_in_force=TimeInForce.GTC,
+            expires_at=time.time_ns() + 60 * SECOND,
+            approved_at=time.time_ns(),
+        )
+        await gateway.submit(gateway.prepare(new))
+        await live.begin_epoch()
+        live.run()
+        # Halted, what rests is cancelled; that it was there and is gone is what the venue says.
+        await live.comes_to(sent, S.CANCELED)
+        assert live.sent() == [client_order_id(sent)]
+        assert {claim.order for claim in live.of(Claim)} == {sent, unsent}
+        # Nothing says yet that the other never left: it stays reserved.
+        assert live.status(unsent) not in (S.DENIED, S.REJECTED, S.CANCELED, None)
+        assert live.of(Unclaimed) == []
+        assert [u for u in live.of(OrderUpdate) if u.order == unsent]
+        await gateway.close()
