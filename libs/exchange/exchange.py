@@ -208,7 +208,7 @@ class PaperExchange(Struct):
                 yield self._execute(working, working.leg_price if maker else level.price, quantity, maker)
 
     def _handle_view(self, leg: str, now: int) -> Sequence[Report]:
-        """The book of a leg changed: move queues, fill what the other side has come to."""
+        """Handle a changed book of a leg: move queues, fill orders that the other side has reached."""
         desk = self.desks[leg]
         view = self._view(leg)
         remembered = desk.taken.refresh(view)
@@ -230,7 +230,7 @@ class PaperExchange(Struct):
         return NOTHING
 
     def _fill_crossed(self, working: Working, desk: LegOrders, view: View) -> Iterator[Report]:
-        """The other side has come to a resting order's price: it trades there, having waited."""
+        """Fill a resting order whose price the other side has reached, at its own price."""
         yield from self._take_levels(working, desk, view, maker=True)
         if working.remaining == 0:
             yield self._end(working, EndReason.FILLED)

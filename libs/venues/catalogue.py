@@ -1,4 +1,4 @@
-"""All venues: whoever needs to know of one asks here.
+"""All venues.
 
 The order is part of what a recording of several venues comes out as (their ticks are read in it), and of the
 sandbox's ports: a new venue goes to the end.

@@ -1,4 +1,4 @@
-"""What can go wrong with a venue, told apart by what it means for an order.
+"""What can go wrong with a venue, by what it means for an order.
 
 ::
 
@@ -52,7 +52,7 @@ class Unavailable(Refused):
 
 
 class OutcomeUnknown(VenueError):
-    """Sent, and nothing proves what became of it. An order is never sent again on this."""
+    """Sent, with no proof of its outcome. An order is never sent again after this."""
 
 
 class BadAnswer(VenueError):

@@ -1,4 +1,4 @@
-"""Raw frames: what a venue's socket delivered, before anybody has read it."""
+"""Raw frames: what a venue's socket delivered, not yet parsed."""
 
 from typing import NamedTuple
 

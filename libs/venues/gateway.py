@@ -130,7 +130,7 @@ class VenueGateway(Protocol):
         """Send once. ``Refused``: definitely not there. ``OutcomeUnknown``: look it up. Never retries blindly."""
 
     async def cancel(self, sent: SentOrder) -> None:
-        """Ask for a cancel; that it worked is told by ``look_up`` or an event. An order already gone is fine."""
+        """Request a cancel; ``look_up`` or an event shows that it worked. An order already gone is no error."""
 
     async def cancel_all(self) -> None:
         """Cancel every working order of this account; raises while one still works."""
@@ -170,7 +170,7 @@ class LoadsMarkets(Protocol):
 
 @runtime_checkable
 class RemembersOrders(Protocol):
-    """A gateway whose venue does not tell which outcome an order was meant for: Kalshi has one leg for both."""
+    """A gateway whose venue does not report which outcome an order was meant for: Kalshi has one leg for both."""
 
     def remember_order(self, sent: SentOrder) -> None:
         """Learn how an order was meant that was claimed, maybe before a restart. Sends nothing."""
@@ -178,7 +178,7 @@ class RemembersOrders(Protocol):
 
 @runtime_checkable
 class KnowsHeldMarkets(Protocol):
-    """A gateway that asks the venue about each market it tells payouts of: only where something is held."""
+    """A gateway that requests payouts market by market: only of markets where something is held."""
 
     def set_held_markets(self, markets: Collection[str]) -> None:
         """The markets in which our books hold something; ``settlements`` leaves out all others."""

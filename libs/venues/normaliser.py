@@ -30,7 +30,7 @@ class Normaliser(Protocol):
         """Frames to send to the venue now, such as a request for the snapshot of a broken book."""
 
     def invalidate(self, market: str, at: int, reason: str) -> list[Message]:
-        """Nobody vouches for the books of ``market`` (``kalshi:T``) any more: drop them, wait for a whole one.
+        """Drop the books of ``market`` (``kalshi:T``), which may be out of date, and wait for whole ones.
 
         Returns a ``Gap`` for each instrument that was whole; nothing for a market it does not know or whose
         books are not whole anyway. The next book of each instrument is a snapshot.

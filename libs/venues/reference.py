@@ -59,7 +59,7 @@ def size_of(text: str) -> int:
 
 
 def top_of(bid: str, bid_size: str, ask: str, ask_size: str) -> BestPrices:
-    """Best prices as a venue tells them; 0 stands for an empty side.
+    """Parse best prices as a venue reports them; 0 stands for an empty side.
 
     Raises:
         FrameError: for a bid above the ask, and what is neither price nor size.
@@ -156,7 +156,7 @@ class Reference:
         self.top = BestPrices(bid, self.bids.get(bid or 0, 0), ask, self.asks.get(ask or 0, 0))
 
     def clear(self) -> None:
-        """Drop what is not vouched for any more: the book and the best prices."""
+        """Drop the book and the best prices, which may be out of date."""
         self.bids, self.asks = {}, {}
         self.whole = self._book_pending = False
         self.top = self._shown = None
@@ -193,7 +193,7 @@ class Reference:
         return out
 
     def _has_news(self) -> bool:
-        """Whether a best price changed; sizes alone are told by the next book."""
+        """Whether a best price changed; a change of sizes alone waits for the next book."""
         old, new = self._shown, self.top
         return old is None or new is None or (old.bid, old.ask) != (new.bid, new.ask)
 

@@ -52,7 +52,7 @@ AnyReference = TypeVar("AnyReference", bound=Reference)
 
 
 class ReferenceNormaliser(HandlerNormaliser, Generic[AnyReference]):
-    """Prices of instruments that nobody trades here; ``make(instrument)`` begins a new one."""
+    """Prices of instruments that are not traded here; ``make(instrument)`` creates one."""
 
     def __init__(
         self,

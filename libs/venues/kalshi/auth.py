@@ -20,7 +20,7 @@ KEY_HEADER = "KALSHI-ACCESS-KEY"
 TIMESTAMP_HEADER = "KALSHI-ACCESS-TIMESTAMP"
 SIGNATURE_HEADER = "KALSHI-ACCESS-SIGNATURE"
 KEY_BITS_MIN = 2048
-"""Shorter keys are not accepted by the venue, and should not be by anybody."""
+"""Shorter keys are refused by the venue, and are not safe."""
 
 
 class CredentialError(ValueError):

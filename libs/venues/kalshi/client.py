@@ -17,13 +17,13 @@ from libs.venues.transport.http import VenueHttp
 from libs.venues.transport.rate_limit import TokenBucket
 
 PAGES_MAX = 200
-"""Pages of one list; beyond them the list is not believed to end."""
+"""Most pages of one list; a longer one counts as endless."""
 PAGE_ROWS = 1_000
 """Rows asked for of market lists; the venue's most."""
 ACCOUNT_PAGE_ROWS = 200
 """Rows asked for of an account's lists, and of events; the venue gives up to 1,000 of the former."""
 STATUSES_UNAVAILABLE: frozenset[int] = frozenset()
-"""No status is documented to mean that an order was not taken: after a 503 nobody knows."""
+"""No status is documented to mean that an order was not accepted: after a 503 the outcome is unknown."""
 
 Body = TypeVar("Body")
 Query = Mapping[str, str | int]

@@ -10,7 +10,7 @@ from proto.units import ONE
 
 MODEL = "polymarket"
 FRACTIONAL_MODEL = "polymarket_fractional"
-"""Name of a schedule whose exponent is no whole number: nobody computes it exactly, so the market is not traded."""
+"""Name of a schedule whose exponent is no whole number: it is not computed exactly, so the market is not traded."""
 FEE_STEP = 10
 """A fee is rounded to this: $0.00001."""
 
@@ -26,7 +26,7 @@ def trade_fee(schedule: FeeSchedule, price: int, quantity: int, maker: bool) -> 
 
 
 def fill_fee(schedule: FeeSchedule, price: int, quantity: int, maker: bool) -> int:
-    """The fee of one of our fills; one that nobody can compute counts as all that the contracts may pay."""
+    """Compute the fee of one of our fills; an unknown formula counts as all that the contracts may pay."""
     if schedule.model == FREE.model:
         return 0
     if schedule.model != MODEL:

@@ -1,4 +1,4 @@
-"""HTTP to one venue: limits kept, answers told apart, reads repeated, orders never."""
+"""HTTP to one venue: keeps limits, classifies answers, repeats reads, never orders."""
 
 import asyncio
 import random
@@ -21,7 +21,7 @@ BACKOFF_S_MIN = 0.2
 BACKOFF_S_MAX = 5.0
 """Pauses between attempts double from the one to the other, each shortened by up to half at random."""
 RETRY_AFTER_S_WAITED_MAX = 10.0
-"""A longer ``Retry-After`` is not waited for here: the caller is told, the bucket is paused."""
+"""A longer ``Retry-After`` is raised to the caller, and the bucket is paused."""
 BODY_BYTES_MAX = 16 * 1024 * 1024
 """Longest answer read. The largest expected, 1,000 Gamma markets, is about 8 MB."""
 CONNECTIONS_MAX = 20
@@ -230,7 +230,7 @@ class VenueHttp:
         return HttpAnswer(response.status_code, dict(response.headers), b"".join(parts))
 
     def _broken(self, request: "_Request", progress: _Progress, effect: bool, error: Exception) -> VenueError:
-        """No answer: before anything left, nothing happened; afterwards nobody knows."""
+        """Classify a request without an answer: nothing happened if nothing was sent, else the outcome is unknown."""
         # The library's text may hold the address with its query; the name of the error says enough.
         text = f"{request.what}: {type(error).__name__}"
         if not progress.sending:

@@ -34,7 +34,7 @@ class TokenBucket:
         self._turn = asyncio.Lock()
 
     def wait_s(self, cost: float = 1.0) -> float:
-        """How long ``cost`` tokens would be waited for, were nobody else waiting; 0 when they are there."""
+        """Return the wait for ``cost`` tokens if no other caller waits; 0 when they are there."""
         self._fill()
         behind_s = max(0.0, self._filled_at - self._clock())
         missing = cost - self._tokens

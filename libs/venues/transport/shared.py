@@ -8,7 +8,7 @@ HttpAnswer = TypeVar("HttpAnswer")
 
 
 class SharedQuestion(Generic[HttpAnswer]):
-    """One question at a time for each key; whoever asks while it is under way shares the one after it.
+    """One request at a time for each key; a call made meanwhile shares the next one.
 
     No answer is older than the question it is given to, so it proves as much as one asked alone. However
     many ask at once, a venue is asked twice at most.

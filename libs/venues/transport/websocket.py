@@ -62,7 +62,7 @@ SocketEvent = Connected | Disconnected | Received
 
 
 class VenueSocket:
-    """One subscription to a venue; ``frames`` tells what happens to it.
+    """One subscription to a venue; ``frames`` yields its events.
 
     ``headers`` is called for each connection (signatures carry the time), ``subscribe`` gives the frames
     sent first. ``keepalive`` is a text sent every so many seconds. A connection ends when for

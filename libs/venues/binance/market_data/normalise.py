@@ -122,7 +122,7 @@ class BinanceNormaliser(ReferenceNormaliser[_Symbol]):
         return self._new_candles([candle]) if body.x else []
 
     def _new_candles(self, candles: list[Candle]) -> list[Message]:
-        """Candles later than those told; the venue repeats them after a reconnect."""
+        """Return candles later than those published; the venue repeats them after a reconnect."""
         out: list[Message] = []
         for candle in candles:
             key = (candle.instrument, candle.interval_s)

@@ -54,7 +54,7 @@ class KlineBody(Struct, gc=False):
 
 
 class Kline(Struct, gc=False):
-    """A candle, told every two seconds."""
+    """A candle, sent every two seconds."""
 
     s: Symbol
     k: KlineBody
@@ -90,7 +90,7 @@ class Depth(Struct, gc=False):
 
 
 class RestTrade(Struct, gc=False):
-    """A trade as REST tells it."""
+    """A trade in a REST answer."""
 
     id: Id
     price: Text
@@ -99,7 +99,7 @@ class RestTrade(Struct, gc=False):
 
 
 class RestAggregateTrade(Struct, gc=False):
-    """An aggregate trade as REST tells it; the symbol is in the question."""
+    """An aggregate trade in a REST answer; the symbol is in the request."""
 
     a: Id
     p: Text
@@ -108,7 +108,7 @@ class RestAggregateTrade(Struct, gc=False):
 
 
 class RestBookTicker(Struct, gc=False):
-    """Best bid and ask as REST tells them."""
+    """Best bid and ask in a REST answer."""
 
     symbol: Symbol
     bidPrice: Text  # noqa: N815 - the venue's name

@@ -71,7 +71,7 @@ class CoinbaseNormaliser(ReferenceNormaliser[Reference]):
         return [trade]
 
     def _on_heartbeat(self, frame: wire.Heartbeat, at: int) -> list[Message]:  # noqa: ARG002
-        """A later trade than ours means that trades are missing; the next one will tell how many."""
+        """Handle a heartbeat: a later trade than ours means that trades are missing; the next one shows how many."""
         self.behind += frame.last_trade_id > self._last.get(frame.product_id, frame.last_trade_id)
         return []
 
@@ -141,7 +141,7 @@ class CoinbaseNormaliser(ReferenceNormaliser[Reference]):
         return self._history(frame, at)
 
     def _history(self, frame: wire.Rest, at: int) -> list[Message]:
-        """Closed candles later than those told, oldest first."""
+        """Return closed candles later than those published, oldest first."""
         length_s = frame.granularity_s
         if length_s not in GRANULARITIES_S:
             raise FrameError(f"expected a length of candles the venue has, was {length_s} s")

@@ -68,7 +68,7 @@ class Error(Struct, gc=False):
 
 
 class RestTrade(Struct, gc=False):
-    """A trade as REST tells it, newest first."""
+    """A trade in a REST answer, newest first."""
 
     trade_id: TradeId
     price: Text
@@ -77,7 +77,7 @@ class RestTrade(Struct, gc=False):
 
 
 class RestTicker(Struct, gc=False):
-    """Best prices as REST tells them."""
+    """Best prices in a REST answer."""
 
     bid: Text
     ask: Text

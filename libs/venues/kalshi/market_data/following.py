@@ -13,7 +13,7 @@ LIFECYCLE_CHANNEL = "market_lifecycle_v2"
 BATCH_MAX = 50
 """Tickers in one command: its frame stays below 4 kB."""
 MARKETS_MAX = 200
-"""Markets followed at once unless told otherwise: about 20 series of rolling windows."""
+"""Markets followed at once by default: about 20 series of rolling windows."""
 RETRY_NS = 10 * SECOND
 """A subscription answers within a round trip; after so long a request is taken for lost."""
 

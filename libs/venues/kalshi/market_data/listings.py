@@ -212,7 +212,7 @@ def schedule(fee_type: str, raw: msgspec.Raw) -> FeeSchedule:
 
 
 def apply(market: KalshiMarket, listing: KalshiListing) -> None:
-    """Take over what a listing tells; what it does not tell stays as it was."""
+    """Apply a listing to a market; what the listing does not contain stays as it was."""
     market.strikes = market.strikes.updated(listing.strikes)
     if listing.event:
         market.event = listing.event

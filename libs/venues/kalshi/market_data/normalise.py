@@ -32,7 +32,7 @@ from proto.units import AMOUNT_MAX, ONE, SECOND
 SNAPSHOT_RETRY_NS = 2 * SECOND
 """A snapshot answers within one round trip; after so long the request is taken for lost."""
 POLLED_TRADES_MAX = 5_000
-"""Ids of trades remembered, so that a trade polled twice is told once: a page of REST has at most 1,000."""
+"""Ids of trades kept, so that a trade polled twice is published once: a page of REST has at most 1,000."""
 
 DIFFERS_NS = 5 * SECOND
 """The ticker lags the book by a second or so; one that differs for so long is a reason to ask."""
@@ -171,7 +171,7 @@ class KalshiNormaliser:
         return out
 
     def invalidate(self, market: str, at: int, reason: str) -> list[Message]:
-        """The book of ``market`` (``kalshi:T``) is not vouched for any more: drop it and want it again."""
+        """Drop the book of ``market`` (``kalshi:T``), which may be out of date, and request it again."""
         out: list[Message] = []
         known = self._markets.get(market.removeprefix(f"{KALSHI}:"))
         if known is not None and known.whole and not known.over(at):
@@ -447,7 +447,7 @@ class KalshiNormaliser:
     def _on_listed(
         self, body: rest.Markets | rest.OneMarket, _ticker: str, at: int, out: list[Message]
     ) -> None:
-        """Markets as the venue lists them; what the socket has told already is not undone by them."""
+        """Apply the venue's listing of markets; it does not undo what the socket reported."""
         if isinstance(body, rest.OneMarket):
             found = [listings.read_listing(body.market)]
         else:
@@ -508,7 +508,7 @@ class KalshiNormaliser:
         self._table.healed(market, at, out)
 
     def _on_polled_trades(self, body: rest.Trades, _ticker: str, at: int, out: list[Message]) -> None:
-        """Public trades by REST, newest first there; each is told once, oldest first."""
+        """Publish public trades read by REST (newest first there) once each, oldest first."""
         told: list[tuple[str, list[Message]]] = []
         for trade in reversed(body.trades):
             if trade.trade_id not in self._polled_trades:

@@ -1,4 +1,4 @@
-"""All markets of a normaliser: which are kept, what is told of them, which books are wanted. Pure.
+"""All markets of a normaliser: which are kept, what is published of them, which books are requested. Pure.
 
 What is told twice is told once, what the clock alone changes is changed by ``on_time``, and a book that is
 not true any more is dropped with a Gap and wanted until it is whole again.

@@ -218,7 +218,7 @@ class Fills(Struct, gc=False):
 
 
 class SettlementBody(Struct, gc=False):
-    """A market paid out. ``value`` is what a YES contract paid, in cents, where it is told."""
+    """A payout of a market. ``value`` is what a YES contract paid, in cents, where the venue reports it."""
 
     ticker: Ticker
     market_result: Word

@@ -52,7 +52,7 @@ CANCELS_AT_ONCE_MAX = 100
 """Cancels in one request: 200 of the smallest tier's 200 tokens a burst would leave nothing for orders."""
 
 PAYOUTS_MAX = 1_000
-"""Payouts remembered that are neither 0 nor 1: each market is asked about once in the day it is told."""
+"""Payouts kept that are neither 0 nor 1: each market is requested once in the day it is reported."""
 
 SHARD_PATIENCE_S = 5.0
 """For the market of an order that is to be cancelled: what rests meanwhile may fill."""
@@ -317,7 +317,7 @@ class KalshiGateway:
         return report
 
     def remember_order(self, sent: SentOrder) -> None:
-        """The order's fills are told in the space of what it was meant for, also after a restart."""
+        """Report the order's fills in the space of the outcome it was meant for, also after a restart."""
         self._known.learn_order(sent.client_order_id, sent.instrument, sent.venue_order_id)
 
     async def fills(self, since: int) -> Sequence[FillReport]:

@@ -35,7 +35,7 @@ _SIDES = {YES: "bid", NO: "ask"}
 
 
 class _Directed(Protocol):
-    """What tells the side of the book. Of the words before May 2026 (``side``, ``action``) the sources disagree."""
+    """The fields that give the side of the book. On the fields before May 2026 (``side``, ``action``) the sources disagree."""
 
     book_side: Any
     outcome_side: Any
@@ -129,7 +129,7 @@ def position_of(position: rest.MarketPosition) -> tuple[str, int] | None:
 
 
 def settlement_reports(settlement: rest.SettlementBody, yes_price: int) -> list[SettlementReport]:
-    """Both instruments' payouts: the venue nets YES against NO, the books of whoever traded may hold both."""
+    """Report both instruments' payouts: the venue nets YES against NO, our books may hold both."""
     at = moment_ns(settlement.settled_time)
     return [
         SettlementReport(

@@ -17,13 +17,13 @@ from libs.venues.transport.websocket import Connected, Disconnected, VenueSocket
 
 FILL_ATTEMPTS_MAX = 4
 FILL_PAUSE_S = 0.25
-"""A fill told by the socket is in the REST list within so many looks; afterwards the desk is told to ask."""
+"""A fill of the socket is in the REST list within so many requests; otherwise the desk must reconcile."""
 
 log = logging.getLogger("presage.kalshi")
 
 
 class UserEvents:
-    """Reads one account's socket. ``losses``: how often a loss of continuity was told."""
+    """Reads one account's socket. ``losses`` counts losses of continuity."""
 
     def __init__(self, client: KalshiClient, signer: RequestSigner, websocket_url: str, known: Known) -> None:
         self.losses = 0
@@ -91,7 +91,7 @@ class UserEvents:
         return order_report(user_stream.as_order(body), self._known.instrument(client_id))
 
     async def _fill(self, body: user_stream.FillBody) -> FillReport:
-        """The fill as REST has it, to the fraction of a cent: the socket does not tell its fee."""
+        """Return the fill as REST has it, with its exact fee: the socket carries none."""
         if self._known.client_order_id(body.order_id) is None:
             order = await self._client.order(body.order_id)
             self._known.learn_order(order.client_order_id or "", venue_order_id=body.order_id)

@@ -10,7 +10,7 @@ from libs.venues.kalshi.schemas import answers as rest
 from libs.venues.kalshi.schemas.wire import Ticker
 
 CHANNELS = ("fill", "user_orders")
-"""``market_positions`` is left out: it tells nothing that the other two and the balance do not."""
+"""``market_positions`` is left out: the other two and the balance contain all of it."""
 KEEPALIVE = '{"id":1000000,"cmd":"list_subscriptions"}'
 """Answered by a frame: an account that does not trade has a silent stream, a dead one is silent too."""
 KEEPALIVE_EVERY_S = 10.0
@@ -20,7 +20,7 @@ Word = Annotated[str, Meta(max_length=120)]
 
 
 class FillBody(Struct, gc=False):
-    """A fill. It does not tell its fee: that is asked for by REST."""
+    """A fill, without its fee, which is requested by REST."""
 
     trade_id: Word
     order_id: Word
@@ -34,7 +34,7 @@ class Fill(Struct, gc=False, tag_field="type", tag="fill"):
 
 
 class OrderBody(Struct, gc=False):
-    """An order as it stands. ``is_yes`` and ``side`` tell the outcome it is positioned for."""
+    """An order as it stands. ``is_yes`` and ``side`` give the outcome it is positioned for."""
 
     order_id: Word
     ticker: Ticker

@@ -78,7 +78,7 @@ class Pool:
         return steps
 
     def bought(self, amount: float) -> float:
-        """Shares of YES for ``amount`` mana, when nobody's limit order is in the way."""
+        """Return the shares of YES for ``amount`` mana, without limit orders."""
         # y + b − s = (k · (n + b)^(p − 1))^(1/p), with k written out to keep the powers small.
         ratio = self.no / (self.no + amount)
         return self.yes + amount - float(self.yes * ratio ** ((1 - self.weight) / self.weight))

@@ -57,7 +57,7 @@ def limit_order(bet: Bet) -> RestingBet | None:
 
 
 class ManifoldMarket:
-    """One market. ``pool`` is None while it is not vouched for; then there is no book."""
+    """One market. ``pool`` is None while it may be out of date; then there is no book."""
 
     def __init__(self, contract: str) -> None:
         self.contract = contract
@@ -105,7 +105,7 @@ class ManifoldMarket:
     # ── the book ────────────────────────────────────────────────────────────────────────────────────
 
     def read_pool(self, contract: Contract) -> Pool | None:
-        """The pool of a market body; ``None`` where it tells none.
+        """Read the pool of a market body; ``None`` where it has none.
 
         Raises:
             FrameError: for one that cannot be.

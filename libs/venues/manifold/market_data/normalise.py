@@ -20,11 +20,11 @@ from proto.units import ONE
 MARKETS_MAX = 1_000
 """Markets kept at once: an answer to a search has as many. Resolved ones go first."""
 SEEN_MAX = 20_000
-"""Bets remembered so as to tell each once: the socket and REST overlap by far less."""
+"""Bets kept so that each is published once: the socket and REST overlap by far less."""
 
 
 class ManifoldNormaliser(HandlerNormaliser):
-    """Normalises the frames of one Manifold connection, or of a recording; ``old``: bets told before."""
+    """Normalises the frames of one Manifold connection, or of a recording; ``old`` counts bets published before."""
 
     def __init__(self) -> None:
         self._markets: dict[str, ManifoldMarket] = {}
@@ -65,7 +65,7 @@ class ManifoldNormaliser(HandlerNormaliser):
         return tuple(c for c, market in self._markets.items() if market.pool is None and not market.over())
 
     def invalidate(self, market: str, at: int, reason: str) -> list[Message]:
-        """Drop the book of one market until REST tells it again."""
+        """Drop the book of one market until REST delivers it again."""
         known = self._markets.get(market.removeprefix(f"{MANIFOLD}:"))
         return self._invalidate(known, at, reason) if known is not None else []
 
@@ -198,7 +198,7 @@ def _trades(bet: wire.Bet, market: ManifoldMarket, at: int) -> list[Message]:
 
 
 def _same(market: Market) -> Market:
-    """A market's facts without the time they were told."""
+    """Return a market's facts without their time."""
     return market.replace(at=0)
 
 

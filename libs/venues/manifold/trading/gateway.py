@@ -268,7 +268,7 @@ class ManifoldGateway:
 
     @contextmanager
     def _leaving_out(self, kind: str, name: str) -> Iterator[None]:
-        """What cannot be read of one item leaves the item out, and is told."""
+        """Leave an unreadable item out, and log it."""
         try:
             yield
         except FrameError as e:

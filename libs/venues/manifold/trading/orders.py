@@ -30,7 +30,7 @@ from proto.venue import AckStatus
 RESTING_MS_MAX = 7 * 24 * 3_600 * 1_000
 """The longest that an order of ours rests: a GTC order ends then, so that fills need not be sought for ever."""
 TAGS = 500
-"""Milliseconds of a second that tell orders apart, each twice: even for purchases, odd for sales."""
+"""Milliseconds of a second that distinguish orders: even ones for purchases, odd ones for sales."""
 LIFE_MS_MIN = 2_000
 """An order that ends sooner cannot be marked within its last second and still reach the venue."""
 SENT_EARLY_MS = 5_000
@@ -116,7 +116,7 @@ def mark_of(sent: SentOrder) -> Mark:
 
 
 def client_id_of(bet: Bet) -> str:
-    """Our id of a bet, if it is one of ours; else one that is nobody's, or ""."""
+    """Return our id of a bet if it is one of ours; otherwise an id that no order has, or ""."""
     if bet.limitProb is None or bet.expiresAt is None:
         return ""
     return client_order_id(bet.contractId, bet.outcome, millionths(bet.limitProb), int(bet.expiresAt))
@@ -146,7 +146,7 @@ def amount_for(intent: Intent, probability: float) -> int:
 
 
 def is_bet_of(bet: Bet, mark: Mark) -> bool | None:
-    """Whether a bet is that order's: yes, no, or (where the venue does not tell when it ends) perhaps."""
+    """Whether a bet is that order's: yes, no, or (where the venue does not report its end) unknown."""
     if (bet.contractId, bet.outcome) != (mark.contract, mark.outcome) or bet.limitProb is None:
         return False
     if millionths(bet.limitProb) != mark.limit:

@@ -202,7 +202,7 @@ class PolymarketListing:
 
 
 def _status(body: GammaMarket, result: str) -> MarketStatus:
-    """The stage of life that a body tells."""
+    """Return the status that a body gives a market."""
     if body.closed or body.archived:
         return MarketStatus.SETTLED if result else MarketStatus.CLOSED
     if body.umaResolutionStatus == "disputed":

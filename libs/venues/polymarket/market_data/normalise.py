@@ -114,7 +114,7 @@ class PolymarketNormaliser:
         return out
 
     def tick(self, at: int) -> list[Message]:
-        """Time passed without a frame: books that waited for their turn, doubts that were not dispelled."""
+        """Publish the books that are due without a frame, and end books that stayed inconsistent."""
         out: list[Message] = []
         if at >= self._table.wake_at:
             self._table.on_time(at, out)
@@ -139,7 +139,7 @@ class PolymarketNormaliser:
         return self._wanted.commands(at)
 
     def invalidate(self, market: str, at: int, reason: str) -> list[Message]:
-        """The books of ``market`` (``polymarket:0x…``) are not vouched for any more: drop and want them again."""
+        """Drop the books of ``market`` (``polymarket:0x…``), which may be out of date, and request them again."""
         out: list[Message] = []
         known = self._markets.get(market.removeprefix(f"{POLYMARKET}:"))
         if known is not None and not known.over:

@@ -1,4 +1,4 @@
-"""The markets that are kept with a book for each outcome: what is told of them, and when.
+"""The markets that are kept with a book for each outcome: what is published of them, and when.
 
 Books are conflated to ten a second; one that is not true is dropped, said with a Gap once, and wanted again.
 """
@@ -125,7 +125,7 @@ class PolymarketTable:
         self.wake_at = min(self.wake_at, at)
 
     def on_time(self, at: int, out: list[Message]) -> None:
-        """Publish the books whose turn it is, end doubts and windows, and note when to wake next."""
+        """Publish the books that are due, end inconsistent books and windows, and compute the next wake time."""
         self.wake_at = _NEVER
         for market in self.markets.values():
             if market.window and not market.over and market.close_at:

@@ -6,7 +6,7 @@ from proto.feed import Side, Trade
 from proto.units import AMOUNT_MAX, ONE
 
 REMEMBERED_MAX = 2_000
-"""Trades by which the other outcome's report of the same one is told; they come within a second."""
+"""Trades kept to recognise the other outcome's report of the same one, which comes within a second."""
 
 
 class TradePairs:
@@ -18,7 +18,7 @@ class TradePairs:
     def messages_of(
         self, frame: LastTrade, market: PolymarketMarket, price: int, size: int, at: int
     ) -> list[Trade]:
-        """The messages of one trade; none where the other outcome has told it before."""
+        """Return the messages of one trade; none where the other outcome reported it before."""
         first = market.tokens[0] == frame.asset_id
         origin = frame.transaction_hash or frame.timestamp
         key = (origin, price if first else ONE - price, size)

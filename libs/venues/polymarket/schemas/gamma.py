@@ -172,7 +172,7 @@ def number(raw: Raw, what: str) -> int:
 
 
 def fees_of(market: GammaMarket) -> FeeSchedule:
-    """The market's fee: none, Polymarket's formula, or one that nobody can compute.
+    """Read the market's fee: none, Polymarket's formula, or one that is not computed.
 
     Raises:
         FrameError: for a rate that is no amount from 0 to 1.

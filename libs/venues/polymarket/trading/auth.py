@@ -93,7 +93,7 @@ def l1_signature(key: Key, timestamp_s: int, nonce: int = 0, chain_id: int = CHA
 
 
 def l1_digest(address: bytes, timestamp_s: int, nonce: int, chain_id: int = CHAIN_ID) -> bytes:
-    """What ``l1_signature`` signs, for whoever verifies it."""
+    """Return the digest that ``l1_signature`` signs, for verification."""
     separator = domain_separator("ClobAuthDomain", "1", chain_id)
     return typed_digest(separator, _l1_hash(address, timestamp_s, nonce))
 

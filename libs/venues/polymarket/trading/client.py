@@ -19,7 +19,7 @@ from libs.venues.transport.answer import HttpAnswer, ReadError
 from libs.venues.transport.http import Timeouts, VenueHttp
 
 PAGES_MAX = 200
-"""Pages of one list; beyond them it is not believed to end."""
+"""Most pages of one list; a longer one counts as endless."""
 ROWS_MAX = 500
 """Rows asked for of the Data API; its most."""
 OFFSET_MAX = 3_500

@@ -63,7 +63,7 @@ REFRESH_PATIENCE_S = 0.5
 NOT_CANCELED_MAX = 20
 """Orders not cancelled that are asked about; with more of them, one surely works."""
 NOT_CANCELED_PATIENCE_S = 3.0
-"""For all of these questions together: each is tried for 40 s, and whoever empties an account asks anew instead."""
+"""For all of these requests together: each is tried for 40 s, and emptying an account repeats them anyway."""
 LOOK_BACK_S = 1
 """Trades are asked for from a second earlier: their times are whole seconds."""
 _KILLED = ("fok_not_filled", "fak_not_filled")
@@ -383,7 +383,7 @@ class PolymarketGateway:
         return await self._payouts.since(since, self._held)
 
     def set_held_markets(self, markets: Collection[str]) -> None:
-        """From now on tell payouts of these markets only."""
+        """Report payouts of these markets only from now on."""
         self._held = frozenset(map(condition_of, markets))
 
     # ── staying alive ───────────────────────────────────────────────────────────────────────────────
@@ -423,7 +423,7 @@ class PolymarketGateway:
                     yield told
 
     async def _events_of(self, reader: UserEvents, data: bytes) -> list[UserEvent]:
-        """What a frame tells; when that cannot be said, whoever listens must ask."""
+        """Return the events of a frame; an unreadable one makes the listener reconcile."""
         try:
             told: list[UserEvent] = []
             for row in reader.read(data):

@@ -23,7 +23,7 @@ _EXPIRED = ("EXPIRED", "CANCELED_EXPIRED_ORDER", "CANCELED_ORDER_TIMED_OUT")
 
 
 def is_working(row: OrderRow) -> bool:
-    """Whether an order may still trade; one whose status nobody knows may."""
+    """Whether an order may still trade; one of an unknown status may."""
     return _status(row, 0, 0) is AckStatus.UNKNOWN or _word(row) in _WORKING
 
 
@@ -75,7 +75,7 @@ def _reason(status: str) -> str:
 
 
 def trade_status(text: str) -> TradeStatus | None:
-    """A trade's status; ``None`` for a word nobody knows."""
+    """Return a trade's status; ``None`` for an unknown word."""
     word = text.lower().removeprefix("trade_status_")
     if word == "matched_not_broadcasted":
         # Matched, and not on its way to the chain yet.
@@ -147,7 +147,7 @@ def _maker_side(row: TradeRow, maker: MakerRow) -> str:
 
 
 def _taker_price(row: TradeRow, makers: list[MakerRow]) -> int:
-    """What a contract really cost: the mean over what was met, where all of it is told."""
+    """Return what a contract really cost: the mean over the matched orders, where all of them are reported."""
     told = amount(row.price, "price")
     met = [(amount(m.matched_amount, "matched amount"), _in_space(m, row.asset_id)) for m in makers]
     total = sum(quantity for quantity, _ in met)

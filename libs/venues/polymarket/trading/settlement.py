@@ -12,7 +12,7 @@ from libs.venues.polymarket.trading.directory import Directory
 from proto.units import ONE, SECOND
 
 PAID_MAX = 1_000
-"""Resolved markets remembered: one is told until our books have it, and asked about once."""
+"""Resolved markets kept: each is requested once, and reported until our books have it."""
 
 
 class Payouts:

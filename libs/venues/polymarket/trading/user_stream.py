@@ -1,4 +1,4 @@
-"""The user channel: orders and trades of one account as they happen, each step of each told once."""
+"""The user channel: orders and trades of one account as they happen, each step reported once."""
 
 from collections import OrderedDict
 from typing import NamedTuple
@@ -39,7 +39,7 @@ class _Step(NamedTuple):
 
 
 class UserEvents:
-    """Reads the channel's frames and drops what was told before: a trade is re-sent per status step."""
+    """Reads the channel's frames and drops repetitions: a trade is re-sent with each status."""
 
     def __init__(self) -> None:
         self._seen: OrderedDict[_Step, None] = OrderedDict()
@@ -73,7 +73,7 @@ class UserEvents:
         return True
 
     def forget(self) -> None:
-        """A new connection: what is told again is for those who were away."""
+        """Handle a new connection: what the venue repeats may have been missed, and is reported again."""
         self._seen.clear()
 
 

@@ -1,5 +1,6 @@
 """Every venue's object: what it names exists, and nothing heavy is loaded before it is used."""
 
+import re
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from libs.venues.venue import HealthCheck, Venue
 from proto.feed import FeeSchedule
 from sandbox.faults.rules import FaultKind, acted_out
 from sandbox.registry import server_class
+from tests.support.paths import ROOT
 
 
 @pytest.mark.parametrize("name", VENUES)
@@ -48,3 +50,11 @@ def test_the_catalogue_loads_no_signing_library_and_no_service():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("name", VENUES)
+def test_the_readme_of_a_venue_names_every_file(name: str):
+    folder = ROOT / "libs" / "venues" / name
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*.py") if path.name != "__init__.py"}
+    rows = re.findall(r"^\| (`[^|]*`) \| ", (folder / "README.md").read_text(), re.MULTILINE)
+    assert {file for row in rows for file in re.findall(r"`([\w/]+\.py)`", row)} == files
