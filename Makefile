@@ -10,7 +10,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The venues' own clients have an environment of their own: what they need holds nothing of ours down.
 CLIENTS := .venv-clients
+# And those that want a newer Python than ours, or one version of what they need, another one.
+NEWER_CLIENTS := .venv-clients-newer
 LOCK := .venv-lock
+NEWER_PYTHON ?= python3.13
 # Extra arguments: make run ARGS="--speed 10", make test ARGS="-k risk"
 ARGS ?=
 # Tests run side by side: they mostly wait for processes, so twice the cores of a small machine.
@@ -56,7 +59,7 @@ test-fault: setup #-- the tests that kill, freeze and starve processes
 setup: install $(VENV)/.installed-dev #-- add what tests and checks need
 
 .PHONY: clients
-clients: $(CLIENTS)/.installed #-- make .venv-clients: the venues' own clients, which tests and benchmarks stand beside
+clients: $(CLIENTS)/.installed $(NEWER_CLIENTS)/.installed #-- the venues' own clients, in environments of their own: tests and benchmarks stand beside them
 
 #== Before a commit
 
@@ -99,6 +102,9 @@ lock: #-- resolve requirements*.in again into requirements*.txt; LOCK_ARGS=--upg
 	$(LOCK)/bin/$(PIP_COMPILE) $(LOCK_ARGS) --output-file requirements.txt requirements.in
 	$(LOCK)/bin/$(PIP_COMPILE) $(LOCK_ARGS) --output-file requirements-dev.txt requirements-dev.in
 	$(LOCK)/bin/$(PIP_COMPILE) $(LOCK_ARGS) --output-file requirements-clients.txt requirements-clients.in
+	@$(NEWER_PYTHON) -c '' 2>/dev/null || { echo "expected Python 3.13 as $(NEWER_PYTHON), which alone can resolve requirements-clients-newer.in"; exit 1; }
+	@test -x $(LOCK)-newer/bin/pip-compile || { $(NEWER_PYTHON) -m venv $(LOCK)-newer && $(LOCK)-newer/bin/pip install --quiet pip-tools; }
+	$(LOCK)-newer/bin/$(PIP_COMPILE) $(LOCK_ARGS) --output-file requirements-clients-newer.txt requirements-clients-newer.in
 
 .PHONY: clean
 clean: #-- remove the environments and caches; state directories stay
@@ -128,6 +134,12 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 $(CLIENTS)/.installed: requirements-clients.txt | $(CLIENTS)/bin/python
 	@echo "installing what $< names, by hash"
 	@$(CLIENTS)/bin/python $(PIP_INSTALL) --require-hashes -r $<
+	@touch $@
+
+# Their authors ask for Python 3.12 and 3.13; they run on 3.11.
+$(NEWER_CLIENTS)/.installed: requirements-clients-newer.txt | $(NEWER_CLIENTS)/bin/python
+	@echo "installing what $< names, by hash"
+	@$(NEWER_CLIENTS)/bin/python $(PIP_INSTALL) --require-hashes --ignore-requires-python -r $<
 	@touch $@
 
 # An editable installation: the commands see the clone itself.

@@ -24,7 +24,7 @@ from tests.support.containers import (
     ContainerPostgres,
     what_is_missing,
 )
-from tests.support.official import PYTHON, OfficialClients
+from tests.support.official import NEWER_PYTHON, PYTHON, OfficialClients
 from tests.support.paths import ROOT
 
 SOAK = os.environ.get("PRESAGE_SOAK") == "1"
@@ -74,14 +74,24 @@ def recordings() -> Path:
     return folder
 
 
+def _official(python: Path) -> Iterator[OfficialClients]:
+    if not python.is_file():
+        pytest.skip(f"no clients of the venues: expected {python.relative_to(ROOT)}; run: make clients")
+    clients = OfficialClients(python, "-m", "tests.official")
+    yield clients
+    clients.close()
+
+
 @pytest.fixture(scope="session")
 def official() -> Iterator[OfficialClients]:
     """The venues' own clients, which live in an environment of their own."""
-    if not PYTHON.is_file():
-        pytest.skip(f"no clients of the venues: expected {PYTHON.relative_to(ROOT)}; run: make clients")
-    clients = OfficialClients()
-    yield clients
-    clients.close()
+    yield from _official(PYTHON)
+
+
+@pytest.fixture(scope="session")
+def newer_official() -> Iterator[OfficialClients]:
+    """Those of them that want a newer Python, or one version of what they need."""
+    yield from _official(NEWER_PYTHON)
 
 
 @pytest.fixture(scope="session", params=["own", "container"])

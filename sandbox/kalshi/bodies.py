@@ -5,10 +5,9 @@ from typing import Any
 
 from proto.feed import Level, MarketStatus
 from proto.units import ONE
+from sandbox.kalshi.shards import CRYPTO
 from sandbox.world.markets import SandboxMarket
 
-CRYPTO_SHARD = 2
-"""Crypto events live on this shard since August 2026; money elsewhere cannot buy their contracts."""
 SETTLEMENT_TIMER_S = 3
 """As the world settles: so many seconds after the result."""
 PRICE_GRID = 100
@@ -128,12 +127,13 @@ def market_body(market: SandboxMarket) -> dict[str, Any]:
         "notional_value_dollars": "1.0000",
         "price_level_structure": "tapered_deci_cent",
         "price_ranges": price_ranges(market),
+        "settlement_bounds_type": "default",
         "can_close_early": True,
         "early_close_condition": "",
         "strike_type": "greater_or_equal",
         "rules_primary": RULES,
         "rules_secondary": "This market is synthetic: nobody pays anything for it.",
-        "exchange_index": CRYPTO_SHARD,
+        "exchange_index": CRYPTO,
     }
     if market.strike is not None:
         body["floor_strike"] = market.strike // COUNT_GRID / 100
@@ -153,11 +153,12 @@ def series_body(name: str) -> dict[str, Any]:
         "ticker": name,
         "title": "Bitcoin price up or down",
         "category": "Crypto",
+        "categories": ["Crypto"],
         "frequency": "custom",
         "tags": ["BTC"],
         "fee_type": "quadratic",
         "fee_multiplier": 1,
-        "exchange_index": CRYPTO_SHARD,
+        "exchange_index": CRYPTO,
         "settlement_sources": [{"name": "the sandbox", "url": "http://localhost"}],
         "contract_url": "",
         "contract_terms_url": "",
@@ -182,7 +183,7 @@ def event_body(event_id: str, markets: list[SandboxMarket], *, nested: bool) -> 
         "strike_period": "",
         "product_metadata": {},
         "settlement_sources": [],
-        "exchange_index": CRYPTO_SHARD,
+        "exchange_index": CRYPTO,
         "last_updated_ts": iso(first.listed_ns),
     }
     if nested:

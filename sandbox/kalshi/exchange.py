@@ -18,6 +18,7 @@ from sandbox.kalshi.groups import OrderGroup, OrderGroups
 from sandbox.kalshi.ledger import SELF_TRADES, FillRow, OrderRecord, position_frame
 from sandbox.kalshi.order_bodies import AmendBody, NewOrderBody, count_of, price_of
 from sandbox.kalshi.refusals import KalshiRefusal, bad_request, not_found
+from sandbox.kalshi.shards import SHARDS, routed, shard_of
 from sandbox.world.events import FillEvent, OrderChange, OrderEvent
 from sandbox.world.ids import digest
 from sandbox.world.markets import SandboxMarket
@@ -39,7 +40,7 @@ class KalshiExchange:
     """Orders of all clients. ``publish`` gets the frames for their sockets, in order."""
 
     def __init__(self, world: World, accounts: Accounts, faults: Faults, draw: random.Random) -> None:
-        self.paused = False
+        self.paused_shards: set[int] = set()
         self.records: list[OrderRecord] = []
         self.fills: list[FillRow] = []
         self.groups = OrderGroups()
@@ -63,6 +64,8 @@ class KalshiExchange:
         if known is not None and new.client_order_id:
             raise KalshiRefusal(409, "order_already_exists", known.order_id)
         market = self._market(new.ticker)
+        if routed(new.exchange_index, market, new.ticker) != shard_of(market):
+            raise KalshiRefusal(404, "market_not_found", new.ticker)
         record = self._record(account, market, new)
         if new.reduce_only:
             record.quantity = self._reducing(account, record)
@@ -88,7 +91,8 @@ class KalshiExchange:
             time_in_force = TimeInForce.GTD
         group = None
         if new.order_group_id:
-            group = self.groups.get(new.order_group_id, account.owner)
+            # A group of another shard is not there.
+            group = self.groups.get(new.order_group_id, account.owner, shard_of(market))
             if not group.enabled:
                 raise KalshiRefusal(400, "order_group_triggered", group.group_id)
         return OrderRecord(
@@ -131,36 +135,31 @@ class KalshiExchange:
         if record.client_order_id:
             self._by_client_id[record.owner, record.client_order_id] = record
 
-    def cancel(self, owner: str, order_id: str) -> tuple[OrderRecord, int]:
+    def cancel(self, record: OrderRecord) -> tuple[OrderRecord, int]:
         """Cancel an order; how many contracts it still had."""
-        record = self.get(owner, order_id)
-        if record.status != "resting":
-            raise not_found("order")
-        # Nothing can be done in a market that is over.
-        if record.market.status is not MarketStatus.OPEN:
-            raise KalshiRefusal(400, "MARKET_INACTIVE", record.market.id)
+        self._check_working(record)
         remaining = record.remaining
         self._world.cancel(record.market, record.engine_id)
         return record, remaining
 
-    def decrease(self, owner: str, order_id: str, by: int | None, to: int | None) -> tuple[OrderRecord, int]:
+    def decrease(self, record: OrderRecord, by: int | None, to: int | None) -> tuple[OrderRecord, int]:
         """Take contracts off an order; by how many it shrank."""
-        record = self._working(owner, order_id)
+        self._check_working(record)
         remaining = record.remaining
         left = max(0, remaining - by) if by is not None else (to or 0)
         if left > remaining:
             raise bad_request("an order can only be decreased")
         if not left:
-            return self.cancel(owner, order_id)
+            return self.cancel(record)
         order = record.market.book.order(record.engine_id)
         assert order is not None
         self._world.order_entry.reduce(record.market, record.engine_id, order.filled + left)
         record.quantity = record.filled + left
         return record, remaining - left
 
-    def amend(self, account: ClientAccount, order_id: str, change: AmendBody) -> OrderRecord:
+    def amend(self, account: ClientAccount, record: OrderRecord, change: AmendBody) -> OrderRecord:
         """Change price and total count: the order is placed again, at the end of its queue."""
-        record = self._working(account.owner, order_id)
+        self._check_working(record)
         if change.ticker != record.market.id or change.side != record.side:
             raise bad_request("ticker and side of an order cannot change")
         price, total = price_of(record.market, change.price), count_of(change.count)
@@ -192,15 +191,24 @@ class KalshiExchange:
             if record.status == "resting":
                 self._world.cancel(record.market, record.engine_id)
 
-    def pause(self) -> None:
-        """Stop trading; cancel orders that were placed with that option."""
-        self.paused = True
-        self.cancel_where(record for record in self.records if record.cancel_on_pause)
+    def pause(self, *shards: int) -> None:
+        """Stop trading on these shards, or on all; cancel orders that were placed with that option."""
+        self.paused_shards |= set(shards or SHARDS)
+        self.cancel_where(
+            record
+            for record in self.records
+            if record.cancel_on_pause and shard_of(record.market) in self.paused_shards
+        )
 
     def trigger(self, group: OrderGroup) -> None:
         """Cancel all orders of a group and let it take no more."""
         group.enabled = False
+        self.tell_group(group, "triggered")
         self.cancel_where(record for record in self.records if record.group_id == group.group_id)
+
+    def tell_group(self, group: OrderGroup, event: str) -> None:
+        """Tell what happened to a group on the account's sockets."""
+        self.publish(group.owner, "order_group_updates", group.frame(event, self._world.now()))
 
     # ── a restart ───────────────────────────────────────────────────────────────────────────────────
 
@@ -223,19 +231,26 @@ class KalshiExchange:
             raise not_found("order")
         return record
 
-    def _working(self, owner: str, order_id: str) -> OrderRecord:
+    def on_shard(self, owner: str, order_id: str, index: int | None, ticker: str | None) -> OrderRecord:
+        """Return an order, if it is on the shard that a request names, by itself or by a market."""
         record = self.get(owner, order_id)
+        named = self._world.market(KALSHI, ticker) if ticker else None
+        if routed(index, named, ticker) != shard_of(record.market):
+            raise not_found("order")
+        return record
+
+    def _check_working(self, record: OrderRecord) -> None:
+        """Refuse what cannot be done: an order that does not rest, a market that is over."""
         if record.status != "resting":
             raise not_found("order")
         if record.market.status is not MarketStatus.OPEN:
             raise KalshiRefusal(400, "MARKET_INACTIVE", record.market.id)
-        return record
 
     def _market(self, ticker: str) -> SandboxMarket:
         market = self._world.market(KALSHI, ticker)
         if market is None:
             raise KalshiRefusal(404, "market_not_found", ticker)
-        if self.paused:
+        if shard_of(market) in self.paused_shards:
             raise KalshiRefusal(400, "trading_is_paused")
         if not market.accepts_orders:
             raise KalshiRefusal(400, "MARKET_INACTIVE", ticker)

@@ -8,6 +8,7 @@ from typing import Any
 from proto.units import ONE, SECOND
 from sandbox.kalshi.bodies import count
 from sandbox.kalshi.refusals import KalshiRefusal, not_found
+from sandbox.kalshi.shards import DEFAULT
 
 WINDOW_NS = 15 * SECOND
 GROUPS_MAX = 100
@@ -16,11 +17,12 @@ LIMIT_MAX = 1_000_000
 
 @dataclass(slots=True)
 class OrderGroup:
-    """One group of one account. ``limit`` in contracts (millionths); ``enabled`` until it is triggered."""
+    """One group of one account on one shard. ``limit`` in contracts (millionths); ``enabled`` until triggered."""
 
     group_id: str
     owner: str
     limit: int
+    shard: int = DEFAULT
     enabled: bool = True
     fills: deque[tuple[int, int]] = field(default_factory=deque)
 
@@ -40,6 +42,17 @@ class OrderGroup:
             "id": self.group_id,
             "is_auto_cancel_enabled": self.enabled,
             "contracts_limit_fp": count(self.limit),
+            "exchange_index": self.shard,
+        }
+
+    def frame(self, event: str, at: int) -> dict[str, Any]:
+        """Return the body of an ``order_group_updates`` frame."""
+        return {
+            "event_type": event,
+            "order_group_id": self.group_id,
+            "contracts_limit_fp": count(self.limit),
+            "exchange_index": self.shard,
+            "ts_ms": at // 1_000_000,
         }
 
 
@@ -50,7 +63,7 @@ class OrderGroups:
         self._groups: dict[str, OrderGroup] = {}
         self._made = 0
 
-    def create(self, owner: str, contracts: int) -> OrderGroup:
+    def create(self, owner: str, contracts: int, shard: int = DEFAULT) -> OrderGroup:
         """Return a new group, under an id that no group of before a restart has."""
         if not 1 <= contracts <= LIMIT_MAX:
             raise KalshiRefusal(400, "bad_request", f"contracts_limit must be from 1 to {LIMIT_MAX}")
@@ -60,7 +73,7 @@ class OrderGroups:
         while f"{owner}-group-{self._made}" in self._groups:
             self._made += 1
         group_id = f"{owner}-group-{self._made}"
-        group = self._groups[group_id] = OrderGroup(group_id, owner, contracts * ONE)
+        group = self._groups[group_id] = OrderGroup(group_id, owner, contracts * ONE, shard)
         return group
 
     def add(self, group: OrderGroup) -> None:
@@ -69,9 +82,10 @@ class OrderGroups:
     def __iter__(self) -> Iterator[OrderGroup]:
         return iter(self._groups.values())
 
-    def get(self, group_id: str, owner: str) -> OrderGroup:
+    def get(self, group_id: str, owner: str, shard: int | None = None) -> OrderGroup:
+        """Return a group of an account. On a shard that is named, one of another shard is not found."""
         group = self._groups.get(group_id)
-        if group is None or group.owner != owner:
+        if group is None or group.owner != owner or shard not in (None, group.shard):
             raise not_found("order group")
         return group
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from libs.exchange.fees import Charged, FeeAccumulator
+from libs.exchange.matching import leg_of
 from libs.exchange.matching_types import Execution, LimitOrder, SelfTrade
 from libs.venues.kalshi.fees import DIRECT_PRECISION, STANDARD
 from proto.feed import Side
@@ -11,6 +12,7 @@ from proto.risk import TimeInForce
 from proto.units import ONE, notional
 from sandbox.accounts import ClientAccount
 from sandbox.kalshi.bodies import count, dollars, fine_dollars, iso
+from sandbox.kalshi.shards import shard_of
 from sandbox.world.markets import SandboxMarket
 
 YES, NO = "yes", "no"
@@ -56,6 +58,20 @@ class OrderRecord:
     def remaining(self) -> int:
         """What rests; nothing of a canceled order does."""
         return max(0, self.quantity - self.filled) if self.status == "resting" else 0
+
+    @property
+    def ahead(self) -> int:
+        """Contracts that are taken before it is: at better prices, and at its own those that came first."""
+        total, came_first = 0, True
+        for order in self.market.book.orders():
+            side, price = leg_of(order.outcome, order.side, order.price)
+            if order.order_id == self.engine_id:
+                came_first = False
+            elif (side is Side.BUY) == (self.side == "bid"):
+                better = price > self.price if side is Side.BUY else price < self.price
+                if better or (price == self.price and came_first):
+                    total += order.remaining
+        return total
 
     def engine_order(self, quantity: int) -> LimitOrder:
         """Return the order for the book: always a buy, of YES or of NO. Each one has an id of its own."""
@@ -120,29 +136,41 @@ class OrderRecord:
             "order_group_id": self.group_id,
             "cancel_order_on_pause": self.cancel_on_pause,
             "subaccount_number": self.subaccount,
-            "exchange_index": 2,
+            "exchange_index": shard_of(self.market),
         }
 
     def frame(self) -> dict[str, Any]:
         """Return the body of a ``user_order`` frame."""
+        outcome = YES if self.side == "bid" else NO
+        updated_at = self.updated_at or self.created_at
+        expiration_ms = (self.expiration_s or 0) * 1_000
         return {
             "order_id": self.order_id,
             "user_id": self.owner,
             "ticker": self.market.id,
             "status": self.status,
-            "side": YES if self.side == "bid" else NO,
+            "side": outcome,
             "is_yes": self.side == "bid",
+            "outcome_side": outcome,
+            "book_side": self.side,
+            "exchange_index": shard_of(self.market),
+            "order_group_id": self.group_id,
             "yes_price_dollars": dollars(self.price),
             "initial_count_fp": count(self.quantity),
             "fill_count_fp": count(self.filled),
             "remaining_count_fp": count(self.remaining),
             "taker_fill_cost_dollars": dollars(self.taker_cost),
             "maker_fill_cost_dollars": dollars(self.maker_cost),
+            "taker_fees_dollars": fine_dollars(self.taker_fees),
+            "maker_fees_dollars": fine_dollars(self.maker_fees),
             "client_order_id": self.client_order_id,
             "self_trade_prevention_type": self.self_trade,
             "created_time": iso(self.created_at),
             "created_ts_ms": self.created_at // 1_000_000,
-            "expiration_ts_ms": (self.expiration_s or 0) * 1_000,
+            "last_update_time": iso(updated_at),
+            "last_updated_ts_ms": updated_at // 1_000_000,
+            "expiration_time": iso(expiration_ms * 1_000_000, fraction=False) if expiration_ms else None,
+            "expiration_ts_ms": expiration_ms,
             "subaccount_number": self.subaccount,
         }
 
@@ -169,6 +197,7 @@ class FillRow:
         outcome = YES if self.record.side == "bid" else NO
         return {
             "fill_id": self.trade_id,
+            "exchange_index": shard_of(self.record.market),
             "trade_id": self.trade_id,
             "order_id": self.record.order_id,
             "ticker": self.record.market.id,
@@ -188,16 +217,20 @@ class FillRow:
         }
 
     def frame(self) -> dict[str, Any]:
-        """Return the body of a ``fill`` frame, which has no fee."""
+        """Return the body of a ``fill`` frame."""
         outcome = YES if self.record.side == "bid" else NO
         return {
             "trade_id": self.trade_id,
             "order_id": self.record.order_id,
             "market_ticker": self.record.market.id,
-            "exchange_index": 2,
+            "exchange_index": shard_of(self.record.market),
             "is_taker": not self.maker,
             "side": outcome,
             "action": "buy",
+            "outcome_side": outcome,
+            "book_side": self.record.side,
+            "client_order_id": self.record.client_order_id,
+            "fee_cost": fine_dollars(self.fee),
             "yes_price_dollars": dollars(self.yes_price),
             "count_fp": count(self.quantity),
             "post_position_fp": count(self.position_after),

@@ -6,6 +6,7 @@ from libs.venues.kalshi import KALSHI
 from proto.feed import MarketStatus
 from proto.units import SECOND
 from sandbox.kalshi.bodies import dollars, price_ranges
+from sandbox.kalshi.shards import CRYPTO
 from sandbox.world.events import MarketMoved
 from sandbox.world.ids import digest
 from sandbox.world.markets import SandboxMarket
@@ -18,7 +19,7 @@ def lifecycle(event: MarketMoved) -> list[dict[str, Any]]:
         return [
             {
                 "event_type": "created",
-                "exchange_index": 2,
+                "exchange_index": CRYPTO,
                 "open_ts": market.open_ns // SECOND,
                 "close_ts": market.close_ns // SECOND,
                 "price_level_structure": "tapered_deci_cent",

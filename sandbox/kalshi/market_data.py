@@ -1,6 +1,7 @@
-"""Public REST: exchange, series, events, markets, books, trades, candles. No key needed."""
+"""Public REST: markets, books, trades, candles. No key needed."""
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -13,15 +14,12 @@ from sandbox.kalshi.bodies import (
     bids,
     count,
     dollars,
-    event_body,
     iso,
     market_body,
     rows,
-    series_body,
 )
-from sandbox.kalshi.exchange import KalshiExchange, trade_id
-from sandbox.kalshi.markets import MARKETS
-from sandbox.kalshi.pages import flag, newest_first, number_of
+from sandbox.kalshi.exchange import trade_id
+from sandbox.kalshi.pages import newest_first, number_of
 from sandbox.kalshi.refusals import KalshiRefusal, answer, bad_request
 from sandbox.world.events import BookChanged, Traded, WorldEvent
 from sandbox.world.markets import SandboxMarket
@@ -32,7 +30,6 @@ TRADES_MAX = 50_000
 """Public trades kept, of all markets."""
 CANDLES_MAX = 24 * 60
 MARKETS_LIMIT = TRADES_LIMIT = 1_000
-EVENTS_LIMIT = 200
 BOOKS_MAX = 100
 """Tickers in one question for several books."""
 PERIODS = (1, 60, 1_440)
@@ -55,23 +52,15 @@ class TradeCandle:
 class KalshiMarketData:
     """Handlers of public reads, and the memory behind them: trades and candles."""
 
-    def __init__(self, world: World, exchange: KalshiExchange) -> None:
+    def __init__(self, world: World) -> None:
         self._world = world
-        self._exchange = exchange
         self._trades: deque[tuple[SandboxMarket, dict[str, Any], int]] = deque(maxlen=TRADES_MAX)
         self._candles: dict[str, dict[int, TradeCandle]] = {}
 
     def routes(self) -> list[web.RouteDef]:
         """Return all public reads; fixed paths before those with a ticker in them."""
         return [
-            web.get(f"{PREFIX}/exchange/status", self._status),
-            web.get(f"{PREFIX}/exchange/schedule", self._schedule),
-            web.get(f"{PREFIX}/series", self._all_series),
-            web.get(f"{PREFIX}/series/fee_changes", self._fee_changes),
-            web.get(f"{PREFIX}/series/{{series}}", self._series),
             web.get(f"{PREFIX}/series/{{series}}/markets/{{ticker}}/candlesticks", self._candlesticks),
-            web.get(f"{PREFIX}/events", self._events),
-            web.get(f"{PREFIX}/events/{{event}}", self._event),
             web.get(f"{PREFIX}/markets", self._markets),
             web.get(f"{PREFIX}/markets/trades", self._public_trades),
             web.get(f"{PREFIX}/markets/orderbooks", self._orderbooks),
@@ -113,76 +102,10 @@ class KalshiMarketData:
 
     # ── handlers ────────────────────────────────────────────────────────────────────────────────────
 
-    async def _status(self, _request: web.Request) -> web.Response:
-        return answer({"exchange_active": True, "trading_active": not self._exchange.paused})
-
-    async def _schedule(self, _request: web.Request) -> web.Response:
-        day = [{"open_time": "00:00", "close_time": "00:00"}]
-        week = dict.fromkeys(
-            ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"), day
-        )
-        hours = [{"start_time": "2026-01-01T00:00:00Z", "end_time": "2027-01-01T00:00:00Z", **week}]
-        return answer({"schedule": {"standard_hours": hours, "maintenance_windows": []}})
-
-    async def _all_series(self, _request: web.Request) -> web.Response:
-        return answer({"series": [series_body(s.name) for s in MARKETS.series]})
-
-    async def _fee_changes(self, _request: web.Request) -> web.Response:
-        return answer({"series_fee_change_arr": []})
-
-    async def _series(self, request: web.Request) -> web.Response:
-        name = request.match_info["series"]
-        if not any(series.name == name for series in MARKETS.series):
-            raise KalshiRefusal(404, "not_found", "series", shape="documented")
-        return answer({"series": series_body(name)})
-
-    async def _events(self, request: web.Request) -> web.Response:
-        wanted = self._filter(request)
-        groups: dict[str, list[SandboxMarket]] = {}
-        for market in filter(wanted, self._world.markets(KALSHI)):
-            groups.setdefault(market.event_id, []).append(market)
-        events = list(groups.items())
-        page, cursor = newest_first(request, events, lambda _: True, EVENTS_LIMIT)
-        nested = flag(request, "with_nested_markets")
-        return answer({"events": [event_body(e, ms, nested=nested) for e, ms in page], "cursor": cursor})
-
-    async def _event(self, request: web.Request) -> web.Response:
-        name = request.match_info["event"]
-        markets = [market for market in self._world.markets(KALSHI) if market.event_id == name]
-        if not markets:
-            raise KalshiRefusal(404, "not_found", "event", shape="documented")
-        nested = flag(request, "with_nested_markets")
-        body: dict[str, Any] = {"event": event_body(name, markets, nested=nested)}
-        if not nested:
-            body["markets"] = [market_body(market) for market in markets]
-        return answer(body)
-
     async def _markets(self, request: web.Request) -> web.Response:
-        wanted = self._filter(request)
+        wanted = market_filter(request)
         page, cursor = newest_first(request, self._world.markets(KALSHI), wanted, MARKETS_LIMIT)
         return answer({"markets": [market_body(market) for market in page], "cursor": cursor})
-
-    def _filter(self, request: web.Request) -> Any:
-        """Return which markets a request asks for."""
-        query = request.query
-        status = query.get("status", "")
-        statuses = FILTER_STATUS.get(status)
-        if status and statuses is None:
-            raise bad_request("invalid status filter")
-        tickers = frozenset(query["tickers"].split(",")) if query.get("tickers") else None
-        series, event = query.get("series_ticker", ""), query.get("event_ticker", "")
-        least, most = number_of(request, "min_close_ts", 0), number_of(request, "max_close_ts", 2**40)
-
-        def wanted(market: SandboxMarket) -> bool:
-            return (
-                (statuses is None or market.status in statuses)
-                and (tickers is None or market.id in tickers)
-                and series in ("", market.series)
-                and event in ("", market.event_id)
-                and least <= market.close_ns // 10**9 <= most
-            )
-
-        return wanted
 
     async def _market(self, request: web.Request) -> web.Response:
         return answer({"market": market_body(self._market_of(request))})
@@ -232,6 +155,29 @@ class KalshiMarketData:
         return market
 
 
+def market_filter(request: web.Request) -> Callable[[SandboxMarket], bool]:
+    """Return which markets a request asks for."""
+    query = request.query
+    status = query.get("status", "")
+    statuses = FILTER_STATUS.get(status)
+    if status and statuses is None:
+        raise bad_request("invalid status filter")
+    tickers = frozenset(query["tickers"].split(",")) if query.get("tickers") else None
+    series, event = query.get("series_ticker", ""), query.get("event_ticker", "")
+    least, most = number_of(request, "min_close_ts", 0), number_of(request, "max_close_ts", 2**40)
+
+    def wanted(market: SandboxMarket) -> bool:
+        return (
+            (statuses is None or market.status in statuses)
+            and (tickers is None or market.id in tickers)
+            and series in ("", market.series)
+            and event in ("", market.event_id)
+            and least <= market.close_ns // 10**9 <= most
+        )
+
+    return wanted
+
+
 def trade_body(event: Traded) -> dict[str, Any]:
     """Return a public trade, as REST lists it."""
     taker = event.match.taker
@@ -276,8 +222,9 @@ def _candle_body(end_s: int, minutes: list[TradeCandle]) -> dict[str, Any]:
     return {
         "end_period_ts": end_s,
         "price": price,
-        "yes_bid": _span([p for candle in minutes for p in candle.bids]),
-        "yes_ask": _span([p for candle in minutes for p in candle.asks]),
+        # A minute in which the book stood still has trades alone.
+        "yes_bid": _span([p for candle in minutes for p in candle.bids] or [0]),
+        "yes_ask": _span([p for candle in minutes for p in candle.asks] or [ONE]),
         "volume_fp": count(volume),
         "open_interest_fp": count(minutes[-1].interest),
     }

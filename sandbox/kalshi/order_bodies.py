@@ -29,7 +29,7 @@ class NewOrderBody(Struct, kw_only=True):
     cancel_order_on_pause: bool = False
     order_group_id: str | None = None
     subaccount: int = 0
-    exchange_index: int = 0
+    exchange_index: int | None = None
 
 
 class AmendBody(Struct, kw_only=True):
@@ -39,6 +39,25 @@ class AmendBody(Struct, kw_only=True):
     side: str
     price: str
     count: str
+    exchange_index: int | None = None
+
+
+class DecreaseBody(Struct, kw_only=True):
+    """The body of a decrease: by or to how many."""
+
+    reduce_by: str | None = None
+    reduce_to: str | None = None
+    exchange_index: int | None = None
+    market_ticker: str | None = None
+
+
+class CancelItem(Struct, kw_only=True):
+    """One order of a batch of cancels."""
+
+    order_id: str
+    subaccount: int = 0
+    exchange_index: int | None = None
+    market_ticker: str | None = None
 
 
 def price_of(market: SandboxMarket, text: str) -> int:

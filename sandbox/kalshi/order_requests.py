@@ -11,10 +11,10 @@ from sandbox.kalshi.bodies import count, dollars
 from sandbox.kalshi.exchange import KalshiExchange
 from sandbox.kalshi.ledger import OrderRecord
 from sandbox.kalshi.market_data import PREFIX
-from sandbox.kalshi.order_bodies import AmendBody, NewOrderBody, count_of, read_body
-from sandbox.kalshi.pages import LIST_LIMIT, newest_first, number_of
+from sandbox.kalshi.order_bodies import AmendBody, CancelItem, DecreaseBody, NewOrderBody, count_of, read_body
+from sandbox.kalshi.pages import LIST_LIMIT, index_of, newest_first, number_of
 from sandbox.kalshi.portfolio import AccountOf
-from sandbox.kalshi.refusals import KalshiRefusal, answer, bad_request
+from sandbox.kalshi.refusals import KalshiRefusal, answer, bad_request, not_found
 from sandbox.venue import arrival_of
 from sandbox.world.world import World
 
@@ -26,19 +26,8 @@ class _Orders(Struct):
     orders: list[NewOrderBody]
 
 
-class _CancelItem(Struct):
-    order_id: str
-    subaccount: int = 0
-    exchange_index: int = 0
-
-
 class _Cancels(Struct):
-    orders: list[_CancelItem]
-
-
-class _Decrease(Struct):
-    reduce_by: str | None = None
-    reduce_to: str | None = None
+    orders: list[CancelItem]
 
 
 class OrderRequests:
@@ -55,7 +44,9 @@ class OrderRequests:
         return [
             web.get(f"{PREFIX}/portfolio/orders", self._list),
             web.post(f"{PREFIX}/portfolio/orders", self._legacy),
+            web.get(f"{PREFIX}/portfolio/orders/queue_positions", self._queue_positions),
             web.get(f"{PREFIX}/portfolio/orders/{{order}}", self._one),
+            web.get(f"{PREFIX}/portfolio/orders/{{order}}/queue_position", self._queue_position),
             web.post(orders, self._create),
             web.delete(orders, self._cancel_all),
             web.post(f"{orders}/batched", self._create_batch),
@@ -87,6 +78,31 @@ class OrderRequests:
     async def _one(self, request: web.Request) -> web.Response:
         record = self._exchange.get(self._account_of(request).owner, request.match_info["order"])
         return answer({"order": record.body()})
+
+    async def _queue_position(self, request: web.Request) -> web.Response:
+        record = self._exchange.get(self._account_of(request).owner, request.match_info["order"])
+        if record.status != "resting":
+            raise not_found("order")
+        return answer({"queue_position_fp": count(record.ahead)})
+
+    async def _queue_positions(self, request: web.Request) -> web.Response:
+        account = self._account_of(request)
+        tickers = {ticker for ticker in request.query.get("market_tickers", "").split(",") if ticker}
+        event = request.query.get("event_ticker", "")
+        if not tickers and not event:
+            raise bad_request("expected market_tickers or event_ticker")
+        found = [
+            {
+                "order_id": record.order_id,
+                "market_ticker": record.market.id,
+                "queue_position_fp": count(record.ahead),
+            }
+            for record in self._exchange.records
+            if record.owner == account.owner
+            and record.status == "resting"
+            and (record.market.id in tickers or record.market.event_id == event)
+        ]
+        return answer({"queue_positions": found})
 
     async def _legacy(self, request: web.Request) -> web.Response:
         """Return the order endpoint of before May 2026: a success that places nothing."""
@@ -137,7 +153,14 @@ class OrderRequests:
 
     async def _cancel(self, request: web.Request) -> web.Response:
         account = self._account_of(request)
-        record, reduced = self._exchange.cancel(account.owner, request.match_info["order"])
+        record, reduced = self._exchange.cancel(
+            self._exchange.on_shard(
+                account.owner,
+                request.match_info["order"],
+                index_of(request),
+                request.query.get("market_ticker"),
+            )
+        )
         arrival_of(request).keys.append(record.client_order_id)
         return answer(self._reduced(record, reduced))
 
@@ -155,7 +178,10 @@ class OrderRequests:
         items: list[dict[str, Any]] = []
         for asked in orders[:BATCH_MAX]:
             try:
-                record, reduced = self._exchange.cancel(account.owner, asked.order_id)
+                found = self._exchange.on_shard(
+                    account.owner, asked.order_id, asked.exchange_index, asked.market_ticker
+                )
+                record, reduced = self._exchange.cancel(found)
                 items.append(self._reduced(record, reduced))
             except KalshiRefusal as e:
                 item = {"order_id": asked.order_id, "reduced_by": "0.00", "ts_ms": None, "error": e.fields()}
@@ -170,7 +196,10 @@ class OrderRequests:
     async def _amend(self, request: web.Request) -> web.Response:
         account = self._account_of(request)
         change = read_body(await request.read(), AmendBody)
-        record = self._exchange.amend(account, request.match_info["order"], change)
+        found = self._exchange.on_shard(
+            account.owner, request.match_info["order"], change.exchange_index, change.ticker
+        )
+        record = self._exchange.amend(account, found, change)
         return answer(
             {
                 "order_id": record.order_id,
@@ -183,12 +212,15 @@ class OrderRequests:
 
     async def _decrease(self, request: web.Request) -> web.Response:
         account = self._account_of(request)
-        body = read_body(await request.read(), _Decrease)
+        body = read_body(await request.read(), DecreaseBody)
         if (body.reduce_by is None) == (body.reduce_to is None):
             raise bad_request("expected reduce_by or reduce_to")
         by = count_of(body.reduce_by) if body.reduce_by is not None else None
         to = None if body.reduce_to is None else _count_or_none(body.reduce_to)
-        record, reduced = self._exchange.decrease(account.owner, request.match_info["order"], by, to)
+        found = self._exchange.on_shard(
+            account.owner, request.match_info["order"], body.exchange_index, body.market_ticker
+        )
+        record, reduced = self._exchange.decrease(found, by, to)
         return answer({**self._reduced(record, reduced), "remaining_count": count(record.remaining)})
 
 

@@ -33,6 +33,14 @@ def number_of(request: web.Request, name: str, default: int) -> int:
     return int(text)
 
 
+def index_of(request: web.Request) -> int | None:
+    """Return the shard that a request's query names, if it does."""
+    text = request.query.get("exchange_index", "")
+    if text in ("", "-1"):
+        return int(text) if text else None
+    return number_of(request, "exchange_index", 0)
+
+
 def newest_first(
     request: web.Request, rows: Sequence[Row], wanted: Callable[[Row], bool], most: int
 ) -> tuple[list[Row], str]:

@@ -7,11 +7,12 @@ from aiohttp import web
 
 from proto.units import ONE, notional
 from sandbox.accounts import ClientAccount, Payout
-from sandbox.kalshi.bodies import CRYPTO_SHARD, count, dollars, fine_dollars, iso
+from sandbox.kalshi.bodies import count, dollars, fine_dollars, iso
 from sandbox.kalshi.exchange import KalshiExchange
 from sandbox.kalshi.market_data import PREFIX
-from sandbox.kalshi.pages import LIST_LIMIT, newest_first, number_of
+from sandbox.kalshi.pages import LIST_LIMIT, index_of, newest_first, number_of
 from sandbox.kalshi.refusals import answer
+from sandbox.kalshi.shards import CRYPTO, SHARDS, routed, shard_of
 from sandbox.world.world import World
 
 CENT = 10_000
@@ -33,21 +34,29 @@ class PortfolioRequests:
             web.get(f"{PREFIX}/portfolio/positions", self._positions),
             web.get(f"{PREFIX}/portfolio/fills", self._fills),
             web.get(f"{PREFIX}/portfolio/settlements", self._settlements),
+            web.get(f"{PREFIX}/portfolio/summary/total_resting_order_value", self._resting_total),
         ]
 
     async def _balance(self, request: web.Request) -> web.Response:
         account = self._account_of(request)
-        available = account.available
-        shards = [{"exchange_index": 0, "balance": "0.0000"}]
-        shards.append({"exchange_index": CRYPTO_SHARD, "balance": fine_dollars(available)})
+        asked = index_of(request)
+        # All money and all positions are on one shard; another one, when it is asked for, has nothing.
+        has_all = asked is None or routed(asked, None, None) == CRYPTO
+        available, worth = (account.available, self._worth(account)) if has_all else (0, 0)
         return answer(
             {
                 "balance": available // CENT,
                 "balance_dollars": fine_dollars(available),
-                "balance_breakdown": shards,
-                "portfolio_value": self._worth(account) // CENT,
+                "balance_breakdown": _by_shard(account.available),
+                "portfolio_value": worth // CENT,
                 "updated_ts": self._world.now() // 10**9,
             }
+        )
+
+    async def _resting_total(self, request: web.Request) -> web.Response:
+        total = self._account_of(request).reserved
+        return answer(
+            {"total_resting_order_value": total // CENT, "resting_order_value_breakdown": _by_shard(total)}
         )
 
     def _worth(self, account: ClientAccount) -> int:
@@ -82,6 +91,8 @@ class PortfolioRequests:
         spent = sum(notional(row.price, row.quantity) for row in rows)
         return {
             "ticker": ticker,
+            # The market may be one that the world has forgotten.
+            "exchange_index": CRYPTO,
             "position_fp": count(held),
             "total_traded_dollars": dollars(spent),
             "market_exposure_dollars": dollars(spent if held else 0),
@@ -130,6 +141,7 @@ class PortfolioRequests:
         held = [payout.quantity if payout.outcome == outcome else 0 for outcome in (0, 1)]
         return {
             "ticker": market.id,
+            "exchange_index": shard_of(market),
             "event_ticker": market.event_id,
             "market_result": market.result,
             "yes_count_fp": count(held[0]),
@@ -141,3 +153,11 @@ class PortfolioRequests:
             "fee_cost": fine_dollars(sum(row.fee for row in rows)),
             "settled_time": iso(payout.at),
         }
+
+
+def _by_shard(amount: int) -> list[dict[str, Any]]:
+    """Return an amount, all of which is where crypto markets live, as it is told shard by shard."""
+    return [
+        {"exchange_index": index, "balance": fine_dollars(amount if index == CRYPTO else 0)}
+        for index in SHARDS
+    ]

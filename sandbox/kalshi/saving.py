@@ -24,7 +24,7 @@ class SavedKalshi(Struct):
     records: list[tuple[str, dict[str, Any]]]
     fills: list[tuple[str, dict[str, Any]]]
     groups: list[OrderGroup]
-    paused: bool = False
+    paused_shards: set[int] = msgspec.field(default_factory=set)
 
 
 def save(exchange: KalshiExchange, world: World) -> SavedKalshi:
@@ -39,7 +39,7 @@ def save(exchange: KalshiExchange, world: World) -> SavedKalshi:
         [(record.market.id, _plain(record, _RECORD)) for record in records],
         [(fill.record.order_id, _plain(fill, _FILL)) for fill in fills],
         list(exchange.groups),
-        exchange.paused,
+        exchange.paused_shards,
     )
 
 
@@ -58,7 +58,7 @@ def resume(exchange: KalshiExchange, world: World, document: Any) -> None:
             records[record.order_id] = record
     fills = [FillRow(record=records[order_id], **row) for order_id, row in saved.fills if order_id in records]
     exchange.resume(records.values(), fills, saved.groups)
-    exchange.paused = saved.paused
+    exchange.paused_shards = saved.paused_shards
 
 
 def _plain(thing: OrderRecord | FillRow, names: list[str]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from aiohttp import web
@@ -17,7 +17,9 @@ from sandbox.arrivals import Arrivals
 from sandbox.faults.rules import FILL, FaultKind
 from sandbox.faults.script import FaultAction, Faults
 from sandbox.kalshi import saving
+from sandbox.kalshi.account import AccountRequests
 from sandbox.kalshi.auth import Unauthorised, verify
+from sandbox.kalshi.catalogue import KalshiCatalogue
 from sandbox.kalshi.exchange import KalshiExchange
 from sandbox.kalshi.group_requests import GroupRequests
 from sandbox.kalshi.keys import TestKey, key_of
@@ -28,7 +30,7 @@ from sandbox.kalshi.portfolio import PortfolioRequests
 from sandbox.kalshi.refusals import KalshiRefusal, too_many
 from sandbox.kalshi.stream import KalshiStream
 from sandbox.venue import STATUSES, VenueServer, received_ns
-from sandbox.world.events import FillEvent, OrderEvent, WorldEvent
+from sandbox.world.events import FillEvent, OrderEvent, PriceMoved, WorldEvent
 from sandbox.world.world import World
 
 OWNER = "kalshi-sandbox"
@@ -42,6 +44,12 @@ _ACCOUNT: web.RequestKey[ClientAccount] = web.RequestKey("account", ClientAccoun
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class RequestHandlers(Protocol):
+    """Part of the REST interface."""
+
+    def routes(self) -> list[web.RouteDef]: ...
+
+
 class KalshiServer(VenueServer):
     """The venue's server. ``budgets.tier`` may be changed before requests arrive."""
 
@@ -51,12 +59,16 @@ class KalshiServer(VenueServer):
         super().__init__(world, accounts, faults, arrivals=arrivals, seed=seed)
         self.budgets = Budgets()
         self.exchange = KalshiExchange(world, accounts, faults, self.draw)
-        self.market_data = KalshiMarketData(world, self.exchange)
+        self.market_data = KalshiMarketData(world)
+        self._public_parts: list[RequestHandlers] = [KalshiCatalogue(world, self.exchange), self.market_data]
         self.stream = KalshiStream(world, faults)
         self.exchange.publish = self._publish
-        self._account_parts = [
-            part(world, self.exchange, lambda request: request[_ACCOUNT])
-            for part in (PortfolioRequests, OrderRequests, GroupRequests)
+        self._account_parts: list[RequestHandlers] = [
+            AccountRequests(self.budgets),
+            *(
+                part(world, self.exchange, lambda request: request[_ACCOUNT])
+                for part in (PortfolioRequests, OrderRequests, GroupRequests)
+            ),
         ]
         self._at_once = False
         self._key: TestKey | None = None
@@ -67,7 +79,9 @@ class KalshiServer(VenueServer):
 
     def routes(self) -> list[web.RouteDef]:
         public = [
-            _guarded(route, partial(self._public, route.handler)) for route in self.market_data.routes()
+            _guarded(route, partial(self._public, route.handler))
+            for part in self._public_parts
+            for route in part.routes()
         ]
         private = [
             _guarded(route, partial(self._private, route.handler))
@@ -104,7 +118,7 @@ class KalshiServer(VenueServer):
 
     def state(self) -> dict[str, Any]:
         return {
-            "paused": self.exchange.paused,
+            "paused_shards": sorted(self.exchange.paused_shards),
             "orders": len(self.exchange.records),
             "fills": len(self.exchange.fills),
             "sockets": len(self.stream.sessions),
@@ -183,6 +197,9 @@ class KalshiServer(VenueServer):
     # ── what happens in the world ───────────────────────────────────────────────────────────────────
 
     def _handle_event(self, event: WorldEvent) -> None:
+        if isinstance(event, PriceMoved):
+            self.stream.handle_event(event)
+            return
         market = getattr(event, "market", None)
         if market is None or market.venue != KALSHI:
             return

@@ -11,6 +11,7 @@ from proto.feed import MarketStatus, Side
 from proto.units import ONE, SECOND
 from sandbox.faults.rules import MARKET_SOCKET, USER_SOCKET
 from sandbox.faults.script import Faults
+from sandbox.kalshi import index_values
 from sandbox.kalshi.bodies import bids, count, dollars, iso, rows
 from sandbox.kalshi.lifecycle import lifecycle, market_id
 from sandbox.kalshi.market_data import trade_body
@@ -23,7 +24,7 @@ from sandbox.kalshi.subscriptions import (
     Subscription,
     tickers_of,
 )
-from sandbox.world.events import BookChanged, MarketMoved, Traded, WorldEvent
+from sandbox.world.events import BookChanged, MarketMoved, PriceMoved, Traded, WorldEvent
 from sandbox.world.markets import SandboxMarket
 from sandbox.world.world import World
 
@@ -31,9 +32,17 @@ PING_EVERY_S = 10.0
 PING_BODY = b"heartbeat"
 TICKER_EVERY_NS = SECOND
 BOOK, TICKER, TRADE, LIFECYCLE = "orderbook_delta", "ticker", "trade", "market_lifecycle_v2"
-USER_CHANNELS = frozenset({"fill", "user_orders", "market_positions"})
-TYPES = {"fill": "fill", "user_orders": "user_order", "market_positions": "market_position"}
-CHANNELS = frozenset({BOOK, TICKER, TRADE, LIFECYCLE, "order_group_updates"}) | USER_CHANNELS
+GROUPS, INDEX = "order_group_updates", "cfbenchmarks_value"
+TYPES = {
+    "fill": "fill",
+    "user_orders": "user_order",
+    "market_positions": "market_position",
+    GROUPS: GROUPS,
+}
+USER_CHANNELS = frozenset(TYPES)
+CHANNELS = frozenset({BOOK, TICKER, TRADE, LIFECYCLE, INDEX}) | USER_CHANNELS
+NUMBERED = frozenset({GROUPS, INDEX})
+"""Channels besides the books' whose frames are numbered."""
 COMMANDS_MAX = 10_000
 """Commands of one connection before it is cut: a client that loops."""
 
@@ -47,6 +56,7 @@ class KalshiStream:
         self._faults = faults
         self._shown: dict[str, dict[tuple[Side, int], int]] = {}
         self._ticker_at: dict[str, int] = {}
+        self._index_at = 0
         for market in world.markets(KALSHI):
             self._record_book(market)
 
@@ -116,6 +126,9 @@ class KalshiStream:
             sid, session.next_sid = session.next_sid, session.next_sid + 1
             # The lifecycle channel covers all markets, whatever the command names.
             wanted = None if channel == LIFECYCLE or tickers is None else set(tickers)
+            if channel == INDEX:
+                # It has indices where the others have markets; without any it is silent.
+                wanted = set(params.index_ids or ())
             subscription = Subscription(channel, sid, wanted, params.use_yes_price)
             session.subscriptions[sid] = subscription
             session.reply({"type": "subscribed", "id": command.id, "msg": {"channel": channel, "sid": sid}})
@@ -253,6 +266,8 @@ class KalshiStream:
             self._handle_trade(event)
         elif isinstance(event, MarketMoved):
             self._handle_market(event)
+        elif isinstance(event, PriceMoved):
+            self._handle_price(event)
 
     def publish_to_owner(self, owner: str, channel: str, body: dict[str, object]) -> None:
         """Send a frame to an account's own connections."""
@@ -260,13 +275,23 @@ class KalshiStream:
         for session in self.sessions:
             for subscription in session.of(channel) if session.owner == owner else ():
                 if subscription.has_market(ticker):
-                    session.send({"type": TYPES[channel], "sid": subscription.sid, "msg": body})
+                    session.send(subscription.frame(TYPES[channel], body, numbered=channel in NUMBERED))
 
     def _publish(self, channel: str, ticker: str, kind: str, body: dict[str, Any]) -> None:
         for session in self.sessions:
             for subscription in session.of(channel):
                 if subscription.has_market(ticker):
                     session.send({"type": kind, "sid": subscription.sid, "msg": body})
+
+    def _handle_price(self, event: PriceMoved) -> None:
+        if event.at - self._index_at < index_values.EVERY_NS:
+            return
+        self._index_at = event.at
+        heard = [(session, s) for session in self.sessions for s in session.of(INDEX)]
+        body = index_values.value_body(self._world.price, event.at) if heard else {}
+        for session, subscription in heard:
+            if subscription.tickers and {index_values.INDEX, index_values.ALL} & subscription.tickers:
+                session.send(subscription.frame(INDEX, body, numbered=True))
 
     def _handle_trade(self, event: Traded) -> None:
         body = trade_body(event)

@@ -20,6 +20,7 @@ class CommandParams(Struct):
     action: str | None = None
     send_initial_snapshot: bool = True
     use_yes_price: bool = False
+    index_ids: list[str] | None = None
 
 
 class SocketCommand(Struct):
@@ -41,7 +42,10 @@ class CommandRefused(Exception):
 
 @dataclass(slots=True)
 class Subscription:
-    """One channel of a connection. ``tickers`` ``None``: all markets. ``seq`` counts its numbered frames."""
+    """One channel of a connection. ``tickers`` ``None``: all markets. ``seq`` counts its numbered frames.
+
+    The channel of index values has ids of indices in the place of tickers.
+    """
 
     channel: str
     sid: int
@@ -51,6 +55,13 @@ class Subscription:
 
     def has_market(self, ticker: str) -> bool:
         return self.tickers is None or ticker in self.tickers
+
+    def frame(self, kind: str, body: dict[str, Any], *, numbered: bool) -> dict[str, Any]:
+        """Return a frame of its own."""
+        if not numbered:
+            return {"type": kind, "sid": self.sid, "msg": body}
+        self.seq += 1
+        return {"type": kind, "sid": self.sid, "seq": self.seq, "msg": body}
 
 
 class KalshiSocket(ClientSocket):

@@ -330,10 +330,13 @@ def gateway_of(sandbox: Sandbox, venue: str, **urls: str) -> VenueGateway:
     """The gateway of the sandbox's account; ``urls`` replace addresses."""
     found, keys = sandbox.urls[venue] | urls, sandbox.credentials[venue]
     if venue == "kalshi":
+        server, tier = sandbox.servers[venue], "premier"
+        assert isinstance(server, KalshiServer)
+        server.budgets.tier = tier
         return KalshiGateway(
             KalshiCredentials(keys["key_id"], keys["private_key_pem"].encode()),
             KalshiOptions(
-                rest_url=found["rest"], websocket_url=found["websocket"], tier="premier", series=("KXBTC15M",)
+                rest_url=found["rest"], websocket_url=found["websocket"], tier=tier, series=("KXBTC15M",)
             ),
         )
     return PolymarketGateway(

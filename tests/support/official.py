@@ -4,26 +4,30 @@ import asyncio
 import json
 import os
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from tests.support.paths import ROOT
 
 PYTHON = ROOT / ".venv-clients" / "bin" / "python"
+NEWER_PYTHON = ROOT / ".venv-clients-newer" / "bin" / "python"
+"""Its clients want a newer Python, or hold what they need to one version each; see requirements-clients-newer.in."""
 CALL_S_MAX = 60.0
 """The longest call trades, waits for a settlement and trades again: seconds, on a busy machine."""
 
 
 class OfficialClients:
-    """Asks one process, which it starts at the first call."""
+    """Asks one process, which it starts at the first call. ``command`` answers as ``tests.official`` does."""
 
-    def __init__(self) -> None:
+    def __init__(self, *command: str | Path) -> None:
+        self._command = command
         self._process: subprocess.Popen[str] | None = None
 
     def call(self, name: str, **arguments: Any) -> Any:
         """Have ``module.function`` of tests/official called."""
         if self._process is None:
             self._process = subprocess.Popen(
-                [PYTHON, "-m", "tests.official"],
+                self._command,
                 cwd=ROOT,
                 # The sandbox is on this machine, whatever the environment says of proxies.
                 env=os.environ | {"NO_PROXY": "127.0.0.1,localhost"},

@@ -177,10 +177,11 @@ class KalshiClient:
         path = f"/portfolio/events/orders/{order_id}/amend"
         return await self._effect("POST", path, msgspec.json.encode(body), rest.Amended)
 
-    async def decrease_order(self, order_id: str, reduce_by: str) -> rest.Reduced:
-        """Take contracts off an order; it keeps its place in the queue."""
+    async def decrease_order(self, order_id: str, market_ticker: str, reduce_by: str) -> rest.Reduced:
+        """Take contracts off an order, found by its market; it keeps its place in the queue."""
         path = f"/portfolio/events/orders/{order_id}/decrease"
-        return await self._effect("POST", path, msgspec.json.encode({"reduce_by": reduce_by}), rest.Reduced)
+        body = msgspec.json.encode({"market_ticker": market_ticker, "reduce_by": reduce_by})
+        return await self._effect("POST", path, body, rest.Reduced)
 
     # ── order groups ────────────────────────────────────────────────────────────────────────────────
 
@@ -190,19 +191,23 @@ class KalshiClient:
     async def group(self, group_id: str) -> rest.Group:
         return await self._get(f"/portfolio/order_groups/{group_id}", rest.Group)
 
-    async def create_group(self, contracts_limit: int) -> str:
-        """A group whose orders are all canceled once so many contracts fill within 15 seconds."""
-        body = msgspec.json.encode({"contracts_limit": contracts_limit})
+    async def create_group(self, contracts_limit: int, exchange_index: int) -> str:
+        """A group on a shard, whose orders are all canceled once so many contracts fill within 15 seconds."""
+        body = msgspec.json.encode({"contracts_limit": contracts_limit, "exchange_index": exchange_index})
         made = await self._effect("POST", "/portfolio/order_groups/create", body, rest.NewGroup)
         return made.order_group_id
 
-    async def trigger_group(self, group_id: str) -> None:
+    async def trigger_group(self, group_id: str, exchange_index: int) -> None:
         """Cancel all orders of a group; it takes none until it is reset."""
-        await self._effect("PUT", f"/portfolio/order_groups/{group_id}/trigger", b"{}", dict[str, Any])
+        await self._act_on_group(group_id, exchange_index, "trigger")
 
-    async def reset_group(self, group_id: str) -> None:
+    async def reset_group(self, group_id: str, exchange_index: int) -> None:
         """Let a triggered group take orders again."""
-        await self._effect("PUT", f"/portfolio/order_groups/{group_id}/reset", b"{}", dict[str, Any])
+        await self._act_on_group(group_id, exchange_index, "reset")
+
+    async def _act_on_group(self, group_id: str, exchange_index: int, action: str) -> None:
+        path, query = f"/portfolio/order_groups/{group_id}/{action}", {"exchange_index": exchange_index}
+        await self._effect("PUT", path, b"{}", dict[str, Any], query=query)
 
     # ── how it is asked ─────────────────────────────────────────────────────────────────────────────
 

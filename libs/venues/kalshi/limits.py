@@ -11,23 +11,23 @@ from libs.venues.transport.rate_limit import TokenBucket
 
 COST = 10
 CANCEL_COST = 2
-BURST_S = 2.0
-"""Most tiers hold two seconds of budget; less is kept here, since the venue's clock is not ours."""
 _KEPT = 0.9
-"""Share of a budget we use: requests arrive closer together than they left."""
+"""Share of a budget we use: requests arrive closer together than they left, and the venue's clock is not ours."""
 READ, WRITE = "read", "write"
 
 
 class Budget(NamedTuple):
-    """Tokens a second."""
+    """Tokens a second, and how many seconds of them a bucket holds."""
 
     read: int
     write: int
+    read_burst_s: int = 1
+    write_burst_s: int = 2
 
 
 TIERS: Mapping[str, Budget] = {
-    "basic": Budget(200, 100),
-    "advanced": Budget(300, 300),
+    "basic": Budget(200, 100, read_burst_s=2, write_burst_s=1),
+    "advanced": Budget(300, 300, read_burst_s=2),
     "expert": Budget(600, 600),
     "premier": Budget(1_000, 1_000),
     "paragon": Budget(2_000, 2_000),
@@ -47,11 +47,12 @@ def buckets(tier: str = "basic") -> dict[str, TokenBucket]:
     if budget is None:
         raise ValueError(f"expected a tier of {', '.join(TIERS)}, was {tier!r}")
     return {
-        READ: TokenBucket(budget.read * _KEPT, budget.read * BURST_S * _KEPT),
-        WRITE: TokenBucket(budget.write * _KEPT, budget.write * BURST_S * _KEPT),
+        READ: TokenBucket(budget.read * _KEPT, budget.read * budget.read_burst_s * _KEPT),
+        WRITE: TokenBucket(budget.write * _KEPT, budget.write * budget.write_burst_s * _KEPT),
     }
 
 
 def batch_max(tier: str, cost: int = COST) -> int:
     """Orders in one batch: what fits a full bucket whole."""
-    return int(TIERS[tier].write * BURST_S * _KEPT // cost)
+    budget = TIERS[tier]
+    return int(budget.write * budget.write_burst_s * _KEPT // cost)

@@ -38,7 +38,7 @@ class KalshiParams(DiscoveryParams):
     )
     group_fill_max_contracts: Annotated[int, whole(0, 10_000_000)] = setting(
         0,
-        "all orders join one order group, which the venue empties by itself once so many contracts fill within"
+        "all orders of a shard join one order group, which the venue empties by itself once so many contracts fill within"
         " 15 seconds; 0 does without",
         former="group_contracts_limit",
     )

@@ -21,6 +21,8 @@ from sandbox.world.markets import SandboxMarket
 WAIT_S = 10.0
 """What is waited for at most; it usually takes milliseconds."""
 START_NS = 1_778_709_000 * SECOND
+TIER = "premier"
+"""Of the account, at the venue as in the gateway: what a test sends within a second fits."""
 COUNTERPARTY = "the-other-side"
 
 
@@ -90,7 +92,7 @@ class Venue:
 def gateway_of(sandbox: Sandbox, credentials: KalshiCredentials, **options: Any) -> KalshiGateway:
     """A gateway at the sandbox that nobody has started."""
     urls = sandbox.urls["kalshi"]
-    fields = {"tier": "premier", **options}
+    fields = {"tier": TIER, **options}
     return KalshiGateway(
         credentials, KalshiOptions(rest_url=urls["rest"], websocket_url=urls["websocket"], **fields)
     )
@@ -105,6 +107,7 @@ async def venue(*, time_scale: float = 15.0, **options: Any) -> AsyncIterator[Ve
         await sandbox.world.advance(START_NS + SECOND)
         server = sandbox.servers["kalshi"]
         assert isinstance(server, KalshiServer)
+        server.budgets.tier = TIER
         keys = sandbox.credentials["kalshi"]
         credentials = KalshiCredentials(keys["key_id"], keys["private_key_pem"].encode())
         gateway = gateway_of(sandbox, credentials, series=("KXBTC15M",), **options)

@@ -14,8 +14,9 @@ async def test_order_group_cancels_everything_once_too_much_fills() -> None:
     async with venue(group_fill_max_contracts=5) as v:
         market = v.market
         v.empty(market)
-        group = v.gateway.group_id
-        assert group is not None
+        # Crypto trades on shard 2, and a group holds the orders of one shard alone.
+        [(shard, group)] = v.gateway.groups.items()
+        assert shard == 2
         await place(v, v.new_order(market, "yes", price=400_000))
         _, other = await place(v, v.new_order(market, "no", price=300_000))
         v.other_side(market, 1, 600_000, 5)
@@ -42,9 +43,9 @@ async def test_group_is_triggered_by_hand_and_stays_so_over_a_restart() -> None:
         await place(v, v.new_order(v.market, "yes", price=300_000))
         await v.gateway.trigger_group()
         assert await v.gateway.open_orders() == []
-        again = forgetful(v, group_fill_max_contracts=50)
+        again = forgetful(v, group_fill_max_contracts=50, series=("KXBTC15M",))
         await again.start()
-        assert again.group_id == v.gateway.group_id
+        assert again.groups == v.gateway.groups
         assert len(await again.client.groups()) == 1
         assert isinstance(again, HasBrake)
         assert await again.brake() == "order group triggered"
@@ -55,20 +56,20 @@ async def test_a_group_that_is_gone_is_a_brake_until_there_is_a_new_one() -> Non
     """Deleted at the venue: the books can still be compared, and a signed resume makes another one."""
     async with venue(group_fill_max_contracts=50) as v:
         groups = v.server.exchange.groups
-        gone = groups.look_up(v.gateway.group_id)
+        gone = groups.look_up(v.gateway.groups[2])
         assert gone is not None
         groups.delete(gone)
         assert await v.gateway.brake() == "order group gone"
         with pytest.raises(Refused):
             await place(v, v.new_order(v.market, "yes", price=300_000))
         await v.gateway.release_brake()
-        assert v.gateway.group_id not in (None, gone.group_id)
+        assert v.gateway.groups[2] != gone.group_id
         assert await v.gateway.brake() == ""
         await place(v, v.new_order(v.market, "yes", price=310_000))
         # Another process of ours may have made it first.
-        new = groups.look_up(v.gateway.group_id)
+        new = groups.look_up(v.gateway.groups[2])
         assert new is not None
         groups.delete(new)
-        other = groups.create(new.owner, 50)
+        other = groups.create(new.owner, 50, 2)
         await v.gateway.release_brake()
-        assert (v.gateway.group_id, len(groups.of(new.owner))) == (other.group_id, 1)
+        assert (v.gateway.groups[2], len(groups.of(new.owner))) == (other.group_id, 1)

@@ -7,6 +7,7 @@ import pytest
 
 from libs.venues.errors import NotSent, OutcomeUnknown, RateLimited, Refused
 from libs.venues.kalshi import limits
+from libs.venues.kalshi.auth import RequestSigner
 from libs.venues.kalshi.client import KalshiClient
 from libs.venues.kalshi.schemas.answers import Created
 from sandbox.faults.rules import FaultKind, FaultRule
@@ -91,21 +92,21 @@ async def test_venue_that_is_not_there() -> None:
 async def test_budget_of_the_venue_is_enforced_and_ours_keeps_below_it() -> None:
     async with venue() as v:
         v.server.budgets.tier = "basic"
-        v.server.budgets._buckets.clear()
         # The venue says no, with no word on when to come again.
         async with httpx.AsyncClient(trust_env=False) as http:
-            url = v.sandbox.urls["kalshi"]["rest"] + "/exchange/status"
-            await http.get(url)
+            url = v.sandbox.urls["kalshi"]["rest"] + "/portfolio/balance"
+            signer = RequestSigner(v.credentials)
+            await http.get(url, headers=signer.headers("GET", url))
             for bucket in v.server.budgets._buckets.values():
                 bucket.rate_per_s = 0.001  # a busy machine asks no faster than the budget fills up
-            answers = [await http.get(url) for _ in range(45)]
+            answers = [await http.get(url, headers=signer.headers("GET", url)) for _ in range(45)]
         refused = [answer for answer in answers if answer.status_code == 429]
         assert refused
         assert refused[0].json() == {"error": "too many requests"}
         assert "retry-after" not in refused[0].headers
-        v.server.budgets._buckets.clear()
-        careful = KalshiClient(v.sandbox.urls["kalshi"]["rest"], buckets=limits.buckets("basic"))
+        v.server.budgets.tier = "basic"
+        careful = KalshiClient(v.sandbox.urls["kalshi"]["rest"], signer, buckets=limits.buckets("basic"))
         for _ in range(36):
-            await careful.exchange_status()
+            await careful.balance()
         assert careful._http.retries == 0
         await careful.close()

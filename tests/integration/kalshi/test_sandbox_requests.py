@@ -1,6 +1,7 @@
 """What the Kalshi sandbox answers to requests: who may ask, the shapes of errors, batches, pauses, pages."""
 
 import itertools
+import json
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -21,9 +22,7 @@ TIMES = ("fill_or_kill", "good_till_canceled", "immediate_or_cancel")
 
 async def test_account_needs_a_signature_and_market_data_does_not() -> None:
     async with venue() as v, http(v) as request:
-        assert (await request("GET", "/exchange/status")).json() == {
-            "exchange_active": True, "trading_active": True,
-        }  # fmt: skip
+        assert (await request("GET", "/exchange/status")).json()["trading_active"] is True
         for method, path in (
             ("GET", "/portfolio/balance"), ("GET", "/portfolio/orders"), ("POST", "/portfolio/events/orders"),
             ("DELETE", "/portfolio/events/orders/x"), ("GET", "/portfolio/order_groups"),
@@ -77,15 +76,20 @@ async def test_batch_is_billed_by_item_and_answers_item_by_item() -> None:
         assert first["remaining_count"] == "1.00"
         assert second["error"]["code"] == "bad_request"
         cancelled = await request(
-            "DELETE", path, signed=True, json={"orders": [{"order_id": first["order_id"]}, {"order_id": "x"}]}
+            "DELETE",
+            path,
+            signed=True,
+            json={"orders": [{"order_id": first["order_id"], "exchange_index": 2}, {"order_id": "x"}]},
         )
         one, other = cancelled.json()["orders"]
         assert one["reduced_by"] == "1.00"
         assert other["error"]["code"] == "not_found"
-        v.server.budgets.tier = "basic"
-        v.server.budgets._buckets.clear()
-        many = await request("POST", path, signed=True, json={"orders": [good] * 21})
-        assert many.status_code == 429
+        # A batch must fit whole: one second of the basic tier's writes are ten orders, or fifty cancels.
+        for method, most, item in (("POST", 10, {**good, "price": "bad"}), ("DELETE", 50, {"order_id": "x"})):
+            for items, status in ((most + 1, 429), (most, 201 if method == "POST" else 200)):
+                v.server.budgets.tier = "basic"
+                many = await request(method, path, signed=True, json={"orders": [item] * items})
+                assert many.status_code == status
 
 
 async def test_flags_that_do_not_go_together_are_refused() -> None:
@@ -127,7 +131,7 @@ async def test_amend_and_decrease() -> None:
         )
         assert amended.remaining_count == "8.00"
         assert v.market.book.levels(0)[0] == (Level(310_000, 8 * ONE),)
-        assert (await client.decrease_order(order_id, "3.00")).reduced_by == "3.00"
+        assert (await client.decrease_order(order_id, v.market.id, "3.00")).reduced_by == "3.00"
         assert v.market.book.levels(0)[0] == (Level(310_000, 5 * ONE),)
         order = await client.order(order_id)
         assert (order.yes_price_dollars, order.remaining_count_fp, order.status) == (
@@ -138,7 +142,10 @@ async def test_amend_and_decrease() -> None:
         v.other_side(v.market, 1, 690_000, 5)
         assert (await client.order(order_id)).status == "executed"
         refused = await request(
-            "POST", f"/portfolio/events/orders/{order_id}/decrease", signed=True, json={"reduce_by": "1.00"}
+            "POST",
+            f"/portfolio/events/orders/{order_id}/decrease",
+            signed=True,
+            json={"reduce_by": "1.00", "exchange_index": 2},
         )
         assert refused.status_code == 404
 
@@ -155,6 +162,70 @@ async def test_pause_refuses_orders_and_cancels_those_that_asked_for_it() -> Non
                   "time_in_force": "good_till_canceled", "self_trade_prevention_type": "maker"},
         )  # fmt: skip
         assert refused.json()["error"]["code"] == "trading_is_paused"
+
+
+async def test_a_pause_of_one_shard_leaves_the_others_alone() -> None:
+    async with venue() as v, http(v) as request:
+        order = {
+            "ticker": v.market.id, "side": "bid", "count": "1.00", "price": "0.3000",
+            "time_in_force": "good_till_canceled", "self_trade_prevention_type": "maker",
+        }  # fmt: skip
+        for shard, status in ((0, 201), (2, 400)):
+            v.server.exchange.pause(shard)
+            told = (await request("GET", "/exchange/status")).json()
+            trading = {
+                row["exchange_index"]: row["trading_active"] for row in told["exchange_index_statuses"]
+            }
+            assert trading == {index: index not in v.server.exchange.paused_shards for index in range(4)}
+            # The top level is the default shard's.
+            assert told["trading_active"] is False
+            placed = await request("POST", "/portfolio/events/orders", signed=True, json=order)
+            assert placed.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("", 404),  # to shard 0, where it is not
+        ("?exchange_index=0", 404),
+        ("?exchange_index=-1", 400),  # by the market, and names none
+        ("?exchange_index=9", 400),
+        ("?exchange_index=2", 200),
+        ("?market_ticker={ticker}", 200),
+        ("?exchange_index=-1&market_ticker={ticker}", 200),
+        ("?exchange_index=0&market_ticker={ticker}", 404),  # a shard that is named is taken at its word
+    ],
+)
+async def test_a_cancel_goes_to_the_shard_that_it_names(query: str, status: int) -> None:
+    async with venue() as v, http(v) as request:
+        placed = await v.gateway.submit(v.gateway.prepare(v.new_order(v.market, "yes", price=300_000)))
+        path = f"/portfolio/events/orders/{placed.venue_order_id}" + query.format(ticker=v.market.id)
+        assert (await request("DELETE", path, signed=True)).status_code == status
+        assert len(await v.gateway.open_orders()) == (status != 200)
+
+
+async def test_a_group_holds_the_orders_of_its_own_shard_alone() -> None:
+    async with venue() as v, http(v) as request:
+        groups = "/portfolio/order_groups"
+        order = {
+            "ticker": v.market.id, "side": "bid", "count": "1.00", "price": "0.3000",
+            "time_in_force": "good_till_canceled", "self_trade_prevention_type": "maker",
+        }  # fmt: skip
+        made = []
+        for shard, status in (({}, 404), ({"exchange_index": 2}, 201)):
+            body = {"contracts_limit": 10, **shard}
+            group = (await request("POST", f"{groups}/create", signed=True, json=body)).json()
+            made.append(group["order_group_id"])
+            joined = {**order, "order_group_id": group["order_group_id"]}
+            placed = await request("POST", "/portfolio/events/orders", signed=True, json=joined)
+            assert placed.status_code == status
+        # Reading needs no shard; a change without one goes to shard 0.
+        listed = (await request("GET", groups, signed=True)).json()["order_groups"]
+        assert [(row["id"], row["exchange_index"]) for row in listed] == list(zip(made, (0, 2), strict=True))
+        assert (await request("GET", f"{groups}/{made[1]}", signed=True)).json()["exchange_index"] == 2
+        for query, status in (("", 404), ("?exchange_index=2", 200)):
+            trigger = f"{groups}/{made[1]}/trigger{query}"
+            assert (await request("PUT", trigger, signed=True)).status_code == status
 
 
 async def test_pages_go_on_where_they_stopped_while_rows_are_added() -> None:
@@ -184,7 +255,7 @@ async def test_public_reads_of_the_client() -> None:
         [event] = await client.events(
             {"series_ticker": "KXBTC15M", "status": "open", "with_nested_markets": "true"}
         )
-        assert [m.ticker for m in event.markets] == [market.id]
+        assert [json.loads(bytes(row))["ticker"] for row in event.markets] == [market.id]
         book = await client.orderbook(market.id, depth=2)
         assert book.yes_dollars is not None
         assert len(book.yes_dollars) == 2

@@ -33,7 +33,7 @@ def test_what_runs_needs_nothing_of_what_checks(root: Path, project: dict[str, A
     assert shared == {"uvloop", "websockets"}
 
 
-LOCKS = ("requirements", "requirements-dev", "requirements-clients")
+LOCKS = ("requirements", "requirements-dev", "requirements-clients", "requirements-clients-newer")
 
 
 @pytest.mark.parametrize("name", LOCKS)

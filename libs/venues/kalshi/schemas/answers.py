@@ -336,6 +336,7 @@ class GroupSummary(Struct, gc=False):
     id: Word
     is_auto_cancel_enabled: bool = True
     contracts_limit_fp: Word | None = None
+    exchange_index: int = 0
 
 
 class Groups(Struct, gc=False):

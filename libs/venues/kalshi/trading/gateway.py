@@ -10,7 +10,7 @@ stops a runaway or a sweep; it does not notice that we are gone. For that an ord
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -33,7 +33,7 @@ from libs.venues.kalshi.schemas import answers as rest
 from libs.venues.kalshi.schemas.errors import is_duplicate, is_gone
 from libs.venues.kalshi.trading.known import Known
 from libs.venues.kalshi.trading.options import KalshiOptions
-from libs.venues.kalshi.trading.orders import OrderBody, Placing, encode_body, order_body
+from libs.venues.kalshi.trading.orders import BY_TICKER, OrderBody, Placing, encode_body, order_body
 from libs.venues.kalshi.trading.reports import (
     amount,
     created_report,
@@ -49,7 +49,7 @@ from proto.units import ONE, SECOND
 from proto.venue import AckStatus
 
 CANCELS_AT_ONCE_MAX = 100
-"""Cancels in one request: 200 of the smallest tier's 200 tokens a burst would leave nothing for orders."""
+"""Cancels in one request, however large the tier: what waits behind them waits a moment only."""
 
 PAYOUTS_MAX = 1_000
 """Payouts kept that are neither 0 nor 1: each market is requested once in the day it is reported."""
@@ -73,16 +73,16 @@ class KalshiGateway:
         self._payouts: dict[str, int] = {}
         self._options = options
         self._known = Known()
-        self._group_id: str | None = None
+        self._groups: dict[int, str] = {}
         self._shards: set[int] = set()
         self._reading: asyncio.Task[None] | None = None
         self._orders = SharedQuestion(self._orders_of)
         self._user = UserEvents(self.client, signer, options.websocket_url, self._known)
 
     @property
-    def group_id(self) -> str | None:
-        """The order group that orders join; ``None`` without one."""
-        return self._group_id
+    def groups(self) -> Mapping[int, str]:
+        """The order groups that orders join, by shard: a group holds the orders of one shard alone."""
+        return self._groups
 
     # ── life ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -93,8 +93,7 @@ class KalshiGateway:
             if shard is not None:
                 self._shards.add(shard)
         await self._read_markets()
-        if self._options.group_fill_max_contracts is not None:
-            self._group_id = await self._join_group(self._options.group_fill_max_contracts)
+        await self._join_groups()
         if self._options.series:
             self._reading = asyncio.create_task(self._keep_reading())
 
@@ -112,6 +111,7 @@ class KalshiGateway:
             for status in ("open", "unopened"):
                 for market in await self.client.markets({"series_ticker": series, "status": status}):
                     self._known.learn_market(market)
+                    self._shards.add(market.exchange_index)
 
     async def _keep_reading(self) -> None:
         """Windows roll over: the grid and shard of a market are known before its first order."""
@@ -119,16 +119,31 @@ class KalshiGateway:
             await asyncio.sleep(self._options.markets_every_s)
             try:
                 await self._read_markets()
+                await self._join_groups()
             except VenueError as e:
                 log.warning("markets not read: %s", e)
 
-    async def _join_group(self, contracts_limit: int) -> str:
-        """The group of an earlier start is used again: its orders may still rest, and it may have tripped."""
+    async def _join_groups(self) -> None:
+        """Have a group on every shard of our markets that has none yet.
+
+        That of an earlier start is used again: its orders may still rest, and it may have tripped.
+        """
+        limit = self._options.group_fill_max_contracts
+        missing = self._shards - self._groups.keys()
+        if limit is None or not missing:
+            return
         for group in await self.client.groups():
-            limit = group.contracts_limit_fp
-            if limit is not None and amount(limit) == contracts_limit * 1_000_000:
-                return group.id
-        return await self.client.create_group(contracts_limit)
+            theirs = group.contracts_limit_fp
+            if group.exchange_index in missing and theirs and amount(theirs) == limit * ONE:
+                self._groups.setdefault(group.exchange_index, group.id)
+        for shard in sorted(missing - self._groups.keys()):
+            self._groups[shard] = await self.client.create_group(limit, shard)
+
+    def _group_of(self, shard: int) -> str | None:
+        """The group of a shard. Of a market not listed yet no shard is known: it has that of the others, if all agree."""
+        if shard == BY_TICKER and len(self._groups) == 1:
+            return next(iter(self._groups.values()))
+        return self._groups.get(shard)
 
     # ── orders ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -141,7 +156,7 @@ class KalshiGateway:
         placing = Placing(
             price_steps=facts.price_steps,
             exchange_index=facts.exchange_index,
-            order_group_id=self._group_id,
+            order_group_id=self._group_of(facts.exchange_index),
             subaccount=self._options.subaccount,
             cancel_on_pause=self._options.cancel_on_pause,
             self_trade_prevention=self._options.self_trade_prevention,
@@ -233,32 +248,37 @@ class KalshiGateway:
         return failed
 
     async def trigger_group(self) -> None:
-        """Have the venue cancel every order of our group at once; it takes no more until ``release_brake``."""
-        if self._group_id is not None:
-            await self.client.trigger_group(self._group_id)
+        """Have the venue cancel every order of our groups at once; they take no more until ``release_brake``."""
+        triggers = [self.client.trigger_group(group_id, shard) for shard, group_id in self._groups.items()]
+        # Each is tried, whatever becomes of the others.
+        outcomes = await asyncio.gather(*triggers, return_exceptions=True)
+        for failed in outcomes:
+            if failed is not None:
+                raise failed
 
     async def brake(self) -> str:
-        """Whether the group tripped, or is gone: then every order of ours is refused."""
-        if self._group_id is None:
-            return ""
-        try:
-            group = await self.client.group(self._group_id)
-        except Refused as e:
-            if e.status != 404:
-                raise
-            return "order group gone"
-        return "" if group.is_auto_cancel_enabled else "order group triggered"
+        """Whether a group tripped, or is gone: then every order of ours on its shard is refused."""
+        for group_id in self._groups.values():
+            try:
+                group = await self.client.group(group_id)
+            except Refused as e:
+                if e.status != 404:
+                    raise
+                return "order group gone"
+            if not group.is_auto_cancel_enabled:
+                return "order group triggered"
+        return ""
 
     async def release_brake(self) -> None:
-        """Let a triggered group take orders again, or replace one that is gone: the operator's decision."""
-        if self._group_id is None or self._options.group_fill_max_contracts is None:
-            return
-        try:
-            await self.client.reset_group(self._group_id)
-        except Refused as e:
-            if e.status != 404:
-                raise
-            self._group_id = await self._join_group(self._options.group_fill_max_contracts)
+        """Let triggered groups take orders again, and replace those that are gone: the operator's decision."""
+        for shard, group_id in list(self._groups.items()):
+            try:
+                await self.client.reset_group(group_id, shard)
+            except Refused as e:
+                if e.status != 404:
+                    raise
+                del self._groups[shard]
+        await self._join_groups()
 
     async def heartbeat(self) -> None:
         """Nothing to do: this venue has none."""

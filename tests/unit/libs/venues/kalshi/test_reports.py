@@ -231,8 +231,10 @@ def test_market_that_is_not_known_has_the_finest_grid_and_is_routed_by_ticker() 
 def test_budgets_stay_below_the_venues(tier: str) -> None:
     for name, bucket in buckets(tier).items():
         assert bucket.rate_per_s < getattr(TIERS[tier], name)
-        assert bucket.burst < 2 * getattr(TIERS[tier], name)
+        seconds = 2 if (name == "write") != (tier == "basic") or (tier == "advanced") else 1
+        assert bucket.burst < seconds * getattr(TIERS[tier], name)
         assert batch_max(tier) * 10 <= bucket.burst or name == "read"
+    assert batch_max("basic", 2) <= 50
     with pytest.raises(ValueError, match="expected a tier"):
         buckets("platinum")
 
