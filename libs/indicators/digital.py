@@ -6,6 +6,8 @@ from libs.indicators.statistics import normal_cdf, to_millionths
 from proto.feed import Market, Payoff
 from proto.units import ONE, Price
 
+PRICED = (Payoff.ABOVE, Payoff.BELOW, Payoff.BETWEEN)
+"""Payoffs that the underlying's price at the end decides."""
 PRICE_DECIMALS = 6
 """Of prices in millionths, as a spot is told."""
 

@@ -27,6 +27,9 @@ AnyStrategy = Strategy[Any, Any]
 Hook = Callable[..., Sequence[Proposal]]
 
 
+_ALIVE = (MarketStatus.LISTED, MarketStatus.OPEN, MarketStatus.PAUSED)
+
+
 class SignalState(msgspec.Struct):
     """Tops and markets, and for each strategy what the host keeps and its own state, encoded."""
 
@@ -213,6 +216,18 @@ class SignalMachine(StateMachine[SignalState]):
 
     def _on_clock(self, clock: Clock | FeedClock, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
         return self._call(self._clock_hooks, stamp) if self._clock_hooks else NOTHING
+
+    def unpriced(self) -> dict[str, list[str]]:
+        """Why → markets that trade or will, and that no strategy can price."""
+        found: dict[str, list[str]] = {}
+        active = [strategy for strategy in self._strategies.values() if strategy.hosted.document is not None]
+        for market in self.state.markets.values():
+            if market.status not in _ALIVE:
+                continue
+            reasons = [f"{strategy.name}: {strategy.why_not_priced(market)}" for strategy in active]
+            if active and not any(reason.endswith(": ") for reason in reasons):
+                found.setdefault("; ".join(reasons), []).append(market.market)
+        return found
 
     # ── proposals ──────────────────────────────────────────────────────────────────────────────────
 

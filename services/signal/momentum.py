@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from libs.config.section import amount, setting, whole
 from libs.exchange.fees import fee_estimate
 from libs.indicators.candles import Candle
-from libs.indicators.digital import bound_of, is_priced, is_raised_by_price, payoff_fair_value
+from libs.indicators.digital import PRICED, bound_of, is_priced, is_raised_by_price, payoff_fair_value
 from libs.indicators.grid import price_max, price_step
 from libs.indicators.statistics import mean_and_deviation, to_millionths, zscore
 from libs.indicators.tops import Top
@@ -168,6 +168,14 @@ class Momentum(Strategy[MomentumParams, MomentumState]):
             score = to_millionths(zscore(move, track.mean * share, candle_deviation * math.sqrt(share)))
             z = score if abs(score) > abs(z) else z
         return z if abs(z) >= params.z_min else 0
+
+    def why_not_priced(self, market: Market) -> str:
+        if market.payoff not in PRICED:
+            return f"a payoff of kind {market.payoff.value!r} is not priced"
+        if not market.underlying:
+            return "it has no reference price"
+        followed = market.underlying in self.params.underlyings
+        return "" if followed else f"{market.underlying} is not among its underlyings"
 
     # ── the markets ────────────────────────────────────────────────────────────────────────────────
 

@@ -114,6 +114,10 @@ class Strategy(Generic[Params, State]):
         """Length of the candles wanted of an instrument's trades; 0 for none."""
         return 0
 
+    def why_not_priced(self, market: Market) -> str:  # noqa: ARG002 - for subclasses
+        """Why it can never propose anything for a market, in words; "" when it may. Shown by ``presage status``."""
+        return ""
+
     # ── helpers ────────────────────────────────────────────────────────────────────────────────────
 
     @property

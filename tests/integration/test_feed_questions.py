@@ -1,8 +1,11 @@
 """What the live sources ask their venues by REST, now and then, and what they do with a part of the answers."""
 
+import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
@@ -73,6 +76,7 @@ async def kalshi(venue: Questions) -> AsyncIterator[KalshiSource]:
     venue.rows = {
         "/series/KXBTC15M": {"series": {"ticker": "KXBTC15M"}},
         "/markets": {"markets": [], "cursor": ""},
+        "/events": {"events": [], "cursor": ""},
     }
     made = kalshi_source(venue, "KXBTC15M")
     yield made
@@ -234,12 +238,15 @@ async def test_a_series_that_kalshi_does_not_know_does_not_hide_the_others(venue
     venue.rows = {
         "/series/KXBTC15M": {"series": {"ticker": "KXBTC15M"}},
         "/markets": {"markets": [], "cursor": ""},
+        "/events": {"events": [], "cursor": ""},
     }
     asked = kalshi_source(venue, "KXBTC15MM", "KXBTC15M")
     with pytest.raises(SomeFailed, match=r"^kalshi: KXBTC15MM: GET /series/KXBTC15MM: 422"):
         await asked.poll()
-    assert [frame["_rest"] for frame in venue.told] == ["series", "markets"]
+    assert [frame["_rest"] for frame in venue.told] == ["events", "events", "series", "markets"]
+    await asked.close()
     venue.rows.clear()
+    asked = kalshi_source(venue, "KXBTC15MM", "KXBTC15M")
     with pytest.raises(VenueError, match=r"KXBTC15MM: .*; KXBTC15M: ") as raised:
         await asked.poll()
     assert not isinstance(raised.value, SomeFailed), "nothing was answered"
@@ -270,7 +277,71 @@ async def test_the_fees_of_a_series_are_told_each_time_and_asked_for_seldom(
     """A file of a recording that begins in between has them too."""
     for _ in range(3):
         await kalshi.poll()
-    assert [frame["_rest"] for frame in venue.told] == ["series", "markets"] * 3
+    assert [frame["_rest"] for frame in venue.told] == ["events", "series", "markets"] * 3
     asked = list(venue.asked)
     assert len([path for path in asked if path.startswith("/series/")]) == 1
-    assert len([path for path in asked if path.startswith("/markets")]) == 3
+    # Those that close soon each time, those that close later and may end soon once a minute.
+    assert len([path for path in asked if path.startswith("/markets")]) == 4
+
+
+def listed(ticker: str, closes_in_h: float, expected_in_h: float, volume: str = "5.00") -> dict[str, Any]:
+    def at(hours: float) -> str:
+        return datetime.fromtimestamp(time.time() + 3600 * hours, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    return {
+        "ticker": ticker,
+        "status": "active",
+        "close_time": at(closes_in_h),
+        "expected_expiration_time": at(expected_in_h),
+        "volume_fp": volume,
+    }
+
+
+async def test_a_game_is_found_by_its_expected_end(venue: Questions, kalshi: KalshiSource) -> None:
+    """Its latest close is days later; a list of those that close soon does not have it."""
+    rows = [listed("KXBTC15M-A", 48, 1), listed("KXBTC15M-B", 48, 47), listed("KXBTC15M-C", 0.5, 0.6)]
+    venue.rows["/markets"] = {"markets": rows, "cursor": ""}
+    await kalshi.poll()
+    found = [
+        [row["ticker"] for row in frame["body"]["markets"]]
+        for frame in venue.told
+        if frame["_rest"] == "markets"
+    ]
+    assert found == [["KXBTC15M-A", "KXBTC15M-C"]] * 2
+    assert kalshi.notes == []
+    now_s = int(time.time())
+    soon, later = (urlsplit(path).query for path in venue.asked_with("/markets"))
+    assert now_s < int(parse_qs(soon)["max_close_ts"][0]) <= int(parse_qs(later)["min_close_ts"][0]) + 60
+
+
+@pytest.mark.parametrize(
+    ("rows", "note"),
+    [
+        ([], "KXBTC15M: the venue lists no open market"),
+        ([listed("KXBTC15M-A", 48, 47)], "KXBTC15M: none of 2 markets is expected to end within 2 h"),
+        (
+            [listed("KXBTC15M-A", 1, 1, "0.50")],
+            "KXBTC15M: none of 2 markets that end within 2 h was traded enough",
+        ),
+    ],
+)
+async def test_discovery_that_finds_nothing_says_so(venue: Questions, rows: list[Any], note: str) -> None:
+    venue.rows = {
+        "/series/KXBTC15M": {"series": {"ticker": "KXBTC15M"}},
+        "/events": {"events": [], "cursor": ""},
+        "/markets": {"markets": rows, "cursor": ""},
+    }
+    params = KalshiParams(rest_url=venue.rest_url, series=("KXBTC15M",), volume_min=1_000_000)
+    signer = RequestSigner(KalshiCredentials("key-1", pem(KEY)))
+    asked = KalshiSource(params, venue.emit, signer, KalshiNormaliser)
+    await asked.poll()
+    assert asked.notes == [note]
+    await asked.close()
+
+
+async def test_a_followed_series_without_a_reference_price_is_told_with_its_reason(venue: Questions) -> None:
+    asked = kalshi_source(venue, "KXBTC15M", "KXGOLD15M", "KXNFLGAME")
+    gold, games = asked.notes
+    assert gold.startswith("KXGOLD15M: no reference price: the last one-minute candle of Pyth")
+    assert games == "KXNFLGAME: no reference price: not in series_facts"
+    await asked.close()

@@ -16,7 +16,8 @@ def venue_status(reports: Reported, live: Collection[str], money: str) -> dict[s
 
     ``feed``: "live" or why not. ``money``: whose money orders there move, "paper" where none are sent, "" where none can be. For a venue
     that gets orders also ``gate`` ("open" or why not), ``unknown`` orders, ``reconciled_at`` (ns, 0: never), and since
-    then ``balance`` and ``available``, in millionths of a dollar.
+    then ``balance`` and ``available``, in millionths of a dollar. ``notes``: what the feed
+    leaves out there, and why.
     """
     feeds: Mapping[str, Any] = reports.get("feed", {}).get("venues", {})
     gates: Mapping[str, Any] = reports.get("execution", {}).get("venues", {})
@@ -25,6 +26,8 @@ def venue_status(reports: Reported, live: Collection[str], money: str) -> dict[s
         fed = feeds.get(venue, {})
         found[venue] = {"feed": _feed_words(venue, fed), "markets": fed.get("markets", 0)}
         found[venue]["money"] = "paper" if takes_orders(venue) else ""
+        if fed.get("notes"):
+            found[venue]["notes"] = list(fed["notes"])
         if venue in gates or venue in live:
             gate = gates.get(venue, {})
             found[venue] |= {

@@ -23,8 +23,9 @@ from libs.venues.transport.rate_limit import TokenBucket
 from libs.venues.transport.websocket import VenueSocket
 from proto.feed import Market, MarketStatus
 from proto.message import Message
-from proto.units import SECOND, UnitError, parse
+from proto.units import SECOND
 from services.feed.live.credentials import load_feed_key
+from services.feed.live.kalshi_pages import SeriesPoll, cursor_of
 from services.feed.live.moment import now_ns
 from services.feed.live.questions import Question, ask_each
 from services.feed.live.source import Emit, FeedContext, LiveSource
@@ -40,21 +41,20 @@ PROBED_MAX = 100
 """Probes kept until they are refused; an answer comes within a round trip."""
 SERIES_CACHE_S = 3_600.0
 """A series' fees change seldom, and a read costs 10 of the 200 tokens a second that the account has for all."""
+EVENTS_CACHE_S = 60.0
+"""Which markets exclude each other hardly changes, and a change of fees is told by the socket at once."""
+LATER_CACHE_S = 60.0
+"""For markets that close later than is looked ahead, yet may be expected to end before: they are listed for days."""
+EVENT_PAGE_ROWS = 200
+"""Events a page; the venue's most."""
 TICKERS_MAX = 100
 """Ended markets of one request."""
+
+Query = dict[str, str | int]
 
 _TICKER = re.compile(rb'"market_ticker":\s*"([A-Za-z0-9._-]{1,80})"')
 _SUBSCRIBED = b'"subscribed"'
 _ERROR = b'"error"'
-
-
-class _Page(msgspec.Struct, gc=False):
-    markets: list[msgspec.Raw] = []
-    cursor: str = ""
-
-
-class _Row(msgspec.Struct, gc=False):
-    volume_fp: str = "0"
 
 
 class _Subscribed(msgspec.Struct, gc=False):
@@ -65,8 +65,6 @@ class _Subscribed(msgspec.Struct, gc=False):
     msg: Body
 
 
-_page = msgspec.json.Decoder(_Page)
-_row = msgspec.json.Decoder(_Row)
 _error = msgspec.json.Decoder(wire.Error)
 _subscribed = msgspec.json.Decoder(_Subscribed)
 
@@ -96,8 +94,11 @@ class KalshiSource(LiveSource):
         self._book_sid = 0
         self._asked = 0
         self._probed: dict[int, list[str]] = {}
-        # Markets of the followed series: name on the tape → close in ns.
+        self._events_lost = 0
+        # Markets of the followed series: name on the tape → expected end in ns.
         self._followed: dict[str, int] = {}
+        # Series → what the last look at it did not find.
+        self._missing: dict[str, str] = {}
         self._unresolved = UnresolvedMarkets()
 
     def open_socket(self) -> VenueSocket:
@@ -120,9 +121,11 @@ class KalshiSource(LiveSource):
 
     async def poll(self) -> None:
         """Request the markets of each series that close soon, and the results of those that have closed."""
-        questions: list[Question] = [
-            (series, partial(self._poll_series, series)) for series in self._params.series
-        ]
+        questions: list[Question] = []
+        for series in self._params.series:
+            # First, so that a market is told with its group.
+            questions.append((f"events of {series}", partial(self._poll_events, series)))
+            questions.append((series, partial(self._poll_series, series)))
         if ended := self._unresolved.next_batch(TICKERS_MAX):
             questions.append(("ended markets", partial(self._poll_ended, ended)))
         await ask_each(KALSHI, questions)
@@ -135,33 +138,61 @@ class KalshiSource(LiveSource):
         # Published each time, so that every file of a recording holds the fees of its markets.
         fees = await self._client.raw(f"/series/{series}", cache_s=SERIES_CACHE_S)
         await self.emit(rest_frame("series", fees))
-        now_s = now_ns() // SECOND
-        query: dict[str, str | int] = {
+        now = now_ns()
+        found = SeriesPoll(series, self._params, now)
+        closing: Query = {
             "series_ticker": series,
-            "min_close_ts": now_s,
-            "max_close_ts": now_s + self._params.time_to_close_max_hours * 3600,
-            "limit": PAGE_ROWS,
+            "min_close_ts": now // SECOND,
+            "max_close_ts": found.horizon_s,
         }
+        await self._poll_pages(closing, found)
+        # What can close early is open long past its expected end: a game's latest close is days after it. Whole
+        # minutes, so that an answer can be used again.
+        later_s = found.horizon_s - found.horizon_s % int(LATER_CACHE_S)
+        await self._poll_pages({"series_ticker": series, "min_close_ts": later_s + 1}, found, LATER_CACHE_S)
+        self._missing[series] = found.note()
+
+    async def _poll_events(self, series: str) -> None:
+        """Ask which markets exclude each other, and which events have fees of their own."""
+        query: Query = {"series_ticker": series, "status": "open", "limit": EVENT_PAGE_ROWS}
         for _ in range(self._params.discovery_pages_max_count):
-            body = await self._client.raw("/markets", query)
-            await self.emit(rest_frame("markets", self._traded_enough(body)))
-            cursor = _page.decode(body).cursor
-            if not cursor:
+            body = await self._client.raw("/events", query, cache_s=EVENTS_CACHE_S)
+            await self.emit(rest_frame("events", body))
+            if not (cursor := cursor_of(body)):
                 return
             query["cursor"] = cursor
 
-    def _traded_enough(self, body: bytes) -> bytes:
-        """Return the page without the markets whose volume is too small."""
-        if not self._params.volume_min:
-            return body
-        page = _page.decode(body)
-        rows = [row for row in page.markets if _volume(row) >= self._params.volume_min]
-        return msgspec.json.encode(_Page(rows, page.cursor))
+    async def _poll_pages(self, query: Query, found: SeriesPoll, cache_s: float = 0.0) -> None:
+        """Hand on what is wanted of a list."""
+        query["limit"] = PAGE_ROWS
+        for _ in range(self._params.discovery_pages_max_count):
+            body = await self._client.raw("/markets", query, cache_s=cache_s)
+            if page := found.wanted(body, is_later=bool(cache_s)):
+                await self.emit(rest_frame("markets", page))
+            if not (cursor := cursor_of(body)):
+                return
+            query["cursor"] = cursor
+        found.cut(is_later=bool(cache_s))
+
+    @property
+    def notes(self) -> list[str]:
+        facts = {row.series: row for row in self._params.series_facts}
+        unknown = [
+            f"{name}: no reference price: {facts[name].why if name in facts else 'not in series_facts'}"
+            for name in self._params.series
+            if name not in facts or not facts[name].underlying
+        ]
+        return [*unknown, *filter(None, self._missing.values()), *self._normaliser().notes()]
 
     def proven_markets(self, data: bytes) -> Iterable[str]:
         # Only books are numbered: tickers and trades go on although the books' channel may be silent, and an old
         # number proves nothing. One market a frame; the venue's acknowledgements name none in this form.
-        in_order = self._normaliser().in_order
+        normaliser = self._normaliser()
+        if normaliser.events_lost != self._events_lost:
+            # What was told of the life of markets is lost; the lists say how they stand.
+            self._events_lost = normaliser.events_lost
+            self.poll_soon()
+        in_order = normaliser.in_order
         if in_order == self._in_order:
             return ()
         self._in_order = in_order
@@ -208,13 +239,17 @@ class KalshiSource(LiveSource):
         if market.status is MarketStatus.SETTLED:
             self._followed.pop(market.market, None)
             self._unresolved.discard(market.market)
-        elif market.market.partition(":")[2].partition("-")[0] not in self._params.series:
+        elif not self._is_followed(market.market.partition(":")[2]):
             return
         elif market.status in ENDED:
             self._followed.pop(market.market, None)
             self._unresolved.add(market.market)
         else:
-            self._followed[market.market] = market.close_at
+            self._followed[market.market] = market.ends_at
+
+    def _is_followed(self, ticker: str) -> bool:
+        """Whether a market that was told is of a followed series; the normaliser tells no other that is new."""
+        return any(ticker.startswith(f"{series}-") for series in self._params.series)
 
     def inconsistent_markets(self, at: int) -> Iterable[str]:
         return self._normaliser().inconsistent_markets(at)
@@ -240,14 +275,6 @@ class KalshiSource(LiveSource):
 
     async def close(self) -> None:
         await self._client.close()
-
-
-def _volume(row: msgspec.Raw) -> int:
-    """Return the contracts traded in a market, in millionths; an unreadable row counts as none."""
-    try:
-        return parse(_row.decode(row).volume_fp)
-    except (msgspec.DecodeError, UnitError):
-        return 0
 
 
 def build_source(section: Mapping[str, Any], context: FeedContext) -> KalshiSource:

@@ -27,6 +27,8 @@ QUEUE_FRAMES_MAX = 10_000
 TICK_NS = SECOND // 10
 """Books held back by conflation go out ten times a second even when no frame comes."""
 RECORDED_CHECK_TICKS = 10
+NOTES_MAX = 20
+"""Notes of a venue in one health report; more series than that are followed by nobody yet."""
 
 
 class Inlet:
@@ -94,6 +96,7 @@ class LiveFeed:
                 "markets": len(source.leases.markets()),
                 "broken": source.leases.broken,
                 "detail": source.detail,
+                "notes": source.notes[:NOTES_MAX],
             }
             for venue, source in self.sources.items()
         }

@@ -152,6 +152,11 @@ class LiveSource:
             found.append(f"the venue said {self._reported}")
         return f"{self.venue}: {'; '.join(found)}" if found else ""
 
+    @property
+    def notes(self) -> list[str]:
+        """What is asked for or listed and not followed, and why: no fault, yet good to know."""
+        return []
+
     def report_error(self, words: str) -> None:
         """Keep an error that the venue reported on its socket, and log it."""
         if words != self._reported or time.monotonic() - self._reported_at_s >= ERROR_SHOWN_S:
@@ -178,6 +183,10 @@ class LiveSource:
             self._enqueue(partial(self.probe, due.probe))
         if due.resubscribe:
             self._enqueue(partial(self.resubscribe, due.resubscribe))
+
+    def poll_soon(self) -> None:
+        """Ask the venue again for what no socket tells, without waiting for the time of it."""
+        self._refresh.set()
 
     def refresh_all(self) -> None:
         """Request all markets, then all followed books."""

@@ -212,6 +212,7 @@ def print_status(console: Console, document: Mapping[str, Any]) -> None:
     if document["venues"]:
         _print_venues(console, document["venues"])
     _print_odd_items(console, document["services"].get("execution", {}).get("venues", {}))
+    _print_left_out(console, document)
 
 
 def _print_services(console: Console, services: Mapping[str, Any]) -> None:
@@ -244,3 +245,13 @@ def _print_odd_items(console: Console, venues: Mapping[str, Any]) -> None:
             latest = "; ".join(report["odd_items_latest"])
             line = f"{name}: {report['odd_items']} items could not be read and are left out, the newest: {latest}"
             console.print(line, style="yellow", highlight=False, markup=False)
+
+
+def _print_left_out(console: Console, document: Mapping[str, Any]) -> None:
+    """What is asked for and not followed, and what is followed and priced by no strategy."""
+    for name, row in document["venues"].items():
+        for note in row.get("notes", ()):
+            console.print(clean(f"{name}: {note}"), highlight=False, markup=False, soft_wrap=True)
+    for row in document["services"].get("signal", {}).get("unpriced", ()):
+        words = f"no strategy prices {row['markets']} markets ({row['example']}): {row['why']}"
+        console.print(clean(words), highlight=False, markup=False, soft_wrap=True)

@@ -171,6 +171,26 @@ def test_conditions_that_forbid_a_proposal(change, params):
     assert made.trade(SPOT + 60 * ONE) == []
 
 
+def test_markets_that_no_strategy_prices_are_told_with_the_reason():
+    made = world()
+    for name, change in (
+        ("E", {"payoff": Payoff.EVENT}),
+        ("F", {"payoff": Payoff.EVENT}),
+        ("T", {"payoff": Payoff.TOUCH}),
+        ("G", {"underlying": ""}),
+        ("S", {"underlying": "coinbase:SOL-USD"}),
+        ("X", {"payoff": Payoff.EVENT, "status": MarketStatus.SETTLED}),
+        ("W", {"floor": None}),
+    ):
+        made.put(MARKET.replace(market=f"kalshi:{name}", **change))
+    assert made.machine.unpriced() == {
+        "momentum: a payoff of kind 'event' is not priced": ["kalshi:E", "kalshi:F"],
+        "momentum: a payoff of kind 'touch' is not priced": ["kalshi:T"],
+        "momentum: it has no reference price": ["kalshi:G"],
+        "momentum: coinbase:SOL-USD is not among its underlyings": ["kalshi:S"],
+    }
+
+
 def test_slippage_raises_the_price_and_lowers_the_edge():
     plain, generous = world(), world(slippage_ticks=2)
     for made in (plain, generous):
