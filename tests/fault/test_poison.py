@@ -13,6 +13,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from libs.contract.codec import Unreadable, decode, encode
+from libs.tape.credentials import claims_prefix
 from libs.venues.coinbase import COINBASE
 from libs.venues.coinbase.market_data.normalise import CoinbaseNormaliser
 from libs.venues.frame import FrameError
@@ -36,6 +37,7 @@ pytestmark = [pytest.mark.fault, pytest.mark.broker, pytest.mark.postgres, pytes
 
 MAX_PAYLOAD = 1 << 20
 SECOND_NS = 1_000_000_000
+CLAIMS_POISONED = 20
 
 
 def poisonous(draw: random.Random, good: bytes) -> bytes:
@@ -148,6 +150,12 @@ async def test_poison_on_the_tape_is_counted_and_the_orders_flow_on(
                     name = f"{system.tape}:{producer}:{cause}:0"
                     poisoner.publish(quote.subject(), encode(quote), headers=headers(Nats_Msg_Id=name))
                     sent += 1
+                if user == "execution":
+                    # Stored as ``ledger.>``, published under the prefix that only execution knows.
+                    claims = claims_prefix(broker.passwords[user])
+                    for position in range(CLAIMS_POISONED):
+                        poisoner.publish(f"{claims}.order.x-{position}-0", b"\xc1" * position)
+                        sent += 1
                 await poisoner.settle()
                 assert not poisoner.errors
         # Above the broker's limit: that costs its sender the connection, and nobody else anything.
