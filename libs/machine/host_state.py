@@ -29,6 +29,8 @@ class HostSettings:
     tape: str
     state: Path
     build: str
+    archive: Path | None = None
+    """The folder of the tape's archive: a start from before the window reads it."""
     lockstep: bool = False
     adopt: tuple[str, ...] = ()
     adopt_to: int = 0

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from libs.archive.history import History
 from libs.contract.codec import Unreadable, decode
 from libs.keys.signing import Signer, Verifier
 from libs.machine.errors import UpgradeRefused
@@ -12,8 +13,6 @@ from libs.machine.input_gate import InputGate
 from libs.machine.machine import Machine
 from libs.machine.runner import MachineRunner
 from libs.machine.snapshots import Snapshot, SnapshotStore
-from libs.tape.connection import Link
-from libs.tape.reader import read_at, read_subject
 from proto.service import Started
 
 
@@ -23,13 +22,13 @@ class CellLoader:
     def __init__(
         self,
         settings: HostSettings,
-        link: Link,
+        history: History,
         verifier: Verifier,
         signer: Signer | None,
         skipped: Mapping[str, set[int]],
     ) -> None:
         self._settings = settings
-        self._link = link
+        self._history = history
         self._verifier = verifier
         self._signer = signer
         self._skipped = skipped
@@ -85,7 +84,7 @@ class CellLoader:
     async def _starts_of(self, name: str) -> list[tuple[int, Started]]:
         """Earlier starts of a machine, oldest first: they say which version decided from there on."""
         found: list[tuple[int, Started]] = []
-        for record in await read_subject(self._link, f"{self._settings.service}.{Started.kind}"):
+        for record in await self._history.read_subject(f"{self._settings.service}.{Started.kind}"):
             try:
                 start = decode(record.subject, record.payload)
             except Unreadable:
@@ -116,8 +115,8 @@ class CellLoader:
         return f"run the old build once to a planned stop, or start with --adopt {machine.name} (halted)"
 
     async def _fits(self, snapshot: Snapshot) -> bool:
-        """Whether the tape still holds the message the snapshot was taken at."""
+        """Whether the tape or its archive holds the message the snapshot was taken at."""
         if snapshot.seq == 0:
             return True
-        record = await read_at(self._link, snapshot.seq)
+        record = await self._history.at(snapshot.seq)
         return record is not None and record.digest() == snapshot.digest

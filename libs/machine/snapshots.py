@@ -39,14 +39,18 @@ class SnapshotStore:
 
     def __init__(self, directory: Path, machine: str) -> None:
         self._directory = directory / machine
-        self._directory.mkdir(parents=True, exist_ok=True)
+        # A state holds positions and money; folders and files of earlier builds were open to everybody.
+        for folder in (directory, self._directory):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder.chmod(0o700)
 
     def write(self, snapshot: Snapshot) -> None:
         """Keep a snapshot; old ones beyond what is kept are removed."""
         path = self._directory / f"{snapshot.seq:016d}.snapshot"
         # A second process of the service may be writing the same snapshot.
         temporary = path.with_suffix(f".{os.getpid()}.new")
-        with temporary.open("wb") as file:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
             content = msgspec.msgpack.encode(snapshot)
             file.write(hashlib.sha256(content).digest() + content)
             file.flush()

@@ -17,6 +17,7 @@
       claims/         execution's own synced record of its claims
       journal/        anchors of the hash chain
       logs/           one file a service
+      archive/        <tape>/<first>-<last>.segment: the whole record, sealed stretch by stretch
       frames/         <date>/frames-<n>.jsonl.gz: raw frames of the live venues, see services/feed/recording/recorder.py
 """
 
@@ -51,6 +52,7 @@ class RunFile(msgspec.Struct, kw_only=True, omit_defaults=True):
     metrics_ports: dict[str, int] = msgspec.field(default_factory=dict)
     strategies: list[str] = msgspec.field(default_factory=list)
     supervisor_pid: int = 0
+    archive_keep_days: int = 0
 
 
 class StateLayout:
@@ -77,6 +79,7 @@ class StateLayout:
         self.journal = root / "journal"
         self.logs = root / "logs"
         self.frames = root / "frames"
+        self.archives = root / "archive"
 
     @property
     def exists(self) -> bool:
@@ -125,6 +128,12 @@ class StateLayout:
             return None
         found: dict[str, Any] = json.loads(self.tape_file.read_text())
         return found
+
+    @property
+    def archive(self) -> Path:
+        """Where the archive of this directory's tape is: another tape counts from 1 again, and has its own."""
+        known = self.read_tape()
+        return self.archives / (str(known["base"]) if known is not None else "none")
 
     def write_tape(self, content: dict[str, Any]) -> None:
         """Replace the tape file as a whole."""

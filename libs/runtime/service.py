@@ -51,6 +51,7 @@ class Context:
             tape=self.run.tape,
             state=self.layout.root,
             build=BUILD,
+            archive=self.layout.archive,
             lockstep=self.run.lockstep,
             adopt=tuple(self.run.adopt),
             adopt_to=self.run.adopt_to,

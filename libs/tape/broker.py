@@ -349,6 +349,21 @@ async def _ask(client: Client, verb: str, body: dict[str, Any] | None = None) ->
     return answer
 
 
+async def stream_limits(client: Client, stream: str = TAPE) -> tuple[int, int]:
+    """How many messages and how many bytes a stream holds at most.
+
+    Raises:
+        BrokerUnavailable: the broker does not answer.
+    """
+    answer = await _ask(client, f"STREAM.INFO.{stream}")
+    if "error" in answer:
+        raise BrokerUnavailable(f"expected the limits of {stream}, was {answer['error']}")
+    limits = [int(answer["config"][name]) for name in ("max_msgs", "max_bytes")]
+    # A stream of somebody else's server may have none.
+    messages, size = (limit if limit > 0 else 1 << 62 for limit in limits)
+    return messages, size
+
+
 async def stream_state(client: Client, stream: str = TAPE) -> dict[str, Any]:
     """``messages``, ``bytes``, ``first_seq``, ``last_seq`` of a stream.
 

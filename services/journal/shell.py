@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import nats.errors
 from libs.contract.codec import encode
 from libs.runtime.layout import BUILD, StateLayout
 from libs.runtime.service import Context
-from libs.tape.connection import Link
+from libs.tape.connection import Link, open_link
 from libs.tape.errors import BrokerUnavailable
 from libs.tape.publisher import Publisher
 from libs.tape.reader import REQUEST_TIMEOUT_S, REST_S, TapeReader
@@ -21,12 +22,15 @@ from libs.tape.reports import report_for_ever, send_report
 from proto.ids import MessageId
 from proto.service import Anchor
 from proto.subjects import TAPE
+from services.journal.archiver import Archiver
 from services.journal.service import JournalService, JournalState, JournalStatus
 from services.journal.writer import JournalWriter
 
 READ_SILENCE_S = 2.0
 ANCHORS_FILE = "anchors.jsonl"
 """In the state directory's ``journal`` folder."""
+
+log = logging.getLogger("presage.journal")
 
 
 class TapeSource:
@@ -109,6 +113,7 @@ class JournalShell:
         writer = JournalWriter(context.run.database_url, context.run.tape, anchors_path(context.layout))
         self.service = JournalService(writer, self.source, self.publish_anchor)
         context.on_stop.append(self.service.stop)
+        self._archiver: Archiver | None = None
 
     @property
     def status(self) -> JournalStatus:
@@ -118,13 +123,32 @@ class JournalShell:
     async def run(self) -> None:
         """Journal until the context is stopped, reporting health twice a second."""
         await self._publisher.start()
-        reporting = asyncio.create_task(report_for_ever(self._report))
+        beside = [
+            asyncio.create_task(report_for_ever(self._report)),
+            asyncio.create_task(self._archive()),
+        ]
         try:
             await self.service.run()
         finally:
-            reporting.cancel()
-            await asyncio.gather(reporting, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             await self._report()
+
+    async def _archive(self) -> None:
+        """Archive over a connection of its own, so that neither waits for the other."""
+        context = self._context
+        layout, run = context.layout, context.run
+        link = await open_link(run.broker_url, "journal", layout.password("journal"))
+        try:
+            self._archiver = Archiver(link, layout.archive, run.tape, run.archive_keep_days)
+            await self._archiver.run()
+        except Exception:
+            # It reports itself missing; the journal goes on.
+            log.exception("archiver failed")
+            raise
+        finally:
+            await link.close()
 
     async def publish_anchor(self, anchor: Anchor) -> None:
         """Put an anchor on the tape; its id rises with the sequence it anchors."""
@@ -155,6 +179,7 @@ class JournalShell:
             "build": BUILD,
             "versions": {},
             "journal": msgspec.to_builtins(status),
+            "archive": {} if self._archiver is None else msgspec.to_builtins(self._archiver.status),
         }
 
     async def _report(self) -> None:

@@ -29,6 +29,10 @@ START_HANGS = "start_hangs"
 LEDGER_FILLING = "ledger_filling"
 LEDGER_FULL = "ledger_full"
 CLAIM_FORGOTTEN = "claim_forgotten"
+ARCHIVE_BEHIND = "archive_behind"
+ARCHIVE_GAP = "archive_gap"
+ARCHIVE_LEVELS = {25: Severity.WARNING, 50: Severity.CRITICAL}
+"""Per cent of the tape's window; a stretch that waits for its end is 8 %. At 25 % hours are left, at the usual rates."""
 LEDGER_LEVELS = {50: Severity.INFO, 80: Severity.WARNING, 90: Severity.CRITICAL}
 """Per cent of its size. It never ends, but the fuller it is, the less far it reaches back."""
 
@@ -149,6 +153,18 @@ class HealthWatch:
         text = f"neither claimed nor given up, look them up at the venue: {orders}"
         out += hold(CLAIM_FORGOTTEN, Severity.CRITICAL, "orders", text, wrong=bool(orders))
         return out
+
+    def archive(self, report: Mapping[str, Any]) -> list[Message]:
+        """The journal reports how its archive is: an alert long before the window drops what is not archived."""
+        out: list[Message] = []
+        hold = self.conditions.hold
+        percent, detail = int(report.get("percent", 0)), str(report.get("detail", ""))
+        for level, severity in ARCHIVE_LEVELS.items():
+            text = f"what is not archived fills {percent} % of the tape's window; {detail}".rstrip("; ")
+            out += hold(ARCHIVE_BEHIND, severity, f"{level} %", text, wrong=percent >= level)
+        lost = int(report.get("lost", 0))
+        text = f"{lost} messages left the window before they were archived"
+        return out + hold(ARCHIVE_GAP, Severity.CRITICAL, "archive", text, wrong=bool(lost))
 
     def states(self) -> dict[str, ServiceState]:
         """The state of every followed service."""

@@ -29,8 +29,6 @@ QUEUE_MAX = 10_000
 VIOLATION_OVER_S = 60.0
 """Without a further refusal for this long the alert is over; the next one raises it again."""
 DROPPED = "dead frames in a flood, dropped before they could be told one by one"
-EXECUTION = "execution"
-"""The service that knows the ledger of claims."""
 PERMISSION_VIOLATION = "permission_violation"
 DIVERGENCE = "divergence"
 
@@ -96,8 +94,10 @@ class MonitorShell:
         text = str(body.get("detail", ""))
         self._put(hold(DIVERGENCE, Severity.CRITICAL, service, text, wrong=bool(body.get("diverged", False))))
         self._record_dead_frames(service, body, now)
-        if service == EXECUTION:
+        if service == "execution":
             self._put(self._watch.ledger(body.get("ledger", {})))
+        elif service == "journal":
+            self._put(self._watch.archive(body.get("archive", {})))
 
     def _watch_violations(self, service: str, count: int) -> None:
         before = self._violations.get(service, 0)

@@ -27,7 +27,7 @@ from proto.venue import Ack, AckStatus, Fill
 from services.journal.rows import is_kept
 from tools.cli.commands.journal import verify_journal
 from tools.cli.commands.replay import ReplayRequest, run_replay
-from tools.cli.commands.tape import records
+from tools.cli.commands.tape import history_of
 from tools.system.installation import tape_access
 
 Decoded = list[tuple[TapeRecord, Message]]
@@ -52,7 +52,7 @@ async def check(state: Path, *, finished: bool = True, over_filled: bool = False
     ``over_filled``: the venue was made to fill more than it was asked for.
     """
     async with tape_access(state, ADMIN) as (installation, link):
-        stored = [record async for record in records(link)]
+        stored = [record async for record in history_of(installation, link).records()]
         ledger_count = int((await stream_state(link.client, LEDGER))["messages"])
         verifier = Verifier.load(installation.layout.public_keys)
         dsn = await installation.start_database()

@@ -19,7 +19,7 @@ from tests.conftest import ROOT
 from tests.fault import invariants
 from tests.fault.rig import BUSY, busy_recording, play
 from tests.support.harness import kill, running
-from tools.cli.commands.tape import records
+from tools.cli.commands.tape import history_of
 from tools.system.installation import tape_access
 from tools.system.options import Options
 from tools.system.system import System
@@ -99,8 +99,10 @@ def outcomes(report: dict[str, Any]) -> int:
 
 async def claimed_nonces(state: Path) -> dict[str, str]:
     """Order → the nonce that won."""
-    async with tape_access(state) as (_, link):
-        claimed = [r async for r in records(link) if r.subject.startswith(Claim.kind)]
+    async with tape_access(state) as (installation, link):
+        claimed = [
+            r async for r in history_of(installation, link).records() if r.subject.startswith(Claim.kind)
+        ]
     claims = [decode(record.subject, record.payload) for record in claimed]
     return {claim.order: claim.nonce for claim in claims}
 

@@ -19,7 +19,7 @@ from services.risk.machine import RiskMachine
 from tests.support.harness import readable
 from tests.support.played import Played, copy_of, played_in
 from tools.cli.app import app
-from tools.cli.commands.tape import records
+from tools.cli.commands.tape import history_of
 from tools.system import composition
 from tools.system.installation import tape_access
 from tools.system.operator import expiry_ns, fresh_nonce
@@ -99,8 +99,8 @@ async def _write(state: Path, subject: str, payload: bytes, headers: dict[str, s
 
 
 async def _last_rejection(state: Path) -> tuple[Rejection, dict[str, str], int]:
-    async with tape_access(state) as (_, link):
-        held = [record async for record in records(link)]
+    async with tape_access(state) as (installation, link):
+        held = [record async for record in history_of(installation, link).records()]
     rejections = [(m, r.headers) for r, m in readable(held) if isinstance(m, Rejection)]
     return *rejections[-1], held[-1].seq
 

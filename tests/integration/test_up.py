@@ -29,7 +29,7 @@ from tests.fault.rig import BUSY, SEED
 from tests.support.cluster import with_cluster
 from tests.support.harness import readable
 from tools.cli.commands.status import read_status
-from tools.cli.commands.tape import records
+from tools.cli.commands.tape import history_of
 from tools.exit_codes import FAILED, USAGE, UsageError
 from tools.offline.backtest import Backtest
 from tools.system.composition import sections
@@ -137,8 +137,8 @@ def wait_gone(state: Path) -> None:
 
 async def messages_of(state: Path) -> list:
     """Everything readable on the tape of a stopped state directory."""
-    async with tape_access(state) as (_, link):
-        return readable([record async for record in records(link)])
+    async with tape_access(state) as (installation, link):
+        return readable([record async for record in history_of(installation, link).records()])
 
 
 def recordings_in_order(directory: Path) -> list[Path]:

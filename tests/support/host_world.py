@@ -16,7 +16,7 @@ from libs.machine.errors import MachineStopped
 from libs.machine.host import Host, HostSettings
 from libs.machine.machine import Stamp, StateMachine
 from libs.runtime.layout import BUILD, RunFile
-from libs.tape.broker import stream_state
+from libs.tape.broker import StreamLimits, stream_state
 from libs.tape.connection import Link, open_link
 from libs.tape.credentials import ADMIN, OPERATOR
 from libs.tape.publisher import Publisher
@@ -170,6 +170,7 @@ class World:
             tape=self.tape,
             state=layout.root,
             build=BUILD,
+            archive=layout.archive,
             adopt=() if adopt_to is None else ("signal",),
             adopt_to=adopt_to or 0,
         )
@@ -190,9 +191,10 @@ class World:
 
 
 @asynccontextmanager
-async def world(root: Path) -> AsyncIterator[World]:
-    """A world on a broker of its own, gone at the end."""
+async def world(root: Path, limits: StreamLimits | None = None) -> AsyncIterator[World]:
+    """A world on a broker of its own, gone at the end; ``limits`` make its tape a small window."""
     installation = Installation(root)
+    installation.broker.limits = limits or installation.broker.limits
     await installation.start_broker()
     layout = installation.layout
     links = [

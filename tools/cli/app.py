@@ -56,6 +56,7 @@ ENTRIES = {
     ),
     "record": Entry(STUDY, "tools.cli.record", "record", "Write the raw frames of venues to files."),
     "synth": Entry(STUDY, f"{_C}.synth", "synth", "Write a synthetic market as a recording."),
+    "archive": Entry(STUDY, f"{_C}.archive", "archive_app", "The whole record in files: list, verify."),
     "journal": Entry(STUDY, f"{_C}.journal", "journal_app", "The journal in PostgreSQL: verify, export."),
 }
 """Every command, in the order in which the list shows them."""

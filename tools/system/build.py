@@ -6,7 +6,13 @@ from typing import Any
 
 from libs.venues.catalogue import VENUES
 from tools.exit_codes import UsageError
-from tools.system.composition import CONFIG_DIRECTORY, sections, split_overrides, venue_sections
+from tools.system.composition import (
+    CONFIG_DIRECTORY,
+    archive_section,
+    sections,
+    split_overrides,
+    venue_sections,
+)
 from tools.system.options import MarketSource, Options
 from tools.system.system import System
 
@@ -23,6 +29,7 @@ def system_of(
     _check_faults(options)
     of_machines, _ = split_overrides(overrides or {})
     found = sections(config, of_machines, options.strategies)
+    options.archive_keep_days = archive_section(config, overrides)["keep_days"]
     if options.recordings or options.sockets or options.market is MarketSource.SYNTHETIC:
         if options.live:
             raise UsageError("expected prices of venues for real orders, was a recording or synthetic ones")

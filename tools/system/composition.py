@@ -16,6 +16,7 @@ from services.execution.paper.params import PaperParams
 from services.execution.params import ExecutionParams
 from services.exit.machine import ExitMachine
 from services.exit.params import ExitParams
+from services.journal.params import ArchiveParams
 from services.monitor.machine import MonitorMachine
 from services.monitor.params import MonitorParams
 from services.risk.machine import RiskMachine
@@ -25,6 +26,7 @@ from services.signal.machine import SignalMachine
 
 CONFIG_DIRECTORY = Path(__file__).resolve().parents[2] / "config"
 DEFAULT_STRATEGIES = ("momentum",)
+ARCHIVE = "archive"
 
 
 def factories(strategies: Sequence[str] = DEFAULT_STRATEGIES) -> dict[str, Callable[[], Machine]]:
@@ -96,7 +98,20 @@ def venue_sections(
     return load(directory, venue_models(names), overrides)
 
 
+def archive_section(
+    directory: Path = CONFIG_DIRECTORY, overrides: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The resolved section of the archive, which no machine reads.
+
+    Raises:
+        ConfigError: naming file, line and key.
+    """
+    own = {path: value for path, value in (overrides or {}).items() if path.startswith(f"{ARCHIVE}.")}
+    return load(directory, {ARCHIVE: ArchiveParams}, own)[ARCHIVE]
+
+
 def split_overrides(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Overrides of the machines' sections, and those of the venues'."""
     of_venues = {path: value for path, value in overrides.items() if path.startswith("venues.")}
-    return {path: value for path, value in overrides.items() if path not in of_venues}, of_venues
+    others = {path: value for path, value in overrides.items() if path not in of_venues}
+    return {path: value for path, value in others.items() if not path.startswith(f"{ARCHIVE}.")}, of_venues

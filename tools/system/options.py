@@ -38,6 +38,7 @@ class Options:
     faults: Path | None = None
     passphrase: str = field(default="", repr=False)
     paper_state: Path | None = None
+    archive_keep_days: int = 0
     examined: Sequence[str] = ()
     """Venues for which the doctor had no complaint and the phrase was typed: without them no real money."""
 

@@ -210,6 +210,7 @@ class System:
             metrics_ports=self.supervisor.listen(),
             strategies=list(options.strategies),
             supervisor_pid=os.getpid(),
+            archive_keep_days=options.archive_keep_days,
         )
 
     async def _open(self, mode: Mode, owner: ClockOwner, started_at_ns: int, recording: str) -> None:

@@ -32,6 +32,8 @@ _NEXT = {
     "venue_difference": "presage halt, then presage doctor --live {venue}",
     "fill_unconfirmed": "presage fills",
     "fill_failed": "presage fills",
+    "archive_behind": "presage logs journal",
+    "archive_gap": "presage archive verify",
     "payout_missing": "presage positions",
 }
 """Rule of the monitor → what to type next; ``topic`` and its venue are filled in."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from libs.tape.record import TapeRecord
-from tools.cli.commands.tape import records
+from tools.cli.commands.tape import history_of
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, errors, run
 from tools.exit_codes import DIFFERENCE
 from tools.offline import journal
@@ -48,7 +48,7 @@ async def verify_journal(state: Path) -> tuple[dict[str, Any], list[str]]:
 
         async def batches() -> AsyncIterator[Sequence[TapeRecord]]:
             batch: list[TapeRecord] = []
-            async for record in records(link):
+            async for record in history_of(installation, link).records():
                 batch.append(record)
                 if len(batch) == 1000:
                     yield batch

@@ -12,20 +12,18 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from libs.archive.history import History
 from libs.config.load import parse_sets
 from libs.contract.codec import Unreadable, decode
 from libs.contract.plain import to_document
 from libs.keys.signing import Verifier
 from libs.machine.skips import OPERATOR_PATTERN, gate, skips_of
 from libs.machine.snapshots import SnapshotStore
-from libs.tape.broker import stream_state
-from libs.tape.connection import Link
-from libs.tape.reader import read_subject
 from libs.tape.record import TapeRecord
 from proto.message import Message
 from proto.service import Started
 from proto.subjects import MACHINE_ORDER
-from tools.cli.commands.tape import records
+from tools.cli.commands.tape import history_of
 from tools.cli.terminal import DEFAULT_STATE, AsJson, Sets, State, console, emit, run
 from tools.exit_codes import DIFFERENCE, UsageError
 from tools.offline.replay import Replay, TapeHistory
@@ -79,8 +77,10 @@ async def run_replay(request: ReplayRequest, *, visible: bool = False) -> dict[s
         raise UsageError(f"expected machines of {', '.join(MACHINE_ORDER)}, was {unknown[0]!r}")
     condition = _condition(request.break_on)
     async with tape_access(request.state) as (installation, link):
-        first = await _sequence(link, request.from_, 1)
-        last = await _sequence(link, request.to, int((await stream_state(link.client))["last_seq"]))
+        tape = history_of(installation, link)
+        _, newest = await tape.bounds()
+        first = await _sequence(tape, request.from_, 1)
+        last = await _sequence(tape, request.to, newest)
         if first > last:
             raise UsageError(f"expected --from before --to, was {first} and {last}")
         with Progress(console=Console(stderr=True), transient=True, disable=not visible) as bar:
@@ -90,21 +90,21 @@ async def run_replay(request: ReplayRequest, *, visible: bool = False) -> dict[s
                 bar.update(task, completed=seq)
 
             if request.changes:
-                return await _what_if(installation, link, request.changes, last, step)
-            return await _replay(installation, link, request, (first, last), condition, step)
+                return await _what_if(installation, tape, request.changes, last, step)
+            return await _replay(installation, tape, request, (first, last), condition, step)
 
 
 async def _replay(
     installation: Installation,
-    link: Link,
+    tape: History,
     request: ReplayRequest,
     window: tuple[int, int],
     condition: Callable[[TapeRecord, Message], bool] | None,
     step: Callable[[int], None],
 ) -> dict[str, Any]:
     verifier = Verifier.load(installation.layout.public_keys)
-    history = await _history(installation, link, verifier)
-    first_held = int((await stream_state(link.client))["first_seq"])
+    history = await _history(installation, tape, verifier)
+    first_held, _ = await tape.bounds()
     raised_at: list[tuple[str, int]] = []
     while True:
         engine = Replay(
@@ -116,9 +116,9 @@ async def _replay(
         )
         start = engine.start(installation.layout.root, history, max(window[0], first_held))
         if start < first_held:
-            text = f"expected a snapshot before {first_held}, where the tape's window begins, was none"
+            text = f"expected a snapshot before {first_held}, where the tape and its archive begin, was none"
             raise UsageError(text)
-        await _feed(engine, link, start, window[1], step)
+        await _feed(engine, tape, start, window[1], step)
         if engine.skipping is None:
             break
         # The machine raised here, as it did live: begin again without this input.
@@ -127,37 +127,37 @@ async def _replay(
     return _replay_document(engine, start, window[1])
 
 
-async def _feed(engine: Replay, link: Link, first: int, last: int, step: Callable[[int], None]) -> None:
+async def _feed(engine: Replay, tape: History, first: int, last: int, step: Callable[[int], None]) -> None:
     """Run the window, then look behind it for outputs of its last inputs."""
-    async for record in records(link, first, last):
+    async for record in tape.records(first, last):
         if not engine.handle(record):
             return
         if engine.messages % 1000 == 0:
             step(record.seq)
     if not engine.waiting:
         return
-    async for record in records(link, last + 1):
+    async for record in tape.records(last + 1):
         if not engine.confirm(record) or not engine.waiting:
             return
 
 
-async def _history(installation: Installation, link: Link, verifier: Verifier) -> TapeHistory:
+async def _history(installation: Installation, tape: History, verifier: Verifier) -> TapeHistory:
     starts: list[tuple[int, Started]] = []
-    for record in await read_subject(link, f"*.{Started.kind}"):
+    for record in await tape.read_subject(f"*.{Started.kind}"):
         try:
             start = decode(record.subject, record.payload)
         except Unreadable:
             continue
         if isinstance(start, Started):
             starts.append((record.seq, start))
-    tape = installation.layout.read_run().tape
-    skips = skips_of(await read_subject(link, OPERATOR_PATTERN), verifier, tape)
+    epoch = installation.layout.read_run().tape
+    skips = skips_of(await tape.read_subject(OPERATOR_PATTERN), verifier, epoch)
     digests: dict[int, str] = {}
     for machine in MACHINE_ORDER:
         for snapshot in SnapshotStore(installation.layout.root / "snapshots", machine).newest_first():
             if snapshot.seq not in digests:
-                found = [r async for r in records(link, snapshot.seq, snapshot.seq) if r.seq == snapshot.seq]
-                digests[snapshot.seq] = found[0].digest() if found else ""
+                found = await tape.at(snapshot.seq)
+                digests[snapshot.seq] = found.digest() if found is not None else ""
     return TapeHistory(starts, skips, lambda snapshot: digests.get(snapshot.seq) == snapshot.digest)
 
 
@@ -195,13 +195,17 @@ def _replay_document(engine: Replay, first: int, last: int) -> dict[str, Any]:
 
 
 async def _what_if(
-    installation: Installation, link: Link, changes: Mapping[str, str], last: int, step: Callable[[int], None]
+    installation: Installation,
+    tape: History,
+    changes: Mapping[str, str],
+    last: int,
+    step: Callable[[int], None],
 ) -> dict[str, Any]:
     run = installation.layout.read_run()
     strategies = run.strategies or DEFAULT_STRATEGIES
     baseline, changed = WhatIf({}, strategies), WhatIf(changes, strategies)
     watcher = gate(Verifier.load(installation.layout.public_keys), run.tape)
-    async for record in records(link, 1, last):
+    async for record in tape.records(1, last):
         if not is_input(record.subject):
             continue
         try:
@@ -218,7 +222,7 @@ async def _what_if(
     return compare(baseline, changed) | {"set": dict(changes)}
 
 
-async def _sequence(link: Link, text: str, default: int) -> int:
+async def _sequence(tape: History, text: str, default: int) -> int:
     """A sequence, given as such or as a UTC time of the session."""
     if not text:
         return default
@@ -230,7 +234,7 @@ async def _sequence(link: Link, text: str, default: int) -> int:
         raise UsageError(f"expected a sequence or a UTC time, was {text!r}") from e
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     at = int(moment.timestamp() * 1e9)
-    async for record in records(link):
+    async for record in tape.records():
         if record.subject.startswith(("feed.", "monitor.clock")):
             try:
                 message = decode(record.subject, record.payload)

@@ -9,11 +9,12 @@ from libs.runtime.layout import StateLayout
 from libs.tape.connection import Link
 from proto.monitor import Clock
 from proto.subjects import TABLE
-from tools.cli.commands.tape import records
+from tools.cli.commands.tape import history_of
 from tools.cli.report import print_why
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, fail, run
 from tools.exit_codes import UsageError
 from tools.lists.reading import read_kinds, read_markets
+from tools.offline.archived_chain import archived_records
 from tools.offline.why import SeveralMeant, Tape, document
 from tools.system.installation import tape_access
 from tools.view import wording
@@ -47,12 +48,17 @@ async def find_chain(state: Path, name: str) -> list[dict[str, Any]]:
         UsageError: several may be meant.
     """
     tape = Tape()
-    async with tape_access(state) as (_, link):
-        for record, _ in (await read_kinds(link, _KINDS)).entries:
+    async with tape_access(state) as (installation, link):
+        history = history_of(installation, link)
+        window = await read_kinds(link, _KINDS)
+        for record in archived_records(history.archive, name):
+            if record.seq < window.first_seq:
+                tape.add(record)
+        for record, _ in window.entries:
             tape.add(record)
         tape.labels = await _labels(link)
         try:
-            return document(await tape.chain(name, lambda seq: records(link, seq, seq)))
+            return document(await tape.chain(name, lambda seq: history.records(seq, seq)))
         except SeveralMeant as e:
             raise UsageError(str(e)) from e
 

@@ -142,3 +142,11 @@ def test_a_state_may_hold_models() -> None:
 def test_a_model_in_a_state_is_validated() -> None:
     with pytest.raises(msgspec.ValidationError, match="bet_max"):
         StateMachine(Kept()).restore(msgspec.msgpack.encode({"limits": {"bet_max": "7"}}))
+
+
+def test_only_its_owner_may_read_a_snapshot(tmp_path: Path) -> None:
+    folder = tmp_path / "snapshots"
+    (folder / "risk").mkdir(parents=True)
+    store(folder).write(snapshot(1))
+    for path in (folder, folder / "risk", path_of(folder, 1)):
+        assert path.stat().st_mode & 0o77 == 0, path

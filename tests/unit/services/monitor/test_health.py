@@ -132,3 +132,15 @@ def test_a_filling_ledger_is_told_at_each_level_and_once():
         ("claim_forgotten", "orders", "on"),
     ]
     assert [word for _, _, word in said(watch.ledger({"percent": 10}))] == ["off"] * 5
+
+
+def test_an_archive_that_falls_behind_is_told_long_before_something_is_lost():
+    watch = HealthWatch((), 0)
+    assert said(watch.archive({})) == said(watch.archive({"percent": 9})) == []
+    assert said(watch.archive({"percent": 26})) == [("archive_behind", "25 %", "on")]
+    assert said(watch.archive({"percent": 60})) == [("archive_behind", "50 %", "on")]
+    assert said(watch.archive({"percent": 9, "lost": 5})) == [
+        ("archive_behind", "25 %", "off"),
+        ("archive_behind", "50 %", "off"),
+        ("archive_gap", "archive", "on"),
+    ]

@@ -1,0 +1,168 @@
+"""The archive of one tape: its segments in order. What it holds is what its files say, nothing is kept elsewhere."""
+
+import os
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from libs.archive.segment import ArchiveDamaged, Segment
+from libs.tape.record import TapeRecord
+
+
+class ArchiveFinding(NamedTuple):
+    """One thing that is wrong with an archive: in which file (or between which), and what."""
+
+    file: str
+    text: str
+
+
+class Archive:
+    """Reads the segments in a folder; look again with ``refresh`` while somebody writes there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.segments: list[Segment] = []
+        self._firsts: list[int] = []
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look which files are there."""
+        known = {segment.path.name: segment for segment in self.segments}
+        paths = sorted(self.folder.glob("*.segment"))
+        self.segments = [known.get(path.name) or Segment(path) for path in paths]
+        self._firsts = [segment.first for segment in self.segments]
+
+    @property
+    def first(self) -> int:
+        """The oldest sequence held; 0 when it is empty."""
+        return self.segments[0].first if self.segments else 0
+
+    @property
+    def last(self) -> int:
+        """The newest sequence held; 0 when it is empty."""
+        return self.segments[-1].last if self.segments else 0
+
+    @property
+    def size(self) -> int:
+        """Bytes on the disk."""
+        return sum(segment.path.stat().st_size for segment in self.segments)
+
+    def holds(self, seq: int) -> bool:
+        """Whether a sequence is here."""
+        return self._segment_of(seq) is not None
+
+    def _segment_of(self, seq: int) -> Segment | None:
+        at = bisect_right(self._firsts, seq) - 1
+        return self.segments[at] if at >= 0 and seq <= self.segments[at].last else None
+
+    def at(self, seq: int) -> TapeRecord | None:
+        """One record; ``None`` when it is not here.
+
+        Raises:
+            ArchiveDamaged: it cannot be read.
+        """
+        segment = self._segment_of(seq)
+        return None if segment is None else next(segment.records(seq, seq), None)
+
+    def records(self, first: int, last: int) -> Iterator[TapeRecord]:
+        """The records from ``first`` to ``last`` that are here, in order.
+
+        Raises:
+            ArchiveDamaged: one of them cannot be read.
+        """
+        for segment in self.segments:
+            if segment.last >= first and segment.first <= last:
+                yield from segment.records(first, last)
+
+    def matching(self, pattern: str, after: int, before: int) -> Iterator[TapeRecord]:
+        """The records of a subject (or pattern) between two sequences, neither included; no prices, no clocks.
+
+        Raises:
+            ArchiveDamaged: one of them cannot be read.
+        """
+        for segment in self.segments:
+            if segment.last <= after or segment.first >= before:
+                continue
+            seqs = sorted(
+                seq
+                for subject, found in segment.subjects().items()
+                if subject_matches(pattern, subject)
+                for seq in found
+                if after < seq < before
+            )
+            yield from pick(segment, seqs)
+
+    def verify(self) -> list[ArchiveFinding]:
+        """Read everything again: each segment whole, each following the one before."""
+        findings: list[ArchiveFinding] = []
+        before: Segment | None = None
+        for segment in self.segments:
+            try:
+                segment.verify()
+                if before is not None:
+                    findings += _link(before, segment)
+            except ArchiveDamaged as e:
+                findings.append(ArchiveFinding(segment.path.name, str(e)))
+                before = None
+            else:
+                before = segment
+        return findings
+
+    def prune(self, before_ns: int) -> int:
+        """Remove the oldest segments whose last message is older than ``before_ns``; how many went.
+
+        The newest one stays: it says where the next one begins.
+        """
+        gone = 0
+        for segment in self.segments[:-1]:
+            if segment.info.last_at >= before_ns:
+                break
+            segment.path.unlink()
+            gone += 1
+        if gone:
+            self.refresh()
+        return gone
+
+
+def pick(segment: Segment, seqs: Sequence[int]) -> Iterator[TapeRecord]:
+    """Some records of a segment; each block is unpacked once."""
+    wanted = set(seqs)
+    if not wanted:
+        return
+    for record in segment.blocks_with(seqs):
+        if record.seq in wanted:
+            yield record
+
+
+def _link(before: Segment, segment: Segment) -> list[ArchiveFinding]:
+    name = segment.path.name
+    if segment.first <= before.last:
+        return [ArchiveFinding(name, f"expected it to begin after {before.last}, was {segment.first}")]
+    if segment.first != before.last + 1:
+        text = f"expected {before.last + 1} to {segment.first - 1} to be held, was nothing"
+        return [ArchiveFinding(name, text)]
+    if segment.info.previous != before.info.digest:
+        text = f"expected to follow {before.info.digest[:16]}…, was {segment.info.previous[:16]}…"
+        return [ArchiveFinding(name, text)]
+    return []
+
+
+def subject_matches(pattern: str, subject: str) -> bool:
+    """Whether a subject is one of a pattern, as the broker sees it."""
+    wanted, tokens = pattern.split("."), subject.split(".")
+    for index, part in enumerate(wanted):
+        if part == ">":
+            return len(tokens) > index
+        if index >= len(tokens) or part not in ("*", tokens[index]):
+            return False
+    return len(tokens) == len(wanted)
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of an archive; only its owner may look into it."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for path in folder.glob("*.new"):
+        # A process that died while it wrote: the segment is written again from the tape.
+        path.unlink()
+    os.chmod(folder, 0o700)

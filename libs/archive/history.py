@@ -1,0 +1,174 @@
+"""The whole tape: what the archive holds, then what the broker's window holds, as one."""
+
+from collections.abc import AsyncIterator, Iterator
+from itertools import islice
+
+from libs.archive.archive import Archive
+from libs.tape.broker import stream_state
+from libs.tape.connection import Link
+from libs.tape.errors import BrokerUnavailable, TapeGap
+from libs.tape.reader import BATCH_MAX, TapeReader, read_at, read_subject
+from libs.tape.record import TapeRecord
+
+READ_WAIT_S = 1.0
+GONE_S = 5.0
+"""A broker that is started again is back within a second or two; one that is away for so long was stopped."""
+
+
+class History:
+    """Reads a tape from its first archived message to its newest."""
+
+    def __init__(self, link: Link, archive: Archive) -> None:
+        self.archive = archive
+        self._link = link
+
+    def reader(self, position: int, *, rest_s: float = 0.0) -> "HistoryReader":
+        """A reader of everything after a sequence."""
+        return HistoryReader(self._link, self.archive, position, rest_s=rest_s)
+
+    async def bounds(self) -> tuple[int, int]:
+        """The first sequence from which everything is held, and the last; the first is beyond an empty tape's last.
+
+        Raises:
+            BrokerUnavailable: the broker did not answer.
+        """
+        state = await stream_state(self._link.client)
+        first, last = int(state["first_seq"]), int(state["last_seq"])
+        self.archive.refresh()
+        for segment in reversed(self.archive.segments):
+            if segment.last < first - 1:
+                break
+            first = min(first, segment.first)
+        return max(first, 1), last
+
+    async def records(self, first: int = 1, last: int | None = None) -> AsyncIterator[TapeRecord]:
+        """The records from ``first`` (or where the history begins) to ``last`` (or its end now), in order.
+
+        Raises:
+            BrokerUnavailable: the broker is gone.
+            ArchiveDamaged: a segment cannot be read.
+            TapeGap: the tape moved on while it was read, and the archive does not hold what is missing.
+        """
+        begins, ends = await self.bounds()
+        end = ends if last is None else min(last, ends)
+        reader = self.reader(max(first, begins) - 1)
+        try:
+            while reader.position < end:
+                if self._link.away_s() > GONE_S:
+                    text = f"expected the tape to {end}, was no broker after {reader.position}"
+                    raise BrokerUnavailable(text)
+                for record in await reader.next_batch(READ_WAIT_S):
+                    if record.seq > end:
+                        return
+                    yield record
+        finally:
+            await reader.close()
+
+    async def at(self, seq: int) -> TapeRecord | None:
+        """One record; ``None`` when neither the archive nor the window holds it (or the broker does not answer).
+
+        Raises:
+            ArchiveDamaged: its segment cannot be read.
+        """
+        found = self.archive.at(seq)
+        return found if found is not None else await read_at(self._link, seq)
+
+    async def read_subject(self, subject: str, after: int = 0) -> list[TapeRecord]:
+        """What is held of a subject (or pattern) after a sequence, up to now. Prices and clocks: of the window alone.
+
+        Raises:
+            BrokerUnavailable: the broker did not answer.
+            ArchiveDamaged: a segment cannot be read.
+        """
+        state = await stream_state(self._link.client)
+        self.archive.refresh()
+        begins = int(state["first_seq"])
+        archived = list(self.archive.matching(subject, after, begins))
+        return archived + await read_subject(self._link, subject, max(after, begins - 1))
+
+
+class HistoryReader:
+    """As ``TapeReader``; what the window has dropped comes from the archive.
+
+    The window is asked first: only a reader that it left behind reads files.
+    """
+
+    def __init__(self, link: Link, archive: Archive, position: int, *, rest_s: float = 0.0) -> None:
+        self._link = link
+        self._archive = archive
+        self._rest_s = rest_s
+        self._reader = TapeReader(link, position, rest_s=rest_s)
+        self._archived: Iterator[TapeRecord] | None = None
+        self._archived_to = position
+        self._restarts = 0
+
+    @property
+    def position(self) -> int:
+        """The last sequence handed out."""
+        return self._archived_to if self._archived is not None else self._reader.position
+
+    @property
+    def backlog(self) -> int:
+        """Messages received and not yet handed out."""
+        return self._reader.backlog
+
+    @property
+    def lag(self) -> int:
+        """Messages not yet handed out, as far as is known."""
+        behind = self._archive.last - self._archived_to if self._archived is not None else 0
+        return behind + self._reader.lag
+
+    @property
+    def restarts(self) -> int:
+        """How often reading had to begin anew."""
+        return self._restarts + self._reader.restarts
+
+    async def next_batch(self, timeout_s: float) -> list[TapeRecord]:
+        """The next messages in order; empty when none came within ``timeout_s``.
+
+        Raises:
+            TapeGap: neither window nor archive holds the message after ``position``.
+            ArchiveDamaged: the archive's segment cannot be read.
+        """
+        if self._archived is None:
+            try:
+                return await self._reader.next_batch(timeout_s)
+            except TapeGap:
+                await self._turn_to_archive()
+        batch = self._next_archived()
+        if not batch:
+            await self._turn_to_window()
+        return batch
+
+    async def _turn_to_archive(self) -> None:
+        position = self._reader.position
+        await self._reader.close()
+        self._archive.refresh()
+        if not self._archive.holds(position + 1):
+            held = f"{self._archive.first} to {self._archive.last}" if self._archive.last else "nothing"
+            raise TapeGap(
+                f"expected the tape or its archive to hold sequence {position + 1}, was an archive of {held}"
+            )
+        self._archived_to = position
+        self._archived = self._archive.records(position + 1, self._archive.last)
+
+    def _next_archived(self) -> list[TapeRecord]:
+        assert self._archived is not None
+        batch: list[TapeRecord] = []
+        for record in islice(self._archived, BATCH_MAX):
+            if record.seq != self._archived_to + 1:
+                # A hole in the archive: what comes next is perhaps still in the window.
+                self._archived = iter(())
+                break
+            batch.append(record)
+            self._archived_to = record.seq
+        return batch
+
+    async def _turn_to_window(self) -> None:
+        self._restarts += self._reader.restarts
+        self._reader = TapeReader(self._link, self._archived_to, rest_s=self._rest_s)
+        self._archived = None
+
+    async def close(self) -> None:
+        """Stop reading."""
+        await self._reader.close()
