@@ -66,6 +66,14 @@ def terminal(*arguments: str) -> Iterator[Terminal]:
         found.close()
 
 
+def test_ctrl_c_before_anything_runs_is_said_in_words(tmp_path: Path):
+    with terminal("up", "--state", str(tmp_path / "state")) as view:
+        view.read_until("presage: starting …")
+        view.process.send_signal(signal.SIGINT)
+        view.read_until("ended by Ctrl-C")
+        assert view.process.wait(timeout=LIVE_S) == 130
+
+
 def test_a_system_without_a_terminal_is_looked_at_from_another_and_stopped(tmp_path: Path):
     state = tmp_path / "state"
     with presage_up(state, "--market", "synthetic", as_json=False) as process:

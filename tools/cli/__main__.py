@@ -19,9 +19,12 @@ def main() -> None:
         from tools.cli.app import app
 
         app()
-    except KeyboardInterrupt:
-        print("\npresage: ended by Ctrl-C", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+    except (KeyboardInterrupt, SystemExit) as e:
+        # Typer makes this exit code of a Ctrl-C, and says nothing.
+        if isinstance(e, KeyboardInterrupt) or e.code == INTERRUPTED:
+            print("\npresage: ended by Ctrl-C", file=sys.stderr)
+            sys.exit(INTERRUPTED)
+        raise
     except BrokenPipeError:
         # Who read our output has seen enough: `presage orders | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -45,6 +45,9 @@ SUMMARY_REASONS_MAX = 5
 
 def print_summary(console: Console, summary: dict[str, Any], state: str, account: str) -> None:
     """What came of a run, in a few lines; the rest is in the JSON."""
+    if not summary["events"]:
+        console.print(f"stopped ({account}) before anything was read", highlight=False)
+        return
     unit = sign_of(account)
 
     def amount(name: str) -> str:

@@ -20,8 +20,6 @@ Strategies = Annotated[
     list[str] | None, typer.Option("--strategy", help="Name, module:Class or file.py:Class.")
 ]
 DEFAULT_STATE = Path(STATE)
-INTERRUPTED = 130
-"""Exit code of a command ended by Ctrl-C, as shells have it."""
 
 T = TypeVar("T")
 console = Console()
@@ -42,8 +40,6 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         return uvloop.run(work)
     except typer.Exit:
         raise
-    except KeyboardInterrupt as e:
-        raise fail("ended by Ctrl-C", INTERRUPTED) from e
     except Exception as e:
         from tools.cli.error_words import words_of
 

@@ -174,6 +174,7 @@ def _venue_line(name: str, row: Mapping[str, Any], *, named: bool = False) -> tu
     words = told if named else dict.fromkeys(told, "{}")
     feed = f"[green]{row['feed']}[/]" if row["feed"] == "live" else f"[red]{escape(row['feed'])}[/]"
     markets = words["markets"].format(row["markets"])
+    markets = markets.removesuffix("s") if row["markets"] == 1 else markets
     if "gate" not in row:
         return (name, feed, markets, row["money"], "", "", "", "")
     gate = f"[green]{row['gate']}[/]" if row["gate"] == "open" else f"[red]{escape(row['gate'])}[/]"
