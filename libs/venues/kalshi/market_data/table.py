@@ -103,7 +103,7 @@ class KalshiTable:
         empty = [m for m in self.markets.values() if not m.whole] if brings_book else []
         return max(empty, key=lambda m: m.close_at or NEVER).ticker if empty else None
 
-    def _note_end(self, market: KalshiMarket) -> None:
+    def _record_end(self, market: KalshiMarket) -> None:
         """Keep the order in which markets end; one that goes on after all is none of them."""
         is_settled = market.status is MarketStatus.SETTLED
         for ended, belongs in (
@@ -206,7 +206,7 @@ class KalshiTable:
         if status is not None:
             market.advance(status, at)
         self._follow_clock(market, at)
-        self._note_end(market)
+        self._record_end(market)
         facts = market.facts(0)
         if facts != market.told:
             market.told = facts
