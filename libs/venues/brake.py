@@ -8,7 +8,7 @@ class HasBrake(Protocol):
     """A gateway whose venue stops an account by itself: Kalshi's order group, after too many fills."""
 
     async def brake(self) -> str:
-        """Why the venue takes no orders of ours until the brake is let go; "" while it is off."""
+        """Why the venue takes no orders of ours, by a brake or a pause; "" while it takes them."""
 
     async def release_brake(self) -> None:
         """Let it go: a decision of the operator's."""

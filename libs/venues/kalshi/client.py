@@ -153,15 +153,14 @@ class KalshiClient:
         body = b'{"orders":[' + b",".join(bodies) + b"]}"
         return await self._batch("POST", body, limits.COST * len(bodies), len(bodies))
 
-    async def cancel_order(self, order_id: str, exchange_index: int = 0) -> rest.Reduced:
-        """Cancel an order; ``exchange_index`` is the shard of its market."""
-        path = f"/portfolio/events/orders/{order_id}"
-        query = {"exchange_index": exchange_index} if exchange_index else None
+    async def cancel_order(self, order_id: str, ticker: str) -> rest.Reduced:
+        """Cancel an order; its market's ticker leads the cancel to the right shard."""
+        path, query = f"/portfolio/events/orders/{order_id}", {"market_ticker": ticker}
         return await self._effect("DELETE", path, None, rest.Reduced, cost=limits.CANCEL_COST, query=query)
 
-    async def cancel_orders(self, order_ids: Mapping[str, int]) -> list[rest.BatchItem]:
-        """Cancel several, given with the shards of their markets; each succeeds or fails by itself."""
-        orders = [{"order_id": order_id, "exchange_index": shard} for order_id, shard in order_ids.items()]
+    async def cancel_orders(self, tickers: Mapping[str, str]) -> list[rest.BatchItem]:
+        """Cancel several, given with the tickers of their markets; each succeeds or fails by itself."""
+        orders = [{"order_id": order_id, "market_ticker": ticker} for order_id, ticker in tickers.items()]
         body = msgspec.json.encode({"orders": orders})
         return await self._batch("DELETE", body, limits.CANCEL_COST * len(orders), len(orders))
 

@@ -73,3 +73,16 @@ async def test_a_group_that_is_gone_is_a_brake_until_there_is_a_new_one() -> Non
         other = groups.create(new.owner, 50, 2)
         await v.gateway.release_brake()
         assert (v.gateway.groups[2], len(groups.of(new.owner))) == (other.group_id, 1)
+
+
+async def test_maintenance_of_our_shard_is_told_and_ends_by_itself() -> None:
+    """The top level of the status is the first shard, where crypto is not."""
+    async with venue() as v:
+        exchange = v.server.exchange
+        assert await v.gateway.brake() == ""
+        exchange.pause(0)
+        assert await v.gateway.brake() == ""
+        exchange.pause(2)
+        assert await v.gateway.brake() == "trading paused on shards 2"
+        exchange.paused_shards.clear()
+        assert await v.gateway.brake() == ""

@@ -54,9 +54,6 @@ CANCELS_AT_ONCE_MAX = 100
 PAYOUTS_MAX = 1_000
 """Payouts kept that are neither 0 nor 1: each market is requested once in the day it is reported."""
 
-SHARD_PATIENCE_S = 5.0
-"""For the market of an order that is to be cancelled: what rests meanwhile may fill."""
-
 log = logging.getLogger("presage.kalshi")
 
 
@@ -205,9 +202,8 @@ class KalshiGateway:
             if found is None:
                 return
             order_id = found.venue_order_id
-        shard = await self._shard_of(ticker)
         try:
-            await self.client.cancel_order(order_id, shard)
+            await self.client.cancel_order(order_id, ticker)
         except Refused as e:
             if not is_gone(e):
                 raise
@@ -218,9 +214,8 @@ class KalshiGateway:
         resting = await self.client.orders({"status": "resting"}, unreadable)
         known = {o.order_id: o.ticker for o in resting if self._known.knows_market(o.ticker)}
         others = {o.order_id: o.ticker for o in resting if o.order_id not in known}
-        # First what needs no question: an order placed by hand in some other market must not hold up ours.
+        # Apart: what is wrong with an order placed by hand in some other market must not fail a batch of ours.
         failed = await self._cancel_batches(known)
-        await asyncio.gather(*(self._shard_of(ticker) for ticker in set(others.values())))
         failed += await self._cancel_batches(others)
         failed += [f"{name}: unreadable" for name in unreadable]
         if failed:
@@ -231,9 +226,8 @@ class KalshiGateway:
         size = min(CANCELS_AT_ONCE_MAX, limits.batch_max(self._options.tier, limits.CANCEL_COST))
         orders, failed = list(tickers), []
         for batch in (orders[start : start + size] for start in range(0, len(orders), size)):
-            shards = {order: max(0, self._known.market(tickers[order]).exchange_index) for order in batch}
             try:
-                items = await self.client.cancel_orders(shards)
+                items = await self.client.cancel_orders({order: tickers[order] for order in batch})
             except VenueError as e:
                 failed.append(f"{batch[0]}: {e}")
                 continue
@@ -241,9 +235,7 @@ class KalshiGateway:
                 error = item.error
                 if error is None:
                     continue
-                # Not found on a shard that was guessed says nothing.
-                gone = is_gone(Refused(KALSHI, "", code=error.code.lower()))
-                if not gone or not self._known.knows_market(tickers.get(item.order_id, "")):
+                if not is_gone(Refused(KALSHI, "", code=error.code.lower())):
                     failed.append(f"{item.order_id}: {error.code or error.message}")
         return failed
 
@@ -257,7 +249,9 @@ class KalshiGateway:
                 raise failed
 
     async def brake(self) -> str:
-        """Whether a group tripped, or is gone: then every order of ours on its shard is refused."""
+        """Whether trading pauses where we trade, or a group tripped or is gone: orders are refused then."""
+        if paused := await self._paused_shards():
+            return f"trading paused on shards {', '.join(map(str, paused))}"
         for group_id in self._groups.values():
             try:
                 group = await self.client.group(group_id)
@@ -268,6 +262,18 @@ class KalshiGateway:
             if not group.is_auto_cancel_enabled:
                 return "order group triggered"
         return ""
+
+    async def _paused_shards(self) -> list[int]:
+        """The shards that we trade on, if none of them trades: maintenance is by shard."""
+        status = await self.client.exchange_status()
+        # The top level is the first shard, and all there is where no shards are told.
+        trading = {0: status.exchange_active and status.trading_active}
+        trading |= {
+            row.exchange_index: row.exchange_active and row.trading_active
+            for row in status.exchange_index_statuses
+        }
+        ours = sorted(self._shards & set(trading)) or [0]
+        return [] if any(trading[shard] for shard in ours) else ours
 
     async def release_brake(self) -> None:
         """Let triggered groups take orders again, and replace those that are gone: the operator's decision."""
@@ -426,16 +432,3 @@ class KalshiGateway:
 
     def events(self) -> AsyncIterator[UserEvent]:
         return self._user.events()
-
-    async def _shard_of(self, ticker: str) -> int:
-        """The shard of a market: asked for when it is not known, since a cancel must go there.
-
-        Where it is not told the first one is tried: a cancel that may miss is better than none.
-        """
-        if not self._known.knows_market(ticker):
-            try:
-                async with asyncio.timeout(SHARD_PATIENCE_S):
-                    self._known.learn_market(await self.client.market(ticker))
-            except (VenueError, TimeoutError) as e:
-                log.warning("shard of %s not read: %s", ticker, e)
-        return max(0, self._known.market(ticker).exchange_index)
