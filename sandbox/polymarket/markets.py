@@ -9,7 +9,7 @@ MARKETS = VenueMarkets(
     series=(
         MarketSeries(POLYMARKET, "btc-updown-5m", MarketKind.UPDOWN, 300),
         MarketSeries(POLYMARKET, "btc-updown-15m", MarketKind.UPDOWN, 900),
-        MarketSeries(POLYMARKET, "btc-updown-1h", MarketKind.UPDOWN, 3600, version="v2"),
+        MarketSeries(POLYMARKET, "bitcoin-up-or-down", MarketKind.UPDOWN, 3600, version="v2"),
         MarketSeries(POLYMARKET, "bitcoin-range", MarketKind.NEG_RISK, 1800),
         MarketSeries(POLYMARKET, "sandbox-coin-lands-on-edge", MarketKind.VOID, 1200),
     ),

@@ -48,6 +48,14 @@ def kalshi_ticker(series: str, close_s: int) -> str:
     return f"{series}-{close:%y}{close:%b}{close:%d%H%M}{seconds}-{close:%M}".upper()
 
 
+def named_hour(open_s: int) -> str:
+    """``october-2-2026-12pm-et``: the start in New York, minutes and seconds added where windows are that short."""
+    opened = datetime.fromtimestamp(open_s, UTC).astimezone(NEW_YORK)
+    finer = f"-{opened:%M}" if open_s % 3600 else ""
+    finer += f"-{opened:%S}" if open_s % 60 else ""
+    return f"{opened:%B}-{opened.day}-{opened.year}-{opened.hour % 12 or 12}{finer}{opened:%p}-et".lower()
+
+
 def window_words(open_s: int, close_s: int) -> str:
     """Write ``July 23, 7:55PM-8:00PM ET``."""
     opened, closed = (datetime.fromtimestamp(s, UTC).astimezone(NEW_YORK) for s in (open_s, close_s))

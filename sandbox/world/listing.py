@@ -52,7 +52,9 @@ def _market(
     suffix: str = "",
 ) -> SandboxMarket:
     open_s, close_s = window
-    slug = f"{series.name}-{open_s}{suffix}"
+    named = series.venue == POLYMARKET and series.name.endswith("-up-or-down")
+    start = ids.named_hour(open_s) if named else str(open_s)
+    slug = f"{series.name}-{start}{suffix}"
     up_down = series.kind is MarketKind.UPDOWN and series.venue == POLYMARKET
     neg_risk = series.kind is MarketKind.NEG_RISK
     market_id, tokens = _identity(seed, series, slug, close_s)
@@ -71,7 +73,7 @@ def _market(
         open_ns=open_s * SECOND,
         close_ns=close_s * SECOND,
         price_steps=facts.price_steps,
-        event_id=market_id.rsplit("-", 1)[0] if series.venue == KALSHI else f"{series.name}-{open_s}",
+        event_id=market_id.rsplit("-", 1)[0] if series.venue == KALSHI else f"{series.name}-{start}",
         event_title=_title(series, window),
         number=ids.number(seed, f"{series.venue}/{slug}"),
         version=series.version,

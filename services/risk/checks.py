@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from proto.feed import MarketStatus
+from proto.feed import Answer, MarketStatus
 from proto.units import ONE, SECOND, scale
 from services.risk.params import RiskParams
 
@@ -25,7 +25,7 @@ HALTED: Final = 2 * ONE
 
 
 class CheckResult(msgspec.Struct, frozen=True, gc=False):
-    """What one check found, as ``proto.risk.Check`` says it; made 29 times a decision, and mostly not sent."""
+    """What one check found, as ``proto.risk.Check`` says it; made 30 times a decision, and mostly not sent."""
 
     name: str
     limit: int
@@ -38,6 +38,8 @@ AUTONOMY_LEVELS: Final = {"alerts": 0, "semi": ONE, "auto": 2 * ONE}
 
 STATUS_LEVELS: Final = {status: index * ONE for index, status in enumerate(MarketStatus)}
 """Statuses of a market in the order they are lived: 0 listed, 1 open, 2 paused, 3 closed, ..."""
+ANSWER_LEVELS: Final = {answer: index * ONE for index, answer in enumerate(Answer)}
+"""What is said of a result that is not final: 0 nothing, 1 proposed, 2 disputed."""
 STATUS_UNKNOWN: Final = -ONE
 """No ``feed.market`` was read for the market."""
 
@@ -79,6 +81,8 @@ class EntryFacts(ProposedOrder, kw_only=True, gc=False):
     book_at: int
     gapped: bool
     close_at: int
+    expected_end_at: int
+    answer: int
     cost: int
     fee: int
     equity: int
@@ -190,9 +194,20 @@ def market_status(order: ProposedOrder) -> CheckResult:
     return CheckResult("market_status", level, order.status, order.status == level)
 
 
+def answer(entry: EntryFacts) -> CheckResult:
+    """Nobody has proposed or disputed a result yet: such a market trades on, but only those who hold it leave."""
+    return CheckResult("answer", 0, entry.answer, entry.answer == 0)
+
+
 def time_to_close(entry: EntryFacts) -> CheckResult:
-    """The market stays open long enough to leave again; an unknown close time is none."""
+    """The market stays open long enough to leave again; an unknown close time is none.
+
+    A market with an expected end alone has no close: it trades until the venue ends it, also past that end.
+    """
     limit = entry.params.time_to_close_min_s
+    if not entry.close_at and entry.expected_end_at:
+        left_s = (entry.expected_end_at - entry.now) // SECOND
+        return CheckResult("time_to_close_s", limit, max(limit, left_s))
     left = max(entry.close_at - entry.now, 0)
     return CheckResult("time_to_close_s", limit, left // SECOND, left > 0 and left >= limit * SECOND)
 
@@ -344,6 +359,7 @@ ENTRY_CHECKS: Final[tuple[EntryCheck, ...]] = (
     book_gap,
     book_age,
     market_status,
+    answer,
     time_to_close,
     spread,
     depth,

@@ -9,6 +9,7 @@ from proto.feed import FeeSchedule, Level, Side
 from proto.units import ONE, notional, scale
 from services.risk.checks import (
     ACTIVE,
+    ANSWER_LEVELS,
     CLOSE_ONLY,
     HALTED,
     STATUS_LEVELS,
@@ -137,6 +138,8 @@ def entry_facts(
         book_at=0 if view is None else view.at,
         gapped=view is None or view.gapped,
         close_at=0 if market is None else market.close_at,
+        expected_end_at=0 if market is None else market.expected_end_at,
+        answer=0 if market is None else ANSWER_LEVELS[market.answer],
         cost=cost,
         fee=candidate.fee,
         equity=equity_now,

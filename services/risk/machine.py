@@ -37,8 +37,11 @@ class RiskMachine(StateMachine[State]):
     """Decides on every order; see ``services/risk/README.md``."""
 
     name: ClassVar[str] = "risk"
-    version: ClassVar[int] = 2
-    """2: never sizes an order beyond what a message can carry."""
+    version: ClassVar[int] = 3
+    """2: never sizes an order beyond what a message can carry.
+
+    3: no entry while an answer is proposed or disputed; a market without a close trades past its expected end.
+    """
 
     def __init__(self) -> None:
         super().__init__(State())

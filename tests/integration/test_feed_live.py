@@ -227,9 +227,10 @@ async def test_the_look_at_gamma_carries_the_filters(tmp_path: Path) -> None:
         assert len(set(slugs)) >= 2
         tagged = [path for path in venue.asked if "tag_id=" in path]
         assert {path.partition("tag_id=")[2][:1] for path in tagged} == {"7", "8"}
-        assert all(
-            "closed=false" in path and "end_date_min=" in path and "end_date_max=" in path for path in tagged
-        )
+        assert all("closed=false" in path and "end_date_max=" in path for path in tagged)
+        soon = {path.partition("tag_id=")[2][:1] for path in tagged if "end_date_min=" in path}
+        past = {path.partition("tag_id=")[2][:1] for path in tagged if "ascending=false" in path}
+        assert soon == past == {"7", "8"}
 
 
 async def test_a_source_that_raises_is_started_again_and_ends_nobody(

@@ -43,6 +43,8 @@ class Questions(StandIn):
         if request.path not in self.rows:
             return web.json_response({"error": f"no {request.path}"}, status=422)
         body = self.rows[request.path]
+        if callable(body):
+            body = body(request)
         if isinstance(body, list):
             # As Gamma: closed markets are left out unless they are asked for.
             body = [row for row in body if row["closed"] is (request.query.get("closed") == "true")]
@@ -140,6 +142,7 @@ async def test_polymarket_tells_what_becomes_of_an_ended_market_until_it_is_sett
         {"umaResolutionStatus": "proposed"},
         {},
         {"umaResolutionStatus": "disputed"},
+        {"acceptingOrders": False},
         {"closed": True, "umaResolutionStatus": "resolved"},
         {},
         {"outcomePrices": '["0.5", "0.5"]'},
@@ -150,8 +153,7 @@ async def test_polymarket_tells_what_becomes_of_an_ended_market_until_it_is_sett
         row.update(change)
         told += [message.status for message in await polymarket.poll()]
     assert told == [
-        MarketStatus.OPEN,
-        MarketStatus.DETERMINED,
+        *[MarketStatus.OPEN] * 3,
         MarketStatus.DISPUTED,
         MarketStatus.SETTLED,
     ]
@@ -181,14 +183,14 @@ async def test_a_market_from_before_a_restart_has_a_lease_while_it_is_open(
         venue.asked.clear()
         assert await asked.poll() == []
         assert venue.asked_with("condition_ids") == [], "an open market is asked for by itself"
-        venue.rows["/markets"] = [rows[1] | {"umaResolutionStatus": "proposed"}]
+        venue.rows["/markets"] = [rows[1] | {"umaResolutionStatus": "proposed", "acceptingOrders": False}]
         asked.source.await_results(names[1:])
         assert [message.market for message in await asked.poll()] == names[1:], "no room for a result"
         assert asked.source.leases.markets() == names[:1]
         venue.rows["/markets"] = rows[:1]
-        rows[0]["umaResolutionStatus"] = "proposed"
+        rows[0] |= {"umaResolutionStatus": "proposed", "acceptingOrders": False}
         venue.rows["/markets/keyset"] = {"markets": rows[:1] if listed else []}
-        asked.source._followed[names[0]].close_at = 1
+        asked.source._followed[names[0]].expected_end_at = 1
         assert [message.status for message in await asked.poll()] == [MarketStatus.DETERMINED]
         assert asked.source.leases.markets() == []
     finally:
@@ -198,19 +200,40 @@ async def test_a_market_from_before_a_restart_has_a_lease_while_it_is_open(
 async def test_a_disputed_market_that_trades_again_has_a_lease_again(
     venue: Questions, polymarket: Polymarket
 ) -> None:
-    """The normaliser goes back in a market's life only where it has forgotten the market."""
-    row = gamma_market() | {"umaResolutionStatus": "disputed"}
+    row = gamma_market() | {"umaResolutionStatus": "disputed", "acceptingOrders": False}
     venue.rows = {"/markets/keyset": {"markets": [row]}, "/markets": [row]}
     for _ in range(2):
         await polymarket.poll()
         assert polymarket.source.leases.markets() == []
-    row["umaResolutionStatus"] = ""
-    assert await polymarket.poll() == []
-    assert polymarket.source.leases.markets() == [], "one that the normaliser has left is under lease"
-    polymarket.normaliser = PolymarketNormaliser()
+    row |= {"umaResolutionStatus": "", "acceptingOrders": True}
     assert [message.status for message in await polymarket.poll()] == [MarketStatus.OPEN]
     await polymarket.poll()
     assert polymarket.source.leases.markets() == [f"polymarket:{CONDITION}"]
+
+
+async def test_markets_that_trade_past_their_end_are_found(venue: Questions) -> None:
+    """Those that are only waiting for their result are not."""
+    asked = Polymarket(venue, any_tag=True)
+    ended = {"slug": "who-wins", "endDate": "2020-01-31T00:00:00Z"}
+    trades = gamma_market() | ended
+    waits = (
+        gamma_market(condition="0x" + "cd" * 32, tokens=("333", "444")) | ended | {"acceptingOrders": False}
+    )
+
+    def page(request: web.Request) -> dict[str, Any]:
+        return {"markets": [trades, waits] if "end_date_min" not in request.query else []}
+
+    venue.rows = {"/markets/keyset": page, "/markets": []}
+    try:
+        (told,) = await asked.poll()
+        assert (told.status, told.close_at, told.expected_end_at) == (
+            MarketStatus.OPEN,
+            0,
+            1_580_428_800 * SECOND,
+        )
+        assert asked.source.leases.markets() == [f"polymarket:{CONDITION}"]
+    finally:
+        await asked.source.close()
 
 
 async def test_a_kalshi_market_from_before_a_restart_has_a_lease_while_it_is_open(
@@ -227,7 +250,9 @@ async def test_a_question_that_is_refused_does_not_take_the_others_with_it(venue
     asked = Polymarket(venue, windows=("btc-updown-5m",), tags=("7",))
     venue.rows = {"/markets": [gamma_market()]}
     try:
-        with pytest.raises(SomeFailed, match=r"tag 7: GET /markets/keyset: 422 no /markets/keyset$"):
+        with pytest.raises(
+            SomeFailed, match=r"tag 7: GET /markets/keyset: 422 no /markets/keyset; tag 7, past"
+        ):
             await asked.poll()
         assert list(asked.source.leases.markets()) == [f"polymarket:{CONDITION}"]
     finally:

@@ -59,10 +59,10 @@ async def test_the_new_client_discovers_markets_events_and_books(official, sandb
     [
         ("updown-15m", 0),
         ("bitcoin-range", 1),
-        ("updown-1h", 2),
+        ("up-or-down", 2),
         ("updown-15m", 3),
         ("bitcoin-range", 3),
-        ("updown-1h", 3),
+        ("up-or-down", 3),
     ],
 )
 async def test_the_new_client_trades_with_every_wallet_on_every_exchange(

@@ -60,7 +60,7 @@ _SENTENCES = {
 }
 """Checks whose numbers say nothing more."""
 
-_HALTED = 2 * ONE
+_HALTED = _DISPUTED = 2 * ONE
 _STATUSES = tuple(MarketStatus)
 """In the order by which risk numbers them."""
 
@@ -76,6 +76,8 @@ def _sentence(failed: Check) -> str:
     if failed.name == "market_status":
         level = failed.value // ONE
         return f"the market is {_STATUSES[level].value if 0 <= level < len(_STATUSES) else 'not known'}"
+    if failed.name == "answer":
+        return "its answer is disputed" if failed.value == _DISPUTED else "its answer is proposed"
     if failed.name in _SENTENCES:
         return _SENTENCES[failed.name]
     if failed.name in _WORDS:
@@ -97,6 +99,7 @@ _LABELS = {
     "order_rate_count": "entries in the window",
     "repeat_s": "the same order again",
     "cooldown_s": "the market rests",
+    "answer": "answer proposed or disputed",
     "time_to_close_s": "closes too soon",
     "time_to_expiry_s": "came too late",
     "price_collar": "far from the middle",

@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.text import Text
 
-from proto.feed import Market, MarketStatus
+from proto.feed import Answer, Market, MarketStatus
 from tools.view import styles, wording
 from tools.view.market_state import DisplayedQuotes
 from tools.view.model import ViewModel
@@ -82,10 +82,11 @@ def _market_row(model: ViewModel, entry: Market, name_width: int) -> tuple[Rende
     tops = [model.market_state.tops.get(name) for name in names]
     quotes = [_bid_ask(top) for top in tops] + [Text("–")] * (2 - len(tops))
     depth = sum(top.depth for top in tops[:1] if top is not None)
-    left = wording.duration(entry.close_at - model.now) if entry.close_at else "–"
-    is_open = entry.status is MarketStatus.OPEN
-    style = styles.PLAIN if is_open else styles.WARN
-    status = "" if is_open else f" {entry.status.value}"
+    end_at = entry.close_at or entry.expected_end_at
+    left = wording.duration(end_at - model.now) if end_at > model.now or entry.close_at else "–"
+    state = _state(entry)
+    style = styles.WARN if state else styles.PLAIN
+    status = f" {state}" if state else ""
     ticker = wording.shorten(wording.market(entry), name_width - len(status))
     return (
         Text(ticker + status, style=style),
@@ -94,6 +95,14 @@ def _market_row(model: ViewModel, entry: Market, name_width: int) -> tuple[Rende
         *quotes,
         wording.quantity(depth),
     )
+
+
+def _state(entry: Market) -> str:
+    """What sets a market apart from one that simply trades: its stage of life, and what is said of its result."""
+    words = [] if entry.status is MarketStatus.OPEN else [entry.status.value]
+    if entry.answer is not Answer.NONE and entry.answer.value not in words:
+        words.append(entry.answer.value)
+    return " ".join(words)
 
 
 def _bid_ask(tops: DisplayedQuotes | None) -> Text:

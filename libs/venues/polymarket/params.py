@@ -18,11 +18,12 @@ Address = Annotated[str, text(r"^(0x[0-9a-fA-F]{40})?$", "an address of 0x and 4
 Window = Annotated[
     str,
     text(
-        r"^[a-z0-9]{1,20}(-[a-z0-9]{1,20}){0,4}-(5m|15m|1h|4h)$",
-        "the beginning of a slug that ends in -5m, -15m, -1h or -4h (btc-updown-5m)",
+        r"^([a-z0-9]{1,20}(-[a-z0-9]{1,20}){0,4}-(5m|15m|4h)|[a-z0-9]{1,20}-up-or-down)$",
+        "the beginning of a slug that ends in -5m, -15m or -4h (btc-updown-5m) or, for the windows of an hour,"
+        " in -up-or-down (bitcoin-up-or-down)",
     ),
 ]
-"""Without one of these lengths the feed would not know when a window begins, and follow none."""
+"""Otherwise the feed would not know when a window begins, nor its name, and follow none."""
 
 
 class PolymarketParams(DiscoveryParams):

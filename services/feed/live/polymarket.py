@@ -29,6 +29,7 @@ from services.feed.live.gamma_pages import (
     Query,
     cursor_of,
     passes,
+    past_query,
     rows_of,
     tag_query,
     window_slugs,
@@ -73,7 +74,7 @@ _raws = msgspec.json.Decoder(list[msgspec.Raw])
 
 class _Followed(msgspec.Struct):
     tokens: tuple[str, ...]
-    close_at: int
+    expected_end_at: int
 
 
 class PolymarketSource(LiveSource):
@@ -148,15 +149,19 @@ class PolymarketSource(LiveSource):
         params, now = self._params, now_ns()
         tags = ("",) if params.any_tag else params.tags
         ended = dict.fromkeys([*self._unresolved.next_batch(UNRESOLVED_MAX), *self._ended(now)])
+        hours, now_s = params.time_to_close_max_hours, now // SECOND
         questions: list[Question] = []
-        questions += [(s, partial(self._poll_window, s)) for s in window_slugs(params.windows, now // SECOND)]
-        questions += [(f"tag {tag or 'any'}", partial(self._poll_tag, tag)) for tag in tags]
+        questions += [(s, partial(self._poll_window, s)) for s in window_slugs(params.windows, now_s)]
+        for tag in tags:
+            name, soon, past = f"tag {tag or 'any'}", tag_query(tag, hours, now_s), past_query(tag, now_s)
+            questions.append((name, partial(self._poll_tag, soon)))
+            questions.append((f"{name}, past its end", partial(self._poll_tag, past, trading=True)))
         questions += [(f"market {c[:12]}", partial(self._poll_ended, c)) for c in ended]
         await ask_each(POLYMARKET, questions)
 
     def _ended(self, now: int) -> list[str]:
         """Return the followed markets whose end has passed: those of no window go on until Gamma closes them."""
-        ended = (market for market, facts in self._followed.items() if 0 < facts.close_at <= now)
+        ended = (market for market, facts in self._followed.items() if 0 < facts.expected_end_at <= now)
         return [market.partition(":")[2] for market in ended]
 
     async def _fetch_rows(self, query: Query) -> list[msgspec.Raw]:
@@ -166,13 +171,15 @@ class PolymarketSource(LiveSource):
     async def _poll_window(self, slug: str) -> None:
         await self._emit_rows(filter(self._follow_listing, await self._fetch_rows({"slug": slug})))
 
-    async def _poll_tag(self, tag: str) -> None:
-        query = tag_query(tag, self._params.time_to_close_max_hours, now_ns() // SECOND)
+    async def _poll_tag(self, query: Query, *, trading: bool = False) -> None:
+        """Follow the markets of a list; with ``trading`` only those that take orders."""
         for _ in range(self._params.discovery_pages_max_count):
             answer = await self._gamma.request("GET", "/markets/keyset", effect=False, query=query)
             rows = rows_of(answer.body)
             await self._emit_rows(
-                row for row in rows if passes(row, self._params) and self._follow_listing(row)
+                row
+                for row in rows
+                if passes(row, self._params) and self._follow_listing(row, trading=trading)
             )
             cursor = cursor_of(answer.body)
             if not cursor:
@@ -196,10 +203,11 @@ class PolymarketSource(LiveSource):
             body = msgspec.json.encode(found[start : start + PAGE_ROWS])
             await self.emit(rest_frame("gamma_markets", body))
 
-    def _follow_listing(self, raw: msgspec.Raw, *, ended: bool = False) -> bool:
+    def _follow_listing(self, raw: msgspec.Raw, *, ended: bool = False, trading: bool = False) -> bool:
         """Follow a market while there is room, and return whether it is passed on; an unreadable one is not.
 
-        With ``ended`` any market that trades no more is passed on, and not followed.
+        With ``ended`` any market that trades no more is passed on, and not followed. With ``trading`` a new one
+        is followed only if it takes orders.
         """
         try:
             listing = PolymarketListing(gamma.read_market(raw))
@@ -210,11 +218,13 @@ class PolymarketSource(LiveSource):
             return False
         if market in self._followed or market in self._over or (ended and listing.status in NOT_TRADING):
             return True
+        if trading and listing.status is not MarketStatus.OPEN:
+            return False
         if len(self._followed) >= self._params.markets_max_count:
             return False
-        self._followed[market] = _Followed(listing.tokens, listing.close_at)
+        self._followed[market] = _Followed(listing.tokens, listing.expected_end_at)
         self._follows_more = True
-        if listing.close_at:
+        if listing.expected_end_at:
             # From its end on it is polled as a followed market; without an end it stays among the unresolved.
             self._unresolved.discard(listing.condition)
         return True

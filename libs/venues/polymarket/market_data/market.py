@@ -7,7 +7,7 @@ from libs.venues.polymarket import POLYMARKET
 from libs.venues.polymarket.limits import SHARE_STEP, TAKER_NOTIONAL_MIN
 from libs.venues.polymarket.schemas import gamma
 from libs.venues.polymarket.schemas.gamma import GammaMarket
-from proto.feed import FeeSchedule, Market, MarketStatus, Outcome, Payoff, PriceStep
+from proto.feed import Answer, FeeSchedule, Market, MarketStatus, Outcome, Payoff, PriceStep
 from proto.units import ONE, parse
 
 TITLE_CHARACTERS_MAX = 200
@@ -21,20 +21,17 @@ UNDERLYINGS = {
     "sol": "binance:SOLUSDT",
     "xrp": "binance:XRPUSDT",
 }
-"""What an up-or-down market follows, by the beginning of its slug."""
+"""What an up-or-down market follows, by its coin."""
+COINS = {"bitcoin": "btc", "ethereum": "eth", "solana": "sol", "xrp": "xrp"}
+"""Coins as hourly and daily up-or-down markets write them."""
 _UP_DOWN = re.compile(r"^([a-z]{2,6})-updown-(\d{1,3})([mh])-(\d{9,11})\Z")
+# Decided by Binance's candle of the hour or day: its beginning is in none of the streams that are read here.
+_NAMED_UP_DOWN = re.compile(rf"^({'|'.join(COINS)})-up-or-down-(?:on-)?[a-z]{{3,9}}-\d{{1,2}}(?:-|\Z)")
 _NOT_NAME = re.compile(r"[^a-z0-9]+")
 
-# A market only moves forward in its life; between equals it may go back and forth.
-_RANK = {
-    MarketStatus.LISTED: 0,
-    MarketStatus.OPEN: 1,
-    MarketStatus.PAUSED: 1,
-    MarketStatus.CLOSED: 2,
-    MarketStatus.DETERMINED: 3,
-    MarketStatus.DISPUTED: 3,
-    MarketStatus.SETTLED: 4,
-}
+OVER = (MarketStatus.CLOSED, MarketStatus.DETERMINED, MarketStatus.DISPUTED, MarketStatus.SETTLED)
+"""Nothing trades: the venue has closed the market, or takes no orders while an answer stands."""
+_FINAL_RANK = dict(zip(OVER, (0, 1, 1, 2), strict=True))
 
 
 def outcome_name(text: str) -> str:
@@ -53,11 +50,17 @@ class PolymarketMarket:
     """One market. Times in nanoseconds, ``tick`` and ``strike`` in millionths."""
 
     __slots__ = (
+        "answer",
         "average_s",
+        "clears_at",
         "close_at",
         "condition",
+        "ended_at",
+        "expected_end_at",
         "fees",
         "group",
+        "is_final",
+        "is_window",
         "market",
         "names",
         "neg_risk",
@@ -67,6 +70,7 @@ class PolymarketMarket:
         "status",
         "strike",
         "symbol",
+        "taker_delay_ms",
         "tick",
         "tick_told",
         "title",
@@ -88,6 +92,15 @@ class PolymarketMarket:
         self.average_s = 0
         self.open_at = 0
         self.close_at = 0
+        self.expected_end_at = 0
+        # When trading ended; ``is_final``: by the venue's own word or a window's clock, and for good.
+        self.ended_at = 0
+        self.is_final = False
+        self.is_window = False
+        self.answer = Answer.NONE
+        self.taker_delay_ms = 0
+        # When the venue cancels all that rests, because the game begins; 0 when it does not, or has.
+        self.clears_at = 0
         self.fees = FeeSchedule()
         self.tick = ""
         self.tick_told = False
@@ -101,20 +114,38 @@ class PolymarketMarket:
         """The instrument of an outcome."""
         return f"{self.market}:{self.names[index]}"
 
-    @property
-    def window(self) -> bool:
-        """Whether it is an up-or-down market: those end by the clock."""
-        return bool(self.symbol)
+    def move(self, status: MarketStatus, at: int) -> None:
+        """Go to a stage of life; what ended for good only goes on to its result: lists may be behind.
 
-    def advance(self, status: MarketStatus) -> None:
-        """Go to a later (or equal) stage of life; an earlier one is ignored."""
-        if self.status is None or _RANK[status] >= _RANK[self.status]:
-            self.status = status
+        A market that takes no orders while an answer stands may take them again: the question is asked anew.
+        """
+        if self.is_final and _FINAL_RANK.get(status, -1) < _FINAL_RANK[self.status or MarketStatus.CLOSED]:
+            return
+        self.status = status
+        self.ended_at = (self.ended_at or at) if self.over else 0
+
+    def end(self, status: MarketStatus, at: int) -> None:
+        """Trading has ended for good at ``at``, closed or settled."""
+        if not self.is_final:
+            self.ended_at = at
+            self.status = self.status if self.over else MarketStatus.CLOSED
+            self.is_final = True
+        self.move(status, at)
 
     @property
     def over(self) -> bool:
-        """Whether trading has ended for good."""
-        return self.status is not None and _RANK[self.status] >= _RANK[MarketStatus.CLOSED]
+        """Whether nothing trades."""
+        return self.status in OVER
+
+    @property
+    def payoff(self) -> Payoff:
+        """A window pays up when the price ends at its strike or above; another market is about an event.
+
+        The strike of windows by the hour or day is the beginning of a candle that nothing here reads: unknown.
+        """
+        if self.symbol:
+            return Payoff.ABOVE
+        return Payoff.UNKNOWN if self.is_window else Payoff.EVENT
 
     def facts(self, at: int) -> Market:
         """The complete market message."""
@@ -127,9 +158,6 @@ class PolymarketMarket:
             title=self.title,
             underlying=self.underlying,
             strike=self.strike,
-            # A window pays up when the price ends at its start or above it.
-            payoff=Payoff.ABOVE if self.window else Payoff.UNKNOWN,
-            floor=self.strike,
             open_at=self.open_at,
             close_at=self.close_at,
             settlement_average_s=self.average_s,
@@ -140,6 +168,12 @@ class PolymarketMarket:
             fees=self.fees,
             group=self.group,
             result=self.result,
+            payoff=self.payoff,
+            floor=self.strike,
+            expected_end_at=self.expected_end_at,
+            ended_at=self.ended_at,
+            answer=self.answer,
+            taker_delay_ms=self.taker_delay_ms,
         )
 
 
@@ -159,7 +193,10 @@ class PolymarketListing:
         self.names = tuple(outcome_name(text) for text in outcomes)
         if len(set(self.names)) != len(self.names) or len(set(self.tokens)) != len(self.tokens):
             raise FrameError(f"expected outcomes and tokens each once, was {self.names!r}"[:200])
-        self.tradable = bool(self.tokens) and len(self.tokens) == len(self.names) >= 2
+        # The placeholder of an augmented event stands for outcomes that are still to be listed: nobody's to trade.
+        self.tradable = (
+            not body.negRiskOther and bool(self.tokens) and len(self.tokens) == len(self.names) >= 2
+        )
         if not all(token.isdecimal() and token.isascii() and len(token) <= 78 for token in self.tokens):
             raise FrameError("expected tokens of digits, was something else")
         self.title = "".join(c for c in body.question or "" if c.isprintable())[:TITLE_CHARACTERS_MAX]
@@ -173,40 +210,57 @@ class PolymarketListing:
         group = neg_risk_group or body.negRiskMarketID or ""
         self.group = f"{POLYMARKET}:{group[:100]}" if body.negRisk and group else ""
         window = _UP_DOWN.match(body.slug or "")
+        named = _NAMED_UP_DOWN.match(body.slug or "")
         self.symbol = window[1] if window else ""
+        self.underlying = UNDERLYINGS.get(COINS[named[1]] if named else self.symbol, "")
+        self.is_window = window is not None or named is not None
         starts_at = gamma.nanoseconds(body.eventStartTime)
         self.open_at = starts_at or gamma.nanoseconds(body.startDate)
-        self.close_at = gamma.nanoseconds(body.endDate)
+        # When the answer is expected. Only windows end by the clock; other markets trade until the venue closes them.
+        self.expected_end_at = gamma.nanoseconds(body.endDate)
+        self.close_at = self.expected_end_at if self.is_window else 0
+        self.ended_at = gamma.nanoseconds(body.closedTime) if body.closed else 0
+        self.is_final = bool(body.closed or body.archived)
+        self.answer = gamma.answer_of(body)
+        self.taker_delay_ms = gamma.taker_delay_ms(body)
+        self.clears_at = gamma.nanoseconds(body.gameStartTime) if body.clearBookOnStart else 0
         self.average_s = (
             60 if window and body.cryptoMarketConfig and body.cryptoMarketConfig.twapEnabled else 0
         )
         self.result = gamma.result_of(body, list(self.names))
-        self.status = _status(body, self.result)
+        self.status = _status(body, self.result, self.answer)
 
-    def apply(self, market: PolymarketMarket) -> None:
-        """Take over what the body says."""
+    def apply(self, market: PolymarketMarket, at: int) -> None:
+        """Take over what the body says, received ``at``."""
         market.names, market.tokens, market.title = self.names, self.tokens, self.title
         market.fees, market.size_min, market.neg_risk = self.fees, self.size_min, self.neg_risk
         market.group = self.group or market.group
-        market.symbol, market.underlying = self.symbol, UNDERLYINGS.get(self.symbol, "")
-        market.average_s = self.average_s
+        market.symbol, market.underlying = self.symbol, self.underlying
+        market.is_window, market.average_s = self.is_window, self.average_s
         market.open_at, market.close_at = self.open_at, self.close_at
+        market.expected_end_at, market.taker_delay_ms = self.expected_end_at, self.taker_delay_ms
+        market.clears_at = self.clears_at if self.clears_at > at else 0
+        if not self.is_final or self.result:
+            market.answer = self.answer
         # The socket tells a change of tick at once; Gamma's copy of it is late.
         if self.tick and not market.tick_told:
             market.tick = self.tick
         market.result = self.result or market.result
+        if self.is_final:
+            market.end(self.status, min(self.ended_at or at, at))
+            return
         # Not accepting orders is a pause for a market that did before, else it has not begun.
         begun = market.status is not None and market.status is not MarketStatus.LISTED
         waits = self.status is MarketStatus.LISTED
-        market.advance(MarketStatus.PAUSED if begun and waits else self.status)
+        market.move(MarketStatus.PAUSED if begun and waits else self.status, at)
 
 
-def _status(body: GammaMarket, result: str) -> MarketStatus:
-    """Return the status that a body gives a market."""
+def _status(body: GammaMarket, result: str, answer: Answer) -> MarketStatus:
+    """The stage of life that a body tells. An answer alone ends nothing: such markets trade for months."""
     if body.closed or body.archived:
         return MarketStatus.SETTLED if result else MarketStatus.CLOSED
-    if body.umaResolutionStatus == "disputed":
-        return MarketStatus.DISPUTED
-    if body.umaResolutionStatus in ("proposed", "resolved"):
-        return MarketStatus.DETERMINED
-    return MarketStatus.OPEN if body.acceptingOrders and body.active is not False else MarketStatus.LISTED
+    if body.acceptingOrders and body.active is not False:
+        return MarketStatus.OPEN
+    if answer is Answer.NONE:
+        return MarketStatus.LISTED
+    return MarketStatus.DISPUTED if answer is Answer.DISPUTED else MarketStatus.DETERMINED

@@ -75,6 +75,16 @@ class PolymarketNormaliser:
         return self._table.gaps
 
     @property
+    def left_out(self) -> int:
+        """Markets without room: all that are kept may still trade."""
+        return len(self._table.left_out)
+
+    @property
+    def evicted(self) -> int:
+        """Ended markets that gave way to new ones."""
+        return self._table.evicted
+
+    @property
     def checked(self) -> int:
         """Book states compared with the venue's hash."""
         return self._table.checked
@@ -155,8 +165,8 @@ class PolymarketNormaliser:
             rows_of([(row.price, row.size) for row in side], self._numbers)
             for side in (frame.bids, frame.asks)
         ]
-        if frame.tick_size is not None:
-            number(frame.tick_size)
+        if frame.tick_size:
+            _check_tick(frame.tick_size)
         return partial(self._on_book, frame, rows, rest)
 
     def _on_book(
@@ -177,7 +187,11 @@ class PolymarketNormaliser:
         book.asks.replace(rows[1])
         book.timestamp = frame.timestamp
         book.hash = frame.hash if len(frame.hash) == _HASH_CHARACTERS else ""
-        book.tick = frame.tick_size if frame.tick_size is not None else book.tick
+        if frame.tick_size:
+            # Newer than what was told before: it may have changed while the socket was away.
+            market.tick, market.tick_told = frame.tick_size, True
+            self._table.announce(market, at, out)
+        book.tick = market.tick or book.tick
         book.last_trade = frame.last_trade_price if frame.last_trade_price is not None else book.last_trade
         if isinstance(frame, wire.ClobBook.Body):
             book.size_min = frame.min_order_size if frame.min_order_size is not None else book.size_min
@@ -267,8 +281,7 @@ class PolymarketNormaliser:
             out.extend(self._trades.messages_of(frame, market, price, size, at))
 
     def _read_tick(self, frame: wire.TickSizeChange) -> Apply:
-        if not 0 < number(frame.new_tick_size) < ONE:
-            raise FrameError(f"expected a tick between 0 and 1, was {frame.new_tick_size[:40]!r}")
+        _check_tick(frame.new_tick_size)
         return partial(self._on_tick, frame)
 
     def _on_tick(self, frame: wire.TickSizeChange, at: int, out: list[Message]) -> None:
@@ -318,16 +331,21 @@ class PolymarketNormaliser:
                 self.unused += 1
                 continue
             if market is None:
-                market = self._table.adopt(listing)
-            listing.apply(market)
+                market = self._table.adopt(listing.condition)
+                if market is None:
+                    continue
+            was_over = market.over
+            listing.apply(market, at)
             strike = self._strikes.of(market.symbol, market.average_s, market.open_at)
             market.strike = market.strike if strike is None else strike
             for index, token in enumerate(market.tokens):
                 self._table.open_book(market, index, token)
+                if was_over and not market.over:
+                    self._wanted.add(token, joined=False)
             self._table.announce(market, at, out)
 
     def _read_resolved(self, frame: wire.MarketResolved) -> Apply:
-        return partial(self._on_resolved, frame.market, frame.winning_asset_id or "")
+        return partial(self._on_resolved, frame.market or "", frame.winning_asset_id or "")
 
     def _read_clob_market(self, frame: wire.ClobMarket) -> Apply:
         body = frame.body
@@ -345,7 +363,7 @@ class PolymarketNormaliser:
             return
         if winner:
             market.result = winner if winner == gamma.VOID else market.names[market.tokens.index(winner)]
-        market.advance(MarketStatus.SETTLED if market.result else MarketStatus.CLOSED)
+        market.end(MarketStatus.SETTLED if market.result else MarketStatus.CLOSED, at)
         self._table.announce(market, at, out)
 
     def _read_price(self, frame: wire.Price) -> Apply:
@@ -356,7 +374,7 @@ class PolymarketNormaliser:
         for sample in samples:
             self._strikes.add(sample, past=past)
         for market in self._markets.values():
-            if market.strike is None and market.window and market.open_at <= at + SECOND:
+            if market.strike is None and market.symbol and market.open_at <= at + SECOND:
                 strike = self._strikes.of(market.symbol, market.average_s, market.open_at)
                 if strike is not None:
                     market.strike = strike
@@ -371,11 +389,20 @@ class PolymarketNormaliser:
             if book.whole and market is not None and not market.over:
                 self._table.break_off(book, at, reason, out)
             book.drop()
+        for market in self._markets.values():
+            # What changes while nobody listens is told by the next book, or by Gamma.
+            market.tick_told = False
         # The first frame of a connection subscribes to all; what it does not bring is asked for later.
         self._wanted.begin(self.tokens() if up else (), at)
 
     def _on_unused(self, at: int, out: list[Message]) -> None:  # noqa: ARG002
         self.unused += 1
+
+
+def _check_tick(text: str) -> None:
+    """Raises ``FrameError`` for a tick that is none."""
+    if not 0 < number(text) < ONE:
+        raise FrameError(f"expected a tick between 0 and 1, was {text[:40]!r}")
 
 
 def build_normaliser(section: Mapping[str, Any]) -> PolymarketNormaliser:  # noqa: ARG001 - the form of the catalogue

@@ -5,7 +5,7 @@ Books are conflated to ten a second; one that is not true is dropped, said with 
 
 from libs.venues.polymarket import POLYMARKET
 from libs.venues.polymarket.market_data.book import DOUBT_NS_MAX, TokenBook
-from libs.venues.polymarket.market_data.market import PolymarketListing, PolymarketMarket
+from libs.venues.polymarket.market_data.market import PolymarketMarket
 from libs.venues.polymarket.market_data.wanted import BookRequests
 from proto.feed import Gap, MarketStatus
 from proto.message import Message
@@ -14,13 +14,19 @@ from proto.units import MILLISECOND
 BOOK_INTERVAL_NS = 100 * MILLISECOND
 """At most ten books a second an instrument: what the queue model and the depth checks can use."""
 MARKETS_MAX = 1024
-"""Markets kept at once; settled ones go first, then those without a book."""
+"""Markets kept at once, which all are looked at ten times a second."""
+LEFT_OUT_MAX = 20_000
+"""Names of markets without room, kept only to count each once."""
 
 _NEVER = 2**63
 
 
 class PolymarketTable:
-    """Markets by condition, books by token. ``wake_at``: when ``on_time`` has something to do."""
+    """Markets by condition, books by token. ``wake_at``: when ``on_time`` has something to do.
+
+    ``evicted`` counts markets that gave way after their end; ``left_out`` are those that found no room, because
+    all that are kept may still trade.
+    """
 
     def __init__(self) -> None:
         self.markets: dict[str, PolymarketMarket] = {}
@@ -28,6 +34,8 @@ class PolymarketTable:
         self.wanted = BookRequests()
         self.wake_at = _NEVER
         self.gaps = 0
+        self.evicted = 0
+        self.left_out: set[str] = set()
         self._checked_before = 0
         self._matched_before = 0
 
@@ -41,20 +49,25 @@ class PolymarketTable:
         """Those of them that were equal."""
         return self._matched_before + sum(book.matched for book in self.books.values())
 
-    def adopt(self, listing: PolymarketListing) -> PolymarketMarket:
-        """Keep a market seen for the first time, at the cost of the one that is missed least."""
+    def adopt(self, condition: str) -> PolymarketMarket | None:
+        """Keep a market seen for the first time, at the cost of the one that ended first.
+
+        ``None`` when all that are kept may trade: none of them is given up for another, which is left out and counted.
+        """
         if len(self.markets) >= MARKETS_MAX:
-            self._forget(self._dispensable())
-        market = self.markets[listing.condition] = PolymarketMarket(listing.condition)
+            ended = min((m for m in self.markets.values() if m.over), key=lambda m: m.ended_at, default=None)
+            if ended is None:
+                if len(self.left_out) < LEFT_OUT_MAX:
+                    self.left_out.add(condition)
+                return None
+            self._forget(ended.condition)
+        self.left_out.discard(condition)
+        market = self.markets[condition] = PolymarketMarket(condition)
         return market
 
-    def _dispensable(self) -> str:
-        """The oldest market that is over, else the oldest without a whole book, else the oldest."""
-        over = (c for c, m in self.markets.items() if m.over)
-        empty = (c for c, m in self.markets.items() if not any(self.books[t].whole for t in m.tokens))
-        return next(over, None) or next(empty, None) or next(iter(self.markets))
-
     def _forget(self, condition: str) -> None:
+        """Give up an ended market; its books were left when it ended."""
+        self.evicted += 1
         for token in self.markets.pop(condition).tokens:
             book = self.books.pop(token)
             self._checked_before += book.checked
@@ -74,11 +87,12 @@ class PolymarketTable:
 
     def announce(self, market: PolymarketMarket, at: int, out: list[Message]) -> None:
         """Emit a market's facts if they changed, at the stage of life that venue and clock allow."""
-        if market.window and not market.over and market.close_at > 0:
-            if at >= market.close_at:
-                market.advance(MarketStatus.CLOSED)
-            else:
-                self.wake(market.close_at)
+        if not market.over:
+            if 0 < market.close_at <= at:
+                market.end(MarketStatus.CLOSED, market.close_at)
+            for due_at in (market.close_at, market.clears_at):
+                if due_at > at:
+                    self.wake(due_at)
         facts = market.facts(0)
         if facts != market.told:
             market.told = facts
@@ -93,6 +107,19 @@ class PolymarketTable:
             if book is not None and (book.whole or token in self.wanted.tokens):
                 book.drop()
                 self.wanted.leave(token)
+
+    def _on_market_time(self, market: PolymarketMarket, at: int, out: list[Message]) -> None:
+        """End a window whose time has come, and ask for the books that the beginning of a game has emptied."""
+        if 0 < market.clears_at <= at:
+            market.clears_at = 0
+            for token in market.tokens:
+                if self.books[token].whole:
+                    self.break_off(self.books[token], at, "the event begins and the book is cleared", out)
+        if 0 < market.close_at <= at:
+            self.announce(market, at, out)
+        for due_at in (market.close_at, market.clears_at):
+            if due_at > at:
+                self.wake(due_at)
 
     def show_whole(self, book: TokenBook, at: int, out: list[Message]) -> None:
         """Emit a snapshot and the best prices; the next book waits for its turn."""
@@ -128,11 +155,8 @@ class PolymarketTable:
         """Publish the books that are due, end inconsistent books and windows, and compute the next wake time."""
         self.wake_at = _NEVER
         for market in self.markets.values():
-            if market.window and not market.over and market.close_at:
-                if market.close_at <= at:
-                    self.announce(market, at, out)
-                else:
-                    self.wake(market.close_at)
+            if not market.over:
+                self._on_market_time(market, at, out)
         for book in self.books.values():
             if book.doubt_since and at - book.doubt_since >= DOUBT_NS_MAX:
                 self.break_off(book, at, "a change's hash does not match", out, by_hash=True)

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from libs.venues.frame import DECODE_ERRORS, FrameError
 from libs.venues.polymarket.fees import FRACTIONAL_MODEL, MODEL
-from proto.feed import EXPONENT_MAX, FeeSchedule
+from proto.feed import EXPONENT_MAX, TAKER_DELAY_MS_MAX, Answer, FeeSchedule
 from proto.units import ONE, UnitError, parse
 
 OUTCOMES_MAX = 16
@@ -66,6 +66,10 @@ class GammaMarket(Struct, gc=False):
     startDate: str | None = None  # noqa: N815
     eventStartTime: str | None = None  # noqa: N815
     endDate: str | None = None  # noqa: N815
+    closedTime: str | None = None  # noqa: N815
+    gameStartTime: str | None = None  # noqa: N815
+    clearBookOnStart: bool | None = None  # noqa: N815
+    secondsDelay: Raw = Raw()  # noqa: N815
     umaResolutionStatus: str | None = None  # noqa: N815
     feesEnabled: bool | None = None  # noqa: N815
     feeSchedule: GammaFees | None = None  # noqa: N815
@@ -169,6 +173,28 @@ def number(raw: Raw, what: str) -> int:
         return parse(text)
     except UnitError as e:
         raise FrameError(f"{what}: {e}") from e
+
+
+def taker_delay_ms(market: GammaMarket) -> int:
+    """How long the venue holds back an order that trades at once; more than we can tell is the most we can.
+
+    Raises:
+        FrameError: for a delay that is no number of at least 0.
+    """
+    delay = number(market.secondsDelay, "delay")
+    if delay < 0:
+        raise FrameError(f"expected a delay of at least 0, was {text_of(market.secondsDelay)[:40]}")
+    return min(TAKER_DELAY_MS_MAX, delay * 1_000 // ONE)
+
+
+def answer_of(market: GammaMarket) -> Answer:
+    """What the oracle says while the market is not closed. A question that is asked anew has no status again.
+
+    A word that we do not know says something of the result as well: it is taken for a proposal.
+    """
+    if market.closed or not market.umaResolutionStatus:
+        return Answer.NONE
+    return Answer.DISPUTED if market.umaResolutionStatus == "disputed" else Answer.PROPOSED
 
 
 def fees_of(market: GammaMarket) -> FeeSchedule:

@@ -96,15 +96,16 @@ class BestBidAsk(Struct, gc=False, tag_field="event_type", tag="best_bid_ask"):
 
 
 class NewMarket(Struct, gc=False, tag_field="event_type", tag="new_market"):
-    """Some market was listed; these come for all markets, and discovery brings what is wanted of them."""
+    """Some market was listed; these come for all markets, and discovery brings what is wanted of them.
 
-    market: Condition
+    Nothing of it is read: a new one need not have a condition yet.
+    """
 
 
 class MarketResolved(Struct, gc=False, tag_field="event_type", tag="market_resolved"):
     """Some market was resolved; these come for all markets. No winner means that all outcomes share."""
 
-    market: Condition
+    market: str | None = ""
     winning_asset_id: str | None = ""
     winning_outcome: str | None = ""
     timestamp: Milliseconds = ""

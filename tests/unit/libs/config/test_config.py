@@ -429,9 +429,9 @@ def test_a_venue_takes_no_secret_no_stranger_and_no_odd_address(override):
     [
         (
             "polymarket.windows=[btc-updown-5min]",
-            "ends in -5m, -15m, -1h or -4h (btc-updown-5m), was 'btc-updown-5min'",
+            "in -up-or-down (bitcoin-up-or-down), was 'btc-updown-5min'",
         ),
-        ("polymarket.windows=[btc-updown]", "(btc-updown-5m), was 'btc-updown'"),
+        ("polymarket.windows=[btc-updown]", "(bitcoin-up-or-down), was 'btc-updown'"),
         ("polymarket.gamma_url=gamma.example.org", "expected an address https://…"),
         ("polymarket.funder=0x12", "expected an address of 0x and 40 digits, or nothing, was '0x12'"),
         (

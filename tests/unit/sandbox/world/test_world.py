@@ -119,7 +119,7 @@ def test_every_series_has_one_window_open_and_the_next_listed():
     world = world_of(time_scale=15.0)
     for _ in range(8):
         advance(world, 11)
-        for series in ("btc-updown-5m", "btc-updown-15m", "btc-updown-1h", "bitcoin-range"):
+        for series in ("btc-updown-5m", "btc-updown-15m", "bitcoin-up-or-down", "bitcoin-range"):
             windows = {m.event_id: m.status for m in world.markets(POLYMARKET) if m.series == series}
             states = Counter(windows.values())
             assert states[MarketStatus.OPEN] == 1
@@ -364,7 +364,7 @@ def test_a_buy_pays_the_makers_price_and_is_told_in_order():
 
 def test_a_resting_order_reserves_and_is_filled_when_the_market_comes():
     world, _, account, events = client_world(time_scale=15.0)
-    market = market_of(world, POLYMARKET, series="btc-updown-1h")
+    market = market_of(world, POLYMARKET, series="bitcoin-up-or-down")
     advance(world, 1)
     bid, ask = market.book.best()
     place = order("1", price=bid + 10_000 if bid + 10_000 < ask else bid)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proto.feed import Answer
 from proto.units import AMOUNT_MAX, ONE
 from services.risk import checks
 from services.risk.checks import ENTRY_CHECKS, EXIT_CHECKS, EntryFacts, ExitFacts
@@ -39,6 +40,8 @@ entries = st.builds(
     book_at=moments,
     gapped=st.booleans(),
     close_at=moments,
+    expected_end_at=moments,
+    answer=st.sampled_from([*checks.ANSWER_LEVELS.values()]),
     cost=sizes,
     fee=sizes,
     equity=amounts,
@@ -124,6 +127,8 @@ GOOD = EntryFacts(
     book_at=10**18,
     gapped=False,
     close_at=2 * 10**18,
+    expected_end_at=0,
+    answer=0,
     cost=51_750_000,
     fee=1_750_000,
     equity=1_000 * ONE,
@@ -153,6 +158,9 @@ BAD = [
     (checks.book_gap, {"gapped": True}),
     (checks.book_age, {"book_at": 10**18 - 10 * 10**9 - 1}),
     (checks.market_status, {"status": 2 * ONE}),
+    (checks.answer, {"answer": checks.ANSWER_LEVELS[Answer.PROPOSED]}),
+    (checks.answer, {"answer": checks.ANSWER_LEVELS[Answer.DISPUTED]}),
+    (checks.time_to_close, {"close_at": 0}),
     (checks.time_to_close, {"close_at": 10**18 + 120 * 10**9 - 1}),
     (checks.spread, {"bid": 470_000}),
     (checks.spread, {"bid": 510_000}),
@@ -181,6 +189,12 @@ def test_a_good_entry_passes_all():
 @pytest.mark.parametrize(("check", "changes"), BAD, ids=lambda value: getattr(value, "__name__", ""))
 def test_a_check_fails_just_beyond_its_limit(check, changes):
     assert not check(msgspec.structs.replace(GOOD, **changes)).passed
+
+
+@pytest.mark.parametrize("expected_end_at", [10**18 - 10**15, 10**18 + 1])
+def test_a_market_without_a_close_trades_past_its_expected_end(expected_end_at):
+    entry = msgspec.structs.replace(GOOD, close_at=0, expected_end_at=expected_end_at)
+    assert checks.time_to_close(entry).passed
 
 
 def test_every_entry_check_has_a_case_that_fails_it():

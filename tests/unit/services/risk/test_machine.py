@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from libs.machine.machine import Stamp
 from proto.execution import OrderStatus
-from proto.feed import FeeSchedule, Gap, MarketStatus, PriceStep, Side
+from proto.feed import Answer, FeeSchedule, Gap, MarketStatus, PriceStep, Side
 from proto.message import INTEGER_MAX
 from proto.operator import Verb
 from proto.risk import Approval, PortfolioReport, Rejection, RiskState, TimeInForce
@@ -141,6 +141,7 @@ def test_what_is_wrong_with_the_proposal(changes, failed):
         ({"status": MarketStatus.PAUSED}, {"market_status": (ONE, 2 * ONE)}),
         ({"status": MarketStatus.SETTLED}, {"market_status": (ONE, 6 * ONE)}),
         ({"close_at": START + 119 * SECOND}, {"time_to_close_s": (120, 119)}),
+        ({"answer": Answer.DISPUTED}, {"answer": (0, 2 * ONE)}),
         ({"close_at": 0}, {"time_to_close_s": (120, 0)}),
         ({"price_steps": (PriceStep(0, 1_000), PriceStep(500_000, 30_000))}, {"price_tick": (0, 20_000)}),
         ({"quantity_step": 500 * ONE}, {"quantity": (ONE, 0)}),

@@ -12,7 +12,7 @@ from libs.venues.polymarket.market_data.book import STRIKES_MAX, UNHASHED_NS
 from libs.venues.polymarket.market_data.normalise import DIFFERS_NS, PolymarketNormaliser
 from libs.venues.polymarket.market_data.table import MARKETS_MAX
 from libs.venues.polymarket.market_data.wanted import RETRY_NS, TOKENS_PER_COMMAND_MAX, first_frames
-from proto.feed import Book, FeeSchedule, Gap, Market, MarketStatus, PriceStep, Quote, Side, Trade
+from proto.feed import Book, FeeSchedule, Gap, Market, MarketStatus, Payoff, PriceStep, Quote, Side, Trade
 from proto.message import Message
 from proto.units import MILLISECOND, ONE, SECOND
 from tests.support.polymarket_frames import AT, CONDITION, DOWN, OPEN_S, UP, Venue, gamma, markets, spot_price
@@ -85,8 +85,10 @@ def test_pain_point_05_fees_are_the_markets_own_schedule(fields: dict[str, Any],
     ("fields", "status", "result"),
     [
         ({"acceptingOrders": False, "active": False}, MarketStatus.LISTED, ""),
-        ({"umaResolutionStatus": "proposed"}, MarketStatus.DETERMINED, ""),
-        ({"umaResolutionStatus": "disputed"}, MarketStatus.DISPUTED, ""),
+        ({"umaResolutionStatus": "proposed"}, MarketStatus.OPEN, ""),
+        ({"umaResolutionStatus": "disputed"}, MarketStatus.OPEN, ""),
+        ({"umaResolutionStatus": "proposed", "acceptingOrders": False}, MarketStatus.DETERMINED, ""),
+        ({"umaResolutionStatus": "disputed", "acceptingOrders": False}, MarketStatus.DISPUTED, ""),
         ({"closed": True}, MarketStatus.SETTLED, "void"),
         ({"closed": True, "outcomePrices": '["1", "0"]'}, MarketStatus.SETTLED, "up"),
         ({"closed": True, "outcomePrices": '["0", "1"]'}, MarketStatus.SETTLED, "down"),
@@ -100,6 +102,132 @@ def test_pain_point_15_status_and_result_are_told_apart(
 ):
     (market,) = PolymarketNormaliser().normalise(markets(gamma(**fields)), AT)
     assert (market.status, market.result) == (status, result)
+
+
+QUESTION = {"slug": "who-wins", "outcomes": '["Yes", "No"]', "eventStartTime": None}
+
+
+@pytest.mark.parametrize(
+    ("word", "answer"), [("proposed", "proposed"), ("disputed", "disputed"), ("new", "proposed")]
+)
+def test_an_answer_ends_nothing_and_may_be_withdrawn(word: str, answer: str):
+    normaliser = PolymarketNormaliser()
+    normaliser.normalise(markets(gamma(**QUESTION)), AT)
+    normaliser.normalise(Venue().both(), AT)
+    (said,) = normaliser.normalise(markets(gamma(**QUESTION, umaResolutionStatus=word)), AT + 1)
+    assert (said.status, said.answer, said.ended_at) == (MarketStatus.OPEN, answer, 0)
+    assert normaliser.tokens() == (UP, DOWN)
+    (stopped,) = normaliser.normalise(
+        markets(gamma(**QUESTION, umaResolutionStatus=word, acceptingOrders=False)), AT + 2
+    )
+    assert (stopped.status in (MarketStatus.DETERMINED, MarketStatus.DISPUTED), stopped.ended_at) == (
+        True,
+        AT + 2,
+    )
+    assert normaliser.tokens() == ()
+    normaliser.commands(AT + 2)
+    (again,) = of(Market, normaliser.normalise(markets(gamma(**QUESTION)), AT + 3))
+    assert (again.status, again.answer, again.ended_at) == (MarketStatus.OPEN, "none", 0)
+    assert normaliser.wanted == (UP, DOWN)
+    assert of(Book, normaliser.normalise(Venue().both(), AT + 4))[0].snapshot
+
+
+def test_a_list_that_is_behind_does_not_open_what_has_closed():
+    normaliser = PolymarketNormaliser()
+    closed = gamma(**QUESTION, closed=True, closedTime="2026-07-24 00:00:16+00", outcomePrices='["0", "0"]')
+    told = of(Market, normaliser.normalise(markets(gamma(**QUESTION)), AT))
+    told += of(Market, normaliser.normalise(markets(closed), AT + 1))
+    assert normaliser.normalise(markets(gamma(**QUESTION)), AT + 2) == []
+    assert [market.status for market in told] == [MarketStatus.OPEN, MarketStatus.CLOSED]
+    assert told[-1].ended_at == 1_784_851_216 * SECOND
+
+
+def test_only_windows_end_by_the_clock():
+    end = "2026-07-25T17:25:00Z"
+    for slug, ends in (
+        (f"btc-updown-5m-{OPEN_S}", True),
+        ("bitcoin-up-or-down-july-25-2026-1pm-et", True),
+        ("bitcoin-up-or-down-on-july-25-2026", True),
+        ("will-bitcoin-go-up-or-down", False),
+    ):
+        normaliser = PolymarketNormaliser()
+        (market,) = normaliser.normalise(markets(gamma(slug=slug, endDate=end)), AT)
+        assert market.expected_end_at == (OPEN_S + 300) * SECOND
+        assert market.close_at == (market.expected_end_at if ends else 0)
+        later = normaliser.tick(market.expected_end_at)
+        assert [message.status for message in later] == ([MarketStatus.CLOSED] if ends else [])
+
+
+def test_a_named_window_is_followed_by_its_coin_and_priced_by_nobody():
+    """Binance's candle decides it: the price of its beginning is not Chainlink's."""
+    normaliser = PolymarketNormaliser()
+    normaliser.normalise(spot_price(OPEN_S, "66666.5"), AT)
+    hourly = gamma(
+        slug="bitcoin-up-or-down-july-25-2026-1pm-et", conditionId="0x01", clobTokenIds='["3", "4"]'
+    )
+    window, named = of(Market, normaliser.normalise(markets(gamma(), hourly), AT))
+    assert (window.payoff, window.floor) == (Payoff.ABOVE, 66_666_500_000)
+    assert (named.payoff, named.strike, named.underlying) == (Payoff.UNKNOWN, None, "binance:BTCUSDT")
+
+
+def test_the_placeholder_of_an_augmented_event_is_not_offered():
+    normaliser = PolymarketNormaliser()
+    assert normaliser.normalise(markets(gamma(negRisk=True, negRiskOther=True)), AT) == []
+    assert normaliser.unused == 1
+
+
+def test_a_tick_is_learned_from_what_was_told_last(normaliser: PolymarketNormaliser):
+    """Socket, book and Gamma in every order; after a connection is lost, whatever comes first counts."""
+
+    def grid() -> int:
+        (market,) = of(Market, normaliser.resend(AT))
+        return market.price_steps[0].step
+
+    def change(tick: str) -> bytes:
+        return json.dumps(
+            {"event_type": "tick_size_change", "asset_id": UP, "market": CONDITION, "new_tick_size": tick}
+        ).encode()
+
+    connected, lost = b'{"type":"_ws_connected"}', b'{"type":"_ws_disconnected"}'
+    for frame, step in (
+        (connected, 10_000),
+        (markets(gamma(orderPriceMinTickSize=0.001)), 1_000),
+        (Venue("0.01").both(), 10_000),
+        (markets(gamma(orderPriceMinTickSize=0.001)), 10_000),
+        (change("0.0001"), 100),
+        (markets(), 100),
+        (lost, 100),
+        (markets(), 10_000),
+        (connected, 10_000),
+        (Venue("0.001").both(), 1_000),
+    ):
+        normaliser.normalise(frame, AT)
+        assert grid() == step, frame
+    assert normaliser.gaps == 2
+    with pytest.raises(FrameError, match="expected a tick between 0 and 1"):
+        normaliser.normalise(json.dumps(Venue().book(UP, tick_size="1")).encode(), AT)
+
+
+def test_a_venue_delay_is_told_and_a_game_clears_its_books():
+    normaliser = PolymarketNormaliser()
+    game = gamma(**QUESTION, secondsDelay=3, clearBookOnStart=True, gameStartTime="2026-07-25 17:25:00+00")
+    (market,) = normaliser.normalise(markets(game), AT)
+    assert market.taker_delay_ms == 3_000
+    normaliser.normalise(Venue().both(), AT)
+    begins = (OPEN_S + 300) * SECOND
+    assert normaliser.tick(begins - 1) == []
+    assert [gap.instrument.rpartition(":")[2] for gap in of(Gap, normaliser.tick(begins))] == ["yes", "no"]
+    assert normaliser.wanted == (UP, DOWN)
+    normaliser.normalise(markets(game), begins + 1)
+    normaliser.normalise(Venue().both(), begins + 1)
+    assert normaliser.tick(begins + 2) == []
+
+
+def test_a_new_market_without_a_condition_does_not_hide_its_neighbours(normaliser: PolymarketNormaliser):
+    new = {"event_type": "new_market", "id": "1", "market": None, "condition_id": None}
+    resolved = {"event_type": "market_resolved", "id": "2", "market": "abc", "winning_asset_id": None}
+    events = [new, resolved, Venue().book(UP)]
+    assert of(Book, normaliser.normalise(json.dumps(events).encode(), AT))
 
 
 def test_a_market_that_stops_accepting_orders_is_paused_and_goes_on(normaliser: PolymarketNormaliser):
@@ -470,13 +598,32 @@ def test_what_is_no_frame_is_refused(normaliser: PolymarketNormaliser, frame: by
         normaliser.normalise(frame, AT)
 
 
-def test_the_number_of_markets_is_bounded(normaliser: PolymarketNormaliser, venue: Venue):
-    for number in range(1, MARKETS_MAX + 50):
-        body = gamma(conditionId=f"0x{number:064x}", clobTokenIds=json.dumps([f"9{number}0", f"9{number}1"]))
-        normaliser.normalise(markets(body), AT + number)
+def numbered(number: int, **fields: Any) -> dict[str, Any]:
+    tokens = json.dumps([f"9{number}0", f"9{number}1"])
+    return gamma(conditionId=f"0x{number:064x}", clobTokenIds=tokens, **QUESTION, **fields)
+
+
+def test_no_open_market_gives_way_to_another_and_unchanged_pages_are_told_once(
+    normaliser: PolymarketNormaliser, venue: Venue
+):
+    page = markets(*[numbered(number) for number in range(1, MARKETS_MAX + 50)])
+    told = [len(of(Market, normaliser.normalise(page, AT + look))) for look in range(3)]
+    assert told == [MARKETS_MAX - 1, 0, 0]
     assert len(normaliser.tokens()) == 2 * MARKETS_MAX
-    # The one with whole books is kept.
+    assert normaliser.left_out == 50
     assert UP in normaliser.tokens()
+
+
+def test_what_ended_first_gives_way_and_is_counted(normaliser: PolymarketNormaliser):
+    normaliser.normalise(markets(*[numbered(number) for number in range(1, MARKETS_MAX)]), AT)
+    for number, at in ((7, 3), (5, 1), (6, 2)):
+        normaliser.normalise(markets(numbered(number, closed=True)), AT + at)
+    (market,) = of(Market, normaliser.normalise(markets(numbered(MARKETS_MAX)), AT + 4))
+    kept = {market.market for market in of(Market, normaliser.resend(AT + 5))}
+    assert market.market in kept
+    assert f"polymarket:0x{5:064x}" not in kept
+    assert len(kept) == MARKETS_MAX
+    assert (normaliser.evicted, normaliser.left_out) == (1, 0)
 
 
 def test_tokens_are_subscribed_to_in_batches_whose_books_fit_one_message():
