@@ -49,7 +49,7 @@ def logs(
     found = sorted((line for path in files for line in _newest(path, lines)), key=lambda line: line.at)
     _show(found, as_json=as_json)
     if follow:
-        for line in _following(files):
+        for line in following(files):
             _show([line], as_json=as_json)
 
 
@@ -73,20 +73,22 @@ def _newest(path: Path, count: int) -> list[Line]:
     return [_line(path.stem, row) for row in rows[-count:]]
 
 
-def _following(files: Sequence[Path]) -> Iterator[Line]:
+def following(files: Sequence[Path]) -> Iterator[Line]:
     """Lines as they are written, also after a log was put aside for a new one."""
-    read = {path: path.stat().st_size for path in files}
+    read = {path: (path.stat().st_ino, path.stat().st_size) for path in files}
     while True:
         for path in files:
-            size = path.stat().st_size if path.exists() else 0
-            start = read[path] if size >= read[path] else 0
-            if size == start:
+            if not path.exists():
+                continue
+            found, (file_number, position) = path.stat(), read[path]
+            start = position if found.st_ino == file_number else 0
+            if found.st_size <= start:
                 continue
             with path.open("rb") as file:
                 file.seek(start)
                 whole, end, _ = file.read().rpartition(b"\n")
             # What follows the last end of a line is not written in full yet.
-            read[path] = start + len(whole) + len(end)
+            read[path] = (found.st_ino, start + len(whole) + len(end))
             for row in whole.decode(errors="replace").splitlines():
                 yield _line(path.stem, row)
         time.sleep(FOLLOW_EVERY_S)
