@@ -1,5 +1,6 @@
 """A system without a terminal, looked at from another one: attach, logs, the HALT file, stop, and what it says at its end."""
 
+import asyncio
 import os
 import re
 import select
@@ -13,9 +14,17 @@ from time import monotonic
 
 import pytest
 
+from proto.units import ONE
 from tests.integration.test_up import LIVE_S, presage, presage_up
 from tests.support.paths import ROOT
+from tests.support.played import played_in
+from tools.cli.commands import attach
+from tools.cli.live_view import LiveView
+from tools.cli.view_source import RemoteSystem
 from tools.exit_codes import FAILED
+from tools.system.installation import tape_access
+from tools.system.watch import Reports
+from tools.view.model import ViewModel
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -64,6 +73,30 @@ def terminal(*arguments: str) -> Iterator[Terminal]:
         yield found
     finally:
         found.close()
+
+
+@pytest.mark.parametrize("prices_back", [0, 300, 1_000_000])
+def test_a_view_that_comes_later_counts_what_the_run_itself_counted(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, prices_back: int
+):
+    monkeypatch.setattr(attach, "PRICES_BACK", prices_back)
+    played = played_in(tmp_path_factory)
+
+    async def looked_at() -> ViewModel:
+        async with tape_access(played.state) as (installation, link):
+            view = LiveView(RemoteSystem(installation.layout, Reports()))
+            watch = await attach.catch_up(link, view)
+            await watch.read_to(played.summary["tape_last_seq"])
+            await watch.close()
+            return view.model
+
+    model = asyncio.run(looked_at())
+    for name in ("proposals", "exits", "approvals", "orders", "fills", "settlements"):
+        assert model.tally.counts[name] == played.summary[name], name
+    assert model.tally.counts["rejections"] == played.summary["rejected"]
+    assert model.profit == round(played.summary["profit"] * ONE)
+    assert model.cash == round(played.summary["cash"] * ONE)
+    assert model.seq == played.summary["tape_last_seq"]
 
 
 def test_ctrl_c_before_anything_runs_is_said_in_words(tmp_path: Path):

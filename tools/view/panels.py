@@ -282,7 +282,7 @@ def decisions(model: ViewModel, rows_max: int, width: int) -> Panel:
     latest = list(model.decisions.latest)[::-1][: max(1, rows_max)]
     for decision in latest:
         cells = _decision_row(model, decision, 28 if wide else 18 if width >= 70 else 14)
-        made.add_row(*(cells if wide else cells[2:]))
+        made.add_row(*(cells if wide else _narrowed(cells)))
     counts = model.tally.counts
     words = {
         "proposals": "proposed",
@@ -295,6 +295,12 @@ def decisions(model: ViewModel, rows_max: int, width: int) -> Panel:
     note = " · ".join(f"{counts[name]:,} {word}" for name, word in words.items())
     body: RenderableType = made if latest else Text("nothing proposed yet", style=styles.QUIET)
     return panel("decisions", body, note)
+
+
+def _narrowed(cells: tuple[Text, ...]) -> tuple[Text, ...]:
+    """Without time, and the id of the order before the reasons: there is no column for it."""
+    _, order, decision, what, reasons = cells
+    return decision, what, Text(" ").join([order, reasons]) if order.plain else reasons
 
 
 def _decision_row(model: ViewModel, decision: Decision, name_width: int) -> tuple[Text, ...]:

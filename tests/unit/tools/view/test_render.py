@@ -67,6 +67,7 @@ def test_a_frame_shows_what_matters(width: int, height: int) -> None:
         "20 @ 0.48",
         "+$0.10",
         "rejected",
+        "17-0",
         "spread 0.0415",
         "11 proposed · 2 exits · 3 approved · 10 rejected",
         "execution",
