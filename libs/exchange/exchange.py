@@ -22,7 +22,7 @@ from libs.exchange.book import Taken, View
 from libs.exchange.fees import Charged
 from libs.exchange.orders import NEVER, Accepted, Ended, EndReason, ExchangeOrder, Executed, Report, Working
 from libs.exchange.queue import join, serve, watch
-from libs.exchange.rules import OVER, leg_of, refusal
+from libs.exchange.rules import OVER, is_too_cheap, leg_of, refusal
 from libs.venues.kalshi.fees import RETAIL_PRECISION
 from proto.feed import Book, Level, Market, MarketStatus, Quote, Side, Trade
 from proto.risk import TimeInForce
@@ -181,8 +181,10 @@ class PaperExchange(Struct):
         working.ends_at = _ends_at(new, market)
         view = self._view(working.leg)
         desk = self.desks.setdefault(working.leg, LegOrders())
-        if new.post_only and any(working.reaches(level.price) for level in _opposite(view, working)):
-            yield self._end(working, EndReason.REJECTED, "post_only_would_cross")
+        crosses = any(working.reaches(level.price) for level in _opposite(view, working))
+        if crosses and (new.post_only or is_too_cheap(market, new)):
+            detail = "post_only_would_cross" if new.post_only else "notional_too_small"
+            yield self._end(working, EndReason.REJECTED, detail)
             return
         working.active = True
         desk.orders.append(new.order)

@@ -3,7 +3,8 @@
 from libs.exchange.fees import is_known_model
 from libs.exchange.orders import ExchangeOrder
 from proto.feed import Market, MarketStatus
-from proto.units import ONE
+from proto.risk import TimeInForce
+from proto.units import ONE, notional
 
 OVER = (MarketStatus.CLOSED, MarketStatus.DETERMINED, MarketStatus.DISPUTED, MarketStatus.SETTLED)
 """States of a market in which nothing trades any more and resting orders are gone."""
@@ -52,4 +53,16 @@ def refusal(market: Market | None, new: ExchangeOrder, at: int) -> str:
         return "price_off_grid"
     if new.quantity <= 0 or (market.quantity_step and new.quantity % market.quantity_step):
         return "quantity_off_grid"
-    return ""
+    return _too_small(market, new)
+
+
+def _too_small(market: Market, new: ExchangeOrder) -> str:
+    """Why an order is below the venue's least size; empty when it is not."""
+    if new.time_in_force in (TimeInForce.GTC, TimeInForce.GTD):
+        return "quantity_too_small" if new.quantity < market.quantity_min else ""
+    return "notional_too_small" if is_too_cheap(market, new) else ""
+
+
+def is_too_cheap(market: Market, new: ExchangeOrder) -> bool:
+    """Whether a purchase is worth less than the venue takes of one that trades at once; sales have no least value."""
+    return new.buy and notional(new.price, new.quantity) < market.taker_notional_min

@@ -42,3 +42,20 @@ def quantity_down(market: Market, quantity: Quantity) -> Quantity:
     """The largest tradable quantity that is not above ``quantity``."""
     step = market.quantity_step or ONE
     return quantity // step * step
+
+
+def is_dust(market: Market | None, quantity: Quantity) -> bool:
+    """Whether a held quantity is too small for any order: below the lot. It is paid out when the market settles."""
+    return market is not None and not quantity_down(market, abs(quantity))
+
+
+def can_rest(market: Market, quantity: Quantity) -> bool:
+    """Whether an order of this size may rest at the venue; what trades at once may be smaller."""
+    return quantity > 0 and quantity >= market.quantity_min
+
+
+def quantity_least(market: Market, price: Price, *, rests: bool) -> Quantity:
+    """The least purchase that the venue takes at ``price``, on its lot."""
+    least = market.quantity_min if rests else -(-market.taker_notional_min * ONE // max(price, 1))
+    step = market.quantity_step or 1
+    return -(-least // step) * step

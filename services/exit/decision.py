@@ -4,14 +4,14 @@ The order of business is always the same: what must leave is decided first, then
 in line with it, and nothing is proposed that others, not proved dead, could still take.
 """
 
-from libs.indicators.grid import quantity_down
+from libs.indicators.grid import can_rest, is_dust, quantity_down
 from libs.machine.machine import Stamp
 from proto.exit import ExitCancel, ExitProposal, ExitReason, PositionStage, PositionUpdate
 from proto.feed import Market, MarketStatus, Side
 from proto.ids import MessageId
 from proto.message import Message
 from proto.risk import TimeInForce
-from proto.units import SECOND, Price, Quantity, as_quantity, later, scale
+from proto.units import SECOND, Price, Quantity, as_quantity, later, scale, show
 from services.exit.params import ExitParams
 from services.exit.state import ExitOrder, ExitState, Held, Step
 from services.exit.stops import close_price, stop_price
@@ -70,7 +70,7 @@ class ExitDecision:
         """A second passed: look at the clock's reasons to leave, and at answers that never came."""
         limit = self.now - self.params.answer_max_s * SECOND
         held.orders = [o for o in held.orders if o.order or o.proposed_at > limit]
-        if self.state.quantity(held) and not held.reference_at:
+        if self._can_leave(held) and not held.reference_at:
             # It was opened before there was a configuration.
             self.open(held)
         if held.reason is None and self.state.quantity(held):
@@ -89,8 +89,23 @@ class ExitDecision:
         held.close_at = self.now
         self._report_stage(held)
 
+    def _can_leave(self, held: Held) -> bool:
+        """Whether something is held that an order could sell."""
+        quantity = self.state.quantity(held)
+        return bool(quantity) and not is_dust(self.state.markets.get(held.market), quantity)
+
+    def _is_over(self, held: Held) -> bool:
+        """Whether nothing more can leave: all is sold, or what is left is below the lot and no more of it comes."""
+        if not self.state.quantity(held):
+            return True
+        waits = self.now < held.target_at and held.reason is None
+        return not self._can_leave(held) and not waits and not held.open_quantity
+
     def finish(self, held: Held, reason: str) -> None:
-        """Nothing is held any more; a later entry begins anew."""
+        """Nothing is held any more but what is below the lot, which stays until settlement; a later entry begins anew."""
+        left = self.state.quantity(held)
+        if left:
+            reason = f"{reason}, {show(left)} below the lot kept until settlement"
         held.stage = PositionStage.CLOSED
         self._report_stage(held, reason)
         held.bought = held.paid = held.first_sold = held.reference = held.reference_at = 0
@@ -102,7 +117,7 @@ class ExitDecision:
         """Bring stage and orders in line with what is held."""
         quantity = self.state.quantity(held)
         market = self.state.markets.get(held.market)
-        if not quantity and held.stage is not PositionStage.CLOSED:
+        if held.stage is not PositionStage.CLOSED and self._is_over(held):
             self.finish(held, held.reason.value if held.reason else ExitReason.TARGET.value)
         if quantity and held.stage is PositionStage.OPEN and market is not None:
             goal = first_goal(held, market, self.params)
@@ -147,8 +162,18 @@ class ExitDecision:
             elif not wrong and not waiting and self._is_tradable(market):
                 room = quantity_down(market, max(0, quantity - held.open_quantity))
                 amount = min(target.quantity - resting, room)
-                if amount > 0:
+                if can_rest(market, amount):
                     self._propose(held, target._replace(quantity=amount), TimeInForce.GTC, ExitReason.TARGET)
+                elif amount > 0:
+                    self._sell_at_target(held, target._replace(quantity=amount))
+
+    def _sell_at_target(self, held: Held, target: Target) -> None:
+        """Sell at once what is too small to rest, when the bid has come to its target; looked at each second."""
+        bid = self._bid(held)
+        if bid is None or bid < target.price or self.now < held.close_at:
+            return
+        held.close_at = self.now + self.params.close_retry_s * SECOND
+        self._propose(held, target, TimeInForce.IOC, ExitReason.TARGET)
 
     def _propose(self, held: Held, target: Target, time_in_force: TimeInForce, reason: ExitReason) -> None:
         message_id = MessageId(self.state.tape, PRODUCER, self.seq, len(self.out))

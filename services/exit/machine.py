@@ -25,7 +25,8 @@ class ExitMachine(StateMachine[ExitState]):
     """Manages positions from their first fill to their end; see README.md."""
 
     name: ClassVar[str] = "exit"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
+    """2: proposes what the venue takes, and is done with what is below its lot."""
 
     def __init__(self) -> None:
         super().__init__(ExitState())

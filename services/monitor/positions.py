@@ -62,7 +62,9 @@ def on_position_update(state: MonitorState, board: Board, update: PositionUpdate
     position = state.positions.get(update.instrument)
     if position is None or not position.quantity:
         return
-    managed = update.stage is not PositionStage.CLOSED
+    # Closed with something left: below the venue's lot, and kept until settlement.
+    position.kept = update.stage is PositionStage.CLOSED and update.quantity > 0
+    managed = position.kept or update.stage is not PositionStage.CLOSED
     if position.managed and not managed:
         position.unmanaged_at = board.now
     position.managed = managed
@@ -91,7 +93,9 @@ def sweep(state: MonitorState, board: Board) -> None:
         if not position.managed and board.now - position.unmanaged_at > params.orphaned_position_s * SECOND:
             text = f"{held} unknown to the exit service for {params.orphaned_position_s} s"
             board.alert(ORPHANED, Severity.CRITICAL, instrument, text)
-        if instrument in working:
+        if position.kept:
+            _flat(board, instrument, "too small for an order, kept until settlement")
+        elif instrument in working:
             position.covered_at = board.now
             board.over(UNPROTECTED, instrument, "an exit order works")
         elif board.now - position.covered_at > params.unprotected_position_s * SECOND:

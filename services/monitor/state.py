@@ -43,6 +43,7 @@ class PositionRecord(msgspec.Struct):
 
     ``unmanaged_at``: since when the exit service shows nothing for it; ``covered_at``: when an exit
     last worked or was proposed. ``unapproved`` is the order without approval that traded, if any.
+    ``kept``: it is below the venue's lot, and the exit service is done with it.
     ``fills`` (fill id -> signed quantity) makes repeats and corrections exact.
     """
 
@@ -52,6 +53,7 @@ class PositionRecord(msgspec.Struct):
     unmanaged_at: int = 0
     covered_at: int = 0
     unapproved: str = ""
+    kept: bool = False
     fills: dict[str, int] = msgspec.field(default_factory=dict)
 
 

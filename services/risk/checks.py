@@ -65,7 +65,7 @@ class ProposedOrder(msgspec.Struct, kw_only=True, gc=False):
 class EntryFacts(ProposedOrder, kw_only=True, gc=False):
     """Facts of an order that opens a position.
 
-    ``cost``: price and fee of the whole order. ``market_stake``, ``total_stake``: what is at stake
+    ``cost``: price and fee of the whole order. ``quantity_least``: the smallest entry, ours and the venue's. ``market_stake``, ``total_stake``: what is at stake
     before it, in the market and in all: positions at cost, and reserved orders. ``group_loss``: the worst
     loss over the outcomes of the market's group, with this order. ``conflict_count``: positions and orders
     that forbid another entry into the market. ``available``: cash less what open orders have reserved.
@@ -84,6 +84,7 @@ class EntryFacts(ProposedOrder, kw_only=True, gc=False):
     expected_end_at: int
     answer: int
     cost: int
+    quantity_least: int
     fee: int
     equity: int
     available: int
@@ -246,7 +247,7 @@ def edge(entry: EntryFacts) -> CheckResult:
 
 def quantity(entry: EntryFacts) -> CheckResult:
     """The size after all cuts is one the venue takes."""
-    limit = max(entry.params.quantity_min, 1)
+    limit = entry.quantity_least
     return CheckResult("quantity", limit, entry.quantity, entry.quantity >= limit)
 
 

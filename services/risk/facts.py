@@ -3,9 +3,11 @@
 from typing import NamedTuple
 
 from libs.exchange.fees import fee_estimate
+from libs.indicators.grid import is_dust, quantity_least
 from libs.portfolio.position import Position
 from libs.sizing.kelly import drawdown_scale, kelly_fraction, quantity_for_stake
-from proto.feed import FeeSchedule, Level, Side
+from proto.feed import FeeSchedule, Level, Market, Side
+from proto.risk import TimeInForce
 from proto.units import ONE, notional, scale
 from services.risk.checks import (
     ACTIVE,
@@ -78,7 +80,7 @@ def open_entries(state: State) -> list[Reservation]:
 
 def exposure(state: State) -> int:
     """At stake in all: positions at cost, and reserved orders."""
-    return state.portfolio.exposure() + reserved(state)
+    return sum([position.worst_loss for _, _, position in open_positions(state)]) + reserved(state)
 
 
 def size(state: State, params: RiskParams, candidate: Reservation, equity_now: int) -> tuple[int, int]:
@@ -99,14 +101,36 @@ def size(state: State, params: RiskParams, candidate: Reservation, equity_now: i
     )
     stake = scale(max(equity_now, 0), min(fraction, params.bet_max))
     step = market.quantity_step if market is not None else 0
-    quantity = quantity_for_stake(stake, cost, step, params.quantity_min)
+    least = least_quantity(market, params, candidate)
+    quantity = quantity_for_stake(stake, cost, step, least)
     fee = fee_estimate(schedule, price, quantity)
     excess = notional(price, quantity) + fee - stake
     if quantity and excess > 0:
         # The fee of this size was rounded up further than that of a hundred contracts.
-        quantity = quantity_for_stake(stake - excess, cost, step, params.quantity_min)
+        quantity = quantity_for_stake(stake - excess, cost, step, least)
         fee = fee_estimate(schedule, price, quantity)
     return quantity, fee
+
+
+def least_quantity(market: Market | None, params: RiskParams, candidate: Reservation) -> int:
+    """The smallest entry: ours and the venue's, which differs for what rests and what trades at once."""
+    rests = candidate.time_in_force in (TimeInForce.GTC, TimeInForce.GTD)
+    venues = 0 if market is None else quantity_least(market, candidate.price, rests=rests)
+    return max(params.quantity_min, venues, 1)
+
+
+def open_positions(state: State) -> Held:
+    """Positions that count: what is below the venue's lot can only be paid out, and is worth next to nothing."""
+    if not state.portfolio.open:
+        return ()
+    markets = state.markets
+    return tuple(
+        [
+            held
+            for held in state.portfolio.open_positions()
+            if not is_dust(markets.get(held[0]), held[2].quantity)
+        ]
+    )
 
 
 def entry_facts(
@@ -116,7 +140,7 @@ def entry_facts(
     market = state.markets.get(candidate.market)
     view = state.books.get(candidate.instrument)
     cost = notional(candidate.price, candidate.quantity) + candidate.fee
-    held = tuple(state.portfolio.open_positions()) if state.portfolio.open else ()
+    held = open_positions(state)
     orders = [(r, r.stake) for r in state.reservations.values() if r.remaining]
     reserved_now = sum([stake for _, stake in orders])
     beside = _beside(held, orders, candidate, params.one_position_per_market)
@@ -141,6 +165,7 @@ def entry_facts(
         expected_end_at=0 if market is None else market.expected_end_at,
         answer=0 if market is None else ANSWER_LEVELS[market.answer],
         cost=cost,
+        quantity_least=least_quantity(market, params, candidate),
         fee=candidate.fee,
         equity=equity_now,
         available=state.portfolio.cash - reserved_now,

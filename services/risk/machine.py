@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from libs.config.section import values_of
+from libs.indicators.grid import is_dust
 from libs.machine.machine import NOTHING, Stamp, StateMachine
 from proto.execution import NO_APPROVAL, TERMINAL, OrderUpdate
 from proto.exit import ExitProposal
@@ -37,10 +38,11 @@ class RiskMachine(StateMachine[State]):
     """Decides on every order; see ``services/risk/README.md``."""
 
     name: ClassVar[str] = "risk"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     """2: never sizes an order beyond what a message can carry.
 
     3: no entry while an answer is proposed or disputed; a market without a close trades past its expected end.
+    4: keeps to the venue's least sizes, and counts nothing that is below its lot.
     """
 
     def __init__(self) -> None:
@@ -294,7 +296,8 @@ class RiskMachine(StateMachine[State]):
             reservation.filled += event.quantity
             if reservation.terminal and not reservation.remaining:
                 del self.state.reservations[event.order]
-        if not portfolio.quantity(event.instrument):
+        held = portfolio.quantity(event.instrument)
+        if not held or is_dust(self.state.markets.get(event.market), held):
             self.state.rested_at[event.market] = stamp.now
         return NOTHING
 

@@ -40,7 +40,7 @@ def headroom(state: State) -> dict[str, int]:
     params = state.params
     if params is None:
         return {}
-    held = dict.fromkeys(state.portfolio.open.values())
+    held = dict.fromkeys([market for market, _, _ in facts.open_positions(state)])
     held.update(dict.fromkeys(r.market for r in facts.open_entries(state)))
     return {
         "heat": exposure_limit(state) - facts.exposure(state),
@@ -77,7 +77,7 @@ def report(state: State, now: int) -> PortfolioReport:
         fees=as_money(portfolio.fees),
         exposure=as_money(facts.exposure(state)),
         exposure_limit=as_money(exposure_limit(state)),
-        positions=len(portfolio.open),
+        positions=len(facts.open_positions(state)),
         state=risk_state(state),
         at=now,
     )

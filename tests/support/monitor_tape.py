@@ -127,9 +127,14 @@ def fill(number: int, order: str, side: Side = Side.BUY, contracts: int = 10, in
     )
 
 
-def position_update(stage: PositionStage, instrument: str = YES) -> PositionUpdate:
+def position_update(stage: PositionStage, instrument: str = YES, quantity: int = 0) -> PositionUpdate:
     return PositionUpdate(
-        market=MARKET, instrument=instrument, strategy="momentum", stage=stage, quantity=0, entry_price=0
+        market=MARKET,
+        instrument=instrument,
+        strategy="momentum",
+        stage=stage,
+        quantity=quantity,
+        entry_price=0,
     )
 
 

@@ -70,7 +70,8 @@ class PaperMachine(StateMachine[PaperState]):
 
     name: ClassVar[str] = "paper"
     version: ClassVar[int] = 3
-    """2: takes no orders of venues that are traded for real. 3: pays out what the venue says, to the millionth."""
+    """2: takes no orders of venues that are traded for real. 3: pays out what the venue says, to the millionth, and
+    refuses what is below the venue's least sizes."""
 
     def __init__(self) -> None:
         super().__init__(PaperState())

@@ -13,6 +13,7 @@ from libs.venues.errors import Refused
 from libs.venues.gateway import NewOrder, Prepared
 from libs.venues.polymarket import POLYMARKET
 from libs.venues.polymarket.hosts import CHAIN_ID
+from libs.venues.polymarket.limits import TAKER_NOTIONAL_MIN
 from libs.venues.polymarket.trading.amounts import AmountError, OrderAmounts, limit_amounts, market_amounts
 from libs.venues.polymarket.trading.auth import SigningAccount
 from libs.venues.polymarket.trading.order import BUY, SELL, Order, exchange_for, sign
@@ -84,7 +85,7 @@ def prepare_order(
 
     Raises:
         Refused: ``code`` says what the venue cannot express: unknown_tick, price_off_grid,
-            quantity_too_small, lifetime, post_only.
+            quantity_too_small, notional_too_small, lifetime, post_only.
     """
     at_once = new.time_in_force in _AT_ONCE
     if new.post_only and at_once:
@@ -141,6 +142,9 @@ def _amounts(new: NewOrder, token: Token, at_once: bool) -> OrderAmounts:
     if shares < token.size_min and not at_once:
         least = f"expected at least {show(token.size_min)} shares, was {show(shares)}"
         raise _refused("quantity_too_small", least)
+    if at_once and buy and amounts.maker < TAKER_NOTIONAL_MIN:
+        least = f"expected at least {show(TAKER_NOTIONAL_MIN)} dollars, was {show(amounts.maker)}"
+        raise _refused("notional_too_small", least)
     return amounts
 
 

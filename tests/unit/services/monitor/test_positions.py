@@ -56,6 +56,15 @@ def test_a_position_the_exit_service_calls_closed_is_orphaned() -> None:
     assert said(tape.tick(1)) == [(ORPHANED, YES, True)]
 
 
+def test_a_remainder_that_the_exit_service_keeps_is_neither_orphaned_nor_unprotected() -> None:
+    tape = Tape()
+    bought(tape)
+    tape.put(position_update(PositionStage.OPEN))
+    tape.put(position_update(PositionStage.CLOSED, quantity=2_345))
+    for _ in range(20):
+        assert said(tape.tick(10)) == []
+
+
 def test_a_fill_of_an_order_nobody_approved_is_orphaned_until_flat() -> None:
     tape = Tape()
     assert said(tape.put(fill(1, "ghost"))) == [(ORPHANED, YES, True)]

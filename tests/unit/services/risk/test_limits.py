@@ -1,8 +1,10 @@
 """What risk holds an account to: stakes, positions, rates, money, the day's loss and the drawdown."""
 
+import pytest
+
 from proto.execution import OrderStatus
 from proto.operator import Verb
-from proto.risk import RiskState
+from proto.risk import Approval, Rejection, RiskState
 from proto.units import ONE, SECOND
 from proto.venue import Account
 from tests.support.risk_world import CASH, HALF_KELLY_QUANTITY, START, RiskWorld, market_of
@@ -183,3 +185,35 @@ def test_an_empty_bid_side_does_not_wipe_out_equity():
     world.book("kalshi:A:yes", bid=0, ask=0)
     world.clock()
     assert world.machine.state.day_loss <= 165 * 10_000
+
+
+# ── the venue's least sizes, and what is below its lot ──
+
+
+def test_what_is_below_the_lot_counts_neither_as_a_position_nor_as_heat() -> None:
+    """Five markets sold out but for half a cent together: the sixth entry passes, and so does a second into the first."""
+    world = RiskWorld(markets=tuple("ABCDEF"), positions_max_count=5, quantity_min=ONE)
+    for name in "ABCDE":
+        order = world.approve(name)
+        world.fill(order, quantity=5_012_345)
+        world.update(order, OrderStatus.FILLED, 5_012_345)
+        sale = world.exit(name, quantity=5_010_000)
+        assert isinstance(sale, Approval)
+        world.fill(sale, quantity=5_010_000)
+        world.update(sale, OrderStatus.FILLED, 5_010_000)
+        world.clock()
+    machine = world.machine
+    assert len(machine.state.portfolio.open) == 5
+    assert (machine.exposure(), machine.headroom()["positions_count"]) == (0, 5)
+    assert isinstance(world.propose("F"), Approval)
+    assert isinstance(world.propose("A"), Approval)
+
+
+@pytest.mark.parametrize(("resting", "least"), [("gtc", 5 * ONE), ("ioc", 2 * ONE)])
+def test_an_entry_is_at_least_what_the_venue_takes(resting: str, least: int) -> None:
+    """At a price of 0.50, one dollar is two contracts."""
+    world = RiskWorld(order_time_in_force=resting, bet_max=1, quantity_min=0)
+    world.send(market_of("A", quantity_min=5 * ONE, taker_notional_min=ONE))
+    answer = world.propose("A")
+    assert isinstance(answer, Rejection)
+    assert {c.name: c.limit for c in answer.failed}["quantity"] == least
