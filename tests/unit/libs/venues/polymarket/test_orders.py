@@ -160,6 +160,8 @@ def test_nothing_is_offered_beyond_what_was_approved(
     one = new(price=price, quantity=quantity, side=side, time_in_force=time_in_force)
     if price * quantity < 20_000 * ONE:
         return  # less than a cent of money, or of a share
+    if side is Side.BUY and time_in_force is not TimeInForce.GTC and notional(price, quantity) < ONE + 20_000:
+        return  # at or below the venue's least purchase, once it is rounded
     order = placed(one, tick=tick)["order"]
     maker, taker = int(order["makerAmount"]), int(order["takerAmount"])
     money, shares = (maker, taker) if side is Side.BUY else (taker, maker)
