@@ -61,6 +61,15 @@ setup: install $(VENV)/.installed-dev #-- add what tests and checks need
 .PHONY: clients
 clients: $(CLIENTS)/.installed $(NEWER_CLIENTS)/.installed #-- the venues' own clients, in environments of their own: tests and benchmarks stand beside them
 
+# Versions are exact: npm's own lock would say where each package came from.
+NODE_CLIENTS := @polymarket/clob-client-v2@1.1.0 @ethersproject/providers@5.8.0 @ethersproject/wallet@5.8.0 \
+	axios@1.21.1 browser-or-node@3.0.0 tslib@2.9.1 viem@2.57.20
+
+.PHONY: clients-node
+clients-node: #-- the venues' clients for Node, in .clients-node; tests that stand beside them are skipped without
+	@command -v npm >/dev/null || { echo "expected npm, which comes with Node 20 or newer" >&2; exit 1; }
+	npm install --silent --no-audit --no-fund --no-save --no-package-lock --prefix .clients-node $(NODE_CLIENTS)
+
 #== Before a commit
 
 .PHONY: lint
@@ -108,7 +117,7 @@ lock: #-- resolve requirements*.in again into requirements*.txt; LOCK_ARGS=--upg
 
 .PHONY: clean
 clean: #-- remove the environments and caches; state directories stay
-	rm -rf $(VENV) .venv-* build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-* .clients-node build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check

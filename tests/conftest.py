@@ -24,7 +24,7 @@ from tests.support.containers import (
     ContainerPostgres,
     what_is_missing,
 )
-from tests.support.official import NEWER_PYTHON, PYTHON, OfficialClients
+from tests.support.official import NEWER_PYTHON, NODE_CLIENTS, PYTHON, OfficialClients
 from tests.support.paths import ROOT
 
 SOAK = os.environ.get("PRESAGE_SOAK") == "1"
@@ -92,6 +92,17 @@ def official() -> Iterator[OfficialClients]:
 def newer_official() -> Iterator[OfficialClients]:
     """Those of them that want a newer Python, or one version of what they need."""
     yield from _official(NEWER_PYTHON)
+
+
+@pytest.fixture(scope="session")
+def node_official() -> Iterator[OfficialClients]:
+    """Those of them that are written for Node."""
+    node = shutil.which("node")
+    if node is None or not NODE_CLIENTS.is_dir():
+        pytest.skip(f"expected node and {NODE_CLIENTS.relative_to(ROOT)}; run: make clients-node")
+    clients = OfficialClients(node, "tests/official/clob_v2.mjs")
+    yield clients
+    clients.close()
 
 
 @pytest.fixture(scope="session", params=["own", "container"])

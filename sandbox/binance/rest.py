@@ -60,10 +60,12 @@ class RestHandlers:
             "time": (1, self._time),
             "exchangeInfo": (20, self._exchange_info),
             "klines": (2, self._klines),
+            "uiKlines": (2, self._klines),
             "trades": (25, self._trades),
             "aggTrades": (4, self._aggregate_trades),
             "depth": (5, self._depth),
             "avgPrice": (2, self._average_price),
+            "ticker/24hr": (2, self._day_ticker),
             "ticker/price": (2, self._ticker_price),
             "ticker/bookTicker": (2, self._book_ticker),
         }
@@ -188,9 +190,18 @@ class RestHandlers:
             }
         )
 
+    async def _day_ticker(self, request: web.Request) -> web.Response:
+        """Tell of the last 24 hours; without a symbol, of all that are traded, which is one."""
+        if "symbol" in request.query:
+            _check_symbol(request)
+        body = self._streams.day(self._world.now())
+        return _json(body if "symbol" in request.query else [body])
+
     async def _ticker_price(self, request: web.Request) -> web.Response:
-        _check_symbol(request)
-        return _json({"symbol": wire.SYMBOL, "price": fixed(self._exchange.price(), 8)})
+        if "symbol" in request.query:
+            _check_symbol(request)
+        body = {"symbol": wire.SYMBOL, "price": fixed(self._exchange.price(), 8)}
+        return _json(body if "symbol" in request.query else [body])
 
     async def _book_ticker(self, request: web.Request) -> web.Response:
         _check_symbol(request)

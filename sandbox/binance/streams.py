@@ -9,6 +9,7 @@ from libs.synthetic.price_path import STEPS_PER_SECOND
 from proto.feed import Side
 from proto.units import MILLISECOND
 from sandbox.binance import wire
+from sandbox.binance.day import day_frame, day_row
 from sandbox.binance.depth import DepthBook, changed_rows
 from sandbox.sockets import ClientSocket
 from sandbox.world.candles import join_candles
@@ -83,6 +84,7 @@ class BinanceStreams:
                 self._depth(stream, changes, at)
         self._partial("@100ms")
         if slow:
+            self._day_ticker(at)
             self._partial("")
             self._partial("@1000ms")
         self._klines(at)
@@ -132,6 +134,16 @@ class BinanceStreams:
             "bids": self._book.rows(Side.BUY, count),
             "asks": self._book.rows(Side.SELL, count),
         }
+
+    def day(self, at: int) -> dict[str, Any]:
+        """Return the figures of the last 24 hours."""
+        top = self.snapshot(1)
+        return day_row(self._exchange, (top["bids"][0], top["asks"][0]), at)
+
+    def _day_ticker(self, at: int) -> None:
+        if any("btcusdt@ticker" in connection.streams for connection in self.connections):
+            row = self.day(at)
+            self.push("btcusdt@ticker", lambda unit: day_frame(row, at, unit))
 
     def _klines(self, at: int) -> None:
         """Push running candles every two seconds, and each that ended once more, closed."""

@@ -60,7 +60,11 @@ class CoinbaseServer(VenueServer):
         return [
             web.get("/", self._websocket),
             web.get("/time", self._limited(self._time)),
+            web.get("/currencies", self._limited(self._currencies)),
+            web.get("/products", self._limited(self._products)),
+            web.get("/products/spark-lines", self._limited(self._spark_lines)),
             web.get(product, self._limited(self._product)),
+            web.get(f"{product}/stats", self._limited(self._stats)),
             web.get(f"{product}/candles", self._limited(self._candles)),
             web.get(f"{product}/trades", self._limited(self._trades)),
             web.get(f"{product}/ticker", self._limited(self._ticker)),
@@ -177,24 +181,32 @@ class CoinbaseServer(VenueServer):
         return _json({"iso": iso(now, 3), "epoch": now // (SECOND // 1000) / 1000})
 
     async def _product(self, _request: web.Request) -> web.Response:
+        return _json(wire.PRODUCT_BODY)
+
+    async def _products(self, _request: web.Request) -> web.Response:
+        return _json([wire.PRODUCT_BODY])
+
+    async def _currencies(self, _request: web.Request) -> web.Response:
+        return _json(wire.CURRENCIES)
+
+    async def _stats(self, _request: web.Request) -> web.Response:
+        day = self._last_day()
         return _json(
             {
-                "id": wire.PRODUCT,
-                "base_currency": "BTC",
-                "quote_currency": "USD",
-                "quote_increment": "0.01",
-                "base_increment": "0.00000001",
-                "display_name": "BTC-USD",
-                "min_market_funds": "1",
-                "margin_enabled": False,
-                "post_only": False,
-                "limit_only": False,
-                "cancel_only": False,
-                "status": "online",
-                "status_message": "",
-                "trading_disabled": False,
+                "open": fixed(day.open, 2),
+                "high": fixed(day.high, 2),
+                "low": fixed(day.low, 2),
+                "last": fixed(self._exchange.price(), 2),
+                "volume": fixed(day.volume, 8),
+                "volume_30day": fixed(30 * day.volume, 8),
             }
         )
+
+    async def _spark_lines(self, _request: web.Request) -> web.Response:
+        """List prices of the last day, one every ten minutes, newest first."""
+        candles = join_candles(self._exchange.candles[-DAY_MINUTES:], 10)
+        points = [[candle.open_ns // SECOND, candle.close / 1_000_000] for candle in reversed(candles)]
+        return _json({wire.PRODUCT: points})
 
     async def _candles(self, request: web.Request) -> web.Response:
         granularity = int(request.query.get("granularity", "60"))

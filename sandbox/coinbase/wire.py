@@ -29,6 +29,33 @@ def match(trade: SpotTraded, sequence: int, kind: str = "match") -> dict[str, An
     }
 
 
+PRODUCT_BODY = {
+    "id": PRODUCT,
+    "base_currency": "BTC",
+    "quote_currency": "USD",
+    "quote_increment": "0.01",
+    "base_increment": "0.00000001",
+    "display_name": "BTC-USD",
+    "min_market_funds": "1",
+    "margin_enabled": False,
+    "post_only": False,
+    "limit_only": False,
+    "cancel_only": False,
+    "status": "online",
+    "status_message": "",
+    "trading_disabled": False,
+}
+"""The one product, as the venue describes it."""
+CURRENCIES = [
+    {"id": name, "name": words, "min_size": size, "max_precision": size, "status": "online", "message": "",
+     "convertible_to": [], "details": {"type": kind}}
+    for name, words, size, kind in (
+        ("BTC", "Bitcoin", "0.00000001", "crypto"),
+        ("USD", "United States Dollar", "0.01", "fiat"),
+    )
+]  # fmt: skip
+
+
 class Day(NamedTuple):
     """The last 24 hours in four numbers, millionths."""
 

@@ -20,6 +20,8 @@ from sandbox.polymarket.gamma import (
 )
 from sandbox.world.markets import VOID, SandboxMarket
 
+REWARDED_SIZE, REWARDED_SPREAD = 50 * ONE, 45_000
+"""Orders of so many shares, so near to the middle, earn rewards."""
 TAKER_DELAY_S = 0
 """``seconds_delay`` of crypto markets: their 50 ms are not whole seconds."""
 
@@ -87,11 +89,30 @@ def market_body(market: SandboxMarket) -> dict[str, object]:
         "neg_risk_request_id": question_id(market) if market.neg_risk else "",
         "icon": "",
         "image": "",
-        "rewards": {"rates": None, "min_size": 50, "max_spread": 4.5},
+        "rewards": {
+            "rates": None,
+            "min_size": amount(REWARDED_SIZE),
+            "max_spread": REWARDED_SPREAD * 100 / ONE,
+        },
         "is_50_50_outcome": resolved(market) and market.result == VOID,
         "tokens": [_token(market, 0), _token(market, 1)],
         "tags": [label for _, label, _ in tags_of(market)],
     }
+
+
+def simplified_market(market: SandboxMarket) -> dict[str, object]:
+    """Return the body of a market in the simplified lists."""
+    whole = market_body(market)
+    names = ("condition_id", "rewards", "tokens", "active", "closed", "archived", "accepting_orders")
+    return {name: whole[name] for name in names}
+
+
+def is_scoring(market: SandboxMarket, outcome: int, price: int, remaining: int) -> bool:
+    """Whether a resting order earns rewards: large enough, and near enough to the middle."""
+    bid, ask = market.book.best(outcome)
+    if bid is None or ask is None or remaining < REWARDED_SIZE:
+        return False
+    return abs(price - (bid + ask) // 2) <= REWARDED_SPREAD
 
 
 def short_market(market: SandboxMarket) -> dict[str, object]:

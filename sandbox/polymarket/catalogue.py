@@ -88,6 +88,25 @@ class GammaCatalogue:
         pagination = {"hasMore": len(found) > len(rows), "totalResults": len(found)}
         return DoorAnswer({"events": [gamma.event_body(group) for group in rows], "pagination": pagination})
 
+    async def series(self, call: Call) -> DoorAnswer:
+        slugs = _words(call, "slug")
+        rows = [body for body in self._series() if not slugs or body["slug"] in slugs]
+        rows, _ = _slice(rows, call, by_offset=True)
+        return DoorAnswer(rows)
+
+    async def one_series(self, call: Call) -> DoorAnswer:
+        for body in self._series():
+            if call.parts["series"] in (body["id"], body["slug"]):
+                return DoorAnswer(body)
+        raise PolymarketRefusal(404, "not found")
+
+    def _series(self) -> list[dict[str, object]]:
+        """Return every series, with its events."""
+        groups: dict[str, list[list[SandboxMarket]]] = {}
+        for group in self._groups(self._world.markets(POLYMARKET)):
+            groups.setdefault(group[0].series, []).append(group)
+        return [gamma.series_body(name, events) for name, events in groups.items()]
+
     async def tags(self, _call: Call) -> DoorAnswer:
         return DoorAnswer([gamma.tag_body(tag) for tag in gamma.TAGS])
 

@@ -154,6 +154,20 @@ class ClobMarketData:
         every = self.exchange.world.markets(POLYMARKET)
         return DoorAnswer(page([bodies.market_body(market) for market in every], call))
 
+    async def simplified_markets(self, call: Call) -> DoorAnswer:
+        every = self.exchange.world.markets(POLYMARKET)
+        return DoorAnswer(page([bodies.simplified_market(market) for market in every], call))
+
+    async def sampling_markets(self, call: Call) -> DoorAnswer:
+        """List markets in which orders earn rewards: here every one that takes orders."""
+        return DoorAnswer(page([bodies.market_body(market) for market in self._rewarded()], call))
+
+    async def sampling_simplified_markets(self, call: Call) -> DoorAnswer:
+        return DoorAnswer(page([bodies.simplified_market(market) for market in self._rewarded()], call))
+
+    def _rewarded(self) -> list[SandboxMarket]:
+        return [market for market in self.exchange.world.markets(POLYMARKET) if market.accepts_orders]
+
     async def short_market(self, call: Call) -> DoorAnswer:
         return DoorAnswer(bodies.short_market(self._market(call.parts["market"])))
 

@@ -1,10 +1,11 @@
-"""The Data API's paths: positions, trades, activity and value of a wallet, v1 and v2.
+"""The Data API's paths: positions, trades, activity and value of a wallet, and markets' open interest.
 
 Source: docs/reference/venue-facts.md, Polymarket data API.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from libs.venues.polymarket import POLYMARKET
 from proto.units import SECOND
 from sandbox.polymarket.doors import Call, DoorAnswer
 from sandbox.polymarket.exchange import PolymarketExchange
@@ -48,14 +49,17 @@ class DataApi:
         return user, amount(self._holdings.value(user))
 
     async def activity(self, call: Call) -> DoorAnswer:
+        return DoorAnswer(_page(self.activity_of(call), call))
+
+    def activity_of(self, call: Call) -> list[dict[str, object]]:
+        """Return rows of /activity, of every page."""
         user = _user(call).lower()
-        kinds = set(call.query.get("type", "").upper().split(",")) - {""}
-        rows = [
+        kinds = {word.upper() for text in call.query.getall("type", []) for word in text.split(",")} - {""}
+        return [
             entry_body(entry)
             for entry in reversed(self._holdings.activity)
             if entry.wallet == user and (not kinds or entry.kind in kinds)
         ]
-        return DoorAnswer(_page(rows, call))
 
     async def trades(self, call: Call) -> DoorAnswer:
         return DoorAnswer(_page(self.trades_of(call), call))
@@ -93,6 +97,17 @@ class DataApi:
             "outcomeIndex": trade.outcome,
             "transactionHash": "",
         }
+
+    async def open_interest(self, call: Call) -> DoorAnswer:
+        wanted = {word for text in call.query.getall("market", []) for word in text.split(",")}
+        return DoorAnswer([{"market": name, "value": value} for name, value in self.interest_of(wanted)])
+
+    def interest_of(self, wanted: Collection[str]) -> list[tuple[str, int | float]]:
+        """Return the open interest of markets, in dollars; of all together, as ``GLOBAL``, when none is named."""
+        markets = self._exchange.world.markets(POLYMARKET)
+        if not wanted:
+            return [("GLOBAL", amount(sum(market.open_interest for market in markets)))]
+        return [(market.id, amount(market.open_interest)) for market in markets if market.id in wanted]
 
     async def closed_positions(self, call: Call) -> DoorAnswer:
         user = _user(call).lower()

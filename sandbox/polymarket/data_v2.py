@@ -29,6 +29,16 @@ class DataApiV2:
         rows = [_trade(row) for row in self._data.trades_of(call)]
         return _envelope([row for row in rows if not wanted or row["condition_id"] in wanted], call)
 
+    async def activity(self, call: Call) -> DoorAnswer:
+        wanted = {word for text in call.query.getall("condition_id", []) for word in text.split(",")}
+        rows = [_activity(row) for row in self._data.activity_of(call)]
+        return _envelope([row for row in rows if not wanted or row["condition_id"] in wanted], call)
+
+    async def open_interest(self, call: Call) -> DoorAnswer:
+        wanted = {word for text in call.query.getall("condition_id", []) for word in text.split(",")}
+        rows = self._data.interest_of(wanted)
+        return DoorAnswer({"data": [{"condition_id": name, "value": value} for name, value in rows]})
+
     async def value(self, call: Call) -> DoorAnswer:
         user, value = self._data.value_of(call)
         return DoorAnswer({"data": {"proxy_wallet": user, "value": value}})
@@ -85,6 +95,10 @@ def _trade(row: Mapping[str, Any]) -> dict[str, Any]:
         "outcome": row["outcome"],
         "outcome_index": row["outcomeIndex"],
     }
+
+
+def _activity(row: Mapping[str, Any]) -> dict[str, Any]:
+    return _trade(row) | {"type": row["type"], "usdc_size": row["usdcSize"], "is_combo": False}
 
 
 def _envelope(rows: list[dict[str, Any]], call: Call) -> DoorAnswer:

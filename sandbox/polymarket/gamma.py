@@ -332,3 +332,32 @@ def event_body(markets: Sequence[SandboxMarket], nested: bool = True) -> dict[st
         body["markets"] = [market_body(market) for market in markets]
         body["tags"] = [tag_body(tag) for tag in tags_of(first)]
     return body
+
+
+def series_body(name: str, events: Sequence[Sequence[SandboxMarket]]) -> dict[str, object]:
+    """Return an element of ``/series``: windows that follow one another."""
+    first = events[0][0]
+    volume = amount(sum(market.volume for markets in events for market in markets))
+    return {
+        "id": event_number(name),
+        "ticker": name,
+        "slug": name,
+        "title": name.replace("-", " ").capitalize(),
+        "seriesType": "single",
+        "recurrence": f"{first.window_s // 60}m",
+        "image": "",
+        "icon": "",
+        "active": True,
+        "closed": False,
+        "archived": False,
+        "featured": False,
+        "restricted": True,
+        "createdAt": iso(first.listed_ns),
+        "updatedAt": iso(first.listed_ns),
+        "startDate": iso(first.listed_ns),
+        "volume": volume,
+        "volume24hr": volume,
+        "liquidity": 0,
+        "commentCount": 0,
+        "events": [event_body(markets, nested=False) for markets in events],
+    }

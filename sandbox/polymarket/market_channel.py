@@ -245,7 +245,7 @@ def _new_market(market: SandboxMarket, at_ms: int) -> dict[str, object]:
             "taker_only": True,
             "rebate_rate": show(REBATE_SHARE),
         }
-    return {
+    body: dict[str, object] = {
         "id": str(market.number),
         "question": market.title,
         "market": market.id,
@@ -275,6 +275,10 @@ def _new_market(market: SandboxMarket, at_ms: int) -> dict[str, object]:
         "fees_enabled": has_fees(market),
         "fee_schedule": fees,
     }
+    if market.neg_risk:
+        # As at the venue, some frames tell of a market that has no condition id yet: here those of ranges.
+        del body["market"], body["condition_id"]
+    return body
 
 
 def _resolved(market: SandboxMarket, at_ms: int) -> dict[str, object]:

@@ -24,6 +24,7 @@ from sandbox.polymarket.keys import PolymarketRefusal
 from sandbox.polymarket.market_channel import MarketChannel
 from sandbox.polymarket.modes import RATE_LIMITED, RESTARTING
 from sandbox.polymarket.options import PolymarketOptions
+from sandbox.polymarket.realtime import RealtimePrices
 from sandbox.polymarket.rtds import PriceStream
 from sandbox.polymarket.signatures import checksum
 from sandbox.polymarket.trading import Trading
@@ -62,6 +63,7 @@ class PolymarketServer(VenueServer):
         self.market_channel = MarketChannel(self.exchange, self.history, faults)
         self.user_channel = UserChannel(self.exchange, faults)
         self.prices = PriceStream(world, faults)
+        self.realtime = RealtimePrices(self.exchange, faults)
         self._keys = [digest(seed, "polymarket", f"account-{i}") for i in range(ACCOUNTS)]
         for key in self._keys:
             owner = EthAccount.from_key(key).address
@@ -81,6 +83,7 @@ class PolymarketServer(VenueServer):
             "market_websocket": f"{sockets}/ws/market",
             "user_websocket": f"{sockets}/ws/user",
             "prices_websocket": f"{sockets}/rtds",
+            "realtime_websocket": f"{sockets}/ws/prices",
         }
 
     def operation(self, request: web.Request) -> str | None:
@@ -89,7 +92,7 @@ class PolymarketServer(VenueServer):
             return None if path.startswith(("/ws/", "/rtds")) else "read"
         if path == "/v1/heartbeats":
             return "heartbeat"
-        if request.method == "DELETE" and path != "/auth/api-key":
+        if request.method == "DELETE" and path not in ("/auth/api-key", "/notifications"):
             return "cancel"
         return {"/order": "order", "/orders": "orders"}.get(path, "read")
 
@@ -151,6 +154,7 @@ class PolymarketServer(VenueServer):
         await self.market_channel.close()
         await self.user_channel.close()
         await self.prices.close()
+        await self.realtime.close()
 
     # ── paths ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -164,6 +168,7 @@ class PolymarketServer(VenueServer):
             web.get("/ws/market", self.market_channel.handle),
             web.get("/ws/user", self.user_channel.handle),
             web.get("/rtds", self.prices.handle),
+            web.get("/ws/prices", self.realtime.handle),
         ]
 
     async def _deployed(self, call: Call) -> DoorAnswer:
@@ -192,6 +197,9 @@ class PolymarketServer(VenueServer):
             "/prices-history": books.prices_history,
             "/markets": books.markets,
             "/markets/{market}": books.market,
+            "/simplified-markets": books.simplified_markets,
+            "/sampling-markets": books.sampling_markets,
+            "/sampling-simplified-markets": books.sampling_simplified_markets,
             "/clob-markets/{market}": books.short_market,
             "/markets-by-token/{token_id}": books.market_by_token,
             "/fees/builder-fees/{code}": books.builder_fees,
@@ -226,6 +234,10 @@ class PolymarketServer(VenueServer):
             web.get(f"{PREFIX}/data/order/{{order_id}}", door(trading.order)),
             web.get(f"{PREFIX}/data/orders", door(trading.orders)),
             web.get(f"{PREFIX}/data/trades", door(trading.trades)),
+            web.get(f"{PREFIX}/order-scoring", door(trading.order_scoring)),
+            web.post(f"{PREFIX}/orders-scoring", door(trading.orders_scoring)),
+            web.get(f"{PREFIX}/notifications", door(trading.notifications)),
+            web.delete(f"{PREFIX}/notifications", door(trading.drop_notifications)),
             web.get(f"{PREFIX}/balance-allowance", door(trading.balance)),
             web.get(f"{PREFIX}/balance-allowance/update", door(trading.update_balance)),
         ]
@@ -242,6 +254,8 @@ class PolymarketServer(VenueServer):
             "/events/{event}": catalogue.event,
             "/events/slug/{event}": catalogue.event,
             "/public-search": catalogue.search,
+            "/series": catalogue.series,
+            "/series/{series}": catalogue.one_series,
             "/tags": catalogue.tags,
             "/tags/{tag}": catalogue.tag,
             "/tags/slug/{tag}": catalogue.tag,
@@ -256,6 +270,9 @@ class PolymarketServer(VenueServer):
             "/trades": data.trades,
             "/activity": data.activity,
             "/value": data.value,
+            "/oi": data.open_interest,
+            "/v2/activity": self.data_v2.activity,
+            "/v2/oi": self.data_v2.open_interest,
             "/v2/positions": self.data_v2.positions,
             "/v2/trades": self.data_v2.trades,
             "/v2/value": self.data_v2.value,

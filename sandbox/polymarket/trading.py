@@ -11,12 +11,14 @@ import msgspec
 from libs.venues.polymarket import POLYMARKET
 from proto.units import SECOND
 from sandbox.faults.rules import FILL, READ, FaultKind
+from sandbox.polymarket.bodies import is_scoring
 from sandbox.polymarket.contracts import ALLOWANCE_MAX, EXCHANGES
 from sandbox.polymarket.doors import PREFIX, Call, DoorAnswer, decode, page
 from sandbox.polymarket.exchange import PolymarketExchange
 from sandbox.polymarket.keys import ClobKey, PolymarketRefusal
 from sandbox.polymarket.ledger import COLLATERAL
 from sandbox.polymarket.modes import post_only_refusal
+from sandbox.polymarket.notifications import Notifications
 from sandbox.polymarket.order_checks import BAD_PAYLOAD, read_request
 from sandbox.polymarket.orders import order_body, trade_body
 from sandbox.polymarket.wire import CANCELS_MAX, ORDERS_MAX, CancelMarket, CancelOne, HeartbeatBody
@@ -32,6 +34,7 @@ class Trading:
 
     def __init__(self, exchange: PolymarketExchange) -> None:
         self.exchange = exchange
+        self._notifications = Notifications(exchange)
 
     # ── keys ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -184,6 +187,30 @@ class Trading:
             and after <= trade.matched_ns // SECOND <= before
         ]
         return DoorAnswer(page(chosen[::-1], call))
+
+    async def order_scoring(self, call: Call) -> DoorAnswer:
+        key = self._key(call)
+        return DoorAnswer({"scoring": self._scores(key, call.query.get("order_id", ""))})
+
+    async def orders_scoring(self, call: Call) -> DoorAnswer:
+        key = self._key(call)
+        wanted = decode(call.body, list[str], CANCELS_MAX)
+        return DoorAnswer({order_id: self._scores(key, order_id) for order_id in wanted})
+
+    def _scores(self, key: ClobKey, order_id: str) -> bool:
+        """Whether an order earns rewards; one that is not there does not."""
+        order = self.exchange.orders.get(order_id)
+        if order is None or order.owner != key.key or not order.is_working:
+            return False
+        return is_scoring(order.market, order.outcome, order.price, order.size - order.matched)
+
+    async def notifications(self, call: Call) -> DoorAnswer:
+        return DoorAnswer(self._notifications.of(self._key(call).key))
+
+    async def drop_notifications(self, call: Call) -> DoorAnswer:
+        ids = {word for word in call.query.get("ids", "").split(",") if word}
+        self._notifications.drop(self._key(call).key, ids)
+        return DoorAnswer("OK")
 
     async def balance(self, call: Call) -> DoorAnswer:
         return DoorAnswer(self._balance(call, refresh=False))

@@ -126,6 +126,54 @@ async def test_the_new_clients_heartbeats_keep_orders_alive(official, sandbox):
     }
 
 
+@pytest.mark.asyncio
+async def test_the_new_client_reads_what_else_the_venue_tells(official, sandbox):
+    found = await official.act("unified.look_around", **told(sandbox))
+    assert found["scoring"] is False
+    assert list(found["all_scoring"].values()) == [False]
+    assert sorted(set(found["notified"])) == [1, 2]
+    assert found["dropped"] == 0
+    assert "btc-updown-15m" in found["series"]
+    assert set(found["activity"]) == {"TRADE"}
+    ((asked, interest),) = found["interest"]
+    assert asked
+    assert Decimal(interest) > 0
+    topics = ("prices.crypto", "prices.crypto.twap")
+    assert found["prices"] == sorted(
+        f"{topic} {kind}" for topic in topics for kind in ("subscribe", "update")
+    )
+
+
+# ── clob-client-v2 for Node ─────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.asyncio
+async def test_the_client_for_node_reads_every_list_of_markets(node_official, sandbox):
+    found = await node_official.act("read", **told(sandbox))
+    assert found["markets"] == found["simplified"] > 0
+    assert found["sampling"] == found["sampling_simplified"] > 0
+    assert found["book_hash"][0] == found["book_hash"][1]
+    assert found["condition"]
+    assert 0 < Decimal(found["middle"]) < 1
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("signature_type", [0, 3])
+async def test_the_client_for_node_trades(node_official, sandbox, signature_type):
+    found = await node_official.act("trade", **told(sandbox, signature_type))
+    near, far = found["ids"]
+    assert found["resting"] == ["live", "live"]
+    assert sorted(found["open"]) == sorted(found["canceled"]) == sorted([near, far])
+    assert found["scoring"] is True
+    assert found["all_scoring"] == {near: True, far: False}
+    assert found["taken"] == [True, "matched"]
+    assert found["trades"] > 0
+    assert int(found["balance"]) > 0
+    assert set(found["notified"]) == {1, 2}
+    assert found["kept"] == 1
+    assert "lower than the minimum" in found["refused"]
+
+
 # ── py-clob-client-v2 ───────────────────────────────────────────────────────────────────────────────
 
 

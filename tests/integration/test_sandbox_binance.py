@@ -323,3 +323,26 @@ def test_changes_do_not_pile_up_while_nobody_listens():
         assert sum(len(side) for side in book.slow.changed.values()) < 500
 
     run(test)
+
+
+def test_the_day_is_told_by_rest_and_every_second_by_the_stream():
+    async def test(s):
+        socket = await s.connect("/ws/btcusdt@ticker")
+        found = await s.collect(socket, 3)
+        assert len(found) >= 3
+        assert {frame["e"] for frame in found} == {"24hrTicker"}
+        row = (await s.get("ticker/24hr", symbol="BTCUSDT")).json()
+        assert [(await s.get("ticker/24hr")).json()] == [[row]]
+        frame = found[-1]
+        assert (frame["o"], frame["h"], frame["n"]) == (row["openPrice"], row["highPrice"], row["count"])
+        assert parse(row["lowPrice"]) <= parse(row["weightedAvgPrice"]) <= parse(row["highPrice"])
+        assert parse(row["priceChange"]) == parse(row["lastPrice"]) - parse(row["openPrice"])
+        assert row["closeTime"] - row["openTime"] == 1_440 * MINUTE_MS
+        candles = [
+            (await s.get(path, symbol="BTCUSDT", interval="5m", limit=7)).json()
+            for path in ("klines", "uiKlines")
+        ]
+        assert candles[0] == candles[1]
+        assert len(candles[0]) == 7
+
+    run(test)

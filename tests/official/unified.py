@@ -10,7 +10,7 @@ from typing import Any
 from polymarket import AsyncPublicClient, AsyncSecureClient
 from polymarket.environments import PRODUCTION, Environment, _create_environment
 from polymarket.errors import RequestRejectedError
-from polymarket.streams import MarketSpec, UserSpec
+from polymarket.streams import CryptoPriceSpec, CryptoTwapPriceSpec, MarketSpec, UserSpec
 
 WAIT_S = 10.0
 
@@ -24,6 +24,7 @@ def _environment(urls: dict[str, str]) -> Environment:
         relayer_url=urls["relayer"],
         clob_market_ws_url=urls["market_websocket"],
         clob_user_ws_url=urls["user_websocket"],
+        realtime_ws_url=urls["realtime_websocket"],
     )
     return _create_environment(name="sandbox", config=config)
 
@@ -139,8 +140,7 @@ async def trade(urls: dict[str, str], account: dict[str, Any], word: str) -> dic
             params={"asset_type": kind, "token_id": asset, "signature_type": account["signature_type"]},
         )
         trades = [row async for row in client.list_trades(user=str(client.wallet)).iter_items()]
-        sold = await client.place_market_order(asset_id=asset, side="SELL", shares="10", order_type="FAK")
-        return told | {
+        told |= {
             "asset": asset,
             "balance": (await client.get_balance_allowance(asset_type=kind, asset_id=asset)).balance,
             "positions": [
@@ -148,8 +148,10 @@ async def trade(urls: dict[str, str], account: dict[str, Any], word: str) -> dic
             ],
             "value": str((await client.get_portfolio_value()).value),
             "traded": str(sum(row.size for row in trades)),
-            "sold": sold.status,
         }
+        # After everything was looked at: it may be mined in the next moment.
+        sold = await client.place_market_order(asset_id=asset, side="SELL", shares="10", order_type="FAK")
+        return told | {"sold": sold.status}
 
 
 async def place_every_kind(urls: dict[str, str], account: dict[str, Any]) -> dict[str, Any]:
@@ -237,3 +239,37 @@ async def size_of(urls: dict[str, str], account: dict[str, Any], order_id: str) 
     """What an order was placed for."""
     async with _client(urls, account) as client:
         return str((await client.get_order(order_id=order_id)).original_size)
+
+
+async def look_around(urls: dict[str, str], account: dict[str, Any]) -> dict[str, Any]:
+    """Trade once, and read what else the venue tells: series, activity, interest, scoring, notifications, prices."""
+    async with _client(urls, account, account["funder"]) as client:
+        market, asset = await _running(client, "updown-15m")
+        prices = await client.subscribe(
+            [CryptoPriceSpec(symbols=["btcusd"]), CryptoTwapPriceSpec(symbols=["btcusd"])]
+        )
+        taken = await client.place_market_order(asset_id=asset, side="BUY", amount="20", order_type="FOK")
+        await client.wait_for_order_fill_settlement(taken)
+        resting = await client.place_limit_order(asset_id=asset, price="0.02", size="10", side="BUY")
+        told: dict[str, Any] = {
+            "scoring": await client.get_order_scoring(order_id=resting.order_id),
+            "all_scoring": await client.get_orders_scoring(order_ids=[resting.order_id]),
+        }
+        await client.cancel_order(order_id=resting.order_id)
+        notifications = await client.get_notifications()
+        told["notified"] = [int(row.type) for row in notifications]
+        await client.drop_notifications(ids=[row.id for row in notifications])
+        told["dropped"] = len(await client.get_notifications())
+        told["series"] = [row.slug async for row in client.list_series().iter_items()]
+        told["activity"] = [
+            row.type async for row in client.list_activity(user=str(client.wallet)).iter_items()
+        ]
+        interest = await client.get_open_interests(condition_ids=[market.condition_id])
+        told["interest"] = [[row.condition_id == market.condition_id, str(row.value)] for row in interest]
+        seen: set[str] = set()
+        async with asyncio.timeout(WAIT_S):
+            async for event in prices:
+                seen.add(f"{event.topic} {event.type}")
+                if len(seen) == 4:
+                    break
+        return told | {"prices": sorted(seen)}

@@ -12,6 +12,7 @@ from tests.support.paths import ROOT
 PYTHON = ROOT / ".venv-clients" / "bin" / "python"
 NEWER_PYTHON = ROOT / ".venv-clients-newer" / "bin" / "python"
 """Its clients want a newer Python, or hold what they need to one version each; see requirements-clients-newer.in."""
+NODE_CLIENTS = ROOT / ".clients-node" / "node_modules" / "@polymarket" / "clob-client-v2"
 CALL_S_MAX = 60.0
 """The longest call trades, waits for a settlement and trades again: seconds, on a busy machine."""
 

@@ -518,7 +518,7 @@ def test_frames_of_no_use_are_counted(normaliser: PolymarketNormaliser):
     assert normaliser.normalise(b"PONG", AT) == []
     for frame in (
         b'{"event_type":"something_new","x":1}',
-        b'[{"event_type":"something_new"},{"event_type":"new_market","market":"0x01"}]',
+        b'[{"event_type":"something_new"},{"event_type":"new_market","id":"7","assets_ids":[]}]',
         b'{"_rest":"unheard","body":1}',
         b'{"type":"subscribed"}',
     ):
