@@ -273,9 +273,10 @@ class Market(Message):
 
     @property
     def ends_at(self) -> Nanoseconds:
-        """When trading is expected to end: at the latest close, or before it, with the answer; 0 when unknown."""
-        if not self.close_at:
-            return self.expected_end_at
+        """When trading is expected to end: at the latest close, or before it, with the answer.
+
+        0 without a close: such a market trades until its venue ends it, also past an expected end.
+        """
         return min(self.close_at, self.expected_end_at or self.close_at)
 
     def key(self) -> tuple[str, ...]:

@@ -76,7 +76,7 @@ class ExitDecision:
         if held.reason is None and self.state.quantity(held):
             self.derive(held)
             market = self.state.markets.get(held.market)
-            if market is not None and 0 < market.close_at <= self.now + self.params.before_close_s * SECOND:
+            if market is not None and 0 < market.ends_at <= self.now + self.params.before_close_s * SECOND:
                 self.close(held, ExitReason.BEFORE_CLOSE)
             elif self.now - held.reference_at >= self.params.decay_s * SECOND:
                 self.close(held, ExitReason.TIME_DECAY)

@@ -27,7 +27,7 @@ class ExitParams(Section):
     )
     decay_s: Interval = setting(4 * 3_600, "a position whose bid did not move for so long leaves")
     decay_movement: Fraction = setting(10_000, "a smaller change of the bid is no movement, a fraction")
-    before_close_s: Seconds = setting(60, "everything leaves so long before the market closes")
+    before_close_s: Seconds = setting(60, "everything leaves so long before the market is expected to end")
     slippage_ticks: Ticks = setting(
         1, "ticks below the bid that a marketable exit still accepts", former="slippage_tick_count"
     )

@@ -80,7 +80,7 @@ class EntryFacts(ProposedOrder, kw_only=True, gc=False):
     depth: int
     book_at: int
     gapped: bool
-    close_at: int
+    ends_at: int
     expected_end_at: int
     answer: int
     cost: int
@@ -201,15 +201,15 @@ def answer(entry: EntryFacts) -> CheckResult:
 
 
 def time_to_close(entry: EntryFacts) -> CheckResult:
-    """The market stays open long enough to leave again; an unknown close time is none.
+    """The market is expected to trade long enough to leave again; an unknown end is none.
 
     A market with an expected end alone has no close: it trades until the venue ends it, also past that end.
     """
     limit = entry.params.time_to_close_min_s
-    if not entry.close_at and entry.expected_end_at:
+    if not entry.ends_at and entry.expected_end_at:
         left_s = (entry.expected_end_at - entry.now) // SECOND
         return CheckResult("time_to_close_s", limit, max(limit, left_s))
-    left = max(entry.close_at - entry.now, 0)
+    left = max(entry.ends_at - entry.now, 0)
     return CheckResult("time_to_close_s", limit, left // SECOND, left > 0 and left >= limit * SECOND)
 
 

@@ -161,7 +161,7 @@ def entry_facts(
         depth=0 if view is None else _depth(view.bids, view.asks),
         book_at=0 if view is None else view.at,
         gapped=view is None or view.gapped,
-        close_at=0 if market is None else market.close_at,
+        ends_at=0 if market is None else market.ends_at,
         expected_end_at=0 if market is None else market.expected_end_at,
         answer=0 if market is None else ANSWER_LEVELS[market.answer],
         cost=cost,

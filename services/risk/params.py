@@ -72,7 +72,7 @@ class RiskParams(Section):
         10, "a book without any message for longer is stale", former="book_age_s_max"
     )
     time_to_close_min_s: Seconds = setting(
-        120, "no entry later than this before the market closes", former="time_to_close_s_min"
+        120, "no entry later than this before the market is expected to end", former="time_to_close_s_min"
     )
     spread_max: Fraction = setting(10_000, "widest spread as a fraction of the mid price")
     spread_max_ticks: Count = setting(

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from libs.venues.errors import RateLimited, VenueError
 from libs.venues.kalshi.auth import KalshiCredentials, RequestSigner
+from libs.venues.kalshi.client import KalshiClient
 from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
 from libs.venues.kalshi.params import KalshiParams
 from libs.venues.polymarket.market_data.normalise import PolymarketNormaliser
@@ -370,3 +371,17 @@ async def test_a_followed_series_without_a_reference_price_is_told_with_its_reas
     assert gold.startswith("KXGOLD15M: no reference price: the last one-minute candle of Pyth")
     assert games == "KXNFLGAME: no reference price: not in series_facts"
     await asked.close()
+
+
+async def test_an_odd_market_costs_the_gateways_list_one_row(venue: Questions) -> None:
+    """It reads its series' markets at its start, which must not fail for one of them."""
+    rows = [
+        {"ticker": "KXCPI-26-T1"},
+        {"ticker": "KXCPI-26-T2", "status": 5},
+        {"ticker": "KXCPI-26-T3", "title": None},
+    ]
+    venue.rows = {"/markets": {"markets": rows, "cursor": ""}}
+    client = KalshiClient(venue.rest_url)
+    assert [market.ticker for market in await client.markets({})] == ["KXCPI-26-T1", "KXCPI-26-T3"]
+    assert client.odd_items.latest(2)[0].name.endswith("KXCPI-26-T2")
+    await client.close()

@@ -21,7 +21,7 @@ def market(model: ViewModel, width: int, rows_max: int) -> Panel:
     parts: list[RenderableType] = []
     found = sorted(
         model.market_state.markets.values(),
-        key=lambda entry: (entry.status is not MarketStatus.OPEN, entry.close_at),
+        key=lambda entry: (entry.status is not MarketStatus.OPEN, entry.ends_at),
     )
     venues = sorted({entry.venue for entry in found})
     headed = len(venues) > 1 and rows_max - 1 >= len(found) + len(venues)
@@ -82,7 +82,7 @@ def _market_row(model: ViewModel, entry: Market, name_width: int) -> tuple[Rende
     tops = [model.market_state.tops.get(name) for name in names]
     quotes = [_bid_ask(top) for top in tops] + [Text("–")] * (2 - len(tops))
     depth = sum(top.depth for top in tops[:1] if top is not None)
-    end_at = entry.close_at or entry.expected_end_at
+    end_at = entry.ends_at or entry.expected_end_at
     left = wording.duration(end_at - model.now) if end_at > model.now or entry.close_at else "–"
     state = _state(entry)
     style = styles.WARN if state else styles.PLAIN

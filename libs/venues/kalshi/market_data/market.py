@@ -209,7 +209,7 @@ class KalshiMarket:
 
     @property
     def ends_at(self) -> int:
-        """When trading is expected to end: at its latest close, or before, once the answer is known; 0 unknown."""
+        """When trading is expected to end, by what is known; 0 when nothing is."""
         known = [moment for moment in (self.expected_end_at, self.close_at) if moment]
         return min(known, default=0)
 

@@ -215,9 +215,13 @@ def test_a_refused_target_is_tried_again_later():
     assert [(p.price // CENT, p.quantity // ONE) for _, p in world.proposals[2:]] == [(51, 50)]
 
 
-def test_before_the_close_everything_leaves():
+@pytest.mark.parametrize("expected", [0, 3_600, 4_000, 1_800])
+def test_before_the_end_everything_leaves(expected):
+    """At the latest close, or before it when the market is expected to end earlier: a game's close is days later."""
     world = opened(50)
-    world.advance(3_600 - 61)
+    end_s = min(expected or 3_600, 3_600)
+    world.put(MARKET.replace(expected_end_at=START + expected * SECOND if expected else 0))
+    world.advance(end_s - 61)
     assert world.cancels == []
     world.advance(1)
     assert world.stages[-1].reason == "before_close"

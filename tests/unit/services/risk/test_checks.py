@@ -39,7 +39,7 @@ entries = st.builds(
     depth=sizes,
     book_at=moments,
     gapped=st.booleans(),
-    close_at=moments,
+    ends_at=moments,
     expected_end_at=moments,
     answer=st.sampled_from([*checks.ANSWER_LEVELS.values()]),
     cost=sizes,
@@ -127,7 +127,7 @@ GOOD = EntryFacts(
     depth=1_000 * ONE,
     book_at=10**18,
     gapped=False,
-    close_at=2 * 10**18,
+    ends_at=2 * 10**18,
     expected_end_at=0,
     answer=0,
     cost=51_750_000,
@@ -162,8 +162,8 @@ BAD = [
     (checks.market_status, {"status": 2 * ONE}),
     (checks.answer, {"answer": checks.ANSWER_LEVELS[Answer.PROPOSED]}),
     (checks.answer, {"answer": checks.ANSWER_LEVELS[Answer.DISPUTED]}),
-    (checks.time_to_close, {"close_at": 0}),
-    (checks.time_to_close, {"close_at": 10**18 + 120 * 10**9 - 1}),
+    (checks.time_to_close, {"ends_at": 0}),
+    (checks.time_to_close, {"ends_at": 10**18 + 120 * 10**9 - 1}),
     (checks.spread, {"bid": 470_000}),
     (checks.spread, {"bid": 510_000}),
     (checks.depth, {"depth": 500 * ONE - 1}),
@@ -195,7 +195,7 @@ def test_a_check_fails_just_beyond_its_limit(check, changes):
 
 @pytest.mark.parametrize("expected_end_at", [10**18 - 10**15, 10**18 + 1])
 def test_a_market_without_a_close_trades_past_its_expected_end(expected_end_at):
-    entry = msgspec.structs.replace(GOOD, close_at=0, expected_end_at=expected_end_at)
+    entry = msgspec.structs.replace(GOOD, ends_at=0, expected_end_at=expected_end_at)
     assert checks.time_to_close(entry).passed
 
 

@@ -143,6 +143,8 @@ def test_what_is_wrong_with_the_proposal(changes, failed):
         ({"close_at": START + 119 * SECOND}, {"time_to_close_s": (120, 119)}),
         ({"answer": Answer.DISPUTED}, {"answer": (0, 2 * ONE)}),
         ({"close_at": 0}, {"time_to_close_s": (120, 0)}),
+        ({"expected_end_at": START + 119 * SECOND}, {"time_to_close_s": (120, 119)}),
+        ({"expected_end_at": START - SECOND}, {"time_to_close_s": (120, 0)}),
         ({"price_steps": (PriceStep(0, 1_000), PriceStep(500_000, 30_000))}, {"price_tick": (0, 20_000)}),
         ({"quantity_step": 500 * ONE}, {"quantity": (ONE, 0)}),
     ],

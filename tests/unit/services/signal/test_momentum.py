@@ -1,6 +1,8 @@
 """Momentum on made-up prices, where what it must do is known, and on recordings."""
 
+import json
 import random
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,8 @@ from hypothesis import strategies as st
 
 from libs.exchange.fees import fee_estimate
 from libs.machine.machine import Stamp
+from libs.venues.kalshi.market_data.listings import rest_frame
+from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
 from proto.feed import Market, MarketStatus, Payoff, Side
 from proto.operator import Config
 from proto.signal import Proposal
@@ -91,6 +95,35 @@ def test_a_breakout_up_buys_the_side_that_it_makes_likelier(payoff, floor, cap, 
     facts = evidence(proposal)
     assert (facts.get("floor"), facts["cap"]) == (floor, cap)
     assert "strike" not in facts
+
+
+def test_a_kalshi_range_far_below_the_price_is_not_bought():
+    """As the venue lists it: 80,000 to 80,499.99 with Bitcoin at 81,500 is worth nothing, at eight cents too."""
+    made = SignalWorld(Momentum, twin=False)
+
+    def moment(seconds: int) -> str:
+        return datetime.fromtimestamp((made.now // SECOND) + seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    row = {
+        "ticker": "KXBTC-T0-B80250",
+        "status": "active",
+        "open_time": moment(-3_000),
+        "close_time": moment(3_000),
+        "strike_type": "between",
+        "floor_strike": 80_000,
+        "cap_strike": 80_499.99,
+    }
+    page = rest_frame("markets", json.dumps({"markets": [row], "cursor": ""}).encode())
+    (market,) = [m for m in KalshiNormaliser().normalise(page, made.now) if isinstance(m, Market)]
+    yes, no = (outcome.instrument for outcome in market.outcomes)
+    made.put(market)
+    made.configure("momentum", {})
+    made.trades([price + 1_500 * ONE for price in calm(300)])
+    made.snapshot_book(yes, 7, 8)
+    made.snapshot_book(no, 89, 90)
+    made.now += SECOND
+    (proposal,) = made.trade(SPOT + 1_620 * ONE)
+    assert (proposal.instrument, proposal.fair_value) == (no, ONE)
 
 
 def test_outcomes_called_up_and_down_are_followed_as_yes_and_no():
