@@ -4,7 +4,7 @@ Markets are quiet for hours, so proof of continuity is requested by REST: the ma
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ import msgspec
 from libs.venues.errors import BadAnswer, Refused
 from libs.venues.frame import DECODE_ERRORS, rest_frame
 from libs.venues.manifold import MANIFOLD
+from libs.venues.manifold.market_data.normalise import ManifoldNormaliser
 from libs.venues.manifold.market_data.rest import ManifoldRest
 from libs.venues.manifold.market_data.streams import manifold_socket, market_topics, subscribe_commands
 from libs.venues.manifold.params import ManifoldParams
@@ -22,19 +23,23 @@ from proto.message import Message
 from proto.units import MILLISECOND, SECOND, UnitError, parse
 from services.feed.live.moment import now_ns
 from services.feed.live.source import Emit, FeedContext, LiveSource
+from services.feed.live.unsettled import UnresolvedMarkets
 
 PAGE_ROWS = 100
 
 _TOPIC = re.compile(rb'"topic":\s*"contract/([A-Za-z0-9]{1,100})/')
 _MARKET = b'{"_rest":"market"'
-_OVER = (MarketStatus.CLOSED, MarketStatus.DETERMINED, MarketStatus.SETTLED)
+ENDED_PER_POLL = 20
+"""Closed markets asked about at each look, each in its turn."""
+SETTLED_PER_POLL = 5
+"""Settled ones: results are taken back now and then, and markets opened again."""
 
 
 class _Row(msgspec.Struct, gc=False):
     """The fields that the filters read; ``closeTime`` in milliseconds."""
 
     id: str
-    volume: float = 0.0
+    volume: float | None = None
     closeTime: float | None = None  # noqa: N815 - the venue's name
 
 
@@ -59,12 +64,16 @@ class ManifoldSource(LiveSource):
 
     venue = MANIFOLD
 
-    def __init__(self, params: ManifoldParams, emit: Emit) -> None:
+    def __init__(
+        self, params: ManifoldParams, emit: Emit, normaliser: Callable[[], ManifoldNormaliser]
+    ) -> None:
         super().__init__(params, emit)
         self._params = params
+        self._normaliser = normaliser
         self._rest = ManifoldRest(params.rest_url)
         self._followed: dict[str, None] = {}
-        self._over: set[str] = set()
+        self._closed = UnresolvedMarkets()
+        self._settled = UnresolvedMarkets()
 
     def open_socket(self) -> VenueSocket:
         params = self._params
@@ -78,13 +87,21 @@ class ManifoldSource(LiveSource):
     def is_ready(self) -> bool:
         return bool(self._followed)
 
+    @property
+    def notes(self) -> list[str]:
+        return self._normaliser().notes()
+
+    def await_results(self, markets: Iterable[str]) -> None:
+        for market in markets:
+            self._closed.add(market.partition(":")[2])
+
     def poll_interval_s(self) -> float:
         return self._params.discovery_interval_s
 
     async def poll(self) -> None:
         """Search for markets; request pool and orders of new ones, and the results of ended ones."""
         wanted = list(self._params.markets) + (await self._search() if self._params.term else [])
-        fresh = [c for c in dict.fromkeys(wanted) if c not in self._followed and c not in self._over]
+        fresh = [c for c in dict.fromkeys(wanted) if not self._is_known(c)]
         del fresh[max(0, self._params.markets_max_count - len(self._followed)) :]
         for contract in fresh:
             self._followed[contract] = None
@@ -92,8 +109,9 @@ class ManifoldSource(LiveSource):
         if fresh and self.connected:
             for command in subscribe_commands(market_topics(fresh)):
                 self.send_later(command)
-        for contract in list(self._over):
-            await self.emit(await self._rest.market(contract))
+        for ended, count in ((self._closed, ENDED_PER_POLL), (self._settled, SETTLED_PER_POLL)):
+            for contract in ended.next_batch(count):
+                await self._poll_ended(contract, ended)
         self.leases.follow([f"{MANIFOLD}:{contract}" for contract in self._followed], now_ns())
 
     async def _search(self) -> list[str]:
@@ -115,12 +133,24 @@ class ManifoldSource(LiveSource):
         """Return the id of a found market that passes the filters; "" for any other."""
         try:
             row = _row.decode(raw)
-            volume = parse(f"{row.volume:.6f}")
+            volume = parse(f"{row.volume or 0:.6f}")
         except (*DECODE_ERRORS, UnitError):
             return ""
         latest = now_ns() + self._params.time_to_close_max_hours * 3600 * SECOND
         soon = row.closeTime is not None and round(row.closeTime) * MILLISECOND <= latest
         return row.id if soon and volume >= self._params.volume_min else ""
+
+    def _is_known(self, contract: str) -> bool:
+        return contract in self._followed or contract in self._closed or contract in self._settled
+
+    async def _poll_ended(self, contract: str, ended: UnresolvedMarkets) -> None:
+        """Request what became of a market that does not trade; one that the venue does not know is left."""
+        try:
+            await self.emit(await self._rest.market(contract))
+        except Refused as e:
+            if e.status != 404:
+                raise
+            ended.discard(contract)
 
     async def _poll_market(self, contract: str) -> None:
         try:
@@ -147,14 +177,31 @@ class ManifoldSource(LiveSource):
 
     def handle_messages(self, messages: Sequence[Message], at: int) -> None:
         for message in messages:
-            if isinstance(message, Market) and message.status in _OVER:
-                contract = message.market.partition(":")[2]
-                self._followed.pop(contract, None)
-                self._over.add(contract)
-                if message.status is MarketStatus.SETTLED:
-                    self._over.discard(contract)
-                self.leases.follow([f"{MANIFOLD}:{name}" for name in self._followed], at)
+            if isinstance(message, Market):
+                self._handle_market(message, at)
         super().handle_messages(messages, at)
+
+    def _handle_market(self, market: Market, at: int) -> None:
+        """Keep apart what trades, what waits for its result and what has one; each may become the other again."""
+        contract = market.market.partition(":")[2]
+        was_over = contract in self._closed or contract in self._settled
+        self._closed.discard(contract)
+        self._settled.discard(contract)
+        if market.status is MarketStatus.SETTLED:
+            self._settled.add(contract)
+        elif market.status is not MarketStatus.OPEN or (
+            was_over and len(self._followed) >= self._params.markets_max_count
+        ):
+            self._closed.add(contract)
+        elif was_over:
+            self._followed[contract] = None
+            for command in subscribe_commands(market_topics([contract])) if self.connected else ():
+                self.send_later(command)
+        if market.status is not MarketStatus.OPEN:
+            self._followed.pop(contract, None)
+        elif not was_over:
+            return
+        self.leases.follow([f"{MANIFOLD}:{name}" for name in self._followed], at)
 
     async def probe(self, markets: Sequence[str]) -> None:
         """Request pool and orders, which make a whole book."""
@@ -181,4 +228,5 @@ def _rows_of(frame: bytes) -> list[msgspec.Raw]:
 
 def build_source(section: Mapping[str, Any], context: FeedContext) -> ManifoldSource:
     """Build the source of a section."""
-    return ManifoldSource(ManifoldParams.model_validate(section), context.emit)
+    params = ManifoldParams.model_validate(section)
+    return ManifoldSource(params, context.emit, lambda: context.normalisers.of(MANIFOLD, ManifoldNormaliser))

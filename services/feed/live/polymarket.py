@@ -92,6 +92,8 @@ class PolymarketSource(LiveSource):
         self._gamma = VenueHttp(POLYMARKET, params.gamma_url, buckets)
         self._followed: dict[str, _Followed] = {}
         self._follows_more = False
+        # What discovery has asked for and not found, in words.
+        self._missing: dict[str, str] = {}
         self._unresolved = UnresolvedMarkets()
         # Told of as not trading any more. Gamma's lists may go on with them; there is nothing to prove.
         self._over = UnresolvedMarkets()
@@ -151,10 +153,13 @@ class PolymarketSource(LiveSource):
         ended = dict.fromkeys([*self._unresolved.next_batch(UNRESOLVED_MAX), *self._ended(now)])
         hours, now_s = params.time_to_close_max_hours, now // SECOND
         questions: list[Question] = []
-        questions += [(s, partial(self._poll_window, s)) for s in window_slugs(params.windows, now_s)]
+        for series in params.windows:
+            running, *following = window_slugs([series], now_s)
+            questions.append((running, partial(self._poll_window, running, series)))
+            questions += [(slug, partial(self._poll_window, slug)) for slug in following]
         for tag in tags:
             name, soon, past = f"tag {tag or 'any'}", tag_query(tag, hours, now_s), past_query(tag, now_s)
-            questions.append((name, partial(self._poll_tag, soon)))
+            questions.append((name, partial(self._poll_tag, soon, name)))
             questions.append((f"{name}, past its end", partial(self._poll_tag, past, trading=True)))
         questions += [(f"market {c[:12]}", partial(self._poll_ended, c)) for c in ended]
         await ask_each(POLYMARKET, questions)
@@ -168,14 +173,26 @@ class PolymarketSource(LiveSource):
         answer = await self._gamma.request("GET", "/markets", effect=False, query=query)
         return rows_of(answer.body)
 
-    async def _poll_window(self, slug: str) -> None:
-        await self._emit_rows(filter(self._follow_listing, await self._fetch_rows({"slug": slug})))
+    @property
+    def notes(self) -> list[str]:
+        return [*filter(None, self._missing.values()), *self._normaliser().notes()]
 
-    async def _poll_tag(self, query: Query, *, trading: bool = False) -> None:
-        """Follow the markets of a list; with ``trading`` only those that take orders."""
+    async def _poll_window(self, slug: str, series: str = "") -> None:
+        """Follow a window; the running one of a series is missed where the venue lists none."""
+        rows = await self._fetch_rows({"slug": slug})
+        if series:
+            self._missing[series] = "" if rows else f"{series}: the venue lists no {slug}"
+        await self._emit_rows(filter(self._follow_listing, rows))
+
+    async def _poll_tag(self, query: Query, name: str = "", *, trading: bool = False) -> None:
+        """Follow the markets of a list, missed where it has none; with ``trading`` only those that take orders."""
+        if name:
+            self._missing[name] = f"{name}: no open market that should be decided within the hours asked for"
         for _ in range(self._params.discovery_pages_max_count):
             answer = await self._gamma.request("GET", "/markets/keyset", effect=False, query=query)
             rows = rows_of(answer.body)
+            if rows:
+                self._missing.pop(name, None)
             await self._emit_rows(
                 row
                 for row in rows
@@ -211,14 +228,16 @@ class PolymarketSource(LiveSource):
         """
         try:
             listing = PolymarketListing(gamma.read_market(raw))
-        except FrameError:
+        except FrameError as e:
+            self._normaliser().odd_items.record("market", gamma.name_of(raw), str(e))
             return False
         market = f"{POLYMARKET}:{listing.condition}"
         if not listing.tradable:
             return False
         if market in self._followed or market in self._over or (ended and listing.status in NOT_TRADING):
             return True
-        if trading and listing.status is not MarketStatus.OPEN:
+        # The placeholders of an augmented event are listed by the dozen, and become active when they get a name.
+        if not listing.is_active or (trading and listing.status is not MarketStatus.OPEN):
             return False
         if len(self._followed) >= self._params.markets_max_count:
             return False

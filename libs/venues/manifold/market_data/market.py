@@ -12,6 +12,7 @@ from proto.feed import (
     Market,
     MarketStatus,
     Outcome,
+    Payoff,
     PriceStep,
     Quote,
     book_of,
@@ -24,6 +25,8 @@ from proto.units import AMOUNT_MAX, MILLISECOND, ONE
 TITLE_CHARACTERS_MAX = 200
 ORDERS_MAX = 5_000
 """Limit orders kept a market; more than the busiest has."""
+TIME_MS_MAX = 2**43
+"""The year 2248. Markets that close later than nanoseconds can say have no close: the year 9999 stands for never."""
 RESULTS = {"YES": "yes", "NO": "no", "MKT": "mkt", "CANCEL": "void"}
 """Our words for the venue's: ``mkt`` pays a probability to each side, ``void`` gives the stakes back."""
 
@@ -76,12 +79,15 @@ class ManifoldMarket:
 
     def facts(self, contract: Contract, at: int) -> Market:
         """The complete market message of what the venue says now."""
-        close_at = int(contract.closeTime or 0) * MILLISECOND
-        status = MarketStatus.OPEN
+        close_ms = contract.closeTime or 0
+        close_at = int(close_ms) * MILLISECOND if 0 <= close_ms <= TIME_MS_MAX else 0
+        status, ended_at = MarketStatus.OPEN, 0
         if contract.isResolved:
-            status = MarketStatus.SETTLED
+            known_at = self.told.ended_at if self.told is not None else 0
+            resolved_at = int(contract.resolutionTime or 0) * MILLISECOND or known_at or at
+            status, ended_at = MarketStatus.SETTLED, min(resolved_at, close_at or resolved_at)
         elif close_at and at >= close_at:
-            status = MarketStatus.CLOSED
+            status, ended_at = MarketStatus.CLOSED, close_at
         title = "".join(c for c in contract.question if c.isprintable())[:TITLE_CHARACTERS_MAX]
         return Market(
             market=self.market,
@@ -92,6 +98,9 @@ class ManifoldMarket:
             title=title,
             open_at=int(contract.createdTime) * MILLISECOND,
             close_at=close_at,
+            expected_end_at=close_at,
+            ended_at=ended_at,
+            payoff=Payoff.EVENT,
             price_steps=(PriceStep(0, PRICE_STEP),),
             quantity_step=1,
             result=RESULTS.get(contract.resolution or "", "") if contract.isResolved else "",

@@ -4,23 +4,27 @@ Pure: time comes with the frames. A market's pool comes by REST (``market``); be
 carried on by the probability after each new bet, which tells it exactly while nobody adds liquidity.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from libs.venues.frame import FrameError
 from libs.venues.manifold import MANIFOLD
 from libs.venues.manifold.market_data.amm import Pool
 from libs.venues.manifold.market_data.market import ManifoldMarket, RestingBet, is_binary, limit_order
 from libs.venues.manifold.schemas import wire
+from libs.venues.odd_items import OddItems
 from libs.venues.reference_normaliser import HandlerNormaliser, Handlers
 from proto.feed import Market, MarketStatus, Side, Trade
 from proto.message import Message
 from proto.units import ONE
 
 MARKETS_MAX = 1_000
-"""Markets kept at once: an answer to a search has as many. Resolved ones go first."""
+"""Markets kept at once: an answer to a search has as many. What ended first gives way; nothing else does."""
 SEEN_MAX = 20_000
 """Bets kept so that each is published once: the socket and REST overlap by far less."""
+
+Row = TypeVar("Row")
+Read = TypeVar("Read")
 
 
 class ManifoldNormaliser(HandlerNormaliser):
@@ -29,6 +33,9 @@ class ManifoldNormaliser(HandlerNormaliser):
     def __init__(self) -> None:
         self._markets: dict[str, ManifoldMarket] = {}
         self._seen: dict[str, None] = {}
+        self.odd_items = OddItems(MANIFOLD)
+        self.left_out = 0
+        self.evicted = 0
         handlers: Handlers = {
             wire.Contracts: self._on_contracts,
             wire.Bets: self._on_bets,
@@ -72,16 +79,16 @@ class ManifoldNormaliser(HandlerNormaliser):
     # ── markets ─────────────────────────────────────────────────────────────────────────────────────
 
     def _on_contracts(self, frame: wire.Contracts, at: int) -> list[Message]:
-        read: list[tuple[wire.Contract, ManifoldMarket, Pool | None]] = []
-        for contract in frame.contracts:
-            if is_binary(contract):
-                market = self._markets.get(contract.id) or ManifoldMarket(contract.id)
-                read.append((contract, market, market.read_pool(contract)))
+        binary = filter(is_binary, frame.contracts)
+        read = self._readable(
+            "market", binary, lambda c: c.id, lambda c: self._read_contract(c, at), frame.odd
+        )
         out: list[Message] = []
-        for contract, market, pool in read:
-            self._adopt(market)
-            facts = market.facts(contract, at)
+        for market, facts, pool in read:
+            if not self._adopt(market):
+                continue
             if market.told is None or _same(facts) != _same(market.told):
+                self._note_correction(market, facts)
                 market.told = facts
                 out.append(facts)
             if market.over():
@@ -91,12 +98,72 @@ class ManifoldNormaliser(HandlerNormaliser):
                 out += market.due_messages(at)
         return out
 
-    def _adopt(self, market: ManifoldMarket) -> None:
-        if market.contract not in self._markets:
-            if len(self._markets) >= MARKETS_MAX:
-                ended = (name for name, known in self._markets.items() if known.over())
-                del self._markets[next(ended, None) or next(iter(self._markets))]
-            self._markets[market.contract] = market
+    def _read_contract(self, contract: wire.Contract, at: int) -> tuple[ManifoldMarket, Market, Pool | None]:
+        market = self._markets.get(contract.id) or ManifoldMarket(contract.id)
+        return market, market.facts(contract, at), market.read_pool(contract)
+
+    def _readable(
+        self,
+        kind: str,
+        rows: Iterable[Row],
+        name: Callable[[Row], str],
+        read: Callable[[Row], Read],
+        odd: Iterable[wire.OddRow],
+    ) -> list[Read]:
+        """Read each row; odd ones are recorded, those that the decoder left out (``odd``) too.
+
+        Raises:
+            FrameError: for rows of which none can be read.
+        """
+        found: list[Read] = []
+        reasons = list(odd)
+        for row in rows:
+            try:
+                found.append(read(row))
+            except FrameError as e:
+                reasons.append(wire.OddRow(name(row), str(e)))
+        if reasons and not found:
+            raise FrameError(reasons[0].reason)
+        for reason in reasons:
+            self.odd_items.record(kind, reason.name, reason.reason)
+        return found
+
+    def _note_correction(self, market: ManifoldMarket, facts: Market) -> None:
+        """Tell a result that the venue takes back or changes: what was paid by the first is not booked anew."""
+        told = market.told
+        if told is None or told.status is not MarketStatus.SETTLED:
+            return
+        if (told.status, told.result, told.payout) != (facts.status, facts.result, facts.payout):
+            now = facts.result or facts.status.value
+            words = f"was resolved {told.result} and is {now} now: what was paid is not booked anew"
+            self.odd_items.record("resolution", market.contract, words)
+
+    def notes(self) -> list[str]:
+        """What is left out of that which the venue lists, and why, in words."""
+        found = [
+            f"{self.odd_items.count} odd rows, last {odd.kind} {odd.name}: {odd.reason}"
+            for odd in self.odd_items.latest(1)
+        ]
+        if self.left_out:
+            found.append(f"{self.left_out} times a market was left out: {len(self._markets)} trade already")
+        if self.evicted:
+            found.append(f"{self.evicted} ended markets forgotten")
+        return found
+
+    def _adopt(self, market: ManifoldMarket) -> bool:
+        """Keep a market, if there is room: what ended first gives way, an open one never does."""
+        if market.contract in self._markets:
+            return True
+        if len(self._markets) >= MARKETS_MAX:
+            over = [known.told for known in self._markets.values() if known.told and known.over()]
+            if not over:
+                self.left_out += 1
+                return False
+            first = min(over, key=lambda told: told.ended_at)
+            del self._markets[first.market.removeprefix(f"{MANIFOLD}:")]
+            self.evicted += 1
+        self._markets[market.contract] = market
+        return True
 
     def _invalidate(self, market: ManifoldMarket, at: int, reason: str) -> list[Message]:
         out = market.invalidate(at, reason)
@@ -107,17 +174,8 @@ class ManifoldNormaliser(HandlerNormaliser):
 
     def _on_bets(self, frame: wire.Bets, at: int) -> list[Message]:
         """New bets: each a trade, and the probability after the newest one moves the pool."""
-        read: list[tuple[wire.Bet, ManifoldMarket, RestingBet | None, list[Message], Pool | None]] = []
-        for bet in frame.bets:
-            market = self._markets.get(bet.contractId)
-            if market is None or bet.answerId:
-                continue
-            if not bet.key:
-                raise FrameError("expected the id of a bet, was none")
-            moved = None
-            if market.pool is not None and bet.probAfter and not bet.isRedemption:
-                moved = market.pool.at(bet.probAfter)
-            read.append((bet, market, limit_order(bet), _trades(bet, market, at), moved))
+        known = [bet for bet in frame.bets if bet.contractId in self._markets and not bet.answerId]
+        read = self._readable("bet", known, _key, lambda bet: self._read_bet(bet, at), frame.odd)
         out: list[Message] = []
         changed: dict[str, ManifoldMarket] = {}
         for bet, market, order, trades, moved in read:
@@ -136,13 +194,24 @@ class ManifoldNormaliser(HandlerNormaliser):
             out += market.due_messages(at)
         return out
 
+    def _read_bet(
+        self, bet: wire.Bet, at: int
+    ) -> tuple[wire.Bet, ManifoldMarket, RestingBet | None, list[Message], Pool | None]:
+        if not bet.key:
+            raise FrameError("expected the id of a bet, was none")
+        market = self._markets[bet.contractId]
+        moved = None
+        if market.pool is not None and bet.probAfter and not bet.isRedemption:
+            moved = market.pool.at(bet.probAfter)
+        return bet, market, limit_order(bet), _trades(bet, market, at), moved
+
     def _remember(self, bet: str) -> None:
         self._seen[bet] = None
         if len(self._seen) > SEEN_MAX:
             del self._seen[next(iter(self._seen))]
 
     def _on_orders(self, frame: wire.Orders, at: int) -> list[Message]:
-        read = [(bet.key, self._markets.get(bet.contractId), limit_order(bet)) for bet in frame.bets]
+        read = self._readable("order", frame.bets, _key, self._read_order, frame.odd)
         changed: dict[str, ManifoldMarket] = {}
         for bet_id, market, order in read:
             if market is not None and bet_id:
@@ -150,12 +219,16 @@ class ManifoldNormaliser(HandlerNormaliser):
                 changed[market.contract] = market
         return [message for market in changed.values() for message in market.due_messages(at)]
 
+    def _read_order(self, bet: wire.Bet) -> tuple[str, ManifoldMarket | None, RestingBet | None]:
+        return bet.key, self._markets.get(bet.contractId), limit_order(bet)
+
     def _on_open_orders(self, frame: wire.OpenOrders, at: int) -> list[Message]:
-        read = {bet.key: limit_order(bet) for bet in frame.bets if bet.contractId == frame.contract}
+        own = [bet for bet in frame.bets if bet.contractId == frame.contract]
+        read = self._readable("order", own, _key, self._read_order, frame.odd)
         market = self._markets.get(frame.contract)
         if market is None:
             return []
-        market.orders = {bet_id: order for bet_id, order in read.items() if order is not None}
+        market.orders = {bet_id: order for bet_id, _, order in read if order is not None}
         return market.due_messages(at)
 
     # ── the connection ──────────────────────────────────────────────────────────────────────────────
@@ -197,13 +270,17 @@ def _trades(bet: wire.Bet, market: ManifoldMarket, at: int) -> list[Message]:
     ]
 
 
+def _key(bet: wire.Bet) -> str:
+    return bet.key
+
+
 def _same(market: Market) -> Market:
     """Return a market's facts without their time."""
     return market.replace(at=0)
 
 
 def _closed(market: Market, at: int) -> Market:
-    return market.replace(status=MarketStatus.CLOSED, at=at)
+    return market.replace(status=MarketStatus.CLOSED, at=at, ended_at=market.close_at)
 
 
 def build_normaliser(section: Mapping[str, Any]) -> ManifoldNormaliser:  # noqa: ARG001 - the form of the catalogue

@@ -5,7 +5,8 @@ Source: docs/reference/venue-facts.md, Manifold markets; Manifold bets; Manifold
 """
 
 import math
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -13,6 +14,9 @@ from msgspec import Meta, Struct, field
 from libs.venues.frame import DECODE_ERRORS, FrameError, check_length
 from proto.units import AMOUNT_MAX, ONE
 
+ROWS_MAX = 10_000
+"""Rows of one list; the venue gives 1,000 at most."""
+Row = TypeVar("Row")
 Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,60}\Z")]
 Milliseconds = Annotated[float, Meta(ge=0, le=2**43)]
 Word = Annotated[str, Meta(max_length=60)]
@@ -79,8 +83,8 @@ class Contract(Struct, gc=False):
     pool: msgspec.Raw = msgspec.Raw()
     p: float = 0.5
     probability: float | None = None
-    volume: float = 0.0
-    closeTime: Milliseconds | None = None  # noqa: N815
+    volume: float | None = None
+    closeTime: float | None = None  # noqa: N815
     createdTime: Milliseconds = 0  # noqa: N815
     isResolved: bool = False  # noqa: N815
     resolution: Word | None = None
@@ -116,16 +120,25 @@ class Ack(NamedTuple):
     success: bool
 
 
+class OddRow(NamedTuple):
+    """One row of a list that cannot be read: its id as far as there is one, and why."""
+
+    name: str
+    reason: str
+
+
 class Bets(NamedTuple):
     """New bets of a market."""
 
     bets: list[Bet]
+    odd: Sequence[OddRow] = ()
 
 
 class Orders(NamedTuple):
     """Limit orders of a market that changed."""
 
     bets: list[Bet]
+    odd: Sequence[OddRow] = ()
 
 
 class OpenOrders(NamedTuple):
@@ -133,19 +146,25 @@ class OpenOrders(NamedTuple):
 
     contract: str
     bets: list[Bet]
+    odd: Sequence[OddRow] = ()
 
 
 class Contracts(NamedTuple):
     """Markets as they stand."""
 
     contracts: list[Contract]
+    odd: Sequence[OddRow] = ()
 
 
 Frame = Connected | Disconnected | Ack | Bets | Orders | OpenOrders | Contracts
 
 
 class _Data(Struct, gc=False):
-    bets: Annotated[list[Bet], Meta(max_length=10_000)] = []
+    bets: Annotated[list[msgspec.Raw], Meta(max_length=ROWS_MAX)] = []
+
+
+class _Named(Struct, gc=False):
+    id: str = ""
 
 
 class _Query(Struct, gc=False):
@@ -164,9 +183,10 @@ class _Envelope(Struct, gc=False):
 
 _envelope = msgspec.json.Decoder(_Envelope)
 _data = msgspec.json.Decoder(_Data)
-_bets = msgspec.json.Decoder(Annotated[list[Bet], Meta(max_length=10_000)])
+_rows = msgspec.json.Decoder(Annotated[list[msgspec.Raw], Meta(max_length=ROWS_MAX)])
+_bet = msgspec.json.Decoder(Bet)
 _contract = msgspec.json.Decoder(Contract)
-_contracts = msgspec.json.Decoder(Annotated[list[Contract], Meta(max_length=1_000)])
+_named = msgspec.json.Decoder(_Named)
 _pool = msgspec.json.Decoder(dict[str, float])
 
 
@@ -195,12 +215,33 @@ def decode(data: bytes) -> Frame | None:
     return plain.get(envelope.type)
 
 
+def _readable(rows: list[msgspec.Raw], decoder: msgspec.json.Decoder[Row]) -> tuple[list[Row], list[OddRow]]:
+    """The rows that can be read, and the others by name; a list of nothing else is refused."""
+    found: list[Row] = []
+    odd: list[OddRow] = []
+    for raw in rows:
+        try:
+            found.append(decoder.decode(raw))
+        except DECODE_ERRORS as e:
+            odd.append(OddRow(_name_of(raw), str(e)))
+    if odd and not found:
+        raise FrameError(f"expected rows of Manifold: {odd[0].reason}"[:300])
+    return found, odd
+
+
+def _name_of(raw: msgspec.Raw) -> str:
+    try:
+        return _named.decode(raw).id
+    except DECODE_ERRORS:
+        return ""
+
+
 def _broadcast(envelope: _Envelope) -> Frame | None:
     topic = envelope.topic
     if topic == "global/new-bet" or (topic.startswith("contract/") and topic.endswith("/new-bet")):
-        return Bets(_data.decode(envelope.data).bets)
+        return Bets(*_readable(_data.decode(envelope.data).bets, _bet))
     if topic.startswith(("contract/", "user/")) and topic.endswith("/orders"):
-        return Orders(_data.decode(envelope.data).bets)
+        return Orders(*_readable(_data.decode(envelope.data).bets, _bet))
     return None
 
 
@@ -209,14 +250,15 @@ def _rest(envelope: _Envelope) -> Frame | None:
     if name == "market":
         return Contracts([_contract.decode(body)])
     if name in ("markets", "search-markets"):
-        return Contracts(_contracts.decode(body))
+        return Contracts(*_readable(_rows.decode(body), _contract))
     if name == "bets":
         # REST gives the newest first; they are told in the order they were made.
-        return Bets(sorted(_bets.decode(body), key=lambda bet: bet.createdTime))
+        bets, odd = _readable(_rows.decode(body), _bet)
+        return Bets(sorted(bets, key=lambda bet: bet.createdTime), odd)
     if name == "open-limit":
         if envelope.query is None or not envelope.query.contractId:
             raise FrameError("expected the contract of open-limit, was none")
-        return OpenOrders(envelope.query.contractId, _bets.decode(body))
+        return OpenOrders(envelope.query.contractId, *_readable(_rows.decode(body), _bet))
     return None
 
 

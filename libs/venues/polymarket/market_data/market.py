@@ -60,7 +60,7 @@ class PolymarketMarket:
         "fees",
         "group",
         "is_final",
-        "is_window",
+        "is_up_down",
         "market",
         "names",
         "neg_risk",
@@ -96,7 +96,7 @@ class PolymarketMarket:
         # When trading ended; ``is_final``: by the venue's own word or a window's clock, and for good.
         self.ended_at = 0
         self.is_final = False
-        self.is_window = False
+        self.is_up_down = False
         self.answer = Answer.NONE
         self.taker_delay_ms = 0
         # When the venue cancels all that rests, because the game begins; 0 when it does not, or has.
@@ -145,7 +145,7 @@ class PolymarketMarket:
         """
         if self.symbol:
             return Payoff.ABOVE
-        return Payoff.UNKNOWN if self.is_window else Payoff.EVENT
+        return Payoff.UNKNOWN if self.is_up_down else Payoff.EVENT
 
     def facts(self, at: int) -> Market:
         """The complete market message."""
@@ -197,6 +197,7 @@ class PolymarketListing:
         self.tradable = (
             not body.negRiskOther and bool(self.tokens) and len(self.tokens) == len(self.names) >= 2
         )
+        self.is_active = body.active is not False
         if not all(token.isdecimal() and token.isascii() and len(token) <= 78 for token in self.tokens):
             raise FrameError("expected tokens of digits, was something else")
         self.title = "".join(c for c in body.question or "" if c.isprintable())[:TITLE_CHARACTERS_MAX]
@@ -213,12 +214,13 @@ class PolymarketListing:
         named = _NAMED_UP_DOWN.match(body.slug or "")
         self.symbol = window[1] if window else ""
         self.underlying = UNDERLYINGS.get(COINS[named[1]] if named else self.symbol, "")
-        self.is_window = window is not None or named is not None
+        self.is_up_down = window is not None or named is not None
         starts_at = gamma.nanoseconds(body.eventStartTime)
         self.open_at = starts_at or gamma.nanoseconds(body.startDate)
-        # When the answer is expected. Only windows end by the clock; other markets trade until the venue closes them.
+        # When the answer is expected. Only windows that carry the second of their start end by the clock; all others,
+        # those by the day or hour too, trade until the venue closes them.
         self.expected_end_at = gamma.nanoseconds(body.endDate)
-        self.close_at = self.expected_end_at if self.is_window else 0
+        self.close_at = self.expected_end_at if window else 0
         self.ended_at = gamma.nanoseconds(body.closedTime) if body.closed else 0
         self.is_final = bool(body.closed or body.archived)
         self.answer = gamma.answer_of(body)
@@ -236,7 +238,7 @@ class PolymarketListing:
         market.fees, market.size_min, market.neg_risk = self.fees, self.size_min, self.neg_risk
         market.group = self.group or market.group
         market.symbol, market.underlying = self.symbol, self.underlying
-        market.is_window, market.average_s = self.is_window, self.average_s
+        market.is_up_down, market.average_s = self.is_up_down, self.average_s
         market.open_at, market.close_at = self.open_at, self.close_at
         market.expected_end_at, market.taker_delay_ms = self.expected_end_at, self.taker_delay_ms
         market.clears_at = self.clears_at if self.clears_at > at else 0

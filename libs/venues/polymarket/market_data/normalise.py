@@ -11,6 +11,7 @@ from typing import Any
 
 from libs.venues.frame import FrameError
 from libs.venues.numbers import number
+from libs.venues.odd_items import OddItems
 from libs.venues.polymarket import POLYMARKET
 from libs.venues.polymarket.market_data.book import DOUBT_NS_MAX, Numbers, TokenBook, rows_of
 from libs.venues.polymarket.market_data.book_hash import level_text
@@ -34,14 +35,14 @@ class PolymarketNormaliser:
     """Normalises the frames of one market connection and the REST bodies beside it.
 
     Counters: ``frames`` read, ``unused`` events of no use here or of markets nobody asked for,
-    ``skipped`` markets of a page that could not be read, ``gaps``, ``checked`` and ``matched`` states compared with the venue's hash.
+    ``odd_items`` markets of a page that could not be read, ``gaps``, ``checked`` and ``matched`` states compared with the venue's hash.
     ``errors`` stay 0: this venue reports none on its socket.
     """
 
     def __init__(self) -> None:
         self.frames = 0
         self.unused = 0
-        self.skipped = 0
+        self.odd_items = OddItems(POLYMARKET)
         self.errors = 0
         self.last_error = ""
         self._table = PolymarketTable()
@@ -74,15 +75,17 @@ class PolymarketNormaliser:
         """Books that broke."""
         return self._table.gaps
 
-    @property
-    def left_out(self) -> int:
-        """Markets without room: all that are kept may still trade."""
-        return len(self._table.left_out)
-
-    @property
-    def evicted(self) -> int:
-        """Ended markets that gave way to new ones."""
-        return self._table.evicted
+    def notes(self) -> list[str]:
+        """What is left out of that which the venue lists, and why, in words."""
+        found = [
+            f"{self.odd_items.count} odd rows skipped, last {odd.name}: {odd.reason}"
+            for odd in self.odd_items.latest(1)
+        ]
+        if self._table.left_out:
+            found.append(f"{len(self._table.left_out)} markets left out: {len(self._markets)} trade already")
+        if self._table.evicted:
+            found.append(f"{self._table.evicted} ended markets forgotten")
+        return found
 
     @property
     def checked(self) -> int:
@@ -303,12 +306,12 @@ class PolymarketNormaliser:
             listed = isinstance(frame, wire.GammaEvents)
             body = wire.GammaPage(events=body) if listed else wire.GammaPage(markets=body)
         named = [("", raw) for raw in body.markets]
-        reasons = []
+        odd: list[tuple[str, str, FrameError]] = []
         for raw_event in body.events:
             try:
                 event = gamma.read_event(raw_event)
             except FrameError as e:
-                reasons.append(e)
+                odd.append(("event", gamma.name_of(raw_event), e))
                 continue
             named += [(event.negRiskMarketID or "", raw) for raw in event.markets]
         listings = []
@@ -316,15 +319,20 @@ class PolymarketNormaliser:
             try:
                 listings.append(PolymarketListing(gamma.read_market(raw), group))
             except FrameError as e:
-                reasons.append(e)
-        if reasons and not listings:
-            raise reasons[0]
-        return partial(self._on_listings, listings, len(reasons))
+                odd.append(("market", gamma.name_of(raw), e))
+        if odd and not listings:
+            raise odd[0][2]
+        return partial(self._on_listings, listings, odd)
 
     def _on_listings(
-        self, listings: list[PolymarketListing], skipped: int, at: int, out: list[Message]
+        self,
+        listings: list[PolymarketListing],
+        odd: list[tuple[str, str, FrameError]],
+        at: int,
+        out: list[Message],
     ) -> None:
-        self.skipped += skipped
+        for kind, name, reason in odd:
+            self.odd_items.record(kind, name, str(reason))
         for listing in listings:
             market = self._markets.get(listing.condition)
             if not listing.tradable or (market is not None and market.tokens != listing.tokens):

@@ -91,6 +91,23 @@ _market: msgspec.json.Decoder[GammaMarket] = msgspec.json.Decoder(GammaMarket)
 _event: msgspec.json.Decoder[GammaEvent] = msgspec.json.Decoder(GammaEvent)
 
 
+class _Named(Struct, gc=False):
+    conditionId: str | None = None  # noqa: N815
+    id: str | None = None
+
+
+_named: msgspec.json.Decoder[_Named] = msgspec.json.Decoder(_Named)
+
+
+def name_of(raw: Raw) -> str:
+    """What names a market or event that cannot be read; "" for nothing."""
+    try:
+        named = _named.decode(raw)
+    except DECODE_ERRORS:
+        return ""
+    return named.conditionId or named.id or ""
+
+
 def read_market(raw: Raw) -> GammaMarket:
     """One market of a page.
 

@@ -231,6 +231,82 @@ def test_other_kinds_of_markets_and_unknown_topics_are_left_alone():
     assert normaliser.errors == 1
 
 
+ODD = {
+    "a close after the year 9999 that is text": b'"closeTime":"never"',
+    "a created time of the year 9999": b'"createdTime":253402318740000',
+    "a pool without end": b'"pool":{"YES":1e300,"NO":1}',
+    "a null question": b'"question":null',
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_one_odd_market_does_not_hide_its_page(odd: bytes):
+    good = [json.dumps(contract(id=name)).encode() for name in ("good1", "good2")]
+    bad = b'{"id":"odd","outcomeType":"BINARY","mechanism":"cpmm-1",' + odd + b"}"
+    page = rest_frame("search-markets", b"[" + b",".join([good[0], bad, good[1]]) + b"]")
+    normaliser = ManifoldNormaliser()
+    for look in range(2):
+        told = [m.market for m in normaliser.normalise(page, AT + look) if isinstance(m, Market)]
+        assert told == ([] if look else ["manifold:good1", "manifold:good2"])
+    (item,) = normaliser.odd_items.latest(9)
+    assert (normaliser.odd_items.count, item.kind, item.name) == (1, "market", "odd")
+    assert "1 odd rows, last market odd" in normaliser.notes()[0]
+    with pytest.raises(FrameError):
+        normaliser.normalise(rest_frame("search-markets", b"[" + bad + b"]"), AT)
+
+
+def test_one_odd_bet_does_not_hide_its_neighbours():
+    normaliser = ManifoldNormaliser()
+    normaliser.normalise(market(), AT)
+    out = normaliser.normalise(
+        new_bets(bet(id="b1", shares=1e300), bet(id="b2", outcome=7), bet(id="b3")), AT
+    )
+    assert {trade.trade_id for trade in out if isinstance(trade, Trade)} == {"b3"}
+    assert [item.name for item in normaliser.odd_items.latest(9)] == ["b2", "b1"]
+
+
+def test_a_close_beyond_the_years_that_can_be_told_is_none():
+    for close_ms in (2**43, 2**43 + 1, 253_402_318_740_000, 8_640_000_000_000_000):
+        (facts, *_) = ManifoldNormaliser().normalise(market(closeTime=close_ms), AT)
+        assert facts.status is MarketStatus.OPEN
+        assert facts.close_at == (close_ms * MILLISECOND if close_ms == 2**43 else 0)
+
+
+def test_a_market_that_is_opened_again_trades_again_and_a_new_result_is_told():
+    normaliser = ManifoldNormaliser()
+    normaliser.normalise(market(), AT)
+    resolved = {"isResolved": True, "resolution": "YES", "resolutionTime": NOW_MS + 1_000}
+    for body, status, books in (
+        (market(closeTime=NOW_MS - 1), MarketStatus.CLOSED, 0),
+        (market(), MarketStatus.OPEN, 2),
+        (market(**resolved), MarketStatus.SETTLED, 0),
+        (market(**resolved | {"resolution": "NO"}), MarketStatus.SETTLED, 0),
+        (market(), MarketStatus.OPEN, 2),
+    ):
+        out = normaliser.normalise(body, AT + 2 * SECOND)
+        assert [m.status for m in out if isinstance(m, Market)] == [status]
+        assert len([m for m in out if isinstance(m, Book) and m.snapshot]) == books
+    assert [item.reason for item in normaliser.odd_items.latest(9)] == [
+        "was resolved yes and is no now: what was paid is not booked anew",
+        "was resolved no and is open now: what was paid is not booked anew",
+    ]
+
+
+def test_no_open_market_gives_way_to_another_and_what_ended_first_does(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("libs.venues.manifold.market_data.normalise.MARKETS_MAX", 2)
+    normaliser = ManifoldNormaliser()
+
+    def told(name: str, **more: object) -> list[str]:
+        return [m.market for m in normaliser.normalise(market(id=name, **more), AT) if isinstance(m, Market)]
+
+    assert (told("m1"), told("m2"), told("m3"), told("m1")) == (["manifold:m1"], ["manifold:m2"], [], [])
+    assert "left out" in normaliser.notes()[0]
+    told("m2", closeTime=NOW_MS - 2)
+    told("m1", closeTime=NOW_MS - 1)
+    assert told("m3") == ["manifold:m3"]
+    assert set(normaliser._markets) == {"m1", "m3"}
+
+
 def test_documented_bodies_are_read(recordings):
     examples = json.loads((recordings / "manifold/api_doc_examples.json").read_text())
     normaliser = ManifoldNormaliser()

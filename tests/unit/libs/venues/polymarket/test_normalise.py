@@ -146,8 +146,8 @@ def test_only_windows_end_by_the_clock():
     end = "2026-07-25T17:25:00Z"
     for slug, ends in (
         (f"btc-updown-5m-{OPEN_S}", True),
-        ("bitcoin-up-or-down-july-25-2026-1pm-et", True),
-        ("bitcoin-up-or-down-on-july-25-2026", True),
+        ("bitcoin-up-or-down-july-25-2026-1pm-et", False),
+        ("bitcoin-up-or-down-on-july-25-2026", False),
         ("will-bitcoin-go-up-or-down", False),
     ):
         normaliser = PolymarketNormaliser()
@@ -268,7 +268,8 @@ def test_an_odd_market_does_not_hide_the_rest_of_its_page():
     odd = gamma(conditionId="0x01", endDate="tomorrow")
     (market,) = normaliser.normalise(markets(odd, gamma()), AT)
     assert market.market == f"polymarket:{CONDITION}"
-    assert normaliser.skipped == 1
+    assert [(item.kind, item.name) for item in normaliser.odd_items.latest(9)] == [("market", "0x01")]
+    assert "1 odd rows skipped, last 0x01: expected a time" in normaliser.notes()[0]
     with pytest.raises(FrameError, match="expected a time"):
         normaliser.normalise(markets(odd), AT)
 
@@ -610,7 +611,7 @@ def test_no_open_market_gives_way_to_another_and_unchanged_pages_are_told_once(
     told = [len(of(Market, normaliser.normalise(page, AT + look))) for look in range(3)]
     assert told == [MARKETS_MAX - 1, 0, 0]
     assert len(normaliser.tokens()) == 2 * MARKETS_MAX
-    assert normaliser.left_out == 50
+    assert normaliser.notes() == [f"50 markets left out: {MARKETS_MAX} trade already"]
     assert UP in normaliser.tokens()
 
 
@@ -623,7 +624,7 @@ def test_what_ended_first_gives_way_and_is_counted(normaliser: PolymarketNormali
     assert market.market in kept
     assert f"polymarket:0x{5:064x}" not in kept
     assert len(kept) == MARKETS_MAX
-    assert (normaliser.evicted, normaliser.left_out) == (1, 0)
+    assert normaliser.notes() == ["1 ended markets forgotten"]
 
 
 def test_tokens_are_subscribed_to_in_batches_whose_books_fit_one_message():
