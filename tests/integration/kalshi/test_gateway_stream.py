@@ -3,11 +3,12 @@
 import asyncio
 import logging
 
+import msgspec
 import pytest
 
 from libs.venues.gateway import FillReport, OrderReport, StreamState
 from proto.feed import Side
-from proto.units import ONE
+from proto.units import MILLISECOND, ONE
 from proto.venue import AckStatus
 from sandbox.faults.rules import FaultKind, FaultRule
 from tests.integration.kalshi.rig import place, take, venue
@@ -28,15 +29,40 @@ async def test_stream_tells_orders_and_fills_with_their_exact_fee(outcome: str, 
         assert (accepted.venue_order_id, accepted.instrument, accepted.remaining) == (
             report.venue_order_id, new.instrument, 10 * ONE,
         )  # fmt: skip
+        # The frame tells all of it: no question is needed.
+        v.sandbox.faults.set(FaultRule(kind=FaultKind.STATUS, operation="read", status=503))
         v.other_side(market, 1 - index, 600_000, 4)
         seen = await take(events, lambda e: isinstance(e, OrderReport))
+        v.sandbox.faults.set()
         [fill] = [e for e in seen if isinstance(e, FillReport)]
-        assert [fill] == list(await v.gateway.fills(0))
+        [asked] = await v.gateway.fills(0)
+        assert fill == msgspec.structs.replace(asked, at=asked.at // MILLISECOND * MILLISECOND)
         assert (fill.side, fill.price, fill.quantity, fill.maker) == (Side.BUY, 400_000, 4 * ONE, True)
         assert seen[-1].filled == 4 * ONE
         await v.gateway.cancel_all()
         [cancelled] = await take(events, lambda e: isinstance(e, OrderReport))
         assert (cancelled.status, cancelled.remaining) == (AckStatus.CANCELED, 0)
+        await events.aclose()
+
+
+@pytest.mark.parametrize(
+    "lacking", ["fee_cost", "count_fp", "yes_price_dollars", "is_taker", "ts_ms", "book_side"]
+)
+async def test_what_a_fill_frame_does_not_tell_is_asked_for(lacking: str) -> None:
+    async with venue() as v:
+        events = v.gateway.events()
+        await take(events, lambda e: e is StreamState.CONNECTED)
+        v.empty(v.market)
+        v.other_side(v.market, 1, 600_000, 4)
+        await place(v, v.new_order(v.market, "yes", price=400_000))
+        await take(events, lambda e: isinstance(e, FillReport))
+        body = v.server.exchange.fills[-1].frame()
+        # Either word for the side is enough.
+        dropped = {lacking, "outcome_side"} if lacking == "book_side" else {lacking}
+        body = {name: value for name, value in body.items() if name not in dropped}
+        v.server.stream.publish_to_owner("kalshi-sandbox", "fill", body)
+        told = await take(events, lambda e: isinstance(e, FillReport))
+        assert [told[-1]] == list(await v.gateway.fills(0))
         await events.aclose()
 
 

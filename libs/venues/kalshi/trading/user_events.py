@@ -91,11 +91,16 @@ class UserEvents:
         return order_report(user_stream.as_order(body), self._known.instrument(client_id))
 
     async def _fill(self, body: user_stream.FillBody) -> FillReport:
-        """Return the fill as REST has it, with its exact fee: the socket carries none."""
-        if self._known.client_order_id(body.order_id) is None:
+        """Return the fill of a frame, or as REST has it where the frame does not tell all of it."""
+        if body.client_order_id:
+            self._known.learn_order(body.client_order_id, venue_order_id=body.order_id)
+        elif self._known.client_order_id(body.order_id) is None:
             order = await self._client.order(body.order_id)
             self._known.learn_order(order.client_order_id or "", venue_order_id=body.order_id)
         client_id = self._known.client_order_id(body.order_id) or ""
+        told = user_stream.as_fill(body)
+        if told is not None:
+            return fill_report(told, client_id, self._known.instrument(client_id))
         for attempt in range(1, FILL_ATTEMPTS_MAX + 1):
             for fill in await self._client.fills({"order_id": body.order_id}):
                 if fill.trade_id == body.trade_id:

@@ -1,5 +1,6 @@
 """The account's own websocket: fills and orders. It has no sequence numbers: a pause is a loss."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import msgspec
@@ -20,11 +21,19 @@ Word = Annotated[str, Meta(max_length=120)]
 
 
 class FillBody(Struct, gc=False):
-    """A fill, without its fee, which is requested by REST."""
+    """A fill. What a frame of before October 2026 lacks, its fee above all, is asked for by REST."""
 
     trade_id: Word
     order_id: Word
     market_ticker: Ticker
+    client_order_id: Word | None = None
+    book_side: Word | None = None
+    outcome_side: Word | None = None
+    count_fp: Word | None = None
+    yes_price_dollars: Word | None = None
+    fee_cost: Word | None = None
+    is_taker: bool | None = None
+    ts_ms: Annotated[int, Meta(ge=0, le=2**43)] | None = None
 
 
 class Fill(Struct, gc=False, tag_field="type", tag="fill"):
@@ -112,6 +121,34 @@ def decode(data: bytes) -> UserFrame | None:
     if kind in ("fill", "user_order", "subscribed", "error"):
         raise FrameError(f"{kind}: {error}"[:300]) from error
     return None
+
+
+def as_fill(body: FillBody) -> rest.Fill | None:
+    """The fill of a frame in the shape REST gives it; ``None`` for a frame that does not tell all of it."""
+    has_side = body.book_side is not None or body.outcome_side is not None
+    if (
+        not has_side
+        or body.count_fp is None
+        or body.yes_price_dollars is None
+        or body.fee_cost is None
+        or body.is_taker is None
+        or body.ts_ms is None
+    ):
+        return None
+    return rest.Fill(
+        trade_id=body.trade_id,
+        order_id=body.order_id,
+        count_fp=body.count_fp,
+        yes_price_dollars=body.yes_price_dollars,
+        is_taker=body.is_taker,
+        ticker=body.market_ticker,
+        client_order_id=body.client_order_id,
+        book_side=body.book_side,
+        outcome_side=body.outcome_side,
+        fee_cost=body.fee_cost,
+        created_time=datetime.fromtimestamp(body.ts_ms // 1_000, UTC)
+        + timedelta(milliseconds=body.ts_ms % 1_000),
+    )
 
 
 def as_order(body: OrderBody) -> rest.Order:
