@@ -211,7 +211,7 @@ def schedule(fee_type: str, raw: msgspec.Raw) -> FeeSchedule:
     return FeeSchedule(model=f"kalshi_{fee_type or 'unknown'}"[:100], taker_rate=taker)
 
 
-def apply(market: KalshiMarket, listing: KalshiListing) -> None:
+def apply(market: KalshiMarket, listing: KalshiListing, at: int) -> None:
     """Apply a listing to a market; what the listing does not contain stays as it was."""
     market.strikes = market.strikes.updated(listing.strikes)
     if listing.event:
@@ -221,7 +221,7 @@ def apply(market: KalshiMarket, listing: KalshiListing) -> None:
     if listing.open_at:
         market.open_at = listing.open_at
     if listing.close_at:
-        market.set_close(listing.close_at)
+        market.list_close(listing.close_at, at)
     if listing.title:
         market.set_title(listing.title)
     if listing.price_steps:

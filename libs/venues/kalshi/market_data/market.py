@@ -89,6 +89,7 @@ class KalshiMarket:
         "price_steps",
         "result",
         "series",
+        "shortened_at",
         "shown",
         "sid",
         "status",
@@ -120,6 +121,8 @@ class KalshiMarket:
         # The stage before our clock closed it, and since when the venue calls it closed.
         self.before_close: MarketStatus | None = None
         self.closed_since = 0
+        # When the socket last told an earlier close.
+        self.shortened_at = 0
         self.result = ""
         self.payout: int | None = None
         self.payout_floor = 0
@@ -180,6 +183,18 @@ class KalshiMarket:
         self.close_at = close_at
         if not self.open_at and self.series.window_s:
             self.open_at = max(0, close_at - self.series.window_s * SECOND)
+
+    def move_close(self, close_at: int, at: int) -> None:
+        """Set the close as the socket tells it."""
+        if close_at < self.close_at:
+            self.shortened_at = at
+        self.set_close(close_at)
+
+    def list_close(self, close_at: int, at: int) -> None:
+        """Set the close as a list tells it, which may be from before the socket told an earlier one."""
+        is_behind = self.shortened_at and at - self.shortened_at < LIST_AGE_MAX_NS
+        if close_at <= self.close_at or not is_behind:
+            self.set_close(close_at)
 
     def set_title(self, title: str) -> None:
         """Keep a printable, short title: it ends in terminals and rows."""

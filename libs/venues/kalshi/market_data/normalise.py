@@ -359,7 +359,7 @@ class KalshiNormaliser:
         if body.open_ts is not None:
             market.open_at = body.open_ts * SECOND
         if body.close_ts is not None:
-            market.set_close(body.close_ts * SECOND)
+            market.move_close(body.close_ts * SECOND, at)
         if metadata.expected_expiration_ts is not None:
             market.expected_end_at = metadata.expected_expiration_ts * SECOND
         if metadata.title:
@@ -460,7 +460,7 @@ class KalshiNormaliser:
             market = self._table.get(listing.ticker, series)
             self._table.adopt(market, market.sid)
             self._table.place(market, listing.series, listing.event)
-            listings.apply(market, listing)
+            listings.apply(market, listing, at)
             self._table.announce(market, listing.status, at, out, by_list=True)
 
     def _read_each(

@@ -303,6 +303,17 @@ def test_a_list_that_is_behind_does_not_open_what_the_venue_closed() -> None:
     assert again.status is MarketStatus.OPEN
 
 
+def test_a_list_from_before_an_early_close_does_not_bring_the_old_one_back() -> None:
+    """A game is over: the socket moves its close to now, and a copy of the list still has the latest close."""
+    normaliser, ticker = KalshiNormaliser(), "KXA-1-X"
+    normaliser.normalise(page(row(ticker)), START)
+    (closed,) = told(normaliser.normalise(life(ticker, "close_date_updated", close_ts=S), START))
+    assert (closed.status, closed.close_at) == (MarketStatus.CLOSED, START)
+    assert told(normaliser.normalise(page(row(ticker)), START + LIST_AGE_MAX_NS - 1)) == []
+    (again,) = told(normaliser.normalise(page(row(ticker)), START + LIST_AGE_MAX_NS))
+    assert again.status is MarketStatus.OPEN
+
+
 @pytest.mark.parametrize("value", ["0.0100", "0.2400", "0.3333", "0.7200"])
 def test_a_scalar_result_tells_what_it_pays(value: str) -> None:
     market = only(row(status="finalized", result="scalar", settlement_value_dollars=value))
