@@ -30,13 +30,26 @@ class BestPrices(NamedTuple):
     ask_size: int
 
 
+class TooFineError(FrameError):
+    """A cheap coin's price with more than six decimals: in millionths it would be another price."""
+
+
 def price_of(text: str) -> int:
     """A positive price in millionths.
 
     Raises:
+        TooFineError: for more than six decimals of a price below a cent.
         FrameError: for anything else, also for more than six decimals.
     """
-    price = number(text)
+    try:
+        price = number(text)
+    except FrameError as e:
+        whole, _, fraction = text.partition(".")
+        if fraction.isdecimal() and not whole.strip("0") and fraction[:2] == "00":
+            raise TooFineError(
+                f"expected a price of at most {DECIMALS_KEPT} decimals, was {text[:40]}"
+            ) from e
+        raise
     if price <= 0:
         raise FrameError(f"expected a positive price, was {text[:40]!r}")
     return price

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from libs.venues.frame import FrameError
-from libs.venues.reference import Reference
+from libs.venues.odd_items import OddItems
+from libs.venues.reference import Reference, TooFineError
 from proto.message import Message
 
 REFERENCES_MAX = 1_000
@@ -52,7 +53,11 @@ AnyReference = TypeVar("AnyReference", bound=Reference)
 
 
 class ReferenceNormaliser(HandlerNormaliser, Generic[AnyReference]):
-    """Prices of instruments that are not traded here; ``make(instrument)`` creates one."""
+    """Prices of instruments that are not traded here; ``make(instrument)`` creates one.
+
+    An instrument whose prices are too fine for millionths is refused as a whole: once, with the reason.
+    ``name_of`` says of which instrument a frame is, "" for none.
+    """
 
     def __init__(
         self,
@@ -60,11 +65,36 @@ class ReferenceNormaliser(HandlerNormaliser, Generic[AnyReference]):
         make: Callable[[str], AnyReference],
         decode: Callable[[bytes], object | None],
         handlers: Handlers,
+        name_of: Callable[[object], str] = lambda _: "",
     ) -> None:
         super().__init__(decode, handlers)
+        self.odd_items = OddItems(venue)
+        self._name_of = name_of
+        self._refused: dict[str, str] = {}
         self._prefix = f"{venue}:"
         self._make = make
         self._references: dict[str, AnyReference] = {}
+
+    def normalise(self, data: bytes, at: int) -> list[Message]:
+        frame = self._decode(data)
+        name = "" if frame is None else self._name_of(frame)
+        try:
+            out = [] if frame is None or name in self._refused else self._handlers[type(frame)](frame, at)
+        except TooFineError as e:
+            if not name:
+                raise
+            self.odd_items.record("instrument", name, f"it is not followed: {e}")
+            if len(self._refused) < REFERENCES_MAX:
+                self._refused[name] = str(e)
+            known = self._references.get(name)
+            out = self._invalidate(known, at, "prices too fine") if known is not None else []
+        self.frames += 1
+        self.unused += frame is None or name in self._refused
+        return out
+
+    def notes(self) -> list[str]:
+        """Instruments that are not followed, and why, in words."""
+        return [f"{name} is not followed: {reason}" for name, reason in self._refused.items()]
 
     def tick(self, at: int) -> list[Message]:
         """Quotes and books that waited for their turn."""

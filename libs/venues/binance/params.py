@@ -15,7 +15,10 @@ class BinanceParams(VenueParams):
 
     rest_url: Url = setting(REST_URL, "base of the REST interface")
     websocket_url: SocketUrl = setting(WEBSOCKET_URL, "base of the streams")
-    symbols: tuple[Symbol, ...] = setting(("BTCUSDT",), "pairs followed")
+    symbols: tuple[Symbol, ...] = setting(
+        ("BTCUSDT",),
+        "pairs followed; one whose prices need more than six decimals (SHIBUSDT, PEPEUSDT) is refused when they come",
+    )
     intervals: tuple[Interval, ...] = setting(
         ("1m", "5m"), "candles kept up; the first is filled from REST at the start"
     )

@@ -14,7 +14,10 @@ class CoinbaseParams(VenueParams):
 
     rest_url: Url = setting(REST_URL, "base of the REST interface")
     websocket_url: SocketUrl = setting(WEBSOCKET_URL, "the public feed")
-    products: tuple[Product, ...] = setting(("BTC-USD",), "pairs followed")
+    products: tuple[Product, ...] = setting(
+        ("BTC-USD",),
+        "pairs followed; one whose prices need more than six decimals (SHIB-USD, PEPE-USD) is refused when they come",
+    )
     backfill_count: Annotated[int, whole(1, 300)] = setting(200, "candles asked for at the start")
     silence_max_s: Seconds = another_default(VenueParams, "silence_max_s", 15)
     book_lease_s: Seconds = another_default(VenueParams, "book_lease_s", 15)

@@ -1,11 +1,12 @@
 """Binance live: one socket of combined streams, candles by REST at the start and after each gap."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from libs.venues.binance import BINANCE
+from libs.venues.binance.market_data.normalise import BinanceNormaliser
 from libs.venues.binance.market_data.rest import BinanceRest
 from libs.venues.binance.market_data.streams import binance_socket, stream_names
 from libs.venues.binance.params import BinanceParams
@@ -24,9 +25,12 @@ class BinanceSource(LiveSource):
     venue = BINANCE
     books = False
 
-    def __init__(self, params: BinanceParams, emit: Emit) -> None:
+    def __init__(
+        self, params: BinanceParams, emit: Emit, normaliser: Callable[[], BinanceNormaliser]
+    ) -> None:
         super().__init__(params, emit)
         self._params = params
+        self._normaliser = normaliser
         self._rest = BinanceRest(params.rest_url)
         self.leases.follow([f"{BINANCE}:{symbol}" for symbol in params.symbols], now_ns())
 
@@ -38,6 +42,10 @@ class BinanceSource(LiveSource):
             silence_s=params.silence_max_s,
             connection_max_s=params.connection_max_s,
         )
+
+    @property
+    def notes(self) -> list[str]:
+        return self._normaliser().notes()
 
     async def poll(self) -> None:
         """Request the candles that the socket does not deliver."""
@@ -70,4 +78,5 @@ class BinanceSource(LiveSource):
 
 def build_source(section: Mapping[str, Any], context: FeedContext) -> BinanceSource:
     """Build the source of a section."""
-    return BinanceSource(BinanceParams.model_validate(section), context.emit)
+    params = BinanceParams.model_validate(section)
+    return BinanceSource(params, context.emit, lambda: context.normalisers.of(BINANCE, BinanceNormaliser))

@@ -1,11 +1,12 @@
 """Coinbase live: trades and best prices from one socket, candles by REST at the start and after each gap."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from libs.venues.coinbase import COINBASE
+from libs.venues.coinbase.market_data.normalise import CoinbaseNormaliser
 from libs.venues.coinbase.market_data.rest import CoinbaseRest
 from libs.venues.coinbase.market_data.streams import coinbase_socket
 from libs.venues.coinbase.params import CoinbaseParams
@@ -26,9 +27,12 @@ class CoinbaseSource(LiveSource):
     venue = COINBASE
     books = False
 
-    def __init__(self, params: CoinbaseParams, emit: Emit) -> None:
+    def __init__(
+        self, params: CoinbaseParams, emit: Emit, normaliser: Callable[[], CoinbaseNormaliser]
+    ) -> None:
         super().__init__(params, emit)
         self._params = params
+        self._normaliser = normaliser
         self._rest = CoinbaseRest(params.rest_url)
         self.leases.follow([f"{COINBASE}:{product}" for product in params.products], now_ns())
 
@@ -40,6 +44,10 @@ class CoinbaseSource(LiveSource):
             silence_s=params.silence_max_s,
             connection_max_s=params.connection_max_s,
         )
+
+    @property
+    def notes(self) -> list[str]:
+        return self._normaliser().notes()
 
     async def poll(self) -> None:
         """Request the candles that the socket does not deliver."""
@@ -65,4 +73,5 @@ class CoinbaseSource(LiveSource):
 
 def build_source(section: Mapping[str, Any], context: FeedContext) -> CoinbaseSource:
     """Build the source of a section."""
-    return CoinbaseSource(CoinbaseParams.model_validate(section), context.emit)
+    params = CoinbaseParams.model_validate(section)
+    return CoinbaseSource(params, context.emit, lambda: context.normalisers.of(COINBASE, CoinbaseNormaliser))

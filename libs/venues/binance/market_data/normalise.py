@@ -70,7 +70,7 @@ class BinanceNormaliser(ReferenceNormaliser[_Symbol]):
             wire.BinanceAnswer: self._on_answer,
             wire.Rest: self._on_rest,
         }
-        super().__init__(BINANCE, _Symbol, wire.decode, handlers)
+        super().__init__(BINANCE, _Symbol, wire.decode, handlers, _name_of)
 
     @property
     def missed(self) -> int:
@@ -257,6 +257,13 @@ class BinanceNormaliser(ReferenceNormaliser[_Symbol]):
             for number, trade in read
             if number > symbol.repeats.last and self._counts(name, number, aggregate)
         ]
+
+
+def _name_of(frame: object) -> str:
+    if isinstance(frame, wire.Partial | wire.Rest):
+        return frame.symbol
+    own = wire.Trade | wire.AggregateTrade | wire.Kline | wire.BookTicker | wire.DepthUpdate
+    return frame.s if isinstance(frame, own) else ""
 
 
 def _trade(name: str, number: int, price: str, size: str, buyer_is_maker: bool, at: int) -> Trade:

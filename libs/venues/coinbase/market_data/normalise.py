@@ -52,7 +52,7 @@ class CoinbaseNormaliser(ReferenceNormaliser[Reference]):
             wire.Disconnected: self._on_disconnected,
             wire.Rest: self._on_rest,
         }
-        super().__init__(COINBASE, partial(Reference, COINBASE), wire.decode, handlers)
+        super().__init__(COINBASE, partial(Reference, COINBASE), wire.decode, handlers, _name_of)
 
     # ── trades ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -159,6 +159,13 @@ class CoinbaseNormaliser(ReferenceNormaliser[Reference]):
                 told = candle.start_at
         self._candles[key] = told
         return new
+
+
+def _name_of(frame: object) -> str:
+    if isinstance(frame, wire.Rest):
+        return frame.product
+    own = wire.Match | wire.Ticker | wire.Snapshot | wire.Update | wire.Heartbeat
+    return frame.product_id if isinstance(frame, own) else ""
 
 
 def _trade(match: wire.Match, at: int) -> Trade:

@@ -57,6 +57,15 @@ def test_a_market_that_closes_earlier_than_announced_takes_its_orders_along():
     assert ends(venue.wait(1)) == [("a", EndReason.CANCELED, "market_closed")]
 
 
+def test_a_market_without_a_close_takes_orders_past_its_expected_end():
+    venue = Venue()
+    facts = listing(close_at=0)
+    venue.exchange.market(facts.replace(expected_end_at=START + SECOND), venue.now)
+    venue.send("a", 44, 2)
+    assert ends(venue.wait(60_000)) == []
+    assert ends(venue.send("b", 44, 2)) == []
+
+
 def test_a_market_said_to_be_closed_cancels_at_once():
     venue = Venue()
     venue.send("a", 44, 2)

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from libs.machine.machine import Stamp
 from proto.execution import OrderStatus, OrderUpdate
 from proto.exit import ExitProposal, ExitReason, PositionUpdate
-from proto.feed import FeedClock, Gap, MarketStatus, Side
+from proto.feed import Answer, FeedClock, Gap, MarketStatus, Side
 from proto.operator import Config
 from proto.risk import ExitPortfolioReport, TimeInForce
 from proto.units import ONE, SECOND
@@ -228,6 +228,21 @@ def test_before_the_end_everything_leaves(expected):
     for _ in range(3):
         world.work()
     assert world.stage == "closed"
+    assert world.position == 0
+
+
+@pytest.mark.parametrize("answer", list(Answer))
+def test_past_the_expected_end_of_a_market_without_a_close_the_stop_still_sells(answer):
+    """Polymarket's end date is no close, and a proposed or disputed answer ends nothing."""
+    world = opened(50)
+    world.put(MARKET.replace(close_at=0, expected_end_at=START + 10 * SECOND, answer=answer))
+    world.advance(3_700)
+    assert world.cancels == []
+    assert world.position == HUNDRED
+    world.quote(30 * CENT)
+    for _ in range(5):
+        world.work()
+    assert world.stages[-1].reason == "stop_loss"
     assert world.position == 0
 
 

@@ -325,7 +325,24 @@ def test_a_frame_of_any_length_and_depth_is_refused():
         with pytest.raises(FrameError):
             BinanceNormaliser().normalise(huge, AT)
     with pytest.raises(FrameError, match="six decimals"):
-        BinanceNormaliser().normalise(trade(1, price="0.00001234"), AT)
+        BinanceNormaliser().normalise(trade(1, price="1.00001234"), AT)
+
+
+def test_a_coin_below_a_millionth_is_refused_once_as_a_whole():
+    normaliser = BinanceNormaliser()
+    assert normaliser.normalise(trade(1, price="0.00001200", s="SHIBUSDT"), AT)
+    prices = ("0.00001234", "0.00001235", "0.00001200")
+    for price in prices:
+        assert normaliser.normalise(trade(2, price=price, s="SHIBUSDT"), AT) == []
+    assert (
+        normaliser.normalise(ticker(5, "0.00000784", "0.00000785").replace(b"BTCUSDT", b"PEPEUSDT"), AT) == []
+    )
+    assert normaliser.notes() == [
+        "SHIBUSDT is not followed: expected a price of at most 6 decimals, was 0.00001234",
+        "PEPEUSDT is not followed: expected a price of at most 6 decimals, was 0.00000784",
+    ]
+    assert (normaliser.odd_items.count, normaliser.unused) == (2, 4)
+    assert len(normaliser.normalise(trade(1), AT)) == 1
 
 
 def test_stream_names_stay_within_a_connection():
