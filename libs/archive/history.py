@@ -90,13 +90,17 @@ class History:
 class HistoryReader:
     """As ``TapeReader``; what the window has dropped comes from the archive.
 
-    The window is asked first: only a reader that it left behind reads files.
+    The window is asked first: only a reader that it left behind reads files. ``facts_only``: of the archive no prices
+    and no clocks, which are nearly all of it, and what neither holds is left out.
     """
 
-    def __init__(self, link: Link, archive: Archive, position: int, *, rest_s: float = 0.0) -> None:
+    def __init__(
+        self, link: Link, archive: Archive, position: int, *, rest_s: float = 0.0, facts_only: bool = False
+    ) -> None:
         self._link = link
         self._archive = archive
         self._rest_s = rest_s
+        self._facts_only = facts_only
         self._reader = TapeReader(link, position, rest_s=rest_s)
         self._archived: Iterator[TapeRecord] | None = None
         self._archived_to = position
@@ -127,6 +131,7 @@ class HistoryReader:
         """The next messages in order; empty when none came within ``timeout_s``.
 
         Raises:
+            BrokerUnavailable: the broker did not say where its window begins (``facts_only``).
             TapeGap: neither window nor archive holds the message after ``position``.
             ArchiveDamaged: the archive's segment cannot be read.
         """
@@ -144,6 +149,9 @@ class HistoryReader:
         position = self._reader.position
         await self._reader.close()
         self._archive.refresh()
+        if self._facts_only:
+            await self._turn_to_facts(position)
+            return
         if not self._archive.holds(position + 1):
             held = f"{self._archive.first} to {self._archive.last}" if self._archive.last else "nothing"
             raise TapeGap(
@@ -152,11 +160,20 @@ class HistoryReader:
         self._archived_to = position
         self._archived = self._archive.records(position + 1, self._archive.last)
 
+    async def _turn_to_facts(self, position: int) -> None:
+        if self._archive.last > position:
+            self._archived_to = position
+            self._archived = self._archive.matching(">", position, self._archive.last + 1)
+            return
+        state = await stream_state(self._link.client)
+        self._archived_to = max(position, int(state["first_seq"]) - 1)
+        self._archived = iter(())
+
     def _next_archived(self) -> list[TapeRecord]:
         assert self._archived is not None
         batch: list[TapeRecord] = []
         for record in islice(self._archived, BATCH_MAX):
-            if record.seq != self._archived_to + 1:
+            if record.seq != self._archived_to + 1 and not self._facts_only:
                 # A hole in the archive: what comes next is perhaps still in the window.
                 self._archived = iter(())
                 break
@@ -165,6 +182,8 @@ class HistoryReader:
         return batch
 
     async def _turn_to_window(self) -> None:
+        if self._facts_only:
+            self._archived_to = max(self._archived_to, self._archive.last)
         self._restarts += self._reader.restarts
         self._reader = TapeReader(self._link, self._archived_to, rest_s=self._rest_s)
         self._archived = None

@@ -73,7 +73,7 @@ class Host:
         self.rest_s = 0.0
         self._factories = list(machines)
         self._verifier = verifier
-        self._history = History(link, Archive(settings.archive or settings.state / "archive"))
+        self.history = History(link, Archive(settings.archive or settings.state / "archive"))
         self._reader: HistoryReader | None = None
         self._stores: dict[str, SnapshotStore] = {}
         self._snapshot_seq = 0
@@ -82,7 +82,7 @@ class Host:
         self._last: TapeRecord | None = None
         self._target = 0
         self._skipped: dict[str, set[int]] = {}
-        self._loader = CellLoader(settings, self._history, verifier, signer, self._skipped)
+        self._loader = CellLoader(settings, self.history, verifier, signer, self._skipped)
         self._lockstep = LockstepMember(settings.service, link, self.status, lambda: self.position)
         self._outbox = Outbox(
             settings,
@@ -125,7 +125,7 @@ class Host:
         self._outbox.begin_at(last_seq)
         if self._reader is not None:
             await self._reader.close()
-        self._reader = self._history.reader(min(starts, default=last_seq), rest_s=self.rest_s)
+        self._reader = self.history.reader(min(starts, default=last_seq), rest_s=self.rest_s)
 
     # --- run ------------------------------------------------------------------------------------
 

@@ -1,17 +1,19 @@
 """For an accepted approval: a claim of ours in the ledger, one of somebody else, or the proof that there is none."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from libs.archive.segment import ArchiveDamaged
 from libs.contract.codec import Unreadable, decode_as
 from libs.machine.host import Fact, Host
 from libs.runtime.layout import BUILD
 from libs.runtime.service import Context
 from libs.tape.errors import BrokerUnavailable, ContentMismatch
 from libs.tape.ledger import ClaimOutcome, Ledger
-from libs.tape.reader import read_at, read_subject
+from libs.tape.reader import read_at
 from libs.tape.record import BUILD_HEADER, CAUSE_HEADER, ROOT_HEADER, TapeRecord
 from proto.execution import Claim, Unclaimed
 from services.execution.gate import ClaimGate
@@ -27,6 +29,9 @@ COPY_WAIT_S = 5.0
 
 BLOCKED = "ledger blocked"
 """Why there is no claim when something else stands in the ledger under the order's subject."""
+
+
+log = logging.getLogger("presage.execution")
 
 
 class ClaimState(StrEnum):
@@ -143,19 +148,30 @@ class ClaimMaker:
         # The window was asked after the claim: what it holds back to was held then.
         if window.proves_absence(approved_at or 0):
             return ClaimState.UNCLAIMED
-        return ClaimState.FORGOTTEN
+        try:
+            copy = await self._copy_of(order)
+        except BrokerUnavailable:
+            return ClaimState.UNREAD
+        # A copy proves the claim. That there is none proves nothing: the copy comes after the claim, and may be lost.
+        return ClaimState.CLAIMED if copy is not None else ClaimState.FORGOTTEN
 
     async def stored_claim(self, order: str) -> Claim | None:
-        """Return the claim of an order from the ledger, or its copy on the tape when it has left the ledger.
+        """Return the claim of an order from the ledger, or its copy on the tape or in its archive.
 
         Raises:
             BrokerUnavailable: nothing is known.
             ContentMismatch: what is stored there is no claim.
         """
         claim = await self.ledger.read(order)
-        if claim is not None:
-            return claim
-        for record in await read_subject(self._link, f"{Claim.kind}.{order}"):
+        return claim if claim is not None else await self._copy_of(order)
+
+    async def _copy_of(self, order: str) -> Claim | None:
+        try:
+            records = await self._host.history.read_subject(f"{Claim.kind}.{order}")
+        except ArchiveDamaged as e:
+            log.error("archive not read", extra={"order": order, "detail": str(e)})
+            return None
+        for record in records:
             try:
                 return decode_as(Claim, record.payload)
             except Unreadable:

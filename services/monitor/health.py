@@ -11,6 +11,7 @@ from typing import Any
 from proto.message import Message, as_integer, as_name, as_text
 from proto.monitor import Alert, Health, ServiceState, Severity
 from proto.units import SECOND
+from services.monitor.rates import is_flood
 
 MISSING_AFTER_S = 5
 """Services report once a second: five in a row do not get lost on a loopback connection."""
@@ -29,6 +30,7 @@ START_HANGS = "start_hangs"
 LEDGER_FILLING = "ledger_filling"
 LEDGER_FULL = "ledger_full"
 CLAIM_FORGOTTEN = "claim_forgotten"
+TAPE_FLOODED = "tape_flooded"
 ARCHIVE_BEHIND = "archive_behind"
 ARCHIVE_GAP = "archive_gap"
 ARCHIVE_LEVELS = {25: Severity.WARNING, 50: Severity.CRITICAL}
@@ -165,6 +167,17 @@ class HealthWatch:
         lost = int(report.get("lost", 0))
         text = f"{lost} messages left the window before they were archived"
         return out + hold(ARCHIVE_GAP, Severity.CRITICAL, "archive", text, wrong=bool(lost))
+
+    def floods(self, per_second: Mapping[str, int]) -> list[Message]:
+        """How much each producer said lately: an alert for each that floods the tape, and when it is over."""
+        out: list[Message] = []
+        told = {topic for rule, topic in self.conditions.active if rule == TAPE_FLOODED}
+        for producer in sorted(told | set(per_second)):
+            rate = per_second.get(producer, 0)
+            text = f"{rate} messages a second push the record out of the tape's window"
+            flooding = is_flood(producer, rate)
+            out += self.conditions.hold(TAPE_FLOODED, Severity.CRITICAL, producer, text, wrong=flooding)
+        return out
 
     def states(self) -> dict[str, ServiceState]:
         """The state of every followed service."""

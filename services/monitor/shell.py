@@ -21,6 +21,7 @@ from proto.operator import ClockOwner, Mode
 from proto.subjects import SERVICES
 from services.monitor.dead_letters import DeadLetters
 from services.monitor.health import HealthWatch
+from services.monitor.rates import ProducerRates
 
 CLOCK_EVERY_S = 1.0
 QUEUE_MAX = 10_000
@@ -48,6 +49,7 @@ class MonitorShell:
         self._violated_at_s: dict[str, float] = {}
         self._watch = HealthWatch((s for s in SERVICES if s != "monitor"), time.time_ns())
         self._queued = asyncio.Event()
+        self._rates = ProducerRates()
 
     async def start(self) -> None:
         """Listen to the health reports; take dead messages from the host."""
@@ -56,6 +58,7 @@ class MonitorShell:
             # It reads everything, and no price waits for it: it must not take the others' time.
             self._host.rest_s = REST_S
         self._host.on_dead = self._on_dead
+        self._host.observers.append(lambda record, _: self._count(record))
         await self._context.link.client.subscribe(f"{REPORT}.>", cb=self._on_report)
 
     def _put(self, messages: list[Message] | list[Dead]) -> None:
@@ -64,6 +67,7 @@ class MonitorShell:
 
     def _on_dead(self, record: TapeRecord, reason: str) -> None:
         """A message on the tape that nobody can read; told once, whoever else counted it."""
+        self._count(record)
         if not self._host.status.live:
             return
         producer = record.subject.partition(".")[0] or "unknown"
@@ -75,6 +79,12 @@ class MonitorShell:
             excerpt=record.payload[:DEAD_EXCERPT_BYTES_MAX],
         )
         self._put(self._dead.add(dead, time.time_ns()))
+
+    def _count(self, record: TapeRecord) -> None:
+        """Look for a producer that floods the tape. Played at the highest speed, every producer does."""
+        rates = None if self._context.run.lockstep else self._rates.add(record.subject, record.stored_at_ns)
+        if rates is not None and self._host.status.live:
+            self._put(self._watch.floods(rates))
 
     async def _on_report(self, message: Msg) -> None:
         try:

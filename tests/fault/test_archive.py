@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from libs.archive.archive import Archive, make_folder
-from libs.archive.history import History
+from libs.archive.history import History, HistoryReader
 from libs.archive.segment import SegmentWriter
 from libs.machine.errors import MachineStopped
 from libs.tape.broker import Broker, StreamLimits
@@ -49,6 +49,10 @@ class Feed:
             self._said += 1
             headers = {ID_HEADER: f"t:feed:{self._said}:0"}
             await self._publisher.publish("feed.quote.a", b"price %d" % self._said, headers)
+
+    async def fact(self) -> None:
+        """Put something on the tape that is no price."""
+        await self._publisher.publish("feed.market.m", b"market", {ID_HEADER: "t:feed:x:0"})
 
 
 @pytest_asyncio.fixture
@@ -104,6 +108,29 @@ async def test_archive_and_window_are_read_as_one(feed: Feed, link: Link, tmp_pa
     for seq in (1, 99, 100, 555, 1_000):
         assert await history.at(seq) == whole[seq - 1]
     assert await history.at(1_001) is None
+
+
+@pytest.mark.asyncio
+async def test_a_watch_reads_facts_from_the_archive_and_leaves_out_what_nobody_holds(
+    feed: Feed, link: Link, tmp_path: Path
+):
+    folder = tmp_path / "archive"
+    archiver = archiver_of(link, folder)
+    await feed.say(SEGMENT)
+    await feed.fact()
+    await feed.say(SEGMENT)
+    while await archiver.archive_next():
+        pass
+    # Never archived, and out of the window: a hole.
+    await feed.say(2 * WINDOW)
+    reader = HistoryReader(link, Archive(folder), 0, facts_only=True)
+    last = 2 * SEGMENT + 1 + 2 * WINDOW
+    found: list[TapeRecord] = []
+    async with asyncio.timeout(30):
+        while reader.position < last:
+            found += await reader.next_batch(0.1)
+    await reader.close()
+    assert [record.seq for record in found] == [SEGMENT + 1, *range(last - WINDOW + 1, last + 1)]
 
 
 @pytest.mark.soak

@@ -14,6 +14,7 @@ from time import monotonic
 
 import pytest
 
+from libs.archive.archive import Archive
 from proto.units import ONE
 from tests.integration.test_up import LIVE_S, presage, presage_up
 from tests.support.paths import ROOT
@@ -85,7 +86,7 @@ def test_a_view_that_comes_later_counts_what_the_run_itself_counted(
     async def looked_at() -> ViewModel:
         async with tape_access(played.state) as (installation, link):
             view = LiveView(RemoteSystem(installation.layout, Reports()))
-            watch = await attach.catch_up(link, view)
+            watch = await attach.catch_up(link, Archive(installation.layout.archive), view)
             await watch.read_to(played.summary["tape_last_seq"])
             await watch.close()
             return view.model

@@ -11,10 +11,13 @@ from typer.testing import CliRunner, Result
 
 from libs.contract.codec import encode
 from libs.machine.machine import Handler, Stamp
+from libs.tape.broker import stream_state
 from libs.tape.credentials import ADMIN
 from libs.tape.publisher import Publisher
 from proto.operator import Command, Verb
 from proto.risk import Rejection
+from proto.subjects import TAPE
+from services.journal.archiver import Archiver
 from services.risk.machine import RiskMachine
 from tests.support.harness import readable
 from tests.support.played import Played, copy_of, played_in
@@ -23,6 +26,8 @@ from tools.cli.commands.tape import history_of
 from tools.system import composition
 from tools.system.installation import tape_access
 from tools.system.operator import expiry_ns, fresh_nonce
+
+SEGMENT = 500
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow]
 
@@ -78,6 +83,50 @@ def test_a_window_by_sequence_begins_at_a_snapshot(played: Played) -> None:
     document = replay(played.state, "--from", str(last))
     assert document["identical"]
     assert document["messages"] <= last
+
+
+async def _move_into_archive(state: Path) -> tuple[int, str]:
+    """All but the newest messages only in the archive; where the window begins then, and an archived order."""
+    async with tape_access(state, ADMIN) as (installation, link):
+        archiver = Archiver(link, installation.layout.archive, "t", segment_seq=SEGMENT, settled_seq=0)
+        while await archiver.archive_next():
+            pass
+        info = await link.client.request(f"$JS.API.STREAM.INFO.{TAPE}", b"", timeout=5)
+        config = json.loads(info.data)["config"] | {"max_msgs": SEGMENT}
+        await link.client.request(f"$JS.API.STREAM.UPDATE.{TAPE}", json.dumps(config).encode(), timeout=5)
+        first = int((await stream_state(link.client))["first_seq"])
+        approvals = await history_of(installation, link).read_subject("risk.approval.>")
+        assert approvals[0].seq < first <= archiver.archive.last
+        return first, approvals[0].subject.rpartition(".")[2]
+
+
+def test_a_tape_that_is_mostly_in_the_archive_is_replayed_and_explained_whole(
+    played: Played, copy: Path
+) -> None:
+    before = replay(played.state)
+    first, order = asyncio.run(_move_into_archive(copy))
+    assert first > 1
+    after = replay(copy)
+    assert after["identical"]
+    assert {name: after[name] for name in ("messages", "compared", "from", "to")} == {
+        name: before[name] for name in ("messages", "compared", "from", "to")
+    }
+    assert replay(copy, "--from", str(first // 2), "--to", str(first + 100))["identical"]
+    chains = [
+        json.loads(run("why", "--state", str(state), "--json", order).stdout)
+        for state in (played.state, copy)
+    ]
+    assert chains[0] == chains[1]
+    assert json.loads(run("archive", "verify", "--state", str(copy), "--json").stdout)["sound"]
+    listed = json.loads(run("archive", "list", "--state", str(copy), "--json").stdout)
+    assert listed["segments"][0]["first"] == 1
+    damaged = next(iter(sorted((copy / "archive").rglob("*.segment"))))
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    found = run("archive", "verify", "--state", str(copy))
+    assert found.exit_code == 3
+    assert damaged.name in found.stdout
 
 
 def test_a_window_by_time(played: Played) -> None:

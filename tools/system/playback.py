@@ -9,6 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
 
+from libs.archive.archive import Archive
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
 from libs.tape.record import TapeRecord
@@ -71,14 +72,14 @@ class Playback:
             await asyncio.sleep(QUIET_CHECK_S)
 
 
-async def check_order(link: Link, recordings: Sequence[Path]) -> None:
+async def check_order(link: Link, archive: Archive, recordings: Sequence[Path]) -> None:
     """Refuse recordings that are not in order of time, or that begin before what the tape has reached.
 
     Raises:
         UsageError: time would go back.
     """
     newest = _NewestTime()
-    watch = TapeWatch(link, newest.observe)
+    watch = TapeWatch(link, archive, newest.observe)
     await watch.read_to(int((await stream_state(link.client))["last_seq"]))
     await watch.close()
     starts = [recording_start(path) for path in recordings]

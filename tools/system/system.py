@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from libs.archive.archive import Archive
 from libs.runtime.layout import RunFile, StateLayout
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
@@ -125,7 +126,7 @@ class System:
         self._desk = OperatorDesk(operator, self.installation.operator_signer(), self.tape)
         await self._desk.start()
         if self.options.recordings:
-            await check_order(operator, self.options.recordings)
+            await check_order(operator, Archive(layout.archive), self.options.recordings)
         adopt_to = int((await stream_state(operator.client))["last_seq"])
         if self.options.money == "real":
             await self._check_paper_trades(await database)
@@ -135,7 +136,7 @@ class System:
         tell("starting the services …")
         layout.write_run(self._run_file(await database, adopt_to))
         await self.reports.listen(operator)
-        self.watch = TapeWatch(await self._connect(), self._observe, rest_s=REST_S)
+        self.watch = TapeWatch(await self._connect(), Archive(layout.archive), self._observe, rest_s=REST_S)
         if self.options.adopt:
             layout.halt_file.write_text("adopted")
         if self.options.recordings:

@@ -8,10 +8,11 @@ from typing import Any
 
 from nats.aio.msg import Msg
 
+from libs.archive.archive import Archive
+from libs.archive.history import HistoryReader
 from libs.contract.codec import Unreadable, decode
 from libs.tape.connection import Link
 from libs.tape.credentials import REPORT
-from libs.tape.reader import TapeReader
 from libs.tape.record import TapeRecord
 from proto.message import Message
 
@@ -20,12 +21,17 @@ WAIT_S = 0.1
 
 
 class TapeWatch:
-    """Calls ``on_message`` for every readable message of the tape, in order, from ``position`` + 1."""
+    """Calls ``on_message`` for every readable message of the tape, in order, from ``position`` + 1.
 
-    def __init__(self, link: Link, on_message: OnMessage, position: int = 0, *, rest_s: float = 0.0) -> None:
+    What the broker's window has dropped comes from the archive, without its prices.
+    """
+
+    def __init__(
+        self, link: Link, archive: Archive, on_message: OnMessage, position: int = 0, *, rest_s: float = 0.0
+    ) -> None:
         self.position = position
         self.unreadable = 0
-        self._reader = TapeReader(link, position, rest_s=rest_s)
+        self._reader = HistoryReader(link, archive, position, rest_s=rest_s, facts_only=True)
         self._on_message = on_message
 
     async def read_to(self, seq: int) -> None:

@@ -32,6 +32,7 @@ _NEXT = {
     "venue_difference": "presage halt, then presage doctor --live {venue}",
     "fill_unconfirmed": "presage fills",
     "fill_failed": "presage fills",
+    "tape_flooded": "presage halt, then presage logs {topic}",
     "archive_behind": "presage logs journal",
     "archive_gap": "presage archive verify",
     "payout_missing": "presage positions",

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+from libs.archive.archive import Archive
 from libs.runtime.layout import StateLayout
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
@@ -50,7 +51,7 @@ async def attach_to(state: Path) -> str:
         view = LiveView(RemoteSystem(layout, reports))
         with Stages() as stages:
             stages.say("reading what happened so far …")
-            watch = await catch_up(link, view)
+            watch = await catch_up(link, Archive(layout.archive), view)
         tasks = [asyncio.create_task(work) for work in (watch.follow(), view.run(), _until_gone(layout))]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -63,7 +64,7 @@ async def attach_to(state: Path) -> str:
     return "the system has stopped"
 
 
-async def catch_up(link: Link, view: LiveView) -> TapeWatch:
+async def catch_up(link: Link, archive: Archive, view: LiveView) -> TapeWatch:
     """Fold what happened so far, prices only of the last minutes; the watch that goes on from there."""
     last_seq = int((await stream_state(link.client))["last_seq"])
     prices_from = max(0, last_seq - PRICES_BACK)
@@ -73,7 +74,7 @@ async def catch_up(link: Link, view: LiveView) -> TapeWatch:
             if isinstance(message, PortfolioReport):
                 # The curve of the time before, as risk reported it each minute.
                 view.model.equity_history.add(message.at, message.equity)
-    return TapeWatch(link, view.observe, prices_from)
+    return TapeWatch(link, archive, view.observe, prices_from)
 
 
 async def _until_gone(layout: StateLayout) -> None:

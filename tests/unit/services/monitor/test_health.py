@@ -144,3 +144,13 @@ def test_an_archive_that_falls_behind_is_told_long_before_something_is_lost():
         ("archive_behind", "50 %", "off"),
         ("archive_gap", "archive", "on"),
     ]
+
+
+def test_a_producer_that_floods_the_tape_is_named_until_it_stops():
+    watch = HealthWatch((), 0)
+    assert said(watch.floods({"feed": 9_000, "signal": 900})) == []
+    assert said(watch.floods({"feed": 9_000, "signal": 1_001})) == [("tape_flooded", "signal", "on")]
+    assert said(watch.floods({"feed": 10_001})) == [
+        ("tape_flooded", "feed", "on"),
+        ("tape_flooded", "signal", "off"),
+    ]
