@@ -25,6 +25,7 @@ from proto.monitor import Alert
 from proto.service import Started
 from services.feed.recording.play import play
 from services.feed.recording.recording import open_recording
+from services.signal.machine import SignalMachine
 from tests.support.cluster import with_cluster
 from tests.support.harness import readable, synthetic_recording
 from tests.support.paths import ROOT
@@ -32,6 +33,7 @@ from tools.cli.commands.operator import give_resume, give_skip
 from tools.cli.commands.status import read_status
 from tools.system.installation import tape_access
 
+VERSION = SignalMachine.version
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.fault, pytest.mark.slow]
 
 PATIENCE_S = 90.0
@@ -179,7 +181,7 @@ async def test_an_upgrade_after_a_crash_refuses_and_adopts_in_the_running_system
         document = await status_when(state, is_signal("refused"))
         refused = pid_of(process, "signal")
         assert (
-            "expected signal version 99 after a crash, was version 1"
+            f"expected signal version 99 after a crash, was version {VERSION}"
             in document["services"]["signal"]["detail"]
         )
         assert "--adopt signal" in document["services"]["signal"]["detail"]
@@ -197,10 +199,16 @@ async def test_an_upgrade_after_a_crash_refuses_and_adopts_in_the_running_system
         await give_resume(state)
         await status_when(state, lambda d: d["orders"] == "open")
     starts = [s for s in await tape_of(state, "signal.started") if isinstance(s, Started)]
-    assert [(s.version, s.adopted) for s in starts] == [(1, False), (99, False), (1, True)]
+    assert [(s.version, s.adopted) for s in starts] == [
+        (VERSION, False),
+        (99, False),
+        (VERSION, True),
+    ]
     result = replayed(state)
     assert result["identical"]
-    assert {row["machine"]: row["text"] for row in result["left_out"]} == {"signal": "adopted by version 1"}
+    assert {row["machine"]: row["text"] for row in result["left_out"]} == {
+        "signal": f"adopted by version {VERSION}"
+    }
 
     with up(state):
         # The adoption needs no repeating.

@@ -178,6 +178,9 @@ async def _examine_account(gateway: VenueGateway) -> list[Finding]:
 def print_findings(console: Console, findings: Sequence[Finding]) -> None:
     """A line each, what is missing first."""
     table = Table(box=None, show_header=False)
+    for overflow in ("ellipsis", "ellipsis", "fold"):
+        # What to do is read to its end, also where it is a long path.
+        table.add_column(overflow=overflow)
     for finding in sorted(findings, key=lambda found: found.ok):
         mark = "[green]ok[/]" if finding.ok else "[red]missing[/]"
         table.add_row(mark, finding.subject, finding.text)
