@@ -136,4 +136,4 @@ def test_the_verdict_on_deep_nesting_does_not_depend_on_the_caller_s_stack(
         return reads_or_refuses(sample.subject(), payload) is not None
 
     assert verdict(frames) == verdict(0)
-    assert verdict(0) == (depth < UNPACKER_STACK)
+    assert verdict(0) == (depth <= UNPACKER_STACK)
