@@ -97,7 +97,7 @@ class InputGate:
         timeline = self.state.timeline
         self._new = new = not verified or self._is_new(record, message_id)
         now = timeline.observe(event, record.stored_at_ns) if new else timeline.now
-        self._stamp = Stamp(record.seq, now, message_id, verified)
+        self._stamp = Stamp(record.seq, now, message_id, verified, timeline.is_doubtful)
 
     def _verified(self, record: TapeRecord, event: Message) -> bool:
         if isinstance(event, Approval):

@@ -22,13 +22,14 @@ class Stamp(msgspec.Struct, frozen=True, gc=False):
 
     ``now`` is the session's time in nanoseconds after this input. ``verified`` says that the runner
     checked the signature of a message that must carry one (approvals, claims); it is true for kinds
-    that carry none. ``message_id`` is the input's own id.
+    that carry none. ``message_id`` is the input's own id. ``is_doubtful``: the session's clock says another time.
     """
 
     seq: int
     now: int
     message_id: str = ""
     verified: bool = True
+    is_doubtful: bool = False
 
 
 State = TypeVar("State", bound=msgspec.Struct)

@@ -10,14 +10,26 @@ from proto.units import SECOND
 
 SKEW_NS_MAX = 5 * SECOND
 """A live message further than this from its own broker timestamp does not move now."""
+JUMP_NS_MAX = 60 * SECOND
+"""The furthest that one live message moves now: longer than a restart of the broker or the monitor takes."""
+TICKS_TO_BELIEVE = 5
+"""Ticks in a row, a second apart, that make another time the time."""
 
 _FEED = (Quote, Book, Trade, Market, Gap)
+_TICKS = {ClockOwner.MONITOR: Clock, ClockOwner.FEED: FeedClock}
+"""Whose word a session's clock is."""
 
 
 class Timeline(msgspec.Struct):
     """Now is the largest ``at`` read since the session began; a session sets it anew.
 
-    ``skewed`` counts live messages whose ``at`` was too far from the broker's clock to be believed.
+    In real time no single message moves it far: one whose ``at`` is not near its own broker timestamp is not believed,
+    and neither is one further than ``JUMP_NS_MAX`` ahead, since a clock that is set wrong moves both. When the session's
+    clock goes on saying another time (``TICKS_TO_BELIEVE`` ticks in a row), that is the time, back as well. Meanwhile
+    ``is_doubtful``: nobody knows how old a book is or whether an approval has expired.
+
+    ``skewed`` counts live messages that were not believed, ``jumps`` how often the time was set by such ticks. ``apart``
+    counts those in a row, ``apart_at`` is the last of them. ``is_fresh``: nothing was believed since the session began.
     """
 
     tape: str = ""
@@ -25,6 +37,15 @@ class Timeline(msgspec.Struct):
     clock_owner: ClockOwner = ClockOwner.MONITOR
     now: int = 0
     skewed: int = 0
+    jumps: int = 0
+    apart: int = 0
+    apart_at: int = 0
+    is_fresh: bool = False
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the clock says another time than now."""
+        return self.apart > 0
 
     def observe(self, event: Message, stored_at_ns: int) -> int:
         """Take one message into account; return the time after it."""
@@ -34,23 +55,44 @@ class Timeline(msgspec.Struct):
         elif kind is Session:
             self._open(event)  # type: ignore[arg-type]
             return self.now
-        elif kind is Clock:
-            if self.clock_owner is not ClockOwner.MONITOR:
-                return self.now
+        elif kind is _TICKS[self.clock_owner]:
             at = event.at  # type: ignore[attr-defined]
-        elif kind is FeedClock:
-            if self.clock_owner is not ClockOwner.FEED:
-                return self.now
-            at = event.at  # type: ignore[attr-defined]
+            if self.mode is Mode.REALTIME:
+                return self._tick(at, stored_at_ns)
         elif kind in _FEED:
             at = event.at  # type: ignore[attr-defined]
         else:
             return self.now
         if at > self.now:
-            if self.mode is Mode.REALTIME and abs(at - stored_at_ns) > SKEW_NS_MAX:
-                self.skewed += 1
-            else:
-                self.now = at
+            self._advance(at, stored_at_ns)
+        return self.now
+
+    def _advance(self, at: int, stored_at_ns: int) -> None:
+        """A later moment was said: believe it, unless it is live and far from what is known."""
+        if (self.mode is Mode.REALTIME and not self.is_fresh and at > self.now + JUMP_NS_MAX) or (
+            self.mode is Mode.REALTIME and abs(at - stored_at_ns) > SKEW_NS_MAX
+        ):
+            self.skewed += 1
+        else:
+            self.now = at
+            self.is_fresh = False
+
+    def _tick(self, at: int, stored_at_ns: int) -> int:
+        """A tick of a live session's clock."""
+        if abs(at - stored_at_ns) > SKEW_NS_MAX:
+            self.skewed += 1
+        elif self.is_fresh or -SKEW_NS_MAX <= at - self.now <= JUMP_NS_MAX:
+            self.now = max(self.now, at)
+            self.apart = 0
+            self.is_fresh = False
+        else:
+            goes_on = self.apart > 0 and 0 <= at - self.apart_at <= JUMP_NS_MAX
+            self.apart = self.apart + 1 if goes_on else 1
+            self.apart_at = at
+            self.skewed += 1
+            if self.apart >= TICKS_TO_BELIEVE:
+                self.now, self.apart = at, 0
+                self.jumps += 1
         return self.now
 
     def _open(self, session: Session) -> None:
@@ -58,3 +100,5 @@ class Timeline(msgspec.Struct):
         self.mode = session.mode
         self.clock_owner = session.clock_owner
         self.now = session.started_at
+        self.apart = 0
+        self.is_fresh = True

@@ -60,8 +60,9 @@ class ExecutionMachine(StateMachine[ExecutionState]):
     """Tracks every order; see the README beside it for the crash argument."""
 
     name: ClassVar[str] = "execution"
-    version: ClassVar[int] = 2
-    """2: keeps the books of live venues, and asks at once about an order without a usable answer."""
+    version: ClassVar[int] = 3
+    """2: keeps the books of live venues, and asks at once about an order without a usable answer. 3: goes on from where
+    time is when that is earlier than before."""
     reads_repeats: ClassVar[tuple[type[Message], ...]] = (Approval,)
     """An approval that is repeated is an attempt to send its order twice: it is refused, and the refusal published."""
 
@@ -121,11 +122,15 @@ class ExecutionMachine(StateMachine[ExecutionState]):
         state.tape = event.tape
         if event.halted:
             state.admission = Admission.HALTED
-        for tracked in state.live.values():
-            # Time may start again earlier; what was being waited for must not wait for the old time.
+        state.clock_at = stamp.now
+        self._rebase(stamp)
+        return self._cancel_all(stamp, "halted") if event.halted else NOTHING
+
+    def _rebase(self, stamp: Stamp) -> None:
+        """Time starts again earlier: what was being waited for must not wait for the old time."""
+        for tracked in self.state.live.values():
             tracked.since = min(tracked.since, stamp.now)
             tracked.asked_at = min(tracked.asked_at, stamp.now)
-        return self._cancel_all(stamp, "halted") if event.halted else NOTHING
 
     def _config(self, event: Config, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002  (the handlers' shape)
         if event.section == "execution":
@@ -345,6 +350,9 @@ class ExecutionMachine(StateMachine[ExecutionState]):
 
     def _clock(self, event: Clock | FeedClock, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
         state = self.state
+        if stamp.now < state.clock_at:
+            self._rebase(stamp)
+        state.clock_at = stamp.now
         if not state.live or state.params is None:
             return NOTHING
         outputs: list[Message] = []

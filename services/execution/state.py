@@ -53,7 +53,7 @@ class VenueRecord(Struct):
 
 
 class ExecutionState(Struct):
-    """``live`` orders can still change; ``ended`` ones are kept a while, oldest first."""
+    """``live`` orders can still change; ``ended`` ones are kept a while, oldest first. ``clock_at``: the last tick's time."""
 
     params: ExecutionParams | None = None
     tape: str = ""
@@ -63,6 +63,7 @@ class ExecutionState(Struct):
     venues: dict[str, VenueRecord] = {}
     used: HighWaterMarks = field(default_factory=HighWaterMarks)
     counters: Counters = field(default_factory=Counters)
+    clock_at: int = 0
 
     def order(self, order: str) -> TrackedOrder | None:
         """Return an order that is tracked, whether it can still change or has ended."""

@@ -25,8 +25,9 @@ class ExitMachine(StateMachine[ExitState]):
     """Manages positions from their first fill to their end; see README.md."""
 
     name: ClassVar[str] = "exit"
-    version: ClassVar[int] = 2
-    """2: proposes what the venue takes, and is done with what is below its lot."""
+    version: ClassVar[int] = 3
+    """2: proposes what the venue takes, and is done with what is below its lot.
+    3: goes on from where time is when that is earlier than before."""
 
     def __init__(self) -> None:
         super().__init__(ExitState())
@@ -97,6 +98,9 @@ class ExitMachine(StateMachine[ExitState]):
     # ── time ───────────────────────────────────────────────────────────────────────────────────────
 
     def _on_clock(self, clock: Clock | FeedClock, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
+        if stamp.now < self.state.clock_at:
+            self._rebase(stamp)
+        self.state.clock_at = stamp.now
         decision = self._decision(stamp)
         if decision is None:
             return NOTHING
@@ -113,15 +117,19 @@ class ExitMachine(StateMachine[ExitState]):
         state = self.state
         state.tape = session.tape
         state.tops.on_session()
-        for held in state.held.values():
-            # Time may start again earlier; what was being waited for must not wait for the old time.
+        state.clock_at = stamp.now
+        self._rebase(stamp)
+        return NOTHING
+
+    def _rebase(self, stamp: Stamp) -> None:
+        """Time starts again earlier: what was being waited for must not wait for the old time."""
+        for held in self.state.held.values():
             held.target_at = min(held.target_at, stamp.now)
             held.close_at = min(held.close_at, stamp.now)
             held.reference_at = min(held.reference_at, stamp.now)
             for order in held.orders:
                 order.proposed_at = min(order.proposed_at, stamp.now)
                 order.cancel_at = min(order.cancel_at, stamp.now)
-        return NOTHING
 
     def _on_config(self, config: Config, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
         if config.section == SECTION:

@@ -96,7 +96,7 @@ class Held(Struct):
 
 
 class ExitState(Struct):
-    """The whole state of the machine. ``minute`` is that of the last portfolio report."""
+    """The whole state of the machine. ``minute`` is that of the last portfolio report, ``clock_at`` the last tick's time."""
 
     tape: str = ""
     params: ExitParams | None = None
@@ -105,6 +105,7 @@ class ExitState(Struct):
     markets: dict[str, Market] = {}
     held: dict[str, Held] = {}
     minute: int = 0
+    clock_at: int = 0
 
     def quantity(self, held: Held) -> int:
         """What is held; a short position, which no exit of ours can make, counts as none."""

@@ -15,10 +15,20 @@ DIVERGENCE = "portfolio_divergence"
 RISK_STATE = "risk_state"
 HALT = "halt"
 STORM = "rejection_storm"
+CLOCK = "clock_jump"
 
 _HOLDERS = "risk and exit"
 _TRADING = "trading"
 _RISK = "risk"
+
+
+def check_clock(board: Board, *, doubtful: bool) -> None:
+    """Say when the session's clock says another time than it is; risk lets exits alone through from then on."""
+    if doubtful:
+        text = "the clock says another time: no entries until you resume; exits go on"
+        board.alert(CLOCK, Severity.CRITICAL, _TRADING, text)
+    else:
+        board.over(CLOCK, _TRADING, "the clock goes on")
 
 
 def on_risk_report(state: MonitorState, board: Board, report: PortfolioReport) -> None:

@@ -25,8 +25,8 @@ class MonitorMachine(StateMachine[MonitorState]):
     """Reads the tape and says what an operator must know, once, and once when it is over."""
 
     name: ClassVar[str] = "monitor"
-    version: ClassVar[int] = 2
-    """2: watches live venues."""
+    version: ClassVar[int] = 3
+    """2: watches live venues. 3: watches the session's clock."""
 
     def __init__(self) -> None:
         super().__init__(MonitorState())
@@ -90,11 +90,14 @@ class MonitorMachine(StateMachine[MonitorState]):
 
     def _on_clock(self, _event: feed.FeedClock | monitor.Clock, stamp: Stamp) -> Sequence[Message]:
         board = Board(self.state, stamp.now)
-        if self.state.fresh:
+        books.check_clock(board, doubtful=stamp.is_doubtful)
+        is_earlier = stamp.now < self.state.clock_at
+        self.state.clock_at = stamp.now
+        if self.state.fresh or is_earlier:
             # The first tick may be far from the session's start (a recording may begin later).
             self.state.fresh = False
             self._rebase(board)
-            return NOTHING
+            return board.out
         orders.sweep(self.state, board)
         positions.sweep(self.state, board)
         venues.sweep(self.state, board)
@@ -106,6 +109,7 @@ class MonitorMachine(StateMachine[MonitorState]):
     def _on_session(self, event: operator.Session, stamp: Stamp) -> Sequence[Message]:
         board = Board(self.state, stamp.now)
         self.state.fresh = True
+        self.state.clock_at = stamp.now
         feeds.restart(self.state, board)
         books.restart(self.state, board, halted=event.halted)
         self._rebase(board)

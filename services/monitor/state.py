@@ -89,6 +89,7 @@ class MonitorState(msgspec.Struct):
 
     params: MonitorParams | None = None
     fresh: bool = True
+    clock_at: int = 0
     active: dict[str, dict[str, ActiveAlert]] = msgspec.field(default_factory=dict)
     notices_suppressed: int = 0
     orders: dict[str, OrderRecord] = msgspec.field(default_factory=dict)

@@ -38,11 +38,12 @@ class RiskMachine(StateMachine[State]):
     """Decides on every order; see ``services/risk/README.md``."""
 
     name: ClassVar[str] = "risk"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     """2: never sizes an order beyond what a message can carry.
 
     3: no entry while an answer is proposed or disputed; a market without a close trades past its expected end.
     4: keeps to the venue's least sizes, and counts nothing that is below its lot.
+    5: lets exits alone through once the clock has jumped.
     """
 
     def __init__(self) -> None:
@@ -147,6 +148,9 @@ class RiskMachine(StateMachine[State]):
         state = self.state
         if state.params is None or not state.tape:
             return NOTHING
+        if stamp.is_doubtful:
+            # How old a book is, and when an approval ends, nobody knows; exits go on, and the operator resumes.
+            state.close_only = True
         standing.advance(state, state.params, stamp.now)
         minute = stamp.now // MINUTE
         if minute == state.minute and not state.reservations:

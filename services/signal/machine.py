@@ -47,8 +47,9 @@ class SignalMachine(StateMachine[SignalState]):
     """
 
     name: ClassVar[str] = "signal"
-    version: ClassVar[int] = 2
-    """2: strategies price a market by its payoff and leave those alone whose payoff is not known."""
+    version: ClassVar[int] = 3
+    """2: strategies price a market by its payoff and leave those alone whose payoff is not known.
+    3: no single live message sets its time far ahead."""
 
     def __init__(self, strategies: Iterable[type[AnyStrategy]]) -> None:
         super().__init__(SignalState())

@@ -69,9 +69,10 @@ class PaperMachine(StateMachine[PaperState]):
     """An exchange on the observed market, with its account."""
 
     name: ClassVar[str] = "paper"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     """2: takes no orders of venues that are traded for real. 3: pays out what the venue says, to the millionth, and
-    refuses what is below the venue's least sizes."""
+    refuses what is below the venue's least sizes.
+    4: no single live message sets its time far ahead."""
 
     def __init__(self) -> None:
         super().__init__(PaperState())

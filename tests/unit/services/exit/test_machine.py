@@ -400,6 +400,24 @@ def test_the_books_are_reported_once_a_minute():
     assert {report.digest for report in reports} == {world.machine.state.portfolio.digest()}
 
 
+def test_time_that_goes_back_holds_no_exit_up():
+    """A clock was believed that was a day ahead, then one that is right: what was waited for waits no more."""
+    world = opened(50)
+    world.now += 86_400 * SECOND
+    world.put(MARKET.replace(close_at=world.now + 86_400 * SECOND))
+    world.quote(40 * CENT)
+    for order in list(world.live):
+        world.end(order, OrderStatus.CANCELED)
+    world.advance(1)
+    world.answer(approve=False)
+    before = len(world.proposals)
+    world.now -= 86_400 * SECOND
+    for _ in range(3):
+        world.advance(1)
+    assert len(world.proposals) > before
+    assert world.proposals[-1][1].time_in_force is TimeInForce.IOC
+
+
 def test_an_unknown_parameter_is_refused():
     with pytest.raises(ValidationError, match="stop_los"):
         ExitParams.model_validate({"stop_los": 1})

@@ -1,11 +1,12 @@
 """Alerts about positions, feeds and books."""
 
+from libs.machine.machine import Stamp
 from proto.execution import OrderStatus
 from proto.exit import PositionStage
-from proto.feed import MarketStatus, Side
+from proto.feed import FeedClock, MarketStatus, Side
 from proto.operator import Command, Verb
 from proto.risk import ExitPortfolioReport, PortfolioReport, Rejection, RiskState
-from proto.units import ONE
+from proto.units import ONE, SECOND
 from proto.venue import Correction, Settlement
 from tests.support.monitor_tape import (
     BITCOIN,
@@ -63,6 +64,15 @@ def test_a_remainder_that_the_exit_service_keeps_is_neither_orphaned_nor_unprote
     tape.put(position_update(PositionStage.CLOSED, quantity=2_345))
     for _ in range(20):
         assert said(tape.tick(10)) == []
+
+
+def test_a_clock_that_jumps_is_told_and_over_when_it_goes_on() -> None:
+    tape = Tape()
+    tape.tick(1)
+    doubtful = Stamp(9_000, tape.now_s * SECOND, is_doubtful=True)
+    assert said(tape.machine.on(FeedClock(at=0), doubtful)) == [("clock_jump", "trading", True)]
+    assert said(tape.machine.on(FeedClock(at=0), doubtful)) == []
+    assert said(tape.tick(1)) == [("clock_jump", "trading", False)]
 
 
 def test_a_fill_of_an_order_nobody_approved_is_orphaned_until_flat() -> None:

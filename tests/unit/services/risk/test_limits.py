@@ -2,7 +2,9 @@
 
 import pytest
 
+from libs.machine.machine import Stamp
 from proto.execution import OrderStatus
+from proto.feed import FeedClock
 from proto.operator import Verb
 from proto.risk import Approval, Rejection, RiskState
 from proto.units import ONE, SECOND
@@ -217,3 +219,19 @@ def test_an_entry_is_at_least_what_the_venue_takes(resting: str, least: int) -> 
     answer = world.propose("A")
     assert isinstance(answer, Rejection)
     assert {c.name: c.limit for c in answer.failed}["quantity"] == least
+
+
+def test_a_clock_that_jumps_lets_exits_alone_through_until_the_operator_resumes() -> None:
+    world = RiskWorld()
+    order = world.approve("A")
+    world.fill(order, quantity=10 * ONE)
+    world.update(order, OrderStatus.FILLED, 10 * ONE)
+    world.machine.on(FeedClock(at=world.now), Stamp(world.seq, world.now, is_doubtful=True))
+    world.clock()
+    refused = world.propose("B")
+    assert isinstance(refused, Rejection)
+    assert [check.name for check in refused.failed] == ["kill_switch"]
+    assert world.machine.risk_state() is RiskState.CLOSE_ONLY
+    assert isinstance(world.exit("A", quantity=10 * ONE), Approval)
+    world.command(Verb.RESUME)
+    assert isinstance(world.propose("C"), Approval)
