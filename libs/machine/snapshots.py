@@ -56,7 +56,7 @@ class SnapshotStore:
             file.flush()
             os.fdatasync(file.fileno())
         temporary.replace(path)
-        self._prune()
+        self._prune(snapshot.version)
 
     def newest_first(self) -> list[Snapshot]:
         """Every readable snapshot, newest first; a damaged file is passed over."""
@@ -74,14 +74,28 @@ class SnapshotStore:
             if int(path.stem) > seq:
                 path.unlink()
 
-    def _prune(self) -> None:
+    def _prune(self, version: int) -> None:
         paths = sorted(self._directory.glob("*.snapshot"), reverse=True)
+        handed_over = self._last_of_others(paths, version)
         seen: set[int] = set()
         for path in reversed(paths[KEPT_NEWEST:]):
             stretch = int(path.stem) // KEPT_EVERY_SEQ
-            if stretch in seen:
+            if stretch in seen and path not in handed_over:
                 path.unlink(missing_ok=True)
             seen.add(stretch)
+
+    @staticmethod
+    def _last_of_others(newest_first: list[Path], version: int) -> set[Path]:
+        """The last snapshot of each other version: where the next one took over, a replay of its decisions begins."""
+        found: dict[int, Path] = {}
+        for path in newest_first:
+            try:
+                other = _read(path).version
+            except (msgspec.DecodeError, ValueError, OSError):
+                continue
+            if other != version:
+                found.setdefault(other, path)
+        return set(found.values())
 
 
 def _read(path: Path) -> Snapshot:

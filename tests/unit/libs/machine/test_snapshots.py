@@ -98,6 +98,15 @@ def test_the_newest_and_one_a_stretch_are_kept(tmp_path: Path) -> None:
     assert {seq // KEPT_EVERY_SEQ for seq in found} == {seq // KEPT_EVERY_SEQ for seq in seqs}
 
 
+def test_the_last_of_an_earlier_version_is_kept(tmp_path: Path) -> None:
+    """Where another version took over, a replay of its decisions begins."""
+    kept = store(tmp_path)
+    for seq in range(1, 31):
+        kept.write(msgspec.structs.replace(snapshot(seq), version=seq // 10))
+    # The first of the stretch, the last of each earlier version, and the newest three.
+    assert [s.seq for s in kept.newest_first()] == [30, 29, 28, 19, 9, 1]
+
+
 def test_what_lies_beyond_a_lost_tail_is_removed(tmp_path: Path) -> None:
     kept = store(tmp_path)
     for seq in (5, 10, 15):

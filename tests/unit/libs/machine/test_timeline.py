@@ -121,7 +121,7 @@ def test_a_clock_that_is_wrong_for_a_moment_moves_nothing(off: int, ticks: int) 
 @given(FAR)
 def test_a_clock_that_goes_on_saying_another_time_is_believed(off: int) -> None:
     timeline = ticking()
-    now = timeline.now
+    at = now = timeline.now
     for tick in range(1, TICKS_TO_BELIEVE + 1):
         at = now + off + tick * SECOND
         timeline.observe(Clock(at=at), at)
