@@ -385,3 +385,19 @@ async def test_an_odd_market_costs_the_gateways_list_one_row(venue: Questions) -
     assert [market.ticker for market in await client.markets({})] == ["KXCPI-26-T1", "KXCPI-26-T3"]
     assert client.odd_items.latest(2)[0].name.endswith("KXCPI-26-T2")
     await client.close()
+
+
+async def test_markets_beyond_those_that_may_be_followed_are_told(venue: Questions) -> None:
+    params = KalshiParams(rest_url=venue.rest_url, series=("KXBTC15M",), markets_max_count=2)
+    asked = KalshiSource(
+        params, venue.emit, RequestSigner(KalshiCredentials("key-1", pem(KEY))), KalshiNormaliser
+    )
+    names = [f"kalshi:KXBTC15M-{letter}" for letter in "CAB"]
+    for name, expected in zip(names, (3, 1, 2), strict=True):
+        found = market(name, MarketStatus.OPEN).replace(
+            close_at=9 * SECOND, expected_end_at=expected * SECOND
+        )
+        asked.handle_messages([found], AT)
+    assert sorted(asked.leases.markets()) == ["kalshi:KXBTC15M-A", "kalshi:KXBTC15M-B"]
+    assert asked.notes == ["1 markets that end later are not followed: at most 2 are"]
+    await asked.close()

@@ -182,7 +182,11 @@ class KalshiSource(LiveSource):
             for name in self._params.series
             if name not in facts or not facts[name].underlying
         ]
-        return [*unknown, *filter(None, self._missing.values()), *self._normaliser().notes()]
+        most, beyond = self._params.markets_max_count, len(self._followed) - self._params.markets_max_count
+        later = (
+            [f"{beyond} markets that end later are not followed: at most {most} are"] if beyond > 0 else []
+        )
+        return [*unknown, *filter(None, self._missing.values()), *later, *self._normaliser().notes()]
 
     def proven_markets(self, data: bytes) -> Iterable[str]:
         # Only books are numbered: tickers and trades go on although the books' channel may be silent, and an old

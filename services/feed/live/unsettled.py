@@ -4,6 +4,7 @@ A window that ends while nothing runs is in no list of open markets any more, an
 result.
 """
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,13 +17,16 @@ from proto.units import SECOND
 
 UNSETTLED_FILE = "feed-markets.json"
 MARKETS_MAX = 2_000
-"""Far more than are followed at once; the oldest goes first."""
+"""Far more than are followed at once; what ended first goes first."""
 AGE_NS_MAX = 7 * 86_400 * SECOND
 """A market that ended so long ago without a result is no longer polled."""
+NEVER = 2**63
 _OVER = (MarketStatus.SETTLED,)
 
 ENDED = (MarketStatus.CLOSED, MarketStatus.DETERMINED, MarketStatus.DISPUTED)
 """Trading is over and nothing is paid yet: such a market is polled until it is settled."""
+
+log = logging.getLogger("presage.feed.live")
 
 _read = msgspec.json.Decoder(dict[str, int])
 
@@ -84,7 +88,10 @@ class UnsettledMarkets:
                     self._markets[message.market] = message.close_at
                     self._changed = True
         while len(self._markets) > MARKETS_MAX:
-            del self._markets[next(iter(self._markets))]
+            # One whose close is not known has not ended by itself.
+            first = min(self._markets, key=lambda market: self._markets[market] or NEVER)
+            del self._markets[first]
+            log.warning("%s ended first of %d markets: its result is polled no more", first, MARKETS_MAX)
 
     def write(self) -> None:
         """Write the file if anything changed. Raises ``OSError``."""

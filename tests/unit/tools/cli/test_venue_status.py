@@ -84,6 +84,26 @@ def test_no_width_cuts_a_balance(width: int):
     assert "presage resume" in text
 
 
+def test_status_says_what_is_not_followed_and_what_no_strategy_prices():
+    console = Console(width=60, file=StringIO(), color_system=None)
+    kalshi = FEED["venues"]["kalshi"] | {
+        "notes": ["KXNFLGAME: none of 568 markets is expected to end within 2 h"]
+    }
+    unpriced = {"why": "momentum: it has no reference price", "markets": 3, "example": "kalshi:KXGOLD15M-1"}
+    document = {
+        "money": "paper",
+        "orders": "open",
+        "account": {},
+        "services": {"signal": {"state": "live", "unpriced": [unpriced]}},
+        "venues": venue_status({"feed": {"venues": {"kalshi": kalshi}}}, (), "paper"),
+    }
+    with console.capture() as capture:
+        print_status(console, document)
+    text = capture.get()
+    assert "kalshi: KXNFLGAME: none of 568 markets is expected to end within 2 h" in text
+    assert "no strategy prices 3 markets (kalshi:KXGOLD15M-1): momentum: it has no reference price" in text
+
+
 def test_status_shows_money_gates_and_balances():
     console = Console(width=120, file=StringIO(), color_system=None)
     document = {

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from proto.feed import MarketStatus
 from proto.units import SECOND
 from services.feed.live.unsettled import AGE_NS_MAX, MARKETS_MAX, UnresolvedMarkets, UnsettledMarkets
@@ -54,6 +56,16 @@ def test_they_are_bounded():
     kept.handle_messages(told(f"kalshi:{n}") for n in range(MARKETS_MAX + 5))
     assert len(kept.of("kalshi")) == MARKETS_MAX
     kept.write()
+
+
+def test_what_ended_first_goes_first_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    kept = UnsettledMarkets()
+    kept.handle_messages([told("kalshi:open", close_at=0), told("kalshi:late", close_at=NOW)])
+    kept.handle_messages([told("kalshi:early", close_at=1)])
+    kept.handle_messages(told(f"kalshi:{n}") for n in range(MARKETS_MAX - 2))
+    assert {"kalshi:open", "kalshi:late"} < set(kept.of("kalshi"))
+    assert "kalshi:early" not in kept.of("kalshi")
+    assert "kalshi:early ended first" in caplog.text
 
 
 def test_markets_without_a_result_take_turns_and_none_starves():
