@@ -16,6 +16,7 @@ from sandbox.faults.script import Faults
 from sandbox.polymarket.channel import Channel, ChannelClient
 from sandbox.polymarket.exchange import PolymarketExchange
 from sandbox.polymarket.gamma import amount
+from sandbox.polymarket.user_channel import Auth
 from sandbox.world.events import PriceMoved, WorldEvent
 from sandbox.world.venue_prices import PriceSource
 from sandbox.world.world import World
@@ -30,14 +31,6 @@ CHANNELS: dict[str, Callable[[World], int]] = {
         PriceSource.CHAINLINK, max(1.0, WINDOW_S / world.settings.time_scale)
     ),
 }
-
-
-class PriceAuth(Struct, frozen=True, rename="camel"):
-    """The credentials themselves, as on the user channel."""
-
-    api_key: str
-    secret: str
-    passphrase: str
 
 
 class PriceFilter(Struct, frozen=True):
@@ -60,7 +53,7 @@ class PriceRequest(Struct, frozen=True):
 
     op: str
     rid: str | None = None
-    auth: PriceAuth | None = None
+    auth: Auth | None = None
     subscriptions: list[PriceSubscription] = []
 
 

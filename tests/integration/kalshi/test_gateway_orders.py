@@ -1,5 +1,7 @@
 """Orders of the gateway at the Kalshi sandbox: placed, filled, sold, refused, cancelled."""
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -231,3 +233,16 @@ async def test_cancel_all_takes_ours_whatever_is_wrong_with_another(monkeypatch)
         assert list(asked[-1]) == ["foreign"]
         monkeypatch.setattr(client, "orders", orders)
         assert await v.gateway.open_orders() == []
+
+
+async def test_more_cancels_than_the_basic_tier_holds_go_in_batches_that_fit() -> None:
+    """One second of its writes is 50 cancels, and what does not fit whole is refused whole."""
+    async with venue() as v:
+        await asyncio.gather(*(place(v, v.new_order(v.market, "yes", price=50_000)) for _ in range(60)))
+        v.server.budgets.tier = "basic"
+        basic = forgetful(v, tier="basic", series=("KXBTC15M",))
+        await basic.start()
+        await basic.cancel_all()
+        assert await basic.open_orders() == []
+        assert not v.account.open
+        await basic.close()

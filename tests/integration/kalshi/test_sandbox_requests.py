@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from typing import Any
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -12,10 +13,25 @@ from proto.feed import Level
 from proto.units import ONE, SECOND
 from sandbox.faults.rules import FaultKind, FaultRule
 from sandbox.kalshi.groups import OrderGroups
+from sandbox.world.markets import SandboxMarket
 from tests.integration.kalshi.plain_client import http, socket
 from tests.integration.kalshi.rig import START_NS, venue
 
 pytestmark = pytest.mark.asyncio
+ORDERS = "/portfolio/events/orders"
+
+
+def order_in(market: SandboxMarket) -> dict[str, Any]:
+    """The body of an order that rests far from the book."""
+    return {
+        "ticker": market.id,
+        "side": "bid",
+        "count": "1.00",
+        "price": "0.3000",
+        "time_in_force": "good_till_canceled",
+        "self_trade_prevention_type": "maker",
+    }
+
 
 TIMES = ("fill_or_kill", "good_till_canceled", "immediate_or_cancel")
 
@@ -64,10 +80,7 @@ async def test_three_shapes_of_errors() -> None:
 
 async def test_batch_is_billed_by_item_and_answers_item_by_item() -> None:
     async with venue() as v, http(v) as request:
-        good = {
-            "ticker": v.market.id, "side": "bid", "count": "1.00", "price": "0.3000",
-            "time_in_force": "good_till_canceled", "self_trade_prevention_type": "taker_at_cross",
-        }  # fmt: skip
+        good = order_in(v.market)
         path = "/portfolio/events/orders/batched"
         answer = await request(
             "POST", path, signed=True, json={"orders": [good, {**good, "price": "0.3050"}]}
@@ -110,7 +123,7 @@ async def test_flags_that_do_not_go_together_are_refused() -> None:
             }  # fmt: skip
             if ends:
                 body["expiration_time"] = v.sandbox.world.now() // SECOND + 600
-            answer = await request("POST", "/portfolio/events/orders", signed=True, json=body)
+            answer = await request("POST", ORDERS, signed=True, json=body)
             rests = time_in_force == "good_till_canceled"
             allowed = rests or not (post_only or ends)
             allowed = allowed and (time_in_force == "immediate_or_cancel" or not reduce_only)
@@ -156,20 +169,13 @@ async def test_pause_refuses_orders_and_cancels_those_that_asked_for_it() -> Non
         v.server.exchange.pause()
         assert (await v.gateway.client.exchange_status()).trading_active is False
         assert await v.gateway.open_orders() == []
-        refused = await request(
-            "POST", "/portfolio/events/orders", signed=True,
-            json={"ticker": v.market.id, "side": "bid", "count": "1.00", "price": "0.3000",
-                  "time_in_force": "good_till_canceled", "self_trade_prevention_type": "maker"},
-        )  # fmt: skip
+        refused = await request("POST", ORDERS, signed=True, json=order_in(v.market))
         assert refused.json()["error"]["code"] == "trading_is_paused"
 
 
 async def test_a_pause_of_one_shard_leaves_the_others_alone() -> None:
     async with venue() as v, http(v) as request:
-        order = {
-            "ticker": v.market.id, "side": "bid", "count": "1.00", "price": "0.3000",
-            "time_in_force": "good_till_canceled", "self_trade_prevention_type": "maker",
-        }  # fmt: skip
+        order = order_in(v.market)
         for shard, status in ((0, 201), (2, 400)):
             v.server.exchange.pause(shard)
             told = (await request("GET", "/exchange/status")).json()
@@ -179,7 +185,7 @@ async def test_a_pause_of_one_shard_leaves_the_others_alone() -> None:
             assert trading == {index: index not in v.server.exchange.paused_shards for index in range(4)}
             # The top level is the default shard's.
             assert told["trading_active"] is False
-            placed = await request("POST", "/portfolio/events/orders", signed=True, json=order)
+            placed = await request("POST", ORDERS, signed=True, json=order)
             assert placed.status_code == status
 
 
@@ -207,17 +213,14 @@ async def test_a_cancel_goes_to_the_shard_that_it_names(query: str, status: int)
 async def test_a_group_holds_the_orders_of_its_own_shard_alone() -> None:
     async with venue() as v, http(v) as request:
         groups = "/portfolio/order_groups"
-        order = {
-            "ticker": v.market.id, "side": "bid", "count": "1.00", "price": "0.3000",
-            "time_in_force": "good_till_canceled", "self_trade_prevention_type": "maker",
-        }  # fmt: skip
+        order = order_in(v.market)
         made = []
         for shard, status in (({}, 404), ({"exchange_index": 2}, 201)):
             body = {"contracts_limit": 10, **shard}
             group = (await request("POST", f"{groups}/create", signed=True, json=body)).json()
             made.append(group["order_group_id"])
             joined = {**order, "order_group_id": group["order_group_id"]}
-            placed = await request("POST", "/portfolio/events/orders", signed=True, json=joined)
+            placed = await request("POST", ORDERS, signed=True, json=joined)
             assert placed.status_code == status
         # Reading needs no shard; a change without one goes to shard 0.
         listed = (await request("GET", groups, signed=True)).json()["order_groups"]
