@@ -12,7 +12,10 @@ from proto.service import Anchor
 
 
 class FiledAnchor(msgspec.Struct, frozen=True, kw_only=True):
-    """An anchor with the epoch and the tape it belongs to. ``head`` is hexadecimal, ``at`` nanoseconds."""
+    """An anchor with the epoch and the tape it belongs to. ``head`` is hexadecimal, ``at`` nanoseconds.
+
+    ``epochs`` is the digest of the epochs up to this one; empty in lines of earlier versions.
+    """
 
     epoch: int
     tape: str
@@ -21,6 +24,7 @@ class FiledAnchor(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     head: str
     at: int
+    epochs: str = ""
 
     def message(self) -> Anchor:
         """The same, as it goes on the tape."""

@@ -36,6 +36,8 @@ class Damage(StrEnum):
     REWRITTEN = "rewritten"
     COUNT = "row count"
     MISSING = "missing"
+    EPOCH = "epoch changed"
+    DEFINITION = "definition changed"
 
 
 class ChainFinding(NamedTuple):
@@ -47,6 +49,8 @@ class ChainFinding(NamedTuple):
     detail: str
 
     def __str__(self) -> str:
+        if self.damage is Damage.DEFINITION:
+            return f"{self.damage.value}: {self.detail}"
         return f"epoch {self.epoch}, sequence {self.seq}: {self.damage.value}: {self.detail}"
 
 

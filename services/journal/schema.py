@@ -1,6 +1,7 @@
 """Bringing a database to the journal's schema."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import asyncpg
@@ -46,6 +47,13 @@ async def migrate(connection: asyncpg.Connection) -> None:
         for version, name in MIGRATIONS:
             await _apply(connection, applied, version, (HERE / name).read_text(encoding="utf-8"))
         await _make_views(connection, applied.get(_VIEWS_VERSION))
+
+
+def statements(schema: str = "journal") -> str:
+    """All that ``migrate`` makes in an empty database, under the name ``schema``."""
+    texts = [_BOOTSTRAP, *((HERE / name).read_text(encoding="utf-8") for _, name in MIGRATIONS)]
+    texts.append((HERE / VIEWS).read_text(encoding="utf-8"))
+    return re.sub(r"\bjournal(?=[.;])", schema, "\n".join(texts))
 
 
 async def _apply(connection: asyncpg.Connection, applied: dict[int, str], version: int, text: str) -> None:

@@ -2,7 +2,8 @@
 
 Three witnesses are compared: the rows themselves (each knows the row before it, see ``chainwalk``), the
 anchors in the local file, and the anchors on the tape. Somebody who rewrites everything behind a changed row
-is found by the anchors alone; which row it was then takes the tape (``compare_with_tape``).
+is found by the anchors alone; which row it was then takes the tape (``compare_with_tape``). What the views
+read the rows by is compared too: their ``definitions``, and the ``epochs``.
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -15,6 +16,8 @@ from libs.tape.record import TapeRecord
 from proto.service import Anchor
 from services.journal.anchors import FiledAnchor
 from services.journal.chainwalk import ChainFinding, ChainPosition, Damage, Walker
+from services.journal.definitions import check_definitions
+from services.journal.epochs import check_epochs, load_epochs
 from services.journal.resume import is_same
 from services.journal.rows import COLUMNS, Row, genesis
 from services.journal.store import contents
@@ -47,15 +50,16 @@ async def verify(
     anchors_from_file: Sequence[FiledAnchor],
     anchors_from_tape: Sequence[Anchor],
 ) -> Verification:
-    """Check every row, every day's head and every anchor.
+    """Check every row, every day's head, every anchor, and all that the views read rows by.
 
     Read the anchors before calling: the rows are read in one snapshot taken now, which is then not older.
     A journal that is being written meanwhile does not disturb.
     """
+    definitions = await check_definitions(connection)
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        epochs = await connection.fetch("SELECT * FROM journal.epoch ORDER BY epoch")
+        epochs = await load_epochs(connection)
         anchored = {anchor.seq for anchor in anchors_from_file} | {anchor.seq for anchor in anchors_from_tape}
-        findings = await _known_damage(connection)
+        findings = await _known_damage(connection) + check_epochs(epochs, anchors_from_file)
         walked: dict[int, _Walked] = {}
         for epoch in epochs:
             walked[epoch["epoch"]] = await _walk(connection, epoch, anchored, findings)
@@ -65,7 +69,7 @@ async def verify(
     _check_anchors(filed, walked, findings)
     rows = sum(count for part in walked.values() for count, _ in part.days.values())
     last_seq = max((part.end.seq for part in walked.values()), default=0)
-    return Verification(rows, len(filed), last_seq, _without_doubles(findings))
+    return Verification(rows, len(filed), last_seq, definitions + _without_doubles(findings))
 
 
 async def _walk(

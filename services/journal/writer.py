@@ -17,6 +17,7 @@ from libs.tape.record import TapeRecord
 from proto.service import Anchor
 from services.journal import store
 from services.journal.anchors import AnchorFile, FiledAnchor
+from services.journal.epochs import epochs_digest, load_epochs
 from services.journal.resume import Meeting, Reader, first_difference, seek_meeting
 from services.journal.rows import Chain, Content, extend, is_kept
 from services.journal.schema import migrate
@@ -104,9 +105,10 @@ class JournalWriter:
             DatabaseUnavailable: the head is not known.
             OSError: the file could not be written.
         """
-        _, chain = await self._guard(self._ready())
+        connection, chain = await self._guard(self._ready())
         if chain.n == 0 or self._news_seq <= self._anchored_seq:
             return None
+        epochs = await self._guard(load_epochs(connection))
         anchor = FiledAnchor(
             epoch=chain.epoch,
             tape=chain.tape,
@@ -115,6 +117,7 @@ class JournalWriter:
             rows=chain.n,
             head=chain.head.hex(),
             at=time_ns(),
+            epochs=epochs_digest(epoch for epoch in epochs if epoch["epoch"] <= chain.epoch),
         )
         self._anchors.append(anchor)
         self._anchored_seq = chain.last_seq

@@ -41,6 +41,16 @@ class World:
             self.tape_anchors.append(anchor.message())
         await writer.close()
 
+    async def lose_tail(self, last_seq: int) -> None:
+        """The tape lost what followed ``last_seq``, and other messages took its place."""
+        writer = JournalWriter(self.dsn, TAPE + "e1", self.path)
+        fresh = mixed_tape(100, first=last_seq + 1, tape=TAPE + "e1")
+        await writer.append(fresh)
+        anchor = await writer.anchor()
+        assert anchor is not None
+        self.tape_anchors.append(anchor.message())
+        await writer.close()
+
     @property
     def filed(self) -> list[FiledAnchor]:
         return read_anchors(self.path)[0]
@@ -84,12 +94,92 @@ async def test_a_sound_journal_has_no_findings(world: World) -> None:
         "stored_ns = stored_ns + 1",
         "cause = 3",
         "hash = sha256('x')",
+        "stored_at = stored_at + interval '1 second'",
+        "at = stored_at + interval '1 hour'",
+        "kind = 'feed.other'",
+        "subject = subject || '.other'",
+        "message_id = 'forged'",
+        "producer = 'forged'",
+        "root = 3",
+        "build = 'forged'",
+        "order_id = 'forged'",
+        "strategy = 'forged'",
     ],
 )
 async def test_a_changed_row_is_found_and_named(world: World, change: str) -> None:
     seq = KEPT[77]
     await world.sql.execute(f"UPDATE journal.entry SET {change} WHERE seq = $1", seq)
     assert await world.findings() == {(seq, Damage.CHANGED)}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "run = 7",
+        "ends_at_seq = 100",
+        "ends_at_seq = NULL",
+        "parent = NULL",
+        "reason = 'forged'",
+        "opened_at = opened_at + interval '1 hour'",
+    ],
+)
+async def test_a_changed_epoch_is_found_and_named(world: World, change: str) -> None:
+    """The first of two: the tape lost what followed its message 200, and went on otherwise."""
+    await world.lose_tail(200)
+    assert await world.findings() == set(), "the control"
+    number = 2 if change.startswith("parent") else 1
+    await world.sql.execute(f"UPDATE journal.epoch SET {change} WHERE epoch = $1", number)
+    found = (await verify(world.sql, world.filed, world.tape_anchors)).findings
+    assert {(f.damage, f.epoch) for f in found} & {(Damage.EPOCH, 1), (Damage.EPOCH, 2)}
+    assert {f.damage for f in found} == {Damage.EPOCH}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (
+            (
+                "CREATE OR REPLACE FUNCTION journal.amount(millionths numeric) RETURNS numeric"
+                " LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN trim_scale(round(millionths / 100000, 6))"
+            ),
+            "function amount(numeric)",
+        ),
+        (
+            (
+                "CREATE OR REPLACE FUNCTION journal.traded(held numeric[], signed numeric, value numeric)"
+                " RETURNS numeric[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS 'BEGIN RETURN held; END'"
+            ),
+            "function traded(numeric[],numeric,numeric)",
+        ),
+        (
+            (
+                "CREATE OR REPLACE AGGREGATE journal.average_cost(numeric, numeric)"
+                " (SFUNC = journal.traded, STYPE = numeric[], INITCOND = '{1,0,0,0,0}', PARALLEL = SAFE)"
+            ),
+            "function average_cost(numeric,numeric)",
+        ),
+        ("ALTER FUNCTION journal.traded SET search_path = public", "function traded"),
+        (
+            (
+                "CREATE OR REPLACE VIEW journal.latest_alerts AS SELECT run, active, severity, rule, topic,"
+                " 'all is well' AS text, stored_at, seq FROM (SELECT 1 AS run, true AS active, '' AS severity,"
+                " '' AS rule, '' AS topic, now() AS stored_at, 1::bigint AS seq) none"
+            ),
+            "view latest_alerts",
+        ),
+        ("DROP VIEW journal.equity_by_minute", "view equity_by_minute"),
+        ("CREATE VIEW journal.other AS SELECT 1", "view other"),
+        ("ALTER TABLE journal.epoch ALTER run DROP NOT NULL", "table epoch"),
+        ("ALTER TABLE journal.entry ALTER build SET DEFAULT 'x'", "table entry"),
+        ("CREATE RULE none AS ON INSERT TO journal.entry DO INSTEAD NOTHING", "table entry"),
+        ("ALTER TABLE journal.entry ENABLE ROW LEVEL SECURITY", "table entry"),
+    ],
+)
+async def test_a_changed_definition_is_found_and_named(world: World, change: str, named: str) -> None:
+    await world.sql.execute(change)
+    result = await verify(world.sql, world.filed, world.tape_anchors)
+    assert [f.damage for f in result.findings] == [Damage.DEFINITION]
+    assert named in verification_lines(result)[1]
 
 
 async def test_a_removed_row_is_found_and_named(world: World) -> None:
