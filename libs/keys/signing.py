@@ -6,11 +6,11 @@ form: the bytes that travel are the bytes that are signed.
 
 import base64
 import binascii
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 APPROVAL_DOMAIN = "presage.approval.1"
 OPERATOR_DOMAIN = "presage.operator.1"
 _ROLES = {APPROVAL_DOMAIN: "risk", OPERATOR_DOMAIN: "operator"}
+KEY_ID_DIGITS = 12
+"""Of the public key, after the role: enough to tell keys apart, short enough to read."""
 GENUINE_MAX = 256
 """Signatures remembered as verified. An approval is looked at by each machine of a process, and again inside its
 claim, within milliseconds; each verification costs a tenth of one."""
@@ -28,6 +30,10 @@ def signed_bytes(domain: str, tape: str, subject: str, message_id: str, payload:
     return f"{domain}\x00{tape}\x00{subject}\x00{message_id}\x00".encode() + payload
 
 
+class UnusableKey(ValueError):
+    """A key file does not hold a key; the text names the file and what mends it."""
+
+
 class Signer:
     """Holds one private key; the key never leaves this object."""
 
@@ -36,7 +42,7 @@ class Signer:
         self._private_key = private_key
         raw = private_key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         self.public_key = raw.hex()
-        self.key_id = f"{_ROLES[domain]}-{self.public_key[:12]}"
+        self.key_id = f"{_ROLES[domain]}-{self.public_key[:KEY_ID_DIGITS]}"
 
     def __repr__(self) -> str:
         return f"Signer({self.key_id})"
@@ -47,9 +53,19 @@ class Signer:
 
     @classmethod
     def load(cls, domain: str, path: Path) -> "Signer":
-        """Read a key file made by ``create``."""
-        raw = bytes.fromhex(path.read_text().strip())
-        return cls(domain, Ed25519PrivateKey.from_private_bytes(raw))
+        """Read a key file made by ``create``.
+
+        Raises:
+            UnusableKey: it is cut or changed.
+        """
+        try:
+            return cls(domain, Ed25519PrivateKey.from_private_bytes(bytes.fromhex(path.read_text().strip())))
+        except ValueError:
+            # Without the error's own text, which may quote the key.
+            text = (
+                f"expected a private key in {path}, was cut or changed: put a copy back, or remove the file"
+            )
+            raise UnusableKey(f"{text} and a new key is made beside the old public one") from None
 
     @classmethod
     def create(cls, domain: str, path: Path) -> "Signer":
@@ -61,10 +77,34 @@ class Signer:
             file.write(signer._private_key.private_bytes_raw().hex())
         return signer
 
+    def is_of_same_role(self, key_id: str) -> bool:
+        """Whether that key signs, or signed, what this one does."""
+        return key_id.rpartition("-")[0] == self.key_id.rpartition("-")[0]
+
     def sign(self, tape: str, subject: str, message_id: str, payload: bytes) -> str:
         """The signature as base64 text for the ``sig`` header."""
         data = signed_bytes(self._domain, tape, subject, message_id, payload)
         return base64.b64encode(self._private_key.sign(data)).decode()
+
+
+def read_public_keys(path: Path) -> dict[str, str]:
+    """Read ``{"key id": "public key as hex"}``.
+
+    Raises:
+        UnusableKey: it is cut or changed.
+    """
+    try:
+        keys = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+        for key_id, text in keys.items():
+            Ed25519PublicKey.from_public_bytes(bytes.fromhex(text))
+            if not key_id.endswith("-" + text[:KEY_ID_DIGITS]):
+                raise ValueError
+    except ValueError:
+        text = f"expected the public keys in {path}, was cut or changed: put a copy back, or remove the file"
+        raise UnusableKey(
+            f"{text}; what lost private keys have signed is then not verified any more"
+        ) from None
+    return keys
 
 
 class Verifier:
@@ -79,8 +119,8 @@ class Verifier:
 
     @classmethod
     def load(cls, path: Path) -> "Verifier":
-        """Read ``{"key id": "public key as hex"}``."""
-        return cls(json.loads(path.read_text()))
+        """Read a file of public keys."""
+        return cls(read_public_keys(path))
 
     def verify(
         self,

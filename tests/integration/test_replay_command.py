@@ -67,6 +67,12 @@ def test_an_untouched_tape_is_identical(played: Played) -> None:
     assert "identical" in text
 
 
+def test_a_tape_signed_with_lost_keys_is_identical(copy: Path) -> None:
+    for name in ("operator.key", "risk.key"):
+        (copy / "keys" / name).unlink()
+    assert replay(copy)["identical"]
+
+
 def test_one_machine_alone(played: Played) -> None:
     both = replay(played.state, "--machine", "risk", "--machine", "exit")
     parts = [replay(played.state, "--machine", name) for name in ("risk", "exit")]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.keys.signing import APPROVAL_DOMAIN, GENUINE_MAX, OPERATOR_DOMAIN, Signer, Verifier
+from libs.keys.signing import APPROVAL_DOMAIN, GENUINE_MAX, OPERATOR_DOMAIN, Signer, UnusableKey, Verifier
 from libs.tape.credentials import USERS
 from proto.service import Started
 from proto.subjects import SERVICES
@@ -79,6 +79,40 @@ def test_a_key_is_made_for_its_owner_alone_and_never_shown(tmp_path: Path):
     with pytest.raises(FileExistsError):
         Signer.create(APPROVAL_DOMAIN, path)
     assert path.read_text() == secret
+
+
+@pytest.mark.parametrize("role", ["risk", "operator"])
+def test_a_lost_key_is_told_and_what_it_signed_stays_valid(
+    tmp_path: Path, role: str, caplog: pytest.LogCaptureFixture
+):
+    layout = Installation(tmp_path).layout
+    path, domain = {
+        "risk": (layout.risk_key, APPROVAL_DOMAIN),
+        "operator": (layout.operator_key, OPERATOR_DOMAIN),
+    }[role]
+    old = Signer.load(domain, path)
+    Installation(tmp_path)
+    assert not caplog.records, "the control"
+    path.unlink()
+    Installation(tmp_path)
+    new = Signer.load(domain, path)
+    assert new.public_key != old.public_key
+    assert [path.name in record.message for record in caplog.records] == [True]
+    verifier = Verifier.load(layout.public_keys)
+    for signer in (old, new):
+        assert verifier.verify(domain, "t", "s", "m", b"p", signer.sign("t", "s", "m", b"p"), signer.key_id)
+
+
+@pytest.mark.parametrize("name", ["risk.key", "operator.key", "public.json"])
+@pytest.mark.parametrize("left", [0, 30])
+def test_a_cut_key_file_is_named_left_alone_and_never_shown(tmp_path: Path, name: str, left: int):
+    path = Installation(tmp_path).layout.keys / name
+    whole = path.read_text()
+    path.write_text(whole[:left])
+    with pytest.raises(UnusableKey, match=name) as error:
+        Installation(tmp_path)
+    assert path.read_text() == whole[:left]
+    assert not left or whole[:left] not in str(error.value)
 
 
 # --- a running system gives no secret away ------------------------------------------------------------

@@ -6,6 +6,7 @@ import re
 import asyncpg
 
 from libs.config.errors import ConfigError
+from libs.keys.signing import UnusableKey
 from libs.keys.venues.errors import KeyStoreError
 from libs.tape.errors import TapeError
 from services.feed.recording.recording import RecordingError
@@ -13,7 +14,7 @@ from services.signal.discovery import StrategyNotFound
 from tools.exit_codes import FAILED, USAGE, NothingDone, UsageError
 from tools.system.installation import SystemGone
 
-_OF_USE = (UsageError, ConfigError, RecordingError, StrategyNotFound, KeyStoreError)
+_OF_USE = (UsageError, ConfigError, RecordingError, StrategyNotFound, KeyStoreError, UnusableKey)
 _OF_WORK = (NothingDone, SystemGone)
 _OF_SERVERS = (TapeError, RuntimeError, asyncpg.PostgresError, asyncpg.InterfaceError)
 

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import json
+import logging
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
@@ -15,7 +16,7 @@ import nats.errors
 
 from libs.config.environment import Environment
 from libs.database.embedded import DatabaseInUse, EmbeddedPostgres
-from libs.keys.signing import APPROVAL_DOMAIN, OPERATOR_DOMAIN, Signer
+from libs.keys.signing import APPROVAL_DOMAIN, OPERATOR_DOMAIN, Signer, read_public_keys
 from libs.machine.snapshots import Snapshot, SnapshotStore
 from libs.runtime.layout import StateLayout, write_atomically
 from libs.tape.broker import Broker, ensure_streams, stream_state
@@ -24,6 +25,8 @@ from libs.tape.credentials import ADMIN, CONSOLE, OPERATOR, claims_prefix
 from libs.tape.errors import TapeError
 from proto.subjects import MACHINE_ORDER
 from tools.exit_codes import UsageError
+
+log = logging.getLogger("presage.installation")
 
 LOCK_ATTEMPTS = 10
 LOCK_WAIT_S = 0.05
@@ -58,14 +61,29 @@ class Installation:
         return self.external_broker or self.broker.url
 
     def _make_keys(self) -> None:
-        public: dict[str, str] = {}
-        for domain, path in (
+        """Have a private key for each role; public keys are never forgotten, so that old tapes stay verifiable.
+
+        Raises:
+            UnusableKey: a key file is cut or changed.
+        """
+        path = self.layout.public_keys
+        known = read_public_keys(path) if path.exists() else {}
+        public = dict(known)
+        for domain, private in (
             (APPROVAL_DOMAIN, self.layout.risk_key),
             (OPERATOR_DOMAIN, self.layout.operator_key),
         ):
-            signer = Signer.load(domain, path) if path.exists() else Signer.create(domain, path)
+            is_new = not private.exists()
+            signer = Signer.create(domain, private) if is_new else Signer.load(domain, private)
+            if is_new and any(signer.is_of_same_role(key_id) for key_id in known):
+                log.warning(
+                    "%s was not there: a new key, %s, was made; what the old one signed stays valid",
+                    private,
+                    signer.key_id,
+                )
             public[signer.key_id] = signer.public_key
-        write_atomically(self.layout.public_keys, json.dumps(public, indent=1).encode())
+        if public != known:
+            write_atomically(path, json.dumps(public, indent=1).encode())
 
     def operator_signer(self) -> Signer:
         """The operator's key."""
