@@ -102,7 +102,7 @@ class EmbeddedPostgres:
         self.data_dir = self.state_dir / "data"
         self.log_path = self.state_dir / "server.log"
         self._owner_path = self.state_dir / "owner"
-        self._owner = _server_owner()
+        self._owner = _server_owner(self.data_dir)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -200,9 +200,13 @@ class EmbeddedPostgres:
             # A folder in /tmp that somebody else made first would be theirs: never use it.
             status = folder.lstat()
             if status.st_uid not in (os.geteuid(), self._owner.uid) or folder.is_symlink():
-                raise DatabaseStartError(f"expected {folder} to be ours, was of user {status.st_uid}")
+                remedy = f"as root, `chown -R {self._owner.uid} {self.state_dir}` mends it"
+                if folder.parent != self.state_dir:
+                    remedy = "remove it, and find out who made it"
+                text = f"expected {folder} to be of user {self._owner.uid}, was of user {status.st_uid}; {remedy}"
+                raise DatabaseStartError(text)
             if self._owner.is_other:
-                os.chown(folder, self._owner.uid, self._owner.gid)
+                _hand_over(folder, self._owner)
             folder.chmod(0o700)
 
     def _create_cluster(self) -> None:
@@ -317,9 +321,18 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
         return
 
 
-def _server_owner() -> _Owner:
+def _server_owner(data_dir: Path) -> _Owner:
+    """Who runs the server: the caller, or for root whoever the cluster belongs to, else one of ``SERVER_USERS``.
+
+    The cluster's owner counts more than the list: a user of it may appear later, and a state directory that
+    came from another machine belongs to a number that perhaps has no name here, which the server does not need.
+    """
     if os.geteuid() != 0:
         return _Owner(os.geteuid(), os.getegid(), is_other=False)
+    if (data_dir / "PG_VERSION").exists():
+        status = data_dir.stat()
+        if status.st_uid != 0:
+            return _Owner(status.st_uid, status.st_gid, is_other=True)
     for name in SERVER_USERS:
         try:
             entry = pwd.getpwnam(name)
@@ -327,6 +340,15 @@ def _server_owner() -> _Owner:
             continue
         return _Owner(entry.pw_uid, entry.pw_gid, is_other=True)
     raise DatabaseStartError(f"expected a user among {', '.join(SERVER_USERS)} to run the database, was none")
+
+
+def _hand_over(folder: Path, owner: _Owner) -> None:
+    """Give root's own folder to ``owner`` with all that is in it: a copy made by root belongs to root."""
+    if folder.stat().st_uid == 0:
+        for path in folder.rglob("*"):
+            os.chown(path, owner.uid, owner.gid, follow_symlinks=False)
+    # The folder itself last: cut short, this is done again.
+    os.chown(folder, owner.uid, owner.gid)
 
 
 def _enterable(folder: Path, owner: _Owner) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pwd
 import shutil
 import signal
 import stat
@@ -198,3 +199,32 @@ def test_it_ends_with_the_process_that_started_it(make: Make, root: Path) -> Non
         owner.send_signal(signal.SIGKILL)
     server.wait(10)
     assert not server.is_running()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands the server to another user")
+@pytest.mark.parametrize("uid", [65_534, 54_321, 0])
+def test_root_starts_the_cluster_whoever_it_belongs_to(
+    make: Make, monkeypatch: pytest.MonkeyPatch, uid: int
+) -> None:
+    """A user that comes first appears later; a directory from another machine, or copied by root."""
+    server = make()
+    assert query(server.start(), "SELECT 1") == 1
+    server.stop()
+    for path in (server.state_dir, *server.state_dir.rglob("*")):
+        os.chown(path, uid, uid, follow_symlinks=False)
+    monkeypatch.setattr("libs.database.embedded.SERVER_USERS", ("daemon", "nobody"))
+    again = EmbeddedPostgres(server.state_dir)
+    try:
+        assert query(again.start(), "SELECT 1") == 1
+        assert again.data_dir.stat().st_uid == (uid or pwd.getpwnam("daemon").pw_uid)
+    finally:
+        again.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_folder_of_somebody_else_is_refused_with_the_remedy(make: Make) -> None:
+    server = make()
+    server.socket_dir.mkdir(exist_ok=True)
+    os.chown(server.socket_dir, 54_321, 54_321)
+    with pytest.raises(DatabaseStartError, match=r"was of user 54321; .*(chown -R|remove it)"):
+        server.start()
