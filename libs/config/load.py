@@ -124,9 +124,13 @@ def _load_file(path: Path, model: type[Section]) -> dict[str, Any]:
     source = f"{path.parent.name}/{path.name}"
     root = compose(_text_of(path), source)
     document = Document(source)
-    if root is not None and not isinstance(root, yaml.MappingNode):
+    if root is None:
+        # A file that a full disk or a crash emptied must not become the defaults.
+        text = "expected keys and values, was empty: for the defaults alone, write {}"
+        raise ConfigError([Problem(source, 1, "", text)])
+    if not isinstance(root, yaml.MappingNode):
         raise ConfigError([Problem(source, 1, "", "expected keys and values, was something else")])
-    value = {} if root is None else document.read(root, Wanted(model))
+    value = document.read(root, Wanted(model))
     return _validated(document, value, model)
 
 

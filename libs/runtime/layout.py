@@ -24,14 +24,21 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from libs.config.environment import Environment
 
+OWNER_ONLY = 0o700
+"""Of folders: what is in them is nobody else's to read, whatever the files' own rights."""
+Decoded = TypeVar("Decoded")
 BUILD = "0.1.0"
 """Version of this build; on every message, in every health report."""
+
+
+class StateFileError(ValueError):
+    """A file of the state directory is cut or changed; the text names it, and what mends it."""
 
 
 class RunFile(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -53,6 +60,16 @@ class RunFile(msgspec.Struct, kw_only=True, omit_defaults=True):
     strategies: list[str] = msgspec.field(default_factory=list)
     supervisor_pid: int = 0
     archive_keep_days: int = 0
+
+
+class TapeFile(msgspec.Struct, kw_only=True):
+    """What is known of the tape: its id, the id it began with, epoch, newest sequence, the boot it was open in."""
+
+    tape: str
+    base: str
+    epoch: int
+    last_seq: int
+    boot: str = ""
 
 
 class StateLayout:
@@ -93,9 +110,12 @@ class StateLayout:
 
     def prepare(self) -> None:
         """Create the directories."""
-        for path in (self.root, self.broker, self.keys, self.claims, self.journal, self.logs):
+        for path in (self.root, self.broker):
             path.mkdir(parents=True, exist_ok=True)
-        self.keys.chmod(0o700)
+        # Positions, orders and answers of venues are in them; folders of earlier builds were open to everybody.
+        for path in (self.keys, self.claims, self.journal, self.logs, self.frames):
+            path.mkdir(exist_ok=True, mode=OWNER_ONLY)
+            path.chmod(OWNER_ONLY)
 
     def password(self, user: str) -> str:
         """The broker password of a user: from a file of that name in ``PRESAGE_NATS_CREDENTIALS``, or ours."""
@@ -107,8 +127,9 @@ class StateLayout:
 
         Raises:
             FileNotFoundError: nothing was ever run in this state directory.
+            StateFileError: it is cut or changed.
         """
-        return msgspec.json.decode(self.run_file.read_bytes(), type=RunFile)
+        return _decode(self.run_file, RunFile, "the next `presage up` writes it anew")
 
     def write_run(self, run: RunFile) -> None:
         """Replace the run file as a whole."""
@@ -117,16 +138,16 @@ class StateLayout:
     def read_servers(self) -> dict[str, Any]:
         """How the servers of the run are, and ``stopping`` once it ends; empty before the supervisor said."""
         try:
-            found: dict[str, Any] = json.loads(self.servers_file.read_text())
+            return _decode(self.servers_file, dict[str, Any], "remove it: the supervisor writes it anew")
         except FileNotFoundError:
             return {}
-        return found
 
     def read_tape(self) -> dict[str, Any] | None:
         """``{"tape", "base", "epoch", "last_seq", "boot"}``, or ``None`` before the first run."""
         if not self.tape_file.exists():
             return None
-        found: dict[str, Any] = json.loads(self.tape_file.read_text())
+        remedy = "put a copy back: without it nothing tells whether the tape lost its tail"
+        found: dict[str, Any] = msgspec.to_builtins(_decode(self.tape_file, TapeFile, remedy))
         return found
 
     @property
@@ -138,6 +159,13 @@ class StateLayout:
     def write_tape(self, content: dict[str, Any]) -> None:
         """Replace the tape file as a whole."""
         write_atomically(self.tape_file, json.dumps(content).encode())
+
+
+def _decode(path: Path, kind: type[Decoded], remedy: str) -> Decoded:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except msgspec.DecodeError as e:
+        raise StateFileError(f"expected {path} to be whole, was cut or changed ({e}); {remedy}") from e
 
 
 def write_atomically(path: Path, content: bytes) -> None:

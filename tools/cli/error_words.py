@@ -8,13 +8,22 @@ import asyncpg
 from libs.config.errors import ConfigError
 from libs.keys.signing import UnusableKey
 from libs.keys.venues.errors import KeyStoreError
+from libs.runtime.layout import StateFileError
 from libs.tape.errors import TapeError
 from services.feed.recording.recording import RecordingError
 from services.signal.discovery import StrategyNotFound
 from tools.exit_codes import FAILED, USAGE, NothingDone, UsageError
 from tools.system.installation import SystemGone
 
-_OF_USE = (UsageError, ConfigError, RecordingError, StrategyNotFound, KeyStoreError, UnusableKey)
+_OF_USE = (
+    UsageError,
+    ConfigError,
+    RecordingError,
+    StrategyNotFound,
+    KeyStoreError,
+    UnusableKey,
+    StateFileError,
+)
 _OF_WORK = (NothingDone, SystemGone)
 _OF_SERVERS = (TapeError, RuntimeError, asyncpg.PostgresError, asyncpg.InterfaceError)
 

@@ -51,8 +51,8 @@ MODELS = {"demo": Params, "signal.demo": Params}
 @pytest.fixture
 def directory(tmp_path):
     (tmp_path / "signal").mkdir()
-    (tmp_path / "demo.yaml").write_text("")
-    (tmp_path / "signal" / "demo.yaml").write_text("# only comments\n")
+    (tmp_path / "demo.yaml").write_text("{}")
+    (tmp_path / "signal" / "demo.yaml").write_text("# only comments\n{}\n")
     return tmp_path
 
 
@@ -66,6 +66,12 @@ def test_a_section_is_complete_with_its_defaults(directory):
     assert sections["demo"] == sections["signal.demo"]
     assert sections["demo"]["fraction"] == 500_000
     assert set(sections["demo"]) == set(Params.model_fields)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# only comments\n", "---\n"])
+def test_an_empty_file_is_not_the_defaults(directory, text):
+    with pytest.raises(ConfigError, match=r"demo\.yaml.*was"):
+        read(directory, text)
 
 
 def test_a_section_survives_the_tape(directory):
