@@ -17,11 +17,14 @@ from libs.venues.kalshi.auth import KalshiCredentials, RequestSigner
 from libs.venues.kalshi.client import KalshiClient
 from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
 from libs.venues.kalshi.params import KalshiParams
+from libs.venues.manifold.market_data.normalise import ManifoldNormaliser
+from libs.venues.manifold.params import ManifoldParams
 from libs.venues.polymarket.market_data.normalise import PolymarketNormaliser
 from libs.venues.polymarket.params import PolymarketParams
 from proto.feed import Market, MarketStatus
 from proto.units import SECOND
 from services.feed.live.kalshi import KalshiSource
+from services.feed.live.manifold import ManifoldSource
 from services.feed.live.polymarket import PolymarketSource
 from services.feed.live.questions import SomeFailed, ask_each
 from tests.support.venue_stand_in import CONDITION, StandIn, gamma_market
@@ -233,6 +236,54 @@ async def test_markets_that_trade_past_their_end_are_found(venue: Questions) -> 
             1_580_428_800 * SECOND,
         )
         assert asked.source.leases.markets() == [f"polymarket:{CONDITION}"]
+    finally:
+        await asked.source.close()
+
+
+async def test_a_manifold_market_that_is_opened_again_is_followed_again(venue: Questions) -> None:
+    """Closed, opened, resolved, taken back; and one from before a restart is asked about until it has its result."""
+    body = {"id": "abc", "outcomeType": "BINARY", "mechanism": "cpmm-1", "pool": {"YES": 9.0, "NO": 9.0}}
+    far, past = 2**42, 1_000
+    venue.rows = {"/market/abc": body, "/bets": []}
+    normaliser = ManifoldNormaliser()
+    params = ManifoldParams(rest_url=venue.rest_url, term="")
+    source = ManifoldSource(params, venue.emit, lambda: normaliser)
+    source.await_results(["manifold:abc"])
+    try:
+        for change, status, followed in (
+            ({"closeTime": past}, MarketStatus.CLOSED, []),
+            ({"closeTime": far}, MarketStatus.OPEN, ["manifold:abc"]),
+            ({"isResolved": True, "resolution": "YES"}, MarketStatus.SETTLED, []),
+            ({"isResolved": False, "resolution": None}, MarketStatus.OPEN, ["manifold:abc"]),
+        ):
+            body |= change
+            await source.poll()
+            if not venue.told:
+                # A followed market is asked for when its lease is to be proved.
+                await source.probe(["manifold:abc"])
+            frames, venue.told = venue.told, []
+            out = [m for f in frames for m in normaliser.normalise(msgspec.json.encode(f), AT)]
+            source.handle_messages(out, AT)
+            assert [m.status for m in out if isinstance(m, Market)] == [status]
+            assert source.leases.markets() == followed
+        assert "was resolved yes and is open now" in source.notes[0]
+        del venue.rows["/market/abc"]
+        source.await_results(["manifold:gone"])
+    finally:
+        await source.close()
+
+
+async def test_what_polymarket_does_not_list_is_told(venue: Questions) -> None:
+    asked = Polymarket(venue, windows=("bitcoin-up-or-down",), tags=("7",))
+    venue.rows = {"/markets": [], "/markets/keyset": {"markets": [gamma_market() | {"endDate": "soon"}]}}
+    try:
+        assert await asked.poll() == []
+        window, odd = asked.source.notes
+        assert "bitcoin-up-or-down: the venue lists no bitcoin-up-or-down-" in window
+        assert "expected a time, was 'soon'" in odd
+        venue.rows["/markets/keyset"] = {"markets": []}
+        await asked.poll()
+        assert asked.source.notes[1].startswith("tag 7: no open market")
     finally:
         await asked.source.close()
 
