@@ -12,10 +12,10 @@ INTERRUPTED = 130
 def main() -> None:
     """Write the HALT file if that is what was asked for, then run the command."""
     halt_at_once(sys.argv[1:])
-    if sys.argv[1:2] == ["up"] and "--help" not in sys.argv and sys.stderr.isatty():
-        # Imports take a second, on a busy machine several; the line is written over by what follows.
-        print("presage: starting …", end="\r", file=sys.stderr, flush=True)
     try:
+        if sys.argv[1:2] == ["up"] and "--help" not in sys.argv and sys.stderr.isatty():
+            # Imports take a second, on a busy machine several; the line is written over by what follows.
+            print("presage: starting …", end="\r", file=sys.stderr, flush=True)
         from tools.cli.app import app
 
         app()
