@@ -74,6 +74,7 @@ class Archive:
         for segment in self.segments:
             if segment.last >= first and segment.first <= last:
                 yield from segment.records(first, last)
+                segment.forget()
 
     def matching(self, pattern: str, after: int, before: int) -> Iterator[TapeRecord]:
         """The records of a subject (or pattern) between two sequences, neither included; no prices, no clocks.
@@ -92,6 +93,7 @@ class Archive:
                 if after < seq < before
             )
             yield from pick(segment, seqs)
+            segment.forget()
 
     def verify(self) -> list[ArchiveFinding]:
         """Read everything again: each segment whole, each following the one before."""

@@ -206,6 +206,7 @@ class Segment:
             ArchiveDamaged: they are not.
         """
         header, footer = self._header, self._footer
+        self.forget()
         return SegmentInfo(
             header.tape,
             header.first,
@@ -309,6 +310,10 @@ class Segment:
             ArchiveDamaged: the footer cannot be read.
         """
         return self._footer.subjects
+
+    def forget(self) -> None:
+        """Give back the memory of the footer: who looks through the segments of a year must not hold them all."""
+        self.__dict__.pop("_footer", None)
 
     def caused_by(self, cause: int) -> list[int]:
         """The sequences that name another one as their cause.

@@ -39,15 +39,16 @@ class CellLoader:
         Raises:
             UpgradeRefused: another version decided what this one would have to recompute.
         """
-        starts = await self._starts_of(machine.name)
-        for snapshot in store.newest_first():
+        for snapshot in store.each_newest_first():
             if snapshot.seq > last_seq or not await self._fits(snapshot):
                 continue
+            # Only what started after it matters: the archive of all time is read for a machine without a snapshot.
+            starts = await self._starts_of(machine.name, snapshot.seq)
             runner = self._restored(machine, snapshot, starts)
             if runner is not None:
                 return runner
         runner = MachineRunner(machine, InputGate(self._verifier), self._settings.build, self._signer)
-        return self._prepare_cell(runner, None, starts)
+        return self._prepare_cell(runner, None, await self._starts_of(machine.name, 0))
 
     def _restored(
         self, machine: Machine, snapshot: Snapshot, starts: Sequence[tuple[int, Started]]
@@ -81,10 +82,10 @@ class CellLoader:
         runner.skips |= self._skipped.get(runner.name, set())
         return runner
 
-    async def _starts_of(self, name: str) -> list[tuple[int, Started]]:
-        """Earlier starts of a machine, oldest first: they say which version decided from there on."""
+    async def _starts_of(self, name: str, after: int) -> list[tuple[int, Started]]:
+        """Earlier starts of a machine after a sequence, oldest first: they say which version decided from there on."""
         found: list[tuple[int, Started]] = []
-        for record in await self._history.read_subject(f"{self._settings.service}.{Started.kind}"):
+        for record in await self._history.read_subject(f"{self._settings.service}.{Started.kind}", after):
             try:
                 start = decode(record.subject, record.payload)
             except Unreadable:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -60,13 +61,15 @@ class SnapshotStore:
 
     def newest_first(self) -> list[Snapshot]:
         """Every readable snapshot, newest first; a damaged file is passed over."""
-        found: list[Snapshot] = []
+        return list(self.each_newest_first())
+
+    def each_newest_first(self) -> Iterator[Snapshot]:
+        """The same one by one: after a year there are thousands, and a start needs the newest."""
         for path in sorted(self._directory.glob("*.snapshot"), reverse=True):
             try:
-                found.append(_read(path))
+                yield _read(path)
             except (msgspec.DecodeError, ValueError, OSError):
                 continue
-        return found
 
     def remove_after(self, seq: int) -> None:
         """Remove snapshots beyond ``seq``: they describe a tape that is lost."""

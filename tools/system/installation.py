@@ -17,7 +17,7 @@ import nats.errors
 from libs.config.environment import Environment
 from libs.database.embedded import DatabaseInUse, EmbeddedPostgres
 from libs.keys.signing import APPROVAL_DOMAIN, OPERATOR_DOMAIN, Signer, read_public_keys
-from libs.machine.snapshots import Snapshot, SnapshotStore
+from libs.machine.snapshots import SnapshotStore
 from libs.runtime.layout import StateLayout, write_atomically
 from libs.tape.broker import Broker, ensure_streams, stream_state
 from libs.tape.connection import CONNECT_PATIENCE_S, Link, open_link
@@ -180,8 +180,8 @@ class Installation:
     def _newest_snapshot(self) -> int:
         newest = 0
         for machine in MACHINE_ORDER:
-            found: list[Snapshot] = SnapshotStore(self.layout.root / "snapshots", machine).newest_first()
-            newest = max(newest, *(s.seq for s in found), 0)
+            snapshots = SnapshotStore(self.layout.root / "snapshots", machine).each_newest_first()
+            newest = max(newest, next((snapshot.seq for snapshot in snapshots), 0))
         return newest
 
     def record_position(self, seq: int) -> None:

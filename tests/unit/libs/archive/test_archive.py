@@ -134,3 +134,11 @@ def test_a_damaged_segment_says_which_it_is(tmp_path: Path):
     path.write_bytes(b"x" * 100)
     with pytest.raises(ArchiveDamaged, match=path.name):
         list(Archive(tmp_path).records(1, 10))
+
+
+def test_looking_through_all_of_it_keeps_no_footer(tmp_path: Path):
+    archive = chained(tmp_path, 1, 101, 201, 301)
+    assert len(list(archive.matching("risk.>", 0, 1_000))) == 3
+    assert len(list(archive.records(1, 1_000))) == 300
+    assert [segment.info.last for segment in archive.segments] == [100, 200, 300]
+    assert not any("_footer" in vars(segment) for segment in archive.segments)
