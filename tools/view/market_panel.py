@@ -84,7 +84,7 @@ def _market_row(model: ViewModel, entry: Market, name_width: int) -> tuple[Rende
     depth = sum(top.depth for top in tops[:1] if top is not None)
     end_at = entry.ends_at or entry.expected_end_at
     left = wording.duration(end_at - model.now) if end_at > model.now or entry.close_at else "–"
-    state = _state(entry)
+    state = state_words(entry)
     style = styles.WARN if state else styles.PLAIN
     status = f" {state}" if state else ""
     ticker = wording.shorten(wording.market(entry), name_width - len(status))
@@ -97,7 +97,7 @@ def _market_row(model: ViewModel, entry: Market, name_width: int) -> tuple[Rende
     )
 
 
-def _state(entry: Market) -> str:
+def state_words(entry: Market) -> str:
     """What sets a market apart from one that simply trades: its stage of life, and what is said of its result."""
     words = [] if entry.status is MarketStatus.OPEN else [entry.status.value]
     if entry.answer is not Answer.NONE and entry.answer.value not in words:
