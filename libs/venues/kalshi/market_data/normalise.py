@@ -20,25 +20,22 @@ from libs.venues.kalshi.market_data.grids import price_steps, structure_steps
 from libs.venues.kalshi.market_data.payoff import Strikes, read_figure, read_strikes
 from libs.venues.kalshi.market_data.streams import SequencePlace, Streams
 from libs.venues.kalshi.market_data.table import KalshiTable
+from libs.venues.kalshi.market_data.trades import Trades
 from libs.venues.kalshi.params import KalshiParams
 from libs.venues.kalshi.schemas import amounts, wire
 from libs.venues.kalshi.schemas import answers as rest
 from libs.venues.kalshi.series import STANDARD_SERIES, SeriesFacts, SeriesTable
 from libs.venues.odd_items import OddItems
-from proto.feed import MarketStatus, Side, Trade
+from proto.feed import MarketStatus
 from proto.message import Message
 from proto.units import AMOUNT_MAX, ONE, SECOND
 
 SNAPSHOT_RETRY_NS = 2 * SECOND
 """A snapshot answers within one round trip; after so long the request is taken for lost."""
-POLLED_TRADES_MAX = 5_000
-"""Ids of trades kept, so that a trade polled twice is published once: a page of REST has at most 1,000."""
-
 DIFFERS_NS = 5 * SECOND
 """The ticker lags the book by a second or so; one that differs for so long is a reason to ask."""
 COMMANDS_MAX = 1_000
 """Commands remembered until they are refused: far more than are ever on their way."""
-
 
 Body = TypeVar("Body")
 Facts = TypeVar("Facts")
@@ -87,7 +84,7 @@ class KalshiNormaliser:
         self._amounts = amounts.AmountReader()
         # Whether levels of the NO side come in YES prices, as the connection was asked for.
         self._no_as_yes = False
-        self._polled_trades: OrderedDict[str, None] = OrderedDict()
+        self._trades = Trades(self._amounts)
         self._handlers: dict[type, Callable[[Any, int, list[Message]], None]] = {
             wire.Delta: self._on_delta,
             wire.Snapshot: self._on_snapshot,
@@ -300,29 +297,7 @@ class KalshiNormaliser:
     # ── trades and tickers ──────────────────────────────────────────────────────────────────────────
 
     def _on_trade(self, frame: wire.Trade, at: int, out: list[Message]) -> None:
-        self._add_trade(frame.msg, frame.msg.market_ticker, at, out)
-
-    def _add_trade(self, body: wire.TradeBody | rest.Trade, ticker: str, at: int, out: list[Message]) -> None:
-        """A trade takes from one side of the book, which both instruments show: each gets its own."""
-        price = self._amounts.price(body.yes_price_dollars)
-        quantity = self._amounts.quantity(body.count_fp)
-        if not 0 < quantity <= AMOUNT_MAX:
-            raise FrameError(f"expected a positive count, was {body.count_fp[:40]!r}")
-        market = f"{KALSHI}:{ticker}"
-        # A block was agreed off the book: nobody took anything from it.
-        taker = None if body.is_block_trade else body.taker_outcome_side or body.taker_side
-        for outcome, own_price in (("yes", price), ("no", ONE - price)):
-            aggressor = None if taker is None else Side.BUY if taker == outcome else Side.SELL
-            out.append(
-                Trade(
-                    instrument=f"{market}:{outcome}",
-                    at=at,
-                    trade_id=body.trade_id,
-                    price=own_price,
-                    quantity=quantity,
-                    aggressor=aggressor,
-                )
-            )
+        out += self._trades.read(frame.msg, frame.msg.market_ticker, at)
 
     def _on_ticker(self, frame: wire.TickerFrame, at: int, out: list[Message]) -> None:  # noqa: ARG002
         """Compare the venue's own best prices with the book's; a check, nothing is emitted (see ``inconsistent_markets``)."""
@@ -508,18 +483,7 @@ class KalshiNormaliser:
         self._table.healed(market, at, out)
 
     def _on_polled_trades(self, body: rest.Trades, _ticker: str, at: int, out: list[Message]) -> None:
-        """Publish public trades read by REST (newest first there) once each, oldest first."""
-        told: list[tuple[str, list[Message]]] = []
-        for trade in reversed(body.trades):
-            if trade.trade_id not in self._polled_trades:
-                messages: list[Message] = []
-                self._add_trade(trade, trade.ticker, at, messages)
-                told.append((trade.trade_id, messages))
-        for trade_id, messages in told:
-            self._polled_trades[trade_id] = None
-            if len(self._polled_trades) > POLLED_TRADES_MAX:
-                self._polled_trades.popitem(last=False)
-            out += messages
+        out += self._trades.read_page(body, at)
 
 
 def build_normaliser(section: Mapping[str, Any]) -> KalshiNormaliser:
