@@ -183,6 +183,8 @@ async def test_a_row_the_database_refuses_is_kept_without_its_decoded_form(
     assert await stored(sql) == [(1, seq) for seq in range(1, 41)]
     bare = await sql.fetch("SELECT seq, payload FROM journal.entry WHERE body IS NULL")
     assert [(row["seq"], row["payload"]) for row in bare] == [(17, records[16].payload)]
+    # Verify would rightly name the trigger.
+    await sql.execute("DROP TRIGGER refuse ON journal.entry")
     await assert_sound(sql)
 
 
