@@ -148,6 +148,7 @@ def test_the_key_is_found_mounted_plain_or_encrypted(
         load_signer(sealed)
     passphrase = tmp_path / "passphrase"
     passphrase.write_text("a passphrase\n")
+    passphrase.chmod(0o600)
     monkeypatch.setenv("PRESAGE_PASSPHRASE_FILE", str(passphrase))
     assert load_signer(sealed).headers("GET", "/x")[KEY_HEADER] == "the-id"
 
