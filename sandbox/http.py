@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from libs.tasks import cancel_all
 from sandbox.faults.rules import FaultKind
 from sandbox.faults.script import FaultAction
 from sandbox.venue import ARRIVAL, FAULT, HTML, RECEIVED_NS, VenueServer
@@ -34,9 +35,7 @@ class FaultyHandlers:
 
     async def close(self) -> None:
         """Drop what was to be carried out later."""
-        for task in self._late:
-            task.cancel()
-        await asyncio.gather(*self._late, return_exceptions=True)
+        await cancel_all(self._late)
 
     def application(self) -> web.Application:
         """Return the venue's application."""

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
+from libs.tasks import cancel_all
 from libs.venues.catalogue import VENUES
 from sandbox.faults.rules import read_script
 from sandbox.server import Sandbox
@@ -152,9 +153,7 @@ async def _until(ended: asyncio.Event, sandbox: Sandbox, console: Console, *, vi
     if visible:
         waits.append(asyncio.create_task(_show_table(sandbox, console)))
     done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    for task in pending:
-        task.cancel()
-    await asyncio.gather(*pending, return_exceptions=True)
+    await cancel_all(pending)
     for task in done:
         task.result()
 

@@ -15,6 +15,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from libs.bounded import keep_newest
+
 APPROVAL_DOMAIN = "presage.approval.1"
 OPERATOR_DOMAIN = "presage.operator.1"
 _ROLES = {APPROVAL_DOMAIN: "risk", OPERATOR_DOMAIN: "operator"}
@@ -145,6 +147,5 @@ class Verifier:
         except (InvalidSignature, binascii.Error, ValueError):
             return False
         self._genuine[known] = None
-        if len(self._genuine) > GENUINE_MAX:
-            del self._genuine[next(iter(self._genuine))]
+        keep_newest(self._genuine, GENUINE_MAX)
         return True

@@ -31,6 +31,7 @@ from libs.tape.publisher import Publisher
 from libs.tape.reader import TapeReader
 from libs.tape.record import TapeRecord
 from libs.tape.reports import report_for_ever, send_report
+from libs.tasks import cancel_all
 from proto.message import Message
 from proto.operator import Command, Config, Session
 from proto.service import Started
@@ -152,9 +153,7 @@ class Host:
             await self._read_loop(tasks)
             await self._finish()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel_all(tasks)
             if self._reader is not None:
                 await self._reader.close()
 

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import msgspec
 
+from libs.bounded import keep_newest
 from libs.contract.codec import Unreadable
 from libs.keys.signing import APPROVAL_DOMAIN, OPERATOR_DOMAIN, Verifier
 from libs.machine.claims import approval_in
@@ -181,5 +182,4 @@ class InputGate:
         if event.nonce in self.state.nonces:
             raise Unreadable("expected a fresh nonce, was one used before")
         self.state.nonces[event.nonce] = record.seq
-        if len(self.state.nonces) > NONCES_MAX:
-            del self.state.nonces[next(iter(self.state.nonces))]
+        keep_newest(self.state.nonces, NONCES_MAX)

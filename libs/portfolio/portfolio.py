@@ -23,6 +23,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 from msgspec import Struct
 
+from libs.bounded import keep_newest
 from libs.portfolio.position import Entry, MarketLedger, Position
 from proto.feed import Side
 from proto.message import Message
@@ -226,5 +227,4 @@ class Portfolio(Struct):
 
 
 def _drop_oldest(memory: dict[str, int] | dict[str, str], size_max: int) -> None:
-    while len(memory) > size_max:
-        del memory[next(iter(memory))]
+    keep_newest(memory, size_max)

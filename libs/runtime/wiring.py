@@ -14,6 +14,7 @@ from libs.observability.tape_metrics import TapeMetrics
 from libs.runtime.layout import BUILD
 from libs.runtime.service import Context
 from libs.tape.record import TapeRecord
+from libs.tasks import cancel_all
 from proto.message import Message
 
 REFRESH_S = 0.5
@@ -37,8 +38,7 @@ async def serve_status(context: Context, health: Health) -> AsyncIterator[Metric
     try:
         yield metrics
     finally:
-        refreshing.cancel()
-        await asyncio.gather(refreshing, return_exceptions=True)
+        await cancel_all([refreshing])
         await server.close()
 
 

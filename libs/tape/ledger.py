@@ -19,6 +19,7 @@ from typing import Any
 
 import nats.errors
 
+from libs.bounded import keep_newest
 from libs.contract.codec import Unreadable, decode_as, encode
 from libs.tape.connection import Link
 from libs.tape.errors import BrokerUnavailable, ContentMismatch, PublishRefused
@@ -85,8 +86,7 @@ class Ledger:
             self._crash_point("before_claim")
             self._write(f"{order} {claim.nonce}\n".encode())
             self._nonces[order] = claim.nonce
-            if len(self._nonces) > NONCES_KEPT:
-                del self._nonces[next(iter(self._nonces))]
+            keep_newest(self._nonces, NONCES_KEPT)
         return self._nonces[order]
 
     async def claim(self, claim: Claim, headers: Mapping[str, str]) -> ClaimOutcome:

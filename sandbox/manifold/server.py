@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from libs.bounded import keep_newest
 from libs.venues.manifold import MANIFOLD
 from proto.feed import MarketStatus
 from proto.units import MILLISECOND
@@ -84,8 +85,7 @@ class ManifoldServer(VenueServer):
             if not held.contract.resolution:
                 void = event.market.result == VOID
                 self._resolve(held, "MKT" if void else event.market.result.upper(), 0.5)
-        if len(self.contracts) > LIMIT_MAX:
-            del self.contracts[next(iter(self.contracts))]
+        keep_newest(self.contracts, LIMIT_MAX)
 
     def _resolve(self, held: ContractMarket, resolution: str, probability: float) -> None:
         held.resolve(resolution, probability)

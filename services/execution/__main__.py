@@ -9,6 +9,7 @@ from libs.machine.host import Fact
 from libs.machine.runner import Effect
 from libs.runtime.service import Context, run_service
 from libs.runtime.wiring import serve_host
+from libs.tasks import cancel_all
 from libs.venues.gateway import VenueGateway
 from services.execution.gateways import make_gateways
 from services.execution.machine import ExecutionMachine
@@ -36,9 +37,7 @@ async def main(context: Context) -> None:
     try:
         await serve_host(context, host)
     finally:
-        for task in (*beside, stopping):
-            task.cancel()
-        await asyncio.gather(*beside, stopping, return_exceptions=True)
+        await cancel_all([*beside, stopping])
         await shell.live.close()
 
 

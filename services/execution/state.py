@@ -2,6 +2,7 @@
 
 from msgspec import Struct, field
 
+from libs.bounded import keep_newest
 from libs.portfolio.portfolio import Portfolio
 from proto.venue import TradeState, TradeStatus
 from services.execution.high_water import HighWaterMarks
@@ -48,8 +49,7 @@ class VenueRecord(Struct):
             return
         fill = UnsettledFill(trade.order, trade.instrument, trade.at or now, venue_order_id)
         self.unconfirmed.setdefault(trade.fill_id, fill)
-        if len(self.unconfirmed) > UNCONFIRMED_MAX:
-            del self.unconfirmed[next(iter(self.unconfirmed))]
+        keep_newest(self.unconfirmed, UNCONFIRMED_MAX)
 
 
 class ExecutionState(Struct):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from libs.bounded import keep_newest
 from libs.machine.machine import NOTHING
 from proto.execution import TERMINAL, Cancel, OrderStatus, OrderUpdate, Query
 from proto.message import Message
@@ -42,8 +43,7 @@ def move(
 def _retire(state: ExecutionState, tracked: TrackedOrder) -> None:
     del state.live[tracked.order]
     state.ended[tracked.order] = tracked
-    if len(state.ended) > ENDED_MAX:
-        del state.ended[next(iter(state.ended))]
+    keep_newest(state.ended, ENDED_MAX)
 
 
 def deny(state: ExecutionState, tracked: TrackedOrder, reason: str, now: int) -> OrderUpdate:

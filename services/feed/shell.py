@@ -7,6 +7,7 @@ from typing import Any
 from libs.runtime.layout import BUILD
 from libs.runtime.service import Context, gather_until_stopped
 from libs.tape.reports import report_for_ever, send_report
+from libs.tasks import cancel_all
 from services.feed.output import FeedOutput
 from services.feed.publish import FeedPublisher
 from services.feed.sources.recordings import RecordingsSource
@@ -55,8 +56,7 @@ class FeedShell:
             if self._context.link.connected:
                 await asyncio.wait_for(self._publisher.flush(), LAST_FLUSH_S)
         finally:
-            reporting.cancel()
-            await asyncio.gather(reporting, return_exceptions=True)
+            await cancel_all([reporting])
 
     def _silent_s(self) -> int:
         """Whole seconds since the last frame came in."""

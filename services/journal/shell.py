@@ -19,6 +19,7 @@ from libs.tape.publisher import Publisher
 from libs.tape.reader import REQUEST_TIMEOUT_S, REST_S, TapeReader
 from libs.tape.record import BUILD_HEADER, ID_HEADER, TapeRecord
 from libs.tape.reports import report_for_ever, send_report
+from libs.tasks import cancel_all
 from proto.ids import MessageId
 from proto.service import Anchor
 from proto.subjects import TAPE
@@ -130,9 +131,7 @@ class JournalShell:
         try:
             await self.service.run()
         finally:
-            for task in beside:
-                task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
+            await cancel_all(beside)
             await self._report()
 
     async def _archive(self) -> None:

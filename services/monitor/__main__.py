@@ -5,6 +5,7 @@ import sys
 
 from libs.runtime.service import Context, run_service
 from libs.runtime.wiring import serve_host
+from libs.tasks import cancel_all
 from services.monitor.machine import MonitorMachine
 from services.monitor.shell import MonitorShell
 
@@ -17,9 +18,7 @@ async def main(context: Context) -> None:
     try:
         await serve_host(context, host)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_all(tasks)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Rules about the books: two holders agree, risk's state is seen, and refusals do not pile up."""
 
+from libs.bounded import keep_newest
 from proto.monitor import Severity
 from proto.operator import Command, Verb
 from proto.risk import ExitPortfolioReport, PortfolioReport, Rejection, RiskState
@@ -97,8 +98,7 @@ def rebase(state: MonitorState, now: int) -> None:
 def _pair(state: MonitorState, at: int) -> ReportPair:
     pair = state.reports.get(at)
     if pair is None:
-        if len(state.reports) >= REPORTS_PENDING_MAX:
-            del state.reports[next(iter(state.reports))]
+        keep_newest(state.reports, REPORTS_PENDING_MAX - 1)
         pair = ReportPair()
         state.reports[at] = pair
     return pair

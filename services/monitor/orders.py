@@ -1,5 +1,6 @@
 """Rules about orders: approved before sent, sent once, and never standing still unseen."""
 
+from libs.bounded import keep_newest
 from proto.execution import TERMINAL, Claim, OrderStatus, OrderUpdate, Refusal, RefusalReason
 from proto.monitor import Severity
 from proto.risk import Approval, TimeInForce
@@ -154,8 +155,7 @@ def _finish(state: MonitorState, board: Board, order: str, how: str) -> None:
     board.over(UNKNOWN, order, how)
     if order in state.finished:
         return
-    if len(state.finished) >= FINISHED_ORDERS_MAX:
-        del state.finished[next(iter(state.finished))]
+    keep_newest(state.finished, FINISHED_ORDERS_MAX - 1)
     state.finished[order] = FinishedOrder(
         approved=record is not None and record.approved, claimed=record is not None and record.claimed
     )

@@ -1,5 +1,6 @@
 """Rules about positions: every one has a manager, an exit, and an approved order behind it."""
 
+from libs.bounded import keep_newest
 from proto.exit import ExitProposal, PositionStage, PositionUpdate
 from proto.feed import Side
 from proto.monitor import Severity
@@ -52,8 +53,7 @@ def on_settlement(state: MonitorState, board: Board, settlement: Settlement) -> 
     if position is not None:
         _flat(board, settlement.instrument, "settled")
     if settlement.market not in state.settled:
-        if len(state.settled) >= SETTLED_MARKETS_MAX:
-            del state.settled[next(iter(state.settled))]
+        keep_newest(state.settled, SETTLED_MARKETS_MAX - 1)
         state.settled[settlement.market] = True
 
 

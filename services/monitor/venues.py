@@ -1,5 +1,6 @@
 """Rules about live venues: books that agree, fills that become final, payouts that arrive."""
 
+from libs.bounded import keep_newest
 from proto.feed import Market, MarketStatus
 from proto.monitor import Severity
 from proto.units import SECOND, show
@@ -53,8 +54,7 @@ def on_trade_state(state: MonitorState, board: Board, trade: TradeState) -> None
         return
     if trade.fill_id not in state.unconfirmed:
         state.unconfirmed[trade.fill_id] = UnconfirmedFill(trade.instrument, board.now)
-        if len(state.unconfirmed) > UNCONFIRMED_MAX:
-            del state.unconfirmed[next(iter(state.unconfirmed))]
+        keep_newest(state.unconfirmed, UNCONFIRMED_MAX)
 
 
 def on_correction(state: MonitorState, board: Board, correction: Correction) -> None:
@@ -69,8 +69,7 @@ def on_market(state: MonitorState, board: Board, market: Market) -> None:
     if market.status not in _DECIDED or not held or market.market in state.decided:
         return
     state.decided[market.market] = board.now
-    if len(state.decided) > DECIDED_MAX:
-        del state.decided[next(iter(state.decided))]
+    keep_newest(state.decided, DECIDED_MAX)
 
 
 def on_settlement(state: MonitorState, board: Board, settlement: Settlement) -> None:

@@ -8,6 +8,7 @@ approval reserves what the order may take until the order is terminal and its fi
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
+from libs.bounded import keep_newest
 from libs.config.section import values_of
 from libs.indicators.grid import is_dust
 from libs.machine.machine import NOTHING, Stamp, StateMachine
@@ -231,8 +232,7 @@ class RiskMachine(StateMachine[State]):
         if state.params is None or not state.tape or stamp.message_id in state.seen:
             return None
         state.seen[stamp.message_id] = expires_at
-        if len(state.seen) > SEEN_COUNT_MAX:
-            del state.seen[next(iter(state.seen))]
+        keep_newest(state.seen, SEEN_COUNT_MAX)
         return values_of(state.params)
 
     def _decide(

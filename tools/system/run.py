@@ -10,6 +10,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from libs.tasks import cancel_all
 from tools.system.system import System, Tell, untold
 from tools.system.watch import Reports, TapeWatch
 
@@ -89,9 +90,7 @@ async def _run(system: System, work: Callable[[], Coroutine[Any, Any, None]], te
         if working.done():
             working.result()
     finally:
-        for task in (working, waiting):
-            task.cancel()
-        await asyncio.gather(working, waiting, return_exceptions=True)
+        await cancel_all([working, waiting])
         tell("stopping …")
         await system.stop()
     return system.summary.document()
@@ -107,8 +106,7 @@ async def run_viewed(
         try:
             await _work(system, visible=False)
         finally:
-            drawing.cancel()
-            await asyncio.gather(drawing, return_exceptions=True)
+            await cancel_all([drawing])
 
     return await _run(system, work, tell)
 

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from libs.archive.archive import Archive
+from libs.bounded import keep_newest
 from libs.runtime.layout import RunFile, StateLayout
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
 from libs.tape.credentials import OPERATOR
 from libs.tape.reader import REST_S
 from libs.tape.record import TapeRecord
+from libs.tasks import cancel_all
 from proto.execution import Claim
 from proto.message import Message
 from proto.monitor import Alert
@@ -245,9 +247,7 @@ class System:
         if self.servers is not None:
             self.servers.announce_stopping()
         await self.supervisor.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_all(self._tasks)
         if self._sandbox is not None:
             await self._sandbox.stop()
         self._count_frames()
@@ -283,8 +283,7 @@ class System:
         self.summary.add(record.seq, message)
         self.summary.outputs.add_record(record.message_id, record.subject, record.payload)
         self._stored_at[record.seq] = record.stored_at_ns
-        if len(self._stored_at) > STORED_AT_KEPT:
-            del self._stored_at[next(iter(self._stored_at))]
+        keep_newest(self._stored_at, STORED_AT_KEPT)
         if isinstance(message, Claim):
             self._record_latency(record)
         elif isinstance(message, Alert) and message.rule == "divergence" and message.active:

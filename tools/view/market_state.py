@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from libs.bounded import keep_newest
 from proto.feed import Book, Level, Market, MarketStatus, Quote, Trade
 from tools.view import wording
 
@@ -58,13 +59,11 @@ class MarketState:
         """Take a market's newest state; one that is over is forgotten."""
         self.labels.pop(market.market, None)
         self.labels[market.market] = wording.market(market)
-        if len(self.labels) > INSTRUMENTS_MAX:
-            del self.labels[next(iter(self.labels))]
+        keep_newest(self.labels, INSTRUMENTS_MAX)
         self.markets.pop(market.market, None)
         if market.status not in _OVER:
             self.markets[market.market] = market
-            if len(self.markets) > MARKETS_MAX:
-                del self.markets[next(iter(self.markets))]
+            keep_newest(self.markets, MARKETS_MAX)
 
     def on_quote(self, quote: Quote) -> None:
         """Take a new best bid and ask."""
@@ -97,7 +96,6 @@ class MarketState:
         """The prices of an instrument, followed from here on if it is new."""
         tops = self.tops.get(instrument)
         if tops is None:
-            if len(self.tops) >= INSTRUMENTS_MAX:
-                del self.tops[next(iter(self.tops))]
+            keep_newest(self.tops, INSTRUMENTS_MAX - 1)
             tops = self.tops[instrument] = DisplayedQuotes()
         return tops

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from libs.bounded import keep_newest
 from libs.observability.latency import hop_ns
 from libs.portfolio.portfolio import Portfolio
 from proto.execution import TERMINAL, Claim, OrderStatus, OrderUpdate, Refusal
@@ -252,14 +253,12 @@ class ViewModel:
             approval.quantity,
             approval.reduce_only,
         )
-        if len(self.orders) > ORDERS_MAX:
-            del self.orders[next(iter(self.orders))]
+        keep_newest(self.orders, ORDERS_MAX)
         self._close(approval, "approved", (wording.clean(approval.reason),) if approval.reason else ())
 
     def _on_pending(self, pending: Pending) -> None:
         self.waiting[pending.proposal] = pending
-        if len(self.waiting) > ORDERS_MAX:
-            del self.waiting[next(iter(self.waiting))]
+        keep_newest(self.waiting, ORDERS_MAX)
         self._close(pending, "pending", (f"waits for you: presage approve {short_id(pending.order)}",))
 
     def _on_rejection(self, rejection: Rejection) -> None:
@@ -341,8 +340,7 @@ class ViewModel:
         self.stages.pop(update.instrument, None)
         if update.stage is not PositionStage.CLOSED:
             self.stages[update.instrument] = update.stage.value.replace("_", " ")
-            if len(self.stages) > STAGES_MAX:
-                del self.stages[next(iter(self.stages))]
+            keep_newest(self.stages, STAGES_MAX)
 
     def _on_alert(self, alert: Alert) -> None:
         key = (alert.rule, alert.topic)

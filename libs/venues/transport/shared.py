@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
+from libs.tasks import cancel_all
+
 HttpAnswer = TypeVar("HttpAnswer")
 
 
@@ -32,9 +34,7 @@ class SharedQuestion(Generic[HttpAnswer]):
 
     async def close(self) -> None:
         """Give up what is under way."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_all(self._tasks)
 
     async def _run(self, key: str) -> HttpAnswer:
         lock = self._locks.setdefault(key, asyncio.Lock())

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
+from libs.tasks import cancel_all
 from libs.venues.errors import NotSent
 from libs.venues.frame import FRAME_BYTES_MAX
 from libs.venues.transport.answer import printable
@@ -226,8 +227,7 @@ class _Line:
 
     async def close(self) -> str:
         """Close; the answer is why it ended."""
-        self._tending.cancel()
-        await asyncio.gather(self._tending, return_exceptions=True)
+        await cancel_all([self._tending])
         await self.connection.close()
         return self._ended_by
 

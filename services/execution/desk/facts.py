@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 from pydantic import ValidationError
 
+from libs.bounded import keep_newest
 from libs.portfolio.portfolio import Portfolio
 from libs.venues.gateway import FillReport, OrderReport, SettlementReport
 from proto.feed import Side
@@ -80,8 +81,7 @@ class VenueFacts:
             key = (report.trade_id, report.client_order_id, report.venue_order_id)
             self._held.pop(key, None)
             self._held[key] = report
-            if len(self._held) > HELD_FILLS_MAX:
-                del self._held[next(iter(self._held))]
+            keep_newest(self._held, HELD_FILLS_MAX)
             return []
         return [*self._own_fill_facts(own, report), *self._ending_facts(own)]
 

@@ -10,6 +10,7 @@ from libs.machine.claims import approval_in
 from libs.machine.host_state import Fact
 from libs.tape.errors import BrokerUnavailable, ContentMismatch
 from libs.tape.record import TapeRecord
+from libs.tasks import cancel_all
 from libs.venues.gateway import VenueGateway
 from proto.execution import Cancel, Claim, Query
 from proto.feed import Market, MarketStatus
@@ -145,9 +146,7 @@ class LiveDesk:
         try:
             await asyncio.gather(*tasks)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel_all(tasks)
 
     # ── emergencies ──
 

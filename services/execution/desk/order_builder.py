@@ -3,6 +3,7 @@
 import asyncio
 import logging
 
+from libs.bounded import keep_newest
 from libs.venues.errors import Refused, VenueError
 from libs.venues.gateway import LoadsMarkets, NewOrder, Prepared, VenueGateway
 from proto.risk import Approval
@@ -54,8 +55,7 @@ class OrderBuilder:
         async with asyncio.timeout(READ_PATIENCE_S):
             await self._gateway.load_market(market)
         self._markets[market] = None
-        if len(self._markets) > MARKETS_MAX:
-            del self._markets[next(iter(self._markets))]
+        keep_newest(self._markets, MARKETS_MAX)
 
 
 def _new_order(approval: Approval, approved_at: int) -> NewOrder:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from libs.bounded import keep_newest
 from libs.keys.venues.errors import BadKey
 from libs.keys.venues.kinds import RsaKey
 from libs.venues.frame import DECODE_ERRORS
@@ -270,8 +271,7 @@ class KalshiSource(LiveSource):
         }
         command = {"id": PROBE_ID + self._asked, "cmd": "update_subscription", "params": params}
         self._probed[PROBE_ID + self._asked] = list(markets)
-        if len(self._probed) > PROBED_MAX:
-            del self._probed[next(iter(self._probed))]
+        keep_newest(self._probed, PROBED_MAX)
         await self.send(msgspec.json.encode(command))
 
     async def resubscribe(self, markets: Sequence[str]) -> None:

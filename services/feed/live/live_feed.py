@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import Any
 
+from libs.tasks import cancel_all
 from libs.venues.frame import RawFrame
 from proto.message import Message
 from proto.units import SECOND
@@ -118,9 +119,7 @@ class LiveFeed:
                     self.recorder.add(frame)
                 yield frame
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel_all(tasks)
 
     async def _next(self) -> RawFrame:
         """Return the next frame in order: the feed's own, a tick that is due, then one from outside."""

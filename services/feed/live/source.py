@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from libs.tasks import cancel_all
 from libs.venues.errors import RateLimited, Unavailable, VenueError
 from libs.venues.params import VenueParams
 from libs.venues.transport.answer import printable
@@ -231,9 +232,7 @@ class LiveSource:
             log.exception("%s: source stopped", self.venue)
             self.trouble = f"stopped by {type(e).__name__}, started again"
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel_all(tasks)
         await self._on_lost("stopped")
 
     async def _queue_loop(self) -> None:
@@ -256,9 +255,7 @@ class LiveSource:
                 if reading.done():
                     reading.result()
             finally:
-                for task in (reading, again):
-                    task.cancel()
-                await asyncio.gather(reading, again, return_exceptions=True)
+                await cancel_all([reading, again])
             await self._on_lost("its books could not be healed")
 
     async def _read(self, socket: VenueSocket) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from libs.bounded import keep_newest
 from libs.runtime.layout import write_atomically
 from proto.feed import Market, MarketStatus
 from proto.message import Message
@@ -43,8 +44,7 @@ class UnresolvedMarkets:
     def add(self, market: str) -> None:
         """Add a market; beyond ``MARKETS_MAX`` the one polled longest ago goes."""
         self._markets[market] = None
-        if len(self._markets) > MARKETS_MAX:
-            del self._markets[next(iter(self._markets))]
+        keep_newest(self._markets, MARKETS_MAX)
 
     def discard(self, market: str) -> None:
         """Remove a market whose result is known."""

@@ -17,6 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError, InvalidHandshake, WebSocketException
 from websockets.frames import CloseCode
 
+from libs.tasks import cancel_all
 from libs.venues.coinbase import COINBASE
 from libs.venues.frame import FRAME_BYTES_MAX, RawFrame
 from libs.venues.kalshi import KALSHI
@@ -87,9 +88,7 @@ class SocketFrames:
             while True:
                 yield await self._queue.get()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel_all(tasks)
 
     def _now(self) -> int:
         """Wall clock in nanoseconds that never goes backwards."""

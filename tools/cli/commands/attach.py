@@ -8,6 +8,7 @@ from libs.archive.archive import Archive
 from libs.runtime.layout import StateLayout
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
+from libs.tasks import cancel_all
 from proto.feed import Book, Candle, FeedClock, Quote, Trade
 from proto.monitor import Clock
 from proto.risk import PortfolioReport
@@ -58,9 +59,7 @@ async def attach_to(state: Path) -> str:
         except asyncio.CancelledError:
             return "left the view; the system runs on"
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel_all(tasks)
     return "the system has stopped"
 
 

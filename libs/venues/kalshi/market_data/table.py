@@ -4,6 +4,7 @@ What is told twice is told once, what the clock alone changes is changed by ``on
 not true any more is dropped with a Gap and wanted until it is whole again.
 """
 
+from libs.bounded import keep_newest
 from libs.venues.frame import FrameError
 from libs.venues.kalshi import KALSHI
 from libs.venues.kalshi.fees import STANDARD
@@ -131,8 +132,7 @@ class KalshiTable:
             return
         self._events.pop(event.ticker, None)
         self._events[event.ticker] = event
-        if len(self._events) > EVENTS_MAX:
-            del self._events[next(iter(self._events))]
+        keep_newest(self._events, EVENTS_MAX)
         for market in self.markets.values():
             if _event_of(market) == event.ticker:
                 self._apply_event(market)

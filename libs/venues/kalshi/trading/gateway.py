@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 import msgspec
 
+from libs.bounded import keep_newest
+from libs.tasks import cancel_all
 from libs.venues.errors import BadAnswer, OutcomeUnknown, Refused, VenueError
 from libs.venues.gateway import (
     Balance,
@@ -96,8 +98,7 @@ class KalshiGateway:
 
     async def close(self) -> None:
         if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.gather(self._reading, return_exceptions=True)
+            await cancel_all([self._reading])
             self._reading = None
         await self._orders.close()
         with contextlib.suppress(OSError):
@@ -426,8 +427,7 @@ class KalshiGateway:
             self.odd_items.record("settlement", ticker, f"expected what it paid, was {value!r}")
             return None
         self._payouts[ticker] = paid
-        if len(self._payouts) > PAYOUTS_MAX:
-            del self._payouts[next(iter(self._payouts))]
+        keep_newest(self._payouts, PAYOUTS_MAX)
         return paid
 
     def events(self) -> AsyncIterator[UserEvent]:

@@ -7,6 +7,7 @@ carried on by the probability after each new bet, which tells it exactly while n
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from libs.bounded import keep_newest
 from libs.venues.frame import FrameError
 from libs.venues.manifold import MANIFOLD
 from libs.venues.manifold.market_data.amm import Pool
@@ -207,8 +208,7 @@ class ManifoldNormaliser(HandlerNormaliser):
 
     def _remember(self, bet: str) -> None:
         self._seen[bet] = None
-        if len(self._seen) > SEEN_MAX:
-            del self._seen[next(iter(self._seen))]
+        keep_newest(self._seen, SEEN_MAX)
 
     def _on_orders(self, frame: wire.Orders, at: int) -> list[Message]:
         read = self._readable("order", frame.bets, _key, self._read_order, frame.odd)

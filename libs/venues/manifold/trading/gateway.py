@@ -6,6 +6,7 @@ from contextlib import aclosing, contextmanager
 
 import msgspec
 
+from libs.tasks import cancel_all
 from libs.venues.errors import BadAnswer, NotSent, RateLimited, Refused, Unavailable, VenueError
 from libs.venues.frame import FrameError
 from libs.venues.gateway import (
@@ -263,8 +264,7 @@ class ManifoldGateway:
                 elif reading.done():
                     reading.result()
         finally:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+            await cancel_all([reading])
 
     @contextmanager
     def _leaving_out(self, kind: str, name: str) -> Iterator[None]:

@@ -1,5 +1,6 @@
 """Public trades: each is shown in both outcomes' own prices, and counted once."""
 
+from libs.bounded import keep_newest
 from libs.venues.polymarket.market_data.market import PolymarketMarket
 from libs.venues.polymarket.schemas.wire import LastTrade
 from proto.feed import Side, Trade
@@ -24,8 +25,7 @@ class TradePairs:
         key = (origin, price if first else ONE - price, size)
         if self._seen.setdefault(key, frame.asset_id) != frame.asset_id:
             return []
-        if len(self._seen) > REMEMBERED_MAX:
-            del self._seen[next(iter(self._seen))]
+        keep_newest(self._seen, REMEMBERED_MAX)
         taker = Side(frame.side.lower()) if frame.side else None
         return [
             Trade(

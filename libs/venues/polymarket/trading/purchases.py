@@ -2,6 +2,7 @@
 
 import time
 
+from libs.bounded import keep_newest
 from libs.venues.gateway import FillReport
 from libs.venues.polymarket.schemas.answers import TradeRow
 
@@ -29,8 +30,7 @@ class Purchases:
         """A token was bought now."""
         self._bought.pop(token, None)
         self._bought[token] = time.monotonic()
-        if len(self._bought) > PURCHASES_MAX:
-            del self._bought[next(iter(self._bought))]
+        keep_newest(self._bought, PURCHASES_MAX)
 
     def may_be_unknown(self, token: str) -> bool:
         """Whether the venue's copy may lack a purchase: one just now, or one from before our start."""

@@ -5,6 +5,7 @@ from collections.abc import Collection
 
 from msgspec import structs
 
+from libs.bounded import keep_newest
 from libs.venues.gateway import SettlementReport
 from libs.venues.polymarket.schemas.answers import MarketResult, amount
 from libs.venues.polymarket.trading.client import POSITIONS_MAX, PolymarketClient
@@ -82,8 +83,7 @@ class Payouts:
             for token in market.tokens
         ]
         self._paid[condition] = reports
-        if len(self._paid) > PAID_MAX:
-            del self._paid[next(iter(self._paid))]
+        keep_newest(self._paid, PAID_MAX)
         return reports
 
 
