@@ -120,17 +120,21 @@ def least_quantity(market: Market | None, params: RiskParams, candidate: Reserva
 
 
 def open_positions(state: State) -> Held:
-    """Positions that count: what is below the venue's lot can only be paid out, and is worth next to nothing."""
+    """Positions that count: what is below the venue's lot can only be paid out, and is worth next to nothing.
+
+    It does count where an entry is working: with the next fill it would be part of a position again, and no fill
+    may raise what is at stake.
+    """
     if not state.portfolio.open:
         return ()
     markets = state.markets
-    return tuple(
-        [
-            held
-            for held in state.portfolio.open_positions()
-            if not is_dust(markets.get(held[0]), held[2].quantity)
-        ]
-    )
+    found = tuple(state.portfolio.open_positions())
+    dust = [instrument for market, instrument, held in found if is_dust(markets.get(market), held.quantity)]
+    if not dust:
+        return found
+    growing = {r.instrument for r in state.reservations.values() if r.remaining and not r.reduce_only}
+    left_out = set(dust) - growing
+    return tuple([held for held in found if held[1] not in left_out])
 
 
 def entry_facts(
