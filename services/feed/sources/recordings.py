@@ -33,7 +33,11 @@ class RecordingsSource:
             await self._lockstep.start()
         self.is_live = True
         async for seq, session in opened_sessions(context.link, context.verifier, context.run.tape):
-            if session.mode is not Mode.PLAYBACK or self._progress.finished(session):
+            if session.mode is not Mode.PLAYBACK:
+                continue
+            if self._progress.finished(session):
+                # Killed after the end and before its report: who waits for the end must hear of it all the same.
+                self.detail = f"played {session.recording}"
                 continue
             path = self._paths.get(session.recording)
             if path is not None:
