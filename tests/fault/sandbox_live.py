@@ -95,14 +95,14 @@ class SandboxView:
 
 @asynccontextmanager
 async def trading_at_sandbox(
-    state: Path, changes: Mapping[str, str] | None = None
+    state: Path, changes: Mapping[str, str] | None = None, strategies: tuple[str, ...] = (EAGER,)
 ) -> AsyncIterator[tuple[System, Tape, SandboxView]]:
     """``presage up --sandbox-live`` with the strategy that always trades; every service live, gates open."""
     config = state.with_name(f"{state.name}-config")
     if not config.exists():
         shutil.copytree(CONFIG_DIRECTORY, config)
         (config / "signal" / "eager.yaml").write_text("repeat_interval_s: 1\n")
-    options = Options(state=state, strategies=(EAGER,), market=MarketSource.SANDBOX, live=list(VENUES))
+    options = Options(state=state, strategies=strategies, market=MarketSource.SANDBOX, live=list(VENUES))
     with_cluster(state / "postgres")
     system = system_of(options, config, CHANGES | dict(changes or {}))
     tape = Tape()

@@ -20,16 +20,15 @@ from proto.service import Started
 from proto.subjects import MACHINE_ORDER
 from proto.venue import Fill
 from tests.fault import invariants
+from tests.fault.live import EAGER
 from tests.fault.rig import play
-from tests.fault.sandbox_live import VENUES, gates
-from tests.support.cluster import with_cluster
-from tests.support.harness import Tape, readable, running
+from tests.fault.sandbox_live import trading_at_sandbox
+from tests.support.harness import readable, running
 from tests.support.paths import ROOT
 from tests.support.played import SETTINGS
 from tools.offline.replay import Replay, TapeHistory
-from tools.system.build import system_of
 from tools.system.composition import factories
-from tools.system.options import MarketSource, Options
+from tools.system.options import Options
 
 FOLDER = ROOT / "tests" / "fixtures" / "build_829ba1a"
 FACTS = json.loads((FOLDER / "facts.json").read_text())
@@ -167,17 +166,8 @@ async def test_a_stopped_live_state_goes_on(tmp_path):
             "expected a clock behind the fixture's, was one before it: its world has not happened yet"
         )
     old_seq = FACTS["traded"]["tape_last_seq"]
-    with_cluster(state / "postgres")
-    options = Options(state=state, market=MarketSource.SANDBOX, live=list(VENUES), strategies=STRATEGIES)
-    system = system_of(options, overrides=SETTINGS | {"signal.momentum.z_min": "0.3"})
-    tape = Tape()
-    system.observers.append(tape.take)
-    try:
-        await system.start()
-        assert await system.all_live(), f"expected all services live: {system.not_live()}"
-        await gates(system, lambda found: found == "open")
+    # Whatever time it is: momentum has little to trade in the last minutes of a quarter of an hour.
+    async with trading_at_sandbox(state, strategies=(*STRATEGIES, EAGER)) as (_, tape, _view):
         await tape.wait(lambda t: len(t.of(Claim)) > FACTS["traded"]["orders"], PATIENCE_S)
-    finally:
-        await system.stop()
     taken_over([record for record, _ in tape.messages], old_seq, snapshots)
     await invariants.check(state, finished=False)
