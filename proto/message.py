@@ -58,6 +58,11 @@ class Word(StrEnum):
         return handler(schema["steps"][1])
 
 
+def _text_of(kind: type[Any]) -> str:
+    """A docstring without its indentation, which newer Pythons leave out and older ones keep."""
+    return "\n".join(line.strip() for line in (kind.__doc__ or "").strip().splitlines())
+
+
 class _RowsSchema:
     """How ``Rows`` is checked: each row an array of as many items as its NamedTuple has fields.
 
@@ -81,7 +86,7 @@ class _RowsSchema:
             core_schema.tuple_schema(
                 [*items, core_schema.any_schema()], variadic_item_index=len(items), strict=False
             ),
-            metadata={"pydantic_js_updates": {"title": row.__name__, "description": row.__doc__}},
+            metadata={"pydantic_js_updates": {"title": row.__name__, "description": _text_of(row)}},
         )
         # The usual row costs no call of Python's; only a longer one is cut.
         either = core_schema.union_schema([(made, "row"), (longer, "row")], mode="left_to_right")
