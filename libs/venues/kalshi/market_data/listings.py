@@ -1,5 +1,6 @@
 """What REST bodies and lifecycle words say of a market: read and checked whole, before anything changes."""
 
+import itertools
 from typing import NamedTuple
 
 import msgspec
@@ -132,8 +133,7 @@ def read_listing(body: rest.Market) -> KalshiListing:
     status = STATUSES.get(body.status)
     over = status in (MarketStatus.DETERMINED, MarketStatus.SETTLED)
     result = (body.result or "")[:20] if over else ""
-    # A combination names its collection: its series, then what makes it this one ("KXMVE…-SHARD1-R").
-    series = body.series_ticker or (body.mve_collection_ticker or "").rpartition("-")[0]
+    series = body.series_ticker or _shared_name(body.ticker, body.mve_collection_ticker or "")
     return KalshiListing(
         ticker=body.ticker,
         event=body.event_ticker or "",
@@ -151,6 +151,17 @@ def read_listing(body: rest.Market) -> KalshiListing:
         payout_floor=amounts.edge(body.settlement_floor_dollars or "0"),
         price_steps=price_steps(body.price_ranges or []) or structure_steps(body.price_level_structure or ""),
     )
+
+
+def _shared_name(ticker: str, collection: str) -> str:
+    """The series of a combination: what its ticker and its collection's both begin with, in whole words.
+
+    Either goes on with words of its own (KXMVE…-SHARD1-S2026…-… and KXMVE…-SHARD1-R), and a series can have a hyphen.
+    """
+    shared = itertools.takewhile(
+        lambda pair: pair[0] == pair[1], zip(ticker.split("-"), collection.split("-"), strict=False)
+    )
+    return "-".join(word for word, _ in shared)
 
 
 def payout_of(result: str | None, value: str | None) -> int | None:
