@@ -22,7 +22,7 @@ FRAME_BYTES_MAX = 256 * 1024
 class ClientSocket:
     """One client's websocket. ``send`` never waits: it may be called from the world's callbacks.
 
-    ``operation`` is "market_socket" or "user_socket". Faults are asked for once a frame: a gap loses that
+    ``operation`` is "market_socket", "prices_socket" or "user_socket". Faults are asked for once a frame: a gap loses that
     frame, silence loses all data that comes while it lasts (for good when the rule gives no seconds; pings
     and commands are still answered: the connection looks alive), a close ends the connection, a delay holds this frame and all behind it.
     """

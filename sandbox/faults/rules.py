@@ -42,9 +42,10 @@ class FaultKind(StrEnum):
 
 
 ORDER, ORDERS, CANCEL, HEARTBEAT, READ = "order", "orders", "cancel", "heartbeat", "read"
-MARKET_SOCKET, USER_SOCKET, FILL, WORLD = "market_socket", "user_socket", "fill", "world"
+MARKET_SOCKET, PRICES_SOCKET, USER_SOCKET = "market_socket", "prices_socket", "user_socket"
+FILL, WORLD = "fill", "world"
 _HTTP = frozenset({ORDER, ORDERS, CANCEL, HEARTBEAT, READ})
-_SOCKETS = frozenset({MARKET_SOCKET, USER_SOCKET})
+_SOCKETS = frozenset({MARKET_SOCKET, PRICES_SOCKET, USER_SOCKET})
 _TRADING = frozenset({ORDER, ORDERS, CANCEL, HEARTBEAT})
 
 OPERATIONS: dict[FaultKind, frozenset[str]] = {

@@ -24,7 +24,7 @@ AnyClient = TypeVar("AnyClient", bound=ChannelClient)
 class Channel(Generic[AnyClient]):
     """Everybody connected to one channel. A subclass reads frames, and sends to ``clients``.
 
-    ``operation`` is what faults call its connections: "market_socket" or "user_socket".
+    ``operation`` is what faults call its connections: "market_socket", "prices_socket" or "user_socket".
     """
 
     def __init__(self, faults: Faults, operation: str, new_client: type[AnyClient]) -> None:

@@ -66,7 +66,7 @@ class RealtimePrices(Channel[_Client]):
     """Everybody who follows these prices. ``following`` of a client counts each channel's frames."""
 
     def __init__(self, exchange: PolymarketExchange, faults: Faults) -> None:
-        super().__init__(faults, "market_socket", _Client)
+        super().__init__(faults, "prices_socket", _Client)
         self._exchange = exchange
         self._second = 0
         self._past: dict[str, deque[tuple[int, int]]] = {name: deque(maxlen=HISTORY) for name in CHANNELS}

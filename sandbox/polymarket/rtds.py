@@ -68,7 +68,7 @@ class PriceStream(Channel[_PriceClient]):
     """Everybody who follows prices; one value a second of each topic."""
 
     def __init__(self, world: World, faults: Faults) -> None:
-        super().__init__(faults, "market_socket", _PriceClient)
+        super().__init__(faults, "prices_socket", _PriceClient)
         self._world = world
         self._second = 0
         self._past: dict[str, deque[tuple[int, int]]] = {topic: deque(maxlen=HISTORY) for topic in TOPICS}

@@ -9,6 +9,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from proto.units import ONE, parse, show
+from sandbox.faults.rules import FaultKind, FaultRule
 from sandbox.polymarket.books import book_hash
 from tests.integration.polymarket.trader import WAIT_S, a_market, frames, pass_s
 
@@ -112,7 +113,8 @@ async def test_the_user_channel_wants_its_secret_and_tells_its_own(quiet, trader
 
 
 @pytest.mark.asyncio
-async def test_prices_are_streamed(quiet, traders):
+async def test_prices_are_streamed_and_use_up_no_fault_of_the_market_channel(quiet, traders):
+    quiet.faults.set(FaultRule(kind=FaultKind.SEQUENCE_GAP, operation="market_socket"))
     async with connect(traders[0].urls["prices_websocket"]) as socket:
         topics = [("crypto_prices", "btcusdt"), ("crypto_prices_chainlink", '{"symbol":"btc/usd"}')]
         subscriptions = [{"topic": t, "type": "update", "filters": f} for t, f in topics]
@@ -123,3 +125,4 @@ async def test_prices_are_streamed(quiet, traders):
         updates = await frames(socket, lambda seen: len(seen) >= 4)
     assert {frame["topic"] for frame in updates} == {topic for topic, _ in topics}
     assert all(abs(frame["payload"]["value"] - 80_000) < 8_000 for frame in updates)
+    assert quiet.faults.count(FaultKind.SEQUENCE_GAP) == 0
