@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 from libs.database.embedded import EmbeddedPostgres
 from libs.tape.broker import Broker
@@ -35,10 +36,22 @@ sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # No deadline: the machine that runs the tests may be shared, and a property is about results, not speed.
+# The quick suite takes the same examples each time: whether a change passes is no matter of luck. `make soak` searches.
 settings.register_profile(
-    "default", deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    "default",
+    deadline=None,
+    max_examples=100,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+    derandomize=True,
 )
-settings.register_profile("soak", settings.get_profile("default"), max_examples=5_000)
+settings.register_profile(
+    "soak",
+    settings.get_profile("default"),
+    max_examples=5_000,
+    derandomize=False,
+    database=DirectoryBasedExampleDatabase(".hypothesis"),
+)
 settings.load_profile("soak" if SOAK else "default")
 
 
