@@ -1,7 +1,6 @@
 """The monitor's shell: the clock, the services' health, dead letters."""
 
 import asyncio
-import json
 import time
 from collections import deque
 from time import monotonic
@@ -15,6 +14,7 @@ from libs.runtime.service import Context
 from libs.tape.credentials import REPORT
 from libs.tape.reader import REST_S
 from libs.tape.record import TapeRecord
+from libs.tape.reports import read_report
 from proto.message import Message, as_integer, as_name, as_text
 from proto.monitor import DEAD_EXCERPT_BYTES_MAX, Clock, Dead, ServiceState, Severity
 from proto.operator import ClockOwner, Mode
@@ -87,14 +87,10 @@ class MonitorShell:
             self._put(self._watch.floods(rates))
 
     async def _on_report(self, message: Msg) -> None:
-        try:
-            body: dict[str, Any] = json.loads(message.data)
-            service = str(body["service"])
-            state = ServiceState(body["state"])
-        except (ValueError, KeyError, TypeError):
+        body = read_report(message.subject, message.data)
+        if body is None or body["state"] not in set(ServiceState):
             return
-        if message.subject != f"{REPORT}.{service}":
-            return
+        service, state = str(body["service"]), ServiceState(body["state"])
         now = time.time_ns()
         self._put(
             self._watch.report(service, state, int(body.get("position", 0)), str(body.get("detail", "")), now)
@@ -132,7 +128,7 @@ class MonitorShell:
                 producer=as_name(service),
                 reason=as_text(str(frame.get("reason", ""))),
                 topic=as_text(str(frame.get("source", ""))),
-                excerpt=bytes.fromhex(frame.get("excerpt", ""))[:DEAD_EXCERPT_BYTES_MAX],
+                excerpt=_bytes_of(frame.get("excerpt", ""))[:DEAD_EXCERPT_BYTES_MAX],
             )
             self._put(self._dead.add(dead, now))
         # In a flood the feed keeps the newest frames only; the others are known by their number.
@@ -176,3 +172,11 @@ class MonitorShell:
                     await self._queued.wait()
             except TimeoutError:
                 continue
+
+
+def _bytes_of(digits: str) -> bytes:
+    """Bytes from hexadecimal digits; of anything else the text itself."""
+    try:
+        return bytes.fromhex(digits)
+    except ValueError:
+        return digits.encode()

@@ -17,6 +17,7 @@ from libs.tape import broker as broker_module
 from libs.tape.broker import Broker
 from libs.tape.credentials import OPERATOR
 from libs.tape.errors import BrokerUnavailable
+from libs.tape.reports import BELIEVED_S
 from tests.support.cluster import with_cluster
 from tests.support.waiting import until
 from tools.system import servers
@@ -143,7 +144,34 @@ async def test_a_full_disk_closes_the_gate_by_a_file_and_room_opens_it(tmp_path,
         assert watch.database_state == "disk full"
         free["bytes"] = 1 << 40
         await until(lambda: not pause_file.exists())
+        reports.heard_at_s["journal"] = monotonic() + PATIENCE_S
         reports.latest["journal"] = {"journal": {"state": "disk_full"}}
         await until(pause_file.exists)
         reports.latest["journal"] = {"journal": {"state": "live"}}
         await until(lambda: not pause_file.exists())
+
+
+@pytest.mark.asyncio
+async def test_a_report_that_lies_stops_orders_no_longer_than_its_sender_is_believed(tmp_path):
+    async with watched(tmp_path / "state", monitor=False) as (installation, watch, reports):
+        pause_file = installation.layout.pause_file
+        operator, liar = await installation.connect(OPERATOR), await installation.connect("journal")
+        try:
+            await reports.listen(operator)
+            await operator.client.flush()
+
+            async def say(body: object) -> None:
+                await liar.client.publish("report.journal", json.dumps(body).encode())
+                await liar.client.flush()
+
+            # What would end the watch, if it were read as it is.
+            await say({"service": "journal", "state": "live", "journal": "disk_full"})
+            await say({"service": "journal", "state": "live", "journal": {"state": "disk_full"}})
+            await until(pause_file.exists)
+            assert watch.database_state == "disk full"
+            # Then it falls silent.
+            await until(lambda: not pause_file.exists())
+            assert monotonic() - reports.heard_at_s["journal"] >= BELIEVED_S
+        finally:
+            await operator.close()
+            await liar.close()

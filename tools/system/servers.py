@@ -122,8 +122,7 @@ class ServerWatch:
 
     def _has_clock(self) -> bool:
         """Whether the monitor runs, so that the tape should grow."""
-        live = self._reports.latest.get("monitor", {}).get("state") == "live"
-        return live and monotonic() - self._reports.heard_at_s["monitor"] < HEARD_S
+        return self._reports.believed("monitor", HEARD_S).get("state") == "live"
 
     # --- database ---------------------------------------------------------------------------------
 
@@ -147,8 +146,8 @@ class ServerWatch:
         self.database_restarts += 1
 
     def _journal_is_full(self) -> bool:
-        """Whether the journal says that its database has no room."""
-        journal = self._reports.latest.get("journal", {}).get("journal", {})
+        """Whether the journal says that its database has no room. A word of one that fell silent stops no order."""
+        journal = self._reports.believed("journal").get("journal", {})
         return bool(journal.get("state") == "disk_full")
 
     # --- telling ----------------------------------------------------------------------------------

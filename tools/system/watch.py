@@ -1,7 +1,6 @@
 """Following the tape and the health reports from outside: for the view, the summary and status."""
 
 import asyncio
-import json
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -14,6 +13,7 @@ from libs.contract.codec import Unreadable, decode
 from libs.tape.connection import Link
 from libs.tape.credentials import REPORT
 from libs.tape.record import TapeRecord
+from libs.tape.reports import BELIEVED_S, read_report
 from proto.message import Message
 
 OnMessage = Callable[[TapeRecord, Message], None]
@@ -74,15 +74,16 @@ class Reports:
         await link.client.subscribe(f"{REPORT}.>", cb=self._on_report)
 
     async def _on_report(self, message: Msg) -> None:
-        service = message.subject.rpartition(".")[2]
-        try:
-            body = json.loads(message.data)
-        except ValueError:
-            return
-        if isinstance(body, dict):
-            self.latest[service] = body
-            self.heard_at_s[service] = monotonic()
+        body = read_report(message.subject, message.data)
+        if body is not None:
+            self.latest[body["service"]] = body
+            self.heard_at_s[body["service"]] = monotonic()
             self.changed.set()
+
+    def believed(self, service: str, within_s: float = BELIEVED_S) -> dict[str, Any]:
+        """The newest report of a service; empty when it is older than ``within_s``, for then nothing is known."""
+        is_recent = monotonic() - self.heard_at_s.get(service, float("-inf")) < within_s
+        return self.latest[service] if is_recent else {}
 
     async def wait_for(
         self, condition: Callable[[dict[str, dict[str, Any]]], bool], patience_s: float
