@@ -53,6 +53,8 @@ class KalshiExchange:
         self._by_client_id: dict[tuple[str, str], OrderRecord] = {}
         self._by_engine_id: dict[str, OrderRecord] = {}
         world.order_entry.fees[KALSHI] = self._fee
+        # Whoever asks for his orders and fills may ask about their markets.
+        world.keep_markets(lambda market: any(record.market is market for record in self.records))
 
     # ── orders ──────────────────────────────────────────────────────────────────────────────────────
 

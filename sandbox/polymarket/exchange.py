@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 
 from msgspec import Struct
 
@@ -70,6 +71,12 @@ class PolymarketExchange:
         self._tokens: dict[str, OutcomeToken] = {}
         self._open: dict[str, ClientOrder] = {}
         world.subscribe(self._handle_event)
+        world.keep_markets(self._tells_of)
+
+    def _tells_of(self, market: SandboxMarket) -> bool:
+        """Whether orders or trades in a market are still told to clients."""
+        told: Iterable[ClientOrder | ClientTrade] = chain(self.orders.values(), self.trades.by_id.values())
+        return any(thing.market is market for thing in told)
 
     def now_s(self) -> float:
         return self.world.now() / SECOND

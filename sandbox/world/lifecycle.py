@@ -20,7 +20,7 @@ from sandbox.world.venue_prices import BitcoinPrice
 DISPUTED_AFTER_S = 2.0
 DISPUTE_LASTS_S = 6.0
 KEPT_AFTER_S = 6 * 3600
-"""A settled market is served for so long; a reconciliation reads less far back."""
+"""A settled market in which no client traded is served for so long."""
 MARKET_CLOSED, MARKET_RESOLVED = "market_closed", "market_resolved"
 """Reasons for the cancel of an order that still rested."""
 

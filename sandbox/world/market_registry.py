@@ -1,15 +1,19 @@
-"""The markets of every venue that are listed, run, or ended within hours."""
+"""The markets of every venue that are listed, run, ended within hours, or were traded in by clients."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from proto.feed import MarketStatus
 from sandbox.world.markets import SandboxMarket
 
 
 class MarketRegistry:
-    """Markets by venue and id; oldest listing first."""
+    """Markets by venue and id; oldest listing first.
+
+    ``needed``: each says whether a market that settled long ago is needed still.
+    """
 
     def __init__(self, venues: Iterable[str]) -> None:
+        self.needed: list[Callable[[SandboxMarket], bool]] = []
         self._markets: dict[str, dict[str, SandboxMarket]] = {venue: {} for venue in venues}
 
     def of(self, venue: str) -> list[SandboxMarket]:
@@ -25,7 +29,9 @@ class MarketRegistry:
         self._markets[market.venue][market.id] = market
 
     def remove(self, market: SandboxMarket) -> None:
-        """Remove a market that settled long ago."""
+        """Remove a market that settled long ago, unless it is needed."""
+        if any(is_needed(market) for is_needed in self.needed):
+            return
         self._markets[market.venue].pop(market.id, None)
 
     def keep_settled(self) -> list[SandboxMarket]:

@@ -143,6 +143,10 @@ class World(Scheduler):
         """Return one market by its id (condition id, ticker, contract id)."""
         return self._markets.get(venue, market_id)
 
+    def keep_markets(self, is_needed: Callable[[SandboxMarket], bool]) -> None:
+        """Keep settled markets for which ``is_needed``: whoever is told of a trade may ask about its market."""
+        self._markets.needed.append(is_needed)
+
     # ── events ──────────────────────────────────────────────────────────────────────────────────────
 
     def subscribe(self, callback: Callback) -> Callable[[], None]:

@@ -202,3 +202,25 @@ async def test_a_client_finds_everything_it_was_told_after_a_kill(tmp_path: Path
         await gateway.cancel_all()
         assert await gateway.open_orders() == []
         await gateway.close()
+
+
+@pytest.mark.asyncio
+async def test_a_market_of_a_clients_order_is_there_however_long_he_was_away(tmp_path: Path):
+    """He asks about the market of everything he is told."""
+    path = tmp_path / "w.json"
+    async with sandbox(path) as running:
+        traded = {venue: market_of(running, venue) for venue in NAMES}
+        for venue, gateway in gateways(running).items():
+            await gateway.start()
+            if isinstance(gateway, LoadsMarkets):
+                await gateway.load_market(f"{venue}:{traded[venue].id}")
+            await gateway.submit(gateway.prepare(order_of(traded[venue], 1, 10_000, TimeInForce.GTC)))
+            await gateway.close()
+        shutil.copy(path, tmp_path / "killed.json")
+    again = sandbox(tmp_path / "killed.json", live=False)
+    others = {m.id for m in again.world.markets(POLYMARKET)} - {traded[POLYMARKET].id}
+    await again.world.catch_up(again.world.at + 60 * HOUR_S * SECOND)
+    await again.world.advance(again.world.at + SECOND)
+    assert all(again.world.market(venue, market.id) for venue, market in traded.items())
+    assert others
+    assert not any(again.world.market(POLYMARKET, name) for name in others)
