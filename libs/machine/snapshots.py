@@ -1,6 +1,7 @@
 """Snapshots of machines on disk: written whole or not at all, recognised by the tape they belong to."""
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,9 @@ KEPT_NEWEST = 3
 KEPT_EVERY_SEQ = 250_000
 """One snapshot for each stretch of this many messages is kept, so that a replay can start there."""
 DIGEST_BYTES = hashlib.sha256().digest_size
-"""A file begins with the SHA-256 of what follows: a changed state would be believed otherwise."""
+"""A copy begins with the SHA-256 of what follows: a changed state would be believed otherwise."""
+
+log = logging.getLogger("presage.snapshots")
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +39,11 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SnapshotStore:
-    """The snapshots of one machine in one directory."""
+    """The snapshots of one machine in one directory.
+
+    A file has its snapshot twice: bits that a disk turned over cost a copy, and not the minutes that it takes to
+    fold a whole tape anew.
+    """
 
     def __init__(self, directory: Path, machine: str) -> None:
         self._directory = directory / machine
@@ -53,7 +60,7 @@ class SnapshotStore:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             content = msgspec.msgpack.encode(snapshot)
-            file.write(hashlib.sha256(content).digest() + content)
+            file.write(2 * (hashlib.sha256(content).digest() + content))
             file.flush()
             os.fdatasync(file.fileno())
         temporary.replace(path)
@@ -68,8 +75,8 @@ class SnapshotStore:
         for path in sorted(self._directory.glob("*.snapshot"), reverse=True):
             try:
                 yield _read(path)
-            except (msgspec.DecodeError, ValueError, OSError):
-                continue
+            except (msgspec.DecodeError, ValueError, OSError) as e:
+                log.warning("snapshot passed over", extra={"detail": str(e)[:300]})
 
     def remove_after(self, seq: int) -> None:
         """Remove snapshots beyond ``seq``: they describe a tape that is lost."""
@@ -103,6 +110,9 @@ class SnapshotStore:
 
 def _read(path: Path) -> Snapshot:
     content = path.read_bytes()
-    if hashlib.sha256(content[DIGEST_BYTES:]).digest() != content[:DIGEST_BYTES]:
-        raise ValueError(f"expected {path} as it was written, was changed")
-    return msgspec.msgpack.decode(content[DIGEST_BYTES:], type=Snapshot)
+    half = len(content) // 2
+    # Earlier builds wrote it once.
+    for copy in (content[:half], content[half:], content):
+        if hashlib.sha256(copy[DIGEST_BYTES:]).digest() == copy[:DIGEST_BYTES]:
+            return msgspec.msgpack.decode(copy[DIGEST_BYTES:], type=Snapshot)
+    raise ValueError(f"expected {path} as it was written, was changed")

@@ -55,7 +55,8 @@ def test_a_damaged_file_is_passed_over_whatever_happened_to_it(
     kept.write(snapshot(2))
     path = path_of(folder, 2)
     content = path.read_bytes()
-    cut = data.draw(st.integers(0, len(content) - 1))
+    # What is whole behind the first copy is a snapshot.
+    cut = data.draw(st.integers(0, len(content) // 2 - 1))
     path.write_bytes(content[:cut] + data.draw(st.sampled_from([b"", b"\xc1", b"\xff" * 9])))
     found = kept.newest_first()
     assert [s.seq for s in found if s == snapshot(s.seq)] == [1]
@@ -63,7 +64,7 @@ def test_a_damaged_file_is_passed_over_whatever_happened_to_it(
 
 
 @given(data=st.data())
-def test_a_single_changed_byte_is_noticed(
+def test_changed_bytes_of_one_copy_cost_nothing_and_of_both_are_noticed(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     folder = tmp_path_factory.mktemp("snapshots")
@@ -72,8 +73,20 @@ def test_a_single_changed_byte_is_noticed(
     kept.write(snapshot(2))
     path = path_of(folder, 2)
     content = bytearray(path.read_bytes())
-    content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
-    path.write_bytes(content)
+    half = len(content) // 2
+    copies = [(0, half), (half, len(content))]
+    for changed, (start, end) in enumerate(data.draw(st.permutations(copies)), start=1):
+        content[data.draw(st.integers(start, end - 1))] ^= data.draw(st.integers(1, 255))
+        path.write_bytes(content)
+        assert kept.newest_first() == ([snapshot(2), snapshot(1)] if changed == 1 else [snapshot(1)])
+
+
+def test_a_snapshot_that_an_earlier_build_wrote_once_is_read(tmp_path: Path) -> None:
+    kept = store(tmp_path)
+    kept.write(snapshot(1))
+    path = path_of(tmp_path, 1)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
     assert kept.newest_first() == [snapshot(1)]
 
 
