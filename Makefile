@@ -86,7 +86,7 @@ format: setup #-- format the code and repair what can be repaired without thinki
 	$(BIN)/ruff check --fix .
 
 .PHONY: generate
-generate: setup #-- rewrite proto/schema/, proto/asyncapi.yaml and the reference of subjects and configuration
+generate: setup #-- rewrite proto/schema/, proto/asyncapi.yaml and the reference of subjects, configuration and terms
 	$(BIN)/python -m tools.generate.asyncapi
 
 #== Longer looks

@@ -35,6 +35,9 @@ SOAK = os.environ.get("PRESAGE_SOAK") == "1"
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# Times are shown in the operator's zone: tests are an operator whose clock is UTC, wherever they run.
+os.environ["PRESAGE_TIME_ZONE"] = "UTC"
+
 # No deadline: the machine that runs the tests may be shared, and a property is about results, not speed.
 # The quick suite takes the same examples each time: whether a change passes is no matter of luck. `make soak` searches.
 settings.register_profile(

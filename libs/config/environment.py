@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -17,6 +17,7 @@ from pydantic_settings import (
 )
 
 from libs.config.errors import ConfigError, Problem
+from libs.config.zone import named_zone
 
 PREFIX = "PRESAGE_"
 SHOWN_CHARACTERS_MAX = 40
@@ -24,6 +25,15 @@ SHOWN_CHARACTERS_MAX = 40
 Level = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(lambda text: str(text).upper())
 ]
+
+
+def _known_zone(name: str) -> str:
+    if name:
+        named_zone(name)
+    return name
+
+
+Zone = Annotated[str, AfterValidator(_known_zone)]
 
 
 class Variables(BaseSettings):
@@ -73,7 +83,7 @@ def variable(field: str) -> str:
 
 
 def _problem(details: ErrorDetails) -> Problem:
-    expected = details["msg"].removeprefix("Input should be ").lower()
+    expected = details["msg"].removeprefix("Input should be ").removeprefix("Value error, expected ").lower()
     found = repr(details["input"])[:SHOWN_CHARACTERS_MAX]
     return Problem("environment", 0, variable(str(details["loc"][0])), f"expected {expected}, was {found}")
 
@@ -105,6 +115,9 @@ class Environment(Variables):
         SecretStr(""), description="use this PostgreSQL instead of an embedded one"
     )
     log_level: Level = Field("INFO", description="level of the logs")
+    time_zone: Zone = Field(
+        "", description="zone in which times are shown, such as `Europe/Berlin`; the system's without it"
+    )
 
 
 class ChildEnvironment(Variables):

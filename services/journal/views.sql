@@ -140,14 +140,13 @@ LEFT JOIN filled ON filled.run = named.run AND filled.order_id = named.order_id
 ORDER BY named.run, named.first_seq;
 
 -- Positions as the sum of fills and settlements: independent of what the services think they hold.
--- cost is what the open contracts cost on average, as in the services' books. profit is exact once open is 0; before
--- that it counts what is held as worth nothing: profit + cost is what was realised, less fees.
+-- cost is what the open contracts cost on average, as in the services' books; realised_profit is before fees.
 CREATE VIEW journal.positions AS
 SELECT f.run, f.market, f.instrument,
        CASE WHEN s.seq IS NULL THEN f.net ELSE 0 END AS open,
        f.bought, f.sold, f.paid, f.received, f.fees,
        s.price AS settled_at, CASE WHEN s.seq IS NULL THEN NULL ELSE f.net * s.price END AS payout,
-       f.received - f.paid - f.fees + coalesce(f.net * s.price, 0) AS profit,
+       f.received - f.paid + coalesce(f.net * s.price, journal.amount(f.folded[2])) AS realised_profit,
        CASE WHEN s.seq IS NULL THEN journal.amount(f.folded[2]) ELSE 0 END AS cost,
        f.fills, f.last_fill_at
 FROM (
@@ -225,17 +224,17 @@ WITH leg AS (
 )
 SELECT run, strategy, instrument, happened_at AS closed_at,
        round((held[5] - before[5]) / (held[4] - before[4]), 6) AS entry_price, price AS exit_price,
-       journal.amount(held[4] - before[4]) AS quantity, journal.amount(held[3] - before[3]) AS profit
+       journal.amount(held[4] - before[4]) AS quantity, journal.amount(held[3] - before[3]) AS realised_profit
 FROM stepped
 WHERE held[4] > before[4];
 
--- Realised profit of a strategy in each hour (of the session's time): closed trades less fees charged.
+-- Profit of a strategy in each hour (of the session's time): what its trades realised, less fees charged.
 CREATE VIEW journal.profit_by_strategy_and_hour AS
 SELECT run, strategy, hour, sum(fills)::bigint AS fills, sum(closed) AS closed,
-       round(sum(gross), 6) AS gross_profit, sum(fee) AS fees, round(sum(gross) - sum(fee), 6) AS profit
+       round(sum(gross), 6) AS realised_profit, sum(fee) AS fees, round(sum(gross) - sum(fee), 6) AS profit
 FROM (
     SELECT run, strategy, date_trunc('hour', closed_at) AS hour, 0 AS fills, quantity AS closed,
-           profit AS gross, 0::numeric AS fee
+           realised_profit AS gross, 0::numeric AS fee
     FROM journal.closed
     UNION ALL
     SELECT run, strategy, date_trunc('hour', happened_at), 1, 0, 0, fee FROM journal.fill

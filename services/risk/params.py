@@ -37,9 +37,9 @@ class RiskParams(Section):
         200_000, "most one entry may cost, a fraction; a larger size is cut to it", former="max_bet"
     )
     market_stake_max: Fraction = setting(
-        500_000, "most that may be at stake in one market, a fraction", former="max_market"
+        500_000, "highest exposure in one market, a fraction", former="max_market"
     )
-    heat_max: Fraction = setting(250_000, "most that may be at stake in all, a fraction", former="max_heat")
+    heat_max: Fraction = setting(250_000, "highest exposure, a fraction", former="max_heat")
     group_loss_max: Fraction = setting(
         250_000, "worst loss over the outcomes of one group of markets, a fraction", former="max_group"
     )

@@ -128,7 +128,7 @@ def test_a_system_without_a_terminal_is_looked_at_from_another_and_stopped(tmp_p
         assert f"stopped: process {process.pid} has ended after " in stopped.stdout
         said, _ = process.communicate(timeout=LIVE_S)
         assert process.returncode == 0
-        assert "profit $0.00 after fees: realised $0.00" in said
+        assert "profit $0.00 after fees (realised $0.00, unrealised $0.00, fees $0.00)" in said
         assert "{" not in said
     for command in ("stop", "approve 1-0"):
         nothing = presage(*command.split(), "--state", state)

@@ -222,7 +222,7 @@ async def test_positions_are_the_sum_of_fills_and_settlements(sql: asyncpg.Conne
     assert (yes["bought"], yes["sold"], yes["open"]) == (14, 12, 0)
     assert (yes["paid"], yes["received"], yes["fees"]) == (dec("6.5"), dec("5.64"), dec("0.35"))
     assert (yes["settled_at"], yes["payout"]) == (1, 2)
-    assert yes["profit"] == dec("0.79")
+    assert yes["realised_profit"] == dec("1.14")
     # The fill that was taken back does not count.
     assert (no["open"], no["bought"], no["cost"], no["fills"]) == (5, 5, dec("1.5"), 1)
     assert no["settled_at"] is None
@@ -269,7 +269,7 @@ async def test_cost_and_profit_are_those_of_the_books(empty_database: str, tmp_p
     sql = await journal_of(empty_database, tmp_path, messages)
     try:
         rows = await sql.fetch("SELECT * FROM journal.positions")
-        hours = await sql.fetchval("SELECT sum(gross_profit) FROM journal.profit_by_strategy_and_hour")
+        hours = await sql.fetchval("SELECT sum(realised_profit) FROM journal.profit_by_strategy_and_hour")
     finally:
         await sql.close()
     folded = {name: p for ledger in books.ledgers.values() for name, p in ledger.positions.items()}
@@ -278,7 +278,8 @@ async def test_cost_and_profit_are_those_of_the_books(empty_database: str, tmp_p
         position = folded[row["instrument"]]
         cost, open_ = int(row["cost"] * ONE), int(row["open"] * ONE)
         assert (open_, cost) == (position.quantity, position.cost)
-        assert abs(int(row["profit"] * ONE) + cost - position.realised_profit + position.fees) <= 1
+        assert int(row["fees"] * ONE) == position.fees
+        assert abs(int(row["realised_profit"] * ONE) - position.realised_profit) <= 1
     assert int(hours * ONE) == books.realised_profit
 
 
@@ -306,7 +307,7 @@ async def test_rejections_are_counted_under_every_check_that_failed(sql: asyncpg
 
 async def test_profit_is_booked_in_the_hour_a_contract_is_closed(sql: asyncpg.Connection) -> None:
     rows = await sql.fetch(
-        "SELECT extract(epoch FROM hour)::bigint AS hour, fills, closed, gross_profit, fees, profit"
+        "SELECT extract(epoch FROM hour)::bigint AS hour, fills, closed, realised_profit, fees, profit"
         " FROM journal.profit_by_strategy_and_hour WHERE strategy = 'momentum'"
     )
     hour = T0 // SECOND
@@ -317,7 +318,9 @@ async def test_profit_is_booked_in_the_hour_a_contract_is_closed(sql: asyncpg.Co
         (hour + 7_200, 0, 2, dec("1.071428"), 0, dec("1.071428")),
     ]
     total = sum(row["profit"] for row in rows)
-    yes = await sql.fetchrow("SELECT profit FROM journal.positions WHERE instrument = $1", YES)
+    yes = await sql.fetchrow(
+        "SELECT realised_profit - fees AS profit FROM journal.positions WHERE instrument = $1", YES
+    )
     assert yes is not None
     assert total == yes["profit"], "the hours add up to the positions' own result"
 

@@ -38,7 +38,7 @@ from tools.system.installation import running_supervisor, tape_access
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(300)]
 
 KEYS = """frames events proposals approvals rejections orders fills exits settlements open_positions
-unknown_orders cash equity realised_profit fees profit latency_ms tape_last_seq divergences outputs_hash""".split()
+unknown_orders cash equity realised_profit unrealised_profit fees profit latency_ms tape_last_seq divergences outputs_hash""".split()
 LATER_NS = 3_650_000_000_000
 """An hour later, and 10 s before a full minute, when risk reports its books."""
 LIVE_S = 90.0

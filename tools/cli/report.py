@@ -12,10 +12,10 @@ from rich.text import Text
 from proto.risk import Check
 from proto.units import ONE, show
 from tools.offline.backtest import Backtest
+from tools.view import terms, times
 from tools.view.chart import line_chart
 from tools.view.check_words import check_label, check_words
 from tools.view.history import EquityPoint
-from tools.view.moment import moment
 from tools.view.wording import money, sign_of
 
 CURVE_ROWS = 10
@@ -53,22 +53,21 @@ def print_summary(console: Console, summary: dict[str, Any], state: str, account
     def amount(name: str) -> str:
         return money(round(summary[name] * ONE), signed=name.endswith("profit"), unit=unit)
 
-    open_profit = summary["profit"] - summary["realised_profit"] + summary["fees"]
     reasons = sorted(summary["rejections"].items(), key=lambda row: -row[1])[:SUMMARY_REASONS_MAX]
     why_not = ", ".join(f"{check_label(name)} {count:,}" for name, count in reasons)
     latency = summary["latency_ms"]
     lines = [
         f"stopped ({account})",
         (
-            f"profit {amount('profit')} after fees: realised {amount('realised_profit')}, open positions"
-            f" {money(round(open_profit * ONE), signed=True, unit=unit)}, fees {amount('fees')}"
+            f"{terms.PROFIT} {amount('profit')} after fees ({terms.REALISED.short} {amount('realised_profit')},"
+            f" {terms.UNREALISED.short} {amount('unrealised_profit')}, {terms.FEES} {amount('fees')})"
         ),
         f"equity {amount('equity')}, cash {amount('cash')}, {summary['open_positions']} open positions",
         (
             f"{summary['proposals']:,} proposals and {summary['exits']:,} exits: {summary['approvals']:,} approved,"
             f" {summary['rejected']:,} rejected{f' ({why_not})' if why_not else ''}"
         ),
-        f"{summary['orders']:,} orders sent, {summary['fills']:,} fills, {summary['settlements']:,} settlements",
+        f"{summary['orders']:,} orders, {summary['fills']:,} fills, {summary['settlements']:,} settlements",
         f"{summary['events']:,} messages, tape to {summary['tape_last_seq']:,}",
     ]
     if latency["p50"] is not None:
@@ -107,7 +106,7 @@ def _title(link: dict[str, Any]) -> Text:
 
 def _subtitle(link: dict[str, Any]) -> Text:
     """Its role, its time of storing, and how long after its cause."""
-    parts = [link["role"], moment(link["stored_at"], date=False)]
+    parts = [link["role"], times.exact(link["stored_at"], date=False)]
     if link["since_cause_ms"] is not None:
         parts.append(f"{link['since_cause_ms']:.1f} ms after {link['cause']}")
     return Text(" · ".join(parts), style="dim")
@@ -178,7 +177,7 @@ def _value(name: str, value: Any) -> str:
         if name in _AMOUNTS:
             return show(value)
         if name in _TIMES:
-            return moment(value) if value else "–"
+            return times.exact(value) if value else "–"
     if name in ("bids", "asks"):
         return "  ".join(f"{show(price)} × {show(quantity)}" for price, quantity in value[:BOOK_LEVELS_SHOWN])
     return str(value)[:160]

@@ -31,7 +31,7 @@ from libs.tape.record import (
 from proto.execution import Claim
 from proto.message import Message, Record
 from proto.subjects import LEDGER, TABLE, TAPE, Row
-from tools.generate import configuration
+from tools.generate import configuration, terms
 
 ROOT = Path(__file__).resolve().parents[2]
 OK, DIFFERENT = 0, 3
@@ -333,6 +333,7 @@ def render() -> dict[Path, str]:
         Path("proto/asyncapi.yaml"): render_asyncapi(),
         Path("docs/reference/subjects.md"): render_subjects(),
         configuration.PAGE: configuration.render_configuration(),
+        terms.PAGE: terms.render_terms(),
     } | {
         Path(f"proto/schema/{row.kind}.json"): json.dumps(schema(row.model), indent=2, ensure_ascii=False)
         + "\n"

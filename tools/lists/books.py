@@ -18,13 +18,28 @@ KINDS: tuple[type[Message], ...] = (Fill, Settlement, Correction, Account)
 
 @dataclass(slots=True)
 class FillRow:
-    """A fill, once by its natural key; ``realised`` is the profit it made, before its fee."""
+    """A fill, once by its natural key; the profit it realised is before its fee."""
 
     seq: int
     at: int
     fill: Fill
-    realised: int = 0
+    realised_profit: int = 0
     is_undone: bool = False
+
+    @property
+    def market(self) -> str:
+        """Where it was."""
+        return self.fill.market
+
+    @property
+    def instrument(self) -> str:
+        """Of what."""
+        return self.fill.instrument
+
+    @property
+    def strategy(self) -> str:
+        """Whose it was."""
+        return self.fill.strategy
 
     def document(self) -> dict[str, Any]:
         """As plain data."""
@@ -42,7 +57,7 @@ class FillRow:
             "price": fill.price,
             "quantity": fill.quantity,
             "fee": fill.fee,
-            "realised": self.realised,
+            "realised_profit": self.realised_profit,
             "undone": self.is_undone,
         }
 

@@ -14,8 +14,8 @@ from tools.view.check_words import check_words
 from tools.view.names import short_id
 
 KINDS: tuple[type[Message], ...] = (Pending, Approval, Rejection, OrderUpdate, Refusal, Fill)
-WAITING = "waiting"
-"""State of an order that waits for the operator."""
+PENDING = "pending"
+"""Status of an order that waits for the operator."""
 _OVER = {status.value for status in TERMINAL} | {"approved by you", "denied", "lapsed"}
 
 
@@ -114,7 +114,7 @@ class OrderList:
         )
         self.rows[message.order] = row
         if isinstance(message, Pending):
-            row.status = WAITING
+            row.status = PENDING
             self._waiting[message.proposal] = row
             return
         row.reduce_only = message.reduce_only

@@ -40,13 +40,22 @@ class HeldRow:
         return value if self.quantity > 0 else -value
 
     @property
-    def profit(self) -> int:
+    def unrealised_profit(self) -> int:
         """What it would make at the mark, before fees."""
         return self.value - self.cost
 
     def document(self) -> dict[str, Any]:
         """As plain data."""
-        names = ("market", "instrument", "quantity", "entry_price", "cost", "mark", "value", "profit")
+        names = (
+            "market",
+            "instrument",
+            "quantity",
+            "entry_price",
+            "cost",
+            "mark",
+            "value",
+            "unrealised_profit",
+        )
         return {name: getattr(self, name) for name in names}
 
 
@@ -63,6 +72,11 @@ class Holdings:
         """Cash and positions at their marks."""
         return self.portfolio.cash + sum(row.value for row in self.rows)
 
+    @property
+    def unrealised_profit(self) -> int:
+        """What the positions would make at their marks, before fees."""
+        return self.equity - self.portfolio.deposits - self.portfolio.realised_profit + self.portfolio.fees
+
     def document(self) -> dict[str, Any]:
         """As plain data."""
         return {
@@ -71,6 +85,7 @@ class Holdings:
             "equity": self.equity,
             "profit": self.equity - self.portfolio.deposits,
             "realised_profit": self.portfolio.realised_profit,
+            "unrealised_profit": self.unrealised_profit,
             "fees": self.portfolio.fees,
             "positions": [row.document() for row in self.rows],
         }

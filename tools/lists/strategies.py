@@ -17,7 +17,7 @@ KINDS: tuple[type[Message], ...] = (Proposal, Approval, Pending, Rejection, *BOO
 _COUNTED: dict[type[Message], str] = {
     Proposal: "proposals",
     Approval: "approvals",
-    Pending: "waiting",
+    Pending: "pending",
     Rejection: "rejections",
 }
 

@@ -88,6 +88,7 @@ class Summary:
             "equity": self.equity / ONE,
             "profit": self.tally.profit / ONE,
             "realised_profit": self.portfolio.realised_profit / ONE,
+            "unrealised_profit": self.tally.unrealised_profit / ONE,
             "fees": self.portfolio.fees / ONE,
             "latency_ms": latency,
             "tape_last_seq": self.last_seq,

@@ -24,7 +24,7 @@ def _seconds(value: int) -> str:
 
 _WORDS: dict[str, tuple[str, Number]] = {
     "heat": ("exposure {value} of {limit}", _money),
-    "market_stake": ("at stake in this market {value} of {limit}", _money),
+    "market_stake": ("exposure in this market {value} of {limit}", _money),
     "group_loss": ("worst loss in this group of markets {value} of {limit}", _money),
     "bet": ("cost {value}, at most {limit}", _money),
     "balance": ("cost {value}, free cash {limit}", _money),
@@ -89,6 +89,8 @@ def _sentence(failed: Check) -> str:
 
 _LABELS = {
     "heat": "exposure",
+    "market_stake": "exposure in the market",
+    "group_loss": "worst loss of the group",
     "bet": "cost of one entry",
     "balance": "free cash",
     "kill_switch": "halted or close-only",

@@ -5,7 +5,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from proto.feed import Answer, Market, MarketStatus
-from tools.view import styles, wording
+from tools.view import styles, terms, wording
 from tools.view.market_state import DisplayedQuotes
 from tools.view.model import ViewModel
 from tools.view.parts import BORDER_SIZE, PADDING_SIZE, panel, table
@@ -33,7 +33,7 @@ def market(model: ViewModel, width: int, rows_max: int) -> Panel:
     listed = table(
         ("market", "rest"),
         ("strike", "right"),
-        ("left", "right"),
+        (terms.TIME_LEFT.word, "right"),
         ("yes/up", "right"),
         ("no/down", "right"),
         ("depth", "right"),

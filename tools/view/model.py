@@ -179,7 +179,7 @@ class ViewModel:
                     quantity=position.quantity,
                     entry_price=position.entry_price,
                     mark=mark,
-                    profit=value - position.cost,
+                    unrealised_profit=value - position.cost,
                     cost=abs(position.cost),
                     stage=self.stages.get(instrument, "unmanaged"),
                     exits=self._exits(instrument),
@@ -259,7 +259,7 @@ class ViewModel:
     def _on_pending(self, pending: Pending) -> None:
         self.waiting[pending.proposal] = pending
         keep_newest(self.waiting, ORDERS_MAX)
-        self._close(pending, "pending", (f"waits for you: presage approve {short_id(pending.order)}",))
+        self._close(pending, "pending", (f"decide on it: presage approve {short_id(pending.order)}",))
 
     def _on_rejection(self, rejection: Rejection) -> None:
         self.waiting.pop(rejection.proposal, None)

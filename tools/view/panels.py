@@ -7,7 +7,7 @@ from rich.text import Text
 from libs.observability.latency import HOPS
 from proto.monitor import Severity
 from proto.risk import Pending, RiskState
-from tools.view import styles, wording
+from tools.view import styles, terms, times, wording
 from tools.view.chart import line_chart
 from tools.view.check_words import check_label
 from tools.view.history import Decision
@@ -17,7 +17,7 @@ from tools.view.next_command import next_command
 from tools.view.parts import BORDER_SIZE, PADDING_SIZE, panel, table
 from tools.view.rows import PositionRow
 
-_POSITION_COLUMNS = 66
+_POSITION_COLUMNS = 74
 """What the figures of a position need beside its name, with one exit at work."""
 
 
@@ -37,38 +37,47 @@ def header(model: ViewModel, width: int) -> Text:
         styles.MONEY.get(model.whose_money, styles.MONEY["real"]),
         "  ",
         (shown, f"bold {style}"),
-        (f"  {wording.clock(model.now)} UTC", styles.STRONG),
+        (f"  {times.clock_and_utc(model.now)}", styles.STRONG),
         (f"  {model.mode or 'no session'} {source}", styles.QUIET),
         (f"  tape {wording.clean(model.tape) or '–'} @ {model.seq:,}", styles.QUIET),
     )
-    profit = model.profit
-    parts = _profit_parts(model, width)
-    second = Text.assemble(
-        ("equity ", styles.QUIET),
-        (model.amount(model.equity), styles.STRONG),
-        ("  profit ", styles.QUIET),
-        (model.amount(profit, signed=True), f"bold {styles.of_amount(profit)}"),
-        *parts,
-        ("  cash ", styles.QUIET),
-        model.amount(model.cash),
-        ("  exposure ", styles.QUIET),
-        *_exposure(model, width),
-        *(() if parts else (("  fees ", styles.QUIET), model.amount(model.portfolio.fees))),
-    )
+    second = _account(model, width, parts=True)
+    if second.cell_len > width:
+        second = _account(model, width, parts=False)
     lines = [first, second, *([_venues(model)] if model.venues else [])]
     for line in lines:
         line.truncate(width, overflow="ellipsis")
     return Text("\n").join(lines)
 
 
-def _profit_parts(model: ViewModel, width: int) -> tuple[tuple[str, str], ...]:
-    """What the profit is made of, where there is room: it is after fees, and open positions are in it."""
-    if width < 120 or model.money.cash_offset:
-        return ()
+def _account(model: ViewModel, width: int, *, parts: bool) -> Text:
+    """What the account is worth, and what its profit is made of where there is room."""
+    profit = model.profit
+    made_of = _profit_parts(model) if parts else ""
+    fees = "" if made_of else f"  {terms.FEES} "
+    return Text.assemble(
+        (f"{terms.EQUITY} ", styles.QUIET),
+        (model.amount(model.equity), styles.STRONG),
+        (f"  {terms.PROFIT} ", styles.QUIET),
+        (model.amount(profit, signed=True), f"bold {styles.of_amount(profit)}"),
+        (made_of, styles.QUIET),
+        (f"  {terms.CASH} ", styles.QUIET),
+        model.amount(model.cash),
+        (f"  {terms.EXPOSURE} ", styles.QUIET),
+        *_exposure(model, width),
+        (fees, styles.QUIET),
+        model.amount(model.portfolio.fees) if fees else "",
+    )
+
+
+def _profit_parts(model: ViewModel) -> str:
+    """What the profit is made of; nothing in a view that began late, which knows only a part of it."""
+    if model.money.cash_offset:
+        return ""
     realised = model.amount(model.portfolio.realised_profit, signed=True)
-    held = model.amount(model.tally.open_profit, signed=True)
-    fees = model.amount(model.portfolio.fees)
-    return ((f" (realised {realised}, open {held}, fees {fees})", styles.QUIET),)
+    unrealised = model.amount(model.tally.unrealised_profit, signed=True)
+    parts = f"{terms.REALISED.short} {realised}, {terms.UNREALISED.short} {unrealised}"
+    return f" ({parts}, {terms.FEES} {model.amount(model.portfolio.fees)})"
 
 
 def _venues(model: ViewModel) -> Text:
@@ -141,11 +150,11 @@ def banner(model: ViewModel, width: int, rows_max: int) -> Text | None:
 
 
 def _waiting(model: ViewModel, pending: Pending) -> str:
-    """An order that waits for the operator, what is left of its time, and what to type."""
+    """A pending order, what is left of its time, and what to type."""
     what = f"{pending.side.value} {wording.quantity(pending.quantity)}"
     where = f"{model.market_state.name(pending.instrument, 32)} @ {wording.price(pending.price)}"
     left = wording.duration(pending.expires_at - model.now)
-    return f" WAITS {what} {where}, {left} left: presage approve {wording.clean(short_id(pending.order))}"
+    return f" {terms.PENDING} {what} {where}, {left} {terms.TIME_LEFT}: presage approve {wording.clean(short_id(pending.order))}"
 
 
 def _filled(text: str, style: str, width: int) -> Text:
@@ -158,8 +167,9 @@ def _filled(text: str, style: str, width: int) -> Text:
 
 
 def services(model: ViewModel, rows_max: int) -> Panel:
-    """Services with state, position, lag and restarts."""
-    made = table(("service", "rest"), ("position", "right"), ("lag", "right"), ("restarts", "right"))
+    """Services with their state, how far they have read the tape, what is left of it, and restarts."""
+    columns = (terms.READ_TO.word, "right"), (terms.LAG.word, "right"), ("restarts", "right")
+    made = table(("service", "rest"), *columns)
     for row in model.services[:rows_max]:
         sign, style = styles.SERVICE_STATES.get(row.state, styles.OTHER_STATE)
         name = Text.assemble((f"{sign} ", style), wording.clean(row.name))
@@ -217,8 +227,13 @@ def positions(model: ViewModel, rows_max: int, width: int) -> Panel:
     """Open positions with their exits."""
     rows = model.positions()
     wide = width >= 68
-    columns = [("position", "left"), ("held", "right"), ("entry", "right"), ("mark", "right")]
-    columns += [("profit", "right"), ("", "right"), ("stage", "left")]
+    columns = [(terms.POSITION.word, "left"), (terms.QUANTITY.word, "right"), (terms.ENTRY.word, "right")]
+    columns += [
+        (terms.MARK.word, "right"),
+        (terms.UNREALISED.short, "right"),
+        ("", "right"),
+        ("stage", "left"),
+    ]
     made = table(*columns, *([("exits at work", "rest")] if wide else []))
     name_width = max(14, min(32, width - _POSITION_COLUMNS))
     shown = rows if len(rows) <= rows_max else rows[: rows_max - 1]
@@ -233,15 +248,15 @@ def positions(model: ViewModel, rows_max: int, width: int) -> Panel:
 def _position_row(
     model: ViewModel, row: PositionRow, name_width: int, *, wide: bool
 ) -> tuple[RenderableType, ...]:
-    style = styles.of_amount(row.profit)
+    style = styles.of_amount(row.unrealised_profit)
     stage_style = styles.WARN if row.stage == "unmanaged" else styles.PLAIN
     cells: tuple[RenderableType, ...] = (
         model.market_state.name(row.instrument, name_width),
         wording.quantity(row.quantity),
         wording.price(row.entry_price),
         wording.price(row.mark),
-        Text(model.amount(row.profit, signed=True), style=style),
-        Text(wording.percent(row.profit, row.cost), style=style),
+        Text(model.amount(row.unrealised_profit, signed=True), style=style),
+        Text(wording.percent(row.unrealised_profit, row.cost), style=style),
         Text(row.stage, style=stage_style),
     )
     return (
@@ -255,7 +270,7 @@ def equity(model: ViewModel, width: int, height: int) -> Panel:
     """The equity curve with its highest and lowest value, and the time it spans."""
     points = model.equity_history.points
     if not points:
-        return panel("equity", Text("no books yet", style=styles.QUIET))
+        return panel(terms.EQUITY.word, Text("no books yet", style=styles.QUIET))
     rows = max(1, height - BORDER_SIZE)
     values = [point.equity for point in points]
     labels = [model.amount(max(values)), model.amount(min(values))]
@@ -269,7 +284,7 @@ def equity(model: ViewModel, width: int, height: int) -> Panel:
         body.append(line, style=style)
         body.append("\n" if index < rows - 1 else "")
     span = wording.duration(points[-1].at - points[0].at)
-    return panel("equity", body, f"{span} to {wording.clock(points[-1].at)}")
+    return panel(terms.EQUITY.word, body, f"{span} to {times.clock(points[-1].at)}")
 
 
 def decisions(model: ViewModel, rows_max: int, width: int) -> Panel:
@@ -289,7 +304,7 @@ def decisions(model: ViewModel, rows_max: int, width: int) -> Panel:
         "exits": "exits",
         "approvals": "approved",
         "rejections": "rejected",
-        "orders": "sent",
+        "orders": "orders",
         "fills": "fills",
     }
     note = " · ".join(f"{counts[name]:,} {word}" for name, word in words.items())
@@ -315,10 +330,10 @@ def _decision_row(model: ViewModel, decision: Decision, name_width: int) -> tupl
         order.append(model.market_state.name(decision.instrument, name_width))
     if decision.price is not None:
         order.append(f" @ {wording.price(decision.price)}", style=styles.STRONG)
-    times = f"×{decision.count:,} " if decision.count > 1 else ""
-    reasons = Text.assemble((times, styles.WARN), (", ".join(decision.reasons), styles.QUIET))
+    repeated = f"×{decision.count:,} " if decision.count > 1 else ""
+    reasons = Text.assemble((repeated, styles.WARN), (", ".join(decision.reasons), styles.QUIET))
     return (
-        Text(wording.clock(decision.at), style=styles.QUIET),
+        Text(times.clock(decision.at), style=styles.QUIET),
         Text(wording.clean(short_id(decision.order)), style=styles.QUIET),
         Text(word + kind, style=style),
         order,

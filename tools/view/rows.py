@@ -39,7 +39,7 @@ class PositionRow(NamedTuple):
     quantity: int
     entry_price: int
     mark: int | None
-    profit: int
+    unrealised_profit: int
     cost: int
     stage: str
     exits: str

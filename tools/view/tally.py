@@ -26,7 +26,7 @@ _NAMES: dict[type[Message], str] = {
     ExitProposal: "exits",
     Approval: "approvals",
     Rejection: "rejections",
-    Pending: "waiting",
+    Pending: "pending",
     Claim: "orders",
 }
 
@@ -71,8 +71,8 @@ class Tally:
         return self.equity - self.portfolio.deposits
 
     @property
-    def open_profit(self) -> int:
-        """What open positions would make at their marks."""
+    def unrealised_profit(self) -> int:
+        """What open positions would make at their marks, before fees."""
         return self.profit - self.portfolio.realised_profit + self.portfolio.fees
 
     def marks(self) -> dict[str, int]:

@@ -87,12 +87,6 @@ def latency(nanoseconds: int) -> str:
     return f"{milliseconds / 1_000:.1f} s"
 
 
-def clock(nanoseconds: int) -> str:
-    """Time of day in UTC: ``14:03:59``."""
-    seconds = nanoseconds // SECOND % 86_400
-    return f"{seconds // 3_600:02d}:{seconds % 3_600 // 60:02d}:{seconds % 60:02d}"
-
-
 def clean(text: str) -> str:
     """Text from the tape, without what a terminal would obey."""
     return "".join(c if c.isprintable() else "·" for c in text)
@@ -110,7 +104,7 @@ def shorten(text: str, width: int) -> str:
 
 
 def market(entry: Market) -> str:
-    """A market for people: Kalshi's ticker, ``BTC 5m to 16:00`` (UTC) for a window, else its title."""
+    """A market for people: Kalshi's ticker, ``BTC 5m to 16:00Z`` for a window (UTC, its name everywhere), else its title."""
     name = entry.market.partition(":")[2] or entry.market
     if not entry.title or entry.venue == "kalshi":
         return clean(name)
@@ -118,7 +112,8 @@ def market(entry: Market) -> str:
         coin = entry.title.split(" ", 1)[0]
         symbol = entry.underlying.partition(":")[2].removesuffix("USDT") or coin
         span = duration(entry.close_at - entry.open_at).removesuffix("00")
-        return clean(f"{symbol} {span} to {clock(entry.close_at)[:5]}")
+        hours, minutes = divmod(entry.close_at // SECOND % 86_400 // 60, 60)
+        return clean(f"{symbol} {span} to {hours:02d}:{minutes:02d}Z")
     return clean(entry.title)
 
 

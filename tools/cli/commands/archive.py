@@ -1,6 +1,5 @@
 """``presage archive``: which part of the record is sealed in files, and whether it is as it was written."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import typer
@@ -9,6 +8,7 @@ from rich.table import Table
 from libs.archive.archive import Archive
 from libs.runtime.layout import StateLayout
 from proto.units import SECOND
+from tools.cli.tables import time_cell, time_heading
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit
 from tools.exit_codes import DIFFERENCE
 from tools.system.installation import expect_run
@@ -24,9 +24,9 @@ def list_segments(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None
     if as_json:
         emit(document)
         return
-    table = Table("first", "last", "from", "to", "bytes", "hash", box=None)
+    table = Table("first", "last", time_heading("from"), time_heading("to"), "bytes", "hash", box=None)
     for row in document["segments"]:
-        times = (_time(row["first_at"]), _time(row["last_at"]))
+        times = (time_cell(row["first_at"]), time_cell(row["last_at"]))
         table.add_row(
             str(row["first"]), str(row["last"]), *times, f"{row['bytes']:,}", f"{row['digest'][:16]}…"
         )
@@ -77,7 +77,3 @@ def archive_document(archive: Archive) -> dict[str, Any]:
 def _archive(state: Any) -> Archive:
     expect_run(state)
     return Archive(StateLayout(state).archive)
-
-
-def _time(nanoseconds: int) -> str:
-    return datetime.fromtimestamp(nanoseconds / SECOND, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,69 +1,117 @@
 """``presage pending``, ``orders``, ``fills``, ``positions``, ``trades``, ``alerts``, ``strategies``: lists from the tape."""
 
-import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from libs.runtime.layout import StateLayout
 from libs.tape.connection import Link
-from proto.feed import Market
+from proto.message import Message
 from proto.monitor import Alert
-from proto.units import SECOND
+from proto.units import SECOND, notional
+from tools.cli.tables import Names, print_list, table, time_cell, time_heading, unit_of
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, run
 from tools.lists import books as book_list
 from tools.lists import orders as order_list
 from tools.lists.alerts import AlertRow, alert_list, worst_first
+from tools.lists.books import FillRow, TradeRow
 from tools.lists.orders import OrderList, OrderRow
 from tools.lists.positions import read_holdings
-from tools.lists.reading import Reading, read_kinds, read_markets
+from tools.lists.reading import Entry, Reading, read_kinds, read_markets
 from tools.lists.strategies import KINDS as STRATEGY_KINDS
 from tools.lists.strategies import count, known_strategies
 from tools.lists.waiting import waiting_orders
 from tools.system.installation import Installation, tape_access
 from tools.view import wording
-from tools.view.moment import moment
 from tools.view.names import short_id
 from tools.view.next_command import next_command
+from tools.view.terms import (
+    COST,
+    ENTRY,
+    EXIT,
+    FEES,
+    FILLED,
+    MARK,
+    ORDER,
+    POSITION,
+    PRICE,
+    PROFIT,
+    QUANTITY,
+    REALISED,
+    STATUS,
+    TIME_LEFT,
+    UNREALISED,
+)
 
 LIMIT = 20
-NAME_WIDTH = 44
 
 Limit = Annotated[int, typer.Option("--limit", min=0, help="The newest so many; 0: all.")]
 OfMarket = Annotated[str, typer.Option("--market", help="Only markets with this in their name or id.")]
 OfStrategy = Annotated[str, typer.Option("--strategy", help="Only this strategy's.")]
 
-
-class Names:
-    """Names of instruments as the view shows them."""
-
-    def __init__(self, markets: dict[str, Market]) -> None:
-        self._labels = {name: wording.market(market) for name, market in markets.items()}
-
-    def of(self, instrument: str) -> str:
-        """An instrument for people."""
-        market, _, outcome = instrument.rpartition(":")
-        label = self._labels.get(market)
-        if label is None:
-            return wording.instrument(instrument, NAME_WIDTH)
-        return f"{wording.shorten(label, NAME_WIDTH)} {wording.clean(outcome).upper()}"
-
-    def has(self, part: str, market: str, instrument: str) -> bool:
-        """Whether a market's name or id has ``part`` in it, whatever the case."""
-        places = (market, instrument, self._labels.get(market, ""))
-        return not part or any(part.lower() in place.lower() for place in places)
+Cells = Callable[[Any, Names, str], Sequence[str]]
 
 
-def _listed(state: Path, work: Callable[[Installation, Link, Names], Coroutine[Any, Any, Any]]) -> Any:
+class Listing(NamedTuple):
+    """A list that is folded from the tape: what is read for it, its rows, and how a row looks.
+
+    ``cells`` takes a row, the names of markets and the sign of the account's money.
+    """
+
+    name: str
+    kinds: Sequence[type[Message]]
+    rows: Callable[[list[Entry]], Iterable[Any]]
+    headings: Callable[[str], Sequence[str]]
+    cells: Cells
+
+
+class Wanted(NamedTuple):
+    """Which rows of a list."""
+
+    market: str
+    strategy: str
+    limit: int
+
+    def has(self, row: Any, names: Names) -> bool:
+        """Whether a row is one of those."""
+        return names.has(self.market, row.market, row.instrument) and self.strategy in ("", row.strategy)
+
+
+def _read(state: Path, work: Callable[[Installation, Link, Names], Coroutine[Any, Any, Any]]) -> Any:
     async def reading() -> Any:
         async with tape_access(state) as (installation, link):
             return await work(installation, link, Names(await read_markets(link)))
 
     return run(reading())
+
+
+def _list(listing: Listing, state: Path, wanted: Wanted, *, as_json: bool) -> list[Any] | None:
+    """Show a list; its rows, ``None`` where they were printed as JSON."""
+
+    async def work(_: Installation, link: Link, names: Names) -> tuple[Reading, list[Any], Names]:
+        reading = await read_kinds(link, listing.kinds)
+        return reading, [row for row in listing.rows(reading.entries) if wanted.has(row, names)], names
+
+    reading, rows, names = _read(state, work)
+    shown = _newest(rows, wanted.limit)
+    if as_json:
+        emit({"source": reading.source, listing.name: [row.document() for row in shown]})
+        return None
+    unit = unit_of(state)
+    made = table(*listing.headings(unit))
+    for row in shown:
+        made.add_row(*listing.cells(row, names, unit))
+    print_list(made, shown, rows, reading.source)
+    return list(rows)
+
+
+def _newest(rows: Sequence[Any], limit: int) -> Sequence[Any]:
+    return rows[-limit:] if limit else rows
+
+
+# ── orders ──
 
 
 def pending(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
@@ -73,19 +121,19 @@ def pending(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
         rows, now = await waiting_orders(link)
         return rows, now, names
 
-    rows, now, names = _listed(state, work)
+    rows, now, names = _read(state, work)
     if as_json:
         emit({"now": now, "pending": [row.document() | {"left_s": _left_s(row, now)} for row in rows]})
         return
     if not rows:
-        console.print("no order waits for you", highlight=False)
+        console.print("no order is pending: none waits for you", highlight=False)
         return
-    unit = _unit(state)
-    table = _table("id", "market", "side", "price>", "quantity>", "cost>", "time left>")
+    unit = unit_of(state)
+    made = table("id", "market", "side", f"{PRICE} {unit}>", f"{QUANTITY}>", f"{COST}>", f"{TIME_LEFT}>")
     for row in rows:
-        cost = wording.money(row.price * row.quantity // 1_000_000, unit=unit)
-        table.add_row(*_order_cells(row, names)[:5], cost, wording.duration(row.expires_at - now))
-    console.print(table)
+        cost = wording.money(notional(row.price, row.quantity), unit=unit)
+        made.add_row(*_order_cells(row, names), cost, wording.duration(row.expires_at - now))
+    console.print(made)
     console.print("presage approve ID or presage deny ID decides", style="dim", highlight=False)
 
 
@@ -94,7 +142,9 @@ def _left_s(row: OrderRow, now: int) -> int:
 
 
 def orders(
-    is_open: Annotated[bool, typer.Option("--open", help="Only those that wait or may still trade.")] = False,
+    is_open: Annotated[
+        bool, typer.Option("--open", help="Only those that are pending or may still trade.")
+    ] = False,
     market: OfMarket = "",
     strategy: OfStrategy = "",
     limit: Limit = LIMIT,
@@ -102,36 +152,33 @@ def orders(
     as_json: AsJson = False,
 ) -> None:
     """List orders and what became of them, the newest last."""
+    listing = Listing("orders", order_list.KINDS, _orders_in, _order_headings, _order_row)
+    if is_open:
+        listing = listing._replace(rows=lambda entries: [row for row in _orders_in(entries) if row.is_open])
+    _list(listing, state, Wanted(market, strategy, limit), as_json=as_json)
 
-    async def work(_: Installation, link: Link, names: Names) -> tuple[Reading, list[OrderRow], Names]:
-        reading = await read_kinds(link, order_list.KINDS)
-        rows = [
-            row
-            for row in OrderList().add(reading.entries).rows.values()
-            if (row.is_open or not is_open)
-            and names.has(market, row.market, row.instrument)
-            and strategy in ("", row.strategy)
-        ]
-        return reading, rows, names
 
-    reading, rows, names = _listed(state, work)
-    shown = _newest(rows, limit)
-    if as_json:
-        emit({"source": reading.source, "orders": [row.document() for row in shown]})
-        return
-    table = _table("id", "market", "side", "price>", "quantity>", "filled>", "state", "because")
-    for row in shown:
-        became = f"as {short_id(row.became)}" if row.became else row.reason
-        table.add_row(
-            *_order_cells(row, names), wording.quantity(row.filled), row.status, wording.clean(became)
-        )
-    _print(table, shown, rows, reading.source)
+def _orders_in(entries: list[Entry]) -> Iterable[OrderRow]:
+    return OrderList().add(entries).rows.values()
+
+
+def _order_headings(unit: str) -> Sequence[str]:
+    return "id", "market", "side", f"{PRICE} {unit}>", f"{QUANTITY}>", f"{FILLED}>", f"{STATUS}", "because"
+
+
+def _order_row(row: OrderRow, names: Names, _: str) -> Sequence[str]:
+    became = f"as {short_id(row.became)}" if row.became else row.reason
+    status = row.status.replace("_", " ")
+    return *_order_cells(row, names), wording.quantity(row.filled), status, wording.clean(became)
 
 
 def _order_cells(row: OrderRow, names: Names) -> tuple[str, ...]:
     name = names.of(row.instrument) if row.instrument else "–"
-    side = f"{row.side} exit" if row.reduce_only else row.side
+    side = f"{row.side} {EXIT}" if row.reduce_only else row.side
     return short_id(row.order), name, side, wording.price(row.price), wording.quantity(row.quantity)
+
+
+# ── fills, positions, trades ──
 
 
 def fills(
@@ -142,70 +189,73 @@ def fills(
     as_json: AsJson = False,
 ) -> None:
     """List fills, the newest last."""
+    listing = Listing("fills", book_list.KINDS, _fills_in, _fill_headings, _fill_row)
+    _list(listing, state, Wanted(market, strategy, limit), as_json=as_json)
 
-    async def work(_: Installation, link: Link, names: Names) -> tuple[Reading, list[Any], Names]:
-        reading = await read_kinds(link, book_list.KINDS)
-        rows = [
-            row
-            for row in book_list.Books().add(reading.entries).fills.values()
-            if names.has(market, row.fill.market, row.fill.instrument) and strategy in ("", row.fill.strategy)
-        ]
-        return reading, rows, names
 
-    reading, rows, names = _listed(state, work)
-    shown = _newest(rows, limit)
-    if as_json:
-        emit({"source": reading.source, "fills": [row.document() for row in shown]})
-        return
-    unit = _unit(state)
-    table = _table("time UTC", "order", "market", "side", "price>", "quantity>", "fee>", "realised>")
-    for row in shown:
-        fill = row.fill
-        table.add_row(
-            _time(row.at),
-            short_id(fill.order),
-            names.of(fill.instrument),
-            fill.side.value,
-            wording.price(fill.price),
-            wording.quantity(fill.quantity),
-            wording.money(fill.fee, unit=unit),
-            "taken back" if row.is_undone else wording.money(row.realised, signed=True, unit=unit),
-        )
-    _print(table, shown, rows, reading.source)
+def _fills_in(entries: list[Entry]) -> Iterable[FillRow]:
+    return book_list.Books().add(entries).fills.values()
+
+
+def _fill_headings(unit: str) -> Sequence[str]:
+    heads = ("market", "side", f"{PRICE} {unit}>", f"{QUANTITY}>", f"{FEES}>", f"{REALISED.short}>")
+    return time_heading("time"), f"{ORDER}", *heads
+
+
+def _fill_row(row: FillRow, names: Names, unit: str) -> Sequence[str]:
+    fill = row.fill
+    made = "taken back" if row.is_undone else wording.money(row.realised_profit, signed=True, unit=unit)
+    return (
+        time_cell(row.at),
+        short_id(fill.order),
+        names.of(fill.instrument),
+        fill.side.value,
+        wording.price(fill.price),
+        wording.quantity(fill.quantity),
+        wording.money(fill.fee, unit=unit),
+        made,
+    )
 
 
 def positions(market: OfMarket = "", state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     """List open positions at the newest prices, and the account."""
 
-    async def work(installation: Installation, link: Link, names: Names) -> tuple[Any, Names]:
+    async def work(installation: Installation, link: Link, names: Names) -> tuple[Any, Any, Names]:
         holdings = await read_holdings(installation, link)
+        document = holdings.document()
         holdings.rows = [row for row in holdings.rows if names.has(market, row.market, row.instrument)]
-        return holdings, names
+        return holdings, document, names
 
-    holdings, names = _listed(state, work)
+    holdings, document, names = _read(state, work)
     if as_json:
-        emit(holdings.document())
+        emit(document | {"positions": [row.document() for row in holdings.rows]})
         return
-    unit = _unit(state)
-    table = _table("position", "held>", "entry>", "mark>", "cost>", "profit>", "%>")
+    unit = unit_of(state)
+    prices = (f"{ENTRY} {unit}>", f"{MARK} {unit}>")
+    made = table(f"{POSITION}", f"{QUANTITY}>", *prices, f"{COST}>", f"{UNREALISED.short}>", "%>")
     for row in holdings.rows:
-        table.add_row(
+        made.add_row(
             names.of(row.instrument),
             wording.quantity(row.quantity),
             wording.price(row.entry_price),
             wording.price(row.mark),
             wording.money(row.cost, unit=unit),
-            wording.money(row.profit, signed=True, unit=unit),
-            wording.percent(row.profit, row.cost),
+            wording.money(row.unrealised_profit, signed=True, unit=unit),
+            wording.percent(row.unrealised_profit, row.cost),
         )
-    _print(table, holdings.rows, holdings.rows, holdings.source)
+    print_list(made, holdings.rows, holdings.rows, holdings.source)
     if not market:
-        document = holdings.document()
-        told = ", ".join(
-            f"{name.replace('_', ' ')} {wording.money(document[name], unit=unit)}"
-            for name in ("cash", "equity", "profit", "realised_profit", "fees")
-        )
-        console.print(told, highlight=False)
+        console.print(account_words(document, unit), highlight=False, soft_wrap=True)
+
+
+def account_words(document: dict[str, Any], unit: str) -> str:
+    """``equity $999.25, profit −$0.75 (realised +$0.20, unrealised +$0.10, fees $1.05), cash $989.95``."""
+    amounts = {
+        name: wording.money(document[name], signed=name.endswith("profit"), unit=unit)
+        for name in ("equity", "profit", "realised_profit", "unrealised_profit", "fees", "cash")
+    }
+    parts = "realised {realised_profit}, unrealised {unrealised_profit}, fees {fees}".format(**amounts)
+    return f"equity {amounts['equity']}, profit {amounts['profit']} ({parts}), cash {amounts['cash']}"
 
 
 def trades(
@@ -216,37 +266,36 @@ def trades(
     as_json: AsJson = False,
 ) -> None:
     """List closed trades: from nothing held to nothing held, profit after fees, the newest last."""
+    listing = Listing("trades", book_list.KINDS, _trades_in, _trade_headings, _trade_row)
+    rows = _list(listing, state, Wanted(market, strategy, limit), as_json=as_json)
+    if rows is not None:
+        total = wording.money(sum(row.profit for row in rows), signed=True, unit=unit_of(state))
+        console.print(f"{len(rows)} trades, {PROFIT} {total} after fees", highlight=False)
 
-    async def work(_: Installation, link: Link, names: Names) -> tuple[Reading, list[Any], Names]:
-        reading = await read_kinds(link, book_list.KINDS)
-        rows = [
-            row
-            for row in book_list.Books().add(reading.entries).trades()
-            if names.has(market, row.market, row.instrument) and strategy in ("", row.strategy)
-        ]
-        return reading, rows, names
 
-    reading, rows, names = _listed(state, work)
-    shown = _newest(rows, limit)
-    if as_json:
-        emit({"source": reading.source, "trades": [row.document() for row in shown]})
-        return
-    unit = _unit(state)
-    table = _table("closed UTC", "market", "quantity>", "entry>", "exit>", "held", "", "profit>")
-    for row in shown:
-        table.add_row(
-            _time(row.closed_at),
-            names.of(row.instrument),
-            wording.quantity(row.quantity),
-            wording.price(row.entry_price),
-            wording.price(row.exit_price),
-            wording.duration(row.closed_at - row.opened_at),
-            row.ended,
-            wording.money(row.profit, signed=True, unit=unit),
-        )
-    _print(table, shown, rows, reading.source)
-    total = wording.money(sum(row.profit for row in rows), signed=True, unit=unit)
-    console.print(f"{len(rows)} trades, profit after fees {total}", highlight=False)
+def _trades_in(entries: list[Entry]) -> Iterable[TradeRow]:
+    return book_list.Books().add(entries).trades()
+
+
+def _trade_headings(unit: str) -> Sequence[str]:
+    prices = (f"{ENTRY} {unit}>", f"{EXIT} {unit}>")
+    return time_heading("closed"), "market", f"{QUANTITY}>", *prices, "lasted", "how", f"{PROFIT}>"
+
+
+def _trade_row(row: TradeRow, names: Names, unit: str) -> Sequence[str]:
+    return (
+        time_cell(row.closed_at),
+        names.of(row.instrument),
+        wording.quantity(row.quantity),
+        wording.price(row.entry_price),
+        wording.price(row.exit_price),
+        wording.duration(row.closed_at - row.opened_at),
+        row.ended,
+        wording.money(row.profit, signed=True, unit=unit),
+    )
+
+
+# ── alerts and strategies ──
 
 
 def alerts(
@@ -261,7 +310,7 @@ def alerts(
         reading = await read_kinds(link, (Alert,))
         return alert_list(reading.entries)
 
-    found = _listed(state, work)
+    found = _read(state, work)
     shown = _newest(found, limit) if every else worst_first(found)[: limit or None]
     if as_json:
         emit({"alerts": [row.document() for row in shown]})
@@ -269,13 +318,13 @@ def alerts(
     if not shown:
         console.print("no alert", highlight=False)
         return
-    table = _table("since UTC", "", "alert", "what", "next")
+    made = table(time_heading("since"), "", "alert", "what", "next")
     for row in shown:
         alert = row.alert
-        since = f"{_time(row.at)} to {_time(row.over_at)}" if row.over_at else _time(row.at)
+        since = f"{time_cell(row.at)} to {time_cell(row.over_at)}" if row.over_at else time_cell(row.at)
         words = f"{alert.topic}: {alert.text}"
-        table.add_row(since, alert.severity.value, alert.rule, wording.clean(words), next_command(alert))
-    console.print(table)
+        made.add_row(since, alert.severity.value, alert.rule, wording.clean(words), next_command(alert))
+    console.print(made)
 
 
 def strategies(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
@@ -287,51 +336,16 @@ def strategies(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
         async def work(_: Installation, link: Link, __: Names) -> None:
             count(rows, (await read_kinds(link, STRATEGY_KINDS)).entries)
 
-        _listed(state, work)
+        _read(state, work)
     if as_json:
         emit({"strategies": [row.document() for row in rows.values()]})
         return
-    table = _table(
-        "strategy", "", "proposed>", "approved>", "rejected>", "fills>", "trades>", "profit>", "about"
-    )
+    names = ("proposals", "approvals", "rejections", "fills", "trades")
+    made = table("strategy", "", "proposed>", "approved>", "rejected>", "fills>", "trades>", f"{PROFIT}>")
     for row in rows.values():
-        names = ("proposals", "approvals", "rejections", "fills", "trades")
         counts = [f"{row.counts[name]:,}" for name in names]
-        profit = wording.money(row.profit, signed=True, unit=_unit(state))
-        table.add_row(row.name, "runs" if row.runs else "", *counts, profit, wording.clean(row.about))
-    console.print(table)
-
-
-# ── how lists look ──
-
-
-def _unit(state: Path) -> str:
-    money = StateLayout(state).money_file
-    return wording.sign_of(money.read_text()) if money.exists() else "$"
-
-
-def _time(at_ns: int) -> str:
-    today = time.time_ns() // (86_400 * SECOND) == at_ns // (86_400 * SECOND)
-    return wording.clock(at_ns) if today else moment(at_ns)[:16]
-
-
-def _newest(rows: Sequence[Any], limit: int) -> Sequence[Any]:
-    return rows[-limit:] if limit else rows
-
-
-def _table(*headings: str) -> Table:
-    """A table without lines; a heading that ends in ``>`` is over numbers."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in headings:
-        right = heading.endswith(">")
-        table.add_column(heading.rstrip(">"), justify="right" if right else "left", overflow="fold")
-    return table
-
-
-def _print(table: Table, shown: Sequence[Any], rows: Sequence[Any], source: str) -> None:
-    """The table, or that there is nothing; and where it comes from."""
-    if rows:
-        console.print(table)
-    left_out = f"; {len(rows) - len(shown):,} earlier ones: --limit 0" if len(shown) < len(rows) else ""
-    told = f"{len(shown)} from {source}" if rows else f"none; from {source}"
-    console.print(Text(told + left_out, style="dim"))
+        profit = wording.money(row.profit, signed=True, unit=unit_of(state))
+        made.add_row(row.name, "runs" if row.runs else "", *counts, profit)
+    console.print(made)
+    for row in rows.values():
+        console.print(f"{row.name}: {wording.clean(row.about)}", highlight=False, markup=False)

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -10,6 +11,8 @@ import typer
 from rich.text import Text
 
 from libs.runtime.layout import StateLayout
+from proto.units import SECOND
+from tools.cli.tables import time_cell
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, run
 from tools.exit_codes import NothingDone, UsageError
 from tools.system.installation import expect_run
@@ -116,7 +119,7 @@ def _show(lines: Sequence[Line], *, as_json: bool) -> None:
 
 
 def _for_people(line: Line) -> Text:
-    """``03:51:50 risk     live  position 7``."""
+    """``03:51:50 risk     live  position 7``; with UTC beside the time where the operator's zone is another."""
     fields = _fields(line.text)
     if not fields:
         return Text.assemble(("         ", ""), (f"{line.service:<10}", "cyan"), clean(line.text))
@@ -128,9 +131,17 @@ def _for_people(line: Line) -> Text:
     }
     told = "  ".join(f"{name} {value}" for name, value in rest.items())
     return Text.assemble(
-        (f"{line.at[11:19]} ", "dim"),
+        (f"{_time(line.at)} ", "dim"),
         (f"{line.service:<10}", "cyan"),
         (f"{level} " if level in _LEVELS else "", _LEVELS.get(level, "")),
         clean(str(fields.get("text", ""))),
         (f"  {clean(told)}" if told else "", "dim"),
     )
+
+
+def _time(written: str) -> str:
+    try:
+        at = datetime.fromisoformat(written)
+    except ValueError:
+        return " " * len("03:51:50")
+    return time_cell(int(at.timestamp()) * SECOND)

@@ -27,6 +27,7 @@ from tools.lists.waiting import waiting_orders
 from tools.system.installation import expect_run, running_supervisor
 from tools.system.servers import DISK_FULL
 from tools.system.watch import Reports
+from tools.view import terms
 from tools.view.wording import clean, instrument, price, quantity, sign_of
 from tools.view.wording import money as amount
 
@@ -154,15 +155,20 @@ def _account_line(account: Mapping[str, Any], unit: str) -> str:
     names = ("cash", "equity", "profit", "exposure", "exposure_limit")
     money = {name: amount(account.get(name, 0), signed=name == "profit", unit=unit) for name in names}
     return (
-        f"equity {money['equity']}, profit {money['profit']}, cash {money['cash']}, exposure {money['exposure']} of {money['exposure_limit']},"
-        f" {account.get('positions', 0)} positions, risk {account.get('risk_state', '')}"
+        f"{terms.EQUITY} {money['equity']}, {terms.PROFIT} {money['profit']}, {terms.CASH} {money['cash']},"
+        f" {terms.EXPOSURE} {money['exposure']} of {money['exposure_limit']},"
+        f" {_open_positions(account.get('positions', 0))}, risk {account.get('risk_state', '').replace('_', '-')}"
     )
 
 
+def _open_positions(count: int) -> str:
+    return "1 open position" if count == 1 else f"{count} open positions"
+
+
 def _pending_line(row: Mapping[str, Any]) -> str:
-    """An order that waits for the operator, with what to type."""
+    """A pending order, with what to type."""
     what = f"{row['side']} {quantity(row['quantity'])} {instrument(row['instrument'], 40)} @ {price(row['price'])}"
-    return f"waits for you: {what}, {row['left_s']} s left: presage approve {row['id']}"
+    return f"{terms.PENDING}: {what}, {row['left_s']} s {terms.TIME_LEFT}: presage approve {row['id']}"
 
 
 def _venue_line(name: str, row: Mapping[str, Any], *, named: bool = False) -> tuple[str, ...]:
@@ -170,7 +176,12 @@ def _venue_line(name: str, row: Mapping[str, Any], *, named: bool = False) -> tu
 
     ``named``: without headings above, so that the numbers say what they are.
     """
-    told = {"markets": "{} markets", "gate": "gate {}", "unknown": "{} unknown", "balance": "balance {}"}
+    told = {
+        "markets": "{} markets",
+        "gate": "gate {}",
+        "unknown": "{} unknown",
+        "balance": f"{terms.BALANCE} {{}}",
+    }
     words = told if named else dict.fromkeys(told, "{}")
     feed = f"[green]{row['feed']}[/]" if row["feed"] == "live" else f"[red]{escape(row['feed'])}[/]"
     markets = words["markets"].format(row["markets"])
@@ -217,7 +228,7 @@ def print_status(console: Console, document: Mapping[str, Any]) -> None:
 
 
 def _print_services(console: Console, services: Mapping[str, Any]) -> None:
-    table = Table("service", "state", "position", "dead", "detail", box=None)
+    table = Table("service", "state", terms.READ_TO.word, "unreadable", "detail", box=None)
     for name, report in services.items():
         style = "green" if report.get("state") == "live" else "red"
         row = (str(report.get(key, "")) for key in ("position", "dead", "detail"))
@@ -232,7 +243,7 @@ def _print_venues(console: Console, venues: Mapping[str, Any]) -> None:
             words = " ".join(word for word in _venue_line(name, row, named=True) if word)
             console.print(words, highlight=False, soft_wrap=True)
         return
-    headings = ("venue", "prices", "markets", "money", "gate", "unknown", "reconciled", "balance")
+    headings = ("venue", "prices", "markets", "money", "gate", "unknown", "reconciled", terms.BALANCE.word)
     table = Table(*headings, box=None)
     for name, row in venues.items():
         table.add_row(*_venue_line(name, row))

@@ -101,7 +101,7 @@ def test_what_became_of_orders_that_waited():
         "2-0": "denied",
         "3-0": "lapsed",
         "4-0": "rejected",
-        "5-0": "waiting",
+        "5-0": "pending",
         "9-0": "filled",
     }
     assert found.rows["t-1-0"].became == "t-9-0"

@@ -57,7 +57,7 @@ def test_positions_have_their_entry_mark_profit_stage_and_exits() -> None:
     assert row.quantity == 20 * ONE
     assert row.entry_price == 460_000
     assert row.mark == 500_000
-    assert row.profit == 800_000
+    assert row.unrealised_profit == 800_000
     assert row.stage == "half closed"
     assert row.exits == "20 @ 0.48"
 
@@ -138,7 +138,7 @@ def test_the_view_and_the_summary_count_alike() -> None:
     assert document["profit"] * ONE == model.profit
     assert document["equity"] * ONE == model.equity
     tally = model.tally
-    assert model.profit == model.portfolio.realised_profit - model.portfolio.fees + tally.open_profit
+    assert model.profit == model.portfolio.realised_profit - model.portfolio.fees + tally.unrealised_profit
 
 
 def test_an_order_that_waits_is_shown_until_it_is_decided_on_or_its_time_is_over() -> None:
@@ -334,10 +334,10 @@ def test_markets_have_names_for_people_also_after_their_end() -> None:
     model = ViewModel()
     player = Player(model)
     player.put(*opening(), window())
-    assert model.market_state.name("polymarket:0x7bd3511f062bfd4a:down", 40) == "BTC 5m to 14:20 DOWN"
+    assert model.market_state.name("polymarket:0x7bd3511f062bfd4a:down", 40) == "BTC 5m to 14:20Z DOWN"
     assert model.market_state.name(YES, 40) == "KXBTC15M-26MAY131800-00 YES"
     player.put(window(MarketStatus.SETTLED))
-    assert model.market_state.name("polymarket:0x7bd3511f062bfd4a:up", 40) == "BTC 5m to 14:20 UP"
+    assert model.market_state.name("polymarket:0x7bd3511f062bfd4a:up", 40) == "BTC 5m to 14:20Z UP"
     assert model.market_state.name("polymarket:0xffff:up", 40) == "0xffff UP"
     question = window().replace(title="Will it\x1b rain?", outcomes=())
     assert wording.market(question) == "Will it· rain?"

@@ -85,7 +85,7 @@ def test_the_wide_frame_has_services_reasons_and_both_percentiles() -> None:
         "rejected because",
         "closes too soon",
         "17-0",
-        "(realised +$0.20, open +$0.10, fees $1.05)",
+        "(realised +$0.20, unrealised +$0.10, fees $1.05)",
         "p50 · p99",
         "$1,000.00",
     ):
@@ -127,7 +127,7 @@ def test_the_banner_shows_what_waits_and_a_halt_file_with_what_to_type() -> None
     for width, height in ((120, 40), (200, 60)):
         text = "\n".join(drawn(model, width, height))
         assert "HALTED by the HALT file: no reason given. No new orders: presage resume" in text
-        assert "WAITS buy 40 KXBTC15M-26MAY131800-00 YES @ 0.46, 23h" in text
+        assert "pending buy 40 KXBTC15M-26MAY131800-00 YES @ 0.46, 23h" in text
         assert "presage approve 99-0" in text
     model.halt_file = None
     assert "HALTED" not in "\n".join(drawn(model, 120, 40))

@@ -7,14 +7,13 @@ import pytest
 from proto.monitor import Alert, Severity
 from proto.risk import Check
 from proto.units import ONE
+from tests.support.names import names_of_checks
 from tests.support.paths import ROOT
 from tools.cli.app import ENTRIES
 from tools.view.check_words import check_words
 from tools.view.next_command import OTHERWISE, next_command
 
-CHECKS = set(
-    re.findall(r'(?:Check|_elapsed)\("([a-z_]+)"', (ROOT / "services/risk/checks.py").read_text())
-) | {"operator"}
+CHECKS = names_of_checks()
 RULES = {
     rule
     for path in (ROOT / "services/monitor").glob("*.py")
