@@ -225,7 +225,8 @@ class Market(Message):
 
     Times: ``close_at`` is the latest moment at which trading ends by itself, ``expected_end_at`` when the
     answer is expected (a game's end: hours or days before the latest close), ``ended_at`` when the venue did
-    end trading. 0: not known, and for ``ended_at`` not ended.
+    end trading. 0: not known, and for ``ended_at`` not ended. ``clears_at``: the venue cancels all that rests then,
+    because the event begins; trading goes on. 0: it does not, or has.
 
     Orders: ``quantity_min`` is the least a resting order may have, ``taker_notional_min`` the least value of
     one that trades at once, ``taker_delay_ms`` how long the venue holds such an order back.
@@ -270,6 +271,7 @@ class Market(Message):
     taker_delay_ms: Milliseconds = 0
     payout: Price | None = None
     payout_floor: Price = 0
+    clears_at: Nanoseconds = 0
 
     @property
     def ends_at(self) -> Nanoseconds:

@@ -4,11 +4,14 @@ Rules, in short:
 
 - an order is active ``latency`` after it was sent (tape time), a cancel takes as long; what is due is
   done when the first event at or after its moment is read, before that event itself counts;
+- where a market holds takers back, what is marketable on arrival waits so long, cannot be cancelled
+  meanwhile, and meets the book of then;
 - what is marketable takes the displayed levels at their prices, never more than is left of them
   (``book.Taken``); IOC ends there, FOK trades whole or not at all, GTC and GTD rest;
 - a resting order trades at its own price: after the queue ahead of it (``queue``), when a trade goes
   through its price, or when the book shows the other side at or beyond its price;
-- GTD orders expire at their moment; a market that closes cancels what rests in it;
+- GTD orders expire at their moment; a market that closes, or clears its book because its event begins,
+  cancels what rests in it;
 - our own orders never trade with one another.
 
 Without an order or a spent level in an instrument, an event of it costs two dictionary operations.
@@ -26,7 +29,7 @@ from libs.exchange.rules import OVER, is_too_cheap, leg_of, refusal
 from libs.venues.kalshi.fees import RETAIL_PRECISION
 from proto.feed import Book, Level, Market, MarketStatus, Quote, Side, Trade
 from proto.risk import TimeInForce
-from proto.units import ONE
+from proto.units import MILLISECOND, ONE
 
 NOTHING: tuple[Report, ...] = ()
 
@@ -88,6 +91,8 @@ class PaperExchange(Struct):
                 return reports
             if working.active:
                 reports.append(self._lapse(working))
+            elif working.is_held:
+                reports.extend(self._release(working))
             else:
                 reports.extend(self._arrive(working))
         self.due_at = NEVER
@@ -152,7 +157,7 @@ class PaperExchange(Struct):
             self.mirrors[outcomes[1].instrument] = outcomes[0].instrument
         for working in self.orders.values():
             if working.active and working.new.market == event.market:
-                working.ends_at = _ends_at(working.new, event)
+                working.ends_at = _ends_at(working.new, event, now)
                 self.due_at = min(self.due_at, working.next_at)
         return (*reports, *self.advance(now))
 
@@ -178,17 +183,43 @@ class PaperExchange(Struct):
         working.leg, turned = leg_of(market, new.instrument)
         working.leg_buy = new.buy is not turned
         working.leg_price = ONE - new.price if turned else new.price
-        working.ends_at = _ends_at(new, market)
         view = self._view(working.leg)
-        desk = self.desks.setdefault(working.leg, LegOrders())
         crosses = any(working.reaches(level.price) for level in _opposite(view, working))
         if crosses and (new.post_only or is_too_cheap(market, new)):
             detail = "post_only_would_cross" if new.post_only else "notional_too_small"
             yield self._end(working, EndReason.REJECTED, detail)
             return
+        yield Accepted(new.order, new.quantity)
+        if crosses and market.taker_delay_ms:
+            working.is_held = True
+            working.active_at += market.taker_delay_ms * MILLISECOND
+        else:
+            yield from self._enter(working, market)
+
+    def _release(self, working: Working) -> Iterator[Report]:
+        """An order was held back long enough: it meets the book as it is now, if the market still trades."""
+        new = working.new
+        market = self.markets.get(new.market)
+        working.is_held = False
+        if (
+            market is None
+            or market.status is not MarketStatus.OPEN
+            or 0 < market.close_at <= working.active_at
+        ):
+            yield self._end(working, EndReason.CANCELED, "market_closed")
+        elif new.time_in_force is TimeInForce.GTD and new.expires_at <= working.active_at:
+            yield self._end(working, EndReason.EXPIRED, "expired")
+        else:
+            yield from self._enter(working, market)
+
+    def _enter(self, working: Working, market: Market) -> Iterator[Report]:
+        """Trade at once what can be, and rest, or end, with what remains."""
+        new = working.new
+        view = self._view(working.leg)
+        desk = self.desks.setdefault(working.leg, LegOrders())
+        working.ends_at = _ends_at(new, market, working.active_at)
         working.active = True
         desk.orders.append(new.order)
-        yield Accepted(new.order, new.quantity)
         if new.time_in_force is not TimeInForce.FOK or _reachable(view, working, desk) >= new.quantity:
             yield from self._take_levels(working, desk, view, maker=False)
         if working.remaining == 0:
@@ -270,10 +301,11 @@ class PaperExchange(Struct):
             return self._end(working, EndReason.CANCELED, working.cancel_reason)
         if working.new.time_in_force is TimeInForce.GTD and working.new.expires_at <= working.ends_at:
             return self._end(working, EndReason.EXPIRED, "expired")
-        return self._end(working, EndReason.CANCELED, "market_closed")
+        is_cleared = working.ends_at == self.markets[working.new.market].clears_at
+        return self._end(working, EndReason.CANCELED, "book_cleared" if is_cleared else "market_closed")
 
     def _close(self, market: str) -> list[Report]:
-        over = [w for w in self.orders.values() if w.active and w.new.market == market]
+        over = [w for w in self.orders.values() if w.is_taken and w.new.market == market]
         return [self._end(working, EndReason.CANCELED, "market_closed") for working in over]
 
     def _end(self, working: Working, reason: EndReason, detail: str = "") -> Ended:
@@ -299,6 +331,11 @@ def _reachable(view: View, working: Working, desk: LegOrders) -> int:
     )
 
 
-def _ends_at(new: ExchangeOrder, market: Market) -> int:
-    closes = market.close_at or NEVER
-    return min(closes, new.expires_at) if new.time_in_force is TimeInForce.GTD else closes
+def _ends_at(new: ExchangeOrder, market: Market, now: int) -> int:
+    """When an order that rests ``now`` ends by itself: with the market, its clearing, or its own time."""
+    ends = [market.close_at or NEVER]
+    if market.clears_at > now:
+        ends.append(market.clears_at)
+    if new.time_in_force is TimeInForce.GTD:
+        ends.append(new.expires_at)
+    return min(ends)

@@ -41,7 +41,8 @@ class Working(Struct):
     ``leg``, ``leg_buy`` and ``leg_price`` are the order on the market's first outcome: buying NO at
     0.44 is selling YES at 0.56, and both outcomes share one book. ``ahead`` is the displayed quantity
     queued before it (``UNSEEN``: not known yet). ``credit`` is how much of the queue vanished from the
-    book without a trade seen yet, until ``credit_until``.
+    book without a trade seen yet, until ``credit_until``. ``is_held``: it arrived, and the market holds back what
+    trades at once, until ``active_at``.
     """
 
     new: ExchangeOrder
@@ -60,11 +61,17 @@ class Working(Struct):
     credit_until: int = 0
     fills: int = 0
     fees: FeeAccumulator = field(default_factory=FeeAccumulator)
+    is_held: bool = False
 
     @property
     def next_at(self) -> int:
         """When something is due for it that no market event brings."""
         return min(self.cancel_at, self.ends_at) if self.active else self.active_at
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the exchange took it, and has it still."""
+        return self.active or self.is_held
 
     @property
     def filled(self) -> int:

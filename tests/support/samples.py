@@ -312,6 +312,7 @@ LATER = (
         payout=240_000,
         payout_floor=10_000,
     ),
+    BOOKS[3].replace(clears_at=AT + 60_000_000_000),
 )
 
 SAMPLES: tuple[Message, ...] = (*BOOKS, *DECISIONS, *ORDERS, *OPERATIONS, *LATER)

@@ -69,10 +69,11 @@ class PaperMachine(StateMachine[PaperState]):
     """An exchange on the observed market, with its account."""
 
     name: ClassVar[str] = "paper"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     """2: takes no orders of venues that are traded for real. 3: pays out what the venue says, to the millionth, and
     refuses what is below the venue's least sizes.
-    4: no single live message sets its time far ahead."""
+    4: no single live message sets its time far ahead. 5: holds takers back where the market does, and cancels what
+    rests when an event's book is cleared."""
 
     def __init__(self) -> None:
         super().__init__(PaperState())
@@ -214,7 +215,7 @@ class PaperMachine(StateMachine[PaperState]):
                 StatusReport(
                     order=event.order,
                     found=True,
-                    status=AckStatus.ACCEPTED if working.active else None,
+                    status=AckStatus.ACCEPTED if working.is_taken else None,
                     filled=working.filled,
                     remaining=working.remaining,
                 ),

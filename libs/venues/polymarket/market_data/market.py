@@ -174,6 +174,7 @@ class PolymarketMarket:
             ended_at=self.ended_at,
             answer=self.answer,
             taker_delay_ms=self.taker_delay_ms,
+            clears_at=self.clears_at,
         )
 
 

@@ -1,10 +1,10 @@
 """The matching core: what an order gets from the observed market, and never more."""
 
 from libs.exchange.orders import UNSEEN, Accepted, EndReason
-from proto.feed import BOOK_LEVELS_MAX, Side
+from proto.feed import BOOK_LEVELS_MAX, MarketStatus, Side
 from proto.risk import TimeInForce
-from proto.units import ONE
-from tests.support.exchange_world import NO, Venue, ends, got
+from proto.units import ONE, SECOND
+from tests.support.exchange_world import NO, Venue, ends, got, listing
 
 
 def test_a_marketable_order_walks_the_visible_levels_up_to_its_limit():
@@ -160,3 +160,89 @@ def test_deep_orders_learn_their_place_when_their_level_shows():
     assert got(venue.trade(20, 50, Side.SELL)) == []
     venue.book({20: 8}, {46: 5})
     assert venue.exchange.orders["a"].ahead == 8 * ONE
+
+
+# ── markets that hold takers back, and books that are cleared ──
+
+
+def held_back(**changes: int) -> Venue:
+    """A market that holds takers back for three seconds."""
+    venue = Venue()
+    venue.exchange.market(listing(taker_delay_ms=3_000, **changes), venue.now)
+    venue.book({44: 9}, {45: 5})
+    return venue
+
+
+def test_a_taker_meets_the_book_of_when_it_is_let_go():
+    venue = held_back()
+    assert venue.send("a", 46, 4, tif=TimeInForce.IOC) == [Accepted("a", 4 * ONE)]
+    assert venue.book({44: 9}, {46: 2, 47: 9}) == []
+    reports = venue.wait(3_000)
+    assert got(reports) == [("a", 46, 2, False)]
+    assert ends(reports) == [("a", EndReason.CANCELED, "ioc")]
+
+
+def test_a_taker_that_meets_nobody_any_more_rests():
+    venue = held_back()
+    venue.send("a", 45, 4)
+    venue.book({44: 9}, {47: 5})
+    assert venue.wait(3_000) == []
+    assert got(venue.book({44: 9}, {45: 9})) == [("a", 45, 4, True)]
+
+
+def test_what_does_not_take_is_not_held_back():
+    venue = held_back()
+    venue.send("a", 44, 4)
+    assert venue.exchange.orders["a"].active
+
+
+def test_a_held_order_cannot_be_cancelled():
+    venue = held_back()
+    venue.send("a", 45, 2)
+    venue.send("b", 45, 9)
+    for name in "ab":
+        assert venue.exchange.cancel(name, "asked", venue.now) == ()
+    reports = venue.wait(3_000)
+    # One filled whole before its cancel could take effect; of the other, what was left went.
+    assert got(reports) == [("a", 45, 2, False), ("b", 45, 3, False)]
+    assert ends(reports) == [("a", EndReason.FILLED, ""), ("b", EndReason.CANCELED, "asked")]
+
+
+def test_a_held_order_ends_with_its_market_and_with_its_own_time():
+    venue = held_back()
+    venue.send("a", 45, 2)
+    reports = list(venue.exchange.market(listing(MarketStatus.CLOSED), venue.now))
+    assert ends(reports) == [("a", EndReason.CANCELED, "market_closed")]
+    venue = held_back()
+    venue.send("b", 45, 2, tif=TimeInForce.GTD, expires_ms=2_000)
+    assert ends(venue.wait(3_000)) == [("b", EndReason.EXPIRED, "expired")]
+    venue = held_back()
+    venue.exchange.market(listing(taker_delay_ms=3_000, close_at=venue.now + 1), venue.now)
+    venue.send("c", 45, 2)
+    assert ends(venue.wait(3_000)) == [("c", EndReason.CANCELED, "market_closed")]
+
+
+def test_the_beginning_of_an_event_clears_its_book_once():
+    venue = Venue()
+    begins = venue.now + 5 * SECOND
+    venue.exchange.market(listing(clears_at=begins), venue.now)
+    venue.book({44: 9}, {46: 5})
+    venue.send("a", 44, 4)
+    assert venue.wait(4_999) == []
+    assert ends(venue.wait(1)) == [("a", EndReason.CANCELED, "book_cleared")]
+    venue.send("b", 44, 4)
+    venue.exchange.market(listing(clears_at=begins), venue.now)
+    venue.exchange.market(listing(), venue.now)
+    assert venue.wait(60_000) == []
+    assert list(venue.exchange.orders) == ["b"]
+
+
+def test_what_rests_learns_of_a_later_beginning():
+    venue = Venue()
+    begins = venue.now + 5 * SECOND
+    venue.book({44: 9}, {46: 5})
+    venue.send("a", 44, 4)
+    venue.exchange.market(listing(clears_at=begins), venue.now)
+    venue.exchange.market(listing(clears_at=begins + SECOND), venue.now)
+    assert venue.wait(5_999) == []
+    assert ends(venue.wait(1)) == [("a", EndReason.CANCELED, "book_cleared")]

@@ -12,7 +12,7 @@ from libs.exchange.orders import Ended, EndReason, Executed, Report
 from proto.feed import Book, Side
 from proto.risk import TimeInForce
 from proto.units import MILLISECOND, ONE
-from tests.support.exchange_world import CENT, LATENCY, NO, YES, Venue, levels
+from tests.support.exchange_world import CENT, LATENCY, NO, YES, Venue, levels, listing
 
 STEPS = st.one_of(
     st.tuples(
@@ -78,9 +78,14 @@ def play(venue: Venue, step: tuple[Any, ...], number: int) -> list[Report]:
     return venue.wait(step[1])
 
 
-@given(st.lists(STEPS, max_size=30), st.sampled_from((0, LATENCY)))
-def test_never_more_than_asked_never_worse_than_the_limit(steps, latency):
+DELAYS = st.sampled_from((0, 10, 3_000))
+"""How long the market holds takers back."""
+
+
+@given(st.lists(STEPS, max_size=30), st.sampled_from((0, LATENCY)), DELAYS)
+def test_never_more_than_asked_never_worse_than_the_limit(steps, latency, delay):
     venue = Venue(latency)
+    venue.exchange.market(listing(taker_delay_ms=delay), venue.now)
     filled: dict[str, int] = {}
     over: dict[str, Ended] = {}
     for number, step in enumerate(steps):
@@ -104,7 +109,7 @@ def test_never_more_than_asked_never_worse_than_the_limit(steps, latency):
         assert filled.get(name, 0) <= new.quantity
         if new.time_in_force is TimeInForce.FOK:
             assert filled.get(name, 0) in (0, new.quantity)
-    if latency == 0:
+    if latency == delay == 0:
         resting = (TimeInForce.GTC, TimeInForce.GTD)
         assert all(w.new.time_in_force in resting for w in venue.exchange.orders.values())
 
@@ -141,9 +146,11 @@ def test_resting_orders_share_what_was_traded(steps):
             assert volume <= sides * step[2] * ONE
 
 
-@given(st.lists(STEPS, max_size=30), st.integers(0, 30))
-def test_a_restored_exchange_goes_on_the_same(steps, cut):
+@given(st.lists(STEPS, max_size=30), st.integers(0, 30), DELAYS)
+def test_a_restored_exchange_goes_on_the_same(steps, cut, delay):
     one, other = Venue(LATENCY), Venue(LATENCY)
+    for venue in (one, other):
+        venue.exchange.market(listing(taker_delay_ms=delay), venue.now)
     for number, step in enumerate(steps):
         if number == cut:
             copy = encode_state(other.exchange)

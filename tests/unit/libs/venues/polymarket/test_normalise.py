@@ -212,9 +212,9 @@ def test_a_venue_delay_is_told_and_a_game_clears_its_books():
     normaliser = PolymarketNormaliser()
     game = gamma(**QUESTION, secondsDelay=3, clearBookOnStart=True, gameStartTime="2026-07-25 17:25:00+00")
     (market,) = normaliser.normalise(markets(game), AT)
-    assert market.taker_delay_ms == 3_000
-    normaliser.normalise(Venue().both(), AT)
     begins = (OPEN_S + 300) * SECOND
+    assert (market.taker_delay_ms, market.clears_at) == (3_000, begins)
+    normaliser.normalise(Venue().both(), AT)
     assert normaliser.tick(begins - 1) == []
     assert [gap.instrument.rpartition(":")[2] for gap in of(Gap, normaliser.tick(begins))] == ["yes", "no"]
     assert normaliser.wanted == (UP, DOWN)
