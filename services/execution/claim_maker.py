@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable, Coroutine
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from libs.archive.segment import ArchiveDamaged
+from libs.bounded import keep_newest
 from libs.contract.codec import Unreadable, decode_as
 from libs.machine.host import Fact, Host
 from libs.runtime.layout import BUILD
@@ -14,16 +16,28 @@ from libs.runtime.service import Context
 from libs.tape.errors import BrokerUnavailable, ContentMismatch
 from libs.tape.ledger import ClaimOutcome, Ledger
 from libs.tape.reader import read_at
-from libs.tape.record import BUILD_HEADER, CAUSE_HEADER, ROOT_HEADER, TapeRecord
+from libs.tape.record import (
+    BUILD_HEADER,
+    CAUSE_HEADER,
+    KEY_ID_HEADER,
+    ROOT_HEADER,
+    SIGNATURE_HEADER,
+    TapeRecord,
+)
 from proto.execution import Claim, Unclaimed
+from proto.risk import Approval
+from services.execution.claims import claim_of
 from services.execution.gate import ClaimGate
 from services.execution.high_water import parse_order_id
 from services.execution.hosted import is_of_earlier_epoch, is_realtime, live_venues_of, machine_of
 from services.execution.ledger_watch import LedgerWatch
+from services.execution.orders import AwaitingClaim
 
 RETRY_WAIT_S = 0.05
 SWEEP_EVERY_S = 1.0
 """An order found waiting twice, a second apart, with nothing under way, has been left behind."""
+RECOVERED_MAX = 1_000
+"""Orders whose claim was made anew, remembered: far more than wait at a power cut."""
 COPY_WAIT_S = 5.0
 """In lockstep the copy of a claim must be on the tape before the decision: normally a millisecond."""
 
@@ -74,6 +88,7 @@ class ClaimMaker:
         self._crash_point = crash_point
         self._copies: dict[str, int] = {}
         self._copied = asyncio.Event()
+        self._recovered: dict[str, None] = {}
 
     async def claim(
         self,
@@ -117,6 +132,17 @@ class ClaimMaker:
                     return ClaimResult()
                 if outcome is ClaimOutcome.BLOCKED:
                     return ClaimResult(reason=BLOCKED)
+            await asyncio.sleep(RETRY_WAIT_S)
+
+    async def recover(self, claim: Claim, approved_at: int) -> None:
+        """Claim an order of an epoch whose tail was lost, and do not send it. ``approved_at``: ns, by the broker.
+
+        That the ledger has no claim of it proves nothing: the claim may be part of what was lost, and the order at the
+        venue. With a claim it is tracked, its exposure reserved, until the venue has said what became of it. Its name
+        there is not known here: the claim has the order's id in its place.
+        """
+        recovered = claim.replace(client_order_id=claim.order, claimed_at=approved_at)
+        while await self.ledger.claim(recovered, {}) is ClaimOutcome.UNAVAILABLE:
             await asyncio.sleep(RETRY_WAIT_S)
 
     def gate_reason(self) -> str:
@@ -208,10 +234,15 @@ class ClaimMaker:
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
             stranded = self._stranded_orders()
-            for order in stranded:
-                if order in before:
-                    await self._publish_if_unclaimed(order)
-            before = set(stranded)
+            for waiting in stranded:
+                if waiting.order not in before:
+                    continue
+                # At a live venue the missing claim of an order from before a lost tail proves nothing.
+                if live_venues_of(self._host) and is_of_earlier_epoch(waiting.order, self._host):
+                    await self._recover_stranded(waiting)
+                else:
+                    await self._publish_if_unclaimed(waiting.order)
+            before = {waiting.order for waiting in stranded}
 
     async def _approved_at(self, order: str) -> int | None:
         """When the broker stored the message that an order of this tape was approved for, if it can be read."""
@@ -221,16 +252,32 @@ class ClaimMaker:
         record = await read_at(self._link, key.cause)
         return None if record is None else record.stored_at_ns
 
-    def _stranded_orders(self) -> list[str]:
+    def _stranded_orders(self) -> list[AwaitingClaim]:
         """Return the orders that wait for a claim although nothing of execution's is on its way any more."""
         host = self._host
-        if not host.status.live or not host.settled:
-            return []
-        waiting = [waiting.order for waiting in machine_of(host).awaiting_claim()]
-        if not live_venues_of(host):
-            return waiting
-        # At a live venue the missing claim of an order from before a lost tail proves nothing: it stays reserved.
-        return [order for order in waiting if not is_of_earlier_epoch(order, host)]
+        return machine_of(host).awaiting_claim() if host.status.live and host.settled else []
+
+    async def _recover_stranded(self, waiting: AwaitingClaim) -> None:
+        """Claim an order of an earlier epoch whose decision the tape has and whose claim is lost; once.
+
+        Without its approval nobody can ask the venue about it: it stays reserved, and the report names it.
+        """
+        order = waiting.order
+        if order in self._recovered:
+            return
+        try:
+            records = await self._host.history.read_subject(f"{Approval.kind}.{order}")
+        except (ArchiveDamaged, BrokerUnavailable) as e:
+            log.error("approval not read", extra={"order": order, "detail": str(e)})
+            return
+        # The one that the machine accepted: its signature holds. Anybody may write under the subject.
+        record = next((record for record in records if record.message_id == waiting.message_id), None)
+        self.watch.note_forgotten(order, is_forgotten=record is None)
+        if record is not None:
+            claim = _claim_of(record)
+            await self.recover(claim.replace(nonce=secrets.token_hex(8)), record.stored_at_ns)
+        self._recovered[order] = None
+        keep_newest(self._recovered, RECOVERED_MAX)
 
     async def _publish_if_unclaimed(self, order: str) -> None:
         """Publish that a stranded order has no claim, if so: then risk releases what it reserved."""
@@ -239,3 +286,11 @@ class ClaimMaker:
         if state is ClaimState.UNCLAIMED:
             self.unclaimed += 1
             await self._host.publish_fact(Fact(Unclaimed(order=order, reason="stranded")))
+
+
+def _claim_of(record: TapeRecord) -> Claim:
+    """Return the claim of an approval on the tape."""
+    headers = record.headers
+    signature, key_id = headers.get(SIGNATURE_HEADER, ""), headers.get(KEY_ID_HEADER, "")
+    approval = decode_as(Approval, record.payload)
+    return claim_of(approval, record.payload, record.message_id, signature, key_id)

@@ -18,8 +18,6 @@ def claims_of(
     """Return the claim for an approval that execution accepted (``pending_submit``); else none.
 
     ``payload`` is the approval as it was signed.
-
-    The nonce is the order id here; a shell puts its own secret one in before it claims.
     """
     if not isinstance(trigger, Approval):
         return ()
@@ -29,16 +27,22 @@ def claims_of(
     )
     if not accepted:
         return ()
-    return (
-        Claim(
-            order=trigger.order,
-            approval_subject=trigger.subject(),
-            message_id=message_id,
-            payload=payload,
-            signature=signature,
-            key_id=key_id,
-            client_order_id=trigger.order,
-            nonce=trigger.order,
-            claimed_at=0,
-        ),
+    return (claim_of(trigger, payload, message_id, signature, key_id),)
+
+
+def claim_of(approval: Approval, payload: bytes, message_id: str, signature: str, key_id: str) -> Claim:
+    """Return the claim of a signed approval.
+
+    The nonce and the client's id are the order id here; a shell puts its own secret nonce in before it claims.
+    """
+    return Claim(
+        order=approval.order,
+        approval_subject=approval.subject(),
+        message_id=message_id,
+        payload=payload,
+        signature=signature,
+        key_id=key_id,
+        client_order_id=approval.order,
+        nonce=approval.order,
+        claimed_at=0,
     )

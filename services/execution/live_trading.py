@@ -8,7 +8,6 @@ from typing import NamedTuple
 from libs.machine.host import Host
 from libs.machine.runner import Effect
 from libs.runtime.service import Context
-from libs.tape.ledger import ClaimOutcome
 from libs.tape.record import TapeRecord
 from libs.venues.errors import VenueError
 from libs.venues.gateway import Prepared, VenueGateway
@@ -123,7 +122,8 @@ class LiveTrading:
         record, approval = effect.record, effect.event
         assert isinstance(approval, Approval)
         if is_of_earlier_epoch(claim.order, self._host):
-            return await self._recover(claim, record)
+            await self._claims.recover(claim, record.stored_at_ns)
+            return ""
         if self._claims.ledger.remembers(claim.order):
             while (
                 state := await self._claims.state_of(claim.order, record.stored_at_ns)
@@ -144,17 +144,6 @@ class LiveTrading:
         if result.won and desk is not None and prepared is not None:
             desk.begin(claim, approval, prepared)
         return result.reason
-
-    async def _recover(self, claim: Claim, record: TapeRecord) -> str:
-        """Claim an order of an epoch whose tail was lost, and do not send it.
-
-        That the ledger has no claim of it proves nothing: the claim may be part of what was lost, and the order at the
-        venue. With a claim it is tracked, its exposure reserved, until the venue has said what became of it.
-        """
-        recovered = claim.replace(client_order_id=claim.order, claimed_at=record.stored_at_ns)
-        while await self._claims.ledger.claim(recovered, {}) is ClaimOutcome.UNAVAILABLE:
-            await asyncio.sleep(RETRY_WAIT_S)
-        return ""
 
     def _refusal(self, approval: Approval) -> str:
         """Say why an order may not go to a live venue, besides what holds for every order."""

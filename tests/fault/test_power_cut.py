@@ -11,7 +11,7 @@ from proto.execution import Claim, OrderStatus, OrderUpdate, Unclaimed
 from proto.feed import Side
 from proto.risk import TimeInForce
 from proto.units import ONE, SECOND
-from tests.fault.live_execution import live_execution
+from tests.fault.live_execution import LiveExecution, live_execution
 from tests.fault.venue_rig import gateway_of
 from tools.system.installation import Installation
 
@@ -44,26 +44,31 @@ async def test_a_machine_that_went_down_opens_a_new_epoch(tmp_path: Path) -> Non
         await installation.stop()
 
 
+async def send_as_before(live: LiveExecution, order: str) -> None:
+    """What the process did that went down: the same order under the same name."""
+    gateway = gateway_of(live.sandbox, "kalshi")
+    await gateway.start()
+    new = NewOrder(
+        order=order,
+        market=live.market,
+        instrument=live.instrument,
+        side=Side.BUY,
+        price=PRICE,
+        quantity=10 * ONE,
+        time_in_force=TimeInForce.GTC,
+        expires_at=time.time_ns() + 60 * SECOND,
+        approved_at=time.time_ns(),
+    )
+    await gateway.submit(gateway.prepare(new))
+    await gateway.close()
+
+
 @pytest.mark.asyncio
 async def test_an_order_whose_claim_was_lost_is_found_at_the_venue(tmp_path: Path) -> None:
     """The tape kept two approvals, the ledger no claim. One order is at the venue, the other never left."""
     async with live_execution(tmp_path / "state") as live:
         sent, unsent = await live.approve(price=PRICE), await live.approve(price=PRICE)
-        # What the process did that went down: the same order under the same name.
-        gateway = gateway_of(live.sandbox, "kalshi")
-        await gateway.start()
-        new = NewOrder(
-            order=sent,
-            market=live.market,
-            instrument=live.instrument,
-            side=Side.BUY,
-            price=PRICE,
-            quantity=10 * ONE,
-            time_in_force=TimeInForce.GTC,
-            expires_at=time.time_ns() + 60 * SECOND,
-            approved_at=time.time_ns(),
-        )
-        await gateway.submit(gateway.prepare(new))
+        await send_as_before(live, sent)
         await live.begin_epoch()
         live.run()
         # Halted, what rests is cancelled; that it was there and is gone is what the venue says.
@@ -74,4 +79,25 @@ async def test_an_order_whose_claim_was_lost_is_found_at_the_venue(tmp_path: Pat
         assert live.status(unsent) not in (S.DENIED, S.REJECTED, S.CANCELED, None)
         assert live.of(Unclaimed) == []
         assert [u for u in live.of(OrderUpdate) if u.order == unsent]
-        await gateway.close()
+
+
+@pytest.mark.asyncio
+async def test_an_order_whose_decision_outlived_its_claim_is_found_at_the_venue(tmp_path: Path) -> None:
+    """The tape kept approval and decision, so that nothing has to be decided anew; the ledger lost the claim."""
+    async with live_execution(tmp_path / "state") as live:
+        halt = live.installation.layout.halt_file
+        # The file keeps this process from claiming; the machine, which knows of no halt, decides.
+        halt.write_text("test")
+        live.run("before_facts")
+        order = await live.approve(price=PRICE)
+        await live.ended()
+        await live.comes_to(order, S.PENDING_SUBMIT)
+        assert (live.of(Claim), live.of(Unclaimed)) == ([], [])
+        halt.unlink()
+        await send_as_before(live, order)
+        await live.begin_epoch()
+        live.run()
+        await live.comes_to(order, S.CANCELED)
+        assert live.sent() == [client_order_id(order)]
+        assert [claim.order for claim in live.of(Claim)] == [order]
+        assert live.of(Unclaimed) == []

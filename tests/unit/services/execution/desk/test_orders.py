@@ -16,7 +16,7 @@ from proto.venue import Ack, AckStatus, Fill, StatusReport, TradeStatus
 from services.execution.desk import venue_books as module
 from services.execution.desk.reconcile import ABSENCE_MARGIN_NS
 from tests.support.desk_world import CLIENT, DeskWorld, run_reconciled
-from tests.support.order_tape import ORDER, approval, of
+from tests.support.order_tape import ORDER, approval, claim, of
 from tests.support.scripted_venue import Exchange, ScriptedGateway
 
 S = OrderStatus
@@ -238,6 +238,26 @@ def test_absence_takes_two_clean_reconciliations_after_the_expiry():
     world = run_reconciled(scene)
     assert [(r.order, r.found) for r in world.published(StatusReport)] == [(ORDER, False)]
     assert world.status() is S.REJECTED
+
+
+def test_an_order_recovered_without_its_name_is_freed_once_the_venue_does_not_have_it():
+    """After a power cut its claim is made anew, with the order's id for a name; it never left."""
+
+    async def scene(world: DeskWorld) -> None:
+        event = approval(1, expires_s=world.hand.now_s + 60)
+        world.approve(event)
+        made_anew = claim(event).replace(client_order_id=event.order, claimed_at=world.now)
+        world.hand.put(made_anew)
+        world.desk._started.set()
+        world.desk.restore(made_anew, event)
+        await world.desk.tasks.idle()
+        own = world.desk.registry.get(event.order)
+        assert own is not None
+        assert own.client_order_id != event.order
+        assert world.status() is S.SUBMITTED
+        await world.run_until_settled()
+
+    assert run_reconciled(scene).status() is S.REJECTED
 
 
 def test_a_reconciliation_with_a_difference_does_not_count_towards_absence():
