@@ -19,9 +19,11 @@ from libs.bounded import keep_newest
 
 APPROVAL_DOMAIN = "presage.approval.1"
 OPERATOR_DOMAIN = "presage.operator.1"
-_ROLES = {APPROVAL_DOMAIN: "risk", OPERATOR_DOMAIN: "operator"}
+ROLES = {APPROVAL_DOMAIN: "risk", OPERATOR_DOMAIN: "operator"}
 KEY_ID_DIGITS = 12
 """Of the public key, after the role: enough to tell keys apart, short enough to read."""
+NOW = 1 << 63
+"""Behind every sequence: what has none yet."""
 GENUINE_MAX = 256
 """Signatures remembered as verified. An approval is looked at by each machine of a process, and again inside its
 claim, within milliseconds; each verification costs a tenth of one."""
@@ -44,7 +46,7 @@ class Signer:
         self._private_key = private_key
         raw = private_key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         self.public_key = raw.hex()
-        self.key_id = f"{_ROLES[domain]}-{self.public_key[:KEY_ID_DIGITS]}"
+        self.key_id = f"{ROLES[domain]}-{self.public_key[:KEY_ID_DIGITS]}"
 
     def __repr__(self) -> str:
         return f"Signer({self.key_id})"
@@ -58,16 +60,17 @@ class Signer:
         """Read a key file made by ``create``.
 
         Raises:
-            UnusableKey: it is cut or changed.
+            UnusableKey: it is lost, cut or changed.
         """
         try:
             return cls(domain, Ed25519PrivateKey.from_private_bytes(bytes.fromhex(path.read_text().strip())))
+        except FileNotFoundError:
+            was = "none"
         except ValueError:
             # Without the error's own text, which may quote the key.
-            text = (
-                f"expected a private key in {path}, was cut or changed: put a copy back, or remove the file"
-            )
-            raise UnusableKey(f"{text} and a new key is made beside the old public one") from None
+            was = "cut or changed"
+        text = f"expected a private key in {path}, was {was}: put a copy back, or make a new one with"
+        raise UnusableKey(f"{text} `presage keys rotate {ROLES[domain]}`, which retires this one")
 
     @classmethod
     def create(cls, domain: str, path: Path) -> "Signer":
@@ -78,10 +81,6 @@ class Signer:
         with os.fdopen(descriptor, "w") as file:
             file.write(signer._private_key.private_bytes_raw().hex())
         return signer
-
-    def is_of_same_role(self, key_id: str) -> bool:
-        """Whether that key signs, or signed, what this one does."""
-        return key_id.rpartition("-")[0] == self.key_id.rpartition("-")[0]
 
     def sign(self, tape: str, subject: str, message_id: str, payload: bytes) -> str:
         """The signature as base64 text for the ``sig`` header."""
@@ -109,10 +108,34 @@ def read_public_keys(path: Path) -> dict[str, str]:
     return keys
 
 
-class Verifier:
-    """The public keys that count, by key id; a key is good for its own domain only."""
+def retired_file(public_keys: Path) -> Path:
+    """The file of retired keys that belongs to a file of public keys."""
+    return public_keys.with_name("retired.json")
 
-    def __init__(self, public_keys: Mapping[str, str]) -> None:
+
+def read_retired(path: Path) -> dict[str, int]:
+    """Read ``{"key id": last sequence of the tape that it is good for}``; no file, no retired keys.
+
+    Raises:
+        UnusableKey: it is cut or changed.
+    """
+    if not path.exists():
+        return {}
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, int])
+    except ValueError:
+        text = f"expected the retired keys in {path}, was cut or changed: put a copy back"
+        raise UnusableKey(f"{text}; without it nothing tells what must not be believed") from None
+
+
+class Verifier:
+    """The public keys that count, by key id; a key is good for its own domain only.
+
+    ``retired``: keys that are good up to a sequence of the tape.
+    """
+
+    def __init__(self, public_keys: Mapping[str, str], retired: Mapping[str, int] | None = None) -> None:
+        self._retired = dict(retired or {})
         self._keys = {
             key_id: Ed25519PublicKey.from_public_bytes(bytes.fromhex(text))
             for key_id, text in public_keys.items()
@@ -121,8 +144,8 @@ class Verifier:
 
     @classmethod
     def load(cls, path: Path) -> "Verifier":
-        """Read a file of public keys."""
-        return cls(read_public_keys(path))
+        """Read a file of public keys, and the retired ones beside it."""
+        return cls(read_public_keys(path), read_retired(retired_file(path)))
 
     def verify(
         self,
@@ -133,10 +156,13 @@ class Verifier:
         payload: bytes,
         signature: str,
         key_id: str,
+        seq: int = NOW,
     ) -> bool:
-        """Whether the signature is a known key's over exactly these bytes."""
+        """Whether the signature is a known key's over exactly these bytes. ``seq``: where they stand on the tape."""
         key = self._keys.get(key_id)
-        if key is None or not key_id.startswith(_ROLES[domain] + "-"):
+        if key is None or not key_id.startswith(ROLES[domain] + "-"):
+            return False
+        if seq > self._retired.get(key_id, NOW):
             return False
         try:
             data = signed_bytes(domain, tape, subject, message_id, payload)

@@ -104,7 +104,7 @@ class InputGate:
         if isinstance(event, Approval):
             return self._approval_verified(record)
         if isinstance(event, Claim):
-            return self._claim_verified(event)
+            return self._claim_verified(record, event)
         if isinstance(event, Session | Config | Command):
             self._check_operator(record, event)
         return True
@@ -153,9 +153,10 @@ class InputGate:
             record.payload,
             record.headers.get(SIGNATURE_HEADER, ""),
             record.headers.get(KEY_ID_HEADER, ""),
+            record.seq,
         )
 
-    def _claim_verified(self, claim: Claim) -> bool:
+    def _claim_verified(self, record: TapeRecord, claim: Claim) -> bool:
         tape = claim.order.partition("-")[0]
         if not self._verifier.verify(
             APPROVAL_DOMAIN,
@@ -165,6 +166,7 @@ class InputGate:
             claim.payload,
             claim.signature,
             claim.key_id,
+            record.seq,
         ):
             return False
         return approval_in(claim) is not None
@@ -174,7 +176,14 @@ class InputGate:
         signature = record.headers.get(SIGNATURE_HEADER, "")
         key_id = record.headers.get(KEY_ID_HEADER, "")
         if not self._verifier.verify(
-            OPERATOR_DOMAIN, tape, record.subject, record.message_id, record.payload, signature, key_id
+            OPERATOR_DOMAIN,
+            tape,
+            record.subject,
+            record.message_id,
+            record.payload,
+            signature,
+            key_id,
+            record.seq,
         ):
             raise Unreadable("expected an operator's signature, was none that verifies")
         if record.stored_at_ns > event.expires_at:

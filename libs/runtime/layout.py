@@ -11,7 +11,7 @@
       HALT            present while halted; closes execution's gate whatever else works
       broker/         nats-server: configuration, credentials/<user>, jetstream/
       postgres/       the journal's database
-      keys/           operator.key, risk.key (owner only), public.json;
+      keys/           operator.key, risk.key (owner only), public.json, retired.json;
                       venues/ the trading keys, encrypted; feed/ read-only keys for market data
       snapshots/      <machine>/<seq>.snapshot
       claims/         execution's own synced record of its claims

@@ -32,6 +32,7 @@ from proto.venue import Ack, AckStatus, Fill
 from tests.fault.rig import BUSY
 from tests.support.harness import PATIENCE_S, Tape, caught_up, kill, running, synthetic_recording
 from tests.support.raw_client import RawClient
+from tools.system.installation import Installation
 from tools.system.operator import expiry_ns, fresh_nonce
 from tools.system.options import Options
 from tools.system.system import System
@@ -282,6 +283,9 @@ async def test_no_forged_claim_reaches_the_venue(tmp_path: Path, count: Callable
 
 @pytest.mark.asyncio
 async def test_only_a_fresh_word_signed_by_the_operator_counts(tmp_path: Path):
+    installation = Installation(tmp_path / "state")
+    retired = installation.operator_signer()
+    installation.signing_keys.rotate("operator", 0)
     async with forging(tmp_path) as (system, tape, forger):
         await tape.wait(lambda t: len(accepted(t)) >= 1)
         assert system._desk is not None
@@ -321,6 +325,7 @@ async def test_only_a_fresh_word_signed_by_the_operator_counts(tmp_path: Path):
             await say(resume(nonce=halt[1].nonce), operator, word="another"),
             await say(resume(), stranger),
             await say(resume(), stranger, operator.key_id),
+            await say(resume(), retired),
             await say(resume(), risk),
             await say(resume(), risk, operator.key_id),
             await say(skip, stranger),

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from libs.contract.codec import encode
+from libs.contract.codec import Unreadable, decode, encode
+from libs.keys.signing import Signer, Verifier
 from libs.machine.machine import Handler, Stamp
+from libs.machine.skips import gate
 from libs.tape.broker import stream_state
-from libs.tape.credentials import ADMIN
+from libs.tape.credentials import ADMIN, OPERATOR
 from libs.tape.publisher import Publisher
 from proto.operator import Command, Verb
 from proto.risk import Rejection
@@ -23,9 +25,10 @@ from tests.support.harness import readable
 from tests.support.played import Played, copy_of, played_in
 from tools.cli.app import app
 from tools.cli.commands.tape import history_of
+from tools.exit_codes import USAGE
 from tools.system import composition
-from tools.system.installation import tape_access
-from tools.system.operator import expiry_ns, fresh_nonce
+from tools.system.installation import Installation, tape_access
+from tools.system.operator import OperatorDesk, expiry_ns, fresh_nonce
 
 SEGMENT = 500
 
@@ -71,6 +74,50 @@ def test_a_tape_signed_with_lost_keys_is_identical(copy: Path) -> None:
     for name in ("operator.key", "risk.key"):
         (copy / "keys" / name).unlink()
     assert replay(copy)["identical"]
+
+
+def test_a_tape_of_retired_keys_is_identical_and_they_sign_nothing_more(played: Played, copy: Path) -> None:
+    last = played.summary["tape_last_seq"]
+    retired = Installation(copy).operator_signer()
+    for role in ("operator", "risk"):
+        rotated = json.loads(run("keys", "rotate", role, "--state", str(copy), "--json").stdout)
+        assert rotated["last_seq"] == last
+    assert replay(copy)["identical"]
+    listed = json.loads(run("keys", "list", "--state", str(copy), "--json").stdout)["signing"]
+    assert [(row["role"], row["state"], row["last_seq"]) for row in listed] == [
+        (role, *rest) for role in ("operator", "risk") for rest in (("retired", last), ("current", None))
+    ]
+    assert f"retired, good up to sequence {last:,}" in run("keys", "list", "--state", str(copy)).stdout
+    assert asyncio.run(_given(copy, retired)) == "refused"
+    assert asyncio.run(_given(copy, Installation(copy).operator_signer())) == "accepted"
+
+
+async def _given(state: Path, signer: Signer) -> str:
+    """What becomes of a command that is given now: judged as each machine's own gate does."""
+    async with tape_access(state, OPERATOR) as (installation, link):
+        tape = installation.layout.read_run().tape
+        desk = OperatorDesk(link, signer, tape)
+        await desk.start()
+        record = await history_of(installation, link).at(await desk.command(Verb.CLOSE_ONLY))
+        assert record is not None
+        watcher = gate(Verifier.load(installation.layout.public_keys), tape)
+        try:
+            stamp = watcher.accept(record, decode(record.subject, record.payload))
+        except Unreadable:
+            return "refused"
+        return "accepted" if stamp is not None and stamp.verified else "dropped"
+
+
+def test_a_key_is_rotated_while_nothing_runs_alone(copy: Path) -> None:
+    before = (copy / "keys" / "operator.key").read_text()
+    running = Installation(copy)
+    assert running.acquire() == 0
+    result = run("keys", "rotate", "operator", "--state", str(copy))
+    assert (result.exit_code, "expected nothing to run" in result.stderr) == (USAGE, True)
+    running.release()
+    assert (copy / "keys" / "operator.key").read_text() == before
+    nowhere = run("keys", "rotate", "operator", "--state", str(copy / "nowhere"))
+    assert (nowhere.exit_code, (copy / "nowhere").exists()) == (USAGE, False)
 
 
 def test_one_machine_alone(played: Played) -> None:

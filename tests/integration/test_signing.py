@@ -1,6 +1,7 @@
 """Keys and passwords: what they sign, who may read them, and that they are seen nowhere else."""
 
 import base64
+import contextlib
 import json
 import stat
 import urllib.request
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.keys.signing import APPROVAL_DOMAIN, GENUINE_MAX, OPERATOR_DOMAIN, Signer, UnusableKey, Verifier
+from libs.runtime.layout import StateLayout
 from libs.tape.credentials import USERS
 from proto.service import Started
 from proto.subjects import SERVICES
@@ -20,6 +22,7 @@ from proto.venue import Ack
 from tests.fault.rig import BUSY
 from tests.support.harness import PATIENCE_S, kill, read_all, running, synthetic_recording
 from tests.support.raw_client import RawClient
+from tools.system import signing_keys
 from tools.system.installation import Installation
 from tools.system.options import Options
 from tools.system.system import System
@@ -81,38 +84,122 @@ def test_a_key_is_made_for_its_owner_alone_and_never_shown(tmp_path: Path):
     assert path.read_text() == secret
 
 
-@pytest.mark.parametrize("role", ["risk", "operator"])
-def test_a_lost_key_is_told_and_what_it_signed_stays_valid(
-    tmp_path: Path, role: str, caplog: pytest.LogCaptureFixture
-):
-    layout = Installation(tmp_path).layout
-    path, domain = {
-        "risk": (layout.risk_key, APPROVAL_DOMAIN),
-        "operator": (layout.operator_key, OPERATOR_DOMAIN),
-    }[role]
-    old = Signer.load(domain, path)
-    Installation(tmp_path)
-    assert not caplog.records, "the control"
-    path.unlink()
-    Installation(tmp_path)
-    new = Signer.load(domain, path)
-    assert new.public_key != old.public_key
-    assert [path.name in record.message for record in caplog.records] == [True]
+def test_a_retired_key_is_good_up_to_a_sequence_and_no_further():
+    verifier = Verifier({RISK.key_id: RISK.public_key}, {RISK.key_id: 7})
+    what = ("t", "s", "m", b"p")
+    text = RISK.sign(*what)
+    found = {seq: verifier.verify(APPROVAL_DOMAIN, *what, text, RISK.key_id, seq) for seq in (1, 7, 8)}
+    assert found == {1: True, 7: True, 8: False}
+    assert not verifier.verify(APPROVAL_DOMAIN, *what, text, RISK.key_id), (
+        "what has no place yet comes behind all"
+    )
+
+
+ROLES = {"risk": APPROVAL_DOMAIN, "operator": OPERATOR_DOMAIN}
+
+
+def path_of(layout: StateLayout, role: str) -> Path:
+    return layout.keys / f"{role}.key"
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("left", [None, 0, 30])
+def test_a_lost_or_cut_key_is_told_and_not_replaced(tmp_path: Path, role: str, left: int | None):
+    installation = Installation(tmp_path)
+    installation.signing_keys.expect_all()
+    path = path_of(installation.layout, role)
+    old = Signer.load(ROLES[role], path)
+    whole = path.read_text()
+    if left is None:
+        path.unlink()
+    else:
+        path.write_text(whole[:left])
+    # Who only reads goes on; who would sign is told what mends it.
+    again = Installation(tmp_path)
+    with pytest.raises(UnusableKey, match=f"{path.name}.* rotate {role}") as error:
+        again.signing_keys.expect_all()
+    assert not left or whole[:left] not in str(error.value)
+    assert path.exists() == (left is not None)
+    assert [row["state"] for row in again.signing_keys.rows() if row["role"] == role] == ["lost"]
+    new = again.signing_keys.rotate(role, 7)
+    again.signing_keys.expect_all()
+    assert [(row["key_id"], row["last_seq"]) for row in again.signing_keys.rows() if row["role"] == role] == [
+        (old.key_id, 7),
+        (new, None),
+    ]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_rotated_key_signs_and_the_one_before_counts_for_what_it_signed(tmp_path: Path, role: str):
+    keys, layout = Installation(tmp_path).signing_keys, Installation(tmp_path).layout
+    signers = [Signer.load(ROLES[role], path_of(layout, role))]
+    for last_seq in (10, 20):
+        keys.rotate(role, last_seq)
+        signers.append(Signer.load(ROLES[role], path_of(layout, role)))
+    Installation(tmp_path).signing_keys.expect_all()
     verifier = Verifier.load(layout.public_keys)
-    for signer in (old, new):
-        assert verifier.verify(domain, "t", "s", "m", b"p", signer.sign("t", "s", "m", b"p"), signer.key_id)
+    what = ("t", "s", "m", b"p")
+    believed = [
+        [verifier.verify(ROLES[role], *what, signer.sign(*what), signer.key_id, seq) for signer in signers]
+        for seq in (10, 20, 21)
+    ]
+    assert believed == [[True, True, True], [False, True, True], [False, False, True]]
+    # The tape lost what followed its message 5, and uses the sequences again.
+    keys.tape_ends_at(5)
+    verifier = Verifier.load(layout.public_keys)
+    assert not verifier.verify(ROLES[role], *what, signers[0].sign(*what), signers[0].key_id, 6)
+    assert not [
+        path for path in layout.keys.iterdir() if path.stat().st_mode & OWNER_ONLY and path.suffix == ".key"
+    ]
 
 
-@pytest.mark.parametrize("name", ["risk.key", "operator.key", "public.json"])
-@pytest.mark.parametrize("left", [0, 30])
-def test_a_cut_key_file_is_named_left_alone_and_never_shown(tmp_path: Path, name: str, left: int):
-    path = Installation(tmp_path).layout.keys / name
+@pytest.mark.parametrize("writes", [0, 1, 2])
+def test_a_rotation_that_a_crash_broke_off_is_done_again(
+    tmp_path: Path, writes: int, monkeypatch: pytest.MonkeyPatch
+):
+    """It dies before its first write of a file of public things, before the second, and before none."""
+    keys, layout = Installation(tmp_path).signing_keys, Installation(tmp_path).layout
+    old = Signer.load(OPERATOR_DOMAIN, layout.operator_key)
+    whole = signing_keys.write_atomically
+    done: list[Path] = []
+
+    def dying(path: Path, content: bytes) -> None:
+        if len(done) == writes:
+            raise KeyboardInterrupt
+        done.append(path)
+        whole(path, content)
+
+    monkeypatch.setattr(signing_keys, "write_atomically", dying)
+    with contextlib.suppress(KeyboardInterrupt):
+        keys.rotate("operator", 10)
+    monkeypatch.setattr(signing_keys, "write_atomically", whole)
+    Installation(tmp_path).signing_keys.expect_all()
+    keys.rotate("operator", 10)
+    Installation(tmp_path).signing_keys.expect_all()
+    new = Signer.load(OPERATOR_DOMAIN, layout.operator_key)
+    verifier = Verifier.load(layout.public_keys)
+    what = ("t", "s", "m", b"p")
+    assert not verifier.verify(OPERATOR_DOMAIN, *what, old.sign(*what), old.key_id, 11)
+    assert verifier.verify(OPERATOR_DOMAIN, *what, old.sign(*what), old.key_id, 10)
+    assert verifier.verify(OPERATOR_DOMAIN, *what, new.sign(*what), new.key_id, 11)
+    assert {path.name for path in layout.keys.iterdir() if path.suffix != ".json"} >= {
+        "operator.key",
+        "risk.key",
+    }
+    assert not list(layout.keys.glob("*.new"))
+
+
+@pytest.mark.parametrize("name", ["public.json", "retired.json"])
+@pytest.mark.parametrize("left", [0, 20])
+def test_a_cut_file_of_public_keys_is_named_and_left_alone(tmp_path: Path, name: str, left: int):
+    installation = Installation(tmp_path)
+    installation.signing_keys.rotate("risk", 1_000)
+    path = installation.layout.keys / name
     whole = path.read_text()
     path.write_text(whole[:left])
-    with pytest.raises(UnusableKey, match=name) as error:
+    with pytest.raises(UnusableKey, match=name):
         Installation(tmp_path)
     assert path.read_text() == whole[:left]
-    assert not left or whole[:left] not in str(error.value)
 
 
 # --- a running system gives no secret away ------------------------------------------------------------

@@ -31,7 +31,7 @@ ENTRIES = {
     "stop": Entry(RUN, f"{_C}.stop", "stop", "Stop the running system and wait until it has."),
     "doctor": Entry(RUN, f"{_C}.doctor", "doctor", "Say what is missing on this machine and at the venues."),
     "keys": Entry(
-        RUN, "tools.cli.keys", "keys_app", "Keys of the venues: make, store encrypted, list, export, remove."
+        RUN, "tools.cli.keys", "keys_app", "Keys: of the venues, stored encrypted; your own, rotated."
     ),
     "sandbox": Entry(RUN, f"{_C}.sandbox", "sandbox", "Serve the venues on this machine."),
     "halt": Entry(DECIDE, f"{_C}.operator", "halt", "Stop new orders now and cancel working ones."),

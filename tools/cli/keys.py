@@ -1,8 +1,9 @@
-"""``presage keys``: the venues' keys, made or taken over, and stored encrypted."""
+"""``presage keys``: the venues' keys, made or taken over, and stored encrypted; the installation's own, rotated."""
 
 import os
 import secrets
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,15 +14,18 @@ from libs.keys.venues.kind import KeyKind
 from libs.keys.venues.kinds import ApiKey, EthereumKey, Key, RsaKey
 from libs.keys.venues.passphrase import FILE_VARIABLE, from_file
 from libs.keys.venues.store import address_of
+from libs.runtime.layout import StateLayout
 from libs.venues.catalogue import VENUES, key_kinds, takes_orders, traded
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, fail, print_outcome, run
 from tools.exit_codes import USAGE
 from tools.live.key_stores import save_key, store_of
+from tools.system.installation import Installation, expect_run, stopped_tape
+from tools.system.signing_keys import SigningKeys
 
 keys_app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="Keys of the venues: make, store encrypted, list, export, remove.",
+    help="Keys of the venues: make, store encrypted, list, export, remove; keys of your own: list, rotate.",
 )
 
 Venue = Annotated[str, typer.Argument(help="polymarket, kalshi or manifold.")]
@@ -126,22 +130,55 @@ def new(venue: Venue, state: State = DEFAULT_STATE, as_json: AsJson = False) -> 
 
 @keys_app.command("list")
 def list_keys(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
-    """Which venues have a key, where, and its address or id; never what it is."""
+    """Which venues have a key, where, and its address or id; which keys sign here; never what they are."""
     stores = {"trading": store_of(state), "market_data": store_of(state, market_data=True)}
     found = {purpose: store.venues() for purpose, store in stores.items()}
     public = {
         purpose: {venue: stores[purpose].public_part(venue) for venue in venues}
         for purpose, venues in found.items()
     }
+    signing = SigningKeys(StateLayout(state)).rows()
     if as_json:
-        emit(found | {"public": public, "mounted_from": str(Environment.read().keys_dir or "")})
+        mounted = str(Environment.read().keys_dir or "")
+        emit(found | {"public": public, "mounted_from": mounted, "signing": signing})
         return
     for purpose, venues in found.items():
         for venue, where in venues.items():
             words = f"{venue:<12}{purpose.replace('_', ' '):<14}{where:<11}{public[purpose][venue]}"
             console.print(words.rstrip(), highlight=False, soft_wrap=True)
     if not any(found.values()):
-        console.print("no keys; presage keys add VENUE stores one")
+        console.print("no keys of venues; presage keys add VENUE stores one")
+    for row in signing:
+        until = f", good up to sequence {row['last_seq']:,}" if row["state"] == "retired" else ""
+        console.print(f"{row['role']:<12}{row['key_id']:<25}{row['state']}{until}", highlight=False)
+
+
+class Role(StrEnum):
+    """Whose key signs: the operator's signs commands, risk's signs approvals."""
+
+    OPERATOR = "operator"
+    RISK = "risk"
+
+
+@keys_app.command("rotate")
+def rotate(
+    role: Annotated[Role, typer.Argument(help="Whose key: operator signs commands, risk approvals.")],
+    state: State = DEFAULT_STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Make a new signing key while nothing runs. The one before counts for what is on the tape already, and no more."""
+
+    async def work() -> dict[str, Any]:
+        expect_run(state, finished_start=False)
+        installation = Installation(state)
+        async with stopped_tape(installation) as last_seq:
+            key_id = installation.signing_keys.rotate(role.value, last_seq)
+        rows = [row for row in installation.signing_keys.rows() if row["role"] == role.value]
+        retired = [row["key_id"] for row in rows if row["state"] == "retired"]
+        text = f"{role.value}: {key_id} signs from now on; {', '.join(retired)} up to sequence {last_seq:,} alone"
+        return {"role": role.value, "key_id": key_id, "last_seq": last_seq, "keys": rows, "text": text}
+
+    print_outcome(run(work()), as_json)
 
 
 @keys_app.command("export")

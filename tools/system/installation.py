@@ -2,8 +2,6 @@
 
 import asyncio
 import fcntl
-import json
-import logging
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
@@ -16,17 +14,16 @@ import nats.errors
 
 from libs.config.environment import Environment
 from libs.database.embedded import DatabaseInUse, EmbeddedPostgres
-from libs.keys.signing import APPROVAL_DOMAIN, OPERATOR_DOMAIN, Signer, read_public_keys
+from libs.keys.signing import OPERATOR_DOMAIN, Signer
 from libs.machine.snapshots import SnapshotStore
-from libs.runtime.layout import StateLayout, write_atomically
+from libs.runtime.layout import StateLayout
 from libs.tape.broker import Broker, ensure_streams, stream_state
 from libs.tape.connection import CONNECT_PATIENCE_S, Link, open_link
 from libs.tape.credentials import ADMIN, CONSOLE, OPERATOR, claims_prefix
 from libs.tape.errors import TapeError
 from proto.subjects import MACHINE_ORDER
 from tools.exit_codes import UsageError
-
-log = logging.getLogger("presage.installation")
+from tools.system.signing_keys import SigningKeys
 
 LOCK_ATTEMPTS = 10
 LOCK_WAIT_S = 0.05
@@ -54,36 +51,12 @@ class Installation:
         self.broker = Broker(self.layout.broker)
         self.database = EmbeddedPostgres(self.layout.postgres)
         self._lock: int | None = None
-        self._make_keys()
+        self.signing_keys = SigningKeys(self.layout)
+        self.signing_keys.prepare()
 
     @property
     def broker_url(self) -> str:
         return self.external_broker or self.broker.url
-
-    def _make_keys(self) -> None:
-        """Have a private key for each role; public keys are never forgotten, so that old tapes stay verifiable.
-
-        Raises:
-            UnusableKey: a key file is cut or changed.
-        """
-        path = self.layout.public_keys
-        known = read_public_keys(path) if path.exists() else {}
-        public = dict(known)
-        for domain, private in (
-            (APPROVAL_DOMAIN, self.layout.risk_key),
-            (OPERATOR_DOMAIN, self.layout.operator_key),
-        ):
-            is_new = not private.exists()
-            signer = Signer.create(domain, private) if is_new else Signer.load(domain, private)
-            if is_new and any(signer.is_of_same_role(key_id) for key_id in known):
-                log.warning(
-                    "%s was not there: a new key, %s, was made; what the old one signed stays valid",
-                    private,
-                    signer.key_id,
-                )
-            public[signer.key_id] = signer.public_key
-        if public != known:
-            write_atomically(path, json.dumps(public, indent=1).encode())
 
     def operator_signer(self) -> Signer:
         """The operator's key."""
@@ -172,6 +145,7 @@ class Installation:
         tape = f"{known['base']}e{epoch}"
         for machine in MACHINE_ORDER:
             SnapshotStore(self.layout.root / "snapshots", machine).remove_after(last_seq)
+        self.signing_keys.tape_ends_at(last_seq)
         self.layout.write_tape(
             known | {"tape": tape, "epoch": epoch, "last_seq": last_seq, "boot": boot_id()}
         )
@@ -310,6 +284,34 @@ async def tape_access(root: Path, user: str = CONSOLE) -> AsyncIterator[tuple[In
                 await asyncio.to_thread(installation.broker.stop)
 
 
+@asynccontextmanager
+async def stopped_tape(installation: Installation) -> AsyncIterator[int]:
+    """The newest sequence of the tape, while nothing else can start in its state directory; 0 without a tape.
+
+    Raises:
+        UsageError: a system runs.
+    """
+    other = installation.acquire()
+    if other:
+        raise UsageError(
+            f"expected nothing to run in {installation.layout.root}, was process {other}: presage stop"
+        )
+    try:
+        if installation.layout.read_tape() is None:
+            yield 0
+            return
+        await installation.start_broker()
+        link = await installation.connect()
+        try:
+            yield int((await stream_state(link.client))["last_seq"])
+        finally:
+            await link.close()
+            if installation.broker.process is not None:
+                await asyncio.to_thread(installation.broker.stop)
+    finally:
+        installation.release()
+
+
 __all__ = [
     "OPERATOR",
     "Installation",
@@ -317,5 +319,6 @@ __all__ = [
     "database_access",
     "expect_run",
     "running_supervisor",
+    "stopped_tape",
     "tape_access",
 ]

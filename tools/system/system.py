@@ -114,6 +114,7 @@ class System:
                 f"expected {', '.join(self.options.live)} to have passed the gate, was not examined"
             )
         layout = self.installation.layout
+        self.installation.signing_keys.expect_all()
         other = self.installation.acquire()
         if other:
             raise UsageError(f"expected nobody to run {layout.root}, was process {other}")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from libs.keys.signing import OPERATOR_DOMAIN, Signer
+from libs.keys.signing import OPERATOR_DOMAIN, Signer, UnusableKey
 from libs.runtime.layout import StateLayout
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
@@ -98,10 +98,11 @@ async def give_halt(state: Path, reason: str) -> dict[str, Any]:
         async with _desk(layout) as (desk, link):
             document["seq"] = seq = await _give(desk, Verb.HALT, reason=reason)
             effect = await effect_of_halt(link, seq) if running else None
-    except TapeError as e:
+    except (TapeError, UnusableKey) as e:
         if unwritten is not None:
             raise
-        return document | {"text": f"halted by the HALT file; the broker did not answer ({e})"}
+        why = "the broker did not answer" if isinstance(e, TapeError) else "no command could be signed"
+        return document | {"text": f"halted by the HALT file; {why} ({e})"}
     if unwritten is not None:
         held = (
             f"halted: {reason}, by command alone: the HALT file could not be written ({unwritten.strerror})"

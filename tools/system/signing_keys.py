@@ -1,0 +1,131 @@
+"""The installation's own keys: risk's, which signs approvals, and the operator's, which signs commands.
+
+A key is made at the first start. Later only ``rotate`` makes one: an installation whose key is gone says so, for what
+was lost may have been taken. Public keys stay for ever, so that old tapes verify; a retired one is good for the
+messages up to a sequence of the tape and for none behind it.
+"""
+
+import json
+import logging
+import os
+from typing import Any
+
+from libs.keys.signing import (
+    APPROVAL_DOMAIN,
+    OPERATOR_DOMAIN,
+    ROLES,
+    Signer,
+    UnusableKey,
+    read_public_keys,
+    read_retired,
+    retired_file,
+)
+from libs.runtime.layout import StateLayout, write_atomically
+
+DOMAINS = {ROLES[domain]: domain for domain in (OPERATOR_DOMAIN, APPROVAL_DOMAIN)}
+"""Role → what its key signs."""
+
+log = logging.getLogger("presage.keys")
+
+
+class SigningKeys:
+    """The keys of one state directory. Making one changes the directory alone: what runs goes on with its own."""
+
+    def __init__(self, layout: StateLayout) -> None:
+        self._layout = layout
+        self._private = {"operator": layout.operator_key, "risk": layout.risk_key}
+
+    def prepare(self) -> None:
+        """Make the keys that never were; see to it that each private key's public one is known.
+
+        Raises:
+            UnusableKey: the file of public or of retired keys is cut or changed.
+        """
+        known, public = self._known(), self._known()
+        if not known and self._layout.tape_file.exists():
+            log.warning(
+                "%s was not there: it is made anew from the private keys; what retired ones signed does not verify",
+                self._layout.public_keys,
+            )
+        for role, domain in DOMAINS.items():
+            path = self._private[role]
+            if not path.exists() and not _of_role(role, known):
+                Signer.create(domain, path)
+            try:
+                signer = Signer.load(domain, path)
+            except UnusableKey:
+                # Who only reads needs no private key; who needs one is told.
+                continue
+            public[signer.key_id] = signer.public_key
+        read_retired(retired_file(self._layout.public_keys))
+        if public != known:
+            write_atomically(self._layout.public_keys, json.dumps(public, indent=1).encode())
+
+    def expect_all(self) -> None:
+        """See to it that every role can sign.
+
+        Raises:
+            UnusableKey: a private key is lost, cut, or retired.
+        """
+        retired = self._retired()
+        for role, domain in DOMAINS.items():
+            signer = Signer.load(domain, self._private[role])
+            if signer.key_id in retired:
+                text = f"expected {self._private[role]} to hold a key that counts, was {signer.key_id}, which is retired"
+                raise UnusableKey(f"{text}: `presage keys rotate {role}` makes another")
+
+    def rotate(self, role: str, last_seq: int) -> str:
+        """Make a new key for a role; the ones before it count up to ``last_seq``. The id of the new one.
+
+        Whatever a crash leaves of it, doing it again completes it: the new public key is known before its private
+        key is there, and only then are the others retired.
+        """
+        path = self._private[role]
+        unfinished = path.with_suffix(".new")
+        unfinished.unlink(missing_ok=True)
+        signer = Signer.create(DOMAINS[role], unfinished)
+        known = self._known()
+        public = {**known, signer.key_id: signer.public_key}
+        write_atomically(self._layout.public_keys, json.dumps(public, indent=1).encode())
+        unfinished.replace(path)
+        retired = self._retired()
+        for key_id in _of_role(role, known):
+            retired.setdefault(key_id, last_seq)
+        self._write_retired(retired)
+        return signer.key_id
+
+    def tape_ends_at(self, last_seq: int) -> None:
+        """The tape lost its tail: its sequences are used again, and no retired key is good for them."""
+        retired = self._retired()
+        kept = {key_id: min(seq, last_seq) for key_id, seq in retired.items()}
+        if kept != retired:
+            self._write_retired(kept)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every key: ``role``, ``key_id``, ``state`` (current, retired or lost), ``last_seq`` of a retired one."""
+        retired, rows = self._retired(), []
+        for role, domain in DOMAINS.items():
+            try:
+                current = Signer.load(domain, self._private[role]).key_id
+            except UnusableKey:
+                current = ""
+            for key_id in _of_role(role, self._known()):
+                state = "retired" if key_id in retired else "current" if key_id == current else "lost"
+                rows.append({"role": role, "key_id": key_id, "state": state, "last_seq": retired.get(key_id)})
+        return rows
+
+    def _known(self) -> dict[str, str]:
+        path = self._layout.public_keys
+        return read_public_keys(path) if path.exists() else {}
+
+    def _retired(self) -> dict[str, int]:
+        return read_retired(retired_file(self._layout.public_keys))
+
+    def _write_retired(self, retired: dict[str, int]) -> None:
+        path = retired_file(self._layout.public_keys)
+        write_atomically(path, json.dumps(retired, indent=1).encode())
+        os.chmod(path, 0o600)
+
+
+def _of_role(role: str, public: dict[str, str]) -> list[str]:
+    return [key_id for key_id in public if key_id.rpartition("-")[0] == role]
