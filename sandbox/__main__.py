@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print addresses as one line of JSON")
     parser.add_argument("--with-parent", action="store_true", help="end when the parent process is gone")
     parser.add_argument("--keep", action="store_true", help="go on with the world of before, in the state")
+    parser.add_argument("--lively", action="store_true", help="begin with a trend: something happens at once")
     given = parser.parse_args()
     options = SandboxOptions(
         venues=tuple(given.venue or ()),
@@ -37,6 +38,7 @@ def main() -> None:
         updates_per_s=given.updates_per_s,
         with_parent=given.with_parent,
         keep=given.keep,
+        lively=given.lively,
     )
     asyncio.run(serve(options))
 

@@ -35,6 +35,7 @@ class SandboxOptions:
     ``ports_reserved``: who started it holds its ports for it (``libs/runtime/ports.py``).
     ``keep``: the world is saved in ``state``, and resumed from there by the next start.
     ``with_parent``: it ends when the process that started it is gone, however that ended.
+    ``lively``: a world that begins anew begins with a trend, as in ``World``.
     """
 
     venues: tuple[str, ...] = ()
@@ -48,6 +49,7 @@ class SandboxOptions:
     updates_per_s: float = UPDATES_PER_S
     with_parent: bool = False
     keep: bool = False
+    lively: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.port_base <= PORT_BASE_MAX:
@@ -72,6 +74,7 @@ async def serve(options: SandboxOptions, console: Console | None = None) -> None
         ports_reserved=options.ports_reserved,
         updates_per_s=options.updates_per_s,
         state_file=folder / STATE_FILE if options.keep else None,
+        lively=options.lively,
     )
     ended = asyncio.Event()
     following: asyncio.Task[None] | None = None

@@ -52,10 +52,12 @@ class Sandbox:
         live: bool = True,
         state_file: Path | None = None,
         windows_from_start: bool = False,
+        lively: bool = False,
     ) -> None:
         """``state_file``: where the sandbox is saved, and from where it resumes if it was saved before.
 
-        ``windows_from_start``: as in ``World``; for tests that must not depend on the time of day.
+        ``windows_from_start``, ``lively``: as in ``World``; the first for tests that must not depend on the time
+        of day, the second for somebody who has just started it and looks.
         """
         self.seed = seed
         chosen = list(venues) if venues is not None else served()
@@ -71,6 +73,7 @@ class Sandbox:
             updates_per_s=updates_per_s,
             saved=saved.world if saved is not None else None,
             windows_from_start=windows_from_start,
+            lively=lively,
         )
         self.state_file = StateFile(state_file, self._document) if state_file is not None else None
         if self.state_file is not None:

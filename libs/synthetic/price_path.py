@@ -55,6 +55,11 @@ class Price:
         self.history.append(self.now)
         return self.now
 
+    def drift_by(self, change: float, seconds: float) -> None:
+        """Let a jump begin, in place of one that runs: a change by a fraction, spread over so many real seconds."""
+        self._drift_steps = max(1, round(STEPS_PER_SECOND * seconds))
+        self._drift = change / self._drift_steps
+
     @property
     def drift(self) -> tuple[float, int]:
         """The jump that runs: its change a step, and for how many steps more."""

@@ -5,7 +5,8 @@ from typing import Any
 from proto.units import ONE
 from sandbox.binance.wire import SYMBOL, eight, stamp
 from sandbox.texts import fixed
-from sandbox.world.spot import MINUTE_NS, SpotCandle, SpotExchange
+from sandbox.world.candles import MINUTE_NS, SpotCandle
+from sandbox.world.spot import SpotExchange
 
 DAY_MINUTES = 1_440
 DAY_NS = DAY_MINUTES * MINUTE_NS

@@ -11,7 +11,7 @@ from proto.units import MILLISECOND
 from sandbox.binance import wire
 from sandbox.binance.streams import BinanceStreams
 from sandbox.texts import fixed
-from sandbox.world.candles import join_candles
+from sandbox.world.candles import SpotCandle, join_candles, second_candles
 from sandbox.world.venue_prices import PriceSource
 from sandbox.world.world import World
 
@@ -137,24 +137,28 @@ class RestHandlers:
         interval = request.query.get("interval")
         if interval is None:
             raise _BadRequest(-1102, "Mandatory parameter 'interval' was not sent, was empty/null.")
-        if interval not in wire.MINUTES:
+        if interval not in wire.LENGTHS_NS:
             raise _BadRequest(-1120, "Invalid interval.")
-        minutes = wire.MINUTES[interval]
         limit = _limit(request, 500, LIMIT_MAX)
         start, end = _moment(request, "startTime"), _moment(request, "endTime")
-        self._exchange.candle(self._world.at)
         found = [
             c
-            for c in join_candles(self._exchange.candles, minutes)
+            for c in self._candles(interval)
             if (start is None or c.open_ns >= start) and (end is None or c.open_ns <= end)
         ]
         # With a start the oldest are meant, without one the newest.
         chosen = found[:limit] if start is not None else found[-limit:]
-        return _json([wire.kline_row(c, minutes) for c in chosen])
+        return _json([wire.kline_row(c, wire.LENGTHS_NS[interval]) for c in chosen])
+
+    def _candles(self, interval: str) -> list[SpotCandle]:
+        if interval == wire.ONE_SECOND:
+            return second_candles(self._exchange.known_trades(), self._world.now())
+        self._exchange.candle(self._world.at)
+        return join_candles(self._exchange.candles, wire.MINUTES[interval])
 
     async def _trades(self, request: web.Request) -> web.Response:
         _check_symbol(request)
-        newest = list(self._exchange.trades)[-_limit(request, 500, LIMIT_MAX) :]
+        newest = self._exchange.known_trades()[-_limit(request, 500, LIMIT_MAX) :]
         return _json([wire.trade_row(t) for t in newest])
 
     async def _aggregate_trades(self, request: web.Request) -> web.Response:
@@ -163,10 +167,10 @@ class RestHandlers:
         start, end = _moment(request, "startTime"), _moment(request, "endTime")
         first = _number(request, "fromId")
         if first is None and start is None:
-            return _json([wire.aggregate_row(t) for t in list(self._exchange.trades)[-limit:]])
+            return _json([wire.aggregate_row(t) for t in self._exchange.known_trades()[-limit:]])
         found = [
             t
-            for t in self._exchange.trades
+            for t in self._exchange.known_trades()
             if (first is None or t.trade_id >= first)
             and (start is None or t.at >= start)
             and (end is None or t.at <= end)

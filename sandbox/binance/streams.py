@@ -12,9 +12,9 @@ from sandbox.binance import wire
 from sandbox.binance.day import day_frame, day_row
 from sandbox.binance.depth import DepthBook, changed_rows
 from sandbox.sockets import ClientSocket
-from sandbox.world.candles import join_candles
+from sandbox.world.candles import MINUTE_NS, join_candles
 from sandbox.world.events import PriceMoved, SpotTraded, WorldEvent
-from sandbox.world.spot import MINUTE_NS, SpotExchange
+from sandbox.world.spot import SpotExchange
 from sandbox.world.venue_prices import PriceSource
 from sandbox.world.world import World
 

@@ -3,10 +3,10 @@
 from typing import Any
 
 from proto.feed import Side
-from proto.units import MILLISECOND, notional
+from proto.units import MILLISECOND, SECOND, notional
 from sandbox.texts import fixed
+from sandbox.world.candles import MINUTE_NS, SpotCandle
 from sandbox.world.events import SpotTraded
-from sandbox.world.spot import MINUTE_NS, SpotCandle
 
 SYMBOL = "BTCUSDT"
 PLACES = 8
@@ -24,7 +24,10 @@ MINUTES = {
     "12h": 720,
     "1d": 1440,
 }
-"""Intervals of candles. Weeks, months and seconds are left out: the world has three days of minutes."""
+"""Intervals of candles. Weeks and months are left out: the world has three days of minutes."""
+ONE_SECOND = "1s"
+"""Candles of a second, of the last quarter of an hour, by REST; no stream has them here."""
+LENGTHS_NS = {ONE_SECOND: SECOND} | {interval: minutes * MINUTE_NS for interval, minutes in MINUTES.items()}
 
 
 def eight(value: int) -> str:
@@ -100,7 +103,7 @@ def kline(candle: SpotCandle, interval: str, at_ns: int, unit_ns: int, *, closed
     }
 
 
-def kline_row(candle: SpotCandle, minutes: int) -> list[Any]:
+def kline_row(candle: SpotCandle, length_ns: int) -> list[Any]:
     """Return one row of ``/api/v3/klines``."""
     return [
         stamp(candle.open_ns),
@@ -109,7 +112,7 @@ def kline_row(candle: SpotCandle, minutes: int) -> list[Any]:
         eight(candle.low),
         eight(candle.close),
         eight(candle.volume),
-        stamp(candle.open_ns + minutes * MINUTE_NS) - 1,
+        stamp(candle.open_ns + length_ns) - 1,
         eight(candle.value),
         candle.trades,
         eight(candle.bought),

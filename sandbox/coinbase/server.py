@@ -231,7 +231,7 @@ class CoinbaseServer(VenueServer):
         after, before = request.query.get("after"), request.query.get("before")
         found = [
             t
-            for t in self._exchange.trades
+            for t in self._exchange.known_trades()
             if (after is None or t.trade_id < int(after)) and (before is None or t.trade_id > int(before))
         ]
         rows = [wire.trade_row(t) for t in reversed(found[-limit:])]

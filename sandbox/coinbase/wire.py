@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 from proto.feed import Side
 from proto.units import ONE, SECOND
 from sandbox.texts import fixed, iso
+from sandbox.world.candles import SpotCandle
 from sandbox.world.events import SpotTraded
-from sandbox.world.spot import SpotCandle
 
 PRODUCT = "BTC-USD"
 _MAKER = {Side.BUY: "sell", Side.SELL: "buy"}

@@ -17,6 +17,8 @@ MARKETS = VenueMarkets(
     nets=True,
     disputed_every=5,
     price_steps=TAPERED,
+    # They are listed by series; only the real ones end at quarter hours.
+    round_windows=False,
     # Recorded windows show a spread of one step in half of the seconds.
     makers=MakerStyle(lag_s=(30.0, 90.0), spread_steps=1, sizes=(400, 2_400)),
 )

@@ -49,7 +49,8 @@ class MarketLifecycle:
     def start(self, series: MarketSeries) -> None:
         """Open the window that runs now, list the next."""
         span = span_s(series, self._settings.time_scale)
-        from_s = self._settings.windows_from_s
+        is_round = markets_of(series.venue).round_windows
+        from_s = self._settings.windows_from_s if is_round else self._settings.free_windows_from_s
         open_s = from_s + (self._scheduler.at // SECOND - from_s) // span * span
         self._list(series, open_s)
         self._list(series, open_s + span)

@@ -3,71 +3,38 @@
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 from msgspec import Struct
 
-from libs.synthetic.price_path import DIFFUSION
 from proto.feed import Side
-from proto.units import ONE, SECOND, notional
+from proto.units import ONE
+from sandbox.world.candles import MINUTE_NS, SpotCandle
 from sandbox.world.events import SpotTraded, WorldEvent
+from sandbox.world.past import (
+    CENT,
+    FIRST_TRADE_ID,
+    PAST_MINUTES,
+    extended_back,
+    historic_minutes,
+    lived_trades,
+    to_cents,
+    trade_size,
+    trades_within,
+)
 from sandbox.world.scheduler import Scheduler
-from sandbox.world.venue_prices import BitcoinPrice, PriceSource
+from sandbox.world.venue_prices import STEP_NS, BitcoinPrice, PriceSource
 
-CENT = ONE // 100
-MINUTE_NS = 60 * SECOND
-HISTORY_MINUTES = 3 * 1440
-"""Minutes of candles that lie before the world's beginning: three days, what a strategy warms up on."""
 LIVED_MINUTES = 3 * 1440
 """Minutes of candles kept since the beginning."""
 SAVED_MINUTES = 120
 """Minutes of candles that outlive a restart: the 20 candles of five minutes a strategy measures by."""
-FIRST_TRADE_ID = 6_000_000_000
-MINUTE_DIFFUSION = DIFFUSION * 60**0.5
-TRADES_KEPT = 5_000
+TRADES_KEPT = 6_000
 """Trades that REST still lists: a quarter of an hour of them."""
 TRADES_PER_S = {PriceSource.BINANCE: 6.0, PriceSource.COINBASE: 4.0}
 # The best prices are so far from what the exchange shows, in cents.
 HALF_SPREAD_CENTS = {PriceSource.BINANCE: 1, PriceSource.COINBASE: 40}
-MEAN_TRADE_COINS = 0.03
 DEPTH_LEVELS = 20
-HISTORIC_TRADES = 240
-"""Trades of a minute before the beginning, about as many as a minute has afterwards."""
-
-
-@dataclass(slots=True)
-class SpotCandle:
-    """One minute of one exchange. Prices in millionths, volumes of coins, money in millionths."""
-
-    open_ns: int
-    open: int
-    high: int
-    low: int
-    close: int
-    volume: int = 0
-    value: int = 0
-    trades: int = 0
-    bought: int = 0
-    bought_value: int = 0
-    first_id: int = 0
-    last_id: int = -1
-
-    def add(self, trade: SpotTraded) -> None:
-        """Count a trade in."""
-        value = notional(trade.price, trade.quantity)
-        if not self.trades:
-            self.open, self.high, self.low = trade.price, trade.price, trade.price
-            self.first_id = trade.trade_id
-        self.high, self.low = max(self.high, trade.price), min(self.low, trade.price)
-        self.close = trade.price
-        self.volume += trade.quantity
-        self.value += value
-        self.trades += 1
-        self.last_id = trade.trade_id
-        if trade.side is Side.BUY:
-            self.bought += trade.quantity
-            self.bought_value += value
 
 
 class SavedSpot(Struct):
@@ -95,14 +62,31 @@ class SpotExchange:
         self._scheduler = scheduler
         self._price = price
         self._emit = emit
-        self._trade_id = FIRST_TRADE_ID
-        begin, first_price = scheduler.at // MINUTE_NS * MINUTE_NS, self.price()
-        self._past_of = partial(_history, f"presage-sandbox/{seed}/past/{source}", begin, first_price)
+        self._past_seed = f"presage-sandbox/{seed}/past/{source}"
         self._past: list[SpotCandle] | None = None
-        first = SpotCandle(begin, first_price, first_price, first_price, first_price)
-        first.first_id, first.last_id = self._trade_id + 1, self._trade_id
-        self._lived: deque[SpotCandle] = deque([first], maxlen=LIVED_MINUTES)
+        self._past_trades: list[SpotTraded] | None = None
+        self._live_before()
         self.schedule_trade()
+
+    def _live_before(self) -> None:
+        """Trade through the minutes that the price has lived before the first event."""
+        until_ns, half = self._scheduler.at, HALF_SPREAD_CENTS[self.source] * CENT
+        seed = f"presage-sandbox/{self._seed}/before/{self.source}"
+        seen = self._price.seen(self.source)
+        begin = (until_ns - (len(seen) - 1) * STEP_NS) // MINUTE_NS * MINUTE_NS
+        seen = extended_back(seed, seen, (until_ns - begin) // STEP_NS + 1)
+        prices = [to_cents(price * ONE) for price in seen]
+        trades = lived_trades(seed, self.source, prices, until_ns, TRADES_PER_S[self.source], half)
+        self._past_until_ns = begin
+        self._trade_id = FIRST_TRADE_ID
+        self._past_of = partial(historic_minutes, self._past_seed, begin, prices[0])
+        self._lived = deque([SpotCandle(begin, *[prices[0]] * 4)], maxlen=LIVED_MINUTES)
+        self._lived[0].first_id, self._lived[0].last_id = self._trade_id + 1, self._trade_id
+        for trade in trades:
+            self._trade_id = trade.trade_id
+            self.candle(trade.at).add(trade)
+        self.candle(until_ns)
+        self.trades.extend(trades)
 
     def save(self) -> "SavedSpot":
         """Return the newest candles and the number of trades."""
@@ -113,9 +97,10 @@ class SpotExchange:
         self._trade_id = saved.trade_id
         self._lived = deque(saved.candles, maxlen=LIVED_MINUTES)
         first = saved.candles[0]
-        name = f"presage-sandbox/{self._seed}/past/{self.source}"
-        self._past_of = partial(_history, name, first.open_ns, first.open)
-        self._past = None
+        self._past_of = partial(historic_minutes, self._past_seed, first.open_ns, first.open)
+        self._past = self._past_trades = None
+        self._past_until_ns = self._scheduler.at
+        self.trades.clear()
 
     @property
     def candles(self) -> list[SpotCandle]:
@@ -123,6 +108,20 @@ class SpotExchange:
         if self._past is None:
             self._past = self._past_of()
         return [*self._past, *self._lived]
+
+    def known_trades(self) -> list[SpotTraded]:
+        """Return every trade known, oldest first: those since the beginning, and a quarter of an hour before it.
+
+        Those before fit the candles of their minutes; they are made when first asked for.
+        """
+        if len(self.trades) == TRADES_KEPT:
+            return list(self.trades)
+        if self._past_trades is None:
+            until = self._past_until_ns
+            from_ns = until - PAST_MINUTES * MINUTE_NS
+            minutes = [c for c in self.candles if from_ns <= c.open_ns < until]
+            self._past_trades = trades_within(f"{self._past_seed}/trades", self.source, minutes, until)
+        return [*self._past_trades, *self.trades][-TRADES_KEPT:]
 
     def price(self) -> int:
         """Return what the exchange shows, in millionths of a dollar on whole cents."""
@@ -166,7 +165,7 @@ class SpotExchange:
     def _trade(self) -> None:
         side = Side.BUY if self._draw.random() < 0.5 else Side.SELL
         bid, ask = self.best()
-        quantity = max(10, round(self._draw.expovariate(1 / MEAN_TRADE_COINS) * ONE))
+        quantity = trade_size(self._draw)
         self._trade_id += 1
         price = ask if side is Side.BUY else bid
         trade = SpotTraded(self.source, self._scheduler.at, self._trade_id, price, quantity, side)
@@ -174,40 +173,3 @@ class SpotExchange:
         self.trades.append(trade)
         self._emit(trade)
         self.schedule_trade()
-
-
-def _history(seed: str, until_ns: int, last: int) -> list[SpotCandle]:
-    """Return candles before the beginning, made from the newest backwards so that they end at the price ``last``."""
-    draw = random.Random(seed)
-    past: list[SpotCandle] = []
-    close = last
-    for i in range(1, HISTORY_MINUTES + 1):
-        opened = _cents(close * (1.0 + draw.gauss(0.0, MINUTE_DIFFUSION)))
-        reach = abs(draw.gauss(0.0, MINUTE_DIFFUSION / 2))
-        volume = round(HISTORIC_TRADES * MEAN_TRADE_COINS * draw.uniform(0.5, 1.5) * ONE)
-        bought = round(volume * draw.uniform(0.4, 0.6))
-        middle = (opened + close) // 2
-        past.append(
-            SpotCandle(
-                open_ns=until_ns - i * MINUTE_NS,
-                open=opened,
-                high=_cents(max(opened, close) * (1.0 + reach)),
-                low=_cents(min(opened, close) * (1.0 - reach)),
-                close=close,
-                volume=volume,
-                value=notional(middle, volume),
-                trades=HISTORIC_TRADES,
-                bought=bought,
-                bought_value=notional(middle, bought),
-                first_id=FIRST_TRADE_ID - i * HISTORIC_TRADES + 1,
-                last_id=FIRST_TRADE_ID - (i - 1) * HISTORIC_TRADES,
-            )
-        )
-        close = opened
-    past.reverse()
-    return past
-
-
-def _cents(price: float) -> int:
-    """Return a price in millionths, on whole cents."""
-    return round(price / CENT) * CENT

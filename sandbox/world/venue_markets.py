@@ -48,6 +48,7 @@ class VenueMarkets:
         disputed_every: one window in so many is disputed before it settles; 0: none.
         price_steps: the grid of prices.
         makers: how books are quoted; ``None`` where the venue has no books.
+        round_windows: whether clients work out a window's name from the round time at which it opens.
     """
 
     series: tuple[MarketSeries, ...]
@@ -59,6 +60,7 @@ class VenueMarkets:
     disputed_every: int = 0
     price_steps: tuple[PriceStep, ...] = CENTS
     makers: MakerStyle | None = None
+    round_windows: bool = True
 
 
 def market_venues() -> list[str]:

@@ -96,6 +96,14 @@ class BitcoinPrice:
         """Return what a source shows now, in dollars."""
         return self._seen[source][-1]
 
+    def seen(self, source: PriceSource) -> list[float]:
+        """Return what a source showed at every step of the last two minutes, oldest first, in dollars."""
+        return list(self._seen[source])
+
+    def drift(self, change: float, seconds: float) -> None:
+        """Let a move begin that changes the price by a fraction within so many real seconds."""
+        self._path.drift_by(change, seconds)
+
     def ago(self, seconds: float) -> float:
         """Return the common price so many real seconds ago, or the oldest known."""
         return self._path.ago(seconds)

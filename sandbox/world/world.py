@@ -9,6 +9,7 @@ Same seed, same start, same moments and same orders: the same world, to the last
 
 import random
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from libs.exchange.matching_types import LimitOrder, Placement, Reason, SelfTrade
 from libs.venues.polymarket import POLYMARKET
@@ -19,6 +20,7 @@ from sandbox.world.lifecycle import MarketLifecycle
 from sandbox.world.makers import MarketMakers
 from sandbox.world.market_registry import MarketRegistry
 from sandbox.world.markets import MILLS, SandboxMarket
+from sandbox.world.opening import opening_moves
 from sandbox.world.order_entry import OrderEntry
 from sandbox.world.saving import SavedWorld, load_market, save_market
 from sandbox.world.scheduler import Scheduler
@@ -40,7 +42,7 @@ Callback = Callable[[WorldEvent], None]
 class World(Scheduler):
     """One Bitcoin price, several venues. See ``WorldSettings`` for its speed."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a command line and tests choose, all with defaults
         self,
         seed: int,
         start_ns: int,
@@ -51,17 +53,27 @@ class World(Scheduler):
         updates_per_s: float = UPDATES_PER_S,
         saved: SavedWorld | None = None,
         windows_from_start: bool = False,
+        lively: bool = False,
     ) -> None:
         """``saved``: the world resumes from there instead of beginning at ``start_ns``; see ``catch_up``.
 
         ``windows_from_start``: every window opens in the minute in which the world begins, and has its whole
         length before it. Otherwise windows open at round times, and the first ones may end at any moment.
+
+        ``lively``: the world begins with a trend (``opening.py``), and windows that need not open at round times
+        open then too, so that at every time of the day one is far from its end. One that resumes has begun before.
         """
         if time_scale <= 0 or updates_per_s <= 0:
             raise ValueError(f"expected positive rates, was {time_scale} and {updates_per_s}")
         super().__init__(start_ns // STEP_NS * STEP_NS if saved is None else saved.at, clock)
-        windows_from_s = start_ns // SECOND // 60 * 60 if windows_from_start else 0
-        self.settings = WorldSettings(seed, time_scale, updates_per_s, windows_from_s)
+        begun_s = start_ns // SECOND // 60 * 60
+        self.settings = WorldSettings(
+            seed,
+            time_scale,
+            updates_per_s,
+            windows_from_s=begun_s if windows_from_start else 0,
+            free_windows_from_s=begun_s if windows_from_start or lively else 0,
+        )
         name = f"presage-sandbox/{seed}/price" + ("" if saved is None else f"/{saved.at}")
         self.price = BitcoinPrice(random.Random(name), speed=time_scale)
         if saved is not None:
@@ -86,6 +98,10 @@ class World(Scheduler):
             return
         for series in self._series:
             self.lifecycle.start(series)
+        if lively:
+            for move in opening_moves(seed):
+                begin_ns = self.at + round(move.after_s / time_scale * SECOND)
+                self.schedule(begin_ns, partial(self.price.drift, move.change, move.seconds / time_scale))
 
     # ── a restart ───────────────────────────────────────────────────────────────────────────────────
 

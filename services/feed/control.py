@@ -1,7 +1,8 @@
 """The feed's own frames: what is no venue's word and yet must be in a recording, so that it plays back alike.
 
 ``_setup`` says with which parameters a venue is read, ``_tick`` that time has passed, ``_resend`` that everything is
-to be told again, ``_stale`` that nobody vouches for a market's books. Their source is ``feed``. A connection's
+to be told again, ``_stale`` that nobody vouches for a market's books, ``_no_past`` that an instrument's past is
+not to be had. Their source is ``feed``. A connection's
 beginning and end come under the venue's own name, in the form its normaliser reads.
 """
 
@@ -58,7 +59,21 @@ class Stale(Struct, tag_field="type", tag="_stale", gc=False):
     msg: StaleBody
 
 
-Control = Tick | Resend | Stale | Setup
+class NoPastBody(Struct, gc=False):
+    """``instrument`` as it is named on the tape (``binance:BTCUSDT``)."""
+
+    venue: Text
+    instrument: Text
+    reason: Text
+
+
+class NoPast(Struct, tag_field="type", tag="_no_past", gc=False):
+    """The prices of before the start were asked for, and the venue did not give them."""
+
+    msg: NoPastBody
+
+
+Control = Tick | Resend | Stale | Setup | NoPast
 
 _decoder: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
 
@@ -78,6 +93,11 @@ def decode(data: bytes) -> Control:
 def stale(venue: str, market: str, reason: str) -> bytes:
     """The frame that says that a market's books are not vouched for."""
     return msgspec.json.encode(Stale(StaleBody(venue, market, reason)))
+
+
+def no_past(venue: str, instrument: str, reason: str) -> bytes:
+    """The frame that says that an instrument's past is not to be had."""
+    return msgspec.json.encode(NoPast(NoPastBody(venue, instrument, reason or "no reason given")))
 
 
 def setup(venue: str, params: dict[str, Any]) -> bytes:

@@ -100,6 +100,10 @@ class Normalisers:
             return self.resend(frame.at)
         if isinstance(said, control.Setup):
             return self._set_up(said.msg, frame.at)
+        if isinstance(said, control.NoPast):
+            body = said.msg
+            reason = f"no history: {body.reason}"[:200]
+            return [Gap(venue=body.venue, at=frame.at, reason=reason, instrument=body.instrument)]
         normaliser = self.by_venue.get(said.msg.venue)
         if normaliser is None:
             raise FrameError(f"expected a known venue, was {said.msg.venue[:40]!r}")

@@ -21,6 +21,9 @@ from services.signal.strategy import Hosted, MarketView, Said, Strategy
 CANDLES_KEPT_COUNT = 100
 """Closed candles kept an instrument: more than the longest common look-back (50), and small."""
 
+PAST_INTERVAL_S = 1
+"""Length of the candles that tell the past before the first live trade."""
+
 SECTION_PREFIX = "signal."
 
 AnyStrategy = Strategy[Any, Any]
@@ -47,9 +50,10 @@ class SignalMachine(StateMachine[SignalState]):
     """
 
     name: ClassVar[str] = "signal"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     """2: strategies price a market by its payoff and leave those alone whose payoff is not known.
-    3: no single live message sets its time far ahead."""
+    3: no single live message sets its time far ahead.
+    4: strategies know the seconds of before the start."""
 
     def __init__(self, strategies: Iterable[type[AnyStrategy]]) -> None:
         super().__init__(SignalState())
@@ -100,6 +104,7 @@ class SignalMachine(StateMachine[SignalState]):
         self._market_hooks = self._hooks("on_market")
         self._clock_hooks = self._hooks("on_clock")
         self._candle_hooks = self._hooks("on_candle")
+        self._past_hooks = self._hooks("on_past")
 
     def _hooks(self, name: str) -> list[tuple[AnyStrategy, Hook]]:
         """The overridden hooks of configured strategies, in the order the strategies were given."""
@@ -187,6 +192,11 @@ class SignalMachine(StateMachine[SignalState]):
         is_candle = told.interval_s > 0 and told.first and told.low and told.last
         if not is_candle or closed_at > stamp.now:
             return NOTHING
+        candle = Candle(told.start_at, told.first, told.high, told.low, told.last, told.volume)
+        if told.interval_s == PAST_INTERVAL_S:
+            self.view.now = stamp.now
+            for _, hook in self._past_hooks:
+                hook(told.instrument, candle)
         out: list[Message] = []
         for strategy, hook in self._candle_hooks:
             if strategy.candle_interval_s(told.instrument) != told.interval_s:
@@ -195,7 +205,6 @@ class SignalMachine(StateMachine[SignalState]):
             if candles is None:
                 candles = Candles(told.interval_s, CANDLES_KEPT_COUNT)
                 strategy.hosted.candles[told.instrument] = candles
-            candle = Candle(told.start_at, told.first, told.high, told.low, told.last, told.volume)
             if candles.seed(candle):
                 out.extend(self._call([(strategy, hook)], stamp, told.instrument, candle))
         return out or NOTHING

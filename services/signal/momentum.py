@@ -125,6 +125,15 @@ class Momentum(Strategy[MomentumParams, MomentumState]):
         track.mean, track.deviation = mean_and_deviation(track.returns) if complete else (0.0, 0.0)
         return NO_PROPOSALS
 
+    def on_past(self, instrument: str, candle: Candle) -> None:
+        if instrument not in self.params.underlyings:
+            return
+        sampler = self._track(instrument).sampler
+        ended_at = candle.start_at + SECOND
+        # What trades have told already is left out, unless they were those of a later session: time began again.
+        if ended_at > sampler.at or sampler.at > self.now:
+            sampler.add(ended_at, candle.last)
+
     def on_trade(self, trade: Trade) -> Sequence[Proposal]:
         underlying = trade.instrument
         if underlying not in self.params.underlyings:

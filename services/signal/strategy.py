@@ -106,6 +106,13 @@ class Strategy(Generic[Params, State]):
         """A candle closed, for instruments that :meth:`candle_interval_s` asks for."""
         raise NotImplementedError
 
+    def on_past(self, instrument: str, candle: Candle) -> None:
+        """A second of a reference price's past, oldest first, before the first live trade; nothing is proposed on it.
+
+        After a restart of the feed it may be a second that trades have told already.
+        """
+        raise NotImplementedError
+
     def on_clock(self) -> Sequence[Proposal]:
         """A second of session time passed."""
         raise NotImplementedError

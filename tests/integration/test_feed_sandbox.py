@@ -12,6 +12,7 @@ from libs.venues.params import VenueParams
 from libs.venues.polymarket import POLYMARKET
 from libs.venues.polymarket.market_data.normalise import PolymarketNormaliser
 from proto.feed import FeedClock, MarketStatus, Played
+from proto.units import SECOND
 from sandbox.faults.rules import FaultKind, FaultRule
 from sandbox.server import Sandbox
 from services.feed.recording.play import play
@@ -103,6 +104,34 @@ async def test_every_venue_is_followed_and_a_recording_of_it_gives_the_same_mess
     recorder.close()
     played = list(play(open_recording(tmp_path / "frames")))
     assert [m for m in played if not isinstance(m, FeedClock | Played)] == session.messages
+
+
+@pytest.mark.parametrize("venue", ["binance", "coinbase"])
+async def test_the_past_is_told_before_the_first_live_trade(tmp_path: Path, venue: str) -> None:
+    async with followed(tmp_path, venue, **{venue: {"history_s": 600}}) as (_, session):
+        await until(lambda: bool(session.observer.trades))
+        seconds = [c for c in session.observer.candles if c.interval_s == 1]
+        first = session.messages.index(session.observer.trades[0])
+        assert all(session.messages.index(candle) < first for candle in seconds)
+        starts = [candle.start_at for candle in seconds]
+        assert starts == sorted(set(starts))
+        # Coinbase has none for a second without a trade.
+        assert starts[-1] - starts[0] > 550 * SECOND
+        assert len(seconds) > 500
+        assert session.live.sources[venue].notes == []
+        assert session.dead == []
+
+
+async def test_a_past_that_is_refused_is_a_gap_and_trades_come_all_the_same(tmp_path: Path) -> None:
+    async with sandbox("binance") as made:
+        made.faults.set(FaultRule(kind=FaultKind.STATUS, venue="binance", operation="read", status=400))
+        async with running(sections(made, tmp_path), tmp_path) as session:
+            await until(lambda: bool(session.observer.trades))
+            gaps = [gap.reason for gap in session.observer.gaps if gap.instrument == "binance:BTCUSDT"]
+            assert [reason for reason in gaps if reason.startswith("no history")]
+            (note,) = session.live.sources["binance"].notes
+            assert note.startswith("binance:BTCUSDT has no history (")
+            assert not [c for c in session.observer.candles if c.interval_s == 1]
 
 
 @pytest.mark.parametrize(

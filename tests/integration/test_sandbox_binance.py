@@ -153,8 +153,10 @@ def test_running_and_closed_candles():
         running = [k for k in candles if not k["x"]]
         # One every two seconds; the closed one comes beside them.
         assert 33 <= len(running) <= 36
-        trades = [f for f in found if f["e"] == "trade" and closed["t"] <= f["T"] <= closed["T"]]
-        assert (closed["n"], closed["f"], closed["L"]) == (len(trades), trades[0]["t"], trades[-1]["t"])
+        # The first half of this minute was before the world began: REST has its trades too.
+        span = {"startTime": closed["t"], "endTime": closed["T"], "limit": 1000}
+        trades = (await s.get("aggTrades", symbol="BTCUSDT", **span)).json()
+        assert (closed["n"], closed["f"], closed["L"]) == (len(trades), trades[0]["a"], trades[-1]["a"])
         assert closed["c"] == trades[-1]["p"]
         assert parse(closed["h"]) == max(parse(t["p"]) for t in trades)
         assert sum(parse(t["q"]) for t in trades) == parse(closed["v"])
@@ -189,6 +191,24 @@ def test_the_book_is_rebuilt_from_diffs(stream):
         assert book == {side: dict(now[side]) for side in ("bids", "asks")}
         assert now["bids"] == sorted(now["bids"], key=lambda r: -parse(r[0]))
         assert parse(now["bids"][0][0]) < parse(now["asks"][0][0])
+
+    run(test)
+
+
+def test_candles_of_a_second_are_those_of_the_minutes():
+    async def test(s):
+        seconds = (await s.get("klines", symbol="BTCUSDT", interval="1s", limit=1000)).json()
+        minutes = (await s.get("klines", symbol="BTCUSDT", interval="1m", limit=20)).json()
+        assert [b[0] - a[0] for a, b in pairwise(seconds)] == [1_000] * 999
+        assert all(row[6] == row[0] + 999 for row in seconds)
+        whole = [m for m in minutes if m[0] >= seconds[0][0] and m[6] <= seconds[-1][6]]
+        assert len(whole) >= 15
+        for minute in whole:
+            inside = [row for row in seconds if minute[0] <= row[0] <= minute[6]]
+            assert (inside[0][1], inside[-1][4]) == (minute[1], minute[4])
+            assert max(parse(row[2]) for row in inside) <= parse(minute[2])
+            assert min(parse(row[3]) for row in inside) >= parse(minute[3])
+            assert sum(row[8] for row in inside) == minute[8]
 
     run(test)
 

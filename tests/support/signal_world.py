@@ -6,6 +6,7 @@ from typing import Any
 from libs.machine.machine import Stamp
 from proto.feed import (
     Book,
+    Candle,
     FeeSchedule,
     Level,
     Market,
@@ -118,6 +119,24 @@ class SignalWorld:
         return self.put(
             Trade(instrument=instrument, at=self.now, trade_id=str(self.seq), price=price, quantity=CENT)
         )
+
+    def past(self, prices: Iterable[int], instrument: str = BTC) -> None:
+        """Seconds of before, told now: the last of ``prices`` ends now."""
+        told = list(prices)
+        for i, price in enumerate(told):
+            start_at = self.now - (len(told) - i) * SECOND
+            self.put(
+                Candle(
+                    instrument=instrument,
+                    at=self.now,
+                    start_at=start_at,
+                    interval_s=1,
+                    first=price,
+                    high=price,
+                    low=price,
+                    last=price,
+                )
+            )
 
     def trades(self, prices: Iterable[int], pause_s: int = 1) -> None:
         for price in prices:

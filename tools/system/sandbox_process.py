@@ -44,7 +44,17 @@ class SandboxProcess:
 
     @staticmethod
     def _command(layout: StateLayout, seed: int, faults: Path | None) -> list[str]:
-        given = ["--json", "--with-parent", "--keep", "--seed", str(seed), "--state", str(layout.root)]
+        # Somebody has just started it and looks, so something should happen soon.
+        given = [
+            "--json",
+            "--with-parent",
+            "--keep",
+            "--lively",
+            "--seed",
+            str(seed),
+            "--state",
+            str(layout.root),
+        ]
         if faults is not None:
             given += ["--faults", str(faults.resolve())]
         return [sys.executable, "-m", "sandbox", *given]

@@ -25,5 +25,8 @@ class BinanceParams(VenueParams):
     backfill_count: Annotated[int, whole(1, 1000)] = setting(
         200, "candles of each interval asked for at the start"
     )
+    history_s: Annotated[int, whole(0, 999)] = setting(
+        900, "seconds before the start of which candles of a second are asked for; 0 does without"
+    )
     silence_max_s: Seconds = another_default(VenueParams, "silence_max_s", 15)
     book_lease_s: Seconds = another_default(VenueParams, "book_lease_s", 15)

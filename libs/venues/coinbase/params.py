@@ -19,5 +19,8 @@ class CoinbaseParams(VenueParams):
         "pairs followed; one whose prices need more than six decimals (SHIB-USD, PEPE-USD) is refused when they come",
     )
     backfill_count: Annotated[int, whole(1, 300)] = setting(200, "candles asked for at the start")
+    history_s: Annotated[int, whole(0, 3600)] = setting(
+        900, "seconds before the start of which trades are asked for, at most 10,000 of them; 0 does without"
+    )
     silence_max_s: Seconds = another_default(VenueParams, "silence_max_s", 15)
     book_lease_s: Seconds = another_default(VenueParams, "book_lease_s", 15)

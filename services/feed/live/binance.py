@@ -1,7 +1,7 @@
-"""Binance live: one socket of combined streams, candles by REST at the start and after each gap."""
+"""Binance live: one socket of combined streams, candles by REST before the start and after each gap."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,10 +10,15 @@ from libs.venues.binance.market_data.normalise import BinanceNormaliser
 from libs.venues.binance.market_data.rest import BinanceRest
 from libs.venues.binance.market_data.streams import binance_socket, stream_names
 from libs.venues.binance.params import BinanceParams
+from libs.venues.errors import BadAnswer
 from libs.venues.transport.websocket import VenueSocket
 from services.feed.live.moment import now_ns
-from services.feed.live.questions import ask_each
+from services.feed.live.questions import Question, ask_each
 from services.feed.live.source import Emit, FeedContext, LiveSource
+
+ONE_SECOND = "1s"
+"""The shortest candles that the venue has: what volatility over some seconds is measured by."""
+NO_ROWS = b'"body":[]}'
 
 _SYMBOL = re.compile(rb'"s":"([A-Z0-9]{2,20})"')
 _SHUTDOWN = b"serverShutdown"
@@ -45,7 +50,19 @@ class BinanceSource(LiveSource):
 
     @property
     def notes(self) -> list[str]:
-        return self._normaliser().notes()
+        return [*self._normaliser().notes(), *self.past.notes]
+
+    def past_questions(self) -> Sequence[Question]:
+        if not self._params.history_s:
+            return ()
+        return [(f"{BINANCE}:{symbol}", partial(self._load, symbol)) for symbol in self._params.symbols]
+
+    async def _load(self, symbol: str) -> None:
+        # One more than asked for: the last one still runs.
+        frame = await self._rest.klines(symbol, ONE_SECOND, self._params.history_s + 1)
+        if frame.endswith(NO_ROWS):
+            raise BadAnswer(BINANCE, "expected candles of a second, was none")
+        await self.emit(frame)
 
     async def poll(self) -> None:
         """Request the candles that the socket does not deliver."""

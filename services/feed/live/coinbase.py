@@ -1,7 +1,7 @@
-"""Coinbase live: trades and best prices from one socket, candles by REST at the start and after each gap."""
+"""Coinbase live: trades and best prices from one socket, past trades and candles by REST at the start, candles after each gap."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,8 +11,9 @@ from libs.venues.coinbase.market_data.rest import CoinbaseRest
 from libs.venues.coinbase.market_data.streams import coinbase_socket
 from libs.venues.coinbase.params import CoinbaseParams
 from libs.venues.transport.websocket import VenueSocket
+from proto.units import MILLISECOND
 from services.feed.live.moment import now_ns
-from services.feed.live.questions import ask_each
+from services.feed.live.questions import Question, ask_each
 from services.feed.live.source import Emit, FeedContext, LiveSource
 
 GRANULARITY_S = 60
@@ -47,7 +48,17 @@ class CoinbaseSource(LiveSource):
 
     @property
     def notes(self) -> list[str]:
-        return self._normaliser().notes()
+        return [*self._normaliser().notes(), *self.past.notes]
+
+    def past_questions(self) -> Sequence[Question]:
+        if not self._params.history_s:
+            return ()
+        return [(f"{COINBASE}:{product}", partial(self._load, product)) for product in self._params.products]
+
+    async def _load(self, product: str) -> None:
+        since_ms = now_ns() // MILLISECOND - self._params.history_s * 1_000
+        for frame in await self._rest.past_trades(product, since_ms):
+            await self.emit(frame)
 
     async def poll(self) -> None:
         """Request the candles that the socket does not deliver."""
@@ -56,7 +67,7 @@ class CoinbaseSource(LiveSource):
         )
 
     async def _fill(self, product: str) -> None:
-        count, now_ms = self._params.backfill_count, now_ns() // 1_000_000
+        count, now_ms = self._params.backfill_count, now_ns() // MILLISECOND
         await self.emit(await self._rest.candles(product, GRANULARITY_S, count, now_ms))
 
     def on_connected(self) -> None:

@@ -19,9 +19,10 @@ from libs.venues.params import VenueParams
 from libs.venues.transport.answer import printable
 from libs.venues.transport.websocket import Connected, Received, VenueSocket
 from proto.message import Message
-from services.feed.control import CONNECTED, DISCONNECTED
+from services.feed.control import CONNECTED, DISCONNECTED, FEED
 from services.feed.live.lease import Due, Leases
-from services.feed.live.questions import SomeFailed
+from services.feed.live.past import PastPrices
+from services.feed.live.questions import Question, SomeFailed
 from services.feed.normalise import Normalisers
 
 DETAIL_CHARACTERS_MAX = 200
@@ -75,6 +76,7 @@ class LiveSource:
         self.trouble = ""
         self._reported, self._reported_at_s = "", 0.0
         self._lost_because = ""
+        self.past = PastPrices(self.venue)
         self._emit = emit
         self._socket: VenueSocket | None = None
         self._again = asyncio.Event()
@@ -95,6 +97,10 @@ class LiveSource:
     def is_ready(self) -> bool:
         """Whether there is something to subscribe to."""
         return True
+
+    def past_questions(self) -> Sequence[Question]:
+        """Return the requests for what was before, by instrument; they are made before the socket is opened."""
+        return ()
 
     async def poll(self) -> None:
         """Request by REST what no socket delivers. Raises ``VenueError`` kinds."""
@@ -244,6 +250,8 @@ class LiveSource:
                 log.warning("%s", e)
 
     async def _follow(self) -> None:
+        for frame in await self.past.load(self.past_questions()):
+            await self._emit(FEED, frame)
         while True:
             while not self.is_ready():
                 await asyncio.sleep(IDLE_S)

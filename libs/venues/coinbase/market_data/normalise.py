@@ -24,6 +24,9 @@ from proto.units import AMOUNT_MAX, ONE, SECOND
 PRODUCTS_MAX = 1_000
 """Coinbase lists some hundreds of products; more means that the names are garbage."""
 
+PAST_S = 1
+"""Length of the candles that past trades become: shorter than any the venue has."""
+
 # Coinbase names the side of the maker's resting order; the taker is on the other.
 _AGGRESSOR = {"buy": Side.SELL, "sell": Side.BUY, None: None}
 
@@ -136,6 +139,8 @@ class CoinbaseNormaliser(ReferenceNormaliser[Reference]):
     def _on_rest(self, frame: wire.Rest, at: int) -> list[Message]:
         if frame.name == "trades":
             return self._backfill(frame.product, frame.body, at)
+        if frame.name == "past_trades":
+            return self._new_candles((frame.product, PAST_S), _seconds_of(frame.product, frame.body, at), at)
         if frame.name == "ticker":
             return self._best(frame.product, top_of(frame.body.bid, "0", frame.body.ask, "0"), at)
         return self._history(frame, at)
@@ -148,13 +153,16 @@ class CoinbaseNormaliser(ReferenceNormaliser[Reference]):
         candles = sorted(
             (_candle(frame.product, length_s, row, at) for row in frame.body), key=lambda c: c.start_at
         )
-        key = (frame.product, length_s)
+        return self._new_candles((frame.product, length_s), candles, at)
+
+    def _new_candles(self, key: tuple[str, int], candles: list[Candle], at: int) -> list[Message]:
+        """Return closed candles later than those published; ``key``: their product and length in seconds."""
         told = self._candles.get(key, -1)
         if told < 0 and len(self._candles) >= PRODUCTS_MAX:
             raise FrameError(f"expected at most {PRODUCTS_MAX} kinds of candles, was {key} too")
         new: list[Message] = []
         for candle in candles:
-            if told < candle.start_at <= at - length_s * SECOND:
+            if told < candle.start_at <= at - key[1] * SECOND:
                 new.append(candle)
                 told = candle.start_at
         self._candles[key] = told
@@ -187,6 +195,30 @@ def _candle(product: str, length_s: int, row: list[msgspec.Raw], at: int) -> Can
     return candle_of(
         f"{COINBASE}:{product}", at, int(start) * SECOND, length_s, (first, high, low, last), _volume(volume)
     )
+
+
+def _seconds_of(product: str, rows: list[wire.PastTrade], at: int) -> list[Candle]:
+    """Candles of a second from trades, oldest first; a second without a trade has none."""
+    read = sorted(
+        (row.trade_id, wire.time_ns(row.time), price_of(row.price), size_of(row.size)) for row in rows
+    )
+    seconds: dict[int, list[tuple[int, int]]] = {}
+    for _, traded_at, price, size in read:
+        seconds.setdefault(traded_at // SECOND * SECOND, []).append((price, size))
+    return [
+        Candle(
+            instrument=f"{COINBASE}:{product}",
+            at=at,
+            start_at=start_at,
+            interval_s=PAST_S,
+            first=trades[0][0],
+            high=max(price for price, _ in trades),
+            low=min(price for price, _ in trades),
+            last=trades[-1][0],
+            volume=sum(size for _, size in trades),
+        )
+        for start_at, trades in sorted(seconds.items())
+    ]
 
 
 def _volume(text: str) -> int:

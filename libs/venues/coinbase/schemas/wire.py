@@ -3,6 +3,7 @@
 Source: docs/reference/venue-facts.md, Coinbase channels; Coinbase candles.
 """
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
@@ -10,6 +11,7 @@ from msgspec import Meta, Struct, field
 
 from libs.venues.frame import DECODE_ERRORS, FrameError, check_length
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Product = Annotated[str, Meta(pattern=r"^[A-Z0-9]{1,20}-[A-Z0-9]{1,20}\Z")]
 TradeId = Annotated[int, Meta(ge=1, le=2**53)]
 Text = Annotated[str, Meta(max_length=60)]
@@ -76,6 +78,12 @@ class RestTrade(Struct, gc=False):
     side: Taker
 
 
+class PastTrade(RestTrade, gc=False):
+    """A trade of before the start, with the venue's time of it."""
+
+    time: Text
+
+
 class RestTicker(Struct, gc=False):
     """Best prices in a REST answer."""
 
@@ -138,9 +146,25 @@ _KINDS: dict[str, msgspec.json.Decoder[Any]] = {
 }
 _BODIES: dict[str, msgspec.json.Decoder[Any]] = {
     "candles": msgspec.json.Decoder(Annotated[list[CandleRow], Meta(max_length=1_000)]),
+    "past_trades": msgspec.json.Decoder(Annotated[list[PastTrade], Meta(max_length=1_000)]),
     "trades": msgspec.json.Decoder(Annotated[list[RestTrade], Meta(max_length=1_000)]),
     "ticker": msgspec.json.Decoder(RestTicker),
 }
+
+
+def time_ns(text: str) -> int:
+    """A time such as ``2026-12-01T11:43:18.123456Z`` in nanoseconds since 1970.
+
+    Raises:
+        FrameError: for anything else, also for one without a zone.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as e:
+        raise FrameError(f"expected a time, was {text[:40]!r}") from e
+    if moment.tzinfo is None or moment < EPOCH:
+        raise FrameError(f"expected a time with its zone, after 1970, was {text[:40]!r}")
+    return (moment - EPOCH) // timedelta(microseconds=1) * 1_000
 
 
 def decode(data: bytes) -> Frame | None:

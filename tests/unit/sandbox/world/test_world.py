@@ -16,6 +16,7 @@ from proto.feed import MarketStatus, Side
 from proto.risk import TimeInForce
 from proto.units import ONE, SECOND, notional
 from sandbox.accounts import Accounts, InsufficientFunds
+from sandbox.world.candles import MINUTE_NS
 from sandbox.world.events import (
     BookChanged,
     FillEvent,
@@ -28,7 +29,7 @@ from sandbox.world.events import (
 )
 from sandbox.world.markets import VOID, MarketKind
 from sandbox.world.order_entry import MarketClosed
-from sandbox.world.spot import HISTORY_MINUTES, MINUTE_NS
+from sandbox.world.past import HISTORY_MINUTES
 from sandbox.world.venue_prices import PriceSource
 from sandbox.world.world import World
 

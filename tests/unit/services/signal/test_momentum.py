@@ -13,7 +13,7 @@ from libs.exchange.fees import fee_estimate
 from libs.machine.machine import Stamp
 from libs.venues.kalshi.market_data.listings import rest_frame
 from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
-from proto.feed import Market, MarketStatus, Payoff, Side
+from proto.feed import Candle, Market, MarketStatus, Payoff, Side
 from proto.operator import Config
 from proto.signal import Proposal
 from proto.units import ONE, SECOND
@@ -64,6 +64,54 @@ def test_a_breakout_up_buys_yes():
     assert (facts["spot"], facts["strike"]) == (SPOT + 60 * ONE, 80_000 * ONE)
     assert facts["left_s"] == (MARKET.close_at - made.now) // SECOND * ONE
     assert proposal.strength == min(ONE, facts["z"] // 3)
+
+
+def world_with_a_past(past: list[int]) -> SignalWorld:
+    """As ``world``, but nothing was traded yet: the past is told."""
+    made = SignalWorld(Momentum)
+    made.put(MARKET)
+    made.configure("momentum", {})
+    made.now += 300 * SECOND
+    made.past(past)
+    for instrument in (YES, NO):
+        made.snapshot_book(instrument, 49, 50)
+    return made
+
+
+def test_with_a_past_the_first_trade_may_be_a_breakout():
+    made = world_with_a_past(calm(300))
+    made.now += SECOND
+    (proposal,) = made.trade(SPOT + 60 * ONE)
+    assert (proposal.instrument, proposal.price) == (YES, 50 * CENT)
+    without = world_with_a_past([])
+    without.now += SECOND
+    assert without.trade(SPOT + 60 * ONE) == []
+
+
+@given(st.lists(st.integers(-50 * ONE, 50 * ONE), min_size=2, max_size=150), st.integers(0, 150))
+def test_a_told_past_is_as_good_as_a_lived_one(moves, seen_count):
+    """However many of its seconds were traded before it is told: a feed that was started again tells them again."""
+    prices = [SPOT + move for move in moves]
+    lived, told = (SignalWorld(Momentum, twin=False) for _ in range(2))
+    for made in (lived, told):
+        made.configure("momentum", {})
+    lived.trades(prices)
+    told.trades(prices[:seen_count])
+    told.now = lived.now
+    told.past(prices)
+    samplers = [made.machine._strategies["momentum"].state.tracks[BTC].sampler for made in (lived, told)]
+    assert samplers[0] == samplers[1]
+
+
+def test_a_past_told_twice_or_of_another_instrument_or_of_the_time_to_come_changes_nothing():
+    made = world_with_a_past(calm(300))
+    before = made.machine.snapshot()
+    made.past([SPOT * 2], instrument="coinbase:ETH-USD")
+    made.past([SPOT * 2] * 200)
+    made.put(
+        Candle(instrument=BTC, at=made.now, start_at=made.now, interval_s=1, first=1, high=1, low=1, last=1)
+    )
+    assert made.machine.snapshot() == before
 
 
 def test_a_breakout_down_buys_no_at_the_mirrored_fair_value():

@@ -161,3 +161,45 @@ def test_every_coinbase_frame_of_the_captures_is_read(recordings):
             assert not any(isinstance(m, Trade) for m in out)
     assert frames == normaliser.frames > 50
     assert quotes > 20
+
+
+def past(*rows: tuple[int, str, str]) -> bytes:
+    """Trades of before as a frame, newest first as the venue has them: number, time, price."""
+    body = [{"trade_id": n, "side": "buy", "size": "0.5", "price": p, "time": at} for n, at, p in rows]
+    return rest_frame("past_trades", json.dumps(body).encode(), product="BTC-USD")
+
+
+def test_past_trades_become_candles_of_a_second_once():
+    normaliser = CoinbaseNormaliser()
+    # 2026-09-21T14:13:20Z is AT.
+    older = past(
+        (3, "2026-09-21T14:13:11.9Z", "12"),
+        (2, "2026-09-21T14:13:11.000001Z", "9"),
+        (1, "2026-09-21T14:13:08Z", "10"),
+    )
+    newer = past(
+        (6, "2026-09-21T14:13:20.1Z", "15"),
+        (5, "2026-09-21T14:13:12Z", "13"),
+        (4, "2026-09-21T14:13:11.95Z", "11"),
+    )
+    first, second = normaliser.normalise(older, AT)
+    assert (first.start_at, first.interval_s, first.first, first.last) == (
+        AT - 12 * SECOND,
+        1,
+        10 * ONE,
+        10 * ONE,
+    )
+    assert (second.start_at, second.first, second.high, second.low, second.last) == (
+        AT - 9 * SECOND, 9 * ONE, 12 * ONE, 9 * ONE, 12 * ONE,
+    )  # fmt: skip
+    assert second.volume == ONE
+    # The second that two pages share was told with the older one, and the one of now is not over.
+    [third] = normaliser.normalise(newer, AT)
+    assert (third.start_at, third.last) == (AT - 8 * SECOND, 13 * ONE)
+    assert normaliser.normalise(older, AT) == []
+
+
+@pytest.mark.parametrize("at", ["", "yesterday", "2026-09-21T14:13:11", "1969-09-21T13:33:11Z", "9" * 60])
+def test_a_past_trade_without_a_time_is_refused(at: str):
+    with pytest.raises(FrameError, match="time"):
+        CoinbaseNormaliser().normalise(past((1, at, "10")), AT)
