@@ -15,6 +15,7 @@ class ExitReason(Word):
     STOP_LOSS = "stop_loss"
     TIME_DECAY = "time_decay"
     BEFORE_CLOSE = "before_close"
+    DISPUTED = "disputed"
 
 
 class PositionStage(Word):

@@ -7,7 +7,7 @@ in line with it, and nothing is proposed that others, not proved dead, could sti
 from libs.indicators.grid import can_rest, is_dust, quantity_down
 from libs.machine.machine import Stamp
 from proto.exit import ExitCancel, ExitProposal, ExitReason, PositionStage, PositionUpdate
-from proto.feed import Market, MarketStatus, Side
+from proto.feed import Answer, Market, MarketStatus, Side
 from proto.ids import MessageId
 from proto.message import Message
 from proto.risk import TimeInForce
@@ -78,9 +78,15 @@ class ExitDecision:
             market = self.state.markets.get(held.market)
             if market is not None and 0 < market.ends_at <= self.now + self.params.before_close_s * SECOND:
                 self.close(held, ExitReason.BEFORE_CLOSE)
+            elif self._leaves_disputed(market):
+                self.close(held, ExitReason.DISPUTED)
             elif self.now - held.reference_at >= self.params.decay_s * SECOND:
                 self.close(held, ExitReason.TIME_DECAY)
         self.align_orders(held)
+
+    def _leaves_disputed(self, market: Market | None) -> bool:
+        """Whether the answer is disputed, and the policy is to leave then: who is right is settled by a vote in days."""
+        return market is not None and market.answer is Answer.DISPUTED and self.params.disputed == "exit"
 
     def close(self, held: Held, reason: ExitReason) -> None:
         """From here on everything leaves; there is no way back."""

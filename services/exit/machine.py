@@ -25,9 +25,9 @@ class ExitMachine(StateMachine[ExitState]):
     """Manages positions from their first fill to their end; see README.md."""
 
     name: ClassVar[str] = "exit"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     """2: proposes what the venue takes, and is done with what is below its lot.
-    3: goes on from where time is when that is earlier than before."""
+    3: goes on from where time is when that is earlier than before. 4: leaves disputed markets where it is told to."""
 
     def __init__(self) -> None:
         super().__init__(ExitState())

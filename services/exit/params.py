@@ -1,6 +1,6 @@
 """Typed parameters of the exit service: configuration section ``exit``."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from libs.config.section import Section, amount, setting, whole
 from proto.units import ONE
@@ -28,6 +28,9 @@ class ExitParams(Section):
     decay_s: Interval = setting(4 * 3_600, "a position whose bid did not move for so long leaves")
     decay_movement: Fraction = setting(10_000, "a smaller change of the bid is no movement, a fraction")
     before_close_s: Seconds = setting(60, "everything leaves so long before the market is expected to end")
+    disputed: Literal["hold", "exit"] = setting(
+        "hold", "a position whose market's proposed answer is disputed; exit: everything leaves"
+    )
     slippage_ticks: Ticks = setting(
         1, "ticks below the bid that a marketable exit still accepts", former="slippage_tick_count"
     )

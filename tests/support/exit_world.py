@@ -67,7 +67,7 @@ class World:
     """Feed it events; ``position`` and ``exposed`` are its own books."""
 
     market: Market = MARKET
-    params: dict[str, int] = field(default_factory=dict)
+    params: dict[str, int | str] = field(default_factory=dict)
     twin: bool = True
 
     def __post_init__(self) -> None:

@@ -23,7 +23,7 @@ from tests.support.exit_world import CENT, MARKET, START, YES, World, approval
 HUNDRED = 100 * ONE
 
 
-def opened(price: int = 50, **params: int) -> World:
+def opened(price: int = 50, **params: int | str) -> World:
     """A world with 100 contracts bought at ``price`` cents, and both targets resting."""
     world = World(params=params)
     world.quote((price - 1) * CENT)
@@ -244,6 +244,17 @@ def test_past_the_expected_end_of_a_market_without_a_close_the_stop_still_sells(
         world.work()
     assert world.stages[-1].reason == "stop_loss"
     assert world.position == 0
+
+
+@pytest.mark.parametrize("answer", list(Answer))
+def test_a_position_leaves_a_disputed_market_only_where_it_is_told_to(answer):
+    for policy, leaves in (("hold", False), ("exit", answer is Answer.DISPUTED)):
+        world = opened(50, disputed=policy)
+        world.put(MARKET.replace(answer=answer))
+        for _ in range(5):
+            world.work()
+        assert (world.position == 0) is leaves
+        assert [stage.reason for stage in world.stages if stage.reason] == ["disputed"] * 2 * leaves
 
 
 def test_after_the_close_or_while_paused_nothing_is_proposed():
