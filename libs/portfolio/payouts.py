@@ -1,6 +1,7 @@
-"""What a settled market pays for each of its instruments."""
+"""What a settled market pays for each of its instruments, and the name of a payout."""
 
 from proto.feed import Market, MarketStatus
+from proto.ids import natural_key
 from proto.units import ONE
 
 VOID = "void"
@@ -32,3 +33,9 @@ def payouts_of(market: Market) -> dict[str, int]:
     if market.result == VOID:
         return {outcome.instrument: ONE // len(outcomes) for outcome in outcomes}
     return {}
+
+
+def settlement_id_of(venue: str, instrument: str, paid: int | None, price: int, at: int) -> str:
+    """Return the natural key of a payout; ``paid`` is what an earlier resolution paid, ``at`` when this one came."""
+    anew = () if paid is None else (str(price), str(at))
+    return natural_key("settlement", venue, instrument, *anew)

@@ -11,7 +11,8 @@ Exact arithmetic. A position's ``cost`` is the money its open quantity cost; a s
 Realised profit is before fees. Short positions carry a negative quantity and a negative cost (what
 their sale brought in).
 
-Folded once for ever. A fill is known by its id inside its market's ledger; an instrument settles once.
+Folded once for ever. Fills and settlements are known by their ids inside their market's ledger. An instrument settles
+once, unless the venue resolves its market anew: another settlement at another price makes the position again.
 Ledgers of settled markets are kept until ``SETTLED_MARKETS_MAX`` others have settled after them, so
 that a late fill or correction still counts; then only the market's name remains, and whatever names it
 again is a repetition. Corrections are known by the fill they undo, deposits by their id.
@@ -159,7 +160,10 @@ class Portfolio(Struct):
 
     def _settle(self, event: Settlement) -> bool:
         ledger = self._ledger(event.market)
-        if ledger is None or event.instrument in ledger.payouts:
+        if ledger is None or event.settlement_id in ledger.settlements:
+            return False
+        ledger.settlements[event.settlement_id] = event.price
+        if ledger.payouts.get(event.instrument) == event.price:
             return False
         ledger.payouts[event.instrument] = event.price
         self._refold(event.market, ledger, event.instrument)

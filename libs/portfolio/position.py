@@ -17,11 +17,12 @@ class Entry(Struct, array_like=True):
 
 
 class MarketLedger(Struct):
-    """What happened to us in one market: fills by id, positions and payouts by instrument."""
+    """What happened to us in one market: fills and settlements by id, positions and payouts by instrument."""
 
     fills: dict[str, Entry] = {}
     positions: dict[str, "Position"] = {}
     payouts: dict[str, int] = {}
+    settlements: dict[str, int] = {}
 
 
 class Position(Struct):

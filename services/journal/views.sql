@@ -77,14 +77,23 @@ WHERE f.kind = 'venue.fill'
   )
 ORDER BY f.run, f.body ->> 'fill_id', f.seq;
 
--- Every settlement once, by its natural key and instrument.
+-- What each instrument was paid in the end: a settlement counts once, by its natural key; the same price told again is a
+-- repetition, another one means that its market was resolved anew.
 CREATE VIEW journal.settlement AS
-SELECT DISTINCT ON (s.run, s.body ->> 'instrument')
-       s.run, s.seq, s.happened_at, s.market, s.body ->> 'instrument' AS instrument,
-       journal.amount((s.body ->> 'price')::numeric) AS price
-FROM journal.fact s
-WHERE s.kind = 'venue.settlement'
-ORDER BY s.run, s.body ->> 'instrument', s.seq;
+SELECT DISTINCT ON (run, instrument) run, seq, happened_at, market, instrument, price
+FROM (
+    SELECT *, lag(price) OVER (PARTITION BY run, instrument ORDER BY seq) AS before
+    FROM (
+        SELECT DISTINCT ON (s.run, s.body ->> 'instrument', s.body ->> 'settlement_id')
+               s.run, s.seq, s.happened_at, s.market, s.body ->> 'instrument' AS instrument,
+               journal.amount((s.body ->> 'price')::numeric) AS price
+        FROM journal.fact s
+        WHERE s.kind = 'venue.settlement'
+        ORDER BY s.run, s.body ->> 'instrument', s.body ->> 'settlement_id', s.seq
+    ) once
+) told
+WHERE price IS DISTINCT FROM before
+ORDER BY run, instrument, seq DESC;
 
 -- Orders with the approval that allowed them, its cause, and what became of them.
 -- An order without an approval has nulls there, which must never be seen.

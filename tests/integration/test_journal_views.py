@@ -249,7 +249,12 @@ def history(seed: int) -> list[Message]:
             )
         )
     paid = {"market": "kalshi:M0", "instrument": "kalshi:M0:yes", "price": 333_300, "at": T0 + 200 * SECOND}
-    return [*told, Settlement(settlement_id="s", **paid)]
+    anew = {**paid, "price": 800_000, "at": T0 + 300 * SECOND}
+    # Paid, paid anew because the market was, and the first told once more.
+    return [
+        *told,
+        *(Settlement(settlement_id=name, **row) for name, row in (("s", paid), ("t", anew), ("s", paid))),
+    ]
 
 
 async def journal_of(database: str, folder: Path, messages: list[Message]) -> asyncpg.Connection:

@@ -276,6 +276,14 @@ async def test_positions_balance_and_payouts():
         assert [(s.instrument, s.price) for s in paid] == [("manifold:abc:no", 0), ("manifold:abc:yes", ONE)]
         assert await gateway.positions() == {}
         assert await gateway.settlements(AT + SECOND) == []
+        # Taken back, and resolved anew: told, then paid anew.
+        stub.resolution = {}
+        assert len(await gateway.settlements(AT)) == 2
+        assert [odd.kind for odd in gateway.odd_items.latest(1)] == ["resolution"]
+        assert await gateway.positions() == {}
+        stub.resolution = {"isResolved": True, "resolution": "NO", "resolutionTime": AT // MILLISECOND + 500}
+        paid = await gateway.settlements(AT)
+        assert [(s.instrument, s.price) for s in paid] == [("manifold:abc:no", ONE), ("manifold:abc:yes", 0)]
         stub.balance = 1e300
         with pytest.raises(BadAnswer):
             await gateway.balance()

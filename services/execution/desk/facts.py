@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from pydantic import ValidationError
 
 from libs.bounded import keep_newest
+from libs.portfolio.payouts import settlement_id_of
 from libs.portfolio.portfolio import Portfolio
 from libs.venues.gateway import FillReport, OrderReport, SettlementReport
 from proto.feed import Side
@@ -280,15 +281,27 @@ class VenueFacts:
     # ── settlements ──
 
     def settlement_facts(self, reports: Sequence[SettlementReport]) -> list[Message]:
-        """Return new payouts of what we held; those of foreign positions are not ours to publish."""
+        """Return new payouts of what we held; those of foreign positions are not ours to publish.
+
+        A market that was resolved anew pays another price: of an instrument, the newest report counts.
+        """
         out: list[Message] = []
-        for report in reports:
+        newest = {report.instrument: report for report in sorted(reports, key=lambda report: report.at)}
+        for report in newest.values():
             ledger = self.book.ledgers.get(report.market)
             if ledger is None or report.instrument not in ledger.positions:
                 continue
+            if ledger.payouts.get(report.instrument) == report.price:
+                continue
             settlement = _message_or_none(
                 Settlement,
-                settlement_id=natural_key("settlement", self.venue, report.instrument),
+                settlement_id=settlement_id_of(
+                    self.venue,
+                    report.instrument,
+                    ledger.payouts.get(report.instrument),
+                    report.price,
+                    report.at,
+                ),
                 market=report.market,
                 instrument=report.instrument,
                 price=report.price,

@@ -9,11 +9,12 @@ from typing import ClassVar
 
 from msgspec import Struct, field
 
+from libs.bounded import keep_newest
 from libs.exchange.exchange import PaperExchange
 from libs.exchange.orders import Accepted, Ended, EndReason, ExchangeOrder, Executed, Report
 from libs.machine.claims import approval_in
 from libs.machine.machine import NOTHING, Stamp, StateMachine
-from libs.portfolio.payouts import payouts_of
+from libs.portfolio.payouts import payouts_of, settlement_id_of
 from proto.execution import Cancel, Claim, Query
 from proto.feed import Book, FeedClock, Gap, Market, Quote, Side, Trade
 from proto.ids import natural_key, venue_of
@@ -30,6 +31,8 @@ VENUE = "paper"
 EXECUTION = "execution"
 FINISHED_MAX = 2_000
 """Finished orders remembered for look-ups; execution asks within a minute or not at all."""
+PAID_MAX = 256
+"""Paid markets remembered, should one be resolved anew: as many as the books keep."""
 
 
 class SubmittedOrder(Struct):
@@ -51,7 +54,7 @@ class PaperOutcome(Struct, array_like=True):
 
 
 class PaperState(Struct):
-    """``live_venues``: traded for real, so not here. ``traded``: markets in which an order of ours filled → their instruments, until they settle."""
+    """``live_venues``: traded for real, so not here. ``traded``: markets in which an order of ours filled → their instruments, until they settle. ``paid``: those that did → what each got."""
 
     params: PaperParams | None = None
     live_venues: tuple[str, ...] = ()
@@ -63,6 +66,7 @@ class PaperState(Struct):
     finished: dict[str, PaperOutcome] = {}
     forgotten: HighWaterMarks = field(default_factory=HighWaterMarks)
     traded: dict[str, dict[str, int]] = {}
+    paid: dict[str, dict[str, int]] = {}
 
 
 class PaperMachine(StateMachine[PaperState]):
@@ -73,7 +77,7 @@ class PaperMachine(StateMachine[PaperState]):
     """2: takes no orders of venues that are traded for real. 3: pays out what the venue says, to the millionth, and
     refuses what is below the venue's least sizes.
     4: no single live message sets its time far ahead. 5: holds takers back where the market does, and cancels what
-    rests when an event's book is cleared."""
+    rests when an event's book is cleared, and pays a market that is resolved anew once more."""
 
     def __init__(self) -> None:
         super().__init__(PaperState())
@@ -117,19 +121,30 @@ class PaperMachine(StateMachine[PaperState]):
 
     def _market(self, event: Market, stamp: Stamp) -> Sequence[Message]:
         outputs = self._messages(self.state.exchange.market(event, stamp.now), stamp.now)
-        payouts = payouts_of(event) if event.market in self.state.traded else {}
-        if payouts:
-            for instrument in self.state.traded.pop(event.market):
-                outputs.append(
-                    Settlement(
-                        settlement_id=natural_key("settlement", VENUE, instrument),
-                        market=event.market,
-                        instrument=instrument,
-                        price=payouts.get(instrument, 0),
-                        at=stamp.now,
-                    )
-                )
-        return outputs
+        return [*outputs, *self._payouts(event, stamp.now)]
+
+    def _payouts(self, event: Market, now: int) -> list[Message]:
+        """Pay what was traded of a settled market; once more where the venue has resolved it anew."""
+        state = self.state
+        is_ours = event.market in state.traded or event.market in state.paid
+        payouts = payouts_of(event) if is_ours else {}
+        if not payouts:
+            return []
+        before = state.paid.pop(event.market, {})
+        instruments = {**before, **state.traded.pop(event.market, {})}
+        state.paid[event.market] = {instrument: payouts.get(instrument, 0) for instrument in instruments}
+        keep_newest(state.paid, PAID_MAX)
+        return [
+            Settlement(
+                settlement_id=settlement_id_of(VENUE, instrument, before.get(instrument), price, now),
+                market=event.market,
+                instrument=instrument,
+                price=price,
+                at=now,
+            )
+            for instrument, price in state.paid[event.market].items()
+            if before.get(instrument) != price
+        ]
 
     # ── the operator ──
 

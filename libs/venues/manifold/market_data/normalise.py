@@ -130,13 +130,15 @@ class ManifoldNormaliser(HandlerNormaliser):
         return found
 
     def _note_correction(self, market: ManifoldMarket, facts: Market) -> None:
-        """Tell a result that the venue takes back or changes: what was paid by the first is not booked anew."""
+        """Tell a result that the venue takes back or changes: what was paid by the first stands until there is another."""
         told = market.told
         if told is None or told.status is not MarketStatus.SETTLED:
             return
         if (told.status, told.result, told.payout) != (facts.status, facts.result, facts.payout):
+            is_anew = facts.status is MarketStatus.SETTLED
             now = facts.result or facts.status.value
-            words = f"was resolved {told.result} and is {now} now: what was paid is not booked anew"
+            booked = "is booked anew" if is_anew else "stands until it is resolved again"
+            words = f"was resolved {told.result} and is {now} now: what was paid {booked}"
             self.odd_items.record("resolution", market.contract, words)
 
     def notes(self) -> list[str]:

@@ -37,6 +37,8 @@ EVENTS_WAITING_MAX = 10_000
 """Events kept for a slow reader; more are left to the next reconciliation."""
 SILENCE_S = 75.0
 """Two pings unanswered: an account may have nothing to say for days, but the line must answer."""
+REREAD_PER_LOOK = 1
+"""Resolved markets read again each time: results are taken back now and then, and one read is of 500 a minute."""
 CONNECTION_MAX_S = 12 * 3_600.0
 """An account's connection is replaced twice a day."""
 
@@ -319,7 +321,7 @@ class ManifoldGateway:
                 return
 
     async def _contracts(self) -> dict[str, list[wire.Bet]]:
-        """Markets ever bet on, with the bets; refreshes which of them are resolved."""
+        """Markets ever bet on, with the bets; refreshes which of them are resolved, and how."""
         found: dict[str, list[wire.Bet]] = {}
         for bet in await self._account.bets(self._user, 0):
             if not bet.answerId:
@@ -329,7 +331,21 @@ class ManifoldGateway:
                 body = await self._account.contract(contract)
                 if body.isResolved:
                     self._resolved[contract] = body
+        await self._reread_resolved()
         return found
+
+    async def _reread_resolved(self) -> None:
+        """Read those again that were read longest ago: one resolved anew is paid anew.
+
+        One that is open again is told, and stays as it was paid until it is resolved again.
+        """
+        for contract in list(self._resolved)[:REREAD_PER_LOOK]:
+            body = await self._account.contract(contract)
+            known = self._resolved.pop(contract)
+            self._resolved[contract] = body if body.isResolved else known
+            if not body.isResolved:
+                words = f"was resolved {known.resolution} and is open now: what was paid stands until it is resolved again"
+                self.odd_items.record("resolution", contract, words)
 
 
 @contextmanager

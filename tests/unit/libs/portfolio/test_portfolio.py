@@ -42,10 +42,13 @@ def deposit(name: str, amount: int) -> Account:
     return Account(account_id=name, venue="paper", deposit=amount)
 
 
-def settlement(market: str, outcome: str, price: int) -> Settlement:
+def settlement(market: str, outcome: str, price: int, name: str = "") -> Settlement:
     instrument = f"{market}:{outcome}"
     return Settlement(
-        settlement_id=f"settlement:{instrument}", market=market, instrument=instrument, price=price
+        settlement_id=f"settlement:{instrument}:{name or price}",
+        market=market,
+        instrument=instrument,
+        price=price,
     )
 
 
@@ -94,7 +97,7 @@ def histories(draw: st.DrawFn) -> list[Message]:
     events += [correction(n) for n in draw(st.lists(st.integers(0, 14), max_size=5))]
     events += [
         settlement(market, outcome, draw(st.sampled_from((0, ONE, ONE // 2, 333_333))))
-        for market in draw(st.lists(st.sampled_from(MARKETS), unique=True))
+        for market in draw(st.lists(st.sampled_from(MARKETS), max_size=3))
         for outcome in ("yes", "no")
     ]
     events += [deposit(f"d{n}", draw(st.integers(-ONE, 1_000 * ONE))) for n in range(draw(st.integers(0, 3)))]
@@ -133,6 +136,18 @@ def test_settlement_pays_once_and_a_late_fill_is_paid_too():
     assert portfolio.apply(fill(2, price=900_000))
     assert portfolio.cash == portfolio.realised_profit == 7 * ONE
     assert not portfolio.open
+
+
+def test_a_market_resolved_anew_is_paid_anew():
+    portfolio = folded([fill(1, price=400_000, fee=1_000), settlement("kalshi:A", "yes", ONE)])
+    assert portfolio.apply(settlement("kalshi:A", "yes", 0))
+    assert (portfolio.realised_profit, portfolio.cash) == (-4 * ONE, -4 * ONE - 1_000)
+    assert not portfolio.apply(settlement("kalshi:A", "yes", 0))
+    assert not portfolio.apply(settlement("kalshi:A", "yes", 0, "again"))
+    assert not portfolio.apply(settlement("kalshi:A", "yes", ONE))
+    assert portfolio.apply(settlement("kalshi:A", "yes", 830_000))
+    only_last = folded([fill(1, price=400_000, fee=1_000), settlement("kalshi:A", "yes", 830_000)])
+    assert portfolio.digest() == only_last.digest()
 
 
 def test_other_messages_are_not_folded():
@@ -179,11 +194,14 @@ def test_cash_is_the_flow_of_money(events):
         sign = 1 if event.side is Side.BUY else -1
         cash -= sign * notional(event.price, event.quantity) + event.fee
         held[event.instrument] = held.get(event.instrument, 0) + sign * event.quantity
-    first: dict[str, int] = {}
+    # Each once, and what came last holds: an earlier one is a result that the venue took back.
+    paid: dict[str, int] = {}
+    seen: set[str] = set()
     for event in events:
-        if isinstance(event, Settlement):
-            first.setdefault(event.instrument, event.price)
-    for instrument, price in first.items():
+        if isinstance(event, Settlement) and event.settlement_id not in seen:
+            seen.add(event.settlement_id)
+            paid[event.instrument] = event.price
+    for instrument, price in paid.items():
         quantity = held.get(instrument, 0)
         value = notional(price, abs(quantity))
         cash += value if quantity > 0 else -value

@@ -287,8 +287,8 @@ def test_a_market_that_is_opened_again_trades_again_and_a_new_result_is_told():
         assert [m.status for m in out if isinstance(m, Market)] == [status]
         assert len([m for m in out if isinstance(m, Book) and m.snapshot]) == books
     assert [item.reason for item in normaliser.odd_items.latest(9)] == [
-        "was resolved yes and is no now: what was paid is not booked anew",
-        "was resolved no and is open now: what was paid is not booked anew",
+        "was resolved yes and is no now: what was paid is booked anew",
+        "was resolved no and is open now: what was paid stands until it is resolved again",
     ]
 
 

@@ -358,6 +358,26 @@ def test_a_payout_is_told_when_the_money_is_there(price: int):
     assert world.book.cash == world.exchange.cash
 
 
+def test_a_market_that_is_resolved_anew_is_paid_anew():
+    """Also where the venue goes on telling the payout of before."""
+
+    async def scene(world: DeskWorld) -> None:
+        await held(world)
+        before = world.exchange.cash
+        for price in (ONE, 0):
+            world.exchange.cash = before
+            world.exchange.settle(MARKET, YES, price)
+            for _ in range(2):
+                await world.tick()
+                await world.desk.reconciler.run()
+                await world.store()
+
+    world = run(scene)
+    assert [s.price for s in world.published(Settlement)] == [ONE, 0]
+    assert world.book.exposure() == 0
+    assert world.book.cash == world.exchange.cash
+
+
 def test_fills_of_forgotten_orders_do_not_keep_others_unknown():
     """The machine keeps the orders that ended last; the fills of older ones come again all the same."""
 

@@ -160,6 +160,19 @@ def test_what_filled_is_settled_once():
     assert hand.put(listing(MarketStatus.SETTLED, "no")) == []
 
 
+def test_a_market_that_is_resolved_anew_is_paid_anew():
+    hand = venue()
+    hand.put(claim(approval(1, quantity=5)))
+    hand.put(listing(MarketStatus.SETTLED, "no"))
+    # The result is taken back, and comes again.
+    assert of(Settlement, hand.put(listing())) == []
+    assert of(Settlement, hand.put(listing(MarketStatus.SETTLED, "no"))) == []
+    (again,) = of(Settlement, hand.put(listing(MarketStatus.SETTLED, "yes")))
+    assert (again.instrument, again.price) == (YES, ONE)
+    assert again.settlement_id != f"settlement:paper:{YES}"
+    assert of(Settlement, hand.put(listing(MarketStatus.SETTLED, "yes"))) == []
+
+
 def test_a_market_without_our_fills_is_not_settled():
     hand = venue()
     hand.put(claim(approval(1, price=44)))
