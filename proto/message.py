@@ -142,15 +142,20 @@ def unchecked(model: Callable[Parameters, Made]) -> Callable[Parameters, Made]:
     assert isinstance(model, type)
     assert issubclass(model, Record)
     fields = {name: field.default for name, field in model.model_fields.items()}
-    new, put = object.__new__, object.__setattr__
+    new = object.__new__
+    # The four places of a model, set without looking each up by its name.
+    put_fields, put_fields_set, put_extra, put_private = (
+        BaseModel.__dict__[place].__set__
+        for place in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+    )
     nothing_set: set[str] = set()
 
     def make(*_: Parameters.args, **values: Parameters.kwargs) -> Made:
         made = new(model)
-        put(made, "__dict__", {**fields, **values})
-        put(made, "__pydantic_fields_set__", nothing_set)
-        put(made, "__pydantic_extra__", None)
-        put(made, "__pydantic_private__", None)
+        put_fields(made, {**fields, **values})
+        put_fields_set(made, nothing_set)
+        put_extra(made, None)
+        put_private(made, None)
         return cast("Made", made)
 
     return make
@@ -189,6 +194,8 @@ def as_text(text: str) -> str:
 
 def as_name(text: str) -> str:
     """A name made of any text: cut like ``as_text``, and never empty."""
+    if 0 < len(text) <= NAME_CHARACTERS_MAX and text.isascii():
+        return text
     return as_text(text)[:NAME_CHARACTERS_MAX] or "unknown"
 
 

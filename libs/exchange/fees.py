@@ -28,7 +28,8 @@ def fee_estimate(schedule: FeeSchedule, price: int, quantity: int) -> int:
     The rounding fee is left out: it is below the account's precision for each fill, and most of it
     comes back over the fills of an order.
     """
-    return fee_of(schedule, price, quantity)
+    formula = fee_formula(schedule.model)
+    return quantity if formula is None else formula.trade_fee(schedule, price, quantity, False)
 
 
 class FeeAccumulator(Struct):

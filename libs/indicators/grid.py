@@ -46,7 +46,7 @@ def quantity_down(market: Market, quantity: Quantity) -> Quantity:
 
 def is_dust(market: Market | None, quantity: Quantity) -> bool:
     """Whether a held quantity is too small for any order: below the lot. It is paid out when the market settles."""
-    return market is not None and not quantity_down(market, abs(quantity))
+    return market is not None and abs(quantity) < (market.quantity_step or ONE)
 
 
 def can_rest(market: Market, quantity: Quantity) -> bool:

@@ -19,7 +19,7 @@ again is a repetition. Corrections are known by the fill they undo, deposits by 
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import msgspec
 from msgspec import Struct
@@ -80,10 +80,13 @@ class Portfolio(Struct):
         position = self.position(instrument)
         return 0 if position is None else position.quantity
 
-    def open_positions(self) -> Iterator[tuple[str, str, Position]]:
+    def open_positions(self) -> list[tuple[str, str, Position]]:
         """(market, instrument, position) of every open position, in the order they were opened."""
-        for instrument, market in self.open.items():
-            yield market, instrument, self.ledgers[market].positions[instrument]
+        ledgers = self.ledgers
+        return [
+            (market, instrument, ledgers[market].positions[instrument])
+            for instrument, market in self.open.items()
+        ]
 
     def positions_in(self, market: str) -> dict[str, Position]:
         """Open positions of one market by instrument."""
@@ -96,11 +99,11 @@ class Portfolio(Struct):
         """Money that open positions can still lose, fees aside, if every one of them ends badly."""
         return sum(position.worst_loss for _, _, position in self.open_positions())
 
-    def equity(self, marks: Mapping[str, int]) -> int:
+    def equity(self, marks: Mapping[str, int | None]) -> int:
         """Cash and the value of open positions at ``marks`` (instrument → price), at cost without one."""
-        total = self.cash
+        total, ledgers = self.cash, self.ledgers
         for instrument, market in self.open.items():
-            position = self.ledgers[market].positions[instrument]
+            position = ledgers[market].positions[instrument]
             mark = marks.get(instrument)
             if mark is None:
                 total += position.cost

@@ -1,26 +1,35 @@
-"""What risk says of an order: the messages, filled in."""
+"""What risk says of an order: the messages, filled in.
 
-from typing import Any
+They are made without the models' own checks: a reservation's fields were within bounds when its proposal was
+read, and its size is (``libs/sizing``). What is computed beside them is brought within bounds here, or refused: the
+figures of the checks (a stake or a fee may be computed from anything), and the order's name.
+"""
+
+import struct
+from collections.abc import Sequence
+from functools import partial
 
 from msgspec.structs import astuple
-from pydantic import ValidationError
 
-from proto.message import as_integer
-from proto.risk import Approval, Pending, Rejection
+from proto.message import NAME_CHARACTERS_MAX, as_integer, unchecked
+from proto.risk import Approval, Check, Pending, Rejection
 from services.risk.checks import CheckResult
 from services.risk.exposure import Reservation
 
-
-def approval(order: str, candidate: Reservation, checks: tuple[CheckResult, ...]) -> Approval:
-    """Exactly this order, once."""
-    try:
-        return _approval(order, candidate, checks)
-    except ValidationError:
-        return _approval(order, candidate, _bounded(checks))
+_row_of = partial(tuple.__new__, Check)
+_approval_of = unchecked(Approval)
+_rejection_of = unchecked(Rejection)
 
 
-def _approval(order: str, candidate: Reservation, checks: tuple[CheckResult, ...]) -> Approval:
-    return Approval(
+def approval(order: str, candidate: Reservation, checks: Sequence[CheckResult]) -> Approval:
+    """Exactly this order, once.
+
+    Raises:
+        ValueError: for a name that no message can carry; nobody could read the approval.
+    """
+    if len(order) > NAME_CHARACTERS_MAX:
+        raise ValueError(f"expected an order's name of at most {NAME_CHARACTERS_MAX}, was {order!r}")
+    return _approval_of(
         order=order,
         strategy=candidate.strategy,
         market=candidate.market,
@@ -52,26 +61,9 @@ def pending(order: str, candidate: Reservation) -> Pending:
     )
 
 
-def rejection(candidate: Reservation, failed: tuple[CheckResult, ...]) -> Rejection:
+def rejection(candidate: Reservation, failed: Sequence[CheckResult]) -> Rejection:
     """Everything that is wrong with it."""
-    try:
-        return _rejection(candidate, failed)
-    except ValidationError:
-        return _rejection(candidate, _bounded(failed))
-
-
-def _rows(checks: tuple[CheckResult, ...]) -> Any:
-    """The checks as the message's model takes them."""
-    return [astuple(check) for check in checks]
-
-
-def _bounded(checks: tuple[CheckResult, ...]) -> tuple[CheckResult, ...]:
-    """The checks with figures that a message can carry: a stake or a fee may be computed from anything."""
-    return tuple(CheckResult(c.name, as_integer(c.limit), as_integer(c.value), c.passed) for c in checks)
-
-
-def _rejection(candidate: Reservation, failed: tuple[CheckResult, ...]) -> Rejection:
-    return Rejection(
+    return _rejection_of(
         strategy=candidate.strategy,
         market=candidate.market,
         instrument=candidate.instrument,
@@ -82,3 +74,15 @@ def _rejection(candidate: Reservation, failed: tuple[CheckResult, ...]) -> Rejec
         reduce_only=candidate.reduce_only,
         failed=_rows(failed),
     )
+
+
+def _rows(checks: Sequence[CheckResult]) -> tuple[Check, ...]:
+    """The checks as rows of a message, their figures within bounds."""
+    figures = [check.limit for check in checks]
+    figures += [check.value for check in checks]
+    try:
+        # As many integers of 64 bits: the quickest look at all bounds.
+        struct.pack(f"{len(figures)}q", *figures)
+    except struct.error:
+        return tuple([Check(c.name, as_integer(c.limit), as_integer(c.value), c.passed) for c in checks])
+    return tuple(map(_row_of, map(astuple, checks)))

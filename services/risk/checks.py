@@ -40,6 +40,7 @@ STATUS_LEVELS: Final = {status: index * ONE for index, status in enumerate(Marke
 """Statuses of a market in the order they are lived: 0 listed, 1 open, 2 paused, 3 closed, ..."""
 ANSWER_LEVELS: Final = {answer: index * ONE for index, answer in enumerate(Answer)}
 """What is said of a result that is not final: 0 nothing, 1 proposed, 2 disputed."""
+STATUS_OPEN: Final = STATUS_LEVELS[MarketStatus.OPEN]
 STATUS_UNKNOWN: Final = -ONE
 """No ``feed.market`` was read for the market."""
 
@@ -112,6 +113,12 @@ class ExitFacts(ProposedOrder, kw_only=True, gc=False):
     closing: int
 
 
+# What says yes or no is made once: thirty results are most of a decision's work.
+INSTRUMENT, STRANGER = CheckResult("instrument", ONE, ONE), CheckResult("instrument", ONE, 0, passed=False)
+BUYS, SELLS = CheckResult("direction", ONE, ONE), CheckResult("direction", ONE, 0, passed=False)
+NO_GAP, GAP = CheckResult("book_gap", 0, 0), CheckResult("book_gap", 0, ONE, passed=False)
+
+
 def price_positive(order: ProposedOrder) -> CheckResult:
     """A price is above zero."""
     return CheckResult("price_positive", 1, order.price, order.price > 0)
@@ -147,12 +154,12 @@ def price_collar(entry: EntryFacts) -> CheckResult:
 
 def instrument(order: ProposedOrder) -> CheckResult:
     """The instrument belongs to the market whose limits apply."""
-    return CheckResult("instrument", ONE, ONE if order.known else 0, order.known)
+    return INSTRUMENT if order.known else STRANGER
 
 
 def direction(entry: EntryFacts) -> CheckResult:
     """An entry buys: selling what is not held opens the other outcome, past its own limits."""
-    return CheckResult("direction", ONE, ONE if entry.buys else 0, entry.buys)
+    return BUYS if entry.buys else SELLS
 
 
 def kill_switch(entry: EntryFacts) -> CheckResult:
@@ -179,7 +186,7 @@ def expiry(order: ProposedOrder) -> CheckResult:
 
 def book_gap(entry: EntryFacts) -> CheckResult:
     """No message of the book was lost since its last full snapshot."""
-    return CheckResult("book_gap", 0, ONE if entry.gapped else 0, not entry.gapped)
+    return GAP if entry.gapped else NO_GAP
 
 
 def book_age(entry: EntryFacts) -> CheckResult:
@@ -191,8 +198,7 @@ def book_age(entry: EntryFacts) -> CheckResult:
 
 def market_status(order: ProposedOrder) -> CheckResult:
     """The market is open (1)."""
-    level = STATUS_LEVELS[MarketStatus.OPEN]
-    return CheckResult("market_status", level, order.status, order.status == level)
+    return CheckResult("market_status", STATUS_OPEN, order.status, order.status == STATUS_OPEN)
 
 
 def answer(entry: EntryFacts) -> CheckResult:

@@ -6,7 +6,7 @@ here: they are not terminal, so they stay reserved.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from itertools import chain
 
 import msgspec
 
@@ -55,7 +55,7 @@ class Reservation(msgspec.Struct, kw_only=True):
         return notional(self.price, remaining) - (-self.fee * remaining // self.approved_quantity)
 
 
-class Leg(NamedTuple):
+class Leg(msgspec.Struct, frozen=True, gc=False):
     """Contracts held: ``cost`` is what was paid for them."""
 
     market: str
@@ -64,7 +64,7 @@ class Leg(NamedTuple):
     cost: int
 
 
-class WorkingOrder(NamedTuple):
+class WorkingOrder(msgspec.Struct, frozen=True, gc=False):
     """Contracts an order may still trade for ``value`` in all (fees included)."""
 
     market: str
@@ -93,32 +93,36 @@ def worst_loss(markets: Sequence[Market], legs: Iterable[Leg], working: Iterable
 def _endings(markets: Sequence[Market]) -> list[tuple[str, ...]]:
     """The instruments that pay, for each way the markets can end."""
     if len(markets) == 1:
-        return [(outcome.instrument,) for outcome in markets[0].outcomes] or [()]
-    losing = [tuple(outcome.instrument for outcome in market.outcomes[1:]) for market in markets]
-    endings = [tuple(name for names in losing for name in names)]
-    for index, market in enumerate(markets):
-        others = [name for other, names in enumerate(losing) if other != index for name in names]
-        endings.append((*(outcome.instrument for outcome in market.outcomes[:1]), *others))
+        return [(instrument,) for _, instrument in markets[0].outcomes] or [()]
+    every = [[instrument for _, instrument in market.outcomes] for market in markets]
+    losing = [names[1:] for names in every]
+    endings = [tuple(chain.from_iterable(losing))]
+    for index, names in enumerate(every):
+        others = losing[:index] + losing[index + 1 :]
+        endings.append((*names[:1], *chain.from_iterable(others)))
     return endings
 
 
 def _loss(paying: tuple[str, ...], legs: tuple[Leg, ...], working: tuple[WorkingOrder, ...]) -> int:
     loss = 0
     for leg in legs:
-        loss += leg.cost - (leg.quantity if leg.instrument in paying else 0)
+        loss += leg.cost - leg.quantity if leg.instrument in paying else leg.cost
     for order in working:
-        payout = order.quantity if order.instrument in paying else 0
-        loss += max(order.value - payout if order.buys else payout - order.value, 0)
+        lost = order.value - order.quantity if order.instrument in paying else order.value
+        if not order.buys:
+            lost = -lost
+        if lost > 0:
+            loss += lost
     return loss
 
 
 def price_step_at(market: Market, price: int) -> int:
     """The venue's tick at ``price``, at least one millionth."""
     step = 1
-    for band in market.price_steps:
-        if band.start > price:
+    for start, band_step in market.price_steps:
+        if start > price:
             break
-        step = band.step
+        step = band_step
     return max(step, 1)
 
 

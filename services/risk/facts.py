@@ -1,6 +1,6 @@
 """From risk's memory to the facts of one order: equity, size, stakes, and what the checks compare."""
 
-from typing import NamedTuple
+import msgspec
 
 from libs.exchange.fees import fee_estimate
 from libs.indicators.grid import is_dust, quantity_least
@@ -33,7 +33,11 @@ from services.risk.state import State
 
 NO_FEES = FeeSchedule()
 """Of a market nobody has heard of: its orders are refused anyway."""
-Held = tuple[tuple[str, str, Position], ...]
+RESTING = frozenset((TimeInForce.GTC, TimeInForce.GTD))
+"""What an order that may wait in a venue's book asks for."""
+# A constant of this module is read in 4 ns, a member of an enumeration in 90.
+_BUY = Side.BUY
+Held = list[tuple[str, str, Position]]
 """(market, instrument, position) of every open position."""
 Orders = list[tuple[Reservation, int]]
 """Orders that may still fill, each with its stake."""
@@ -43,13 +47,13 @@ DEPTH_LEVELS = 5
 
 def equity(state: State) -> int:
     """Cash and positions at the last bid seen; a position whose book was never seen counts at cost."""
-    portfolio = state.portfolio
+    portfolio, books = state.portfolio, state.books
     if not portfolio.open:
         return portfolio.cash
     marks = {}
     for instrument in portfolio.open:
-        view = state.books.get(instrument)
-        if view is not None and view.mark is not None:
+        view = books.get(instrument)
+        if view is not None:
             marks[instrument] = view.mark
     return portfolio.equity(marks)
 
@@ -83,25 +87,41 @@ def exposure(state: State) -> int:
     return sum([position.worst_loss for _, _, position in open_positions(state)]) + reserved(state)
 
 
-def size(state: State, params: RiskParams, candidate: Reservation, equity_now: int) -> tuple[int, int]:
+class Ground(msgspec.Struct, frozen=True, gc=False):
+    """What both sizing and checks of an entry build on, worked out once a decision.
+
+    ``drawdown``: a fraction. ``quantity_least``: the smallest entry, ours and the venue's.
+    """
+
+    market: Market | None
+    equity: int
+    drawdown: int
+    quantity_least: int
+
+
+def ground(state: State, params: RiskParams, candidate: Reservation, equity_now: int) -> Ground:
+    """What an entry stands on, at this equity."""
+    market = state.markets.get(candidate.market)
+    least = least_quantity(market, params, candidate)
+    return Ground(market, equity_now, drawdown(state, equity_now), least)
+
+
+def size(params: RiskParams, candidate: Reservation, ground: Ground) -> tuple[int, int]:
     """Quantity and fee of an entry: Kelly or fixed, less in a drawdown, never over ``bet_max``.
 
     Returns:
         (0, 0) when there is nothing to win at this price or the smallest order is too large.
     """
-    price, market = candidate.price, state.markets.get(candidate.market)
+    price, market, least = candidate.price, ground.market, ground.quantity_least
     schedule = NO_FEES if market is None else market.fees
     cost = contract_stake(price, fee_estimate(schedule, price, HUNDRED))
     if params.sizing == "fixed":
         fraction = params.fixed_bet if candidate.fair_value > cost else 0
     else:
         fraction = kelly_fraction(candidate.fair_value, cost, params.kelly_share)
-    fraction = scale(
-        fraction, drawdown_scale(drawdown(state, equity_now), params.drawdown_reduce, params.drawdown_stop)
-    )
-    stake = scale(max(equity_now, 0), min(fraction, params.bet_max))
+    fraction = scale(fraction, drawdown_scale(ground.drawdown, params.drawdown_reduce, params.drawdown_stop))
+    stake = scale(max(ground.equity, 0), min(fraction, params.bet_max))
     step = market.quantity_step if market is not None else 0
-    least = least_quantity(market, params, candidate)
     quantity = quantity_for_stake(stake, cost, step, least)
     fee = fee_estimate(schedule, price, quantity)
     excess = notional(price, quantity) + fee - stake
@@ -114,8 +134,9 @@ def size(state: State, params: RiskParams, candidate: Reservation, equity_now: i
 
 def least_quantity(market: Market | None, params: RiskParams, candidate: Reservation) -> int:
     """The smallest entry: ours and the venue's, which differs for what rests and what trades at once."""
-    rests = candidate.time_in_force in (TimeInForce.GTC, TimeInForce.GTD)
-    venues = 0 if market is None else quantity_least(market, candidate.price, rests=rests)
+    venues = 0
+    if market is not None:
+        venues = quantity_least(market, candidate.price, rests=candidate.time_in_force in RESTING)
     return max(params.quantity_min, venues, 1)
 
 
@@ -125,23 +146,20 @@ def open_positions(state: State) -> Held:
     It does count where an entry is working: with the next fill it would be part of a position again, and no fill
     may raise what is at stake.
     """
-    if not state.portfolio.open:
-        return ()
-    markets = state.markets
-    found = tuple(state.portfolio.open_positions())
+    found, markets = state.portfolio.open_positions(), state.markets
     dust = [instrument for market, instrument, held in found if is_dust(markets.get(market), held.quantity)]
     if not dust:
         return found
     growing = {r.instrument for r in state.reservations.values() if r.remaining and not r.reduce_only}
     left_out = set(dust) - growing
-    return tuple([held for held in found if held[1] not in left_out])
+    return [held for held in found if held[1] not in left_out]
 
 
 def entry_facts(
-    state: State, params: RiskParams, candidate: Reservation, now: int, equity_now: int
+    state: State, params: RiskParams, candidate: Reservation, now: int, ground: Ground
 ) -> EntryFacts:
     """What the checks of an entry compare. The candidate itself must not be reserved yet."""
-    market = state.markets.get(candidate.market)
+    market = ground.market
     view = state.books.get(candidate.instrument)
     cost = notional(candidate.price, candidate.quantity) + candidate.fee
     held = open_positions(state)
@@ -158,7 +176,7 @@ def entry_facts(
         kill_switch=kill_switch_level(state),
         status=STATUS_UNKNOWN if market is None else STATUS_LEVELS[market.status],
         price_step=1 if market is None else price_step_at(market, candidate.price),
-        buys=candidate.side is Side.BUY,
+        buys=candidate.side is _BUY,
         fair_value=candidate.fair_value,
         bid=None if view is None else view.bid,
         ask=None if view is None else view.ask,
@@ -169,16 +187,16 @@ def entry_facts(
         expected_end_at=0 if market is None else market.expected_end_at,
         answer=0 if market is None else ANSWER_LEVELS[market.answer],
         cost=cost,
-        quantity_least=least_quantity(market, params, candidate),
+        quantity_least=ground.quantity_least,
         fee=candidate.fee,
-        equity=equity_now,
+        equity=ground.equity,
         available=state.portfolio.cash - reserved_now,
         market_stake=beside.market_stake,
         total_stake=beside.total_stake,
-        group_loss=_group_loss(state, held, orders, candidate, cost),
+        group_loss=cost if market is None else _group_loss(state, market, held, orders, candidate, cost),
         day_equity=state.day_equity,
         day_loss=state.day_loss,
-        drawdown=drawdown(state, equity_now),
+        drawdown=ground.drawdown,
         position_count=beside.markets,
         conflict_count=beside.conflicts,
         approved_count=len(state.approved_at),
@@ -212,16 +230,19 @@ def exit_facts(state: State, params: RiskParams, candidate: Reservation, now: in
 
 def repeat_key(candidate: Reservation) -> str:
     """What makes two entries the same order said twice."""
-    return f"{candidate.instrument} {candidate.side.value} {candidate.price}"
+    return f"{candidate.instrument} {candidate.side} {candidate.price}"
 
 
 def _depth(bids: tuple[Level, ...], asks: tuple[Level, ...]) -> int:
-    bid_sizes = [quantity for _, quantity in bids[:DEPTH_LEVELS]]
-    ask_sizes = [quantity for _, quantity in asks[:DEPTH_LEVELS]]
-    return min(sum(bid_sizes), sum(ask_sizes))
+    bid = ask = 0
+    for _, quantity in bids[:DEPTH_LEVELS]:
+        bid += quantity
+    for _, quantity in asks[:DEPTH_LEVELS]:
+        ask += quantity
+    return min(bid, ask)
 
 
-class _Beside(NamedTuple):
+class _Beside(msgspec.Struct, frozen=True, gc=False):
     """What is held and ordered beside a candidate; ``markets`` counts those that are not its own."""
 
     market_stake: int
@@ -257,15 +278,18 @@ def _beside(held: Held, orders: Orders, candidate: Reservation, one_position: bo
     return _Beside(market_stake, total_stake, len(names) - (market in names), conflicts)
 
 
-def _group_loss(state: State, held: Held, orders: Orders, candidate: Reservation, cost: int) -> int:
-    market = state.markets.get(candidate.market)
-    if market is None:
-        return cost
-    related = {market.market: market}
-    if market.group:
-        for name in [*[name for name, _, _ in held], *[order.market for order, _ in orders]]:
-            other = state.markets.get(name)
-            if other is not None and other.group == market.group:
+def _group_loss(
+    state: State, market: Market, held: Held, orders: Orders, candidate: Reservation, cost: int
+) -> int:
+    related = {candidate.market: market}
+    if group := market.group:
+        markets = state.markets
+        names = [name for name, _, _ in held]
+        if orders:
+            names += [order.market for order, _ in orders]
+        for name in names:
+            other = markets.get(name)
+            if other is not None and other.group == group:
                 related[name] = other
     legs = [
         Leg(name, instrument, position.quantity, position.cost)
@@ -274,16 +298,14 @@ def _group_loss(state: State, held: Held, orders: Orders, candidate: Reservation
     ]
     working = [_working(order) for order, _ in orders if order.market in related]
     working.append(
-        WorkingOrder(
-            candidate.market, candidate.instrument, candidate.side is Side.BUY, candidate.quantity, cost
-        )
+        WorkingOrder(candidate.market, candidate.instrument, candidate.side is _BUY, candidate.quantity, cost)
     )
     return worst_loss(tuple(related.values()), legs, working)
 
 
 def _working(reservation: Reservation) -> WorkingOrder:
     remaining = reservation.remaining
-    buys = reservation.side is Side.BUY
+    buys = reservation.side is _BUY
     value = (
         reservation.stake if buys and not reservation.reduce_only else notional(reservation.price, remaining)
     )

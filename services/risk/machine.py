@@ -31,6 +31,8 @@ from services.risk.state import BookView, State
 
 MINUTE: Final = 60 * SECOND
 SECTION: Final = "risk"
+TIMES_IN_FORCE: Final = {word.value: word for word in TimeInForce}
+GTD: Final = TimeInForce.GTD
 SEEN_COUNT_MAX: Final = 10_000
 """Proposals remembered at most: they leave with their own expiry, this holds if one is set absurdly far."""
 
@@ -49,6 +51,8 @@ class RiskMachine(StateMachine[State]):
 
     def __init__(self) -> None:
         super().__init__(State())
+        self._values_are_of: RiskParams | None = None
+        self._values = values_of(RiskParams())
         self.handlers = {
             Quote: self._on_quote,
             Book: self._on_book,
@@ -188,7 +192,7 @@ class RiskMachine(StateMachine[State]):
             approved_quantity=0,
             quantity=0,
             fee=0,
-            time_in_force=TimeInForce(params.order_time_in_force),
+            time_in_force=TIMES_IN_FORCE[params.order_time_in_force],
             expires_at=event.expires_at,
             proposal=as_name(stamp.message_id),
             reduce_only=False,
@@ -197,9 +201,10 @@ class RiskMachine(StateMachine[State]):
             reason=event.reason,
         )
         equity = standing.advance(self.state, params, stamp.now)
-        candidate.quantity, candidate.fee = facts.size(self.state, params, candidate, equity)
+        ground = facts.ground(self.state, params, candidate, equity)
+        candidate.quantity, candidate.fee = facts.size(params, candidate, ground)
         candidate.approved_quantity = candidate.quantity
-        checks = self._check_entry(candidate, params, stamp.now, equity)
+        checks = self._check_entry(candidate, params, stamp.now, ground)
         return self._decide(candidate, checks, params, stamp, wait=params.autonomy == "semi")
 
     def _on_exit_proposal(self, event: ExitProposal, stamp: Stamp) -> Sequence[Message]:
@@ -226,25 +231,32 @@ class RiskMachine(StateMachine[State]):
         wait = params.exits_wait and params.autonomy == "semi"
         return self._decide(candidate, checks, params, stamp, wait=wait)
 
+    def _values_of(self, params: RiskParams) -> RiskParams:
+        """The limits for many reads; made again when they, or the whole memory, were replaced."""
+        if params is not self._values_are_of:
+            self._values_are_of, self._values = params, values_of(params)
+        return self._values
+
     def _open_for(self, stamp: Stamp, expires_at: int) -> RiskParams | None:
         """The limits to decide by; ``None`` without any, before a session, or for a repeated proposal."""
         state = self.state
         if state.params is None or not state.tape or stamp.message_id in state.seen:
             return None
         state.seen[stamp.message_id] = expires_at
-        keep_newest(state.seen, SEEN_COUNT_MAX)
-        return values_of(state.params)
+        if len(state.seen) > SEEN_COUNT_MAX:
+            keep_newest(state.seen, SEEN_COUNT_MAX)
+        return self._values_of(state.params)
 
     def _decide(
         self,
         candidate: Reservation,
-        checks: tuple[CheckResult, ...],
+        checks: Sequence[CheckResult],
         params: RiskParams,
         stamp: Stamp,
         *,
         wait: bool,
     ) -> Sequence[Message]:
-        failed = tuple(check for check in checks if not check.passed)
+        failed = [check for check in checks if not check.passed]
         if failed:
             return (answers.rejection(candidate, failed),)
         order = order_id(self.state.tape, stamp.seq, 0)
@@ -256,7 +268,7 @@ class RiskMachine(StateMachine[State]):
             self.state.reservations[order] = candidate
             return (answers.pending(order, candidate),)
         candidate.pending = False
-        if candidate.time_in_force is not TimeInForce.GTD:
+        if candidate.time_in_force is not GTD:
             # A GTD order rests until the expiry it asked for; all others must only arrive by it.
             candidate.expires_at = min(stamp.now + params.approval_ttl_s * SECOND, candidate.expires_at)
         self.state.reservations[order] = candidate
@@ -267,14 +279,14 @@ class RiskMachine(StateMachine[State]):
         return (answers.approval(order, candidate, checks),)
 
     def _check_entry(
-        self, candidate: Reservation, params: RiskParams, now: int, equity: int
-    ) -> tuple[CheckResult, ...]:
-        opening = facts.entry_facts(self.state, params, candidate, now, equity)
-        return tuple([check(opening) for check in ENTRY_CHECKS])
+        self, candidate: Reservation, params: RiskParams, now: int, ground: facts.Ground
+    ) -> list[CheckResult]:
+        opening = facts.entry_facts(self.state, params, candidate, now, ground)
+        return [check(opening) for check in ENTRY_CHECKS]
 
-    def _check_exit(self, candidate: Reservation, params: RiskParams, now: int) -> tuple[CheckResult, ...]:
+    def _check_exit(self, candidate: Reservation, params: RiskParams, now: int) -> list[CheckResult]:
         closing = facts.exit_facts(self.state, params, candidate, now)
-        return tuple([check(closing) for check in EXIT_CHECKS])
+        return [check(closing) for check in EXIT_CHECKS]
 
     # ── what became of orders ──
 
@@ -372,7 +384,8 @@ class RiskMachine(StateMachine[State]):
             checks = self._check_exit(candidate, params, stamp.now)
         else:
             equity = standing.advance(self.state, params, stamp.now)
-            checks = self._check_entry(candidate, params, stamp.now, equity)
+            ground = facts.ground(self.state, params, candidate, equity)
+            checks = self._check_entry(candidate, params, stamp.now, ground)
         return self._decide(candidate, checks, params, stamp, wait=False)
 
     def _on_deny(self, order: str) -> Sequence[Message]:

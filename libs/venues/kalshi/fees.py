@@ -33,7 +33,7 @@ def trade_fee(schedule: FeeSchedule, price: int, quantity: int, maker: bool) -> 
     """The fee of one fill, before any rounding of the balance."""
     rate = schedule.maker_rate if maker else schedule.taker_rate
     # A payout pays 1 a contract, so a price outside 0..1 (a reference instrument) has no fee.
-    exact = rate * quantity * price * max(0, ONE - price)
+    exact = rate * quantity * price * (ONE - price) if price < ONE else 0
     return -(-exact // (ONE * ONE * ONE * TRADE_FEE_STEP)) * TRADE_FEE_STEP
 
 

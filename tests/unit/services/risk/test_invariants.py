@@ -330,9 +330,10 @@ class RiskInvariants(RuleBasedStateMachine):
         assert state.params is not None
         # The same facts again: a rejection changes nothing that the checks read.
         candidate = _candidate(output, fair_value, self.world.now + 5 * SECOND)
-        candidate.quantity, candidate.fee = facts.size(state, state.params, candidate, facts.equity(state))
+        ground = facts.ground(state, state.params, candidate, facts.equity(state))
+        candidate.quantity, candidate.fee = facts.size(state.params, candidate, ground)
         candidate.approved_quantity = candidate.quantity
-        entry = facts.entry_facts(state, state.params, candidate, self.world.now, facts.equity(state))
+        entry = facts.entry_facts(state, state.params, candidate, self.world.now, ground)
         alone = [check(entry) for check in ENTRY_CHECKS]
         assert list(output.failed) == [astuple(check) for check in alone if not check.passed]
         assert output.failed

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from libs.machine.machine import Stamp
 from proto.execution import OrderStatus
 from proto.feed import Answer, FeeSchedule, Gap, MarketStatus, PriceStep, Side
-from proto.message import INTEGER_MAX
+from proto.message import INTEGER_MAX, NAME_CHARACTERS_MAX
 from proto.operator import Verb
 from proto.risk import Approval, PortfolioReport, Rejection, RiskState, TimeInForce
 from proto.signal import Proposal
@@ -263,3 +263,10 @@ def test_memory_of_proposals_and_repeats_ends():
     world.clock(120)
     assert world.machine.state.seen == {}
     assert world.machine.state.repeated_at == {}
+
+
+def test_an_order_that_no_message_can_name_is_not_approved():
+    world = RiskWorld()
+    world.machine.state.tape = "t" * NAME_CHARACTERS_MAX
+    with pytest.raises(ValueError, match="expected an order's name of at most 120"):
+        world.propose()
