@@ -23,6 +23,9 @@ class Stamp(msgspec.Struct, frozen=True, gc=False):
     ``now`` is the session's time in nanoseconds after this input. ``verified`` says that the runner
     checked the signature of a message that must carry one (approvals, claims); it is true for kinds
     that carry none. ``message_id`` is the input's own id. ``is_doubtful``: the session's clock says another time.
+
+    ``index`` is 0 for everything on a tape. A what-if puts messages between two of the tape's: they have the sequence of
+    the one before and an index of their own, so that (``seq``, ``index``) rises and names every decision once.
     """
 
     seq: int
@@ -30,6 +33,7 @@ class Stamp(msgspec.Struct, frozen=True, gc=False):
     message_id: str = ""
     verified: bool = True
     is_doubtful: bool = False
+    index: int = 0
 
 
 State = TypeVar("State", bound=msgspec.Struct)

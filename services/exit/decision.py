@@ -23,13 +23,14 @@ PRODUCER = "exit"
 class ExitDecision:
     """Collects the outputs of one input in ``out``; a proposal's id depends on its place there."""
 
-    __slots__ = ("now", "out", "params", "seq", "state")
+    __slots__ = ("index", "now", "out", "params", "seq", "state")
 
     def __init__(self, state: ExitState, params: ExitParams, stamp: Stamp) -> None:
         self.state = state
         self.params = params
         self.now = stamp.now
         self.seq = stamp.seq
+        self.index = stamp.index
         self.out: list[Message] = []
 
     # ── what must leave ────────────────────────────────────────────────────────────────────────────
@@ -182,7 +183,7 @@ class ExitDecision:
         self._propose(held, target, TimeInForce.IOC, ExitReason.TARGET)
 
     def _propose(self, held: Held, target: Target, time_in_force: TimeInForce, reason: ExitReason) -> None:
-        message_id = MessageId(self.state.tape, PRODUCER, self.seq, len(self.out))
+        message_id = MessageId(self.state.tape, PRODUCER, self.seq, self.index + len(self.out))
         held.orders.append(
             ExitOrder(target.step, target.price, target.quantity, self.now, proposal=str(message_id))
         )

@@ -259,7 +259,7 @@ class RiskMachine(StateMachine[State]):
         failed = [check for check in checks if not check.passed]
         if failed:
             return (answers.rejection(candidate, failed),)
-        order = order_id(self.state.tape, stamp.seq, 0)
+        order = order_id(self.state.tape, stamp.seq, stamp.index)
         if wait:
             candidate.pending = True
             # Not cut to the proposal's own expiry: people are slower than that, and the approval is

@@ -1,4 +1,4 @@
-"""``presage replay`` on a played tape: identical, tampered, windowed, broken off, and what-if."""
+"""``presage replay`` on a played tape: identical, tampered, windowed, broken off."""
 
 import asyncio
 import json
@@ -269,32 +269,7 @@ def test_a_break_stops_at_the_first_match_and_shows_the_state(played: Played) ->
     assert run("replay", "--state", str(played.state), "--break", "nonsense").exit_code == 2
 
 
-def test_what_if_the_bets_were_smaller(played: Played) -> None:
-    document = replay(played.state, "--set", "risk.bet_max=0.005")
-    assert document["simulated"] is True
-    assert document["baseline"]["equity"] == played.summary["equity"]
-    for name in ("proposals", "approvals", "orders", "fills", "fees", "realised_profit"):
-        assert document["baseline"][name] == played.summary[name], name
-    assert document["changed"]["equity"] != document["baseline"]["equity"]
-    assert document["profit_difference"] == pytest.approx(
-        document["changed"]["equity"] - document["baseline"]["equity"], abs=1e-5
-    )
-    assert document["decisions_differing"] == len(document["decisions"]) > 0
-    text = run("replay", "--state", str(played.state), "--set", "risk.bet_max=0.005").stdout
-    assert "simulated" in text
-
-
-def test_a_change_that_changes_nothing_gives_the_recorded_outcome(played: Played) -> None:
-    document = replay(played.state, "--set", "monitor.silent_feed_s=3600")
-    assert document["decisions_differing"] == 0
-    assert document["profit_difference"] == 0
-    assert document["changed"] == document["baseline"]
-    assert document["changed"]["equity"] == played.summary["equity"]
-
-
 @pytest.mark.parametrize(("arguments", "words"), [
-    (("--set", "risk.nonsense=1"), "expected a known key"),
-    (("--set", "nonsense.bet_max=1"), "expected a path in one of"),
     (("--set", "risk.bet_max"), "expected SECTION.KEY=VALUE"),
     (("--set", "risk.bet_max=lots"), "risk.bet_max"),
     (("--machine", "oracle"), "expected machines of"),
@@ -309,7 +284,8 @@ def test_unknown_settings_and_machines_are_usage_errors(
 
 def test_an_unsigned_command_does_not_reach_a_what_if(copy: Path) -> None:
     command = Command(verb=Verb.HALT, nonce=fresh_nonce(), expires_at=expiry_ns())
-    before = replay(copy, "--set", "risk.bet_max=0.005")
+    before = replay(copy, "--set", "risk.bet_max=0.005", code=3)
     asyncio.run(_write(copy, command.subject(), encode(command), {"Nats-Msg-Id": "operator.forged"}))
-    assert replay(copy, "--set", "risk.bet_max=0.005") == before
+    after = replay(copy, "--set", "risk.bet_max=0.005", code=3)
+    assert after["variants"] == before["variants"]
     assert replay(copy)["identical"]

@@ -14,7 +14,7 @@ import msgspec
 from libs.contract.codec import Unreadable, decode
 from libs.keys.signing import Verifier
 from libs.machine.errors import Diverged, Failed
-from libs.machine.input_gate import InputGate
+from libs.machine.input_gate import InputGate, InputGateState
 from libs.machine.machine import Machine
 from libs.machine.runner import MachineRunner
 from libs.machine.snapshots import Snapshot, SnapshotStore
@@ -221,6 +221,14 @@ class Replay:
                 text = f"recomputed {first.subject} for the input {first.cause}, the tape has nothing"
                 self.difference = ReplayDifference(first.cause, runner.name, text)
                 return
+
+    def states(self) -> dict[str, bytes]:
+        """Every machine's state where the replay stopped, encoded."""
+        return {runner.name: runner.machine.snapshot() for runner in self._runners}
+
+    def gate_state(self) -> InputGateState:
+        """What the gate remembers there: the same for all, when all have come to the same place."""
+        return self._runners[0].input_gate.state
 
     def state_of(self, machine: str) -> Any:
         """A machine's state where the replay stopped, as plain data."""

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,23 +14,20 @@ from rich.progress import Progress
 from rich.table import Table
 
 from libs.archive.history import History
-from libs.config.load import parse_sets
 from libs.contract.codec import Unreadable, decode
-from libs.contract.plain import to_document
 from libs.keys.signing import Verifier
-from libs.machine.skips import OPERATOR_PATTERN, gate, skips_of
-from libs.machine.snapshots import SnapshotStore
 from libs.tape.record import TapeRecord
 from proto.message import Message
-from proto.service import Started
 from proto.subjects import MACHINE_ORDER
 from tools.cli.commands.tape import history_of
-from tools.cli.terminal import DEFAULT_STATE, AsJson, Sets, State, console, emit, run
+from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, run
+from tools.cli.what_if_table import print_what_if
 from tools.exit_codes import DIFFERENCE, UsageError
-from tools.offline.replay import Replay, TapeHistory
-from tools.offline.what_if import WhatIf, compare, is_input
+from tools.offline.replay_run import read_history, replay_document, replay_window
+from tools.offline.what_if.run import what_if
+from tools.offline.what_if.variants import Variant, variants_of
 from tools.system.composition import DEFAULT_STRATEGIES
-from tools.system.installation import Installation, tape_access
+from tools.system.installation import tape_access
 
 
 def replay(
@@ -37,16 +35,26 @@ def replay(
     from_: Annotated[str, typer.Option("--from", help="Sequence or UTC time (2026-05-13T21:51:30).")] = "",
     to: Annotated[str, typer.Option("--to", help="Sequence or UTC time.")] = "",
     machine: Annotated[list[str] | None, typer.Option(help="Only this machine; may be repeated.")] = None,
-    set_: Sets = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="What if: a change (risk.bet_max=0.01), or several values (risk.bet_max=0.01,0.02)."
+        ),
+    ] = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(help="What if: a change of the variant with that name (small:risk.bet_max=0.01)."),
+    ] = None,
     break_: Annotated[
         str, typer.Option("--break", help="Stop where this holds: kind=risk.rejection market=…")
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Run every machine again over the tape and compare the bytes; with --set, what would have been."""
+    """Run every machine again over the tape and compare the bytes; with --set or --variant, what would have been."""
 
     async def work() -> dict[str, Any]:
-        request = ReplayRequest(state, from_, to, machine or [], parse_sets(set_ or []), break_)
+        variants = variants_of(set_ or [], variant or [])
+        request = ReplayRequest(state, from_, to, machine or [], variants, break_)
         return await run_replay(request, visible=sys.stderr.isatty() and not as_json)
 
     document = run(work())
@@ -54,7 +62,7 @@ def replay(
         emit(document)
     else:
         print_replay(console, document)
-    if document.get("difference"):
+    if document.get("difference") or any(v["decisions_differing"] for v in document.get("variants", ())):
         raise typer.Exit(DIFFERENCE)
 
 
@@ -66,7 +74,7 @@ class ReplayRequest:
     from_: str = ""
     to: str = ""
     machines: Sequence[str] = ()
-    changes: Mapping[str, str] | None = None
+    variants: Sequence[Variant] = ()
     break_on: str = ""
 
 
@@ -75,151 +83,37 @@ async def run_replay(request: ReplayRequest, *, visible: bool = False) -> dict[s
     unknown = [m for m in request.machines if m not in MACHINE_ORDER]
     if unknown:
         raise UsageError(f"expected machines of {', '.join(MACHINE_ORDER)}, was {unknown[0]!r}")
+    if request.variants and (request.machines or request.break_on):
+        raise UsageError("expected a what-if of all machines to its end, was one with --machine or --break")
     condition = _condition(request.break_on)
     async with tape_access(request.state) as (installation, link):
         tape = history_of(installation, link)
-        _, newest = await tape.bounds()
+        held, newest = await tape.bounds()
         first = await _sequence(tape, request.from_, 1)
-        last = await _sequence(tape, request.to, newest)
+        last = min(await _sequence(tape, request.to, newest), newest)
         if first > last:
             raise UsageError(f"expected --from before --to, was {first} and {last}")
+        history = await read_history(installation, tape, Verifier.load(installation.layout.public_keys))
         with Progress(console=Console(stderr=True), transient=True, disable=not visible) as bar:
             task = bar.add_task("replay", total=last)
 
-            def step(seq: int) -> None:
-                bar.update(task, completed=seq)
+            def tell(what: str, done: int, total: int) -> None:
+                bar.update(task, description=what, completed=done, total=total)
 
-            if request.changes:
-                return await _what_if(installation, tape, request.changes, last, step)
-            return await _replay(installation, tape, request, (first, last), condition, step)
-
-
-async def _replay(
-    installation: Installation,
-    tape: History,
-    request: ReplayRequest,
-    window: tuple[int, int],
-    condition: Callable[[TapeRecord, Message], bool] | None,
-    step: Callable[[int], None],
-) -> dict[str, Any]:
-    verifier = Verifier.load(installation.layout.public_keys)
-    history = await _history(installation, tape, verifier)
-    first_held, _ = await tape.bounds()
-    raised_at: list[tuple[str, int]] = []
-    while True:
-        engine = Replay(
-            verifier,
-            tuple(m for m in MACHINE_ORDER if not request.machines or m in request.machines),
-            installation.layout.read_run().strategies or DEFAULT_STRATEGIES,
-            condition,
-            raised_at,
-        )
-        start = engine.start(installation.layout.root, history, max(window[0], first_held))
-        if start < first_held:
-            text = f"expected a snapshot before {first_held}, where the tape and its archive begin, was none"
-            raise UsageError(text)
-        await _feed(engine, tape, start, window[1], step)
-        if engine.skipping is None:
-            break
-        # The machine raised here, as it did live: begin again without this input.
-        raised_at.append(engine.skipping)
-    engine.finish()
-    return _replay_document(engine, start, window[1])
-
-
-async def _feed(engine: Replay, tape: History, first: int, last: int, step: Callable[[int], None]) -> None:
-    """Run the window, then look behind it for outputs of its last inputs."""
-    async for record in tape.records(first, last):
-        if not engine.handle(record):
-            return
-        if engine.messages % 1000 == 0:
-            step(record.seq)
-    if not engine.waiting:
-        return
-    async for record in tape.records(last + 1):
-        if not engine.confirm(record) or not engine.waiting:
-            return
-
-
-async def _history(installation: Installation, tape: History, verifier: Verifier) -> TapeHistory:
-    starts: list[tuple[int, Started]] = []
-    for record in await tape.read_subject(f"*.{Started.kind}"):
-        try:
-            start = decode(record.subject, record.payload)
-        except Unreadable:
-            continue
-        if isinstance(start, Started):
-            starts.append((record.seq, start))
-    epoch = installation.layout.read_run().tape
-    skips = skips_of(await tape.read_subject(OPERATOR_PATTERN), verifier, epoch)
-    digests: dict[int, str] = {}
-    for machine in MACHINE_ORDER:
-        for snapshot in SnapshotStore(installation.layout.root / "snapshots", machine).newest_first():
-            if snapshot.seq not in digests:
-                found = await tape.at(snapshot.seq)
-                digests[snapshot.seq] = found.digest() if found is not None else ""
-    return TapeHistory(starts, skips, lambda snapshot: digests.get(snapshot.seq) == snapshot.digest)
-
-
-def _replay_document(engine: Replay, first: int, last: int) -> dict[str, Any]:
-    document: dict[str, Any] = {
-        "identical": engine.difference is None,
-        "from": first,
-        "to": last,
-        "messages": engine.messages,
-        "compared": engine.compared,
-        "machines": list(engine.machines),
-        "starts": [
-            {
-                "seq": seq,
-                "machine": start.machine,
-                "version": start.version,
-                "build": start.build,
-                "adopted": start.adopted,
-            }
-            for seq, start in engine.starts
-        ],
-        "left_out": engine.left_out,
-        "skipped": [{"machine": machine, "seq": seq} for machine, seq in engine.raised_at],
-        "difference": engine.difference.document() if engine.difference else None,
-    }
-    if engine.broke_at is not None:
-        record, event = engine.broke_at
-        document["break"] = {
-            "seq": record.seq,
-            "subject": record.subject,
-            "message": to_document(event),
-            "state": {name: engine.state_of(name) for name in engine.machines},
-        }
-    return document
-
-
-async def _what_if(
-    installation: Installation,
-    tape: History,
-    changes: Mapping[str, str],
-    last: int,
-    step: Callable[[int], None],
-) -> dict[str, Any]:
-    run = installation.layout.read_run()
-    strategies = run.strategies or DEFAULT_STRATEGIES
-    baseline, changed = WhatIf({}, strategies), WhatIf(changes, strategies)
-    watcher = gate(Verifier.load(installation.layout.public_keys), run.tape)
-    async for record in tape.records(1, last):
-        if not is_input(record.subject):
-            continue
-        try:
-            message = decode(record.subject, record.payload)
-            if watcher.accept(record, message) is None:
-                continue
-        except Unreadable:
-            continue
-        baseline.feed(message)
-        changed.feed(message)
-        step(record.seq)
-    if changed.unused:
-        raise UsageError(f"expected a tape that configures {changed.unused[0]}, was one without")
-    return compare(baseline, changed) | {"set": dict(changes)}
+            if request.variants:
+                window = (first if request.from_ else held, last)
+                return await what_if(installation, tape, history, request.variants, window, tell)
+            engine, start = await replay_window(
+                installation,
+                tape,
+                history,
+                (first, last),
+                installation.layout.read_run().strategies or DEFAULT_STRATEGIES,
+                machines=tuple(m for m in MACHINE_ORDER if not request.machines or m in request.machines),
+                break_on=condition,
+                tell=partial(tell, "replay"),
+            )
+            return replay_document(engine, start, last)
 
 
 async def _sequence(tape: History, text: str, default: int) -> int:
@@ -264,7 +158,7 @@ def _condition(text: str) -> Callable[[TapeRecord, Message], bool] | None:
 def print_replay(console: Console, document: Mapping[str, Any]) -> None:
     """A replay's result for people."""
     if "simulated" in document:
-        _print_what_if(console, document)
+        print_what_if(console, document)
         return
     for start in document["starts"][:20]:
         adopted = ", adopted" if start["adopted"] else ""
@@ -290,16 +184,3 @@ def print_replay(console: Console, document: Mapping[str, Any]) -> None:
         console.print(table)
     if "break" in document:
         console.print_json(data=document["break"], default=str)
-
-
-def _print_what_if(console: Console, document: Mapping[str, Any]) -> None:
-    console.print(f"what if {document['set']} (simulated on the paper venue, baseline and change alike)")
-    table = Table("", "baseline", "changed")
-    for name, before in document["baseline"].items():
-        table.add_row(name, str(before), str(document["changed"][name]))
-    console.print(table)
-    for row in document["decisions"][:20]:
-        console.print(f"{row['instrument']}: {row['baseline']} → {row['changed']}", markup=False)
-    console.print(
-        f"{document['decisions_differing']} decisions differ, profit by {document['profit_difference']:+.2f}"
-    )

@@ -1,0 +1,446 @@
+"""A tape that parts from the recorded one: the machines run on it, and say what stands on it besides the inputs.
+
+What comes from outside keeps its place. An output that equals the recorded one has the recorded one's place, and so the
+same sequence, time and order id. One that the tape does not have is put where its kind would have got to, with the
+sequence of the message before it and an index of its own. What the tape has and the machines do not say is left out.
+"""
+
+import heapq
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from libs.contract.codec import encode
+from libs.machine.machine import Handler, Machine, Stamp
+from libs.tape.record import TapeRecord
+from proto.execution import Claim, Unclaimed
+from proto.ids import MessageId, parse_message_id
+from proto.message import Message
+from proto.operator import Config
+from proto.risk import Approval
+from proto.venue import Account, Settlement
+from services.execution.claims import claims_of
+from services.execution.high_water import parse_order_id
+from tools.offline.what_if.outcome import Outcome
+from tools.offline.what_if.recorded import Pace, RecordedTape, StoredOutput, digest_of
+
+INDEX_STEP = 1_000_000
+"""Between two inserted messages of one sequence: more than any machine says to one input."""
+CASCADE_MAX = 10_000
+"""Messages inserted between two of the tape's. More are two machines that answer each other for ever."""
+SIMULATED = "simulated"
+"""Stands for the signature of a claim that was never made."""
+EXECUTION = "execution"
+PAPER = "paper"
+VENUE = "venue."
+INPUTS = ("feed.", "operator.", "monitor.clock")
+
+
+class Place(NamedTuple):
+    """Where a message stands on a branch: ``part`` is 0 for what the tape has too."""
+
+    seq: int
+    part: int
+    at_ns: int
+    """When it was stored, or would have been."""
+
+
+class Waiting(NamedTuple):
+    """An output that the tape does not have, on its way. Ordered by what comes first."""
+
+    due_ns: int
+    cause_seq: int
+    cause_part: int
+    order: int
+    """Of its machine; a claim has that of execution."""
+    output: int
+    """Which of the outputs of its cause; a claim, which is made before they leave, has -1."""
+    number: int
+    message: Message
+    message_id: str
+    payload: bytes
+
+    @property
+    def place(self) -> tuple[int, int, int, int]:
+        """Its turn in lockstep: lowest cause first, then in the machines' order."""
+        return self.cause_seq, self.cause_part, self.order, self.output
+
+
+class Departure(NamedTuple):
+    """Where a branch says something else than the tape."""
+
+    seq: int
+    machine: str
+    text: str
+
+
+class MachineRaised(Exception):
+    """A machine of a branch stopped at an input; ``seq`` is that input's."""
+
+    def __init__(self, machine: str, seq: int, text: str) -> None:
+        super().__init__(f"{machine} stopped at {seq}: {text}")
+        self.machine = machine
+        self.seq = seq
+
+
+class Input(NamedTuple):
+    """A record as the gate let it through. ``machine``: whose output it is; empty for what comes from outside."""
+
+    record: TapeRecord
+    event: Message
+    stamp: Stamp
+    machine: str = ""
+    is_repeated: bool = False
+
+
+class Rules(NamedTuple):
+    """What holds for every branch of a what-if.
+
+    ``lost``: outputs that the unchanged machines computed and nobody stored, since the record ends there; the baseline
+    finds them if it ``must_agree`` with the record.
+    """
+
+    recorded: RecordedTape
+    forked_at: int
+    """The last sequence that all branches share."""
+    is_live: bool
+    """Whether the record's orders went to real venues; on a branch they go to the paper venue."""
+    must_agree: bool
+    held_at_fork: frozenset[str]
+    """Instruments."""
+    skipping: frozenset[tuple[str, int]]
+    """Inputs that a machine was told to leave out."""
+    lost: set[tuple[str, int, int]]
+
+
+class Branch:
+    """One run of the machines; ``changed`` replaces the configuration's messages."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        machines: Sequence[Machine],
+        outcome: Outcome,
+        changed: Callable[[Config], Config],
+        *,
+        is_baseline: bool,
+    ) -> None:
+        self.outcome = outcome
+        self.departures = 0
+        self.departure: Departure | None = None
+        self.inserted = 0
+        self.left_out = 0
+        self._recorded = rules.recorded
+        self._changed = changed
+        self._skipping = rules.skipping
+        self._forked_at = rules.forked_at
+        self._held_at_fork = rules.held_at_fork
+        self._is_live = rules.is_live
+        self._finds_lost = is_baseline and rules.must_agree
+        self._lost = rules.lost
+        self._machines = list(machines)
+        self._orders = {machine.name: order for order, machine in enumerate(machines)}
+        self._repeats = [tuple(getattr(machine, "reads_repeats", ())) for machine in machines]
+        self._routes: dict[type[Message], list[tuple[int, Handler]]] = {}
+        for order, machine in enumerate(machines):
+            for model in machine.reads:
+                self._routes.setdefault(model, []).append((order, machine.handler(model)))
+        self._tape = ""
+        self._pace = rules.recorded.pace_at(rules.forked_at)
+        self._stamp = Stamp(rules.forked_at, 0)
+        self._at_ns = 0
+        self._between = 0
+        self._waiting: list[Waiting] = []
+        self._numbered = 0
+        self._last_due_ns = [0] * len(self._machines)
+        self._expected: dict[int, str] = {}
+        """Sequences of the record that this branch has too → the id it gives them."""
+        self._approved: set[str] = set()
+        """Orders of the record that were approved here with the same words."""
+
+    # ── the record ──
+
+    def take(self, given: Input, tape: str) -> None:
+        """Take the next record; ``tape`` is the id of its epoch.
+
+        Raises:
+            MachineRaised: a machine stopped.
+        """
+        record, event = given.record, given.event
+        self._tape = tape
+        if self._waiting:
+            self._let_arrive(given)
+        self._at_ns = max(self._at_ns, record.stored_at_ns)
+        self._stamp = given.stamp
+        self._between = 0
+        message_id = self._kept(given)
+        if message_id is None:
+            return
+        if type(event) is Config:
+            event = self._changed(event)
+        self.outcome.add(event, given.stamp, record.seq)
+        stamp = given.stamp
+        if message_id != stamp.message_id:
+            stamp = Stamp(stamp.seq, stamp.now, message_id, stamp.verified, stamp.is_doubtful)
+        place = Place(record.seq, 0, self._at_ns)
+        self._deliver(event, stamp, place, record.payload, repeated=given.is_repeated)
+
+    def configure(self, config: Config, tape: str, at_ns: int, stamp: Stamp) -> None:
+        """Put a change in force right where the branch begins, on the tape of that epoch."""
+        self._tape = tape
+        self._at_ns = max(self._at_ns, at_ns)
+        self._stamp = stamp
+        self._insert(config, f"{SIMULATED}.{config.section}", b"", self._at_ns)
+
+    def begin_session(self, pace: Pace) -> None:
+        """A session opens on the record: what is on its way arrives before."""
+        while self._waiting:
+            self._arrive()
+        self._pace = pace
+
+    def finish(self) -> None:
+        """The record is over: in lockstep what it causes arrives, else what is due."""
+        while self._waiting and (self._pace.is_lockstep or self._waiting[0].due_ns <= self._at_ns):
+            self._arrive()
+
+    # ── what of the record this branch has ──
+
+    def _kept(self, given: Input) -> str | None:
+        """The id under which a record is on this branch too; ``None`` if it is not."""
+        record, event, machine = given.record, given.event, given.machine
+        own_id = given.stamp.message_id
+        if isinstance(event, Claim | Unclaimed):
+            if event.order not in self._recorded.approvals or self._is_earlier(event.order):
+                return own_id
+            return None if self._expected.pop(record.seq, None) is None else own_id
+        if given.is_repeated:
+            return own_id if isinstance(event, Approval) and event.order in self._approved else None
+        if machine:
+            return self._kept_output(given)
+        if self._is_live and record.subject.startswith(VENUE):
+            return own_id if self._is_of_the_past(event) else None
+        return own_id
+
+    def _kept_output(self, given: Input) -> str | None:
+        record = given.record
+        parsed = parse_message_id(record.message_id)
+        assert parsed is not None
+        if parsed.cause <= self._forked_at:
+            return given.stamp.message_id
+        found = self._expected.pop(record.seq, None)
+        if found is None:
+            self.left_out += 1
+            self._depart(
+                record.seq, given.machine, f"the tape has {record.subject}, the machine says nothing"
+            )
+        return found
+
+    def _is_earlier(self, order: str) -> bool:
+        """Whether an order was approved before the branches part."""
+        key = parse_order_id(order)
+        return key is not None and key.cause <= self._forked_at
+
+    def _is_of_the_past(self, event: Message) -> bool:
+        """Whether a real venue's word counts on a branch: of money, and of what was there when it parted."""
+        if isinstance(event, Account):
+            return True
+        if isinstance(event, Settlement):
+            return event.instrument in self._held_at_fork
+        order = getattr(event, "order", "")
+        return bool(order) and self._is_earlier(order)
+
+    # ── outputs ──
+
+    def _deliver(
+        self, event: Message, stamp: Stamp, place: Place, payload: bytes, *, repeated: bool = False
+    ) -> None:
+        for order, handle in self._routes.get(type(event), ()):
+            if repeated and type(event) not in self._repeats[order]:
+                continue
+            if self._skipping and (self._machines[order].name, stamp.seq) in self._skipping:
+                continue
+            try:
+                outputs = handle(event, stamp)
+            except Exception as e:
+                raise MachineRaised(self._machines[order].name, stamp.seq, f"{type(e).__name__}: {e}") from e
+            if outputs:
+                self._send(order, event, stamp, place, outputs, payload)
+
+    def _send(
+        self,
+        order: int,
+        event: Message,
+        stamp: Stamp,
+        place: Place,
+        outputs: Sequence[Message],
+        payload: bytes,
+    ) -> None:
+        """Find the places of what a machine said to one input."""
+        machine = self._machines[order].name
+        stored = list(self._recorded.outputs_of(machine, self._tape, place.seq)) if not place.part else []
+        as_recorded = True
+        for index, message in enumerate(outputs):
+            if self._is_live and machine == PAPER and self._is_earlier(getattr(message, "order", "")):
+                # An order that the real venue has: the paper venue cannot know what became of it.
+                continue
+            encoded = encode(message)
+            message_id = str(MessageId(self._tape, machine, place.seq, place.part + index))
+            found = _take_equal(stored, digest_of(message.subject(), encoded))
+            if found is not None:
+                self._expected[found.seq] = message_id
+                self._last_due_ns[order] = max(self._last_due_ns[order], found.stored_at_ns)
+                continue
+            as_recorded = False
+            if self._is_lost(machine, place, index, message):
+                continue
+            due_ns = max(place.at_ns + self._delay_ns(message, event), self._last_due_ns[order])
+            self._last_due_ns[order] = due_ns
+            self._wait(due_ns, place, order, index, message, message_id, encoded)
+        if machine == EXECUTION and isinstance(event, Approval):
+            self._claim(order, event, stamp, place, outputs, payload, as_recorded=as_recorded)
+
+    def _is_lost(self, machine: str, place: Place, index: int, message: Message) -> bool:
+        """Whether an output of the unchanged machines was never stored; the first branch finds it."""
+        if place.part:
+            return False
+        key = (machine, place.seq, index)
+        if self._finds_lost and key[1:] > self._recorded.last_place.get(machine, (0, 0)):
+            self._lost.add(key)
+        if key in self._lost:
+            return True
+        self._depart(
+            place.seq, machine, f"the machine says {message.subject()}, the tape has nothing like it"
+        )
+        return False
+
+    def _claim(
+        self,
+        order: int,
+        approval: Approval,
+        stamp: Stamp,
+        place: Place,
+        outputs: Sequence[Message],
+        payload: bytes,
+        *,
+        as_recorded: bool,
+    ) -> None:
+        """What the shell did with an order, it does again; with one that the tape does not have, it claims it."""
+        claims = claims_of(approval, payload, stamp.message_id, SIMULATED, SIMULATED, outputs)
+        if not claims:
+            return
+        recorded, name = self._recorded, approval.order
+        digest = digest_of(approval.subject(), payload)
+        if recorded.approvals.get(name) == digest:
+            self._approved.add(name)
+            stored = recorded.claims.get(name)
+            if stored is not None and stored.digest == digest:
+                self._expected[stored.seq] = ""
+                return
+            if name in recorded.unclaimed:
+                self._expected.update(dict.fromkeys(recorded.unclaimed[name], ""))
+                return
+            if as_recorded:
+                return
+        for claim in claims:
+            due_ns = place.at_ns + self._delay_ns(claim, approval)
+            self._wait(due_ns, place, order, -1, claim, "", b"")
+
+    def _delay_ns(self, message: Message, cause: Message) -> int:
+        return 0 if self._pace.is_lockstep else self._pace.delay_ns(message.kind, cause.kind)
+
+    def _wait(
+        self,
+        due_ns: int,
+        place: Place,
+        order: int,
+        index: int,
+        message: Message,
+        message_id: str,
+        payload: bytes,
+    ) -> None:
+        self._numbered += 1
+        due_ns = 0 if self._pace.is_lockstep else due_ns
+        waiting = Waiting(
+            due_ns, place.seq, place.part, order, index, self._numbered, message, message_id, payload
+        )
+        heapq.heappush(self._waiting, waiting)
+
+    # ── arriving ──
+
+    def _let_arrive(self, given: Input) -> None:
+        """Insert what comes before the next record."""
+        record = given.record
+        if self._pace.is_lockstep:
+            turn = self._turn(given)
+            while self._waiting and (turn is None or self._waiting[0].place < turn):
+                self._arrive()
+            return
+        while self._waiting and self._waiting[0].due_ns < record.stored_at_ns:
+            self._arrive()
+        if given.machine and record.seq in self._expected:
+            self._keep_order(record, self._orders[given.machine])
+
+    def _keep_order(self, record: TapeRecord, order: int) -> None:
+        """A machine's outputs are stored in the order in which it said them: what comes before this one arrives."""
+        parsed = parse_message_id(record.message_id)
+        assert parsed is not None
+        turn = (parsed.cause, 0, order, parsed.index)
+        overdue = [w for w in self._waiting if w.order == order and w.output >= 0 and w.place < turn]
+        if not overdue:
+            return
+        self._waiting = [w for w in self._waiting if w not in overdue]
+        heapq.heapify(self._waiting)
+        for waiting in sorted(overdue):
+            self._insert_waiting(waiting)
+
+    def _turn(self, given: Input) -> tuple[int, int, int, int] | None:
+        """When in lockstep a record had its turn; ``None`` for an input, before which everything else comes."""
+        record, event = given.record, given.event
+        if isinstance(event, Claim):
+            return record.cause, 0, self._orders[EXECUTION], -1
+        if isinstance(event, Unclaimed):
+            return record.cause, 0, self._orders[EXECUTION], INDEX_STEP
+        parsed = parse_message_id(record.message_id)
+        if given.machine and parsed is not None:
+            return parsed.cause, 0, self._orders[given.machine], parsed.index
+        # Nobody waits for what shells say of themselves.
+        return None if record.subject.startswith(INPUTS) else (0, 0, 0, 0)
+
+    def _arrive(self) -> None:
+        self._insert_waiting(heapq.heappop(self._waiting))
+
+    def _insert_waiting(self, waiting: Waiting) -> None:
+        self.inserted += 1
+        self._insert(waiting.message, waiting.message_id, waiting.payload, max(waiting.due_ns, self._at_ns))
+
+    def _insert(self, message: Message, message_id: str, payload: bytes, at_ns: int) -> None:
+        """Put a message behind the last one."""
+        self._between += 1
+        if self._between > CASCADE_MAX:
+            raise MachineRaised(
+                "the machines", self._stamp.seq, f"more than {CASCADE_MAX} messages between two"
+            )
+        last, index = self._stamp, self._between * INDEX_STEP
+        stamp = Stamp(last.seq, last.now, message_id, True, last.is_doubtful, index)
+        self.outcome.add(message, stamp, 0)
+        self._deliver(message, stamp, Place(last.seq, index, at_ns), payload)
+
+    def _depart(self, seq: int, machine: str, text: str) -> None:
+        self.departures += 1
+        if self.departure is None:
+            self.departure = Departure(seq, machine, text)
+
+
+def _take_equal(stored: list[StoredOutput], digest: bytes) -> StoredOutput | None:
+    """Remove and return the first stored output of that content."""
+    for number, output in enumerate(stored):
+        if output.digest == digest:
+            return stored.pop(number)
+    return None
+
+
+def venues_of(config: Config) -> tuple[str, ...]:
+    """The venues that a section of the configuration sends real orders to."""
+    return tuple(config.document.get("live_venues", ())) if config.section == EXECUTION else ()
+
+
+__all__ = ["Branch", "Departure", "Input", "MachineRaised", "venues_of"]
