@@ -40,6 +40,12 @@ def load_strategies(specs: Iterable[str]) -> list[type[Strategy[Any, Any]]]:
     return strategies
 
 
+def lasting_spec(spec: str) -> str:
+    """A spec that means the same from any directory: a file by its whole path."""
+    where, sign, class_name = spec.rpartition(":")
+    return f"{Path(where).resolve()}{sign}{class_name}" if where.endswith(".py") else spec
+
+
 def _load(spec: str) -> type[Strategy[Any, Any]]:
     target = BUILT_IN.get(spec, spec)
     where, _, class_name = target.rpartition(":")

@@ -16,7 +16,7 @@ from tools.view import terms, times
 from tools.view.chart import line_chart
 from tools.view.check_words import check_label, check_words
 from tools.view.history import EquityPoint
-from tools.view.wording import money, sign_of
+from tools.view.wording import counted, money, sign_of
 
 CURVE_ROWS = 10
 PAYLOAD_FIELDS_MAX = 14
@@ -24,20 +24,17 @@ BOOK_LEVELS_SHOWN = 3
 
 
 def print_backtest(console: Console, test: Backtest) -> None:
-    """The summary as a table, and the equity after each fill and settlement."""
+    """The summary, and the equity after each fill and settlement; money is on paper, in dollars."""
     document = test.summary.document()
-    table = Table(show_header=False, box=None, pad_edge=False)
-    for name, value in document.items():
-        if name == "rejections":
-            value = ", ".join(f"{reason} {count}" for reason, count in value.items()) or "none"
-        table.add_row(name, f"{value:,.2f}" if isinstance(value, float) else str(value))
     events = document["events"]
-    table.add_row("speed", f"{events / max(test.elapsed_s, 1e-9):,.0f} events/s, {test.elapsed_s:.2f} s")
-    console.print(Panel(table, title="backtest", border_style="cyan"))
+    speed = f"{events / max(test.elapsed_s, 1e-9):,.0f} messages/s, {test.elapsed_s:.2f} s"
+    lines = [*summary_lines(document, "$"), f"outputs_hash {document['outputs_hash']}", speed]
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
     points = [EquityPoint(at, equity) for at, equity in test.summary.equity_curve]
     if len(points) > 1:
         chart = "\n".join(line_chart(points, max(20, console.width - 4), CURVE_ROWS))
-        console.print(Panel(Text(chart, style="green"), title="equity after each fill and settlement"))
+        title = f"{terms.EQUITY} after each fill and settlement"
+        console.print(Panel(Text(chart, style="green"), title=title, border_style="bright_black"))
 
 
 SUMMARY_REASONS_MAX = 5
@@ -48,7 +45,16 @@ def print_summary(console: Console, summary: dict[str, Any], state: str, account
     if not summary["events"]:
         console.print(f"stopped ({account}) before anything was read", highlight=False)
         return
-    unit = sign_of(account)
+    lines = [
+        f"stopped ({account})",
+        *summary_lines(summary, sign_of(account)),
+        f"presage trades --state {state} lists what was traded",
+    ]
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def summary_lines(summary: dict[str, Any], unit: str) -> list[str]:
+    """The summary in sentences; ``unit`` is the sign of its money."""
 
     def amount(name: str) -> str:
         return money(round(summary[name] * ONE), signed=name.endswith("profit"), unit=unit)
@@ -57,27 +63,30 @@ def print_summary(console: Console, summary: dict[str, Any], state: str, account
     why_not = ", ".join(f"{check_label(name)} {count:,}" for name, count in reasons)
     latency = summary["latency_ms"]
     lines = [
-        f"stopped ({account})",
         (
             f"{terms.PROFIT} {amount('profit')} after fees ({terms.REALISED.short} {amount('realised_profit')},"
             f" {terms.UNREALISED.short} {amount('unrealised_profit')}, {terms.FEES} {amount('fees')})"
         ),
-        f"equity {amount('equity')}, cash {amount('cash')}, {summary['open_positions']} open positions",
         (
-            f"{summary['proposals']:,} proposals and {summary['exits']:,} exits: {summary['approvals']:,} approved,"
+            f"{terms.EQUITY} {amount('equity')}, {terms.CASH} {amount('cash')},"
+            f" {counted(summary['open_positions'], 'open position')}"
+        ),
+        (
+            f"{counted(summary['proposals'], 'proposal')} and {counted(summary['exits'], 'exit')}:"
+            f" {summary['approvals']:,} approved,"
             f" {summary['rejected']:,} rejected{f' ({why_not})' if why_not else ''}"
         ),
-        f"{summary['orders']:,} orders, {summary['fills']:,} fills, {summary['settlements']:,} settlements",
-        f"{summary['events']:,} messages, tape to {summary['tape_last_seq']:,}",
+        ", ".join(counted(summary[f"{name}s"], name) for name in ("order", "fill", "settlement")),
+        f"{counted(summary['events'], 'message')}, tape to {summary['tape_last_seq']:,}",
     ]
     if latency["p50"] is not None:
         lines.append(f"from price to order {latency['p50']:.1f} ms (median), {latency['p99']:.1f} ms (99 %)")
     if summary["unknown_orders"]:
-        lines.append(f"{summary['unknown_orders']} orders of unknown outcome: presage orders --open")
+        unknown = counted(summary["unknown_orders"], "order")
+        lines.append(f"{unknown} of unknown outcome: presage orders --open")
     if summary["divergences"]:
-        lines.append(f"{summary['divergences']} differences between machines: presage replay")
-    lines.append(f"presage trades --state {state} lists what was traded")
-    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+        lines.append(f"{counted(summary['divergences'], 'difference')} between machines: presage replay")
+    return lines
 
 
 def print_why(console: Console, chain: list[dict[str, Any]], unit: str = "$") -> None:

@@ -6,7 +6,7 @@ _NEXT = {
     "halt": "presage resume",
     "risk_state": "presage status",
     "portfolio_divergence": "presage halt, then presage replay",
-    "rejection_storm": "presage orders --all",
+    "rejection_storm": "presage attach",
     "clock_jump": "presage resume",
     "alerts_suppressed": "presage alerts",
     "silent_feed": "presage logs feed",

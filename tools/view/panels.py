@@ -87,7 +87,7 @@ def _venues(model: ViewModel) -> Text:
         live = row.feed == "live"
         line.append("● " if live else "✗ ", style=styles.GOOD if live else styles.BAD)
         line.append(f"{wording.clean(row.name)} ", style=styles.STRONG)
-        words = _markets(row.markets) if live else wording.clean(row.feed)
+        words = wording.counted(row.markets, "market") if live else wording.clean(row.feed)
         line.append(words, style=styles.QUIET if live else styles.BAD)
         if row.gate:
             line.append(" gate ", style=styles.QUIET)
@@ -96,10 +96,6 @@ def _venues(model: ViewModel) -> Text:
             line.append(f" {row.unknown} unknown", style=styles.BAD)
         line.append("   ")
     return line
-
-
-def _markets(count: int) -> str:
-    return "1 market" if count == 1 else f"{count} markets"
 
 
 def _exposure(model: ViewModel, width: int) -> tuple[Text | str, ...]:

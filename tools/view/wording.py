@@ -52,6 +52,11 @@ def quantity(millionths: int) -> str:
     return f"{sign}{whole:,}{decimals}"
 
 
+def counted(count: int, word: str) -> str:
+    """``1 fill``, ``1,234 fills``."""
+    return f"{count:,} {word}" + ("" if count == 1 else "s")
+
+
 def percent(part: int, whole: int) -> str:
     """``+2.4 %`` of a whole that is not zero; a dash otherwise."""
     if not whole:

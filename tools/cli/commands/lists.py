@@ -270,7 +270,7 @@ def trades(
     rows = _list(listing, state, Wanted(market, strategy, limit), as_json=as_json)
     if rows is not None:
         total = wording.money(sum(row.profit for row in rows), signed=True, unit=unit_of(state))
-        console.print(f"{len(rows)} trades, {PROFIT} {total} after fees", highlight=False)
+        console.print(f"{wording.counted(len(rows), 'trade')}, {PROFIT} {total} after fees", highlight=False)
 
 
 def _trades_in(entries: list[Entry]) -> Iterable[TradeRow]:

@@ -28,7 +28,7 @@ from tools.system.installation import expect_run, running_supervisor
 from tools.system.servers import DISK_FULL
 from tools.system.watch import Reports
 from tools.view import terms
-from tools.view.wording import clean, instrument, price, quantity, sign_of
+from tools.view.wording import clean, counted, instrument, price, quantity, sign_of
 from tools.view.wording import money as amount
 
 REPORT_PATIENCE_S = 1.5
@@ -157,12 +157,8 @@ def _account_line(account: Mapping[str, Any], unit: str) -> str:
     return (
         f"{terms.EQUITY} {money['equity']}, {terms.PROFIT} {money['profit']}, {terms.CASH} {money['cash']},"
         f" {terms.EXPOSURE} {money['exposure']} of {money['exposure_limit']},"
-        f" {_open_positions(account.get('positions', 0))}, risk {account.get('risk_state', '').replace('_', '-')}"
+        f" {counted(account.get('positions', 0), 'open position')}, risk {account.get('risk_state', '').replace('_', '-')}"
     )
-
-
-def _open_positions(count: int) -> str:
-    return "1 open position" if count == 1 else f"{count} open positions"
 
 
 def _pending_line(row: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ import typer
 
 from libs.config.load import parse_sets
 from libs.venues.catalogue import takes_orders, traded
+from services.signal.discovery import lasting_spec
 from tools.cli.going_live import pass_live_gate, passphrase_for
 from tools.cli.live_view import LiveView
 from tools.cli.report import print_summary
@@ -117,7 +118,7 @@ def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
         sockets=socket or [],
         for_s=for_s,
         adopt=adopt or [],
-        strategies=strategy or list(DEFAULT_STRATEGIES),
+        strategies=[lasting_spec(spec) for spec in strategy or DEFAULT_STRATEGIES],
         market=prices,
         live=live_venues(live or [], prices, sandbox_live=sandbox_live),
         faults=faults,

@@ -1,11 +1,12 @@
 """Strategies are found by name, module or file, and nothing else passes for one."""
 
 import importlib.metadata
+from pathlib import Path
 
 import pytest
 
 from services.signal import discovery
-from services.signal.discovery import StrategyNotFound, load_strategies
+from services.signal.discovery import StrategyNotFound, lasting_spec, load_strategies
 from services.signal.machine import SignalMachine
 from services.signal.momentum import Momentum
 
@@ -77,3 +78,11 @@ def test_a_file_that_does_not_parse_is_refused(tmp_path):
 def test_two_of_one_name_are_refused():
     with pytest.raises(StrategyNotFound, match="twice"):
         load_strategies(["momentum", "services.signal.momentum:Momentum"])
+
+
+def test_a_file_is_meant_from_any_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    assert lasting_spec("dip.py:Dip") == f"{tmp_path.resolve()}/dip.py:Dip"
+    assert lasting_spec(f"{tmp_path.resolve()}/dip.py:Dip") == f"{tmp_path.resolve()}/dip.py:Dip"
+    assert lasting_spec("momentum") == "momentum"
+    assert lasting_spec("package.module:Dip") == "package.module:Dip"

@@ -9,6 +9,7 @@ from proto.risk import Check
 from proto.units import ONE
 from tests.support.names import names_of_checks
 from tests.support.paths import ROOT
+from tests.unit.project.test_docs import unknown_in
 from tools.cli.app import ENTRIES
 from tools.view.check_words import check_words
 from tools.view.next_command import OTHERWISE, next_command
@@ -54,6 +55,7 @@ def test_every_alert_names_a_command_that_exists(rule: str):
     commands = re.findall(r"presage ([a-z-]+)", said)
     assert commands
     assert set(commands) <= set(ENTRIES)
+    assert unknown_in(" ".join(f"`{command}`" for command in said.split(", then "))) == []
     assert rule in {"alerts_suppressed", "risk_state", "ledger_filling"} or said != OTHERWISE
 
 
