@@ -99,6 +99,10 @@ bench: setup clients #-- measure what docs/benchmarks.md states
 soak: setup #-- the crash and fuzz tests with their full counts; takes long
 	@PRESAGE_SOAK=1 exec $(BIN)/python -m pytest -m soak --timeout 14400 -o faulthandler_timeout=14300 $(ARGS)
 
+.PHONY: compose-test
+compose-test: setup #-- docker compose up for real: an order, every container killed once, down; needs a Docker engine
+	@exec $(BIN)/python -m pytest --capture no -o faulthandler_timeout=0 tests/compose $(ARGS)
+
 #== Upkeep
 
 # The lock names packages and hashes, never an address: where they come from is the installer's business.

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from sandbox.main import SandboxOptions, serve
 from sandbox.registry import served
+from sandbox.server import HOST
 from sandbox.world.world import UPDATES_PER_S
 
 
@@ -13,6 +14,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7, help="same seed, same markets and keys")
     parser.add_argument("--faults", type=Path, help="fault script (YAML)")
     parser.add_argument("--time-scale", type=float, default=1.0, help="windows are so many times shorter")
+    parser.add_argument(
+        "--host", default=HOST, help="name under which others reach it; loopback alone without"
+    )
     parser.add_argument("--port-base", type=int, default=0, help="first of six ports; 0: any free ones")
     parser.add_argument("--ports-reserved", action="store_true", help="the parent process holds them for us")
     parser.add_argument(
@@ -31,6 +35,7 @@ def main() -> None:
         seed=given.seed,
         faults=given.faults,
         time_scale=given.time_scale,
+        host=given.host,
         port_base=given.port_base,
         ports_reserved=given.ports_reserved,
         state=given.state,

@@ -15,7 +15,7 @@ from rich.live import Live
 from libs.tasks import cancel_all
 from libs.venues.catalogue import VENUES
 from sandbox.faults.rules import read_script
-from sandbox.server import Sandbox
+from sandbox.server import HOST, Sandbox
 from sandbox.table import overview
 from sandbox.world.world import UPDATES_PER_S
 
@@ -32,6 +32,7 @@ PARENT_CHECK_S = 0.5
 class SandboxOptions:
     """What a sandbox is started with. ``venues=()``: all; ``port_base=0``: any free ports.
 
+    ``host``: the name under which others reach it, loopback alone by default.
     ``ports_reserved``: who started it holds its ports for it (``libs/runtime/ports.py``).
     ``keep``: the world is saved in ``state``, and resumed from there by the next start.
     ``with_parent``: it ends when the process that started it is gone, however that ended.
@@ -42,6 +43,7 @@ class SandboxOptions:
     seed: int = 7
     faults: Path | None = None
     time_scale: float = 1.0
+    host: str = HOST
     port_base: int = 0
     ports_reserved: bool = False
     state: Path = Path("state")
@@ -70,6 +72,7 @@ async def serve(options: SandboxOptions, console: Console | None = None) -> None
         options.venues or None,
         read_script(options.faults) if options.faults else None,
         time_scale=options.time_scale,
+        host=options.host,
         port_base=options.port_base,
         ports_reserved=options.ports_reserved,
         updates_per_s=options.updates_per_s,

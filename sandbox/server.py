@@ -25,6 +25,7 @@ from sandbox.world.venue_markets import market_venues
 from sandbox.world.world import UPDATES_PER_S, World
 
 HOST = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - only when a name is given under which others reach it
 SHUTDOWN_S = 1.0
 """What open requests get to end by themselves when the sandbox stops."""
 
@@ -32,7 +33,8 @@ SHUTDOWN_S = 1.0
 class Sandbox:
     """Everything, in one event loop.
 
-    ``venues``: those to serve, every installed one when ``None``. ``port_base``: admin there, the venues
+    ``venues``: those to serve, every installed one when ``None``. ``host``: the name in its addresses; with another than
+    loopback's it listens on every interface, as in a container it must. ``port_base``: admin there, the venues
     on the ports that follow in the registry's order; 0: any free ports. ``ports_reserved``: they are
     held for us (``libs/runtime/ports.py``). With ``live=False``
     time passes by ``await sandbox.world.advance(to_ns)`` alone.
@@ -45,6 +47,7 @@ class Sandbox:
         faults: FaultScript | None = None,
         *,
         time_scale: float = 1.0,
+        host: str = HOST,
         port_base: int = 0,
         ports_reserved: bool = False,
         updates_per_s: float = UPDATES_PER_S,
@@ -86,6 +89,7 @@ class Sandbox:
             for venue, make in classes.items()
         }
         self.urls: dict[str, dict[str, str]] = {}
+        self._host = host
         self._port_base = port_base
         self._ports_reserved = ports_reserved
         self._started: list[VenueServer] = []
@@ -194,9 +198,10 @@ class Sandbox:
         self._runners.append(runner)
         await runner.setup()
         port = self._port_base + offset if self._port_base else 0
-        site = web.TCPSite(runner, HOST, port, reuse_port=self._ports_reserved or None)
+        interface = HOST if self._host == HOST else EVERYWHERE
+        site = web.TCPSite(runner, interface, port, reuse_port=self._ports_reserved or None)
         await site.start()
-        return f"http://{HOST}:{runner.addresses[0][1]}"
+        return f"http://{self._host}:{runner.addresses[0][1]}"
 
     def _handle_event(self, event: WorldEvent) -> None:
         """Pick faults of the world itself with every step of the price."""

@@ -21,6 +21,7 @@ from libs.config.zone import named_zone
 
 PREFIX = "PRESAGE_"
 SHOWN_CHARACTERS_MAX = 40
+ADDRESS_PATTERN = r"^$|^[^\s:]+:[0-9]{1,5}$"
 
 Level = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(lambda text: str(text).upper())
@@ -113,6 +114,25 @@ class Environment(Variables):
     )
     database_url: SecretStr = Field(
         SecretStr(""), description="use this PostgreSQL instead of an embedded one"
+    )
+    status_address: str = Field(
+        "",
+        pattern=ADDRESS_PATTERN,
+        description="`host:port` where a process that no supervisor started serves health and metrics; without it"
+        " any free port of loopback",
+    )
+    services_dir: Path | None = Field(
+        None,
+        description="folder with a state directory for each service, where they run elsewhere, in containers of their"
+        " own: `presage up` writes what each may know into its directory, and starts none",
+    )
+    sandbox_dir: Path | None = Field(
+        None, description="state directory of a sandbox that runs elsewhere; `presage up` then starts none"
+    )
+    gate_dir: Path | None = Field(
+        None,
+        description="folder of the files `HALT` and `PAUSED`, where execution runs elsewhere; otherwise the state"
+        " directory",
     )
     log_level: Level = Field("INFO", description="level of the logs")
     time_zone: Zone = Field(

@@ -1,4 +1,4 @@
-"""A very small HTTP server for ``/metrics``, ``/healthz`` and ``/readyz``, on the loopback interface.
+"""A very small HTTP server for ``/metrics``, ``/healthz`` and ``/readyz``, on loopback unless told otherwise.
 
 Requests are bounded in size, time and number; every answer closes its connection. It shares the
 service's event loop, so an answer to ``/healthz`` is itself the proof that the loop turns.
@@ -13,8 +13,12 @@ from typing import NamedTuple
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from libs.observability.metrics import Metrics
+from proto.subjects import SERVICES
 
 HOST = "127.0.0.1"
+SUPERVISOR = "supervisor"
+STATUS_PORTS = {name: 9_400 + offset for offset, name in enumerate((SUPERVISOR, *SERVICES))}
+"""Where each process serves health and metrics, when its ports are fixed: in containers, and on request."""
 REQUEST_BYTES_MAX = 8 * 1024
 """A scraper's headers are a few hundred bytes."""
 REQUEST_SECONDS_MAX = 2.0

@@ -23,6 +23,7 @@
 
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -59,7 +60,12 @@ class RunFile(msgspec.Struct, kw_only=True, omit_defaults=True):
     metrics_ports: dict[str, int] = msgspec.field(default_factory=dict)
     strategies: list[str] = msgspec.field(default_factory=list)
     supervisor_pid: int = 0
+    """The process that started the services and restarts them; 0 where they run elsewhere."""
     archive_keep_days: int = 0
+    keys: str = ""
+    """Where services run elsewhere: a digest of the public keys, so that they begin anew with other ones."""
+    boot: str = ""
+    """Where services run elsewhere: the boot in which the tape was looked at. In another one the run is over."""
 
 
 class TapeFile(msgspec.Struct, kw_only=True):
@@ -81,8 +87,9 @@ class StateLayout:
         self.supervisor_lock = root / "supervisor.lock"
         self.tape_file = root / "tape.json"
         self.money_file = root / "money"
-        self.halt_file = root / "HALT"
-        self.pause_file = root / "PAUSED"
+        gate = Environment.read().gate_dir or root
+        self.halt_file = gate / "HALT"
+        self.pause_file = gate / "PAUSED"
         self.servers_file = root / "servers.json"
         self.broker = root / "broker"
         self.postgres = root / "postgres"
@@ -115,7 +122,9 @@ class StateLayout:
         # Positions, orders and answers of venues are in them; folders of earlier builds were open to everybody.
         for path in (self.keys, self.claims, self.journal, self.logs, self.frames):
             path.mkdir(exist_ok=True, mode=OWNER_ONLY)
-            path.chmod(OWNER_ONLY)
+            # Where services run elsewhere some are mounted for reading alone, and have their rights already.
+            if stat.S_IMODE(path.stat().st_mode) != OWNER_ONLY:
+                path.chmod(OWNER_ONLY)
 
     def password(self, user: str) -> str:
         """The broker password of a user: from a file of that name in ``PRESAGE_NATS_CREDENTIALS``, or ours."""

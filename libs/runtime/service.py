@@ -19,7 +19,8 @@ from libs.machine.errors import MachineStopped
 from libs.machine.host import Host, HostSettings
 from libs.machine.machine import Machine
 from libs.observability import logs
-from libs.runtime.layout import BUILD, RunFile, StateLayout
+from libs.runtime.boot import boot_id
+from libs.runtime.layout import BUILD, RunFile, StateFileError, StateLayout
 from libs.tape.connection import Link, open_link
 from libs.tasks import run_until_first
 
@@ -87,6 +88,12 @@ def run_service(service: str, main: Main, arguments: Sequence[str] | None = None
     except FileNotFoundError:
         log.error("expected a run in %s (start one with presage up), was none", layout.root)
         return EXIT_FAILED
+    if run.boot and run.boot != boot_id():
+        # The tape may have lost its tail with the machine; only the supervisor can tell, and begins a new epoch then.
+        log.error(
+            "expected a run that began after the machine did, was an earlier one; presage up begins one"
+        )
+        return EXIT_FAILED
     # What is loaded by now lives as long as the process: the collector need not walk it between two ticks.
     gc.collect()
     gc.freeze()
@@ -99,7 +106,7 @@ async def _run(service: str, layout: StateLayout, run: RunFile, main: Main) -> i
     context = Context(service, layout, run, link)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, context.stop)
-    watching = asyncio.create_task(_watch_parent(context))
+    watching = asyncio.create_task(_watch_supervisor(context))
     try:
         await main(context)
     except MachineStopped as e:
@@ -113,16 +120,26 @@ async def _run(service: str, layout: StateLayout, run: RunFile, main: Main) -> i
     return 0
 
 
-async def _watch_parent(context: Context) -> None:
-    """Stop when the supervisor is gone: no process stays behind, however the supervisor ended."""
+async def _watch_supervisor(context: Context) -> None:
+    """Stop when the supervisor is gone, or has written another run for a service that it did not start.
+
+    No process stays behind, however the supervisor ended; and none goes on with what is no longer so.
+    """
     supervisor = context.run.supervisor_pid
-    while supervisor and os.getppid() == supervisor:
-        await asyncio.sleep(PARENT_CHECK_S)
-    if supervisor:
-        context.stop()
+    while os.getppid() == supervisor if supervisor else not _has_another_run(context):
+        await asyncio.sleep(SUPERVISOR_CHECK_S)
+    context.stop()
 
 
-PARENT_CHECK_S = 0.5
+def _has_another_run(context: Context) -> bool:
+    """Whether the run file has changed; one that cannot be read says nothing."""
+    try:
+        return context.layout.read_run() != context.run
+    except (OSError, StateFileError):
+        return False
+
+
+SUPERVISOR_CHECK_S = 0.5
 
 
 async def _stopped(context: Context) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from libs.config.environment import ChildEnvironment
+from libs.config.environment import ChildEnvironment, Environment
 from libs.machine.host import Host
 from libs.observability.metrics import Metrics
 from libs.observability.server import Readiness, StatusServer
@@ -33,7 +33,7 @@ async def serve_status(context: Context, health: Health) -> AsyncIterator[Metric
         return Readiness(report["state"] == "live", f"{report['state']} {report.get('detail', '')}".strip())
 
     server = StatusServer(metrics, readiness)
-    await server.start(_inherited_socket())
+    await server.start(status_socket())
     refreshing = asyncio.create_task(_refresh(metrics, health))
     try:
         yield metrics
@@ -42,10 +42,17 @@ async def serve_status(context: Context, health: Health) -> AsyncIterator[Metric
         await server.close()
 
 
-def _inherited_socket() -> socket.socket | None:
-    """The supervisor's socket; ``None`` for a process that was started by hand: it takes any free port."""
+def status_socket() -> socket.socket | None:
+    """The supervisor's socket, or one at the address that the operator set; ``None``: any free port does.
+
+    Raises:
+        OSError: the address cannot be listened at.
+    """
     descriptor = ChildEnvironment.read().status_socket
-    return None if descriptor is None else socket.socket(fileno=descriptor)
+    if descriptor is not None:
+        return socket.socket(fileno=descriptor)
+    host, _, port = Environment.read().status_address.rpartition(":")
+    return socket.create_server((host, int(port))) if host else None
 
 
 async def _refresh(metrics: Metrics, health: Health) -> None:

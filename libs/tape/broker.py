@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
@@ -138,27 +139,10 @@ class Broker:
             self.port = self._new_port()
 
     def _write_config(self) -> Path:
-        store = self.directory / "jetstream"
-        text = "\n".join(
-            (
-                "server_name: presage",
-                f"listen: 127.0.0.1:{self.port}",
-                "jetstream {",
-                f"  store_dir: {json.dumps(str(store))}",
-                f"  sync_interval: {json.dumps(SYNC_INTERVAL)}",
-                f"  max_file_store: {STORE_BYTES_MAX}",
-                "}",
-                # Acknowledgement subjects keep their first form: the reader takes them apart.
-                "feature_flags { js_ack_fc_v2: false }",
-                authorization_block(self.passwords),
-                "",
-            )
+        return write_config(
+            self.directory,
+            broker_config(f"127.0.0.1:{self.port}", self.directory / "jetstream", self.passwords),
         )
-        path = self.directory / "nats.conf"
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-        return path
 
     def start(self) -> None:
         """Start the process; returns at once, ``ready`` waits for it."""
@@ -245,6 +229,35 @@ class Broker:
         if process is not None:
             process.kill()
             process.wait()
+
+
+def broker_config(listen: str, store: Path, passwords: dict[str, str], extra: Sequence[str] = ()) -> str:
+    """The configuration of a nats-server: where it listens and stores, its users and what each may do."""
+    return "\n".join(
+        (
+            "server_name: presage",
+            f"listen: {listen}",
+            "jetstream {",
+            f"  store_dir: {json.dumps(str(store))}",
+            f"  sync_interval: {json.dumps(SYNC_INTERVAL)}",
+            f"  max_file_store: {STORE_BYTES_MAX}",
+            "}",
+            # Acknowledgement subjects keep their first form: the reader takes them apart.
+            "feature_flags { js_ack_fc_v2: false }",
+            *extra,
+            authorization_block(passwords),
+            "",
+        )
+    )
+
+
+def write_config(directory: Path, text: str) -> Path:
+    """Write ``nats.conf`` for its owner alone: the users' passwords are in it."""
+    path = directory / "nats.conf"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    return path
 
 
 def _stream_configs(claims: str, limits: StreamLimits) -> tuple[dict[str, Any], ...]:

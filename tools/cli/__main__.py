@@ -11,6 +11,10 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Write the HALT file if that is what was asked for, then run the command."""
+    if sys.argv[1:2] == ["--compose"]:
+        from tools.cli.compose import run_in_containers
+
+        run_in_containers(sys.argv[2:])
     halt_at_once(sys.argv[1:])
     try:
         if sys.argv[1:2] == ["up"] and "--help" not in sys.argv and sys.stderr.isatty():

@@ -30,6 +30,9 @@ ENTRIES = {
     "attach": Entry(RUN, f"{_C}.attach", "attach", "Show the live view of a system that runs without one."),
     "stop": Entry(RUN, f"{_C}.stop", "stop", "Stop the running system and wait until it has."),
     "doctor": Entry(RUN, f"{_C}.doctor", "doctor", "Say what is missing on this machine and at the venues."),
+    "bootstrap": Entry(
+        RUN, f"{_C}.bootstrap", "bootstrap", "Make keys and passwords for services in containers."
+    ),
     "keys": Entry(
         RUN, "tools.cli.keys", "keys_app", "Keys: of the venues, stored encrypted; your own, rotated."
     ),
@@ -112,6 +115,10 @@ def _show_version(wanted: bool) -> None:
 def presage(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+    compose: Annotated[
+        bool,
+        typer.Option("--compose", help="First: run the command in the containers of docker-compose.yml."),
     ] = False,
 ) -> None:
     """Presage: trading prediction markets."""

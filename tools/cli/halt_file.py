@@ -10,6 +10,7 @@ HALT_FILE = "HALT"
 REASON = "operator"
 """What a halt says when nobody gave a reason."""
 STATE_VARIABLE = "PRESAGE_STATE"
+GATE_VARIABLE = "PRESAGE_GATE_DIR"
 STATE = "state"
 _WITH_VALUE = ("--state", "--reason")
 
@@ -36,12 +37,12 @@ def halt_at_once(arguments: list[str]) -> None:
 
 
 def write_halt_file(state: str, reason: str) -> None:
-    """Leave the file, on the disk when this returns.
+    """Leave the file where execution's gate looks for it, on the disk when this returns.
 
     Raises:
         OSError: there is no file.
     """
-    path = os.path.join(state, HALT_FILE)
+    path = os.path.join(os.environ.get(GATE_VARIABLE) or state, HALT_FILE)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
     try:
         # On a full disk the file is there all the same, with the reason that was in it or none.

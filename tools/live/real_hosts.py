@@ -23,6 +23,17 @@ def is_own_machine(address: str) -> bool:
         return False
 
 
+def is_own_network(address: str) -> bool:
+    """Whether an address can only be this machine's or its network's.
+
+    A name of letters, digits and hyphens without a dot is no public one; it begins with a letter, because a number
+    is an address.
+    """
+    host = urlsplit(address).hostname or ""
+    is_bare = host[:1].isalpha() and host.isascii() and host.replace("-", "").isalnum()
+    return is_bare or is_own_machine(address)
+
+
 def stranger(venues: Mapping[str, Mapping[str, Any]]) -> str:
     """The first address of an enabled venue that takes orders which is no host of its real markets, or ""."""
     for venue, section in venues.items():

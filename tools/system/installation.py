@@ -16,6 +16,7 @@ from libs.config.environment import Environment
 from libs.database.embedded import DatabaseInUse, EmbeddedPostgres
 from libs.keys.signing import OPERATOR_DOMAIN, Signer
 from libs.machine.snapshots import SnapshotStore
+from libs.runtime.boot import boot_id
 from libs.runtime.layout import StateLayout
 from libs.tape.broker import Broker, ensure_streams, stream_state
 from libs.tape.connection import CONNECT_PATIENCE_S, Link, open_link
@@ -23,14 +24,12 @@ from libs.tape.credentials import ADMIN, CONSOLE, OPERATOR, claims_prefix
 from libs.tape.errors import TapeError
 from proto.subjects import MACHINE_ORDER
 from tools.exit_codes import UsageError
+from tools.system.shares import Shares
 from tools.system.signing_keys import SigningKeys
 
 LOCK_ATTEMPTS = 10
 LOCK_WAIT_S = 0.05
 
-
-BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
-"""Another one than before, and nobody stopped the servers in between: the machine went down while they ran."""
 RUNNING_PATIENCE_S = 2.0
 """A running system's broker answers at once, or is gone: who halts must not wait for it."""
 
@@ -38,7 +37,8 @@ RUNNING_PATIENCE_S = 2.0
 class Installation:
     """The servers and keys of a state directory.
 
-    With ``PRESAGE_NATS_URL`` and ``PRESAGE_DATABASE_URL`` set, those servers are used and not ours.
+    With ``PRESAGE_NATS_URL`` and ``PRESAGE_DATABASE_URL`` set, those servers are used and not ours; with
+    ``PRESAGE_SERVICES_DIR`` the services run elsewhere.
     """
 
     def __init__(self, root: Path) -> None:
@@ -48,6 +48,7 @@ class Installation:
         environment = Environment.read()
         self.external_broker = environment.nats_url
         self.external_database = environment.database_url.get_secret_value()
+        self.shares = Shares(environment.services_dir) if environment.services_dir else None
         self.broker = Broker(self.layout.broker)
         self.database = EmbeddedPostgres(self.layout.postgres)
         self._lock: int | None = None
@@ -143,8 +144,8 @@ class Installation:
             return str(known["tape"]), False
         epoch = int(known["epoch"]) + 1
         tape = f"{known['base']}e{epoch}"
-        for machine in MACHINE_ORDER:
-            SnapshotStore(self.layout.root / "snapshots", machine).remove_after(last_seq)
+        for store in self._snapshots():
+            store.remove_after(last_seq)
         self.signing_keys.tape_ends_at(last_seq)
         self.layout.write_tape(
             known | {"tape": tape, "epoch": epoch, "last_seq": last_seq, "boot": boot_id()}
@@ -153,10 +154,15 @@ class Installation:
 
     def _newest_snapshot(self) -> int:
         newest = 0
-        for machine in MACHINE_ORDER:
-            snapshots = SnapshotStore(self.layout.root / "snapshots", machine).each_newest_first()
-            newest = max(newest, next((snapshot.seq for snapshot in snapshots), 0))
+        for store in self._snapshots():
+            newest = max(newest, next((snapshot.seq for snapshot in store.each_newest_first()), 0))
         return newest
+
+    def _snapshots(self) -> list[SnapshotStore]:
+        """The snapshots of every machine, wherever it runs."""
+        if self.shares is not None:
+            return self.shares.snapshots()
+        return [SnapshotStore(self.layout.root / "snapshots", machine) for machine in MACHINE_ORDER]
 
     def record_position(self, seq: int) -> None:
         """Remember how far the tape is known to reach."""
@@ -180,14 +186,6 @@ class Installation:
             await asyncio.to_thread(self.broker.stop)
         if not self.external_database:
             await asyncio.to_thread(self.database.stop)
-
-
-def boot_id() -> str:
-    """What names this run of the machine's kernel; empty where nothing does."""
-    try:
-        return BOOT_ID_FILE.read_text().strip()
-    except OSError:
-        return ""
 
 
 def running_supervisor(layout: StateLayout) -> int:

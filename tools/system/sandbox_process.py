@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -21,6 +21,10 @@ START_PATIENCE_S = 60.0
 """It makes an RSA key and some history first: two seconds on a quiet machine."""
 ATTEMPTS = 2
 """One that ended twice before it served ends the third time too; once can be chance."""
+TEST_KEYS_FOLDER = "sandbox-keys"
+"""In the state directory of a service that runs elsewhere."""
+TestKeys = Mapping[str, str]
+"""File name → content, of the key of a test account."""
 ACCOUNT = ("signature_type", "funder")
 """What of a test account is configuration and not secret."""
 
@@ -76,26 +80,15 @@ class SandboxProcess:
                 words = self._supervisor.last_words(NAME)
                 raise RuntimeError(f"expected the sandbox to serve, was not there ({words})")
             await asyncio.sleep(0.05)
-        found: dict[str, Any] = json.loads(addresses.read_text())
-        urls: dict[str, dict[str, Any]] = found["urls"]
-        for venue in found["credentials"]:
-            credentials: dict[str, Any] = json.loads((self._folder / f"{venue}.json").read_text())
-            self._write_keys(venue, credentials)
-            urls[venue] |= {name: credentials[name] for name in ACCOUNT if name in credentials}
+        urls, keys = read_sandbox(self._folder)
+        for files in keys.values():
+            for feed in (False, True):
+                write_test_keys(self._folder / "keys", files, feed=feed)
         return urls
 
     def environment(self) -> dict[str, str]:
         """What the services that open keys need to find the sandbox's."""
         return {KEYS_DIRECTORY_VARIABLE: str(self._folder / "keys")}
-
-    def _write_keys(self, venue: str, credentials: Mapping[str, Any]) -> None:
-        """A test account's key as a platform would mount it: plain files, worth nothing elsewhere."""
-        trading = self._folder / "keys"
-        for folder in (trading, trading / "feed"):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            for name, content in _mounted(venue, credentials).items():
-                write_atomically(folder / name, content.encode())
-                (folder / name).chmod(0o600)
 
     async def stop(self) -> None:
         """End it, and give its ports back."""
@@ -103,7 +96,51 @@ class SandboxProcess:
         self._ports.release()
 
 
-def _mounted(venue: str, credentials: Mapping[str, Any]) -> dict[str, str]:
+class SandboxElsewhere:
+    """One that somebody else runs, in a container of its own; ``state`` is its state directory."""
+
+    def __init__(self, state: Path) -> None:
+        self._folder = state / NAME
+        self.keys: dict[str, TestKeys] = {}
+
+    async def start(self) -> dict[str, dict[str, Any]]:
+        """Wait until it serves; as ``SandboxProcess.start``.
+
+        Raises:
+            RuntimeError: it did not come up in time.
+        """
+        addresses = self._folder / "urls.json"
+        deadline = monotonic() + START_PATIENCE_S
+        while not addresses.exists():
+            if monotonic() > deadline:
+                raise RuntimeError(f"expected a sandbox to write its addresses to {addresses}, was none")
+            await asyncio.sleep(0.05)
+        urls, self.keys = read_sandbox(self._folder)
+        return urls
+
+
+def read_sandbox(folder: Path) -> tuple[dict[str, dict[str, Any]], dict[str, TestKeys]]:
+    """What a sandbox wrote of itself: venue → its addresses and ``ACCOUNT``; venue → the key of its test account."""
+    found: dict[str, Any] = json.loads((folder / "urls.json").read_text())
+    urls: dict[str, dict[str, Any]] = found["urls"]
+    keys: dict[str, TestKeys] = {}
+    for venue in found["credentials"]:
+        credentials: dict[str, Any] = json.loads((folder / f"{venue}.json").read_text())
+        keys[venue] = _mounted(venue, credentials)
+        urls[venue] |= {name: credentials[name] for name in ACCOUNT if name in credentials}
+    return urls, keys
+
+
+def write_test_keys(folder: Path, files: TestKeys, *, feed: bool) -> None:
+    """A test account's key as a platform would mount it: plain files, worth nothing elsewhere. ``feed``: for the feed."""
+    place = folder / "feed" if feed else folder
+    place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for name, content in files.items():
+        write_atomically(place / name, content.encode())
+        (place / name).chmod(0o600)
+
+
+def _mounted(venue: str, credentials: Mapping[str, Any]) -> TestKeys:
     """File name → content of the first test account's key, as ``libs/keys/venues/store.py`` expects it mounted."""
     kind = VENUES[venue].key
     if kind is KeyKind.ETHEREUM:
@@ -114,12 +151,14 @@ def _mounted(venue: str, credentials: Mapping[str, Any]) -> dict[str, str]:
 
 
 def with_addresses(
-    sections: Mapping[str, Mapping[str, Any]], urls: Mapping[str, Mapping[str, Any]]
+    sections: Mapping[str, Mapping[str, Any]],
+    urls: Mapping[str, Mapping[str, Any]],
+    is_allowed: Callable[[str], bool] = is_own_machine,
 ) -> dict[str, dict[str, Any]]:
     """Venue sections with the sandbox's addresses in place of the real ones; other venues are left out.
 
     An address named ``clob`` replaces ``clob_url``, and the test account's wallet the one configured. One that the
-    sandbox does not give, or that is not this machine's, must not be used: it raises ``RuntimeError``.
+    sandbox does not give, or that is not allowed, must not be used: it raises ``RuntimeError``.
     """
     found: dict[str, dict[str, Any]] = {}
     for venue, section in sections.items():
@@ -133,7 +172,7 @@ def with_addresses(
             elif name != key:
                 raise RuntimeError(f"expected an address {name} of the sandbox's {venue}, was none")
         for key, address in addresses(replaced):
-            if not is_own_machine(address):
+            if not is_allowed(address):
                 raise RuntimeError(
                     f"expected {venue}'s {key} to be the sandbox's on this machine, was {address}"
                 )

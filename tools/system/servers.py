@@ -35,6 +35,7 @@ DATABASE_FREE_BYTES_MIN = 32 << 20
 """Room for two segments of PostgreSQL's log, without which it ends itself."""
 RESTART_PAUSE_S = 2.0
 DISK_FULL = "disk full"
+FROZEN = "frozen: restart it"
 
 log = logging.getLogger("presage.servers")
 
@@ -79,6 +80,7 @@ class ServerWatch:
     async def _check_broker(self) -> None:
         broker = self._installation.broker
         if broker.process is None:
+            await self._check_broker_elsewhere()
             return
         if broker.process.poll() is not None:
             self.broker_state = "restarting"
@@ -95,6 +97,16 @@ class ServerWatch:
             await self._restart_broker()
         else:
             self.broker_state = "up"
+
+    async def _check_broker_elsewhere(self) -> None:
+        """One in a container whose volume can be seen from here: its disk, and whether the tape grows."""
+        shares = self._installation.shares
+        if shares is None:
+            return
+        if _free_bytes(shares.broker_data) < BROKER_FREE_BYTES_MIN:
+            self.broker_state = DISK_FULL
+        else:
+            self.broker_state = FROZEN if self._realtime and await self._stalled() else "up"
 
     async def _restart_broker(self) -> None:
         self.broker_restarts += 1

@@ -143,7 +143,9 @@ class Supervisor:
 
     def last_words(self, service: str) -> str:
         """How a service does, shortly: how it ended when it did, and the last line of its log."""
-        child = self.children[service]
+        child = self.children.get(service)
+        if child is None:
+            return "it runs elsewhere, and so does its log"
         path = self._layout.logs / f"{service}.log"
         end = path.read_bytes()[-LAST_WORDS_BYTES_MAX:] if path.exists() else b""
         lines = end.decode(errors="replace").split("\n")

@@ -1,6 +1,7 @@
 """``presage up``: the whole system under one supervisor, live or playing recordings."""
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -9,7 +10,11 @@ from typing import Any
 
 from libs.archive.archive import Archive
 from libs.bounded import keep_newest
-from libs.runtime.layout import RunFile, StateLayout
+from libs.config.environment import Environment
+from libs.observability.metrics import Metrics
+from libs.observability.server import SUPERVISOR, Readiness, StatusServer
+from libs.runtime.layout import BUILD, RunFile, StateLayout, write_atomically
+from libs.runtime.wiring import status_socket
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
 from libs.tape.credentials import OPERATOR
@@ -26,14 +31,15 @@ from tools.exit_codes import UsageError
 from tools.live.gate import closed_paper_trades, too_few
 from tools.live.key_stores import store_of
 from tools.live.money import account_of, require_account
-from tools.live.real_hosts import stranger
+from tools.live.real_hosts import is_own_network, stranger
 from tools.system.composition import strategy_names
 from tools.system.installation import Installation, database_access
 from tools.system.operator import OperatorDesk, opening
 from tools.system.options import MarketSource, Options
 from tools.system.playback import Playback, ShowsProgress, check_order
-from tools.system.sandbox_process import SandboxProcess, with_addresses
+from tools.system.sandbox_process import SandboxElsewhere, SandboxProcess, TestKeys, with_addresses
 from tools.system.servers import ServerWatch
+from tools.system.shares import same_session
 from tools.system.summary import Summary
 from tools.system.supervisor import Supervisor
 from tools.system.watch import Reports, TapeWatch
@@ -72,7 +78,8 @@ class System:
         self.summary = Summary()
         self.reports = Reports()
         self.installation = Installation(options.state)
-        self.supervisor = Supervisor(self.installation.layout)
+        self._shares = self.installation.shares
+        self.supervisor = Supervisor(self.installation.layout, () if self._shares else SERVICES)
         self.observers: list[Any] = []
         self.servers: ServerWatch | None = None
         self.tape = ""
@@ -85,9 +92,13 @@ class System:
             )
         if options.live:
             self._sections["execution"] = {**sections["execution"], "live_venues": sorted(options.live)}
+        if self._shares and options.recordings:
+            raise UsageError("expected no recording to play where the services run elsewhere, was one")
         self.venues: Mapping[str, Mapping[str, Any]] = venues or {}
         self._sandbox: SandboxProcess | None = None
+        self._test_keys: Mapping[str, TestKeys] = {}
         self._desk: OperatorDesk | None = None
+        self._status: StatusServer | None = None
         self._database: asyncio.Task[str] | None = None
         self._links: list[Link] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -137,27 +148,37 @@ class System:
             tell("starting the venues' sandbox …")
         await self._prepare_venues()
         tell("starting the services …")
-        layout.write_run(self._run_file(await database, adopt_to))
+        run = self._run_file(await database, adopt_to)
+        layout.write_run(run)
         await self.reports.listen(operator)
         self.watch = TapeWatch(await self._connect(), Archive(layout.archive), self._observe, rest_s=REST_S)
-        if self.options.adopt:
-            layout.halt_file.write_text("adopted")
-        if self.options.recordings:
-            await self._open_recording(self.options.recordings[0])
-        else:
-            await self._open(Mode.REALTIME, ClockOwner.MONITOR, time.time_ns(), "")
-        if self.options.adopt:
-            await self._desk.command(Verb.HALT, reason="adopted")
+        await self._begin_session()
         servers = self.servers = ServerWatch(
             self.installation, operator, self.reports, realtime=not self.options.recordings
         )
         self.supervisor.start()
+        if self._shares:
+            self._shares.hand_out(layout, run, self._test_keys)
+        await self._serve_status()
         self._tasks += [
             asyncio.create_task(self.supervisor.watch()),
             asyncio.create_task(self.watch.follow()),
             asyncio.create_task(self._record_position()),
             asyncio.create_task(servers.watch()),
         ]
+
+    async def _begin_session(self) -> None:
+        """Open the session that was asked for; a machine's tape is adopted while everything is halted."""
+        assert self._desk is not None
+        if self.options.adopt:
+            self.installation.layout.halt_file.write_text("adopted")
+        if self.options.recordings:
+            await self._open_recording(self.options.recordings[0])
+        elif not self._goes_on():
+            await self._open(Mode.REALTIME, ClockOwner.MONITOR, time.time_ns(), "")
+            self._record_session()
+        if self.options.adopt:
+            await self._desk.command(Verb.HALT, reason="adopted")
 
     async def _check_paper_trades(self, database_url: str) -> None:
         """Real money waits for paper trades of the same strategies."""
@@ -176,7 +197,12 @@ class System:
 
     async def _prepare_venues(self) -> None:
         """Start the sandbox, if venues are its; give addresses and keys to the services that need them."""
-        if self.options.market is MarketSource.SANDBOX:
+        elsewhere = Environment.read().sandbox_dir
+        if self.options.market is MarketSource.SANDBOX and elsewhere is not None:
+            remote = SandboxElsewhere(elsewhere)
+            self.venues = with_addresses(self.venues, await remote.start(), is_own_network)
+            self._test_keys = remote.keys
+        elif self.options.market is MarketSource.SANDBOX:
             sandbox = SandboxProcess(self.installation.layout, self.options.seed, self.options.faults)
             self._sandbox = sandbox
             urls = await sandbox.start()
@@ -217,6 +243,37 @@ class System:
             archive_keep_days=options.archive_keep_days,
         )
 
+    def _goes_on(self) -> bool:
+        """Whether services that run elsewhere are in this very session already: a supervisor that was restarted alone."""
+        return (
+            bool(self._shares)
+            and not self.options.adopt
+            and same_session(self._session_file, self._session())
+        )
+
+    def _record_session(self) -> None:
+        if self._shares:
+            write_atomically(self._session_file, json.dumps(self._session()).encode())
+
+    @property
+    def _session_file(self) -> Path:
+        return self.installation.layout.root / "session.json"
+
+    def _session(self) -> dict[str, Any]:
+        """What makes a session this one, as plain data."""
+        sections = {
+            **self._sections,
+            **{f"venues.{venue}": dict(told) for venue, told in self.venues.items()},
+        }
+        return {"tape": self.tape, "prices": self.prices.value, "sections": json.loads(json.dumps(sections))}
+
+    async def _serve_status(self) -> None:
+        """Serve health and metrics where the operator set an address: ready means that the services can start."""
+        opened = status_socket()
+        if opened is not None:
+            self._status = StatusServer(Metrics(SUPERVISOR, BUILD), lambda: Readiness(ready=True))
+            await self._status.start(opened)
+
     async def _open(self, mode: Mode, owner: ClockOwner, started_at_ns: int, recording: str) -> None:
         assert self._desk is not None
         if self.new_epoch:
@@ -247,6 +304,8 @@ class System:
             return
         if self.servers is not None:
             self.servers.announce_stopping()
+        if self._status is not None:
+            await self._status.close()
         await self.supervisor.stop()
         await cancel_all(self._tasks)
         if self._sandbox is not None:

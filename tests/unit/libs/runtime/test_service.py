@@ -1,0 +1,58 @@
+"""A service that no supervisor started: whose run it takes, and when it begins anew."""
+
+from pathlib import Path
+
+import pytest
+
+from libs.runtime import service
+from libs.runtime.boot import boot_id
+from libs.runtime.layout import RunFile, StateLayout
+
+
+class Opened(Exception):
+    """The service went on to connect."""
+
+
+@pytest.fixture
+def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StateLayout:
+    found = StateLayout(tmp_path)
+    found.prepare()
+
+    def run(coroutine: object) -> None:
+        coroutine.close()
+        raise Opened
+
+    monkeypatch.setattr(service.uvloop, "run", run)
+    monkeypatch.setattr(service.gc, "freeze", lambda: None)
+    return found
+
+
+async def idle(_: service.Context) -> None:
+    """Never reached."""
+
+
+@pytest.mark.parametrize("boot", ["", boot_id()])
+def test_a_run_of_this_boot_is_taken(layout: StateLayout, boot: str):
+    layout.write_run(RunFile(broker_url="nats://127.0.0.1:1", tape="t", boot=boot))
+    with pytest.raises(Opened):
+        service.run_service("risk", idle, ["--state", str(layout.root)])
+
+
+def test_a_run_from_before_the_machine_went_down_is_refused(layout: StateLayout, capfd):
+    layout.write_run(RunFile(broker_url="nats://127.0.0.1:1", tape="t", boot="another"))
+    assert service.run_service("risk", idle, ["--state", str(layout.root)]) == service.EXIT_FAILED
+    assert "expected a run that began after the machine did" in capfd.readouterr().err
+
+
+def test_another_run_file_is_noticed_and_a_cut_one_says_nothing(layout: StateLayout):
+    run = RunFile(broker_url="nats://127.0.0.1:1", tape="t")
+    layout.write_run(run)
+    (layout.public_keys).write_text("{}")
+    context = service.Context("risk", layout, layout.read_run(), None)
+    assert not service._has_another_run(context)
+    layout.run_file.write_text("{")
+    assert not service._has_another_run(context)
+    layout.run_file.unlink()
+    assert not service._has_another_run(context)
+    layout.write_run(RunFile(broker_url="nats://127.0.0.1:1", tape="te1"))
+    assert service._has_another_run(context)
