@@ -46,6 +46,7 @@ class Admin:
                 web.post("/_sandbox/faults", self._set_faults),
                 web.delete("/_sandbox/faults", self._clear_faults),
                 web.post("/_sandbox/tick", self._set_tick),
+                web.post("/_sandbox/event-fees", self._set_event_fees),
             ]
         )
         return app
@@ -93,6 +94,20 @@ class Admin:
         self._world.change_tick(market, asked.tick)
         return _json({"market": market.id, "tick": market.tick})
 
+    async def _set_event_fees(self, request: web.Request) -> web.Response:
+        """Change an event's fees: ``{"venue","event","fee_type","multiplier","in_s"}``; without a type, its series'."""
+        try:
+            asked = msgspec.json.decode(await request.read(), type=_EventFees)
+            server = self._servers.get(asked.venue)
+            found = server is not None and server.change_event_fees(
+                asked.event, asked.fee_type, asked.multiplier, asked.in_s
+            )
+        except (msgspec.DecodeError, ValueError) as e:
+            return web.json_response({"error": f"expected an event's fees: {e}"}, status=400)
+        if not found:
+            return web.json_response({"error": f"no event {asked.event[:80]!r} with fees"}, status=404)
+        return _json({"event": asked.event})
+
     def _state(self) -> dict[str, Any]:
         """Return accounts, positions, orders and markets of every venue; numbers in millionths, times in ns."""
         venues: dict[str, dict[str, Any]] = {
@@ -112,6 +127,14 @@ class Admin:
             "urls": self._urls,
             "venues": venues,
         }
+
+
+class _EventFees(msgspec.Struct, forbid_unknown_fields=True):
+    venue: str
+    event: str
+    fee_type: str | None = None
+    multiplier: float | None = None
+    in_s: float = 0.0
 
 
 class _Tick(msgspec.Struct, forbid_unknown_fields=True):

@@ -52,6 +52,16 @@ class VenueServer:
             return None
         return "read" if request.method == "GET" else "order"
 
+    def change_event_fees(
+        self,
+        event: str,  # noqa: ARG002
+        fee_type: str | None,  # noqa: ARG002
+        multiplier: float | None,  # noqa: ARG002
+        in_s: float = 0.0,  # noqa: ARG002
+    ) -> bool:
+        """Give an event fees of its own; false where there is no such event, or events have none."""
+        return False
+
     def refusal(self, action: FaultAction) -> web.Response:
         """The venue's own body for a ``status``, ``rate_limit``, ``restart_window`` or ``post_only`` fault."""
         status = STATUSES.get(action.kind, action.rule.status if action.rule else 500) if action.kind else 500

@@ -168,8 +168,10 @@ def series_body(name: str) -> dict[str, Any]:
     }
 
 
-def event_body(event_id: str, markets: list[SandboxMarket], *, nested: bool) -> dict[str, Any]:
-    """Return an event object, with its markets when asked for."""
+def event_body(
+    event_id: str, markets: list[SandboxMarket], override: dict[str, Any], *, nested: bool
+) -> dict[str, Any]:
+    """Return an event object, with its markets when asked for; ``override`` is what it says of its own fees."""
     first = markets[0]
     body: dict[str, Any] = {
         "event_ticker": event_id,
@@ -185,6 +187,7 @@ def event_body(event_id: str, markets: list[SandboxMarket], *, nested: bool) -> 
         "settlement_sources": [],
         "exchange_index": CRYPTO,
         "last_updated_ts": iso(first.listed_ns),
+        **override,
     }
     if nested:
         body["markets"] = [market_body(market) for market in markets]

@@ -101,15 +101,23 @@ class KalshiCatalogue:
         events = list(groups.items())
         page, cursor = newest_first(request, events, lambda _: True, EVENTS_LIMIT)
         nested = flag(request, "with_nested_markets")
-        return answer({"events": [event_body(e, ms, nested=nested) for e, ms in page], "cursor": cursor})
+        fees = self._exchange.event_fees
+        rows = [event_body(e, ms, fees.override_of(e), nested=nested) for e, ms in page]
+        return answer({"events": rows, "cursor": cursor})
 
-    async def _event_fee_changes(self, _request: web.Request) -> web.Response:
-        return answer({"event_fee_changes": [], "cursor": ""})
+    async def _event_fee_changes(self, request: web.Request) -> web.Response:
+        """Tell the changes to come; what is in force is told by the events themselves."""
+        event, changes = request.query.get("event_ticker", ""), self._exchange.event_fees.changes
+        page, cursor = newest_first(
+            request, changes, lambda change: not change.is_done and event in ("", change.event), EVENTS_LIMIT
+        )
+        return answer({"event_fee_changes": [change.body() for change in page], "cursor": cursor})
 
     async def _event(self, request: web.Request) -> web.Response:
         name, markets = self._event_of(request)
         nested = flag(request, "with_nested_markets")
-        body: dict[str, Any] = {"event": event_body(name, markets, nested=nested)}
+        override = self._exchange.event_fees.override_of(name)
+        body: dict[str, Any] = {"event": event_body(name, markets, override, nested=nested)}
         # The schema requires the list beside the event, whether or not it is nested too.
         body["markets"] = [] if nested else [market_body(market) for market in markets]
         return answer(body)

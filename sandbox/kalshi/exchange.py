@@ -7,13 +7,13 @@ from functools import partial
 
 from libs.exchange.matching_types import Execution, LimitOrder, OrderState, Reason
 from libs.venues.kalshi import KALSHI
-from libs.venues.kalshi.fees import TAKER_RATE
 from proto.feed import MarketStatus, Side
 from proto.risk import TimeInForce
 from proto.units import ONE, SECOND, notional, parse
 from sandbox.accounts import Accounts, ClientAccount, InsufficientFunds
 from sandbox.faults.rules import FILL, FaultKind
 from sandbox.faults.script import Faults
+from sandbox.kalshi.event_fees import EventFees
 from sandbox.kalshi.groups import OrderGroup, OrderGroups
 from sandbox.kalshi.ledger import SELF_TRADES, FillRow, OrderRecord, position_frame
 from sandbox.kalshi.order_bodies import AmendBody, NewOrderBody, count_of, price_of
@@ -45,6 +45,7 @@ class KalshiExchange:
         self.fills: list[FillRow] = []
         self.groups = OrderGroups()
         self.publish: PublishFrame = lambda *_: None
+        self.event_fees = EventFees(world)
         self._world = world
         self._accounts = accounts
         self._faults = faults
@@ -273,7 +274,8 @@ class KalshiExchange:
 
     def _check_money(self, account: ClientAccount, record: OrderRecord, quantity: int) -> None:
         price = record.price if record.side == "bid" else ONE - record.price
-        fee = -(-TAKER_RATE * quantity * price * (ONE - price) // ONE**3)
+        rate = self.event_fees.schedule_of(record.market.event_id).taker_rate
+        fee = -(-rate * quantity * price * (ONE - price) // ONE**3)
         order = LimitOrder(
             order_id="",
             owner=record.owner,
@@ -293,9 +295,11 @@ class KalshiExchange:
 
     # ── what happens in the world ───────────────────────────────────────────────────────────────────
 
-    def _fee(self, _market: SandboxMarket, execution: Execution) -> int:
+    def _fee(self, market: SandboxMarket, execution: Execution) -> int:
         record = self._by_engine_id.get(execution.order_id)
-        return record.charge(execution) if record is not None else 0
+        if record is None:
+            return 0
+        return record.charge(execution, self.event_fees.schedule_of(market.event_id))
 
     def handle_order(self, event: OrderEvent) -> None:
         """Handle a change of a client's order."""

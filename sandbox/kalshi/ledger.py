@@ -6,8 +6,8 @@ from typing import Any
 from libs.exchange.fees import Charged, FeeAccumulator
 from libs.exchange.matching import leg_of
 from libs.exchange.matching_types import Execution, LimitOrder, SelfTrade
-from libs.venues.kalshi.fees import DIRECT_PRECISION, STANDARD
-from proto.feed import Side
+from libs.venues.kalshi.fees import DIRECT_PRECISION
+from proto.feed import FeeSchedule, Side
 from proto.risk import TimeInForce
 from proto.units import ONE, notional
 from sandbox.accounts import ClientAccount
@@ -89,10 +89,10 @@ class OrderRecord:
             expires_at=(self.expiration_s or 0) * 10**9,
         )
 
-    def charge(self, execution: Execution) -> int:
+    def charge(self, execution: Execution, fees: FeeSchedule) -> int:
         """Return the whole fee of one more fill, rounding included."""
         fill = Charged(execution.price, execution.quantity, buy=True, maker=execution.maker)
-        return self.rounding.charge(STANDARD, fill, DIRECT_PRECISION)
+        return self.rounding.charge(fees, fill, DIRECT_PRECISION)
 
     def fill(self, price: int, quantity: int, fee: int, maker: bool) -> None:
         """Count a fill; ``price`` in its own outcome's space."""

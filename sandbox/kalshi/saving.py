@@ -8,6 +8,7 @@ from msgspec import Struct
 from libs.exchange.fees import FeeAccumulator
 from libs.venues.kalshi import KALSHI
 from proto.risk import TimeInForce
+from sandbox.kalshi.event_fees import FeeChange
 from sandbox.kalshi.exchange import KalshiExchange
 from sandbox.kalshi.groups import OrderGroup
 from sandbox.kalshi.ledger import FillRow, OrderRecord
@@ -25,6 +26,7 @@ class SavedKalshi(Struct):
     fills: list[tuple[str, dict[str, Any]]]
     groups: list[OrderGroup]
     paused_shards: set[int] = msgspec.field(default_factory=set)
+    fee_changes: list[FeeChange] = msgspec.field(default_factory=list)
 
 
 def save(exchange: KalshiExchange, world: World) -> SavedKalshi:
@@ -40,6 +42,7 @@ def save(exchange: KalshiExchange, world: World) -> SavedKalshi:
         [(fill.record.order_id, _plain(fill, _FILL)) for fill in fills],
         list(exchange.groups),
         exchange.paused_shards,
+        exchange.event_fees.changes,
     )
 
 
@@ -59,6 +62,7 @@ def resume(exchange: KalshiExchange, world: World, document: Any) -> None:
     fills = [FillRow(record=records[order_id], **row) for order_id, row in saved.fills if order_id in records]
     exchange.resume(records.values(), fills, saved.groups)
     exchange.paused_shards = saved.paused_shards
+    exchange.event_fees.resume(saved.fee_changes)
 
 
 def _plain(thing: OrderRecord | FillRow, names: list[str]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from sandbox.kalshi.auth import Unauthorised, verify
 from sandbox.kalshi.catalogue import KalshiCatalogue
 from sandbox.kalshi.exchange import KalshiExchange
 from sandbox.kalshi.group_requests import GroupRequests
+from sandbox.kalshi.historical import HistoricalRequests, TransferRequests
 from sandbox.kalshi.keys import TestKey, key_of
 from sandbox.kalshi.limits import Budgets
 from sandbox.kalshi.market_data import PREFIX, KalshiMarketData
@@ -60,11 +61,17 @@ class KalshiServer(VenueServer):
         self.budgets = Budgets()
         self.exchange = KalshiExchange(world, accounts, faults, self.draw)
         self.market_data = KalshiMarketData(world)
-        self._public_parts: list[RequestHandlers] = [KalshiCatalogue(world, self.exchange), self.market_data]
+        self._public_parts: list[RequestHandlers] = [
+            KalshiCatalogue(world, self.exchange),
+            self.market_data,
+            HistoricalRequests(),
+        ]
         self.stream = KalshiStream(world, faults)
         self.exchange.publish = self._publish
+        self.exchange.event_fees.publish = self.stream.publish_event_fees
         self._account_parts: list[RequestHandlers] = [
             AccountRequests(self.budgets),
+            TransferRequests(),
             *(
                 part(world, self.exchange, lambda request: request[_ACCOUNT])
                 for part in (PortfolioRequests, OrderRequests, GroupRequests)
@@ -123,6 +130,20 @@ class KalshiServer(VenueServer):
             "fills": len(self.exchange.fills),
             "sockets": len(self.stream.sessions),
         }
+
+    def change_event_fees(
+        self, event: str, fee_type: str | None, multiplier: float | None, in_s: float = 0.0
+    ) -> bool:
+        """Give an event fees of its own, or its series' again; false when there is no such event.
+
+        Raises:
+            ValueError: for fees that are none.
+        """
+        market = next((m for m in self.world.markets(KALSHI) if m.event_id == event), None)
+        if market is None:
+            return False
+        self.exchange.event_fees.change(event, market.series, fee_type, multiplier, in_s)
+        return True
 
     def save(self) -> Any:
         return saving.save(self.exchange, self.world)

@@ -33,6 +33,7 @@ PING_BODY = b"heartbeat"
 TICKER_EVERY_NS = SECOND
 BOOK, TICKER, TRADE, LIFECYCLE = "orderbook_delta", "ticker", "trade", "market_lifecycle_v2"
 GROUPS, INDEX = "order_group_updates", "cfbenchmarks_value"
+INDEX_ACTIONS = ("subscribe_indices", "unsubscribe_indices", "indexlist")
 TYPES = {
     "fill": "fill",
     "user_orders": "user_order",
@@ -147,8 +148,31 @@ class KalshiStream:
             gone.seq += 1
             session.reply({"id": command.id, "type": "unsubscribed", "sid": sid, "seq": gone.seq})
 
+    def _update_indices(
+        self, session: SocketSession, command: SocketCommand, subscription: Subscription
+    ) -> None:
+        """Add or drop indices of a subscription, or list those that there are."""
+        params, known = command.params, subscription.tickers or set()
+        if params.action == "indexlist":
+            subscription.seq += 1
+            frame = {"type": f"{INDEX}_indexlist", "id": command.id, "sid": subscription.sid}
+            session.reply({**frame, "seq": subscription.seq, "msg": {"index_ids": list(index_values.RATIOS)}})
+            return
+        if not params.index_ids:
+            raise CommandRefused(24, "Index IDs required")
+        named = set(params.index_ids)
+        subscription.tickers = known | named if params.action == "subscribe_indices" else known - named
+        subscription.seq += 1
+        ok = {"id": command.id, "type": "ok", "sid": subscription.sid, "seq": subscription.seq}
+        session.reply({**ok, "msg": {"index_ids": sorted(subscription.tickers)}})
+
     def _update(self, session: SocketSession, command: SocketCommand) -> None:
         params = command.params
+        if params.action in INDEX_ACTIONS and params.sids and len(params.sids) == 1:
+            found = session.subscriptions.get(params.sids[0])
+            if found is not None and found.channel == INDEX:
+                self._update_indices(session, command, found)
+                return
         subscription, tickers = self._updated(session, params)
         if params.action == "get_snapshot":
             for ticker in tickers:
@@ -269,6 +293,12 @@ class KalshiStream:
         elif isinstance(event, PriceMoved):
             self._handle_price(event)
 
+    def publish_event_fees(self, body: dict[str, Any]) -> None:
+        """Tell a change of an event's fees: on the lifecycle channel, as a kind of its own."""
+        for session in self.sessions:
+            for subscription in session.of(LIFECYCLE):
+                session.send({"type": "event_fee_update", "sid": subscription.sid, "msg": body})
+
     def publish_to_owner(self, owner: str, channel: str, body: dict[str, object]) -> None:
         """Send a frame to an account's own connections."""
         ticker = str(body.get("market_ticker") or body.get("ticker") or "")
@@ -288,10 +318,12 @@ class KalshiStream:
             return
         self._index_at = event.at
         heard = [(session, s) for session in self.sessions for s in session.of(INDEX)]
-        body = index_values.value_body(self._world.price, event.at) if heard else {}
+        bodies = index_values.value_bodies(self._world.price, event.at) if heard else {}
         for session, subscription in heard:
-            if subscription.tickers and {index_values.INDEX, index_values.ALL} & subscription.tickers:
-                session.send(subscription.frame(INDEX, body, numbered=True))
+            wanted = subscription.tickers or set()
+            for index, body in bodies.items():
+                if {index, index_values.ALL} & wanted:
+                    session.send(subscription.frame(INDEX, body, numbered=True))
 
     def _handle_trade(self, event: Traded) -> None:
         body = trade_body(event)

@@ -18,6 +18,7 @@ HEARD = (
     "trade",
     "cfbenchmarks_value",
     "order_group_updates",
+    "event_fee_update",
 )
 
 
@@ -80,7 +81,8 @@ async def listen(urls: dict[str, str], account: dict[str, str], ticker: str, pri
             "ticker": await session.subscribe_ticker(tickers=[ticker]),
             "trade": await session.subscribe_trade(tickers=[ticker]),
             "order_group_updates": await session.subscribe_order_group(),
-            "cfbenchmarks_value": await session.subscribe_cfbenchmarks_value(index_ids=["BRTI"]),
+            "cfbenchmarks_value": await session.subscribe_cfbenchmarks_value(index_ids=["ETHUSD_RTI"]),
+            "event_fee_update": await session.subscribe_market_lifecycle(),
         }
         group = await client.order_groups.create(contracts_limit=1_000, exchange_index=2)
         placed = await client.orders.create_v2(

@@ -23,6 +23,7 @@ def read(urls: dict[str, str], account: dict[str, str], series: str, order: str)
     market, events, exchange = kalshi.MarketApi(client), kalshi.EventsApi(client), kalshi.ExchangeApi(client)
     orders, portfolio = kalshi.OrdersApi(client), kalshi.PortfolioApi(client)
     groups, own = kalshi.OrderGroupsApi(client), kalshi.AccountApi(client)
+    history = kalshi.HistoricalApi(client)
     some = market.get_markets_without_preload_content(series_ticker=series, status="open")
     first = json.loads(some.data)["markets"][0]
     ticker, event = first["ticker"], first["event_ticker"]
@@ -44,7 +45,16 @@ def read(urls: dict[str, str], account: dict[str, str], series: str, order: str)
         "event": lambda: events.get_event(event),
         "event metadata": lambda: events.get_event_metadata(event),
         "event fee changes": events.get_event_fee_changes,
-        "cutoff": kalshi.HistoricalApi(client).get_historical_cutoff,
+        "cutoff": history.get_historical_cutoff,
+        "historical markets": history.get_historical_markets,
+        "historical trades": history.get_trades_historical,
+        "historical fills": history.get_fills_historical,
+        "historical orders": history.get_historical_orders,
+        "historical positions": lambda: history.get_historical_positions(ticker=ticker),
+        "transfers": portfolio.get_intra_exchange_instance_transfers,
+        "subaccounts' transfers": portfolio.get_subaccount_transfers,
+        "deposits": portfolio.get_deposits,
+        "withdrawals": portfolio.get_withdrawals,
         "balance": portfolio.get_balance,
         "balance of a shard": lambda: portfolio.get_balance(exchange_index=first["exchange_index"]),
         "positions": portfolio.get_positions,

@@ -5,6 +5,7 @@ import json
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import pytest
 
 from libs.venues.kalshi.auth import RequestSigner
@@ -13,9 +14,9 @@ from libs.venues.kalshi.market_data.listings import rest_frame
 from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
 from libs.venues.transport.websocket import Received, VenueSocket
 from proto.feed import Book, FeeSchedule, Gap, Market, MarketStatus, PriceStep, Quote, Trade
-from proto.units import SECOND
+from proto.units import ONE, SECOND
 from sandbox.faults.rules import FaultKind, FaultRule
-from tests.integration.kalshi.rig import START_NS, Venue, venue
+from tests.integration.kalshi.rig import START_NS, Venue, place, venue
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio
@@ -110,6 +111,38 @@ async def test_feed_discovers_subscribes_and_keeps_the_book() -> None:
         assert feed.of(Trade)
         assert feed.normaliser.gaps == feed.normaliser.errors == 0
         assert feed.normaliser.ticker_checks > 0
+
+
+async def test_fees_of_an_event_are_told_by_the_socket_and_charged() -> None:
+    async with venue() as v, live_feed(v) as feed:
+        market = v.market
+        await until(lambda: feed.whole(market.id))
+        v.empty(market)
+
+        def fees() -> FeeSchedule:
+            return [m for m in feed.of(Market) if m.market == f"kalshi:{market.id}"][-1].fees
+
+        asked = {"venue": "kalshi", "event": market.event_id, "fee_type": "quadratic_with_maker_fees"}
+        async with httpx.AsyncClient(base_url=v.sandbox.urls["admin"]["rest"]) as admin:
+            for multiplier, status in ((2.0, 200), (-1.0, 400)):
+                answer = await admin.post("/_sandbox/event-fees", json={**asked, "multiplier": multiplier})
+                assert answer.status_code == status
+            answer = await admin.post("/_sandbox/event-fees", json={"venue": "kalshi", "event": "nowhere"})
+            assert answer.status_code == 404
+        doubled = FeeSchedule(model="kalshi_quadratic", taker_rate=140_000, maker_rate=35_000)
+        await until(lambda: fees() == doubled)
+        v.other_side(market, 1, 600_000, 10)
+        report, _ = await place(v, v.new_order(market, "yes", price=400_000))
+        assert report.filled == 10 * ONE
+        assert v.server.exchange.fills[-1].fee == 336_000
+        # To come: listed, and in force when its time is there; then the series' own hold again.
+        assert v.server.change_event_fees(market.event_id, None, None, in_s=2.0)
+        changes = (await feed.client.raw("/events/fee_changes", {"event_ticker": market.event_id})).decode()
+        assert json.loads(changes)["event_fee_changes"][0]["fee_type_override"] is None
+        assert fees() == doubled
+        await v.advance(2)
+        plain = FeeSchedule(model="kalshi_quadratic", taker_rate=70_000)
+        await until(lambda: fees() == plain)
 
 
 async def test_lost_frame_is_a_gap_that_a_snapshot_heals() -> None:

@@ -43,6 +43,8 @@ def told(v: Venue) -> dict[str, Any]:
 
 async def test_the_generated_client_reads_every_endpoint(newer_official) -> None:
     async with traded() as (v, order):
+        v.server.change_event_fees(v.market.event_id, "quadratic", 0.5)
+        v.server.change_event_fees(v.market.event_id, None, None, in_s=60.0)
         found = await newer_official.act("kalshi_sync.read", **told(v), series="KXBTC15M", order=order)
         assert found["refused"] == {}
         assert found["market"]["market"]["settlement_bounds_type"] == "default"
@@ -58,6 +60,9 @@ async def test_the_generated_client_reads_every_endpoint(newer_official) -> None
             assert {row["exchange_index"] for row in rows} == {2}
         shards = {row["exchange_index"]: row for row in found["status"]["exchange_index_statuses"]}
         assert shards[2]["trading_active"]
+        (change,) = found["event fee changes"]["event_fee_changes"]
+        assert (change["series_ticker"], change["fee_type_override"]) == ("KXBTC15M", None)
+        assert found["transfers"]["transfers"] == found["historical markets"]["markets"] == []
         assert found["account limits"]["usage_tier"] == "premier"
         costs = {
             (row["method"], row["path"]): row["cost"] for row in found["endpoint costs"]["endpoint_costs"]
@@ -91,11 +96,14 @@ async def test_every_channel_of_the_websocket_is_read(newer_official) -> None:
         assert float(fill["fee_cost"]) > 0
         assert order["exchange_index"] == 2
         assert found["order_group_updates"]["event_type"] == "created"
-        assert found["cfbenchmarks_value"]["index_id"] == "BRTI"
+        assert found["cfbenchmarks_value"]["index_id"] == "ETHUSD_RTI"
+        fees = found["event_fee_update"]
+        assert (fees["fee_type_override"], float(fees["fee_multiplier_override"])) == ("quadratic", 0.5)
 
 
 async def _go_on(v: Venue) -> None:
-    """Let the world go on while the client listens."""
+    """Let the world go on while the client listens, and change the fees of its event over and over."""
     while True:
         await v.advance(0.25)
+        v.server.change_event_fees(v.market.event_id, "quadratic", 0.5)
         await asyncio.sleep(0.05)
