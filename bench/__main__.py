@@ -1,6 +1,7 @@
 """``python -m bench [NAME…]``: measure what docs/benchmarks.md states, one after the other.
 
-``python -m bench builds`` compares two builds instead, see ``bench/builds.py``.
+``python -m bench builds`` compares two builds instead, see ``bench/builds.py``; ``python -m bench first-trade`` starts the
+system again and again, see ``bench/first_trade.py``.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from bench import (
     builds,
     decode,
     feed_to_tape,
+    first_trade,
     journal,
     latency,
     live_latency,
@@ -53,7 +55,8 @@ MEASUREMENTS: dict[str, Measure] = {
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Measure what Presage can do. `python -m bench builds --help`: compare two builds instead.",
+        description="Measure what Presage can do. `python -m bench builds --help`: compare two builds instead; "
+        "`python -m bench first-trade --help`: the time from a start to the first fill.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASUREMENTS)}; default all")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -81,6 +84,8 @@ def main() -> int:
     """
     if sys.argv[1:2] == ["builds"]:
         return builds.main(sys.argv[2:])
+    if sys.argv[1:2] == ["first-trade"]:
+        return first_trade.main(sys.argv[2:])
     arguments = _arguments()
     console = Console(stderr=True)
     about = machine.describe()
