@@ -183,8 +183,10 @@ class Momentum(Strategy[MomentumParams, MomentumState]):
             return f"a payoff of kind {market.payoff.value!r} is not priced"
         if not market.underlying:
             return "it has no reference price"
-        followed = market.underlying in self.params.underlyings
-        return "" if followed else f"{market.underlying} is not among its underlyings"
+        if market.underlying not in self.params.underlyings:
+            return f"{market.underlying} is not among its underlyings"
+        has_price = market.underlying in self.state.tracks
+        return "" if has_price else f"no price of {market.underlying} has come: does its venue follow the pair?"
 
     # ── the markets ────────────────────────────────────────────────────────────────────────────────
 

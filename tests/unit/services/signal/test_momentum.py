@@ -253,13 +253,14 @@ def test_conditions_that_forbid_a_proposal(change, params):
 
 
 def test_markets_that_no_strategy_prices_are_told_with_the_reason():
-    made = world()
+    made = world(underlyings=[BTC, "coinbase:ETH-USD"])
     for name, change in (
         ("E", {"payoff": Payoff.EVENT}),
         ("F", {"payoff": Payoff.EVENT}),
         ("T", {"payoff": Payoff.TOUCH}),
         ("G", {"underlying": ""}),
         ("S", {"underlying": "coinbase:SOL-USD"}),
+        ("H", {"underlying": "coinbase:ETH-USD"}),
         ("X", {"payoff": Payoff.EVENT, "status": MarketStatus.SETTLED}),
         ("W", {"floor": None}),
     ):
@@ -269,6 +270,7 @@ def test_markets_that_no_strategy_prices_are_told_with_the_reason():
         "momentum: a payoff of kind 'touch' is not priced": ["kalshi:T"],
         "momentum: it has no reference price": ["kalshi:G"],
         "momentum: coinbase:SOL-USD is not among its underlyings": ["kalshi:S"],
+        "momentum: no price of coinbase:ETH-USD has come: does its venue follow the pair?": ["kalshi:H"],
     }
 
 
