@@ -7,7 +7,7 @@ they drift. The first token of a subject is the service that may publish it.
 from functools import lru_cache
 from typing import NamedTuple
 
-from proto import execution, exit, feed, monitor, operator, risk, service, signal, venue
+from proto import advisor, execution, exit, feed, monitor, operator, risk, service, signal, venue
 from proto.message import Message
 
 TAPE = "TAPE"
@@ -16,9 +16,13 @@ LEDGER = "LEDGER"
 """The stream of claims; ``TAPE`` sources it."""
 
 SERVICES = ("feed", "signal", "risk", "execution", "exit", "journal", "monitor")
-"""Services with credentials of their own, in the order they are started."""
+"""Services that always run, in the order they are started."""
+OPTIONAL_SERVICES = ("advisor",)
+"""Services that run when they are asked for."""
+ALL_SERVICES = (*SERVICES, *OPTIONAL_SERVICES)
+"""Services with credentials of their own."""
 
-MACHINE_ORDER = ("signal", "risk", "execution", "paper", "exit", "monitor")
+MACHINE_ORDER = ("signal", "risk", "execution", "paper", "exit", "monitor", "advisor")
 """Machines in their fixed order: lockstep grants outputs of one cause in this order."""
 
 
@@ -42,13 +46,13 @@ class Row(NamedTuple):
         return f"{self.kind}.>" if self.model.key is not Message.key else self.kind
 
 
-_DECIDING = ("signal", "risk", "execution", "paper", "exit", "monitor")
+_DECIDING = ("signal", "risk", "execution", "paper", "exit", "monitor", "advisor")
 _TRADING = ("risk", "execution", "paper", "exit", "monitor")
 
 TABLE: tuple[Row, ...] = (
     Row(feed.Quote, "feed", _DECIDING, "best bid or ask changed"),
     Row(feed.Book, "feed", _DECIDING, "top levels, at most ten times a second an instrument"),
-    Row(feed.Trade, "feed", ("signal", "paper", "monitor"), "a trade at the venue"),
+    Row(feed.Trade, "feed", ("signal", "paper", "monitor", "advisor"), "a trade at the venue"),
     Row(feed.Candle, "feed", ("signal",), "a reference price's closed candle"),
     Row(feed.Market, "feed", _DECIDING, "listing, status, strike and result of a market"),
     Row(feed.Gap, "feed", _DECIDING, "continuity lost"),
@@ -89,6 +93,11 @@ TABLE: tuple[Row, ...] = (
     Row(monitor.Health, "monitor", (), "a service's health changed"),
     Row(monitor.Alert, "monitor", (), "something an operator must know"),
     Row(monitor.Dead, "monitor", (), "unreadable input, with its reason"),
+    Row(advisor.Question, "advisor", ("advisor",), "a question to a model, with all it is told"),
+    Row(advisor.ModelAnswer, "advisor", ("advisor",), "what came of a question, and what it cost"),
+    Row(advisor.Forecast, "advisor", (), "the pooled forecast of a market, weighed against its price"),
+    Row(advisor.Lesson, "advisor", (), "what a forecast was worth once its market ended"),
+    Row(advisor.Score, "advisor", (), "the record of a forecaster beside the market's"),
     Row(service.Started, "*", (), "a machine started"),
     Row(service.Anchor, "journal", ("monitor",), "head of the journal's hash chain"),
 )
@@ -111,4 +120,4 @@ def model_of(subject: str) -> type[Message] | None:
 
 def tape_subjects() -> tuple[str, ...]:
     """What ``TAPE`` stores from publishers; claims reach it through ``LEDGER`` alone."""
-    return (*(f"{name}.>" for name in SERVICES), "venue.>", "operator.>")
+    return (*(f"{name}.>" for name in ALL_SERVICES), "venue.>", "operator.>")

@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument(
         "--host", default=HOST, help="name under which others reach it; loopback alone without"
     )
-    parser.add_argument("--port-base", type=int, default=0, help="first of six ports; 0: any free ones")
+    parser.add_argument("--port-base", type=int, default=0, help="first of seven ports; 0: any free ones")
     parser.add_argument("--ports-reserved", action="store_true", help="the parent process holds them for us")
     parser.add_argument(
         "--state", type=Path, default=Path("state"), help="where addresses and keys are written"
@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--with-parent", action="store_true", help="end when the parent process is gone")
     parser.add_argument("--keep", action="store_true", help="go on with the world of before, in the state")
     parser.add_argument("--lively", action="store_true", help="begin with a trend: something happens at once")
+    parser.add_argument("--models", action="store_true", help="serve language models too, on the last port")
     given = parser.parse_args()
     options = SandboxOptions(
         venues=tuple(given.venue or ()),
@@ -44,6 +45,7 @@ def main() -> None:
         with_parent=given.with_parent,
         keep=given.keep,
         lively=given.lively,
+        models=given.models,
     )
     asyncio.run(serve(options))
 

@@ -22,8 +22,8 @@ from sandbox.world.world import UPDATES_PER_S
 REFRESH_S = 0.5
 """How often the table on a terminal is redrawn: often enough to follow, and no load beside the servers."""
 STATE_FILE = "world.json"
-PORT_BASE_MAX = 65_535 - len(VENUES)
-"""The admin's port and one for each venue follow in a row."""
+PORT_BASE_MAX = 65_535 - len(VENUES) - 1
+"""The admin's port, one for each venue and the models' follow in a row."""
 PARENT_CHECK_S = 0.5
 """How soon a sandbox without its parent is gone."""
 
@@ -36,7 +36,7 @@ class SandboxOptions:
     ``ports_reserved``: who started it holds its ports for it (``libs/runtime/ports.py``).
     ``keep``: the world is saved in ``state``, and resumed from there by the next start.
     ``with_parent``: it ends when the process that started it is gone, however that ended.
-    ``lively``: a world that begins anew begins with a trend, as in ``World``.
+    ``lively``: a world that begins anew begins with a trend, as in ``World``. ``models``: language models are served too.
     """
 
     venues: tuple[str, ...] = ()
@@ -52,6 +52,7 @@ class SandboxOptions:
     with_parent: bool = False
     keep: bool = False
     lively: bool = False
+    models: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.port_base <= PORT_BASE_MAX:
@@ -75,6 +76,7 @@ async def serve(options: SandboxOptions, console: Console | None = None) -> None
         host=options.host,
         port_base=options.port_base,
         ports_reserved=options.ports_reserved,
+        models=options.models,
         updates_per_s=options.updates_per_s,
         state_file=folder / STATE_FILE if options.keep else None,
         lively=options.lively,

@@ -17,6 +17,8 @@ from sandbox.arrivals import Arrivals
 from sandbox.faults.rules import FaultKind, FaultScript, acted_out
 from sandbox.faults.script import Faults
 from sandbox.http import FaultyHandlers
+from sandbox.models.server import ModelServer
+from sandbox.models.truth import truth_of
 from sandbox.registry import served, server_class
 from sandbox.state_file import VERSION, SandboxDocument, StateFile, read
 from sandbox.venue import VenueServer
@@ -56,11 +58,13 @@ class Sandbox:
         state_file: Path | None = None,
         windows_from_start: bool = False,
         lively: bool = False,
+        models: bool = False,
     ) -> None:
         """``state_file``: where the sandbox is saved, and from where it resumes if it was saved before.
 
         ``windows_from_start``, ``lively``: as in ``World``; the first for tests that must not depend on the time
-        of day, the second for somebody who has just started it and looks.
+        of day, the second for somebody who has just started it and looks. ``models``: language models that know
+        this world are served too (``models.behaviour`` says how well).
         """
         self.seed = seed
         chosen = list(venues) if venues is not None else served()
@@ -90,6 +94,7 @@ class Sandbox:
         }
         self.urls: dict[str, dict[str, str]] = {}
         self._host = host
+        self.models = ModelServer(truth_of(self.world)) if models else None
         self._port_base = port_base
         self._ports_reserved = ports_reserved
         self._started: list[VenueServer] = []
@@ -145,6 +150,9 @@ class Sandbox:
                 offset = 1 + list(VENUES).index(venue)
                 base = await self._listen(handlers.application(), offset)
                 self.urls[venue] = server.urls(base)
+            if self.models is not None:
+                base = await self._listen(self.models.application(), 1 + len(VENUES))
+                self.urls["models"] = self.models.urls(base)
         except BaseException:
             await self.stop()
             raise

@@ -134,6 +134,12 @@ class Environment(Variables):
         description="folder of the files `HALT` and `PAUSED`, where execution runs elsewhere; otherwise the state"
         " directory",
     )
+    anthropic_key: SecretStr = Field(
+        SecretStr(""), description="key of Anthropic's API, for the advisor alone"
+    )
+    openai_key: SecretStr = Field(
+        SecretStr(""), description="key of OpenAI's API, or of a server that speaks it, for the advisor alone"
+    )
     log_level: Level = Field("INFO", description="level of the logs")
     time_zone: Zone = Field(
         "", description="zone in which times are shown, such as `Europe/Berlin`; the system's without it"

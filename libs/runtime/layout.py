@@ -18,6 +18,7 @@
       journal/        anchors of the hash chain
       logs/           one file a service
       archive/        <tape>/<first>-<last>.segment: the whole record, sealed stretch by stretch
+      advisor/        asked.log: the questions that have left for a model
       frames/         <date>/frames-<n>.jsonl.gz: raw frames of the live venues, see services/feed/recording/recorder.py
 """
 
@@ -66,6 +67,9 @@ class RunFile(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Where services run elsewhere: a digest of the public keys, so that they begin anew with other ones."""
     boot: str = ""
     """Where services run elsewhere: the boot in which the tape was looked at. In another one the run is over."""
+    optional_services: list[str] = msgspec.field(default_factory=list)
+    advisor_url: str = ""
+    """Where the sandbox's models are; empty without them."""
 
 
 class TapeFile(msgspec.Struct, kw_only=True):

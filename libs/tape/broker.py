@@ -46,7 +46,7 @@ PORT_ATTEMPTS = 100
 STREAM_NOT_FOUND = 10059
 """The broker's code for it."""
 UPDATED = ("subjects", "subject_transform", "discard", "max_bytes", "max_age", "duplicate_window")
-"""What an existing ledger is given at a start, when it is otherwise."""
+"""What an existing ledger is given at a start, when it is otherwise; a tape only gets subjects it lacks."""
 PORT_TAKEN = "address already in use"
 """What the broker's log says when somebody else listens on its port."""
 
@@ -341,7 +341,12 @@ async def _ensure_stream(client: Client, config: dict[str, Any]) -> None:
     if "error" not in answer:
         held = answer["config"]
         changed = {key: config[key] for key in UPDATED if key in config and config[key] != held.get(key)}
-        if name != LEDGER or not changed:
+        if name != LEDGER:
+            # A tape's limits are its owner's; what a newer build may say must be stored there too.
+            changed = (
+                {"subjects": config["subjects"]} if set(config["subjects"]) - set(held["subjects"]) else {}
+            )
+        if not changed:
             return
         answer = await _ask(client, f"STREAM.UPDATE.{name}", held | changed)
     elif answer["error"].get("err_code") != STREAM_NOT_FOUND:

@@ -17,12 +17,12 @@ import secrets
 from pathlib import Path
 from typing import NamedTuple
 
-from proto.subjects import EXTRA_PUBLISH, LEDGER, SERVICES, TAPE
+from proto.subjects import ALL_SERVICES, EXTRA_PUBLISH, LEDGER, TAPE
 
 ADMIN = "bootstrap"
 OPERATOR = "operator"
 CONSOLE = "console"
-USERS = (*SERVICES, ADMIN, OPERATOR, CONSOLE)
+USERS = (*ALL_SERVICES, ADMIN, OPERATOR, CONSOLE)
 
 REPORT = "report"
 """Core subject of health reports: ``report.<service>``; not stored."""

@@ -47,7 +47,8 @@ class MonitorShell:
         self._restarted = ChildEnvironment.read().restarts > 0
         self._violations: dict[str, int] = {}
         self._violated_at_s: dict[str, float] = {}
-        self._watch = HealthWatch((s for s in SERVICES if s != "monitor"), time.time_ns())
+        expected = (*SERVICES, *context.run.optional_services)
+        self._watch = HealthWatch((s for s in expected if s != "monitor"), time.time_ns())
         self._queued = asyncio.Event()
         self._rates = ProducerRates()
 

@@ -21,7 +21,8 @@ from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
 from proto.feed import Quote, Trade
 from proto.message import Message
 from proto.monitor import DEAD_EXCERPT_BYTES_MAX, Dead
-from proto.subjects import EXTRA_PUBLISH, SERVICES, TABLE
+from proto.subjects import ALL_SERVICES as SERVICES
+from proto.subjects import EXTRA_PUBLISH, TABLE
 from proto.venue import Ack
 from services.feed.normalise import source_of
 from services.feed.synthetic.market import SyntheticMarket

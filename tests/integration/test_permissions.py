@@ -16,7 +16,8 @@ from libs.tape.credentials import ADMIN, CONSOLE, OPERATOR, Permissions, claims_
 from libs.tape.reader import TapeReader
 from libs.tape.record import SIGNATURE_HEADER, TapeRecord
 from proto.feed import Quote
-from proto.subjects import LEDGER, SERVICES, TAPE
+from proto.subjects import ALL_SERVICES as SERVICES
+from proto.subjects import LEDGER, TAPE
 from services.feed.publish import FeedPublisher
 from tests.support.raw_client import RawClient, headers
 from tests.support.waiting import PATIENCE_S, POLL_S

@@ -3,7 +3,7 @@
 Their bytes are the golden corpus (``tests/golden/messages.txt``): a change of the format shows there.
 """
 
-from proto import execution, exit, feed, monitor, operator, risk, service, signal, venue
+from proto import advisor, execution, exit, feed, monitor, operator, risk, service, signal, venue
 from proto.message import Message
 from proto.units import ONE, SECOND
 
@@ -291,6 +291,92 @@ OPERATIONS = (
     service.Anchor(day="2026-05-13", seq=4711, rows=900, head="9f86d081", at=AT),
 )
 
+ADVICE = (
+    advisor.Question(
+        question="9f86d081884c7d65",
+        market="kalshi:FED-26MAY-T3.00",
+        family="event",
+        role="news",
+        prompt="news.1",
+        provider="sandbox",
+        model="claude-haiku-5-5",
+        text="Question: does it rain?",
+        tokens_max=600,
+        reserve=12_000,
+        at=AT,
+        answer_by=AT + 60,
+        searches_max=3,
+    ),
+    advisor.ModelAnswer(
+        question="9f86d081884c7d65",
+        market="kalshi:FED-26MAY-T3.00",
+        role="news",
+        status=advisor.AnswerStatus.FORECAST,
+        at=AT,
+        model="claude-haiku-5-5-20260901",
+        probability=640_000,
+        low=500_000,
+        high=700_000,
+        reasons="clouds",
+        sources=(advisor.Source("https://example.org/sky", "grey"),),
+        raw='{"probability": 64}',
+        detail="slow",
+        tokens_in=900,
+        tokens_out=120,
+        searches=2,
+        cost=21_500,
+        latency_ms=1_700,
+        calls=2,
+    ),
+    advisor.Forecast(
+        market="kalshi:FED-26MAY-T3.00",
+        instrument="kalshi:FED-26MAY-T3.00:yes",
+        family="event",
+        roster="5d41402abc4b",
+        status=advisor.AnswerStatus.FORECAST,
+        influence=advisor.Influence.FULL,
+        at=AT,
+        expires_at=AT + 900,
+        probability=610_000,
+        forecast=640_000,
+        price=550_000,
+        weight=400_000,
+        outcomes=130,
+        roles=(
+            advisor.RoleForecast(
+                "news", "9f86d081884c7d65", "news.1", "m", advisor.AnswerStatus.SATURATED, 980_000
+            ),
+        ),
+        reasons="clouds",
+    ),
+    advisor.Lesson(
+        market="kalshi:FED-26MAY-T3.00",
+        family="event",
+        title="Rain?",
+        happened=True,
+        forecast=640_000,
+        price=550_000,
+        gain=-151_000,
+        at=AT,
+        best_role="news",
+        text="said 64 %, it happened; nearest: news",
+    ),
+    advisor.Score(
+        scope="role",
+        name="news.1@claude-haiku-5-5",
+        family="event",
+        at=AT,
+        count=31,
+        brier=210_000,
+        brier_market=220_000,
+        loss=600_000,
+        loss_market=610_000,
+        weight=250_000,
+        lower_bound=-4_000,
+        bins=(advisor.ScoreBin(1, 64_000, 1),),
+    ),
+)
+
 # Later fields: each gets a sample of its own, so that the earlier lines stay as they are.
 LATER = (
     BOOKS[3].replace(fees=feed.FeeSchedule(model="polymarket", taker_rate=70_000, maker_rate=1, exponent=2)),
@@ -315,4 +401,4 @@ LATER = (
     BOOKS[3].replace(clears_at=AT + 60_000_000_000),
 )
 
-SAMPLES: tuple[Message, ...] = (*BOOKS, *DECISIONS, *ORDERS, *OPERATIONS, *LATER)
+SAMPLES: tuple[Message, ...] = (*BOOKS, *DECISIONS, *ORDERS, *OPERATIONS, *LATER, *ADVICE)

@@ -50,6 +50,9 @@ ENTRIES = {
     "positions": Entry(LOOK, f"{_C}.lists", "positions", "Open positions and the account."),
     "trades": Entry(LOOK, f"{_C}.lists", "trades", "Closed trades and their profit."),
     "alerts": Entry(LOOK, f"{_C}.lists", "alerts", "What you must know of, with the command to type next."),
+    "advisor": Entry(
+        LOOK, f"{_C}.advisor", "advisor", "Models' forecasts, their scores, and what they cost."
+    ),
     "strategies": Entry(LOOK, f"{_C}.lists", "strategies", "Strategies and what came of each."),
     "logs": Entry(LOOK, f"{_C}.logs", "logs", "The newest lines of the services' logs, and what follows."),
     "why": Entry(LOOK, f"{_C}.why", "why", "The chain of causes of an order, a rejection or an exit."),

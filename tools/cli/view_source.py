@@ -5,7 +5,7 @@ from time import monotonic
 from typing import Protocol
 
 from libs.runtime.layout import StateLayout
-from proto.subjects import SERVICES
+from proto.subjects import OPTIONAL_SERVICES, SERVICES
 from tools.live.money import account_of
 from tools.system.system import System
 from tools.system.watch import Reports
@@ -66,7 +66,8 @@ class RemoteSystem:
     def services(self, seq: int) -> list[ServiceRow]:
         """A row for each service; one that was never heard is missing."""
         latest = self.reports.latest
-        return [service_row(self.reports, name, seq, is_down=name not in latest) for name in SERVICES]
+        names = (*SERVICES, *(name for name in OPTIONAL_SERVICES if name in latest))
+        return [service_row(self.reports, name, seq, is_down=name not in latest) for name in names]
 
 
 def service_row(reports: Reports, service: str, seq: int, *, is_down: bool, restarts: int = 0) -> ServiceRow:

@@ -12,8 +12,9 @@ from libs.config.environment import ChildEnvironment, Environment, Variables
 from libs.config.section import FORM_KEY, Section
 from libs.config.wanted import former_names
 from proto.units import UNIT_KEY, UNIT_MILLIONTHS, show
+from services.advisor.params import AdvisorParams
 from services.journal.params import ArchiveParams
-from tools.system.composition import ARCHIVE, models, venue_models
+from tools.system.composition import ADVISOR, ARCHIVE, models, venue_models
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = Path("docs/reference/configuration.md")
@@ -34,7 +35,7 @@ def render_configuration() -> str:
 
 
 def _sections() -> Iterator[str]:
-    for name, model in (models() | {ARCHIVE: ArchiveParams} | venue_models()).items():
+    for name, model in (models() | {ARCHIVE: ArchiveParams, ADVISOR: AdvisorParams} | venue_models()).items():
         path = name.replace(".", "/")
         yield f"### `{name}`"
         yield ""

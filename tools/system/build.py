@@ -6,8 +6,10 @@ from typing import Any
 
 from libs.venues.catalogue import VENUES
 from tools.exit_codes import UsageError
+from tools.system.advising import advising_of
 from tools.system.composition import (
     CONFIG_DIRECTORY,
+    advisor_sections,
     archive_section,
     sections,
     split_overrides,
@@ -40,7 +42,7 @@ def system_of(
         options.live = [venue for venue in options.live if venue not in off]
     elif off:
         raise UsageError(f"expected {off[0]} to be enabled in config/venues/{off[0]}.yaml, was not")
-    return System(options, found, venues)
+    return System(options, found, venues, advising_of(options, advisor_sections(config, overrides)))
 
 
 def _check_faults(options: Options) -> None:

@@ -10,6 +10,8 @@ from libs.config.section import Section
 from libs.machine.machine import Machine
 from libs.venues.catalogue import VENUES
 from proto.subjects import MACHINE_ORDER
+from services.advisor.machine import AdvisorMachine
+from services.advisor.params import PROMPT_CHARACTERS_MAX, PROMPTS_MAX, AdvisorParams, PromptParams
 from services.execution.machine import ExecutionMachine
 from services.execution.paper.machine import PaperMachine
 from services.execution.paper.params import PaperParams
@@ -27,6 +29,8 @@ from services.signal.machine import SignalMachine
 CONFIG_DIRECTORY = Path(__file__).resolve().parents[2] / "config"
 DEFAULT_STRATEGIES = ("momentum",)
 ARCHIVE = "archive"
+ADVISOR = "advisor"
+PROMPTS_DIRECTORY = "prompts"
 
 
 def factories(strategies: Sequence[str] = DEFAULT_STRATEGIES) -> dict[str, Callable[[], Machine]]:
@@ -39,6 +43,7 @@ def factories(strategies: Sequence[str] = DEFAULT_STRATEGIES) -> dict[str, Calla
         "paper": PaperMachine,
         "exit": ExitMachine,
         "monitor": MonitorMachine,
+        "advisor": AdvisorMachine,
     }
     return {name: made[name] for name in MACHINE_ORDER}
 
@@ -110,8 +115,39 @@ def archive_section(
     return load(directory, {ARCHIVE: ArchiveParams}, own)[ARCHIVE]
 
 
+def advisor_sections(
+    directory: Path = CONFIG_DIRECTORY, overrides: Mapping[str, Any] | None = None
+) -> Sections:
+    """The advisor's sections: they go onto the tape only where it runs, and without them its machine is silent.
+
+    Raises:
+        ConfigError: naming file, line and key; also for a prompt that a role names and that is not there.
+    """
+    own = {path: value for path, value in (overrides or {}).items() if path.startswith(f"{ADVISOR}.")}
+    section = load(directory, {ADVISOR: AdvisorParams}, own)[ADVISOR]
+    texts = _prompts(directory / PROMPTS_DIRECTORY)
+    for role in AdvisorParams.model_validate(section).roles:
+        if role.prompt not in texts:
+            expected = f"expected {PROMPTS_DIRECTORY}/{role.prompt}.md for the role, was not there"
+            raise ConfigError([Problem(f"config/{ADVISOR}.yaml", 0, "roles", expected)])
+    return {ADVISOR: section, f"{ADVISOR}.{PROMPTS_DIRECTORY}": PromptParams(texts=texts).document()}
+
+
+def _prompts(directory: Path) -> dict[str, str]:
+    """The prompts of a directory by name, each within its bound."""
+    texts: dict[str, str] = {}
+    for path in sorted(directory.glob("*.md"))[:PROMPTS_MAX]:
+        text = path.read_text(encoding="utf-8").strip()
+        if not text or len(text) > PROMPT_CHARACTERS_MAX:
+            expected = f"expected 1 to {PROMPT_CHARACTERS_MAX} characters, was {len(text)}"
+            raise ConfigError([Problem(f"{directory.name}/{path.name}", 0, "", expected)])
+        texts[path.stem] = text
+    return texts
+
+
 def split_overrides(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Overrides of the machines' sections, and those of the venues'."""
     of_venues = {path: value for path, value in overrides.items() if path.startswith("venues.")}
     others = {path: value for path, value in overrides.items() if path not in of_venues}
-    return {path: value for path, value in others.items() if not path.startswith(f"{ARCHIVE}.")}, of_venues
+    apart = (f"{ARCHIVE}.", f"{ADVISOR}.")
+    return {path: value for path, value in others.items() if not path.startswith(apart)}, of_venues

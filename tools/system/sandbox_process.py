@@ -32,16 +32,19 @@ ACCOUNT = ("signature_type", "funder")
 class SandboxProcess:
     """Started before the services, stopped after them: what rests there is cancelled by execution first."""
 
-    def __init__(self, layout: StateLayout, seed: int, faults: Path | None = None) -> None:
-        """Its ports are ours from now on, until it is stopped."""
+    def __init__(
+        self, layout: StateLayout, seed: int, faults: Path | None = None, *, models: bool = False
+    ) -> None:
+        """Its ports are ours from now on, until it is stopped. ``models``: it serves models for the advisor too."""
         self._folder = layout.root / NAME
-        # Admin and the venues, in a row: after a restart they must be the same.
-        self._ports = Reservation(1 + len(VENUES))
+        # Admin, the venues and the models, in a row: after a restart they must be the same.
+        self._ports = Reservation(1 + len(VENUES) + models)
         command = [
             *self._command(layout, seed, faults),
             "--port-base",
             str(self._ports.base),
             "--ports-reserved",
+            *(["--models"] if models else []),
         ]
         self._supervisor = Supervisor(layout, (NAME,), {NAME: command})
         self.watch = self._supervisor.watch

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
+from libs.config.environment import variable
 from libs.keys.venues.passphrase import DESCRIPTOR_VARIABLE, hand_over
 from libs.runtime.child import RESTARTS_VARIABLE, STATUS_VARIABLE
 from libs.runtime.layout import StateLayout
@@ -27,6 +28,8 @@ STATUS_HOST = "127.0.0.1"
 LAST_WORDS_BYTES_MAX = 4_096
 """Read back from the end of a log: its last line is what matters, and no line is that long."""
 LAST_WORDS_CHARACTERS_MAX = 300
+PRIVATE = {variable("anthropic_key"): "advisor", variable("openai_key"): "advisor"}
+"""Variables that only one service gets: a key is no business of the others."""
 
 
 @dataclass
@@ -90,6 +93,9 @@ class Supervisor:
             log_path.replace(log_path.with_suffix(".log.1"))
         environment = os.environ | {"PYTHONPATH": str(ROOT), RESTARTS_VARIABLE: str(child.restarts)}
         environment |= self.environment.get(child.service, {})
+        for name, owner in PRIVATE.items():
+            if owner != child.service:
+                environment.pop(name, None)
         inherited: list[int] = []
         if child.service in self._sockets:
             inherited.append(self._sockets[child.service].fileno())

@@ -32,6 +32,7 @@ from tools.live.gate import closed_paper_trades, too_few
 from tools.live.key_stores import store_of
 from tools.live.money import account_of, require_account
 from tools.live.real_hosts import is_own_network, stranger
+from tools.system.advising import OFF, SERVICE, Advising
 from tools.system.composition import strategy_names
 from tools.system.installation import Installation, database_access
 from tools.system.operator import OperatorDesk, opening
@@ -68,6 +69,7 @@ class System:
         options: Options,
         sections: Mapping[str, Mapping[str, Any]],
         venues: Mapping[str, Mapping[str, Any]] | None = None,
+        advising: Advising = OFF,
     ) -> None:
         """``venues``: venue → its section, with real addresses; a sandbox's take their place at the start.
 
@@ -79,13 +81,16 @@ class System:
         self.reports = Reports()
         self.installation = Installation(options.state)
         self._shares = self.installation.shares
-        self.supervisor = Supervisor(self.installation.layout, () if self._shares else SERVICES)
+        self.advising = advising
+        optional = (SERVICE,) if advising.is_on else ()
+        self.supervisor = Supervisor(self.installation.layout, () if self._shares else (*SERVICES, *optional))
         self.observers: list[Any] = []
         self.servers: ServerWatch | None = None
         self.tape = ""
         self.new_epoch = False
         self.watch: TapeWatch | None = None
-        self._sections = {**sections}
+        self._sections = {**sections, **advising.sections}
+        self._models_url = ""
         if named := sections.get("execution", {}).get("live_venues"):
             raise UsageError(
                 f"expected no live_venues in the configuration, was {', '.join(named)}: --live and --sandbox-live set it"
@@ -203,9 +208,13 @@ class System:
             self.venues = with_addresses(self.venues, await remote.start(), is_own_network)
             self._test_keys = remote.keys
         elif self.options.market is MarketSource.SANDBOX:
-            sandbox = SandboxProcess(self.installation.layout, self.options.seed, self.options.faults)
+            models = self.advising.wants_sandbox_models
+            sandbox = SandboxProcess(
+                self.installation.layout, self.options.seed, self.options.faults, models=models
+            )
             self._sandbox = sandbox
             urls = await sandbox.start()
+            self._models_url = urls.get("models", {}).get("openai", "")
             self._tasks.append(asyncio.create_task(sandbox.watch()))
             self.venues = with_addresses(self.venues, urls)
             for service in KEYED_SERVICES:
@@ -241,6 +250,8 @@ class System:
             strategies=list(options.strategies),
             supervisor_pid=os.getpid(),
             archive_keep_days=options.archive_keep_days,
+            optional_services=[SERVICE] if self.advising.is_on else [],
+            advisor_url=self._models_url,
         )
 
     def _goes_on(self) -> bool:

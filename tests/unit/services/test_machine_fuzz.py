@@ -15,11 +15,11 @@ from proto.subjects import MACHINE_ORDER
 from proto.units import ONE, SECOND
 from proto.venue import Account, Fill, Settlement
 from tests.support.strategies import messages
-from tools.system.composition import factories, sections
+from tools.system.composition import advisor_sections, factories, sections
 
 START = 1_800_000_000 * SECOND
 FACTORIES = factories()
-SECTIONS = sections()
+SECTIONS = sections() | advisor_sections()
 # Few names, so that the messages meet.
 NAMES: dict[str, list[str]] = {
     "instrument": ["kalshi:A:yes", "kalshi:A:no", "kalshi:B:yes", "coinbase:BTC-USD", "elsewhere"],

@@ -10,13 +10,14 @@ from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, run
 from tools.exit_codes import UsageError
 
 
-def sandbox(
+def sandbox(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
     venue: Annotated[list[str] | None, typer.Option(help="Serve this venue; may be repeated.")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same markets and keys.")] = 7,
     faults: Annotated[Path | None, typer.Option(help="Fault script (YAML).")] = None,
     time_scale: Annotated[float, typer.Option(help="Windows are so many times shorter.")] = 1.0,
-    port_base: Annotated[int, typer.Option(help="First of six ports; 0: any free ones.")] = 0,
+    port_base: Annotated[int, typer.Option(help="First of seven ports; 0: any free ones.")] = 0,
     updates_per_s: Annotated[float, typer.Option(help="Changes a second of each book.")] = 3.0,
+    models: Annotated[bool, typer.Option("--models", help="Serve language models too.")] = False,
     state: State = DEFAULT_STATE,
     as_json: AsJson = False,
 ) -> None:
@@ -32,6 +33,7 @@ def sandbox(
             state=state,
             as_json=as_json,
             updates_per_s=updates_per_s,
+            models=models,
         )
     )
 
@@ -47,6 +49,7 @@ async def serve_sandbox(  # noqa: PLR0913 - one parameter for each option of the
     state: Path,
     as_json: bool,
     updates_per_s: float,
+    models: bool,
 ) -> None:
     """Serve until Ctrl-C.
 
@@ -68,6 +71,7 @@ async def serve_sandbox(  # noqa: PLR0913 - one parameter for each option of the
             state=state,
             as_json=as_json,
             updates_per_s=updates_per_s,
+            models=models,
         )
         await serve(options, console)
     except ValueError as e:

@@ -16,7 +16,7 @@ from libs.tape.broker import stream_state
 from libs.tape.connection import Link
 from libs.tape.errors import BrokerUnavailable
 from proto.monitor import Alert
-from proto.subjects import SERVICES
+from proto.subjects import OPTIONAL_SERVICES, SERVICES
 from proto.units import ONE, SECOND
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, run
 from tools.cli.venue_status import venue_status
@@ -85,7 +85,8 @@ async def _live_status(layout: StateLayout) -> dict[str, Any]:
     reports = Reports()
     try:
         await reports.listen(link)
-        await reports.wait_for(lambda latest: all(s in latest for s in SERVICES), REPORT_PATIENCE_S)
+        expected = (*SERVICES, *run.optional_services)
+        await reports.wait_for(lambda latest: all(s in latest for s in expected), REPORT_PATIENCE_S)
         tape = await stream_state(link.client)
         waiting, now = await waiting_orders(link)
         told = await read_kinds(link, (Alert,))
@@ -93,7 +94,7 @@ async def _live_status(layout: StateLayout) -> dict[str, Any]:
         return {"broker": "gone"}
     finally:
         await link.close()
-    services = {s: reports.latest.get(s, {"state": "missing"}) for s in SERVICES}
+    services = {s: reports.latest.get(s, {"state": "missing"}) for s in expected}
     return {
         "broker": "up",
         "tape_last_seq": tape["last_seq"],
@@ -133,7 +134,11 @@ def _orders_state(document: Mapping[str, Any]) -> str:
 
 def _services_reason(services: Mapping[str, Any]) -> str:
     """Why the services let no new order out, or none to some venue; empty when they do."""
-    down = [name for name, report in services.items() if report.get("state") != "live"]
+    down = [
+        name
+        for name, report in services.items()
+        if report.get("state") != "live" and name not in OPTIONAL_SERVICES
+    ]
     if down:
         return f": {', '.join(down)} not live"
     execution: Mapping[str, Any] = services.get("execution", {})

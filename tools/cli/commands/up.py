@@ -22,6 +22,7 @@ from tools.cli.terminal import (
     Strategies,
     console,
     emit,
+    errors,
     fail,
     run,
 )
@@ -127,6 +128,9 @@ def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
 
     async def work() -> dict[str, Any]:
         system = system_of(options, config, parse_sets(set_ or []))
+        if system.advising.note:
+            stages.clear()
+            errors.print(f"presage: {system.advising.note}", highlight=False, markup=False, soft_wrap=True)
         if options.money == "real":
             stages.clear()
             await pass_live_gate(options, system.venues, confirm)

@@ -60,9 +60,9 @@ def test_a_speed_without_a_recording_is_refused(tmp_path: Path, arguments: list[
         (["synth", "{}", "--minutes", "-1"], "expected at least 1 minute, was -1"),
         (
             ["sandbox", "--state", "{}", "--port-base", "80000"],
-            "expected a port base of 0 to 65530, was 80000",
+            "expected a port base of 0 to 65529, was 80000",
         ),
-        (["sandbox", "--state", "{}", "--port-base", "-1"], "expected a port base of 0 to 65530, was -1"),
+        (["sandbox", "--state", "{}", "--port-base", "-1"], "expected a port base of 0 to 65529, was -1"),
     ],
     ids=["synth", "port above", "port below"],
 )

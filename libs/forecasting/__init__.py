@@ -1,0 +1,1 @@
+"""Probabilities of others: pooled, weighed against the market, scored. Pure; machines use it."""

@@ -1,0 +1,131 @@
+"""``presage advisor``: forecasts with their reasons, scores beside the market's, calibration, spend."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from proto.advisor import Forecast, Score
+from proto.units import ONE
+from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, run
+from tools.lists.advice import KINDS, Advice, advice_of
+from tools.lists.reading import read_kinds, read_markets
+from tools.system.installation import tape_access
+from tools.view import wording
+from tools.view.moment import moment
+
+LIMIT = 10
+NAME_WIDTH = 30
+
+Limit = Annotated[int, typer.Option("--limit", min=0, help="The newest so many forecasts; 0: all.")]
+
+
+def advisor(limit: Limit = LIMIT, state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+    """Show the advisor's forecasts and reasons, scores beside the market's, calibration and spend."""
+
+    async def work() -> tuple[Advice, dict[str, str], str]:
+        async with tape_access(state) as (_, link):
+            reading = await read_kinds(link, KINDS)
+            markets = await read_markets(link)
+            titles = {name: wording.market(market) for name, market in markets.items()}
+            return advice_of(reading.entries), titles, reading.source
+
+    found, titles, source = run(work())
+    if limit:
+        found.forecasts = found.forecasts[:limit]
+    if as_json:
+        emit(found.document() | {"source": source})
+        return
+    if not found.statuses and not found.unanswered:
+        console.print(f"No model was asked so far (in {source}). Whether one will be: config/advisor.yaml.")
+        return
+    _print_forecasts(found, titles)
+    _print_scores(found.scores)
+    _print_calibration(found.scores)
+    _print_spend(found)
+    console.print(f"From {source}.", style="dim", highlight=False)
+
+
+def _percent(value: int) -> str:
+    return f"{value * 100 / ONE:.1f} %"
+
+
+def _print_forecasts(found: Advice, titles: dict[str, str]) -> None:
+    table = Table(title="Forecasts, newest first", title_justify="left", box=None)
+    for name in ("At", "Market", "Forecast", "Price", "Used", "Weight", "Roles, per cent"):
+        table.add_column(name, justify="right" if name in ("Forecast", "Price", "Used", "Weight") else "left")
+    for _, forecast in found.forecasts:
+        said = _percent(forecast.forecast) if forecast.forecast else forecast.status.value
+        table.add_row(
+            moment(forecast.at, date=False)[:8],
+            Text(wording.shorten(titles.get(forecast.market, forecast.market), NAME_WIDTH)),
+            said,
+            _percent(forecast.price),
+            _percent(forecast.probability),
+            f"{forecast.weight / ONE:.2f}",
+            Text(_roles(forecast)),
+        )
+    console.print(table)
+    if found.forecasts and found.forecasts[0][1].reasons:
+        console.print("Reasons of the newest, in the models' words:")
+        for line in found.forecasts[0][1].reasons.splitlines():
+            console.print(Text(f"  {wording.clean(line)}"), soft_wrap=True)
+
+
+def _roles(forecast: Forecast) -> str:
+    return ", ".join(
+        f"{role.role.replace('_', ' ')} {role.probability * 100 // ONE if role.probability else role.status.value}"
+        for role in forecast.roles
+    )
+
+
+def _print_scores(scores: list[Score]) -> None:
+    if not scores:
+        console.print("No market with a forecast has ended yet: no scores.")
+        return
+    table = Table(
+        title="Scores beside the market's price at the same moments", title_justify="left", box=None
+    )
+    for name in ("Family", "Forecaster", "Markets", "Brier", "market's", "Log loss", "market's", "Weight"):
+        table.add_column(name, justify="left" if name in ("Family", "Forecaster") else "right")
+    for score in scores:
+        table.add_row(
+            Text(score.family),
+            Text(f"{score.scope} {score.name}"),
+            str(score.count),
+            *(
+                f"{figure / ONE:.4f}"
+                for figure in (score.brier, score.brier_market, score.loss, score.loss_market)
+            ),
+            f"{score.weight / ONE:.2f}" if score.scope == "pooled" else "",
+        )
+    console.print(table)
+
+
+def _print_calibration(scores: list[Score]) -> None:
+    pooled = [score for score in scores if score.scope == "pooled"]
+    if not pooled:
+        return
+    table = Table(title="Calibration of the pooled forecasts", title_justify="left", box=None)
+    for name in ("Said", "Happened", "Markets"):
+        table.add_column(name, justify="right")
+    for tenth in zip(*(score.bins for score in pooled), strict=True):
+        markets = sum(entry.markets for entry in tenth)
+        if markets:
+            said = sum(entry.said for entry in tenth) // markets
+            happened = sum(entry.happened for entry in tenth) * ONE // markets
+            table.add_row(_percent(said), _percent(happened), str(markets))
+    console.print(table)
+
+
+def _print_spend(found: Advice) -> None:
+    states = ", ".join(f"{count} {status}" for status, count in found.statuses.items())
+    console.print(f"Answers: {states or 'none'}; {found.unanswered} on their way.", highlight=False)
+    for why, count in found.details.items():
+        console.print(f"  {count} × {wording.clean(why)}", highlight=False, markup=False)
+    console.print(
+        f"Spent ${found.spent / ONE:.4f} for {found.tokens_in:,} tokens read, {found.tokens_out:,} written and"
+        f" {found.searches} searches; ${found.reserved / ONE:.4f} held back.",
+        highlight=False,
+    )
