@@ -21,8 +21,7 @@ from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
 from proto.feed import Quote, Trade
 from proto.message import Message
 from proto.monitor import DEAD_EXCERPT_BYTES_MAX, Dead
-from proto.subjects import ALL_SERVICES as SERVICES
-from proto.subjects import EXTRA_PUBLISH, TABLE
+from proto.subjects import ALL_SERVICES, EXTRA_PUBLISH, SERVICES, TABLE
 from proto.venue import Ack
 from services.feed.normalise import source_of
 from services.feed.synthetic.market import SyntheticMarket
@@ -136,7 +135,7 @@ async def test_poison_on_the_tape_is_counted_and_the_orders_flow_on(
         await tape.wait(lambda t: len(t.of(Ack)) >= 1)
         began = time_ns()
         sent = 0
-        for user in (*SERVICES, "operator"):
+        for user in (*ALL_SERVICES, "operator"):
             async with RawClient(broker.port, user, broker.passwords[user]) as poisoner:
                 for subject, payload, head in poison_for(user, number, seed=7):
                     poisoner.publish(subject, payload, headers=head)
@@ -168,7 +167,7 @@ async def test_poison_on_the_tape_is_counted_and_the_orders_flow_on(
         await more(tape, Ack)
         assert dead_count(tape, of_tape=True) == sent
         bounded(tape, (time_ns() - began) / SECOND_NS)
-        assert {dead.producer for dead in tape.of(Dead)} >= {*SERVICES, "operator", "venue", "ledger"}
+        assert {dead.producer for dead in tape.of(Dead)} >= {*ALL_SERVICES, "operator", "venue", "ledger"}
         assert all(dead.reason for dead in tape.of(Dead))
         nothing_died(system)
 

@@ -21,7 +21,7 @@ from proto.execution import Claim
 from proto.operator import Prices, Session
 from proto.risk import PortfolioReport
 from proto.service import Started
-from proto.subjects import SERVICES
+from proto.subjects import ALL_SERVICES
 from services.feed.recording.recording import RESULTS_FILE
 from services.feed.synthetic.recording import START_NS, write_recording
 from tests.conftest import ROOT
@@ -239,7 +239,7 @@ def test_ctrl_c_stops_everything_and_nobody_else_may_run_it_meanwhile(tmp_path):
     state = tmp_path / "state"
     with presage_up(state) as process:
         running = services_of(state)
-        assert len(running) == len(SERVICES)
+        assert len(running) == len(ALL_SERVICES)
         other = presage("up", "--headless", "--state", state, "--json")
         assert other.returncode == USAGE
         assert f"was process {process.pid}" in other.stderr
