@@ -9,9 +9,10 @@ import pytest
 from libs.keys.signing import Verifier
 from proto.advisor import AnswerStatus, ModelAnswer, Question
 from tests.support.advised import advised, behave, paid_calls
-from tests.support.harness import kill, read_all, readable
+from tests.support.harness import Tape, kill, read_all, readable
 from tests.support.waiting import until
 from tools.offline.replay import Replay, TapeHistory
+from tools.system.system import System
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.fault, pytest.mark.slow, pytest.mark.soak]
 
@@ -23,6 +24,31 @@ SHORT = {
 }
 
 
+async def one_more_question(tape: Tape) -> None:
+    """Wait for a question on the tape: its request may not have left."""
+    before = len(tape.of(Question))
+    await tape.wait(lambda seen: len(seen.of(Question)) > before, 120)
+
+
+async def one_more_call(system: System) -> None:
+    """Wait until the models have begun with another answer."""
+    before = sum((await paid_calls(system)).values())
+    async with asyncio.timeout(120):
+        while sum((await paid_calls(system)).values()) == before:
+            await asyncio.sleep(0.1)
+
+
+async def kill_and_wait(system: System) -> None:
+    """Kill the advisor, and wait until it is live again."""
+    child = system.supervisor.children["advisor"]
+    restarts = child.restarts
+    assert kill(system, "advisor", signal.SIGKILL)
+    await until(lambda: child.restarts > restarts and child.pid != 0)
+    system.reports.latest.pop("advisor", None)
+    back = await system.reports.wait_for(lambda latest: latest.get("advisor", {}).get("state") == "live", 60)
+    assert back, system.not_live()
+
+
 @pytest.mark.timeout(3_600)
 @pytest.mark.asyncio
 async def test_no_question_is_paid_twice_however_often_the_advisor_is_killed(tmp_path, count):
@@ -32,23 +58,9 @@ async def test_no_question_is_paid_twice_however_often_the_advisor_is_killed(tmp
         # Answers take a while. Kills meet questions before, within and after their request.
         await behave(system, delay_s=2.0)
         for number in range(kills):
-            if number % 2:
-                before = len(tape.of(Question))
-                await tape.wait(lambda seen, before=before: len(seen.of(Question)) > before, 120)
-            else:
-                computed = sum((await paid_calls(system)).values())
-                async with asyncio.timeout(120):
-                    while sum((await paid_calls(system)).values()) == computed:
-                        await asyncio.sleep(0.1)
+            await (one_more_call(system) if number % 2 else one_more_question(tape))
             await asyncio.sleep(chance.uniform(0.0, 1.0))
-            child = system.supervisor.children["advisor"]
-            restarts = child.restarts
-            assert kill(system, "advisor", signal.SIGKILL)
-            await until(lambda restarts=restarts, child=child: child.restarts > restarts and child.pid != 0)
-            live = f"expected the advisor to be back after kill {number}"
-            assert await system.reports.wait_for(
-                lambda latest: latest.get("advisor", {}).get("state") == "live", 60
-            ), live
+            await kill_and_wait(system)
         await behave(system, mode="ok", delay_s=0.0)
 
         def is_answered(seen) -> bool:
