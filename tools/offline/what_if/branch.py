@@ -5,7 +5,6 @@ same sequence, time and order id. One that the tape does not have is put where i
 sequence of the message before it and an index of its own. What the tape has and the machines do not say is left out.
 """
 
-import heapq
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ from proto.risk import Approval
 from proto.venue import Account, Settlement
 from services.execution.claims import claims_of
 from services.execution.high_water import parse_order_id
+from tools.offline.what_if.arriving import Arrival, Arrivals, Place, Turn
 from tools.offline.what_if.outcome import Outcome
 from tools.offline.what_if.recorded import Pace, RecordedTape, StoredOutput, digest_of
 
@@ -33,36 +33,6 @@ EXECUTION = "execution"
 PAPER = "paper"
 VENUE = "venue."
 INPUTS = ("feed.", "operator.", "monitor.clock")
-
-
-class Place(NamedTuple):
-    """Where a message stands on a branch: ``part`` is 0 for what the tape has too."""
-
-    seq: int
-    part: int
-    at_ns: int
-    """When it was stored, or would have been."""
-
-
-class Waiting(NamedTuple):
-    """An output that the tape does not have, on its way. Ordered by what comes first."""
-
-    due_ns: int
-    cause_seq: int
-    cause_part: int
-    order: int
-    """Of its machine; a claim has that of execution."""
-    output: int
-    """Which of the outputs of its cause; a claim, which is made before they leave, has -1."""
-    number: int
-    message: Message
-    message_id: str
-    payload: bytes
-
-    @property
-    def place(self) -> tuple[int, int, int, int]:
-        """Its turn in lockstep: lowest cause first, then in the machines' order."""
-        return self.cause_seq, self.cause_part, self.order, self.output
 
 
 class Departure(NamedTuple):
@@ -149,8 +119,7 @@ class Branch:
         self._stamp = Stamp(rules.forked_at, 0)
         self._at_ns = 0
         self._between = 0
-        self._waiting: list[Waiting] = []
-        self._numbered = 0
+        self._arrivals = Arrivals()
         self._last_due_ns = [0] * len(self._machines)
         self._expected: dict[int, str] = {}
         """Sequences of the record that this branch has too → the id it gives them."""
@@ -167,7 +136,7 @@ class Branch:
         """
         record, event = given.record, given.event
         self._tape = tape
-        if self._waiting:
+        if self._arrivals:
             self._let_arrive(given)
         self._at_ns = max(self._at_ns, record.stored_at_ns)
         self._stamp = given.stamp
@@ -193,14 +162,15 @@ class Branch:
 
     def begin_session(self, pace: Pace) -> None:
         """A session opens on the record: what is on its way arrives before."""
-        while self._waiting:
-            self._arrive()
+        self._arrive_all()
         self._pace = pace
 
     def finish(self) -> None:
         """The record is over: in lockstep what it causes arrives, else what is due."""
-        while self._waiting and (self._pace.is_lockstep or self._waiting[0].due_ns <= self._at_ns):
-            self._arrive()
+        if self._pace.is_lockstep:
+            self._arrive_all()
+        while (arrival := self._arrivals.next_before(self._at_ns + 1)) is not None:
+            self._arrive(arrival)
 
     # ── what of the record this branch has ──
 
@@ -292,9 +262,10 @@ class Branch:
             as_recorded = False
             if self._is_lost(machine, place, index, message):
                 continue
-            due_ns = max(place.at_ns + self._delay_ns(message, event), self._last_due_ns[order])
+            due_ns = max(self._due_ns(place, message, event), self._last_due_ns[order])
             self._last_due_ns[order] = due_ns
-            self._wait(due_ns, place, order, index, message, message_id, encoded)
+            turn = (place.seq, place.part, order, index)
+            self._arrivals.add(due_ns, turn, message, message_id, encoded)
         if machine == EXECUTION and isinstance(event, Approval):
             self._claim(order, event, stamp, place, outputs, payload, as_recorded=as_recorded)
 
@@ -341,28 +312,13 @@ class Branch:
             if as_recorded:
                 return
         for claim in claims:
-            due_ns = place.at_ns + self._delay_ns(claim, approval)
-            self._wait(due_ns, place, order, -1, claim, "", b"")
+            due_ns = self._due_ns(place, claim, approval)
+            self._arrivals.add(due_ns, (place.seq, place.part, order, -1), claim)
 
-    def _delay_ns(self, message: Message, cause: Message) -> int:
-        return 0 if self._pace.is_lockstep else self._pace.delay_ns(message.kind, cause.kind)
-
-    def _wait(
-        self,
-        due_ns: int,
-        place: Place,
-        order: int,
-        index: int,
-        message: Message,
-        message_id: str,
-        payload: bytes,
-    ) -> None:
-        self._numbered += 1
-        due_ns = 0 if self._pace.is_lockstep else due_ns
-        waiting = Waiting(
-            due_ns, place.seq, place.part, order, index, self._numbered, message, message_id, payload
-        )
-        heapq.heappush(self._waiting, waiting)
+    def _due_ns(self, place: Place, message: Message, cause: Message) -> int:
+        if self._pace.is_lockstep:
+            return 0
+        return place.at_ns + self._pace.delay_ns(message.kind, cause.kind)
 
     # ── arriving ──
 
@@ -371,28 +327,22 @@ class Branch:
         record = given.record
         if self._pace.is_lockstep:
             turn = self._turn(given)
-            while self._waiting and (turn is None or self._waiting[0].place < turn):
-                self._arrive()
+            if turn is None:
+                self._arrive_all()
+                return
+            while (arrival := self._arrivals.next_turn(turn)) is not None:
+                self._arrive(arrival)
             return
-        while self._waiting and self._waiting[0].due_ns < record.stored_at_ns:
-            self._arrive()
-        if given.machine and record.seq in self._expected:
-            self._keep_order(record, self._orders[given.machine])
-
-    def _keep_order(self, record: TapeRecord, order: int) -> None:
-        """A machine's outputs are stored in the order in which it said them: what comes before this one arrives."""
+        while (arrival := self._arrivals.next_before(record.stored_at_ns)) is not None:
+            self._arrive(arrival)
         parsed = parse_message_id(record.message_id)
-        assert parsed is not None
-        turn = (parsed.cause, 0, order, parsed.index)
-        overdue = [w for w in self._waiting if w.order == order and w.output >= 0 and w.place < turn]
-        if not overdue:
-            return
-        self._waiting = [w for w in self._waiting if w not in overdue]
-        heapq.heapify(self._waiting)
-        for waiting in sorted(overdue):
-            self._insert_waiting(waiting)
+        if given.machine and parsed is not None and record.seq in self._expected:
+            # A machine's outputs are stored in the order in which it said them: what comes before this one arrives.
+            turn = (parsed.cause, 0, self._orders[given.machine], parsed.index)
+            for arrival in self._arrivals.overdue(turn):
+                self._arrive(arrival)
 
-    def _turn(self, given: Input) -> tuple[int, int, int, int] | None:
+    def _turn(self, given: Input) -> Turn | None:
         """When in lockstep a record had its turn; ``None`` for an input, before which everything else comes."""
         record, event = given.record, given.event
         if isinstance(event, Claim):
@@ -405,12 +355,14 @@ class Branch:
         # Nobody waits for what shells say of themselves.
         return None if record.subject.startswith(INPUTS) else (0, 0, 0, 0)
 
-    def _arrive(self) -> None:
-        self._insert_waiting(heapq.heappop(self._waiting))
+    def _arrive_all(self) -> None:
+        while (arrival := self._arrivals.next()) is not None:
+            self._arrive(arrival)
 
-    def _insert_waiting(self, waiting: Waiting) -> None:
+    def _arrive(self, arrival: Arrival) -> None:
         self.inserted += 1
-        self._insert(waiting.message, waiting.message_id, waiting.payload, max(waiting.due_ns, self._at_ns))
+        at_ns = max(arrival.due_ns, self._at_ns)
+        self._insert(arrival.message, arrival.message_id, arrival.payload, at_ns)
 
     def _insert(self, message: Message, message_id: str, payload: bytes, at_ns: int) -> None:
         """Put a message behind the last one."""

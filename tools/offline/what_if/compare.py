@@ -99,7 +99,9 @@ def _why(decision: Decision | None, other: Decision | None, outcome: Outcome) ->
     telling = {check.name for side in (decision, other) if side for check in side.checks if not check.passed}
     words = [check_words(check) for check in decision.checks if check.name in telling]
     if decision.order:
-        words.append(f"order {decision.order}: {show(outcome.filled.get(decision.order, 0))} filled")
+        words.append(
+            f"order {decision.order}: {show(outcome.filled.get(decision.order, 0))} filled, simulated"
+        )
     return words
 
 
