@@ -165,6 +165,8 @@ def test_a_tape_that_is_mostly_in_the_archive_is_replayed_and_explained_whole(
         name: before[name] for name in ("messages", "compared", "from", "to")
     }
     assert replay(copy, "--from", str(first // 2), "--to", str(first + 100))["identical"]
+    what_ifs = [replay(state, "--set", "risk.bet_max=0.005", code=3) for state in (played.state, copy)]
+    assert what_ifs[0] == what_ifs[1]
     chains = [
         json.loads(run("why", "--state", str(state), "--json", order).stdout)
         for state in (played.state, copy)

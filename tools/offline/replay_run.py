@@ -16,6 +16,7 @@ from proto.service import Started
 from proto.subjects import MACHINE_ORDER
 from tools.exit_codes import NothingDone, UsageError
 from tools.offline.replay import Replay, TapeHistory
+from tools.system.composition import factories
 from tools.system.installation import Installation
 
 PROGRESS_EVERY = 1_000
@@ -98,6 +99,29 @@ async def _feed(engine: Replay, tape: History, first: int, last: int, tell: Prog
     async for record in tape.records(last + 1):
         if not engine.confirm(record) or not engine.waiting:
             return
+
+
+def first_reachable(
+    installation: Installation, history: TapeHistory, held: int, strategies: Sequence[str]
+) -> int:
+    """The first sequence to which all machines can be brought, of a tape that is held from ``held`` on.
+
+    Raises:
+        UsageError: there is no snapshot of some machine that the tape still fits.
+    """
+    if held <= 1:
+        return 1
+    reached = 0
+    for name, make in factories(strategies).items():
+        store = SnapshotStore(installation.layout.root / "snapshots", name)
+        version = make().version
+        usable = [s.seq for s in store.newest_first() if s.version == version and history.fits(s)]
+        oldest = min((seq for seq in usable if seq >= held - 1), default=0)
+        if not oldest:
+            text = f"expected a snapshot of {name} behind {held - 1}, where the tape and its archive begin, was none"
+            raise UsageError(text)
+        reached = max(reached, oldest)
+    return reached + 1
 
 
 async def fold(

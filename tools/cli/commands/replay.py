@@ -23,7 +23,7 @@ from tools.cli.commands.tape import history_of
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, run
 from tools.cli.what_if_table import print_what_if
 from tools.exit_codes import DIFFERENCE, UsageError
-from tools.offline.replay_run import read_history, replay_document, replay_window
+from tools.offline.replay_run import first_reachable, read_history, replay_document, replay_window
 from tools.offline.what_if.run import what_if
 from tools.offline.what_if.variants import Variant, variants_of
 from tools.system.composition import DEFAULT_STRATEGIES
@@ -91,9 +91,12 @@ async def run_replay(request: ReplayRequest, *, visible: bool = False) -> dict[s
         held, newest = await tape.bounds()
         first = await _sequence(tape, request.from_, 1)
         last = min(await _sequence(tape, request.to, newest), newest)
+        strategies = installation.layout.read_run().strategies or DEFAULT_STRATEGIES
+        history = await read_history(installation, tape, Verifier.load(installation.layout.public_keys))
+        if request.variants and not request.from_:
+            first = first_reachable(installation, history, held, strategies)
         if first > last:
             raise UsageError(f"expected --from before --to, was {first} and {last}")
-        history = await read_history(installation, tape, Verifier.load(installation.layout.public_keys))
         with Progress(console=Console(stderr=True), transient=True, disable=not visible) as bar:
             task = bar.add_task("replay", total=last)
 
@@ -101,14 +104,13 @@ async def run_replay(request: ReplayRequest, *, visible: bool = False) -> dict[s
                 bar.update(task, description=what, completed=done, total=total)
 
             if request.variants:
-                window = (first if request.from_ else held, last)
-                return await what_if(installation, tape, history, request.variants, window, tell)
+                return await what_if(installation, tape, history, request.variants, (first, last), tell)
             engine, start = await replay_window(
                 installation,
                 tape,
                 history,
                 (first, last),
-                installation.layout.read_run().strategies or DEFAULT_STRATEGIES,
+                strategies,
                 machines=tuple(m for m in MACHINE_ORDER if not request.machines or m in request.machines),
                 break_on=condition,
                 tell=partial(tell, "replay"),

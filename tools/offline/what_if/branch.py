@@ -11,7 +11,7 @@ from typing import NamedTuple
 from libs.contract.codec import encode
 from libs.machine.machine import Handler, Machine, Stamp
 from libs.tape.record import TapeRecord
-from proto.execution import Claim, Unclaimed
+from proto.execution import Cancel, Claim, Unclaimed
 from proto.ids import MessageId, parse_message_id
 from proto.message import Message
 from proto.operator import Config
@@ -19,6 +19,7 @@ from proto.risk import Approval
 from proto.venue import Account, Settlement
 from services.execution.claims import claims_of
 from services.execution.high_water import parse_order_id
+from services.execution.machine import ExecutionMachine
 from tools.offline.what_if.arriving import Arrival, Arrivals, Place, Turn
 from tools.offline.what_if.outcome import Outcome
 from tools.offline.what_if.recorded import Pace, RecordedTape, StoredOutput, digest_of
@@ -163,7 +164,16 @@ class Branch:
     def begin_session(self, pace: Pace) -> None:
         """A session opens on the record: what is on its way arrives before."""
         self._arrive_all()
+        if self._is_live:
+            self._withdraw_entries()
         self._pace = pace
+
+    def _withdraw_entries(self) -> None:
+        """Entries rest at a real venue no longer than the session that sent them: execution's stop cancels them."""
+        execution = next(machine for machine in self._machines if isinstance(machine, ExecutionMachine))
+        for tracked in list(execution.state.live.values()):
+            if tracked.claimed and not tracked.reduce_only:
+                self._insert(Cancel(order=tracked.order, reason="session ended"), "", b"", self._at_ns)
 
     def finish(self) -> None:
         """The record is over: in lockstep what it causes arrives, else what is due."""

@@ -31,7 +31,7 @@ from tools.offline.what_if.compare import comparison
 from tools.offline.what_if.outcome import Outcome
 from tools.offline.what_if.recorded import RecordedTape
 from tools.offline.what_if.variants import Variant
-from tools.system.composition import factories, models
+from tools.system.composition import DEFAULT_STRATEGIES, factories, models
 from tools.system.installation import Installation
 
 MEASURED_BEFORE = 20_000
@@ -95,7 +95,7 @@ async def what_if(
     """
     layout = installation.layout
     verifier = Verifier.load(layout.public_keys)
-    strategies = layout.read_run().strategies or ()
+    strategies = layout.read_run().strategies or DEFAULT_STRATEGIES
     window = Window(bounds[0], bounds[1], verifier, history, strategies)
     await _read_configuration(window, tape, layout.read_run().tape)
     _find_others(window)
@@ -143,7 +143,7 @@ async def _read_configuration(window: Window, tape: History, epoch: str) -> None
 
 def _find_others(window: Window) -> None:
     """Note machines whose version was another in the window."""
-    versions = {name: make().version for name, make in factories(window.strategies or ("momentum",)).items()}
+    versions = {name: make().version for name, make in factories(window.strategies).items()}
     starts: dict[str, list[tuple[int, Started]]] = {}
     for seq, start in window.history.starts:
         starts.setdefault(start.machine, []).append((seq, start))
@@ -155,14 +155,14 @@ def _find_others(window: Window) -> None:
 
 
 def _check_sections(window: Window, variants: Sequence[Variant]) -> None:
-    known = models(window.strategies or ("momentum",))
+    known = models(window.strategies)
     for variant in variants:
         for path in variant.changes:
             section_of(path, known)
 
 
 async def _fork(installation: Installation, tape: History, window: Window, tell: Progress) -> Fork:
-    strategies = window.strategies or ("momentum",)
+    strategies = window.strategies
     if window.first <= 1:
         states = {name: make().snapshot() for name, make in factories(strategies).items()}
         return Fork(states, msgspec.msgpack.encode(InputGateState()), 0, "")
@@ -213,8 +213,7 @@ class WhatIfRun:
         self._recorded = recorded
         self._fork = fork
         self._variants = variants
-        self._strategies = window.strategies or ("momentum",)
-        self._models = models(self._strategies)
+        self._models = models(window.strategies)
         self._configured: set[str] = set()
         self._gate = InputGate(window.verifier, msgspec.msgpack.decode(fork.gate, type=InputGateState))
         self._gate.shared = True
@@ -233,7 +232,7 @@ class WhatIfRun:
         self._configure_at_fork()
 
     def _machines(self) -> list[Machine]:
-        machines = [make() for make in factories(self._strategies).values()]
+        machines = [make() for make in factories(self._window.strategies).values()]
         for machine in machines:
             machine.restore(self._fork.states[machine.name])
         return machines
