@@ -1,6 +1,6 @@
 """Identifiers that carry their origin: message ids and order ids."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -33,6 +33,9 @@ class MessageId(NamedTuple):
         return f"{self.tape}:{self.producer}:{self.cause}:{self.index}"
 
 
+_message_id_of = partial(tuple.__new__, MessageId)
+
+
 @lru_cache(maxsize=64)
 def parse_message_id(text: str) -> MessageId | None:
     """Read a message id; ``None`` if it is not of that form (operator messages, claims).
@@ -45,7 +48,7 @@ def parse_message_id(text: str) -> MessageId | None:
     cause, index = parse_number(parts[2]), parse_number(parts[3])
     if cause is None or index is None:
         return None
-    return MessageId(parts[0], parts[1], cause, index)
+    return _message_id_of((parts[0], parts[1], cause, index))
 
 
 def venue_of(name: str) -> str:

@@ -3,7 +3,7 @@
 Machines import this module, so it computes and nothing else; files are read in ``libs/config/load.py``.
 """
 
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,23 +32,6 @@ class Section(BaseModel):
     def document(self) -> dict[str, Any]:
         """Return every key and its value as plain data, ready for the tape."""
         return self.model_dump(mode="json", by_alias=False)
-
-
-AnySection = TypeVar("AnySection", bound=Section)
-
-
-class _Values:
-    """Holds a section's values, and nothing of pydantic."""
-
-
-def values_of(section: AnySection) -> AnySection:
-    """Return the section's values to read many of at once.
-
-    A model looks an attribute up in 60 ns, because it has a ``__getattr__``; a plain object in 8.
-    """
-    values = _Values()
-    values.__dict__ = section.__dict__
-    return cast("AnySection", values)
 
 
 def setting(default: Any, description: str, *, former: str | None = None) -> Any:

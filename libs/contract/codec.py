@@ -4,10 +4,10 @@ Bytes are checked here, once, where they enter a process; inside it, a message i
 """
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args, get_origin
 
 import msgpack
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from libs.contract.plain import wire_fields
 from proto.message import PAYLOAD_BYTES_MAX, Message
@@ -52,6 +52,17 @@ _validate: Final[dict[type[Message], Callable[[Any], Any]]] = {
 }
 
 
+def _is_flat(model: type[Message]) -> bool:
+    """Whether no field of a model is a map or holds one."""
+    kinds = [field.annotation for field in model.model_fields.values()]
+    parts = [part for kind in kinds for part in (kind, get_origin(kind), *get_args(kind))]
+    return not any(isinstance(part, type) and issubclass(part, BaseModel | dict) for part in parts)
+
+
+_flat_fields: Final = {row.model: frozenset(row.model.model_fields) for row in TABLE if _is_flat(row.model)}
+"""Models whose payload is one map of known keys, without a map in any of them, with these keys."""
+
+
 def encode(message: Message) -> bytes:
     """Return the payload of a message. Equal messages give equal bytes."""
     payload = _pack(message)
@@ -81,15 +92,29 @@ def decode_as(model: type[Model], payload: bytes) -> Model:
     if len(payload) > PAYLOAD_BYTES_MAX:
         raise Unreadable(f"expected at most {PAYLOAD_BYTES_MAX} bytes, was {len(payload)}")
     try:
-        # The unpacker keeps its own stack of a fixed size: its verdict does not depend on the caller's.
-        fields = msgpack.unpackb(payload, object_pairs_hook=_unique, ext_hook=_no_extension)
-        message: Model = _validate[model](fields)
+        message: Model = _validate[model](_fields_of(model, payload))
     except ValidationError as e:
         raise Unreadable(f"{model.__name__}: {_first_fault(e)}"[:REASON_CHARACTERS_MAX]) from e
     except ValueError as e:
         reason = str(e) or type(e).__name__
         raise Unreadable(f"{model.__name__}: {reason}"[:REASON_CHARACTERS_MAX]) from e
     return message
+
+
+def _fields_of(model: type[Message], payload: bytes) -> Any:
+    """Unpack a payload; no map in it may hold a key twice, or one that is no text. Raises ``ValueError``.
+
+    Left alone are maps within what a longer row than ours ends with, which nobody reads.
+    """
+    # The unpacker keeps its own stack of a fixed size: its verdict does not depend on the caller's.
+    known = _flat_fields.get(model)
+    if known is not None and payload:
+        fields = msgpack.unpackb(payload, ext_hook=_no_extension)
+        # As many known keys as the map's first byte counts: none was there twice. A map as the value of one of
+        # them fits no field. Looking at each pair costs half a microsecond, more than all the rest of a quote.
+        if type(fields) is dict and payload[0] == _FIXMAP + len(fields) and fields.keys() <= known:
+            return fields
+    return msgpack.unpackb(payload, object_pairs_hook=_unique, ext_hook=_no_extension)
 
 
 def _first_fault(error: ValidationError) -> str:

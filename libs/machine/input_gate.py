@@ -88,17 +88,21 @@ class InputGate:
                 self._judge(record, event)
             except Unreadable as e:
                 self._refusal = e
+        if self._new:
+            return self._stamp
         if self._refusal is not None:
             raise self._refusal
-        return self._stamp if self._new or type(event) in repeats else None
+        return self._stamp if type(event) in repeats else None
 
     def _judge(self, record: TapeRecord, event: Message) -> None:
-        message_id = record.headers.get(ID_HEADER, "")
+        self._new = False
+        seq, subject, headers, _, stored_at_ns = record
+        message_id = headers.get(ID_HEADER, "")
         verified = type(event) not in _CHECKED or self._verified(record, event)
         timeline = self.state.timeline
-        self._new = new = not verified or self._is_new(record, message_id)
-        now = timeline.observe(event, record.stored_at_ns) if new else timeline.now
-        self._stamp = Stamp(record.seq, now, message_id, verified, timeline.is_doubtful)
+        self._new = new = not verified or self._is_new(seq, subject, message_id)
+        now = timeline.observe(event, stored_at_ns) if new else timeline.now
+        self._stamp = Stamp(seq, now, message_id, verified, timeline.apart > 0)
 
     def _verified(self, record: TapeRecord, event: Message) -> bool:
         if isinstance(event, Approval):
@@ -119,28 +123,30 @@ class InputGate:
             return False
         return not record.subject.startswith(_SIGNED) or self._approval_verified(record)
 
-    def _is_new(self, record: TapeRecord, message_id: str) -> bool:
+    def _is_new(self, seq: int, subject: str, message_id: str) -> bool:
         """Whether an id is above its producer's mark, which it then becomes; ids of other forms always are."""
         parsed = parse_message_id(message_id)
         if parsed is None:
             return True
         tape, producer, cause, index = parsed
-        if not record.subject.startswith(_prefix(producer)):
+        if not subject.startswith(_prefix(producer)):
             raise Unreadable(f"expected an id of the subject's own service, was {message_id[:120]!r}")
-        if cause > record.seq + AHEAD_MAX:
+        if cause > seq + AHEAD_MAX:
             raise Unreadable(f"expected an id not ahead of the tape, was {message_id[:120]!r}")
-        mark = self.state.marks.get(producer)
+        marks = self.state.marks
+        mark = marks.get(producer)
         if mark is not None and not self._rises(parsed, mark):
             return False
-        self.state.marks[producer] = (tape, cause, index)
+        marks[producer] = (tape, cause, index)
         return True
 
     def _rises(self, parsed: MessageId, mark: tuple[str, int, int]) -> bool:
-        if parsed.tape == mark[0]:
-            return (parsed.cause, parsed.index) > mark[1:]
+        tape, cause, index = mark
+        if parsed[0] == tape:
+            return parsed[2] > cause or (parsed[2] == cause and parsed[3] > index)
         # A shell's numbers begin anew with an epoch. What a machine still had to say of the epoch before comes
         # first: once a producer has spoken in the present one, an earlier one's word can only be a repetition.
-        return mark[0] != self.tape
+        return tape != self.tape
 
     def _approval_verified(self, record: TapeRecord) -> bool:
         """Whether risk signed it, for the epoch that its id names: an earlier one's is genuine, if too late."""

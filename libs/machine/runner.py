@@ -76,9 +76,9 @@ class MachineRunner:
         self.confirmed_to = (0, 0)
         self.stopped: Diverged | Failed | None = None
         self.mismatch: Output | None = None
-        self._repeats: tuple[type[Message], ...] = tuple(getattr(machine, "reads_repeats", ()))
-        self._handlers = {kind: machine.handler(kind) for kind in machine.reads}
-        self._prefix = f"{speaker(machine.name)}."
+        self.repeats: tuple[type[Message], ...] = tuple(getattr(machine, "reads_repeats", ()))
+        self.handlers = {kind: machine.handler(kind) for kind in machine.reads}
+        self.prefix = f"{speaker(machine.name)}."
         self._build = build
         self._signer = signer
 
@@ -93,17 +93,17 @@ class MachineRunner:
             Diverged, Failed: the machine has stopped; the position stays before this record.
             Unreadable: an operator message that does not verify; the position moves on.
         """
-        seq = record.seq
+        seq, subject, _, _, _ = record
         if seq <= self.position:
             return
         # Most of the tape is others' word; only what stands on own subjects can be an own output.
-        if record.subject.startswith(self._prefix):
+        if subject.startswith(self.prefix):
             self.confirm(record)
         if event is None:
             self.position = seq
             return
         try:
-            stamp = self.input_gate.accept(record, event, self._repeats)
+            stamp = self.input_gate.accept(record, event, self.repeats)
         except ValueError:
             self.position = seq
             raise
@@ -111,17 +111,18 @@ class MachineRunner:
             kind = type(event)
             if kind is Command:
                 self._note_skip(event)  # type: ignore[arg-type]
-            handle = self._handlers.get(kind)
-            if handle is not None and seq not in self.skips:
+            handle = self.handlers.get(kind)
+            if handle is not None and (not self.skips or seq not in self.skips):
                 try:
                     outputs = handle(event, stamp)
                 except Exception as e:
-                    raise self._failed(record, e) from e
+                    raise self.failed(record, e) from e
                 if outputs:
-                    self._emit(record, event, outputs)
+                    self.emit(record, event, outputs)
         self.position = seq
 
-    def _failed(self, record: TapeRecord, error: Exception) -> Failed:
+    def failed(self, record: TapeRecord, error: Exception) -> Failed:
+        """The machine has raised at this record, and stops for good."""
         where = traceback.extract_tb(error.__traceback__)[-1]
         text = (
             f"{type(error).__name__}: {error} in {where.name} (line {where.lineno}) at sequence {record.seq}"
@@ -133,7 +134,8 @@ class MachineRunner:
         if command.verb is Verb.SKIP and command.machine == self.name:
             self.skips.add(command.seq)
 
-    def _emit(self, record: TapeRecord, event: Message, messages: Sequence[Message]) -> None:
+    def emit(self, record: TapeRecord, event: Message, messages: Sequence[Message]) -> None:
+        """Note what the machine said to an input: to be published, and compared with the tape."""
         if record.seq <= self.verified_to:
             # Adopted: the tape's word stands for what was said until there, nothing is said again.
             return

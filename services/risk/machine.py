@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from libs.bounded import keep_newest
-from libs.config.section import values_of
 from libs.indicators.grid import is_dust
 from libs.machine.machine import NOTHING, Stamp, StateMachine
 from proto.execution import NO_APPROVAL, TERMINAL, OrderUpdate
@@ -51,8 +50,6 @@ class RiskMachine(StateMachine[State]):
 
     def __init__(self) -> None:
         super().__init__(State())
-        self._values_are_of: RiskParams | None = None
-        self._values = values_of(RiskParams())
         self.handlers = {
             Quote: self._on_quote,
             Book: self._on_book,
@@ -231,12 +228,6 @@ class RiskMachine(StateMachine[State]):
         wait = params.exits_wait and params.autonomy == "semi"
         return self._decide(candidate, checks, params, stamp, wait=wait)
 
-    def _values_of(self, params: RiskParams) -> RiskParams:
-        """The limits for many reads; made again when they, or the whole memory, were replaced."""
-        if params is not self._values_are_of:
-            self._values_are_of, self._values = params, values_of(params)
-        return self._values
-
     def _open_for(self, stamp: Stamp, expires_at: int) -> RiskParams | None:
         """The limits to decide by; ``None`` without any, before a session, or for a repeated proposal."""
         state = self.state
@@ -245,7 +236,7 @@ class RiskMachine(StateMachine[State]):
         state.seen[stamp.message_id] = expires_at
         if len(state.seen) > SEEN_COUNT_MAX:
             keep_newest(state.seen, SEEN_COUNT_MAX)
-        return self._values_of(state.params)
+        return state.params
 
     def _decide(
         self,

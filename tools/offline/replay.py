@@ -18,6 +18,7 @@ from libs.machine.input_gate import InputGate, InputGateState
 from libs.machine.machine import Machine
 from libs.machine.runner import MachineRunner
 from libs.machine.snapshots import Snapshot, SnapshotStore
+from libs.machine.together import Together
 from libs.tape.record import TapeRecord
 from proto.ids import parse_message_id
 from proto.message import Message
@@ -92,6 +93,7 @@ class Replay:
     left_out: list[dict[str, Any]] = field(default_factory=list)
     broke_at: tuple[TapeRecord, Message] | None = None
     _runners: list[MachineRunner] = field(default_factory=list)
+    _together: Together | None = None
     _settled: dict[str, int] = field(default_factory=dict)
     _history: TapeHistory = field(default_factory=TapeHistory)
 
@@ -107,6 +109,8 @@ class Replay:
                 self._runner(makers[name](), SnapshotStore(state / "snapshots", name), from_seq)
             )
         self._share_gates()
+        if Together.fit(self._runners):
+            self._together = Together(self._runners)
         return min(runner.position for runner in self._runners) + 1
 
     def _runner(self, machine: Machine, store: SnapshotStore, from_seq: int) -> MachineRunner:
@@ -155,24 +159,38 @@ class Replay:
             event = None
         if isinstance(event, Started):
             self.starts.append((record.seq, event))
+        if not self._hand_out(record, event):
+            return False
+        if event is not None and self.break_on is not None and self.break_on(record, event):
+            self.broke_at = (record, event)
+            return False
+        return True
+
+    def _hand_out(self, record: TapeRecord, event: Message | None) -> bool:
+        """Let every machine take a record; ``False`` when one of them ends the replay."""
+        try:
+            if self._together is not None and self._together.take(record, event):
+                return True
+        except Failed as e:
+            return self._fails(record, e)
         for runner in self._runners:
             try:
                 runner.take(record, event)
             except Unreadable:
                 continue
             except Failed as e:
-                if record.seq in self._history.skips.get(runner.name, ()):
-                    self.skipping = (runner.name, record.seq)
-                else:
-                    self.difference = ReplayDifference(record.seq, runner.name, str(e))
-                return False
+                return self._fails(record, e)
             except Diverged as e:
                 self._differs(runner, record, str(e))
                 return False
-        if event is not None and self.break_on is not None and self.break_on(record, event):
-            self.broke_at = (record, event)
-            return False
         return True
+
+    def _fails(self, record: TapeRecord, failed: Failed) -> bool:
+        if record.seq in self._history.skips.get(failed.machine, ()):
+            self.skipping = (failed.machine, record.seq)
+        else:
+            self.difference = ReplayDifference(record.seq, failed.machine, str(failed))
+        return False
 
     def _differs(self, runner: MachineRunner, record: TapeRecord, text: str) -> None:
         self.difference = ReplayDifference(record.seq, runner.name, text)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from libs.config.errors import ConfigError
 from libs.config.load import load, override, parse_set, parse_sets
-from libs.config.section import Section, amount, setting, values_of, whole
+from libs.config.section import Section, amount, setting, whole
 from libs.config.wanted import former_names
 from libs.contract.codec import decode, encode
 from libs.venues.catalogue import VENUES
@@ -475,8 +475,3 @@ def test_every_form_of_a_venues_text_has_words():
 def test_another_host_takes_the_place_of_the_real_one():
     path, value = parse_set("venues.polymarket.gamma_url=http://127.0.0.1:8080")
     assert venue_sections(["polymarket"], overrides={path: value})["venues.polymarket"]["gamma_url"] == value
-
-
-def test_values_of_a_section_read_like_it():
-    params = RiskParams(bet_max=7)
-    assert vars(values_of(params)) == dict(params)
