@@ -186,7 +186,9 @@ class Momentum(Strategy[MomentumParams, MomentumState]):
         if market.underlying not in self.params.underlyings:
             return f"{market.underlying} is not among its underlyings"
         has_price = market.underlying in self.state.tracks
-        return "" if has_price else f"no price of {market.underlying} has come: does its venue follow the pair?"
+        return (
+            "" if has_price else f"no price of {market.underlying} has come: does its venue follow the pair?"
+        )
 
     # ── the markets ────────────────────────────────────────────────────────────────────────────────
 
