@@ -22,7 +22,7 @@ from libs.venues.manifold.params import ManifoldParams
 from libs.venues.polymarket.market_data.normalise import PolymarketNormaliser
 from libs.venues.polymarket.params import PolymarketParams
 from proto.feed import Market, MarketStatus
-from proto.units import SECOND
+from proto.units import ONE, SECOND
 from services.feed.live.kalshi import KalshiSource
 from services.feed.live.manifold import ManifoldSource
 from services.feed.live.polymarket import PolymarketSource
@@ -51,7 +51,9 @@ class Questions(StandIn):
             body = body(request)
         if isinstance(body, list):
             # As Gamma: closed markets are left out unless they are asked for.
-            body = [row for row in body if row["closed"] is (request.query.get("closed") == "true")]
+            body = [
+                row for row in body if row.get("closed", False) is (request.query.get("closed") == "true")
+            ]
         return web.json_response(body)
 
     async def emit(self, source: str, data: bytes, at_ns: int = 0) -> None:
@@ -273,8 +275,26 @@ async def test_a_manifold_market_that_is_opened_again_is_followed_again(venue: Q
         await source.close()
 
 
+async def test_what_manifold_does_not_find_is_told(venue: Questions) -> None:
+    far = {"id": "abc", "outcomeType": "BINARY", "mechanism": "cpmm-1", "volume": 9.0, "closeTime": 2**45}
+    params = ManifoldParams(rest_url=venue.rest_url, term="btc")
+    normaliser = ManifoldNormaliser()
+    source = ManifoldSource(params, venue.emit, lambda: normaliser)
+    try:
+        for rows, note in (
+            ([], "btc: the venue finds no open market"),
+            ([far], f"btc: none of 1 markets closes within {params.time_to_close_max_hours} h"),
+        ):
+            venue.rows = {"/search-markets": rows}
+            await source.poll()
+            (told,) = source.notes
+            assert told.startswith(note)
+    finally:
+        await source.close()
+
+
 async def test_what_polymarket_does_not_list_is_told(venue: Questions) -> None:
-    asked = Polymarket(venue, windows=("bitcoin-up-or-down",), tags=("7",))
+    asked = Polymarket(venue, windows=("bitcoin-up-or-down",), tags=("7",), volume_min=ONE)
     venue.rows = {"/markets": [], "/markets/keyset": {"markets": [gamma_market() | {"endDate": "soon"}]}}
     try:
         assert await asked.poll() == []
@@ -284,6 +304,9 @@ async def test_what_polymarket_does_not_list_is_told(venue: Questions) -> None:
         venue.rows["/markets/keyset"] = {"markets": []}
         await asked.poll()
         assert asked.source.notes[1].startswith("tag 7: no open market")
+        venue.rows["/markets/keyset"] = {"markets": [gamma_market() | {"volume": "0.5"}]}
+        await asked.poll()
+        assert asked.source.notes[1].startswith("tag 7: none of 1 markets has the volume")
     finally:
         await asked.source.close()
 

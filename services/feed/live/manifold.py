@@ -74,6 +74,8 @@ class ManifoldSource(LiveSource):
         self._followed: dict[str, None] = {}
         self._closed = UnresolvedMarkets()
         self._settled = UnresolvedMarkets()
+        # What the search did not find, and what it found beyond what is followed, in words.
+        self._missing = self._beyond = ""
 
     def open_socket(self) -> VenueSocket:
         params = self._params
@@ -89,7 +91,7 @@ class ManifoldSource(LiveSource):
 
     @property
     def notes(self) -> list[str]:
-        return self._normaliser().notes()
+        return [*filter(None, (self._missing, self._beyond)), *self._normaliser().notes()]
 
     def await_results(self, markets: Iterable[str]) -> None:
         for market in markets:
@@ -102,7 +104,10 @@ class ManifoldSource(LiveSource):
         """Search for markets; request pool and orders of new ones, and the results of ended ones."""
         wanted = list(self._params.markets) + (await self._search() if self._params.term else [])
         fresh = [c for c in dict.fromkeys(wanted) if not self._is_known(c)]
-        del fresh[max(0, self._params.markets_max_count - len(self._followed)) :]
+        most = self._params.markets_max_count
+        beyond = fresh[max(0, most - len(self._followed)) :]
+        self._beyond = f"{len(beyond)} markets are not followed: at most {most} are" if beyond else ""
+        del fresh[len(fresh) - len(beyond) :]
         for contract in fresh:
             self._followed[contract] = None
             await self._poll_market(contract)
@@ -117,9 +122,11 @@ class ManifoldSource(LiveSource):
     async def _search(self) -> list[str]:
         """Return the contracts found by the search term that pass the filters."""
         found: dict[str, None] = {}
+        seen = 0
         for page in range(self._params.discovery_pages_max_count):
             frame = await self._rest.search(self._params.term, PAGE_ROWS, page * PAGE_ROWS)
             rows = _rows_of(frame)
+            seen += len(rows)
             passed = [(row, contract) for row in rows if (contract := self._passing(row))]
             if passed:
                 body = msgspec.json.encode([row for row, _ in passed])
@@ -127,7 +134,15 @@ class ManifoldSource(LiveSource):
             found.update(dict.fromkeys(contract for _, contract in passed))
             if len(rows) < PAGE_ROWS:
                 break
+        self._missing = "" if found else self._missing_note(seen)
         return list(found)
+
+    def _missing_note(self, seen: int) -> str:
+        """Say why a search found nothing that is wanted."""
+        term, hours = self._params.term, self._params.time_to_close_max_hours
+        if seen:
+            return f"{term}: none of {seen} markets closes within {hours} h and was traded enough"
+        return f"{term}: the venue finds no open market"
 
     def _passing(self, raw: msgspec.Raw) -> str:
         """Return the id of a found market that passes the filters; "" for any other."""

@@ -185,19 +185,16 @@ class PolymarketSource(LiveSource):
         await self._emit_rows(filter(self._follow_listing, rows))
 
     async def _poll_tag(self, query: Query, name: str = "", *, trading: bool = False) -> None:
-        """Follow the markets of a list, missed where it has none; with ``trading`` only those that take orders."""
-        if name:
-            self._missing[name] = f"{name}: no open market that should be decided within the hours asked for"
+        """Follow the markets of a list, missed where none is wanted; with ``trading`` only those that take orders."""
+        listed = wanted = 0
         for _ in range(self._params.discovery_pages_max_count):
             answer = await self._gamma.request("GET", "/markets/keyset", effect=False, query=query)
             rows = rows_of(answer.body)
-            if rows:
-                self._missing.pop(name, None)
-            await self._emit_rows(
-                row
-                for row in rows
-                if passes(row, self._params) and self._follow_listing(row, trading=trading)
-            )
+            passing = [row for row in rows if passes(row, self._params)]
+            listed, wanted = listed + len(rows), wanted + len(passing)
+            if name:
+                self._missing[name] = _missing_note(name, listed, wanted)
+            await self._emit_rows(row for row in passing if self._follow_listing(row, trading=trading))
             cursor = cursor_of(answer.body)
             if not cursor:
                 return
@@ -307,6 +304,15 @@ class PolymarketSource(LiveSource):
 
     async def close(self) -> None:
         await self._gamma.close()
+
+
+def _missing_note(name: str, listed: int, wanted: int) -> str:
+    """Say what a list has not; empty when it has what is wanted."""
+    if wanted:
+        return ""
+    if listed:
+        return f"{name}: none of {listed} markets has the volume, category and kind that are asked for"
+    return f"{name}: no open market that should be decided within the hours asked for"
 
 
 def build_source(section: Mapping[str, Any], context: FeedContext) -> PolymarketSource:
