@@ -3,7 +3,7 @@
 from typing import Any
 
 from aiohttp import web
-from eth_account import Account as EthAccount
+from coincurve import PublicKey
 
 from libs.venues.polymarket import POLYMARKET
 from proto.units import ONE
@@ -26,7 +26,7 @@ from sandbox.polymarket.modes import RATE_LIMITED, RESTARTING
 from sandbox.polymarket.options import PolymarketOptions
 from sandbox.polymarket.realtime import RealtimePrices
 from sandbox.polymarket.rtds import PriceStream
-from sandbox.polymarket.signatures import checksum
+from sandbox.polymarket.signatures import address_of, checksum
 from sandbox.polymarket.trading import Trading
 from sandbox.polymarket.user_channel import UserChannel
 from sandbox.polymarket.wallets import wallets_of
@@ -66,7 +66,7 @@ class PolymarketServer(VenueServer):
         self.realtime = RealtimePrices(self.exchange, faults)
         self._keys = [digest(seed, "polymarket", f"account-{i}") for i in range(ACCOUNTS)]
         for key in self._keys:
-            owner = EthAccount.from_key(key).address
+            owner = _address(key)
             self.exchange.keys.create(owner)
             for group in wallets_of(owner).values():
                 self.exchange.deposit(group[0], owner, CASH)
@@ -113,7 +113,7 @@ class PolymarketServer(VenueServer):
         return main | {"others": [row for row in rows if row is not main]}
 
     def _rows(self, private_key: bytes) -> list[dict[str, Any]]:
-        owner = EthAccount.from_key(private_key).address
+        owner = _address(private_key)
         held = self.exchange.keys.derive(owner)
         return [
             {
@@ -278,3 +278,8 @@ class PolymarketServer(VenueServer):
             "/v2/value": self.data_v2.value,
         }
         return [web.get(f"/data-api{path}", door(handler)) for path, handler in reads.items()]
+
+
+def _address(private_key: bytes) -> str:
+    """Return the address of a key, in mixed case."""
+    return checksum(address_of(PublicKey.from_secret(private_key)))

@@ -14,7 +14,7 @@ from tools.system.installation import running_supervisor
 
 DISK_BYTES_MIN = 2 << 30
 """A busy day of tape, journal and recorded frames; below it new orders would soon stop."""
-SANDBOX_PACKAGES = ("aiohttp", "coincurve", "eth_account", "Crypto")
+SANDBOX_PACKAGES = ("aiohttp", "coincurve", "Crypto")
 
 
 class Finding(NamedTuple):

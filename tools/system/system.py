@@ -105,6 +105,7 @@ class System:
         self._desk: OperatorDesk | None = None
         self._status: StatusServer | None = None
         self._database: asyncio.Task[str] | None = None
+        self._preparing: asyncio.Task[None] | None = None
         self._links: list[Link] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._stored_at: dict[int, int] = {}
@@ -118,6 +119,10 @@ class System:
         """Where the prices of its sessions come from: at an address that is not the venue's nobody can say."""
         prices = self.options.prices
         return Prices.UNKNOWN if prices is Prices.REAL and stranger(self.venues) else prices
+
+    @property
+    def _at_sandbox(self) -> bool:
+        return self.options.market is MarketSource.SANDBOX
 
     async def start(self, tell: Tell = untold) -> None:
         """Start servers, open the session, start the services.
@@ -137,8 +142,14 @@ class System:
         # What the last run said of its servers, and that it was stopping, is not true of this one.
         layout.servers_file.unlink(missing_ok=True)
         require_account(layout.money_file, account_of(self.options.money, self.options.live))
-        tell("starting broker and database …")
+        tell(
+            "starting broker, database and the venues' sandbox …"
+            if self._at_sandbox
+            else "starting broker and database …"
+        )
+        # Side by side: each of them mostly waits for its own files or its own interpreter.
         database = self._database = asyncio.create_task(self.installation.start_database())
+        preparing = self._preparing = asyncio.create_task(self._prepare_venues())
         await self.installation.start_broker()
         operator = await self._connect(OPERATOR)
         self.tape, self.new_epoch = await self.installation.open_tape(operator)
@@ -149,9 +160,7 @@ class System:
         adopt_to = int((await stream_state(operator.client))["last_seq"])
         if self.options.money == "real":
             await self._check_paper_trades(await database)
-        if self.options.market is MarketSource.SANDBOX:
-            tell("starting the venues' sandbox …")
-        await self._prepare_venues()
+        await preparing
         tell("starting the services …")
         run = self._run_file(await database, adopt_to)
         layout.write_run(run)
@@ -317,6 +326,8 @@ class System:
             self.servers.announce_stopping()
         if self._status is not None:
             await self._status.close()
+        if self._preparing is not None:
+            await cancel_all([self._preparing])
         await self.supervisor.stop()
         await cancel_all(self._tasks)
         if self._sandbox is not None:
