@@ -95,7 +95,9 @@ TABLE: tuple[Row, ...] = (
     Row(monitor.Dead, "monitor", (), "unreadable input, with its reason"),
     Row(advisor.Question, "advisor", ("advisor",), "a question to a model, with all it is told"),
     Row(advisor.ModelAnswer, "advisor", ("advisor",), "what came of a question, and what it cost"),
-    Row(advisor.Forecast, "advisor", (), "the pooled forecast of a market, weighed against its price"),
+    Row(
+        advisor.Forecast, "advisor", ("signal",), "the pooled forecast of a market, weighed against its price"
+    ),
     Row(advisor.Lesson, "advisor", (), "what a forecast was worth once its market ended"),
     Row(advisor.Score, "advisor", (), "the record of a forecaster beside the market's"),
     Row(service.Started, "*", (), "a machine started"),

@@ -14,7 +14,11 @@ from services.signal.strategy import Strategy, StrategyParams
 
 ENTRY_POINT_GROUP = "presage.strategies"
 
-BUILT_IN = {"momentum": "services.signal.momentum:Momentum"}
+BUILT_IN = {
+    "momentum": "services.signal.momentum:Momentum",
+    "model_edge": "services.signal.model_edge:ModelEdge",
+    "near_certainty": "services.signal.near_certainty:NearCertainty",
+}
 """Strategies that need no installed entry point."""
 
 

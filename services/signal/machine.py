@@ -10,6 +10,7 @@ from libs.indicators.candles import Candle, Candles
 from libs.indicators.tops import Tops
 from libs.machine.machine import NOTHING, Stamp, StateMachine
 from proto import feed
+from proto.advisor import Forecast
 from proto.feed import Book, FeedClock, Gap, Market, MarketStatus, Quote, Trade
 from proto.message import Message
 from proto.monitor import Clock
@@ -66,6 +67,7 @@ class SignalMachine(StateMachine[SignalState]):
             feed.Candle: self._on_candle,
             Market: self._on_market,
             Gap: self._on_gap,
+            Forecast: self._on_forecast,
             Clock: self._on_clock,
             FeedClock: self._on_clock,
             Session: self._on_session,
@@ -103,6 +105,7 @@ class SignalMachine(StateMachine[SignalState]):
         self._trade_hooks = self._hooks("on_trade")
         self._market_hooks = self._hooks("on_market")
         self._clock_hooks = self._hooks("on_clock")
+        self._forecast_hooks = self._hooks("on_forecast")
         self._candle_hooks = self._hooks("on_candle")
         self._past_hooks = self._hooks("on_past")
 
@@ -215,6 +218,11 @@ class SignalMachine(StateMachine[SignalState]):
         if market.status is MarketStatus.SETTLED:
             self._forget(market)
         return out
+
+    def _on_forecast(self, forecast: Forecast, stamp: Stamp) -> Sequence[Message]:
+        if not self._forecast_hooks:
+            return NOTHING
+        return self._call(self._forecast_hooks, stamp, forecast, stamp.seq)
 
     def _forget(self, market: Market) -> None:
         del self.state.markets[market.market]

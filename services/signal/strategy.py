@@ -13,6 +13,7 @@ from msgspec import Struct
 from libs.config.section import Section, setting, whole
 from libs.indicators.candles import Candle, Candles
 from libs.indicators.tops import Top, Tops
+from proto.advisor import Forecast
 from proto.feed import Market, Side, Trade
 from proto.signal import Proposal
 from proto.units import SECOND, Nanoseconds, Price
@@ -111,6 +112,10 @@ class Strategy(Generic[Params, State]):
 
         After a restart of the feed it may be a second that trades have told already.
         """
+        raise NotImplementedError
+
+    def on_forecast(self, forecast: Forecast, seq: int) -> Sequence[Proposal]:
+        """The advisor forecast a market; ``seq`` is where it stands on the tape. Its numbers are claims, not facts."""
         raise NotImplementedError
 
     def on_clock(self) -> Sequence[Proposal]:

@@ -31,6 +31,8 @@ def system_of(
     _check_faults(options)
     of_machines, _ = split_overrides(overrides or {})
     found = sections(config, of_machines, options.strategies)
+    if options.money == "real" and found.get("signal.model_edge", {}).get("influence") == "full":
+        raise UsageError("expected signal.model_edge.influence earned with real money, was full")
     options.archive_keep_days = archive_section(config, overrides)["keep_days"]
     if options.recordings or options.sockets or options.market is MarketSource.SYNTHETIC:
         if options.live:

@@ -1,0 +1,178 @@
+"""Model edge: buys what a pooled model forecast makes cheap, as far as such forecasts have earned it here.
+
+The advisor says what a forecast is worth, but the advisor's process talks to the internet. So this strategy keeps a record
+of its own: it weighs the advisor's raw pool against the price it sees itself, by the same rule, and learns from the
+outcomes it reads itself. Somebody who writes forecasts in the advisor's name earns nothing by saying that he has.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Struct
+
+from libs.bounded import keep_newest
+from libs.config.section import amount, setting, whole
+from libs.exchange.fees import fee_estimate
+from libs.forecasting.odds import clamp_forecast
+from libs.forecasting.weight import Learner
+from libs.indicators.tops import Top
+from libs.portfolio.payouts import payouts_of
+from proto.advisor import AnswerStatus, Forecast
+from proto.feed import Market, MarketStatus, Side
+from proto.signal import Evidence, Proposal
+from proto.units import ONE, SECOND, Nanoseconds, Price, later
+from services.signal.strategy import NO_PROPOSALS, Strategy, StrategyParams
+
+FORECASTS_MAX = 2_000
+"""Markets with a forecast; the advisor asks about a few at a time."""
+LEARNERS_MAX = 500
+"""Families times rosters, as in the advisor."""
+Probability = Annotated[int, amount(0, ONE)]
+Seconds = Annotated[int, whole(1, 86_400)]
+
+
+class ModelEdgeParams(StrategyParams):
+    """Parameters of model edge; ``config/signal/model_edge.yaml`` gives the reason of each default."""
+
+    influence: Literal["earned", "full"] = setting(
+        "earned", "how far a forecast moves the price: as its record here allows, or (paper only) all the way"
+    )
+    edge_min: Probability = setting(50_000, "smallest edge a contract after the fee, in money")
+    price_min: Probability = setting(50_000, "asks below are left alone")
+    price_max: Probability = setting(950_000, "asks above are left alone")
+    forecast_age_max_s: Seconds = setting(900, "an older forecast is not traded on, whatever it says itself")
+    time_to_close_min_s: Seconds = setting(60, "least time to the market's close")
+    outcomes_min_count: Annotated[int, whole(30, 10_000)] = setting(
+        100, "ended markets of a family before a forecast may move a price"
+    )
+    expires_s: Seconds = setting(5, "lifetime of a proposal")
+
+
+class Held(Struct, array_like=True):
+    """The newest forecast of a market: fair value of its first outcome, and what it rests on."""
+
+    fair: Price
+    pool: Price
+    price: Price
+    weight: int
+    seq: int
+    until: Nanoseconds
+
+
+class ModelEdgeState(Struct):
+    """Forecasts by market, and what such forecasts were worth by family and roster (``families``: of which market)."""
+
+    forecasts: dict[str, Held] = {}
+    learners: dict[str, Learner] = {}
+    families: dict[str, list[str]] = {}
+
+
+class ModelEdge(Strategy[ModelEdgeParams, ModelEdgeState]):
+    """Buys the side of a market that its weighed forecast puts above the ask, by at least the least edge after the fee."""
+
+    name: ClassVar[str] = "model_edge"
+    params_type = ModelEdgeParams
+    state_type = ModelEdgeState
+
+    def on_forecast(self, forecast: Forecast, seq: int) -> Sequence[Proposal]:
+        market = self.market(forecast.market)
+        if market is None or len(market.outcomes) != 2 or forecast.status is not AnswerStatus.FORECAST:
+            self.state.forecasts.pop(forecast.market, None)
+            return NO_PROPOSALS
+        top = self.top(market.outcomes[0].instrument)
+        if top is None or top.bid is None or top.ask is None or not forecast.forecast:
+            return NO_PROPOSALS
+        price = (top.bid + top.ask) // 2
+        pool = clamp_forecast(forecast.forecast)
+        weighed = self._learner(forecast).commit(market.market, pool, price, self.params.outcomes_min_count)
+        is_full = self.params.influence == "full"
+        until = min(forecast.expires_at, later(self.now, self.params.forecast_age_max_s * SECOND))
+        held = Held(
+            pool if is_full else weighed.probability,
+            pool,
+            price,
+            ONE if is_full else weighed.weight,
+            seq,
+            until,
+        )
+        self.state.forecasts.pop(market.market, None)
+        self.state.forecasts[market.market] = held
+        keep_newest(self.state.forecasts, FORECASTS_MAX)
+        return [p for outcome in market.outcomes for p in self._evaluate(market, outcome.instrument, held)]
+
+    def on_quote(self, instrument: str, top: Top) -> Sequence[Proposal]:
+        if top.ask is None or not self.state.forecasts:
+            return NO_PROPOSALS
+        market = self.market_of(instrument)
+        held = None if market is None else self.state.forecasts.get(market.market)
+        if market is None or held is None:
+            return NO_PROPOSALS
+        return self._evaluate(market, instrument, held)
+
+    def on_market(self, market: Market) -> Sequence[Proposal]:
+        if market.status is not MarketStatus.SETTLED:
+            return NO_PROPOSALS
+        self.state.forecasts.pop(market.market, None)
+        payouts = payouts_of(market)
+        paid = payouts.get(market.outcomes[0].instrument) if payouts else None
+        for key in self.state.families.pop(market.market, []):
+            learner = self.state.learners.get(key)
+            if learner is not None and paid in (0, ONE):
+                learner.settle(market.market, happened=paid == ONE)
+            elif learner is not None:
+                learner.drop(market.market)
+        return NO_PROPOSALS
+
+    def why_not_priced(self, market: Market) -> str:
+        return "" if len(market.outcomes) == 2 else "it has not two outcomes"
+
+    # ── helpers ────────────────────────────────────────────────────────────────────────────────────
+
+    def _learner(self, forecast: Forecast) -> Learner:
+        key = f"{forecast.family}|{forecast.roster}"
+        state = self.state
+        keys = state.families.setdefault(forecast.market, [])
+        if key not in keys:
+            keys.append(key)
+        keep_newest(state.families, FORECASTS_MAX)
+        learner = state.learners.get(key)
+        if learner is None:
+            learner = state.learners[key] = Learner()
+            keep_newest(state.learners, LEARNERS_MAX)
+        return learner
+
+    def _evaluate(self, market: Market, instrument: str, held: Held) -> Sequence[Proposal]:
+        params = self.params
+        top = self.top(instrument)
+        if not held.weight or self.now >= held.until or top is None or top.ask is None:
+            return NO_PROPOSALS
+        left = market.ends_at - self.now
+        if market.status is not MarketStatus.OPEN or left < params.time_to_close_min_s * SECOND:
+            return NO_PROPOSALS
+        if not params.price_min <= top.ask <= params.price_max or not self.may_propose(instrument):
+            return NO_PROPOSALS
+        is_first = instrument == market.outcomes[0].instrument
+        fair = held.fair if is_first else ONE - held.fair
+        edge = fair - top.ask - fee_estimate(market.fees, top.ask, ONE)
+        if edge < params.edge_min:
+            return NO_PROPOSALS
+        return (
+            Proposal(
+                strategy=self.name,
+                market=market.market,
+                instrument=instrument,
+                side=Side.BUY,
+                price=top.ask,
+                fair_value=fair,
+                edge=edge,
+                strength=held.weight,
+                expires_at=later(self.now, params.expires_s * SECOND),
+                reason="model forecast",
+                evidence=(
+                    Evidence("forecast", held.pool if is_first else ONE - held.pool),
+                    Evidence("price_then", held.price if is_first else ONE - held.price),
+                    Evidence("weight", held.weight),
+                    Evidence("forecast_seq", held.seq * ONE),
+                ),
+            ),
+        )
