@@ -14,6 +14,8 @@ from tests.support.paths import RECORDINGS
 
 FOLDER = RECORDINGS / "families"
 KALSHI = FOLDER / "kalshi"
+SAMPLES = RECORDINGS / "kalshi" / "rest_samples"
+"""Answers to single requests, which are older than the families."""
 
 Body = dict[str, Any]
 
@@ -24,9 +26,9 @@ def _data(path: Path) -> bytes:
     return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
 
 
-def read(name: str) -> Any:
+def read(name: str, folder: Path = KALSHI) -> Any:
     """A body of Kalshi."""
-    return json.loads(_data(KALSHI / name))
+    return json.loads(_data(folder / name))
 
 
 def rows(name: str) -> list[dict[str, str]]:

@@ -12,7 +12,7 @@ from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
 from libs.venues.kalshi.market_data.payoff import Figure, read_strikes
 from proto.feed import Market, MarketStatus, Payoff, Trade
 from proto.units import ONE, SECOND
-from tests.support.families import Body, read, rows
+from tests.support.families import SAMPLES, Body, read, rows
 
 AT = int(datetime(2026, 8, 9, 20, tzinfo=UTC).timestamp()) * SECOND
 PAGE_ROWS = 200
@@ -83,6 +83,22 @@ def test_every_body_is_read_and_nothing_is_made_up() -> None:
             assert 0 < market.ended_at <= AT
     assert {payoff for (kind, payoff) in kinds if kind in ("structured", "custom")} == {Payoff.EVENT}
     assert {payoff for (kind, payoff) in kinds if kind.startswith("greater")} == {Payoff.ABOVE}
+
+
+def test_samples_of_single_requests_are_read_too() -> None:
+    """245 nested in events, 44 settled or nearly, and one asked for by itself, which is among the former."""
+    events = read("events_sports_nested.json.gz", SAMPLES)
+    bodies = [market for event in events for market in event["markets"]]
+    bodies += read("markets_settled.json", SAMPLES)["markets"]
+    single = read("market_single.json", SAMPLES)["single"]["market"]
+    normaliser = KalshiNormaliser()
+    told = markets_of([*bodies, single], normaliser)
+    assert (normaliser.notes(), len(bodies), len(told)) == ([], 289, 289)
+    assert Counter(market.status for market in told.values()) == {
+        MarketStatus.OPEN: 245,
+        MarketStatus.SETTLED: 42,
+        MarketStatus.CLOSED: 2,
+    }
 
 
 def test_games_end_long_before_their_latest_close() -> None:
