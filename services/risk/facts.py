@@ -6,7 +6,7 @@ from libs.exchange.fees import fee_estimate
 from libs.indicators.grid import is_dust, quantity_least
 from libs.portfolio.position import Position
 from libs.sizing.kelly import drawdown_scale, kelly_fraction, quantity_for_stake
-from proto.feed import FeeSchedule, Level, Market, Side
+from proto.feed import FeeSchedule, Level, Market, MarketStatus, Side
 from proto.risk import TimeInForce
 from proto.units import ONE, notional, scale
 from services.risk.checks import (
@@ -155,6 +155,16 @@ def open_positions(state: State) -> Held:
     return [held for held in found if held[1] not in left_out]
 
 
+def _entry_status(state: State, market: Market) -> int:
+    """The market's status for an entry. One that has paid us and is open again counts as settled.
+
+    The books pay a purchase in it by the result that was taken back, until there is another one.
+    """
+    ledger = state.portfolio.ledgers.get(market.market)
+    is_paid = ledger is not None and bool(ledger.payouts)
+    return STATUS_LEVELS[MarketStatus.SETTLED if is_paid else market.status]
+
+
 def entry_facts(
     state: State, params: RiskParams, candidate: Reservation, now: int, ground: Ground
 ) -> EntryFacts:
@@ -174,7 +184,7 @@ def entry_facts(
         expires_at=candidate.expires_at,
         known=market is not None and state.market_of.get(candidate.instrument) == candidate.market,
         kill_switch=kill_switch_level(state),
-        status=STATUS_UNKNOWN if market is None else STATUS_LEVELS[market.status],
+        status=STATUS_UNKNOWN if market is None else _entry_status(state, market),
         price_step=1 if market is None else price_step_at(market, candidate.price),
         buys=candidate.side is _BUY,
         fair_value=candidate.fair_value,

@@ -255,6 +255,18 @@ def test_settled_markets_are_forgotten_but_not_before_the_position_is_paid():
     assert set(state.market_of.values()) == {"kalshi:C"}
 
 
+def test_a_market_that_has_paid_and_is_open_again_is_not_entered():
+    """Until it is resolved anew the books would pay a purchase by the result that was taken back."""
+    world = RiskWorld()
+    world.hold("A")
+    world.send(market_of("A", status=MarketStatus.SETTLED, result="yes"))
+    world.settle("A", ONE)
+    world.send(market_of("A"))
+    world.book("kalshi:A:yes", snapshot=True)
+    assert list(world.reject("A")) == ["market_status"]
+    assert isinstance(world.propose("B"), Approval)
+
+
 def test_memory_of_proposals_and_repeats_ends():
     world = RiskWorld(repeat_s=30)
     world.update(world.approve(), OrderStatus.DENIED)
