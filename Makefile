@@ -79,6 +79,8 @@ lint: setup #-- format, rules, types, import contracts, generated files
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tools.generate.asyncapi --check
+	$(BIN)/python -m tools.generate.dashboards --check
+	$(BIN)/python -m tools.generate.metrics --check
 
 .PHONY: format
 format: setup #-- format the code and repair what can be repaired without thinking
@@ -88,6 +90,8 @@ format: setup #-- format the code and repair what can be repaired without thinki
 .PHONY: generate
 generate: setup #-- rewrite proto/schema/, proto/asyncapi.yaml and the reference of subjects, configuration and terms
 	$(BIN)/python -m tools.generate.asyncapi
+	$(BIN)/python -m tools.generate.dashboards
+	$(BIN)/python -m tools.generate.metrics
 
 #== Longer looks
 

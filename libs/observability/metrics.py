@@ -4,7 +4,7 @@ Every service has the same set, so that one dashboard fits all; what a service d
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,10 +17,12 @@ from prometheus_client import (
 
 from libs.observability.histogram import HistogramCollector
 from libs.observability.latency import HOPS
+from libs.observability.report_metrics import ReportMetrics, number
 from proto.execution import OrderStatus
+from proto.feed import Side
 from proto.monitor import Severity
 from proto.risk import RiskState
-from proto.units import MILLISECOND, ONE
+from proto.units import MILLISECOND, ONE, SECOND
 
 LATENCY_BOUNDS_NS = tuple(
     round(milliseconds * MILLISECOND)
@@ -32,6 +34,13 @@ LABEL_VALUES_MAX = 64
 OTHER = "other"
 
 _SERVICE = "service"
+_VENUE = "venue"
+RECONCILIATIONS = {
+    "clean": "nothing differs that stops trading",
+    "different": "something does",
+    "incomplete": "not every question was answered",
+}
+"""What a reconciliation may come to, and what that means."""
 
 
 class _Total:
@@ -39,11 +48,15 @@ class _Total:
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
-        self._last = 0
+        self._last = 0.0
 
-    def set(self, total: int) -> None:
-        self._counter.inc(total - self._last if total >= self._last else total)
-        self._last = total
+    def set(self, total: object) -> None:
+        """Take a total over; what is no finite number is none, and a counter never falls."""
+        found = number(total)
+        if found is None or found < 0:
+            return
+        self._counter.inc(found - self._last if found >= self._last else found)
+        self._last = found
 
 
 class _Bounded:
@@ -62,6 +75,19 @@ class _Bounded:
             child = self._children[value] = self._metric.labels(self._service, value)
         child.inc(amount)
 
+    def show(self, value: str) -> None:
+        """Have a series for a value before anything is counted: a rate begins at nought, not at the first event."""
+        self.inc(value, 0)
+
+
+class Described(NamedTuple):
+    """A metric as its reference shows it; ``labels`` beside ``service``."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    about: str
+
 
 class Metrics:
     """One registry for one process. Attributes are bound children: updating one costs a microsecond.
@@ -73,6 +99,8 @@ class Metrics:
     def __init__(self, service: str, build: str = "") -> None:
         self.service = service
         self.registry = CollectorRegistry()
+        self.described: list[Described] = []
+        """Every metric of ours, for the reference."""
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self._gauge("presage_build_info", "What runs; always 1", ("build",)).labels(service, build).set(1)
@@ -80,20 +108,17 @@ class Metrics:
         self._books()
         self._flow()
         self._faults()
+        self._trades()
+        self._reports = ReportMetrics(service, self.registry)
+        for row in self._reports.rows:
+            kind = "counter" if row.is_counter else "gauge"
+            self.described.append(Described(row.name, kind, (row.label,) if row.label else (), row.about))
 
     def _latencies(self) -> None:
-        hops = HistogramCollector(
-            "presage_hop_latency_seconds",
-            "From cause stored to message stored",
-            (_SERVICE, "hop"),
-            self.registry,
-        )
+        hops = self._histogram("presage_hop_latency_seconds", "From cause stored to message stored", ("hop",))
         self._hops = {name: hops.series((self.service, name), LATENCY_BOUNDS_NS) for name in HOPS}
-        whole = HistogramCollector(
-            "presage_end_to_end_latency_seconds",
-            "From the market data that began a decision to its claim",
-            (_SERVICE,),
-            self.registry,
+        whole = self._histogram(
+            "presage_end_to_end_latency_seconds", "From the market data that began a decision to its claim"
         )
         self._end_to_end = whole.series((self.service,), LATENCY_BOUNDS_NS)
 
@@ -166,6 +191,60 @@ class Metrics:
             self._counter("presage_dead_letters", "Dead inputs reported on the tape", ("producer",)), service
         )
 
+    def _trades(self) -> None:
+        service = self.service
+        filled = self._counter("presage_filled_dollars", "Price times quantity of fills", ("side",))
+        self._filled = {side: filled.labels(service, side.value) for side in Side}
+        self.improvement = self._counter(
+            "presage_price_improvement_dollars", "Fills at better prices than were approved: what that saved"
+        ).labels(service)
+        self.maker_fills = self._counter("presage_maker_fills", "Fills of orders that rested").labels(service)
+        self.gaps = _Bounded(
+            self._counter("presage_feed_gaps", "Losses of continuity told by the feed", (_VENUE,)), service
+        )
+        self.reconciliations = {
+            result: _Bounded(
+                self._counter(
+                    f"presage_reconciliations_{result}",
+                    f"Comparisons with a venue's books: {about}",
+                    (_VENUE,),
+                ),
+                service,
+            )
+            for result, about in RECONCILIATIONS.items()
+        }
+        self._alert_rules = self._gauge(
+            "presage_alert_active", "Alerts of a rule raised and not over", ("rule",)
+        )
+        self._alert_rules_seen: set[str] = set()
+        self._data_at = self._gauge(
+            "presage_venue_data_timestamp_seconds",
+            "When the newest market data of a venue was stored",
+            (_VENUE,),
+        )
+        self._venues_seen: set[str] = set()
+
+    def filled(self, side: Side, price: int, quantity: int) -> None:
+        """A fill, in millionths each."""
+        self._filled[side].inc(price * quantity / (ONE * ONE))
+
+    def set_alert(self, rule: str, count: int) -> None:
+        """How many alerts of a rule are active; rules beyond the bound share one series."""
+        self._bounded(self._alert_rules, self._alert_rules_seen, rule).set(count)
+
+    def venue_data(self, venue: str, stored_at_ns: int) -> None:
+        """When market data of a venue was stored."""
+        if venue not in self._venues_seen:
+            for counter in (self.gaps, *self.reconciliations.values()):
+                counter.show(venue)
+        self._bounded(self._data_at, self._venues_seen, venue).set(stored_at_ns / SECOND)
+
+    def _bounded(self, gauge: Gauge, seen: set[str], value: str) -> Gauge:
+        if value not in seen and len(seen) >= LABEL_VALUES_MAX:
+            value = OTHER
+        seen.add(value)
+        return gauge.labels(self.service, value)
+
     def observe_hop(self, hop: str, took_ns: int) -> None:
         """Record one hop; ``hop`` is one of ``latency.HOPS``."""
         self._hops[hop].observe(took_ns)
@@ -204,27 +283,56 @@ class Metrics:
     def take_report(self, report: Mapping[str, Any]) -> None:
         """Take a host's health report (``libs.machine.host.Host.health``) over into the metrics."""
         self.ready.set(report.get("state") == "live")
-        self.outputs_pending.set(int(report.get("open_outputs", 0)))
-        self.queue_depth.set(int(report.get("backlog", 0)))
-        self.tape_lag.set(int(report.get("lag", 0)))
-        self.divergences.set(int(report.get("diverged", 0)))
-        self.permission_violations.set(int(report.get("violations", 0)))
-        self.reader_restarts.set(int(report.get("restarts", 0)))
-        self.dead_inputs.set(int(report.get("dead", 0)))
-        self.publish_retries.set(int(report.get("retries", 0)))
+        for gauge, name in (
+            (self.outputs_pending, "open_outputs"),
+            (self.queue_depth, "backlog"),
+            (self.tape_lag, "lag"),
+        ):
+            gauge.set(number(report.get(name)) or 0)
+        for total, name in (
+            (self.divergences, "diverged"),
+            (self.permission_violations, "violations"),
+            (self.reader_restarts, "restarts"),
+            (self.dead_inputs, "dead"),
+            (self.publish_retries, "retries"),
+        ):
+            total.set(report.get(name, 0))
         desks: Mapping[str, Mapping[str, Any]] = report.get("venues", {})
-        self.odd_items.set(sum(int(desk.get("odd_items", 0)) for desk in desks.values()))
+        self.odd_items.set(sum(number(desk.get("odd_items")) or 0 for desk in desks.values()))
         for machine in report.get("versions", {}):
-            self.set_position(str(machine), int(report.get("position", 0)))
+            self.set_position(str(machine), int(number(report.get("position")) or 0))
+        self._take_account(report)
+        self._reports.take(report)
+
+    def _take_account(self, report: Mapping[str, Any]) -> None:
+        """What risk says of the account twice a second; everybody else hears of it on the tape, once a minute."""
+        for gauge, name in (
+            (self.cash, "cash"),
+            (self.equity, "equity"),
+            (self.exposure, "exposure"),
+            (self.exposure_limit, "exposure_limit"),
+        ):
+            if (amount := number(report.get(name))) is not None:
+                gauge.set(amount / ONE)
+        if (positions := number(report.get("positions"))) is not None:
+            self.positions.set(positions)
+        if report.get("risk_state") in tuple(RiskState):
+            self.set_risk_state(RiskState(report["risk_state"]))
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""
         return generate_latest(self.registry)
 
     def _gauge(self, name: str, about: str, labels: tuple[str, ...] = ()) -> Gauge:
+        self.described.append(Described(name, "gauge", labels, about))
         return Gauge(name, about, (_SERVICE, *labels), registry=self.registry)
 
+    def _histogram(self, name: str, about: str, labels: tuple[str, ...] = ()) -> HistogramCollector:
+        self.described.append(Described(name, "histogram", labels, about))
+        return HistogramCollector(name, about, (_SERVICE, *labels), self.registry)
+
     def _counter(self, name: str, about: str, labels: tuple[str, ...] = ()) -> Counter:
+        self.described.append(Described(name, "counter", labels, about))
         # The client adds "_total" to a counter's name by itself.
         return Counter(name, about, (_SERVICE, *labels), registry=self.registry)
 

@@ -3,15 +3,23 @@
 from collections.abc import Callable
 from typing import Any
 
+from libs.bounded import keep_newest
 from libs.observability.latency import HOP_NS_MAX, StoredTimes, hop_ns
 from libs.observability.metrics import Metrics
 from proto.execution import TERMINAL, Claim, OrderStatus, OrderUpdate
+from proto.feed import Book, Gap, Quote, Side, Trade
+from proto.ids import venue_of
 from proto.message import Message
 from proto.monitor import Alert, Dead, Severity
 from proto.risk import Approval, PortfolioReport, Rejection
 from proto.signal import Proposal
-from proto.venue import Fill
+from proto.units import ONE
+from proto.venue import Fill, Reconciliation
 
+AGE_TOLD_BY = "monitor"
+MARKET_DATA = (Quote, Book, Trade)
+PRICES_KEPT = 4_096
+"""Approved prices kept for fills to come; an order trades within hours, and there are some hundred a day."""
 ALERTS_MAX = 1_024
 """Active alerts followed: the monitor's machine and shell have fewer together."""
 
@@ -25,13 +33,18 @@ class TapeMetrics:
         self._status: dict[str, OrderStatus] = {}
         self._counts = dict.fromkeys(OrderStatus, 0)
         self._alerts: dict[tuple[str, str], Severity] = {}
+        self._prices: dict[str, int] = {}
+        # One process tells how old venues' data are; in the others it would only cost time.
+        self._tells_age = metrics.service == AGE_TOLD_BY
         self._handlers: dict[type[Message], Callable[[Any], object]] = {
             OrderUpdate: self._order,
             Rejection: self._rejection,
             Proposal: lambda _: metrics.proposals.inc(),
-            Approval: lambda _: metrics.approvals.inc(),
+            Approval: self._approval,
+            Gap: lambda gap: metrics.gaps.inc(gap.venue),
+            Reconciliation: self._reconciliation,
             Claim: lambda _: metrics.claims.inc(),
-            Fill: lambda _: metrics.fills.inc(),
+            Fill: self._fill,
             PortfolioReport: self._books,
             Alert: self._alert,
             Dead: self._dead,
@@ -45,11 +58,32 @@ class TapeMetrics:
         hop = hop_ns(message, stored_at_ns, self._times.get(cause_seq) if cause_seq else None)
         if hop is not None:
             self._metrics.observe_hop(*hop)
+        if self._tells_age and isinstance(message, MARKET_DATA):
+            self._metrics.venue_data(venue_of(message.instrument), stored_at_ns)
         handler = self._handlers.get(type(message))
         if handler is not None:
             handler(message)
         if type(message) is Claim:
             self._end_to_end(stored_at_ns, root_seq)
+
+    def _approval(self, approval: Approval) -> None:
+        self._metrics.approvals.inc()
+        self._prices[approval.order] = approval.price
+        keep_newest(self._prices, PRICES_KEPT)
+
+    def _fill(self, fill: Fill) -> None:
+        metrics = self._metrics
+        metrics.fills.inc()
+        metrics.filled(fill.side, fill.price, fill.quantity)
+        if fill.maker:
+            metrics.maker_fills.inc()
+        approved = self._prices.get(fill.order, fill.price)
+        better = approved - fill.price if fill.side is Side.BUY else fill.price - approved
+        metrics.improvement.inc(max(0, better) * fill.quantity / (ONE * ONE))
+
+    def _reconciliation(self, found: Reconciliation) -> None:
+        result = "incomplete" if not found.complete else "clean" if found.clean else "different"
+        self._metrics.reconciliations[result].inc(found.venue)
 
     def _rejection(self, rejection: Rejection) -> None:
         for check in rejection.failed:
@@ -95,5 +129,6 @@ class TapeMetrics:
         before = self._alerts.pop(key, None)
         if alert.active and len(self._alerts) < ALERTS_MAX:
             self._alerts[key] = alert.severity
+        self._metrics.set_alert(alert.rule, sum(rule == alert.rule for rule, _ in self._alerts))
         for severity in {alert.severity, before or alert.severity}:
             self._metrics.set_alerts(severity, sum(s is severity for s in self._alerts.values()))

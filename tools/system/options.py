@@ -39,6 +39,8 @@ class Options:
     passphrase: str = field(default="", repr=False)
     paper_state: Path | None = None
     archive_keep_days: int = 0
+    metrics_port: int = 0
+    """The supervisor's status port, and the services' after it; 0: any free ones."""
     examined: Sequence[str] = ()
     """Venues for which the doctor had no complaint and the phrase was typed: without them no real money."""
 

@@ -102,10 +102,10 @@ class Shares:
             _write(own.risk_key, layout.risk_key.read_bytes())
 
     def snapshots(self) -> list[SnapshotStore]:
-        """The snapshots of every machine."""
+        """The snapshots of every machine whose service has a directory here."""
+        places = {machine: self.of(HOST_OF.get(machine, machine)).root for machine in MACHINE_ORDER}
         return [
-            SnapshotStore(self.of(HOST_OF.get(machine, machine)).root / "snapshots", machine)
-            for machine in MACHINE_ORDER
+            SnapshotStore(root / "snapshots", machine) for machine, root in places.items() if root.exists()
         ]
 
 

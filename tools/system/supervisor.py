@@ -71,15 +71,15 @@ class Supervisor:
         self._stopping = False
         self._sockets: dict[str, socket.socket] = {}
 
-    def listen(self) -> dict[str, int]:
-        """Open the socket of each service's status endpoints; their ports.
+    def listen(self, base: int = 0) -> dict[str, int]:
+        """Open the socket of each service's status endpoints; their ports: any free ones, or from ``base`` on.
 
         They stay open here and the services inherit them: a port that is only looked up can be somebody
         else's by the time the service listens, and then it starts and dies for ever. It stays the same
         when a service is restarted.
         """
-        for service in self.children:
-            self._sockets[service] = socket.create_server((STATUS_HOST, 0))
+        for offset, service in enumerate(self.children):
+            self._sockets[service] = socket.create_server((STATUS_HOST, base and base + offset))
         return {service: opened.getsockname()[1] for service, opened in self._sockets.items()}
 
     def start(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,9 +12,8 @@ from typing import Any
 from libs.archive.archive import Archive
 from libs.bounded import keep_newest
 from libs.config.environment import Environment
-from libs.observability.metrics import Metrics
-from libs.observability.server import SUPERVISOR, Readiness, StatusServer
-from libs.runtime.layout import BUILD, RunFile, StateLayout, write_atomically
+from libs.observability.server import SUPERVISOR
+from libs.runtime.layout import RunFile, StateLayout, write_atomically
 from libs.runtime.wiring import status_socket
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
@@ -42,7 +42,8 @@ from tools.system.sandbox_process import SandboxElsewhere, SandboxProcess, TestK
 from tools.system.servers import ServerWatch
 from tools.system.shares import same_session
 from tools.system.summary import Summary
-from tools.system.supervisor import Supervisor
+from tools.system.supervisor import STATUS_HOST, Supervisor
+from tools.system.supervisor_status import SupervisorStatus
 from tools.system.watch import Reports, TapeWatch
 
 START_PATIENCE_S = 60.0
@@ -103,7 +104,8 @@ class System:
         self._sandbox: SandboxProcess | None = None
         self._test_keys: Mapping[str, TestKeys] = {}
         self._desk: OperatorDesk | None = None
-        self._status: StatusServer | None = None
+        self._status: SupervisorStatus | None = None
+        self._status_socket: socket.socket | None = None
         self._database: asyncio.Task[str] | None = None
         self._preparing: asyncio.Task[None] | None = None
         self._links: list[Link] = []
@@ -173,7 +175,7 @@ class System:
         self.supervisor.start()
         if self._shares:
             self._shares.hand_out(layout, run, self._test_keys)
-        await self._serve_status()
+        await self._serve_status(operator, servers)
         self._tasks += [
             asyncio.create_task(self.supervisor.watch()),
             asyncio.create_task(self.watch.follow()),
@@ -241,6 +243,13 @@ class System:
         self._links.append(link)
         return link
 
+    def _listen(self) -> dict[str, int]:
+        """Open every status socket, ours first; the port of each process."""
+        base = self.options.metrics_port
+        own = status_socket() or socket.create_server((STATUS_HOST, base))
+        self._status_socket = own
+        return {SUPERVISOR: own.getsockname()[1]} | self.supervisor.listen(base + 1 if base else 0)
+
     def _run_file(self, database_url: str, adopt_to: int) -> RunFile:
         options = self.options
         return RunFile(
@@ -255,7 +264,7 @@ class System:
             venues={venue: dict(section) for venue, section in self.venues.items()},
             adopt=options.adopt,
             adopt_to=adopt_to if options.adopt else 0,
-            metrics_ports=self.supervisor.listen(),
+            metrics_ports=self._listen(),
             strategies=list(options.strategies),
             supervisor_pid=os.getpid(),
             archive_keep_days=options.archive_keep_days,
@@ -287,12 +296,13 @@ class System:
         }
         return {"tape": self.tape, "prices": self.prices.value, "sections": json.loads(json.dumps(sections))}
 
-    async def _serve_status(self) -> None:
-        """Serve health and metrics where the operator set an address: ready means that the services can start."""
-        opened = status_socket()
-        if opened is not None:
-            self._status = StatusServer(Metrics(SUPERVISOR, BUILD), lambda: Readiness(ready=True))
-            await self._status.start(opened)
+    async def _serve_status(self, operator: Link, servers: ServerWatch) -> None:
+        """Serve the supervisor's health and metrics, beside the services'."""
+        layout = self.installation.layout
+        store = self._shares.broker_data if self._shares else layout.broker
+        self._status = SupervisorStatus(operator, servers.document, {"state": layout.root, "broker": store})
+        assert self._status_socket is not None
+        await self._status.start(self._status_socket)
 
     async def _open(self, mode: Mode, owner: ClockOwner, started_at_ns: int, recording: str) -> None:
         assert self._desk is not None
@@ -328,6 +338,8 @@ class System:
             await self._status.close()
         if self._preparing is not None:
             await cancel_all([self._preparing])
+        if self._status_socket is not None:
+            self._status_socket.close()
         await self.supervisor.stop()
         await cancel_all(self._tasks)
         if self._sandbox is not None:

@@ -135,6 +135,8 @@ def test_every_volume_and_every_dependency_exists():
 
 def test_prometheus_scrapes_every_status_port():
     scraped = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
-    targets = scraped["scrape_configs"][0]["static_configs"][0]["targets"]
-    assert targets == [f"{name}:{port}" for name, port in STATUS_PORTS.items()]
+    configs = scraped["scrape_configs"][0]["static_configs"]
+    assert {c["labels"]["process"]: c["targets"] for c in configs} == {
+        name: [f"{name}:{port}"] for name, port in STATUS_PORTS.items()
+    }
     assert environment("supervisor")["PRESAGE_STATUS_ADDRESS"] == f"0.0.0.0:{STATUS_PORTS['supervisor']}"

@@ -79,6 +79,15 @@ Seed = Annotated[int, typer.Option(help="Seed of the sandbox and the synthetic m
 ForSeconds = Annotated[
     float | None, typer.Option("--for", help="End by itself after so many seconds.", rich_help_panel=OUTPUT)
 ]
+MetricsPort = Annotated[
+    int,
+    typer.Option(
+        help="First of eight ports for health and metrics, supervisor first; 0: any free ones.",
+        max=65_528,
+        min=0,
+        rich_help_panel=OUTPUT,
+    ),
+]
 Headless = Annotated[bool, typer.Option(help="No terminal view.", rich_help_panel=OUTPUT)]
 Picture = Annotated[
     Path | None, typer.Option(help="Write the last frame of the view as SVG.", rich_help_panel=OUTPUT)
@@ -100,6 +109,7 @@ def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
     seed: Seed = 7,
     for_s: ForSeconds = None,
     state: State = DEFAULT_STATE,
+    metrics_port: MetricsPort = 0,
     headless: Headless = False,
     adopt: Adopted = None,
     picture: Picture = None,
@@ -124,6 +134,7 @@ def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
         live=live_venues(live or [], prices, sandbox_live=sandbox_live),
         faults=faults,
         paper_state=paper_state,
+        metrics_port=metrics_port,
     )
 
     async def work() -> dict[str, Any]:

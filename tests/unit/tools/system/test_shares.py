@@ -7,7 +7,7 @@ import pytest
 
 from libs.keys.signing import retired_file
 from libs.runtime.layout import RunFile, StateLayout
-from proto.subjects import SERVICES
+from proto.subjects import MACHINE_ORDER, SERVICES
 from tools.system.installation import Installation
 from tools.system.shares import Shares
 from tools.system.signing_keys import SigningKeys
@@ -84,6 +84,13 @@ def test_only_who_is_concerned_gets_another_run(layout: StateLayout, shares: Sha
         **{name: getattr(RUN, name) for name in RUN.__struct_fields__} | {"strategies": ["other"]}
     )
     assert shares.hand_out(layout, changed, KEYS) == ["signal"]
+
+
+def test_only_services_with_a_directory_have_snapshots(layout: StateLayout, shares: Shares):
+    shares.hand_out(layout, RUN, KEYS)
+    before = sorted(path.name for path in shares.root.iterdir())
+    assert len(shares.snapshots()) == len([m for m in MACHINE_ORDER if m != "advisor"])
+    assert sorted(path.name for path in shares.root.iterdir()) == before
 
 
 def test_a_rotated_key_reaches_everybody_and_begins_them_anew(layout: StateLayout, shares: Shares):
