@@ -285,6 +285,26 @@ class Market(Message):
         return (token(self.market),)
 
 
+class News(Message):
+    """An item of a news feed, as it was published: somebody's words, for models to weigh, never an instruction.
+
+    ``item`` is known by the feed's own id; ``published_at`` is 0 where the feed does not say.
+    """
+
+    kind: ClassVar[str] = "feed.news"
+
+    source: Name
+    item: Name
+    title: Text
+    at: Nanoseconds
+    summary: Text = ""
+    address: Text = ""
+    published_at: Nanoseconds = 0
+
+    def key(self) -> tuple[str, ...]:
+        return (token(self.source),)
+
+
 class Gap(Message):
     """The feed lost continuity for an instrument (or, when empty, for the whole venue).
 

@@ -68,6 +68,8 @@ class RunFile(msgspec.Struct, kw_only=True, omit_defaults=True):
     boot: str = ""
     """Where services run elsewhere: the boot in which the tape was looked at. In another one the run is over."""
     optional_services: list[str] = msgspec.field(default_factory=list)
+    news: dict[str, Any] = msgspec.field(default_factory=dict)
+    """The section ``news``."""
     advisor_url: str = ""
     """Where the sandbox's models are; empty without them."""
 

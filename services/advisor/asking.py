@@ -10,12 +10,14 @@ from proto.advisor import PASSAGE_CHARACTERS_MAX, Question
 from proto.feed import InstrumentKind, Market, MarketStatus
 from proto.units import SECOND, Nanoseconds, Price, later
 from services.advisor.evidence import other_lines, price_lines, question_lines, text_of
+from services.advisor.news import matching, news_lines
 from services.advisor.params import AdvisorParams, RoleSettings
 from services.advisor.record import family_in
 from services.advisor.spend import reserve_of
 from services.advisor.state import AdvisorState
 
 SCEPTIC = "sceptic"
+NEWS_ROLES = ("news", SCEPTIC)
 LESSONS_SHOWN = 10
 ID_DIGITS = 32
 ROSTER_DIGITS = 12
@@ -114,9 +116,19 @@ def question_for(
 
 
 def _evidence(state: AdvisorState, market: Market, role: RoleSettings, now: Nanoseconds) -> list[str]:
+    lines: list[str] = []
     if role.role in ("technical", SCEPTIC) and market.underlying:
-        return price_lines(market, state.underlyings.get(market.underlying), now)
-    return []
+        lines += price_lines(market, state.underlyings.get(market.underlying), now)
+    if role.role in NEWS_ROLES:
+        lines += news_lines(matching(list(state.news.values()), market, now), now)
+    return lines
+
+
+def feeds_for(state: AdvisorState, market: Market, role: RoleSettings, now: Nanoseconds) -> list[str]:
+    """The news feeds whose items a role is told about a market, each once."""
+    if role.role not in NEWS_ROLES:
+        return []
+    return list(dict.fromkeys(item.source for item in matching(list(state.news.values()), market, now)))
 
 
 def _lessons(state: AdvisorState, family: str, role: RoleSettings) -> list[str]:

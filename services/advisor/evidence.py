@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from libs.indicators.digital import bound_of
 from libs.indicators.volatility import ReturnSampler
+from proto.advisor import Source
 from proto.feed import Market, Payoff
 from proto.message import TEXT_CHARACTERS_MAX
 from proto.units import ONE, SECOND, Nanoseconds, show
@@ -32,6 +33,7 @@ VENUE_NAMES = re.compile(
     r"poly\s?market|kalshi|manifold(?:\.|\s)markets?|predictit|metaculus|betfair|smarkets", re.I
 )
 """Prediction markets, by name or address: a forecaster is to know the world, not the price."""
+_HOST = re.compile(r"https?://(?:www\.)?([A-Za-z0-9.-]{3,80})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 
 
@@ -48,6 +50,12 @@ def new_sampler() -> ReturnSampler:
 def asset_of(market: Market) -> str:
     """The underlying's symbol, without the venue that trades it."""
     return market.underlying.rpartition(":")[2]
+
+
+def hosts_of(sources: Iterable[Source]) -> list[str]:
+    """The hosts of an answer's sources, each once: what a forecast is scored by."""
+    found = (_HOST.match(source.address) for source in sources)
+    return list(dict.fromkeys(match[1].lower() for match in found if match))
 
 
 def question_lines(market: Market, now: Nanoseconds) -> list[str]:

@@ -7,15 +7,24 @@ from libs.bounded import keep_newest
 from libs.forecasting.odds import clamp_forecast, clamp_market, is_saturated, pool
 from libs.machine.machine import NOTHING, Stamp, StateMachine
 from libs.portfolio.payouts import payouts_of
-from proto.advisor import AnswerStatus, Forecast, Influence, ModelAnswer, Question, RoleForecast
-from proto.feed import Book, FeedClock, Gap, InstrumentKind, Market, MarketStatus, Quote, Trade
+from proto.advisor import SOURCES_MAX, AnswerStatus, Forecast, Influence, ModelAnswer, Question, RoleForecast
+from proto.feed import Book, FeedClock, Gap, InstrumentKind, Market, MarketStatus, News, Quote, Trade
 from proto.message import Message
 from proto.monitor import Clock
 from proto.operator import Config, Session
 from proto.units import ONE, SECOND, Nanoseconds, Price, as_money, later, notional
 from services.advisor import record
-from services.advisor.asking import SCEPTIC, Unasked, candidates, mid_price, question_for, roster_of
-from services.advisor.evidence import new_sampler
+from services.advisor.asking import (
+    SCEPTIC,
+    Unasked,
+    candidates,
+    feeds_for,
+    mid_price,
+    question_for,
+    roster_of,
+)
+from services.advisor.evidence import hosts_of, new_sampler
+from services.advisor.news import ITEMS_MAX, item_of
 from services.advisor.params import AdvisorParams, PromptParams, RoleSettings
 from services.advisor.state import (
     DONE_MAX,
@@ -42,7 +51,9 @@ class AdvisorMachine(StateMachine[AdvisorState]):
     """Asks in cycles, pools answers, learns from outcomes; see README.md."""
 
     name: ClassVar[str] = "advisor"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
+    """2: news are part of what the roles news and sceptic are told, forecasts are scored by their sources, and only
+    failures of requests that were made count against a provider."""
 
     def __init__(self) -> None:
         super().__init__(AdvisorState())
@@ -51,6 +62,7 @@ class AdvisorMachine(StateMachine[AdvisorState]):
             Book: self._on_book,
             Trade: self._on_trade,
             Gap: self._on_gap,
+            News: self._on_news,
             Market: self._on_market,
             Clock: self._on_clock,
             FeedClock: self._on_clock,
@@ -84,6 +96,13 @@ class AdvisorMachine(StateMachine[AdvisorState]):
         if market in self.state.markets:
             before = self.state.volumes.get(market, 0)
             self.state.volumes[market] = as_money(before + notional(trade.price, trade.quantity))
+        return NOTHING
+
+    def _on_news(self, news: News, stamp: Stamp) -> Sequence[Message]:
+        item = item_of(news, stamp.now)
+        if item is not None and news.item not in self.state.news:
+            self.state.news[news.item] = item
+            keep_newest(self.state.news, ITEMS_MAX)
         return NOTHING
 
     def _on_market(self, market: Market, stamp: Stamp) -> Sequence[Message]:
@@ -199,7 +218,9 @@ class AdvisorMachine(StateMachine[AdvisorState]):
         state.spend.reserved[question.question] = question.reserve
         state.open[question.question] = OpenQuestion(question)
         held.waiting.append(question.question)
-        held.answers[role.role] = RoleAnswer(question.question, question.prompt, question.model)
+        held.answers[role.role] = RoleAnswer(
+            question.question, question.prompt, question.model, sources=feeds_for(state, market, role, now)
+        )
         return (question,)
 
     # ── answers ────────────────────────────────────────────────────────────────────────────────────
@@ -229,12 +250,16 @@ class AdvisorMachine(StateMachine[AdvisorState]):
         said.status = answer.status
         said.probability = answer.probability if answer.status in COUNTED else None
         said.reasons = answer.reasons
+        said.sources = list(dict.fromkeys([*said.sources, *hosts_of(answer.sources)]))[:SOURCES_MAX]
         if said.probability is None and answer.status in COUNTED:
             said.status = AnswerStatus.FAILED
         return self._proceed(held, stamp.now, is_over=False)
 
     def _count_failure(self, answer: ModelAnswer, now: Nanoseconds) -> None:
         state = self.state
+        if not answer.calls:
+            # No request left, or nobody knows what came of it: that says nothing of the provider.
+            return
         if answer.status is not AnswerStatus.FAILED:
             state.failures.clear()
             return
@@ -296,10 +321,21 @@ class AdvisorMachine(StateMachine[AdvisorState]):
         )
         if len(said) < min(ROLES_MIN, len(params.roles)) or price is None:
             return made
-        return self._weigh(made, said, clamp_market(price), params.outcomes_min_count)
+        sources = [
+            (source, clamp_forecast(answer.probability))
+            for answer in held.answers.values()
+            if answer.probability is not None
+            for source in answer.sources
+        ]
+        return self._weigh(made, said, sources, clamp_market(price), params.outcomes_min_count)
 
     def _weigh(
-        self, made: Forecast, said: Sequence[tuple[str, str, Price]], price: Price, outcomes_min: int
+        self,
+        made: Forecast,
+        said: Sequence[tuple[str, str, Price]],
+        sources: Sequence[tuple[str, Price]],
+        price: Price,
+        outcomes_min: int,
     ) -> Forecast:
         """The forecast with its pool, and the price moved as far as its record allows."""
         pooled = pool([probability for _, _, probability in said])
@@ -307,6 +343,7 @@ class AdvisorMachine(StateMachine[AdvisorState]):
         learner = record.learner_of(self.state, made.family, made.roster)
         weighed = learner.commit(made.market, pooled, price, outcomes_min, may_move=not at_bound)
         record.note_forecast(self.state, made.market, made.family, (made.roster, pooled), said, price)
+        record.note_sources(self.state, made.market, made.family, sources, price)
         is_full = made.influence is Influence.FULL
         return made.replace(
             status=AnswerStatus.SATURATED if at_bound else AnswerStatus.FORECAST,

@@ -22,7 +22,7 @@ from services.advisor.state import (
     LastForecast,
 )
 
-POOLED, ROLE = "pooled", "role"
+POOLED, ROLE, SOURCE = "pooled", "role", "source"
 _BETWEEN = "|"
 
 
@@ -60,6 +60,14 @@ def note_forecast(
     state.last.pop(market, None)
     state.last[market] = LastForecast(family, forecast, price, said)
     keep_newest(state.last, LAST_MAX)
+
+
+def note_sources(
+    state: AdvisorState, market: str, family: str, sources: Iterable[tuple[str, Price]], price: Price
+) -> None:
+    """Remember what was forecast with each source (a feed, a host) at hand, until the outcome."""
+    for name, probability in sources:
+        _card(state, SOURCE, name, family).add(market, probability, price)
 
 
 def settle(

@@ -9,6 +9,7 @@ from libs.indicators.volatility import ReturnSampler
 from proto.advisor import AnswerStatus, Question
 from proto.feed import Market
 from proto.units import Money, Nanoseconds, Price
+from services.advisor.news import NewsItem
 from services.advisor.params import AdvisorParams
 from services.advisor.spend import Spend
 
@@ -38,7 +39,7 @@ class OpenQuestion(Struct):
 
 
 class RoleAnswer(Struct):
-    """What a role said of a market in this round."""
+    """What a role said of a market in this round; ``sources``: feeds and hosts that it rests on."""
 
     question: str
     prompt: str
@@ -46,6 +47,7 @@ class RoleAnswer(Struct):
     status: AnswerStatus = AnswerStatus.FAILED
     probability: Price | None = None
     reasons: str = ""
+    sources: list[str] = []
 
 
 class Round(Struct):
@@ -90,6 +92,7 @@ class AdvisorState(Struct):
     learners: dict[str, Learner] = {}
     cards: dict[str, ScoreCard] = {}
     lessons: dict[str, list[str]] = {}
+    news: dict[str, NewsItem] = {}
     failures: list[Nanoseconds] = []
     paused_until: Nanoseconds = 0
     why_idle: str = ""

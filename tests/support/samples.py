@@ -292,6 +292,15 @@ OPERATIONS = (
 )
 
 ADVICE = (
+    feed.News(
+        source="agency",
+        item="9f86d081884c7d65",
+        title="Rain",
+        at=AT,
+        summary="It rains.",
+        address="https://example.org/rain",
+        published_at=AT - SECOND,
+    ),
     advisor.Question(
         question="9f86d081884c7d65",
         market="kalshi:FED-26MAY-T3.00",

@@ -13,8 +13,9 @@ from libs.config.section import FORM_KEY, Section
 from libs.config.wanted import former_names
 from proto.units import UNIT_KEY, UNIT_MILLIONTHS, show
 from services.advisor.params import AdvisorParams
+from services.feed.news.params import NewsParams
 from services.journal.params import ArchiveParams
-from tools.system.composition import ADVISOR, ARCHIVE, models, venue_models
+from tools.system.composition import ADVISOR, ARCHIVE, NEWS, models, venue_models
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = Path("docs/reference/configuration.md")
@@ -35,7 +36,9 @@ def render_configuration() -> str:
 
 
 def _sections() -> Iterator[str]:
-    for name, model in (models() | {ARCHIVE: ArchiveParams, ADVISOR: AdvisorParams} | venue_models()).items():
+    for name, model in (
+        models() | {ARCHIVE: ArchiveParams, ADVISOR: AdvisorParams, NEWS: NewsParams} | venue_models()
+    ).items():
         path = name.replace(".", "/")
         yield f"### `{name}`"
         yield ""

@@ -18,6 +18,7 @@ from services.execution.paper.params import PaperParams
 from services.execution.params import ExecutionParams
 from services.exit.machine import ExitMachine
 from services.exit.params import ExitParams
+from services.feed.news.params import NewsParams
 from services.journal.params import ArchiveParams
 from services.monitor.machine import MonitorMachine
 from services.monitor.params import MonitorParams
@@ -30,6 +31,7 @@ CONFIG_DIRECTORY = Path(__file__).resolve().parents[2] / "config"
 DEFAULT_STRATEGIES = ("momentum",)
 ARCHIVE = "archive"
 ADVISOR = "advisor"
+NEWS = "news"
 PROMPTS_DIRECTORY = "prompts"
 
 
@@ -133,6 +135,18 @@ def advisor_sections(
     return {ADVISOR: section, f"{ADVISOR}.{PROMPTS_DIRECTORY}": PromptParams(texts=texts).document()}
 
 
+def news_section(
+    directory: Path = CONFIG_DIRECTORY, overrides: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The resolved section of the news, which no machine reads.
+
+    Raises:
+        ConfigError: naming file, line and key.
+    """
+    own = {path: value for path, value in (overrides or {}).items() if path.startswith(f"{NEWS}.")}
+    return load(directory, {NEWS: NewsParams}, own)[NEWS]
+
+
 def _prompts(directory: Path) -> dict[str, str]:
     """The prompts of a directory by name, each within its bound."""
     texts: dict[str, str] = {}
@@ -149,5 +163,5 @@ def split_overrides(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[
     """Overrides of the machines' sections, and those of the venues'."""
     of_venues = {path: value for path, value in overrides.items() if path.startswith("venues.")}
     others = {path: value for path, value in overrides.items() if path not in of_venues}
-    apart = (f"{ARCHIVE}.", f"{ADVISOR}.")
+    apart = (f"{ARCHIVE}.", f"{ADVISOR}.", f"{NEWS}.")
     return {path: value for path, value in others.items() if not path.startswith(apart)}, of_venues

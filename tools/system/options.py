@@ -1,9 +1,10 @@
 """What ``presage up`` was asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from proto.operator import Prices
 from tools.system.composition import DEFAULT_STRATEGIES
@@ -41,6 +42,7 @@ class Options:
     archive_keep_days: int = 0
     metrics_port: int = 0
     """The supervisor's status port, and the services' after it; 0: any free ones."""
+    news: Mapping[str, Any] = field(default_factory=dict)
     examined: Sequence[str] = ()
     """Venues for which the doctor had no complaint and the phrase was typed: without them no real money."""
 

@@ -268,6 +268,8 @@ class System:
             strategies=list(options.strategies),
             supervisor_pid=os.getpid(),
             archive_keep_days=options.archive_keep_days,
+            # Only an advisor reads them.
+            news=dict(options.news) if self.advising.is_on else {},
             optional_services=[SERVICE] if self.advising.is_on else [],
             advisor_url=self._models_url,
         )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from libs.contract.codec import encode
 from libs.forecasting.odds import pool
 from proto.advisor import AnswerStatus, Forecast, Influence, Lesson, Question, Score, Source
-from proto.feed import Gap, MarketStatus
+from proto.feed import Gap, MarketStatus, News
 from proto.operator import ClockOwner, Config, Mode, Session
 from proto.units import ONE, SECOND
 from services.advisor.machine import AdvisorMachine
@@ -267,10 +267,67 @@ def test_a_provider_that_fails_again_and_again_is_left_alone_for_a_while():
     world = AdvisorWorld({"cycle_s": 60, "answer_s": 20})
     world.open_market(1, close_at=START + 7_200 * SECOND)
     for question in world.cycle():
-        world.say(question, None, AnswerStatus.FAILED)
+        world.say(question, None, AnswerStatus.FAILED, calls=1)
     assert not world.pass_s(120)
     assert "left alone" in world.state.why_idle
     assert roles_of(world.pass_s(PAUSE_S)) == FORECASTERS
+
+
+def test_answers_that_were_lost_in_a_crash_say_nothing_of_the_provider():
+    world = AdvisorWorld({"cycle_s": 60, "answer_s": 20})
+    world.open_market(1, close_at=START + 7_200 * SECOND)
+    for question in world.cycle():
+        world.say(question, None, AnswerStatus.FAILED, detail="lost: asked before a restart")
+    assert roles_of(world.pass_s(120)) == FORECASTERS
+
+
+# ── news ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def news(world: AdvisorWorld, item: str, title: str, **fields) -> None:
+    world.put(News(source=fields.pop("source", "agency"), item=item, title=title, at=world.now, **fields))
+
+
+def test_news_of_a_market_reach_the_roles_that_weigh_them_and_no_price_does():
+    world = AdvisorWorld()
+    world.open_market(1)
+    news(world, "a", "Bitcoin slips as miners sell", summary="A large miner sold.", source="agency")
+    news(world, "b", "Rain in Lisbon")
+    news(world, "c", "Polymarket puts Bitcoin above $80,000 at 62 %")
+    news(world, "a", "Bitcoin slips as miners sell, again")
+    texts = {question.role: question.text for question in world.cycle()}
+    assert "agency: Bitcoin slips as miners sell (A large miner sold.)" in texts["news"]
+    assert "Lisbon" not in texts["news"]
+    assert "62" not in texts["news"]
+    assert "again" not in texts["news"]
+    assert "agency" not in texts["base_rate"]
+
+
+def test_forecasts_are_scored_by_the_feeds_and_hosts_that_they_rest_on():
+    world = AdvisorWorld()
+    begin = world.now
+    world.open_market(1, open_at=begin, close_at=begin + 900 * SECOND)
+    news(world, "a", "Bitcoin slips as miners sell")
+    world.pass_s(700)
+    for held in list(world.state.open.values()):
+        world.say(held.question, 70, sources=(Source("https://www.example.org/x", "q"),))
+    world.answer_all(60)
+    world.now = begin + 1_000 * SECOND
+    scores = {score.name: score for score in world.settle(1, happened=True) if isinstance(score, Score)}
+    assert scores["agency"].scope == "source"
+    assert scores["example.org"].brier == 90_000
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.text(max_size=40), st.text(max_size=60)), max_size=20))
+def test_whatever_is_in_the_news_a_question_stays_within_its_bounds(items):
+    world = AdvisorWorld(twin=False)
+    world.open_market(1)
+    for number, (title, summary) in enumerate(items):
+        news(world, str(number), f"Bitcoin {title}", summary=summary)
+    for question in world.cycle():
+        assert len(question.text) < 8_000
+        assert not any(ord(character) < 32 and character != "\n" for character in question.text)
 
 
 # ── learning ────────────────────────────────────────────────────────────────────────────────────────
