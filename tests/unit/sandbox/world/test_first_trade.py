@@ -46,15 +46,14 @@ def test_without_the_past_nothing_is_traded_before_enough_was_seen():
 
 
 def test_an_ordinary_world_may_wait_for_its_first_jump():
-    waited = [first_fill_s(seed, 77, 8.0, lively=False) for seed in range(6)]
-    assert max(waited) > 30, waited
+    assert first_fill_s(5, 77, 8.0, lively=False) > 30
 
 
 @pytest.mark.soak
 def test_hardly_any_beginning_takes_longer_than_a_minute(count):
     draw = random.Random(11)
     cases = [
-        (draw.randrange(2**31), draw.randrange(3_600), draw.uniform(5, 35)) for _ in range(count(12, 2_000))
+        (draw.randrange(2**31), draw.randrange(3_600), draw.uniform(5, 35)) for _ in range(count(6, 2_000))
     ]
     waited = [first_fill_s(*case) for case in cases]
     assert sum(found > 60 for found in waited) <= max(1, len(waited) / 50), sorted(
