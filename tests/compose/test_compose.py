@@ -117,6 +117,7 @@ def test_all_of_it(services: list[str]) -> None:
 
     if "prometheus" in services:
         until(targets_are_up, HEALTHY_S, "every target up")
+        until(lambda: firing() == {"DeadMansSwitch"}, HEALTHY_S, "no alert on a healthy system")
     if "grafana" in services:
         found = fetch(f"http://127.0.0.1:{PORTS['GRAFANA']}/api/search?type=dash-db")
         names = {path.stem for path in (ROOT / "deploy" / "grafana" / "dashboards").glob("*.json")}
@@ -159,6 +160,11 @@ def fetch(url: str) -> Any:
 def targets_are_up() -> bool:
     found = fetch(f"http://127.0.0.1:{PORTS['PROMETHEUS']}/api/v1/targets")["data"]["activeTargets"]
     return len(found) == len(STATUS_PORTS) and all(target["health"] == "up" for target in found)
+
+
+def firing() -> set[str]:
+    found = fetch(f"http://127.0.0.1:{PORTS['PROMETHEUS']}/api/v1/alerts")["data"]["alerts"]
+    return {alert["labels"]["alertname"] for alert in found if alert["state"] == "firing"}
 
 
 def memory() -> str:
