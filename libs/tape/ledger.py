@@ -11,7 +11,6 @@ the venue; see docs/concepts/exactly-one-order.md.
 
 import base64
 import json
-import os
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -19,8 +18,8 @@ from typing import Any
 
 import nats.errors
 
-from libs.bounded import keep_newest
 from libs.contract.codec import Unreadable, decode_as, encode
+from libs.tape.claim_notes import ClaimNotes
 from libs.tape.connection import Link
 from libs.tape.errors import BrokerUnavailable, ContentMismatch, PublishRefused
 from libs.tape.ledger_window import LedgerWindow, ledger_window
@@ -29,8 +28,6 @@ from proto.execution import Claim
 from proto.subjects import LEDGER
 
 READ_TIMEOUT_S = 2.0
-NONCES_KEPT = 100_000
-"""Own nonces remembered from the file: weeks of orders; older claims are terminal."""
 
 
 class ClaimOutcome(StrEnum):
@@ -60,34 +57,19 @@ class Ledger:
         self._publisher = publisher
         self._claims = claims
         self._crash_point = crash_point
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self._nonces = self._load(file)
-        self._descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-
-    @staticmethod
-    def _load(file: Path) -> dict[str, str]:
-        if not file.exists():
-            return {}
-        nonces: dict[str, str] = {}
-        for line in file.read_bytes().splitlines()[-NONCES_KEPT:]:
-            order, _, nonce = line.decode(errors="replace").partition(" ")
-            if nonce:
-                nonces[order] = nonce
-        return nonces
+        self._notes = ClaimNotes(file)
 
     def remembers(self, order: str) -> bool:
         """Whether this or an earlier process of ours ever tried to claim the order."""
-        return order in self._nonces
+        return order in self._notes
 
     def _noted(self, claim: Claim) -> str:
         """Note the claim's nonce, unless one is noted for this order already; the nonce that is."""
-        order = claim.order
-        if order not in self._nonces:
+        noted = self._notes.nonce_of(claim.order)
+        if noted is None:
             self._crash_point("before_claim")
-            self._write(f"{order} {claim.nonce}\n".encode())
-            self._nonces[order] = claim.nonce
-            keep_newest(self._nonces, NONCES_KEPT)
-        return self._nonces[order]
+            self._notes.add(claim.order, claim.nonce)
+        return noted or claim.nonce
 
     async def claim(self, claim: Claim, headers: Mapping[str, str]) -> ClaimOutcome:
         """Try to win the order. Safe to repeat: a claim already ours is won again, without a second one."""
@@ -161,13 +143,6 @@ class Ledger:
         answer: dict[str, Any] = json.loads(reply.data)
         return answer
 
-    def _write(self, line: bytes) -> None:
-        """Append to the note; what was cut short is ended, so that the next line stands alone."""
-        written = os.write(self._descriptor, line)
-        if written < len(line):
-            os.write(self._descriptor, b"\n")
-            raise OSError(f"expected room for {len(line)} bytes of a note, was {written}")
-
     def close(self) -> None:
-        """Close the file."""
-        os.close(self._descriptor)
+        """Close the file of notes."""
+        self._notes.close()

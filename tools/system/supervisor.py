@@ -1,7 +1,9 @@
 """The supervisor: every service its own process, started in order, restarted when it dies."""
 
 import asyncio
+import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,6 +26,8 @@ STEADY_S = 10.0
 """A service that ran this long has recovered: its next restart is quick again."""
 STOP_PATIENCE_S = 3.0
 LOG_BYTES_MAX = 16 << 20
+"""Of a service's log; the one before is kept as .log.1."""
+LOGS_EVERY_S = 10.0
 STATUS_HOST = "127.0.0.1"
 LAST_WORDS_BYTES_MAX = 4_096
 """Read back from the end of a log: its last line is what matters, and no line is that long."""
@@ -89,8 +93,6 @@ class Supervisor:
 
     def _spawn(self, child: Child) -> None:
         log_path = self._layout.logs / f"{child.service}.log"
-        if log_path.exists() and log_path.stat().st_size > LOG_BYTES_MAX:
-            log_path.replace(log_path.with_suffix(".log.1"))
         environment = os.environ | {"PYTHONPATH": str(ROOT), RESTARTS_VARIABLE: str(child.restarts)}
         environment |= self.environment.get(child.service, {})
         for name, owner in PRIVATE.items():
@@ -128,6 +130,19 @@ class Supervisor:
         python = os.path.abspath(sys.executable)
         return [python, "-m", f"services.{service}", "--state", str(self._layout.root)]
 
+    def shorten_logs(self) -> None:
+        """Put aside what long logs have. The services go on with their file: it is copied and emptied.
+
+        What is written between the two is lost, some lines in the millisecond that a copy takes. Without room for a
+        copy the log is emptied all the same: a full disk needs it most.
+        """
+        for service in self.children:
+            path = self._layout.logs / f"{service}.log"
+            if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
+                with contextlib.suppress(OSError):
+                    shutil.copyfile(path, path.with_suffix(".log.1"))
+                os.truncate(path, 0)
+
     def check(self) -> None:
         """Restart what died; call it a few times a second."""
         if self._stopping:
@@ -163,8 +178,12 @@ class Supervisor:
 
     async def watch(self) -> None:
         """Check until cancelled."""
+        shortened_at_s = float("-inf")
         while True:
             self.check()
+            if monotonic() - shortened_at_s > LOGS_EVERY_S:
+                self.shorten_logs()
+                shortened_at_s = monotonic()
             await asyncio.sleep(0.05)
 
     async def stop(self) -> None:

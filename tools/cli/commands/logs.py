@@ -77,15 +77,16 @@ def _newest(path: Path, count: int) -> list[Line]:
 
 
 def following(files: Sequence[Path]) -> Iterator[Line]:
-    """Lines as they are written, also after a log was put aside for a new one."""
+    """Lines as they are written, also after a log was put aside and begins anew."""
     read = {path: (path.stat().st_ino, path.stat().st_size) for path in files}
     while True:
         for path in files:
             if not path.exists():
                 continue
             found, (file_number, position) = path.stat(), read[path]
-            start = position if found.st_ino == file_number else 0
+            start = position if found.st_ino == file_number and found.st_size >= position else 0
             if found.st_size <= start:
+                read[path] = (found.st_ino, start)
                 continue
             with path.open("rb") as file:
                 file.seek(start)

@@ -81,3 +81,21 @@ def test_following_hands_out_whole_lines_once_also_after_the_file_was_put_aside(
         "half",
         "new and longer than all that was there",
     ]
+
+
+def test_following_goes_on_in_a_file_that_was_emptied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "risk.log"
+    path.write_text("old and long\n")
+
+    def append(text: str) -> None:
+        with path.open("a") as file:
+            file.write(text)
+
+    def emptied() -> None:
+        path.write_text("")
+        append("anew\n")
+
+    writes = iter([lambda: append("one\n"), emptied, lambda: append("two\n")])
+    monkeypatch.setattr(logs.time, "sleep", lambda _: next(writes)())
+    following = logs.following([path])
+    assert [next(following).text for _ in range(3)] == ["one", "anew", "two"]

@@ -1,12 +1,14 @@
 """The supervisor without its services: the sockets it keeps for them, and what it says of one that ended."""
 
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
 from libs.runtime.layout import StateLayout
 from proto.subjects import SERVICES
+from tests.support.waiting import until
 from tools.system.options import Options
 from tools.system.supervisor import LAST_WORDS_CHARACTERS_MAX, STATUS_HOST, Supervisor
 from tools.system.system import System
@@ -32,6 +34,30 @@ async def test_each_service_has_a_port_that_nobody_else_can_take(tmp_path: Path)
     finally:
         await first.stop()
         await second.stop()
+
+
+@pytest.mark.asyncio
+async def test_a_long_log_is_put_aside_while_its_service_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tools.system.supervisor.LOG_BYTES_MAX", 20_000)
+    code = "import os, time\nwhile True: os.write(1, b'a line\\n'); time.sleep(0.0001)"
+    talkative = {"feed": [sys.executable, "-c", code]}
+    layout = StateLayout(tmp_path)
+    layout.prepare()
+    supervisor = Supervisor(layout, ("feed",), talkative)
+    log, aside = layout.logs / "feed.log", layout.logs / "feed.log.1"
+    supervisor.start()
+    try:
+        for _ in range(3):
+            await until(lambda: log.exists() and log.stat().st_size > 20_000)
+            supervisor.shorten_logs()
+            assert aside.stat().st_size > 20_000
+        await until(lambda: log.stat().st_size > 1_000)
+        # The service goes on at the beginning of the file: nothing but lines is there.
+        assert set(log.read_bytes().splitlines()) == {b"a line"}
+    finally:
+        await supervisor.stop()
 
 
 def test_a_service_that_is_not_live_is_named_with_its_last_words(tmp_path: Path) -> None:
