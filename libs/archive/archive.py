@@ -2,7 +2,7 @@
 
 import os
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,6 +48,15 @@ class Archive:
         """Bytes on the disk."""
         return sum(segment.path.stat().st_size for segment in self.segments)
 
+    def last_before(self, at_ns: int) -> int:
+        """The last sequence of the newest segment that ended before a time of the broker (ns); 0 without one.
+
+        Raises:
+            ArchiveDamaged: one of the segments cannot be read.
+        """
+        ended = (segment.last for segment in reversed(self.segments) if segment.info.last_at < at_ns)
+        return next(ended, 0)
+
     def holds(self, seq: int) -> bool:
         """Whether a sequence is here."""
         return self._segment_of(seq) is not None
@@ -76,8 +85,8 @@ class Archive:
                 yield from segment.records(first, last)
                 segment.forget()
 
-    def matching(self, pattern: str, after: int, before: int) -> Iterator[TapeRecord]:
-        """The records of a subject (or pattern) between two sequences, neither included; no prices, no clocks.
+    def matching(self, patterns: Collection[str], after: int, before: int) -> Iterator[TapeRecord]:
+        """The records of some subjects (or patterns) between two sequences, neither included; no prices, no clocks.
 
         Raises:
             ArchiveDamaged: one of them cannot be read.
@@ -88,11 +97,11 @@ class Archive:
             seqs = sorted(
                 seq
                 for subject, found in segment.subjects().items()
-                if subject_matches(pattern, subject)
+                if any(subject_matches(pattern, subject) for pattern in patterns)
                 for seq in found
                 if after < seq < before
             )
-            yield from pick(segment, seqs)
+            yield from segment.pick(seqs)
             segment.forget()
 
     def verify(self) -> list[ArchiveFinding]:
@@ -125,16 +134,6 @@ class Archive:
         if gone:
             self.refresh()
         return gone
-
-
-def pick(segment: Segment, seqs: Sequence[int]) -> Iterator[TapeRecord]:
-    """Some records of a segment; each block is unpacked once."""
-    wanted = set(seqs)
-    if not wanted:
-        return
-    for record in segment.blocks_with(seqs):
-        if record.seq in wanted:
-            yield record
 
 
 def _link(before: Segment, segment: Segment) -> list[ArchiveFinding]:

@@ -1,6 +1,7 @@
 """The whole tape: what the archive holds, then what the broker's window holds, as one."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterator
 from itertools import islice
 
 from libs.archive.archive import Archive
@@ -20,11 +21,11 @@ class History:
 
     def __init__(self, link: Link, archive: Archive) -> None:
         self.archive = archive
-        self._link = link
+        self.link = link
 
     def reader(self, position: int, *, rest_s: float = 0.0) -> "HistoryReader":
         """A reader of everything after a sequence."""
-        return HistoryReader(self._link, self.archive, position, rest_s=rest_s)
+        return HistoryReader(self.link, self.archive, position, rest_s=rest_s)
 
     async def bounds(self) -> tuple[int, int]:
         """The first sequence from which everything is held, and the last; the first is beyond an empty tape's last.
@@ -32,7 +33,7 @@ class History:
         Raises:
             BrokerUnavailable: the broker did not answer.
         """
-        state = await stream_state(self._link.client)
+        state = await stream_state(self.link.client)
         first, last = int(state["first_seq"]), int(state["last_seq"])
         self.archive.refresh()
         for segment in reversed(self.archive.segments):
@@ -54,7 +55,7 @@ class History:
         reader = self.reader(max(first, begins) - 1)
         try:
             while reader.position < end:
-                if self._link.away_s() > GONE_S:
+                if self.link.away_s() > GONE_S:
                     text = f"expected the tape to {end}, was no broker after {reader.position}"
                     raise BrokerUnavailable(text)
                 for record in await reader.next_batch(READ_WAIT_S):
@@ -71,7 +72,7 @@ class History:
             ArchiveDamaged: its segment cannot be read.
         """
         found = self.archive.at(seq)
-        return found if found is not None else await read_at(self._link, seq)
+        return found if found is not None else await read_at(self.link, seq)
 
     async def read_subject(self, subject: str, after: int = 0) -> list[TapeRecord]:
         """What is held of a subject (or pattern) after a sequence, up to now. Prices and clocks: of the window alone.
@@ -80,11 +81,23 @@ class History:
             BrokerUnavailable: the broker did not answer.
             ArchiveDamaged: a segment cannot be read.
         """
-        state = await stream_state(self._link.client)
+        return await self.read_subjects([subject], after)
+
+    async def read_subjects(self, subjects: Collection[str], after: int = 0) -> list[TapeRecord]:
+        """The same of several at once, in order; the archive is looked through once.
+
+        Raises:
+            BrokerUnavailable: the broker did not answer.
+            ArchiveDamaged: a segment cannot be read.
+        """
+        state = await stream_state(self.link.client)
         self.archive.refresh()
         begins = int(state["first_seq"])
-        archived = list(self.archive.matching(subject, after, begins))
-        return archived + await read_subject(self._link, subject, max(after, begins - 1))
+        archived = await asyncio.to_thread(lambda: list(self.archive.matching(subjects, after, begins)))
+        held: list[TapeRecord] = []
+        for subject in subjects:
+            held += await read_subject(self.link, subject, max(after, begins - 1))
+        return archived + sorted(held, key=lambda record: record.seq)
 
 
 class HistoryReader:
@@ -163,7 +176,7 @@ class HistoryReader:
     async def _turn_to_facts(self, position: int) -> None:
         if self._archive.last > position:
             self._archived_to = position
-            self._archived = self._archive.matching(">", position, self._archive.last + 1)
+            self._archived = self._archive.matching((">",), position, self._archive.last + 1)
             return
         state = await stream_state(self._link.client)
         self._archived_to = max(position, int(state["first_seq"]) - 1)

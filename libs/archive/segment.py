@@ -3,13 +3,15 @@
 ::
 
     header    magic | length | msgpack {tape, first, previous}
-    blocks    each a zstd frame of some thousand rows, which are msgpack [seq, stored_at, subject, headers, payload]
-    footer    zstd of msgpack {last, rows, first_at, last_at, blocks: [[offset, first seq]…],
+    blocks    each a zstd frame of some thousand rows, which are msgpack [seq, stored_at, subject, headers, payload];
+              prices and clocks, which are nearly all of a tape, have blocks of their own
+    footer    zstd of msgpack {last, rows, first_at, last_at, blocks: [[offset, first seq]…], facts: [block…],
               subjects: {subject: [seq…]}, causes: {cause: [seq…]}}
     end       offset of the footer | sha256 of everything before | magic
 
-``subjects`` and ``causes`` have every message that is no price and no clock, so that an order's messages and what
-followed from them are found without reading the rest. A file has its name only when it is whole and on the disk.
+``facts`` are the blocks without prices and clocks; ``subjects`` and ``causes`` have every message in them, so that an
+order's messages and what followed from them are found without reading the rest. Segments of an earlier build have both
+in the same blocks. A file has its name only when it is whole and on the disk.
 """
 
 import hashlib
@@ -18,6 +20,8 @@ import struct
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from heapq import merge
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -26,15 +30,17 @@ import zstandard
 
 from libs.tape.record import TapeRecord
 
-MAGIC = b"PRSGSEG1"
+MAGIC = b"PRSGSEG2"
+MAGICS = (b"PRSGSEG1", MAGIC)
+"""The first is an earlier build's."""
 LEVEL = 6
 """Of zstd. docs/concepts/record.md has what each level costs and saves."""
 BLOCK_ROWS = 2_000
 """Read together: to fetch one message a block is unpacked, which takes some milliseconds."""
 BLOCK_BYTES_MAX = 256 << 20
 """Of an unpacked block or footer. A larger one is not ours."""
-NOT_INDEXED = ("feed.quote.", "feed.book.", "feed.trade.", "feed.clock", "monitor.clock")
-"""Nearly all of a tape; they are found by their sequence alone."""
+PRICES = ("feed.quote.", "feed.book.", "feed.trade.", "feed.candle.", "feed.clock", "monitor.clock")
+"""Beginnings of subjects. Nearly all of a tape; they are found by their sequence alone."""
 
 _END = struct.Struct("<Q32s8s")
 _LENGTH = struct.Struct("<I")
@@ -59,6 +65,7 @@ class _Footer(msgspec.Struct, frozen=True):
     blocks: list[tuple[int, int]]
     subjects: dict[str, list[int]]
     causes: dict[int, list[int]]
+    facts: list[int] | None = None
 
 
 class _Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -70,6 +77,7 @@ class _Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 _rows = msgspec.msgpack.Decoder(list[_Row])
+_seq_of = attrgetter("seq")
 
 
 class SegmentInfo(NamedTuple):
@@ -105,8 +113,10 @@ class SegmentWriter:
         self._hash = hashlib.sha256()
         self._compressor = zstandard.ZstdCompressor(level=level)
         self._offset = 0
-        self._block: list[_Row] = []
+        self._prices: list[_Row] = []
+        self._facts: list[_Row] = []
         self._blocks: list[tuple[int, int]] = []
+        self._fact_blocks: list[int] = []
         self._subjects: dict[str, list[int]] = {}
         self._causes: dict[int, list[int]] = {}
         self._first = self._last = self._first_at = self._last_at = 0
@@ -130,19 +140,30 @@ class SegmentWriter:
         elif record.seq != self._last + 1:
             raise ValueError(f"expected sequence {self._last + 1}, was {record.seq}")
         self._last, self._last_at = record.seq, record.stored_at_ns
-        self._block.append(
-            _Row(record.seq, record.stored_at_ns, record.subject, record.headers, record.payload)
-        )
-        if not record.subject.startswith(NOT_INDEXED):
+        row = _Row(record.seq, record.stored_at_ns, record.subject, record.headers, record.payload)
+        if record.subject.startswith(PRICES):
+            self._prices.append(row)
+        else:
+            self._facts.append(row)
             self._subjects.setdefault(record.subject, []).append(record.seq)
             self._causes.setdefault(record.cause, []).append(record.seq)
-        if len(self._block) >= BLOCK_ROWS:
-            self._end_block()
+        if len(self._prices) >= BLOCK_ROWS:
+            self._end_prices()
+        if len(self._facts) >= BLOCK_ROWS:
+            self._end_facts()
 
-    def _end_block(self) -> None:
-        self._blocks.append((self._offset, self._block[0].seq))
-        self._write(self._compressor.compress(_pack(self._block)))
-        self._block = []
+    def _end_prices(self) -> None:
+        self._end_block(self._prices)
+        self._prices = []
+
+    def _end_facts(self) -> None:
+        self._fact_blocks.append(len(self._blocks))
+        self._end_block(self._facts)
+        self._facts = []
+
+    def _end_block(self, rows: list[_Row]) -> None:
+        self._blocks.append((self._offset, rows[0].seq))
+        self._write(self._compressor.compress(_pack(rows)))
 
     def _write(self, content: bytes) -> None:
         self._file.write(content)
@@ -158,8 +179,10 @@ class SegmentWriter:
         """
         if not self._first:
             raise ValueError("expected records, was none")
-        if self._block:
-            self._end_block()
+        if self._prices:
+            self._end_prices()
+        if self._facts:
+            self._end_facts()
         footer = _Footer(
             self._last,
             self._last - self._first + 1,
@@ -168,6 +191,7 @@ class SegmentWriter:
             self._blocks,
             self._subjects,
             self._causes,
+            self._fact_blocks,
         )
         at = self._offset
         self._write(self._compressor.compress(_pack(footer)))
@@ -227,7 +251,7 @@ class Segment:
                 raise self._damaged(f"expected at least {_END.size} bytes, was {size}")
             file.seek(size - _END.size)
             offset, digest, magic = _END.unpack(file.read())
-        if magic != MAGIC or offset > size - _END.size:
+        if magic not in MAGICS or offset > size - _END.size:
             raise self._damaged("expected a sealed end, was something else")
         return offset, digest
 
@@ -235,7 +259,7 @@ class Segment:
     def _header(self) -> _Header:
         with self.path.open("rb") as file:
             head = file.read(len(MAGIC) + _LENGTH.size)
-            if head[: len(MAGIC)] != MAGIC:
+            if head[: len(MAGIC)] not in MAGICS:
                 raise self._damaged("expected a segment, was something else")
             (length,) = _LENGTH.unpack(head[len(MAGIC) :])
             found: _Header = self._decoded(file.read(min(length, 1 << 16)), _Header)
@@ -275,25 +299,49 @@ class Segment:
             ArchiveDamaged: a block cannot be read.
         """
         last = self.last if last is None else last
-        blocks = self._footer.blocks
-        at = max(0, bisect_right(blocks, first, key=lambda block: block[1]) - 1)
-        for index in range(at, len(blocks)):
-            if blocks[index][1] > last:
+        both = [self._rows_from(family, first) for family in self._families() if family]
+        rows = both[0] if len(both) == 1 else merge(*both, key=_seq_of)
+        for row in rows:
+            if row.seq > last:
                 return
-            for row in self._rows_of(index):
-                if first <= row.seq <= last:
-                    yield TapeRecord(row.seq, row.subject, row.headers, row.payload, row.stored_at)
+            if row.seq >= first:
+                yield TapeRecord(row.seq, row.subject, row.headers, row.payload, row.stored_at)
 
-    def blocks_with(self, seqs: Sequence[int]) -> Iterator[TapeRecord]:
-        """The records of all blocks that hold one of some rising sequences.
+    def _families(self) -> tuple[list[int], list[int]]:
+        """The blocks of prices, and those of facts; in an earlier build's segment all are in the second."""
+        every = range(len(self._footer.blocks))
+        facts = self._footer.facts
+        if facts is None:
+            return [], list(every)
+        of_facts = set(facts)
+        return [block for block in every if block not in of_facts], facts
+
+    def _rows_from(self, family: Sequence[int], seq: int) -> Iterator[_Row]:
+        """The rows of some rising blocks, from the block on that would hold ``seq``."""
+        blocks = self._footer.blocks
+        at = max(0, bisect_right(family, seq, key=lambda block: blocks[block][1]) - 1)
+        for block in family[at:]:
+            yield from self._rows_of(block)
+
+    def pick(self, seqs: Sequence[int]) -> list[TapeRecord]:
+        """The records of some sequences, in order; each block is unpacked once.
 
         Raises:
             ArchiveDamaged: a block cannot be read.
         """
-        firsts = [first for _, first in self._footer.blocks]
-        for index in sorted({bisect_right(firsts, seq) - 1 for seq in seqs}):
-            for row in self._rows_of(index):
-                yield TapeRecord(row.seq, row.subject, row.headers, row.payload, row.stored_at)
+        wanted, blocks = set(seqs), self._footer.blocks
+        found: dict[int, TapeRecord] = {}
+        # An order's messages are facts: the prices are looked at for what is not found there.
+        for family in reversed(self._families()):
+            left = sorted(wanted - found.keys())
+            firsts = [blocks[block][1] for block in family]
+            for at in sorted({bisect_right(firsts, seq) - 1 for seq in left} - {-1}):
+                for row in self._rows_of(family[at]):
+                    if row.seq in wanted:
+                        found[row.seq] = TapeRecord(
+                            row.seq, row.subject, row.headers, row.payload, row.stored_at
+                        )
+        return [found[seq] for seq in sorted(found)]
 
     def _rows_of(self, index: int) -> Sequence[_Row]:
         blocks = self._footer.blocks

@@ -172,6 +172,13 @@ def test_a_tape_that_is_mostly_in_the_archive_is_replayed_and_explained_whole(
         for state in (played.state, copy)
     ]
     assert chains[0] == chains[1]
+    for command in ("orders", "fills", "trades", "positions", "alerts", "strategies"):
+        listed = [
+            json.loads(run(command, "--state", str(state), "--json").stdout) for state in (played.state, copy)
+        ]
+        assert listed[0] == listed[1], command
+    early = json.loads(run("fills", "--state", str(copy), "--json", "--limit", "0").stdout)["fills"]
+    assert early[0]["seq"] < first, "expected a fill that the window has dropped"
     assert json.loads(run("archive", "verify", "--state", str(copy), "--json").stdout)["sound"]
     listed = json.loads(run("archive", "list", "--state", str(copy), "--json").stdout)
     assert listed["segments"][0]["first"] == 1

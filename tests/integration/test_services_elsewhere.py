@@ -20,7 +20,7 @@ from proto.operator import Session
 from proto.subjects import SERVICES
 from tests.support.paths import ROOT
 from tests.support.waiting import until
-from tools.lists.reading import read_kinds
+from tools.lists.reading import read_window
 from tools.system.bootstrap import BROKER_DATA, BROKER_LISTEN, BROKER_MONITOR, bootstrap
 from tools.system.build import system_of
 from tools.system.options import MarketSource, Options
@@ -93,7 +93,7 @@ async def supervised(options: Options, *changes: str) -> AsyncIterator[System]:
 
 
 async def sessions(link: Link) -> int:
-    return len((await read_kinds(link, (Session,))).entries)
+    return len((await read_window(link, (Session,))).entries)
 
 
 @pytest.mark.broker

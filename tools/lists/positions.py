@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from libs.archive.history import History
 from libs.machine.snapshots import SnapshotStore
 from libs.portfolio.portfolio import Portfolio
 from libs.tape.connection import Link
@@ -91,10 +92,11 @@ class Holdings:
         }
 
 
-async def read_holdings(installation: Installation, link: Link) -> Holdings:
+async def read_holdings(installation: Installation, history: History) -> Holdings:
     """The account as the tape has it now."""
     risk, position = _newest_risk(installation)
-    reading = await read_kinds(link, KINDS, position)
+    link = history.link
+    reading = await read_kinds(history, KINDS, position)
     portfolio = risk.state.portfolio
     for _, message in reading.entries:
         portfolio.apply(message)

@@ -5,7 +5,7 @@ Only footers are read to find them, and then the blocks that hold them: a day's 
 
 from collections.abc import Iterator
 
-from libs.archive.archive import Archive, pick
+from libs.archive.archive import Archive
 from libs.archive.segment import Segment
 from libs.tape.record import TapeRecord
 from proto.ids import parse_message_id
@@ -63,7 +63,7 @@ def _caused_by(archive: Archive, cause: int) -> list[int]:
 
 def _fetch(archive: Archive, seqs: list[int]) -> Iterator[TapeRecord]:
     for segment in archive.segments:
-        yield from pick(segment, _within(segment, seqs))
+        yield from segment.pick(_within(segment, seqs))
 
 
 def _within(segment: Segment, seqs: list[int]) -> list[int]:

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from proto.advisor import Forecast, Score
 from proto.units import ONE
+from tools.cli.commands.tape import history_of
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, run
 from tools.lists.advice import KINDS, Advice, advice_of
 from tools.lists.reading import read_kinds, read_markets
@@ -25,9 +26,10 @@ def advisor(limit: Limit = LIMIT, state: State = DEFAULT_STATE, as_json: AsJson 
     """Show the advisor's forecasts and reasons, scores beside the market's, calibration and spend."""
 
     async def work() -> tuple[Advice, dict[str, str], str]:
-        async with tape_access(state) as (_, link):
-            reading = await read_kinds(link, KINDS)
-            markets = await read_markets(link)
+        async with tape_access(state) as (installation, link):
+            history = history_of(installation, link)
+            reading = await read_kinds(history, KINDS)
+            markets = await read_markets(history)
             titles = {name: wording.market(market) for name, market in markets.items()}
             return advice_of(reading.entries), titles, reading.source
 

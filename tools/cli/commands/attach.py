@@ -18,7 +18,7 @@ from tools.cli.stages import Stages
 from tools.cli.terminal import DEFAULT_STATE, State, console, fail, run
 from tools.cli.view_source import RemoteSystem
 from tools.exit_codes import USAGE, NothingDone
-from tools.lists.reading import read_kinds
+from tools.lists.reading import read_window
 from tools.system.installation import expect_run, running_supervisor, tape_access
 from tools.system.watch import Reports, TapeWatch
 
@@ -67,7 +67,7 @@ async def catch_up(link: Link, archive: Archive, view: LiveView) -> TapeWatch:
     """Fold what happened so far, prices only of the last minutes; the watch that goes on from there."""
     last_seq = int((await stream_state(link.client))["last_seq"])
     prices_from = max(0, last_seq - PRICES_BACK)
-    for record, message in (await read_kinds(link, _RARE)).entries:
+    for record, message in (await read_window(link, _RARE)).entries:
         if record.seq <= prices_from:
             view.observe(record, message)
             if isinstance(message, PortfolioReport):

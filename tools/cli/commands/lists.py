@@ -6,11 +6,12 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from libs.archive.history import History
 from libs.runtime.layout import StateLayout
-from libs.tape.connection import Link
 from proto.message import Message
 from proto.monitor import Alert
 from proto.units import SECOND, notional
+from tools.cli.commands.tape import history_of
 from tools.cli.tables import Names, print_list, table, time_cell, time_heading, unit_of
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, run
 from tools.lists import books as book_list
@@ -79,10 +80,11 @@ class Wanted(NamedTuple):
         return names.has(self.market, row.market, row.instrument) and self.strategy in ("", row.strategy)
 
 
-def _read(state: Path, work: Callable[[Installation, Link, Names], Coroutine[Any, Any, Any]]) -> Any:
+def _read(state: Path, work: Callable[[Installation, History, Names], Coroutine[Any, Any, Any]]) -> Any:
     async def reading() -> Any:
         async with tape_access(state) as (installation, link):
-            return await work(installation, link, Names(await read_markets(link)))
+            history = history_of(installation, link)
+            return await work(installation, history, Names(await read_markets(history)))
 
     return run(reading())
 
@@ -90,8 +92,8 @@ def _read(state: Path, work: Callable[[Installation, Link, Names], Coroutine[Any
 def _list(listing: Listing, state: Path, wanted: Wanted, *, as_json: bool) -> list[Any] | None:
     """Show a list; its rows, ``None`` where they were printed as JSON."""
 
-    async def work(_: Installation, link: Link, names: Names) -> tuple[Reading, list[Any], Names]:
-        reading = await read_kinds(link, listing.kinds)
+    async def work(_: Installation, history: History, names: Names) -> tuple[Reading, list[Any], Names]:
+        reading = await read_kinds(history, listing.kinds)
         return reading, [row for row in listing.rows(reading.entries) if wanted.has(row, names)], names
 
     reading, rows, names = _read(state, work)
@@ -117,8 +119,8 @@ def _newest(rows: Sequence[Any], limit: int) -> Sequence[Any]:
 def pending(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     """List the orders that wait for you (autonomy `semi`): presage approve ID, presage deny ID."""
 
-    async def work(_: Installation, link: Link, names: Names) -> tuple[list[OrderRow], int, Names]:
-        rows, now = await waiting_orders(link)
+    async def work(_: Installation, history: History, names: Names) -> tuple[list[OrderRow], int, Names]:
+        rows, now = await waiting_orders(history.link)
         return rows, now, names
 
     rows, now, names = _read(state, work)
@@ -220,8 +222,8 @@ def _fill_row(row: FillRow, names: Names, unit: str) -> Sequence[str]:
 def positions(market: OfMarket = "", state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     """List open positions at the newest prices, and the account."""
 
-    async def work(installation: Installation, link: Link, names: Names) -> tuple[Any, Any, Names]:
-        holdings = await read_holdings(installation, link)
+    async def work(installation: Installation, history: History, names: Names) -> tuple[Any, Any, Names]:
+        holdings = await read_holdings(installation, history)
         document = holdings.document()
         holdings.rows = [row for row in holdings.rows if names.has(market, row.market, row.instrument)]
         return holdings, document, names
@@ -306,8 +308,8 @@ def alerts(
 ) -> None:
     """List what you must know of, the worst first, each with the command to type next."""
 
-    async def work(_: Installation, link: Link, __: Names) -> list[AlertRow]:
-        reading = await read_kinds(link, (Alert,))
+    async def work(_: Installation, history: History, __: Names) -> list[AlertRow]:
+        reading = await read_kinds(history, (Alert,))
         return alert_list(reading.entries)
 
     found = _read(state, work)
@@ -333,8 +335,8 @@ def strategies(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     rows = known_strategies(list(layout.read_run().strategies) if layout.was_run else [])
     if layout.was_run:
 
-        async def work(_: Installation, link: Link, __: Names) -> None:
-            count(rows, (await read_kinds(link, STRATEGY_KINDS)).entries)
+        async def work(_: Installation, history: History, __: Names) -> None:
+            count(rows, (await read_kinds(history, STRATEGY_KINDS)).entries)
 
         _read(state, work)
     if as_json:

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from libs.archive.archive import Archive
+from libs.archive.history import History
 from libs.keys.signing import OPERATOR_DOMAIN, Signer, UnusableKey
 from libs.runtime.layout import StateLayout
 from libs.tape.broker import stream_state
@@ -20,7 +22,7 @@ from tools.cli.halt_file import REASON, write_halt_file
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, print_outcome, run
 from tools.exit_codes import FAILED, NothingDone, UsageError
 from tools.lists.orders import KINDS, OrderList
-from tools.lists.reading import read_kinds
+from tools.lists.reading import read_kinds, read_window
 from tools.lists.waiting import waiting_orders
 from tools.system.aftermath import Answer, answer_to_decision, effect_of_halt, have_acted
 from tools.system.installation import expect_run, running_supervisor, tape_access
@@ -150,7 +152,7 @@ async def give_close_only(state: Path) -> dict[str, Any]:
     """
     layout = StateLayout(state)
     async with _desk(layout) as (desk, link):
-        if layout.halt_file.exists() or await _is_halted(link):
+        if layout.halt_file.exists() or await _is_halted(History(link, Archive(layout.archive))):
             raise NothingDone(
                 "expected no halt, was halted: exits are stopped too;"
                 " presage resume --close-only lets them through, and nothing else"
@@ -163,10 +165,12 @@ async def give_close_only(state: Path) -> dict[str, Any]:
     }
 
 
-async def _is_halted(link: Link) -> bool:
-    """Whether the last of the operator's words on the tape was a halt."""
-    reading = await read_kinds(link, (Command,))
-    verbs = [message.verb for _, message in reading.entries if message.verb in (Verb.HALT, Verb.RESUME)]
+async def _is_halted(history: History) -> bool:
+    """Whether the last of the operator's words on the tape was a halt, however long ago."""
+    turns = (Verb.HALT, Verb.RESUME)
+    verbs = [m.verb for _, m in (await read_window(history.link, (Command,))).entries if m.verb in turns]
+    if not verbs:
+        verbs = [m.verb for _, m in (await read_kinds(history, (Command,))).entries if m.verb in turns]
     return bool(verbs) and verbs[-1] is Verb.HALT
 
 
@@ -217,7 +221,7 @@ async def decide(state: Path, verb: Verb, name: str) -> dict[str, Any]:
 
 async def _why_not(link: Link, name: str, waiting: int) -> str:
     """Why an order cannot be decided on."""
-    reading = await read_kinds(link, KINDS)
+    reading = await read_window(link, KINDS)
     rows = OrderList().add(reading.entries).rows
     known = matching_orders(name, rows)
     if len(known) != 1:

@@ -14,7 +14,6 @@ from rich.progress import Progress
 from rich.table import Table
 
 from libs.archive.history import History
-from libs.contract.codec import Unreadable, decode
 from libs.keys.signing import Verifier
 from libs.tape.record import TapeRecord
 from proto.message import Message
@@ -24,6 +23,7 @@ from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, run
 from tools.cli.what_if_table import print_what_if
 from tools.exit_codes import DIFFERENCE, UsageError
 from tools.offline.replay_run import first_reachable, read_history, replay_document, replay_window
+from tools.offline.tape_time import sequence_at
 from tools.offline.what_if.run import what_if
 from tools.offline.what_if.variants import Variant, variants_of
 from tools.system.composition import DEFAULT_STRATEGIES
@@ -129,16 +129,8 @@ async def _sequence(tape: History, text: str, default: int) -> int:
     except ValueError as e:
         raise UsageError(f"expected a sequence or a UTC time, was {text!r}") from e
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    at = int(moment.timestamp() * 1e9)
-    async for record in tape.records():
-        if record.subject.startswith(("feed.", "monitor.clock")):
-            try:
-                message = decode(record.subject, record.payload)
-            except Unreadable:
-                continue
-            if getattr(message, "at", 0) >= at:
-                return record.seq
-    return default
+    found = await sequence_at(tape, int(moment.timestamp() * 1e9))
+    return found if found is not None else (await tape.bounds())[1] + 1
 
 
 def _condition(text: str) -> Callable[[TapeRecord, Message], bool] | None:

@@ -11,6 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from libs.archive.archive import Archive
+from libs.archive.history import History
+from libs.archive.segment import ArchiveDamaged
 from libs.runtime.layout import StateLayout
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
@@ -22,7 +25,7 @@ from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, run
 from tools.cli.venue_status import venue_status
 from tools.exit_codes import FAILED
 from tools.lists.alerts import alert_list, worst_first
-from tools.lists.reading import read_kinds
+from tools.lists.reading import Reading, read_kinds, read_window
 from tools.lists.waiting import waiting_orders
 from tools.system.installation import expect_run, running_supervisor
 from tools.system.servers import DISK_FULL
@@ -33,6 +36,8 @@ from tools.view.wording import money as amount
 
 REPORT_PATIENCE_S = 1.5
 COMMAND_PATIENCE_S = 2.0
+ALERTS_BACK_S = 7 * 86_400
+"""Alerts of so many days are shown, which reads a second's worth of the archive; `presage alerts` shows all."""
 TABLE_WIDTH_MIN = 100
 """Below it the venues are lines, not a table: a terminal of 80 columns would cut their balances."""
 ACCOUNT = ("cash", "equity", "profit", "exposure", "exposure_limit", "positions", "risk_state", "headroom")
@@ -89,7 +94,7 @@ async def _live_status(layout: StateLayout) -> dict[str, Any]:
         await reports.wait_for(lambda latest: all(s in latest for s in expected), REPORT_PATIENCE_S)
         tape = await stream_state(link.client)
         waiting, now = await waiting_orders(link)
-        told = await read_kinds(link, (Alert,))
+        told = await _alerts(link, layout)
     except (BrokerUnavailable, nats.errors.Error):
         return {"broker": "gone"}
     finally:
@@ -102,6 +107,16 @@ async def _live_status(layout: StateLayout) -> dict[str, Any]:
         "alerts": [row.document() for row in worst_first(alert_list(told.entries))],
         "pending": [row.document() | {"left_s": (row.expires_at - now) // SECOND} for row in waiting],
     }
+
+
+async def _alerts(link: Link, layout: StateLayout) -> Reading:
+    """Alerts of the last days; a damaged archive keeps nobody from the status."""
+    archive = Archive(layout.archive)
+    try:
+        position = archive.last_before(time.time_ns() - ALERTS_BACK_S * SECOND)
+        return await read_kinds(History(link, archive), (Alert,), position)
+    except ArchiveDamaged:
+        return await read_window(link, (Alert,))
 
 
 def is_stopping(document: Mapping[str, Any]) -> bool:

@@ -5,15 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
+from libs.archive.history import History
 from libs.runtime.layout import StateLayout
-from libs.tape.connection import Link
 from proto.monitor import Clock
 from proto.subjects import TABLE
 from tools.cli.commands.tape import history_of
 from tools.cli.report import print_why
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, fail, run
 from tools.exit_codes import UsageError
-from tools.lists.reading import read_kinds, read_markets
+from tools.lists.reading import read_markets, read_window
 from tools.offline.archived_chain import archived_records
 from tools.offline.why import SeveralMeant, Tape, document
 from tools.system.installation import tape_access
@@ -50,23 +50,23 @@ async def find_chain(state: Path, name: str) -> list[dict[str, Any]]:
     tape = Tape()
     async with tape_access(state) as (installation, link):
         history = history_of(installation, link)
-        window = await read_kinds(link, _KINDS)
+        window = await read_window(link, _KINDS)
         for record in archived_records(history.archive, name):
             if record.seq < window.first_seq:
                 tape.add(record)
         for record, _ in window.entries:
             tape.add(record)
-        tape.labels = await _labels(link)
+        tape.labels = await _labels(history)
         try:
             return document(await tape.chain(name, lambda seq: history.records(seq, seq)))
         except SeveralMeant as e:
             raise UsageError(str(e)) from e
 
 
-async def _labels(link: Link) -> dict[str, str]:
+async def _labels(history: History) -> dict[str, str]:
     """Markets and instruments as the view names them."""
     found: dict[str, str] = {}
-    for name, market in (await read_markets(link)).items():
+    for name, market in (await read_markets(history)).items():
         found[name] = wording.market(market)
         for outcome in market.outcomes:
             found[outcome.instrument] = f"{found[name]} {outcome.name.upper()}"

@@ -1,7 +1,10 @@
 """Segments and the archive made of them: what goes in comes out, and whatever was changed shows."""
 
 import itertools
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 from libs.archive.archive import Archive, make_folder, subject_matches
 from libs.archive.segment import MAGIC, ArchiveDamaged, Segment, SegmentWriter
 from libs.tape.record import CAUSE_HEADER, TapeRecord
+from tests.support.paths import ROOT
 
 ROWS = 5_000
 """More than two blocks."""
@@ -60,9 +64,9 @@ def test_one_record_and_the_records_of_a_subject_are_found(tmp_path: Path):
     archive = chained(tmp_path, 1, 3_001, 6_001)
     assert archive.at(3_000) == record_of(3_000)
     assert archive.at(6_001) is None
-    found = [record.seq for record in archive.matching("risk.approval.>", 2_950, 3_250)]
+    found = [record.seq for record in archive.matching(["risk.approval.>"], 2_950, 3_250)]
     assert found == [3_000, 3_100, 3_200]
-    assert [r.seq for r in archive.matching("risk.approval.t-99-0", 0, 10_000)] == [100]
+    assert [r.seq for r in archive.matching(["risk.approval.t-99-0"], 0, 10_000)] == [100]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +142,39 @@ def test_a_damaged_segment_says_which_it_is(tmp_path: Path):
 
 def test_looking_through_all_of_it_keeps_no_footer(tmp_path: Path):
     archive = chained(tmp_path, 1, 101, 201, 301)
-    assert len(list(archive.matching("risk.>", 0, 1_000))) == 3
+    assert len(list(archive.matching(["risk.>"], 0, 1_000))) == 3
     assert len(list(archive.records(1, 1_000))) == 300
     assert [segment.info.last for segment in archive.segments] == [100, 200, 300]
     assert not any("_footer" in vars(segment) for segment in archive.segments)
+
+
+def test_a_segment_of_an_earlier_build_is_read_and_followed(tmp_path: Path):
+    """It has prices and facts in the same blocks, and was written by the build that did so."""
+    make_folder(tmp_path)
+    old = next((ROOT / "tests" / "fixtures" / "segment_1").glob("*.segment"))
+    shutil.copy(old, tmp_path)
+    before = Archive(tmp_path).segments[0]
+    sealed(tmp_path, before.last + 1, 600, before.info.digest)
+    archive = Archive(tmp_path)
+    assert archive.verify() == []
+    assert list(archive.records(1, 600)) == [record_of(seq) for seq in range(1, 601)]
+    assert [archive.at(seq) for seq in (1, 100, 300, 301)] == [record_of(seq) for seq in (1, 100, 300, 301)]
+    assert [r.seq for r in archive.matching(["risk.>"], 0, 600)] == [100, 200, 300, 400, 500]
+    assert archive.segments[0].pick([99, 100]) == [record_of(99), record_of(100)]
+
+
+def test_facts_have_blocks_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Who looks for facts unpacks no prices."""
+    segment = sealed(tmp_path, 1, 2 * ROWS)
+    unpacked: list[int] = []
+    rows_of = Segment._rows_of
+
+    def counted(self: Segment, block: int) -> Sequence[Any]:
+        unpacked.append(block)
+        return rows_of(self, block)
+
+    monkeypatch.setattr(Segment, "_rows_of", counted)
+    found = segment.pick([seq for seqs in segment.subjects().values() for seq in seqs])
+    assert [record.seq for record in found] == list(range(100, 2 * ROWS + 1, 100))
+    assert len(unpacked) == 1
+    assert [record.seq for record in segment.pick([99, 100, 101, 7_001])] == [99, 100, 101, 7_001]
