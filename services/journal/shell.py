@@ -1,28 +1,29 @@
 """The journal's shell: the tape as a source, anchors as messages, health reports."""
 
 import asyncio
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import nats.errors
 
+from libs.archive.archive import Archive
+from libs.archive.history import History, HistoryReader
+from libs.archive.segment import ArchiveDamaged
 from libs.contract.codec import encode
 from libs.runtime.layout import BUILD, StateLayout
 from libs.runtime.service import Context
+from libs.tape.broker import stream_state
 from libs.tape.connection import Link, open_link
-from libs.tape.errors import BrokerUnavailable
+from libs.tape.errors import BrokerUnavailable, TapeGap
 from libs.tape.publisher import Publisher
-from libs.tape.reader import REQUEST_TIMEOUT_S, REST_S, TapeReader
+from libs.tape.reader import REST_S
 from libs.tape.record import BUILD_HEADER, ID_HEADER, TapeRecord
 from libs.tape.reports import report_for_ever, send_report
 from libs.tasks import cancel_all
 from proto.ids import MessageId
 from proto.service import Anchor
-from proto.subjects import TAPE
 from services.journal.archiver import Archiver
 from services.journal.service import JournalService, JournalState, JournalStatus
 from services.journal.writer import JournalWriter
@@ -35,11 +36,16 @@ log = logging.getLogger("presage.journal")
 
 
 class TapeSource:
-    """The tape, read over one link."""
+    """The tape, its archive and the broker's window as one, read over one link.
 
-    def __init__(self, link: Link) -> None:
+    A journal whose database was away for longer than the window reaches back goes on from the archive.
+    """
+
+    def __init__(self, link: Link, archive: Archive) -> None:
         self._link = link
-        self._reader: TapeReader | None = None
+        self._history = History(link, archive)
+        self._reader: HistoryReader | None = None
+        self._is_damaged = False
 
     @property
     def backlog(self) -> int:
@@ -56,25 +62,22 @@ class TapeSource:
         return 0 if self._reader is None else self._reader.restarts
 
     async def window(self) -> tuple[int, int]:
-        try:
-            reply = await self._link.client.request(
-                f"$JS.API.STREAM.INFO.{TAPE}", b"{}", timeout=REQUEST_TIMEOUT_S
-            )
-        except (nats.errors.Error, TimeoutError, OSError) as e:
-            raise BrokerUnavailable(f"expected the tape's state, was {e!r}") from e
-        answer: dict[str, Any] = json.loads(reply.data)
-        if "error" in answer:
-            raise BrokerUnavailable(f"expected the tape's state, was {answer['error']}")
-        state = answer["state"]
-        first, last = int(state["first_seq"]), int(state["last_seq"])
-        return (first, last) if state["messages"] else (last + 1, last)
+        """The first sequence from which everything is held, and the last.
+
+        Raises:
+            BrokerUnavailable: the broker did not answer.
+        """
+        if not self._is_damaged:
+            return await self._history.bounds()
+        state = await stream_state(self._link.client)
+        return max(int(state["first_seq"]), 1), int(state["last_seq"])
 
     async def read(self, first: int, last: int) -> Sequence[TapeRecord]:
-        reader = TapeReader(self._link, first - 1)
+        reader = self._history.reader(first - 1)
         records: list[TapeRecord] = []
         try:
             while reader.position < last:
-                batch = await reader.next_batch(READ_SILENCE_S)
+                batch = await self._next_of(reader, READ_SILENCE_S)
                 if not batch:
                     raise BrokerUnavailable(
                         f"expected the tape up to {last}, was silence after {reader.position}"
@@ -86,12 +89,21 @@ class TapeSource:
 
     async def start(self, seq: int) -> None:
         await self.close()
-        self._reader = TapeReader(self._link, seq - 1, rest_s=REST_S)
+        self._reader = self._history.reader(seq - 1, rest_s=REST_S)
 
     async def next_batch(self, timeout_s: float) -> Sequence[TapeRecord]:
         if self._reader is None:
             return []
-        return await self._reader.next_batch(timeout_s)
+        return await self._next_of(self._reader, timeout_s)
+
+    async def _next_of(self, reader: HistoryReader, timeout_s: float) -> Sequence[TapeRecord]:
+        try:
+            return await reader.next_batch(timeout_s)
+        except ArchiveDamaged as e:
+            # The broker's window alone is read from here on: what it does not hold is a gap, and told as one.
+            self._is_damaged = True
+            log.error("archive not read", extra={"detail": str(e)[:300]})
+            raise TapeGap(str(e)) from e
 
     async def pause(self) -> None:
         # A closed reader hands out what it has and then starts again where it stopped.
@@ -110,7 +122,7 @@ class JournalShell:
         self._context = context
         self._link = context.link
         self._publisher = Publisher(context.link)
-        self.source = TapeSource(context.link)
+        self.source = TapeSource(context.link, Archive(context.layout.archive))
         writer = JournalWriter(context.run.database_url, context.run.tape, anchors_path(context.layout))
         self.service = JournalService(writer, self.source, self.publish_anchor)
         context.on_stop.append(self.service.stop)

@@ -9,14 +9,18 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from libs.archive.archive import Archive
 from libs.contract.codec import encode
 from libs.runtime.layout import RunFile
 from libs.runtime.service import Context
-from libs.tape.broker import Broker
+from libs.tape.broker import Broker, stream_state
 from libs.tape.connection import Link, open_link
 from libs.tape.credentials import ADMIN, REPORT
 from libs.tape.publisher import Publisher
 from proto.message import Message
+from proto.subjects import TAPE
+from services.journal.archiver import Archiver
+from services.journal.chainwalk import Damage
 from services.journal.service import JournalState
 from services.journal.shell import JournalShell, TapeSource, anchors_path
 from tests.support.journal_tape import order, quote, trade
@@ -27,6 +31,7 @@ from tools.system.installation import Installation
 pytestmark = pytest.mark.asyncio
 
 PATIENCE_S = 60.0
+WINDOW = 100
 
 
 class World:
@@ -99,7 +104,7 @@ async def test_the_tape_is_journaled_anchored_and_verified(world: World) -> None
     await task
     assert "journal.anchor" in await stored(world.dsn)
 
-    source = TapeSource(context.link)
+    source = TapeSource(context.link, Archive(context.layout.archive))
     records = await source.read(1, (await source.window())[1])
 
     async def batches():
@@ -132,3 +137,58 @@ async def test_the_journal_outlasts_kill_9_of_the_broker(world: World) -> None:
     await context.link.close()
     kinds = await stored(world.dsn)
     assert kinds.count("execution.order") == 99
+
+
+async def journaled_to(world: World, seq: int) -> None:
+    """A life of the journal, up to a sequence."""
+    context = await world.context()
+    shell = JournalShell(context)
+    task = asyncio.create_task(shell.run())
+    await until(lambda: shell.status.position >= seq)
+    context.stop()
+    await task
+    await context.link.close()
+
+
+async def test_a_journal_that_was_away_while_the_window_moved_on_goes_on_from_the_archive(
+    world: World,
+) -> None:
+    await journaled_to(world, await world.put(*(order(n) for n in range(1, 50))))
+    client = world.admin.client
+    info = await client.request(f"$JS.API.STREAM.INFO.{TAPE}", b"", timeout=5)
+    config = json.loads(info.data)["config"] | {"max_msgs": WINDOW}
+    await client.request(f"$JS.API.STREAM.UPDATE.{TAPE}", json.dumps(config).encode(), timeout=5)
+    context = await world.context()
+    archive = context.layout.archive
+    archiver = Archiver(context.link, archive, "t1", segment_seq=WINDOW // 4, settled_seq=0)
+    last = 0
+    for first in range(50, 600, 10):
+        last = await world.put(*(order(n) for n in range(first, first + 10)))
+        while await archiver.archive_next():
+            pass
+    await context.link.close()
+    assert int((await stream_state(client))["first_seq"]) > 400
+    await journaled_to(world, last)
+    assert (await stored(world.dsn)).count("execution.order") == 599
+    result = await verify_journal(world.dsn, anchors_path(context.layout))
+    assert result.findings == []
+
+
+async def test_a_damaged_archive_leaves_a_gap_that_is_told_and_the_journal_goes_on(world: World) -> None:
+    context = await world.context()
+    last = await world.put(*(order(n) for n in range(1, 301)))
+    archiver = Archiver(context.link, context.layout.archive, "t1", segment_seq=50, settled_seq=0)
+    while await archiver.archive_next():
+        pass
+    await world.admin.client.request(
+        f"$JS.API.STREAM.PURGE.{TAPE}", json.dumps({"keep": 60}).encode(), timeout=5
+    )
+    await context.link.close()
+    for segment in context.layout.archive.glob("*.segment"):
+        content = bytearray(segment.read_bytes())
+        content[len(content) // 2] ^= 1
+        segment.write_bytes(content)
+    await journaled_to(world, last)
+    assert (await stored(world.dsn)).count("execution.order") == 60
+    result = await verify_journal(world.dsn, anchors_path(context.layout))
+    assert [finding.damage for finding in result.findings] == [Damage.MISSING]
