@@ -6,6 +6,7 @@ that is undone, and the server describes both in its own words.
 """
 
 import secrets
+from typing import NamedTuple
 
 import asyncpg
 
@@ -49,11 +50,22 @@ WHERE p.pronamespace = to_regnamespace($1)
 """
 
 
-async def check_definitions(connection: asyncpg.Connection) -> list[ChainFinding]:
-    """Compare each table, view and function of the journal with what this program would make.
+class Definitions(NamedTuple):
+    """Name ("view orders") → definition in the server's words: as it should be, and as it is."""
 
-    What somebody added to the schema is named too: views of one's own belong into another schema. The
-    connection needs the right to create a schema, as the journal's has.
+    expected: dict[str, str]
+    found: dict[str, str]
+
+    def differing(self) -> list[str]:
+        """The names of what is missing, added, or defined otherwise."""
+        names = self.expected.keys() | self.found.keys()
+        return sorted(name for name in names if self.expected.get(name) != self.found.get(name))
+
+
+async def read_definitions(connection: asyncpg.Connection) -> Definitions:
+    """The definitions of this program and those of the database.
+
+    The connection needs the right to create a schema, as the journal's has.
     """
     reference = f"journal_{secrets.token_hex(8)}"
     transaction = connection.transaction()
@@ -61,19 +73,25 @@ async def check_definitions(connection: asyncpg.Connection) -> list[ChainFinding
     try:
         await connection.execute(f"CREATE SCHEMA {reference}; {statements(reference)}")
         expected = await _definitions(connection, reference)
-        found = await _definitions(connection, "journal")
+        return Definitions(expected, await _definitions(connection, "journal"))
     finally:
         await transaction.rollback()
+
+
+async def check_definitions(connection: asyncpg.Connection) -> list[ChainFinding]:
+    """Compare each table, view and function of the journal with what this program would make.
+
+    What somebody added to the schema is named too: views of one's own belong into another schema.
+    """
+    definitions = await read_definitions(connection)
     findings = []
-    for name in sorted(expected.keys() | found.keys()):
-        if name not in found:
+    for name in definitions.differing():
+        if name not in definitions.found:
             text = f"expected the {name}, was none"
-        elif name not in expected:
+        elif name not in definitions.expected:
             text = f"expected no {name}, somebody added it"
-        elif found[name] != expected[name]:
-            text = f"the {name} is not defined as this version of the program defines it"
         else:
-            continue
+            text = f"the {name} is not defined as this version of the program defines it"
         findings.append(ChainFinding(0, 0, Damage.DEFINITION, text))
     return findings
 

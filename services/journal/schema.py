@@ -68,8 +68,14 @@ async def _apply(connection: asyncpg.Connection, applied: dict[int, str], versio
 async def _make_views(connection: asyncpg.Connection, known_digest: str | None) -> None:
     text = (HERE / VIEWS).read_text(encoding="utf-8")
     digest = hashlib.sha256(text.encode()).hexdigest()
-    if digest == known_digest:
-        return
+    if digest != known_digest:
+        await remake_views(connection)
+
+
+async def remake_views(connection: asyncpg.Connection) -> None:
+    """Make the views and functions anew; what stands on them goes with them."""
+    text = (HERE / VIEWS).read_text(encoding="utf-8")
+    digest = hashlib.sha256(text.encode()).hexdigest()
     views = await connection.fetch("SELECT viewname FROM pg_views WHERE schemaname = 'journal'")
     for view in views:
         await connection.execute(f'DROP VIEW IF EXISTS journal."{view["viewname"]}" CASCADE')

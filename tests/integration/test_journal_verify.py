@@ -11,7 +11,9 @@ from libs.tape.record import TapeRecord
 from proto.service import Anchor
 from services.journal.anchors import FiledAnchor, read_anchors
 from services.journal.chainwalk import ChainFinding, Damage
+from services.journal.repair import repair
 from services.journal.rows import COLUMNS, Row, extend
+from services.journal.schema import SchemaError
 from services.journal.store import load
 from services.journal.verify import verify
 from services.journal.writer import JournalWriter
@@ -134,52 +136,109 @@ async def test_a_changed_epoch_is_found_and_named(world: World, change: str) -> 
     assert {f.damage for f in found} == {Damage.EPOCH}
 
 
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
+DEFINITIONS = [
+    (
         (
-            (
-                "CREATE OR REPLACE FUNCTION journal.amount(millionths numeric) RETURNS numeric"
-                " LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN trim_scale(round(millionths / 100000, 6))"
-            ),
-            "function amount(numeric)",
+            "CREATE OR REPLACE FUNCTION journal.amount(millionths numeric) RETURNS numeric"
+            " LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN trim_scale(round(millionths / 100000, 6))"
         ),
+        "function amount(numeric)",
+    ),
+    (
         (
-            (
-                "CREATE OR REPLACE FUNCTION journal.traded(held numeric[], signed numeric, value numeric)"
-                " RETURNS numeric[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS 'BEGIN RETURN held; END'"
-            ),
-            "function traded(numeric[],numeric,numeric)",
+            "CREATE OR REPLACE FUNCTION journal.traded(held numeric[], signed numeric, value numeric)"
+            " RETURNS numeric[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS 'BEGIN RETURN held; END'"
         ),
+        "function traded(numeric[],numeric,numeric)",
+    ),
+    (
         (
-            (
-                "CREATE OR REPLACE AGGREGATE journal.average_cost(numeric, numeric)"
-                " (SFUNC = journal.traded, STYPE = numeric[], INITCOND = '{1,0,0,0,0}', PARALLEL = SAFE)"
-            ),
-            "function average_cost(numeric,numeric)",
+            "CREATE OR REPLACE AGGREGATE journal.average_cost(numeric, numeric)"
+            " (SFUNC = journal.traded, STYPE = numeric[], INITCOND = '{1,0,0,0,0}', PARALLEL = SAFE)"
         ),
-        ("ALTER FUNCTION journal.traded SET search_path = public", "function traded"),
+        "function average_cost(numeric,numeric)",
+    ),
+    ("ALTER FUNCTION journal.traded SET search_path = public", "function traded"),
+    (
         (
-            (
-                "CREATE OR REPLACE VIEW journal.latest_alerts AS SELECT run, active, severity, rule, topic,"
-                " 'all is well' AS text, stored_at, seq FROM (SELECT 1 AS run, true AS active, '' AS severity,"
-                " '' AS rule, '' AS topic, now() AS stored_at, 1::bigint AS seq) none"
-            ),
-            "view latest_alerts",
+            "CREATE OR REPLACE VIEW journal.latest_alerts AS SELECT run, active, severity, rule, topic,"
+            " 'all is well' AS text, stored_at, seq FROM (SELECT 1 AS run, true AS active, '' AS severity,"
+            " '' AS rule, '' AS topic, now() AS stored_at, 1::bigint AS seq) none"
         ),
-        ("DROP VIEW journal.equity_by_minute", "view equity_by_minute"),
-        ("CREATE VIEW journal.other AS SELECT 1", "view other"),
-        ("ALTER TABLE journal.epoch ALTER run DROP NOT NULL", "table epoch"),
-        ("ALTER TABLE journal.entry ALTER build SET DEFAULT 'x'", "table entry"),
-        ("CREATE RULE none AS ON INSERT TO journal.entry DO INSTEAD NOTHING", "table entry"),
-        ("ALTER TABLE journal.entry ENABLE ROW LEVEL SECURITY", "table entry"),
-    ],
-)
+        "view latest_alerts",
+    ),
+    ("DROP VIEW journal.equity_by_minute", "view equity_by_minute"),
+    ("CREATE VIEW journal.other AS SELECT 1", "view other"),
+    ("ALTER TABLE journal.epoch ALTER run DROP NOT NULL", "table epoch"),
+    ("ALTER TABLE journal.entry ALTER build SET DEFAULT 'x'", "table entry"),
+    ("CREATE RULE none AS ON INSERT TO journal.entry DO INSTEAD NOTHING", "table entry"),
+    ("ALTER TABLE journal.entry ENABLE ROW LEVEL SECURITY", "table entry"),
+]
+
+
+@pytest.mark.parametrize(("change", "named"), DEFINITIONS)
 async def test_a_changed_definition_is_found_and_named(world: World, change: str, named: str) -> None:
     await world.sql.execute(change)
     result = await verify(world.sql, world.filed, world.tape_anchors)
     assert [f.damage for f in result.findings] == [Damage.DEFINITION]
     assert named in verification_lines(result)[1]
+
+
+REPAIRED = [
+    "DROP VIEW journal.fact CASCADE; DROP FUNCTION journal.amount CASCADE; CREATE VIEW journal.other AS SELECT 1",
+    "DROP VIEW journal.fact CASCADE; CREATE MATERIALIZED VIEW journal.fact AS SELECT 1 AS one",
+    (
+        "CREATE FUNCTION journal.silent() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        "CREATE TRIGGER silent BEFORE INSERT ON journal.entry FOR EACH ROW EXECUTE FUNCTION journal.silent();"
+        "CREATE TABLE journal.other AS SELECT 1 AS kept"
+    ),
+    (
+        "ALTER TABLE journal.entry ENABLE ROW LEVEL SECURITY; ALTER TABLE journal.entry FORCE ROW LEVEL SECURITY;"
+        "ALTER TABLE journal.epoch ALTER run DROP NOT NULL; ALTER TABLE journal.day ADD note text DEFAULT 'mine';"
+        "ALTER TABLE journal.quarantine ALTER n TYPE text"
+    ),
+]
+
+
+@pytest.mark.parametrize("change", REPAIRED)
+async def test_what_repair_makes_anew_is_sound_and_has_every_row(world: World, change: str) -> None:
+    # A connection remembers statements, and what tables looked like when it prepared them.
+    await world.sql.close()
+    world.sql = await asyncpg.connect(world.dsn, statement_cache_size=0)
+    before = await world.sql.fetch("SELECT * FROM journal.entry ORDER BY seq")
+    shown = await world.sql.fetch("SELECT * FROM journal.profit_by_strategy_and_hour")
+    await world.sql.execute(change)
+    damaged = await verify(world.sql, world.filed, world.tape_anchors)
+    assert {finding.damage for finding in damaged.findings} >= {Damage.DEFINITION}
+    assert "presage journal repair" in verification_lines(damaged)[-1]
+    done = await repair(world.sql)
+    assert done.names
+    assert (await verify(world.sql, world.filed, world.tape_anchors)).findings == []
+    assert await world.sql.fetch("SELECT * FROM journal.entry ORDER BY seq") == before
+    assert await world.sql.fetch("SELECT * FROM journal.profit_by_strategy_and_hour") == shown
+    assert await repair(world.sql) == ([], "")
+    # What somebody added is not lost.
+    kept = await world.sql.fetchval(
+        "SELECT relnamespace::regnamespace::text FROM pg_class WHERE relname = 'other'"
+    )
+    assert done.aside == (kept or "")
+    assert bool(kept) == ("journal.other" in change)
+    # And the journal goes on.
+    writer = JournalWriter(world.dsn, TAPE, world.path)
+    await writer.append(mixed_tape(100, first=COUNT + 1))
+    await writer.close()
+    assert (await verify(world.sql, world.filed, world.tape_anchors)).findings == []
+
+
+async def test_repair_judges_no_row_and_changes_nothing_that_it_cannot_finish(world: World) -> None:
+    await world.sql.execute("UPDATE journal.entry SET payload = 'x' WHERE seq = $1", KEPT[77])
+    await world.sql.execute("ALTER TABLE journal.entry ALTER build DROP NOT NULL")
+    await repair(world.sql)
+    assert await world.findings() == {(KEPT[77], Damage.CHANGED)}
+    await world.sql.execute("ALTER TABLE journal.entry DROP COLUMN build CASCADE")
+    with pytest.raises(SchemaError, match="expected rows that fit"):
+        await repair(world.sql)
+    assert await world.sql.fetchval("SELECT count(*) FROM journal.entry") == len(KEPT)
 
 
 async def test_a_removed_row_is_found_and_named(world: World) -> None:
@@ -288,6 +347,7 @@ async def test_verify_tells_people_and_programs(world: World) -> None:
         "anchors": 5,
         "last_seq": KEPT[-1],
         "findings": [],
+        "remedy": "",
     }
     await world.sql.execute("UPDATE journal.entry SET payload = '' WHERE seq = $1", KEPT[5])
     damaged = await verify_journal(world.dsn, world.path)

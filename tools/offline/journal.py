@@ -15,9 +15,12 @@ from proto.service import Anchor
 from services.journal.anchors import read_anchors
 from services.journal.chainwalk import ChainFinding, Damage
 from services.journal.export import export
+from services.journal.repair import Repaired, repair
 from services.journal.verify import Verification, compare_with_tape, verify
 
 CONNECT_TIMEOUT_S = 5.0
+REPAIR = "presage journal repair"
+"""The command that makes definitions anew."""
 
 Batches = AsyncIterator[Sequence[TapeRecord]]
 
@@ -68,6 +71,20 @@ async def anchors_on_tape(batches: Batches) -> list[Anchor]:
     return anchors
 
 
+async def repair_journal(dsn: str) -> Repaired:
+    """Make the journal's tables, views and functions what this program defines; nothing may run.
+
+    Raises:
+        OSError, asyncpg.PostgresError: the database does not answer, or holds no journal.
+        SchemaError: the rows do not fit.
+    """
+    connection = await _connect(dsn)
+    try:
+        return await repair(connection)
+    finally:
+        await connection.close()
+
+
 async def export_journal(
     dsn: str,
     output: BinaryIO,
@@ -95,6 +112,7 @@ def verification_document(result: Verification) -> dict[str, Any]:
             {"epoch": f.epoch, "seq": f.seq, "damage": f.damage.value, "detail": f.detail}
             for f in result.findings
         ],
+        "remedy": REPAIR if _has_other_definitions(result) else "",
     }
 
 
@@ -103,7 +121,12 @@ def verification_lines(result: Verification) -> list[str]:
     head = f"{result.rows} rows up to sequence {result.last_seq}, {result.anchors} anchors: "
     if not result.findings:
         return [head + "sound"]
-    return [head + f"{len(result.findings)} findings", *(str(finding) for finding in result.findings)]
+    lines = [head + f"{len(result.findings)} findings", *(str(finding) for finding in result.findings)]
+    return lines + ([f"to mend the definitions: {REPAIR}"] if _has_other_definitions(result) else [])
+
+
+def _has_other_definitions(result: Verification) -> bool:
+    return any(finding.damage is Damage.DEFINITION for finding in result.findings)
 
 
 async def _connect(dsn: str) -> asyncpg.Connection:

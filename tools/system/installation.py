@@ -246,6 +246,23 @@ async def database_access(installation: Installation) -> AsyncIterator[str]:
             await asyncio.to_thread(installation.database.stop)
 
 
+@asynccontextmanager
+async def stopped_database(installation: Installation) -> AsyncIterator[str]:
+    """The address of the database, while nothing else can start in its state directory.
+
+    Raises:
+        DatabaseInUse: another command has started ours.
+        UsageError: a system runs.
+    """
+    with nothing_running(installation):
+        dsn = await installation.start_database()
+        try:
+            yield dsn
+        finally:
+            if not installation.external_database:
+                await asyncio.to_thread(installation.database.stop)
+
+
 def expect_run(root: Path, *, finished_start: bool = True) -> None:
     """Refuse a directory in which nothing was run, so that a mistyped name does not become an installation.
 
@@ -289,12 +306,7 @@ async def stopped_tape(installation: Installation) -> AsyncIterator[int]:
     Raises:
         UsageError: a system runs.
     """
-    other = installation.acquire()
-    if other:
-        raise UsageError(
-            f"expected nothing to run in {installation.layout.root}, was process {other}: presage stop"
-        )
-    try:
+    with nothing_running(installation):
         if installation.layout.read_tape() is None:
             yield 0
             return
@@ -306,6 +318,22 @@ async def stopped_tape(installation: Installation) -> AsyncIterator[int]:
             await link.close()
             if installation.broker.process is not None:
                 await asyncio.to_thread(installation.broker.stop)
+
+
+@contextmanager
+def nothing_running(installation: Installation) -> Iterator[None]:
+    """See to it that no system runs in a state directory, or starts there meanwhile.
+
+    Raises:
+        UsageError: one runs.
+    """
+    other = installation.acquire()
+    if other:
+        raise UsageError(
+            f"expected nothing to run in {installation.layout.root}, was process {other}: presage stop"
+        )
+    try:
+        yield
     finally:
         installation.release()
 
@@ -317,6 +345,7 @@ __all__ = [
     "database_access",
     "expect_run",
     "running_supervisor",
+    "stopped_database",
     "stopped_tape",
     "tape_access",
 ]

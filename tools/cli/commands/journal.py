@@ -9,10 +9,16 @@ import typer
 
 from libs.tape.record import TapeRecord
 from tools.cli.commands.tape import history_of
-from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, errors, run
+from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, errors, print_outcome, run
 from tools.exit_codes import DIFFERENCE
 from tools.offline import journal
-from tools.system.installation import Installation, database_access, expect_run, tape_access
+from tools.system.installation import (
+    Installation,
+    database_access,
+    expect_run,
+    stopped_database,
+    tape_access,
+)
 
 journal_app = typer.Typer(no_args_is_help=True, add_completion=False, help="The journal in PostgreSQL.")
 
@@ -39,6 +45,29 @@ def export(
     """Write the journal as JSON lines."""
     rows = run(export_journal(state, output, from_seq, to_seq))
     errors.print(f"{rows} rows")
+
+
+@journal_app.command()
+def repair(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+    """Make changed tables, views and functions anew around the rows that are there, while nothing runs."""
+    print_outcome(run(repair_journal(state)), as_json)
+
+
+async def repair_journal(state: Path) -> dict[str, Any]:
+    """Repair the definitions of the journal of a stopped system.
+
+    Raises:
+        UsageError: nothing was run there, or a system runs.
+    """
+    expect_run(state)
+    async with stopped_database(Installation(state)) as dsn:
+        done = await journal.repair_journal(dsn)
+    names, aside = (
+        ", ".join(done.names),
+        f"; what was added is in the schema {done.aside}" if done.aside else "",
+    )
+    text = f"made anew: {names}{aside}" if done.names else "every definition is as it should be"
+    return {"repaired": done.names, "aside": done.aside, "text": text}
 
 
 async def verify_journal(state: Path) -> tuple[dict[str, Any], list[str]]:
