@@ -35,6 +35,7 @@ from libs.config.environment import Environment
 OWNER_ONLY = 0o700
 """Of folders: what is in them is nobody else's to read, whatever the files' own rights."""
 Decoded = TypeVar("Decoded")
+MADE_ANEW = "remove the file while nothing runs, and the next `presage up` makes another"
 BUILD = "0.1.0"
 """Version of this build; on every message, in every health report."""
 
@@ -135,7 +136,10 @@ class StateLayout:
     def password(self, user: str) -> str:
         """The broker password of a user: from a file of that name in ``PRESAGE_NATS_CREDENTIALS``, or ours."""
         directory = Environment.read().nats_credentials or self.broker / "credentials"
-        return (directory / user).read_text().strip()
+        found = (directory / user).read_text().strip()
+        if not found:
+            raise StateFileError(f"expected a password in {directory / user}, was none: {MADE_ANEW}")
+        return found
 
     def read_run(self) -> RunFile:
         """How the current (or last) run is set up.
@@ -144,7 +148,7 @@ class StateLayout:
             FileNotFoundError: nothing was ever run in this state directory.
             StateFileError: it is cut or changed.
         """
-        return _decode(self.run_file, RunFile, "the next `presage up` writes it anew")
+        return decode_file(self.run_file, RunFile, "the next `presage up` writes it anew")
 
     def write_run(self, run: RunFile) -> None:
         """Replace the run file as a whole."""
@@ -153,7 +157,7 @@ class StateLayout:
     def read_servers(self) -> dict[str, Any]:
         """How the servers of the run are, and ``stopping`` once it ends; empty before the supervisor said."""
         try:
-            return _decode(self.servers_file, dict[str, Any], "remove it: the supervisor writes it anew")
+            return decode_file(self.servers_file, dict[str, Any], "remove it: the supervisor writes it anew")
         except FileNotFoundError:
             return {}
 
@@ -162,7 +166,7 @@ class StateLayout:
         if not self.tape_file.exists():
             return None
         remedy = "put a copy back: without it nothing tells whether the tape lost its tail"
-        found: dict[str, Any] = msgspec.to_builtins(_decode(self.tape_file, TapeFile, remedy))
+        found: dict[str, Any] = msgspec.to_builtins(decode_file(self.tape_file, TapeFile, remedy))
         return found
 
     @property
@@ -176,7 +180,12 @@ class StateLayout:
         write_atomically(self.tape_file, json.dumps(content).encode())
 
 
-def _decode(path: Path, kind: type[Decoded], remedy: str) -> Decoded:
+def decode_file(path: Path, kind: type[Decoded], remedy: str) -> Decoded:
+    """Read a JSON file of the state directory.
+
+    Raises:
+        StateFileError: it is cut or changed; ``remedy`` says what mends it.
+    """
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except msgspec.DecodeError as e:

@@ -122,7 +122,13 @@ class Broker:
     def _known_port(self) -> int:
         """The port of the last start: a broker of ours may be listening there now."""
         if self._port_file.exists():
-            return int(self._port_file.read_text())
+            text = self._port_file.read_text()
+            if not text.isdecimal():
+                raise TapeError(
+                    f"expected a port in {self._port_file}, was {text[:20]!r}: remove it while nothing runs,"
+                    " and another one is chosen"
+                )
+            return int(text)
         return self._new_port()
 
     def _new_port(self) -> int:

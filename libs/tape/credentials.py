@@ -17,6 +17,7 @@ import secrets
 from pathlib import Path
 from typing import NamedTuple
 
+from libs.tape.errors import TapeError
 from proto.subjects import ALL_SERVICES, EXTRA_PUBLISH, LEDGER, TAPE
 
 ADMIN = "bootstrap"
@@ -77,7 +78,11 @@ def permissions_of(user: str, claims: str) -> Permissions:
 
 
 def make_passwords(directory: Path) -> dict[str, str]:
-    """Passwords of all users, one file each that only its owner can read; made once, then kept."""
+    """Passwords of all users, one file each that only its owner can read; made once, then kept.
+
+    Raises:
+        TapeError: a file is empty. A user without a password would let anybody in.
+    """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     passwords: dict[str, str] = {}
     for user in USERS:
@@ -87,6 +92,8 @@ def make_passwords(directory: Path) -> dict[str, str]:
             with os.fdopen(descriptor, "w") as file:
                 file.write(secrets.token_urlsafe(32))
         passwords[user] = path.read_text().strip()
+        if not passwords[user]:
+            raise TapeError(f"expected a password in {path}, was none: remove it while nothing runs")
     return passwords
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from libs.contract.codec import Unreadable, decode
 from libs.keys.signing import Verifier
 from libs.machine.input_gate import InputGate, InputGateState
-from libs.runtime.layout import StateLayout, write_atomically
+from libs.runtime.layout import StateLayout, decode_file, write_atomically
 from libs.tape.connection import Link
 from libs.tape.reader import TapeReader
 from libs.tape.record import TapeRecord
@@ -58,7 +58,8 @@ class PlaybackProgress:
         self._path = layout.root / "feed.json"
         self._began: dict[str, int] = {}
         if self._path.exists():
-            self._began = json.loads(self._path.read_text())
+            remedy = "put a copy back, or play into another --state: nothing tells what was played already"
+            self._began = decode_file(self._path, dict[str, int], remedy)
 
     def begin(self, session: Session, counter: int) -> int:
         """The counter before the session's first message; fixed when it is first asked for."""

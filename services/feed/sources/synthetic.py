@@ -5,7 +5,7 @@ import json
 import time
 from typing import Any
 
-from libs.runtime.layout import StateLayout, write_atomically
+from libs.runtime.layout import StateFileError, StateLayout, decode_file, write_atomically
 from proto.units import SECOND
 from services.feed.output import TICK_S, FeedOutput
 from services.feed.synthetic.market import SyntheticMarket
@@ -26,10 +26,7 @@ class SyntheticSource:
     async def run(self) -> None:
         """Publish the market's frames for ever."""
         now = time.time_ns()
-        if self._state_file.exists():
-            market = SyntheticMarket.resume(json.loads(self._state_file.read_text()), now)
-        else:
-            market = SyntheticMarket(self._seed, now)
+        market = self._resumed(now) if self._state_file.exists() else SyntheticMarket(self._seed, now)
         self.is_live = True
         saved_at = ticked_at = now
         while True:
@@ -43,6 +40,14 @@ class SyntheticSource:
                 saved_at = due_ns
                 write_atomically(self._state_file, json.dumps(market.state()).encode())
             await asyncio.sleep(max(0.0, (market.at - time.time_ns()) / SECOND))
+
+    def _resumed(self, now: int) -> SyntheticMarket:
+        remedy = "remove it, and a new market begins"
+        state = decode_file(self._state_file, dict[str, Any], remedy)
+        try:
+            return SyntheticMarket.resume(state, now)
+        except (KeyError, TypeError, ValueError) as e:
+            raise StateFileError(f"expected a market in {self._state_file}, was {e!r}; {remedy}") from e
 
     def health(self) -> dict[str, Any]:
         """Nothing beyond what every source reports."""

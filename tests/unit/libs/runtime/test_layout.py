@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from libs.runtime.layout import RunFile, StateFileError, StateLayout
+from libs.tape.broker import Broker
+from libs.tape.errors import TapeError
 
 TAPE = {"tape": "a1b2c3d4", "base": "a1b2c3d4", "epoch": 0, "last_seq": 17, "boot": ""}
 READERS: dict[str, Callable[[StateLayout], Any]] = {
@@ -52,3 +54,18 @@ def test_logs_frames_and_anchors_are_their_owners(layout: StateLayout) -> None:
     layout.prepare()
     for folder in (layout.keys, layout.logs, layout.frames, layout.journal, layout.claims):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700, folder
+
+
+def test_a_broker_without_its_port_or_a_users_password_is_refused_by_the_files_name(tmp_path: Path) -> None:
+    layout = StateLayout(tmp_path)
+    layout.prepare()
+    Broker(layout.broker)
+    (layout.broker / "port").write_text("")
+    with pytest.raises(TapeError, match=r"expected a port in .*port"):
+        Broker(layout.broker)
+    (layout.broker / "port").unlink()
+    (layout.broker / "credentials" / "risk").write_text("")
+    with pytest.raises(TapeError, match=r"expected a password in .*risk"):
+        Broker(layout.broker)
+    with pytest.raises(StateFileError, match=r"expected a password in .*risk"):
+        layout.password("risk")
