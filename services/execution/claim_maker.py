@@ -192,8 +192,11 @@ class ClaimMaker:
         return claim if claim is not None else await self._copy_of(order)
 
     async def _copy_of(self, order: str) -> Claim | None:
+        # A claim follows the message that its order was made for: what is older need not be looked through.
+        key = parse_order_id(order)
+        after = key.cause if key is not None and key.tape == self._tape else 0
         try:
-            records = await self._host.history.read_subject(f"{Claim.kind}.{order}")
+            records = await self._host.history.read_subject(f"{Claim.kind}.{order}", after)
         except ArchiveDamaged as e:
             log.error("archive not read", extra={"order": order, "detail": str(e)})
             return None

@@ -4,10 +4,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import pytest_asyncio
 
+from libs.archive.archive import Archive
+from libs.archive.history import History
 from libs.tape.broker import Broker, StreamLimits, stream_state
 from libs.tape.connection import open_link
 from libs.tape.credentials import ADMIN, USERS, claims_prefix
@@ -16,7 +19,9 @@ from libs.tape.ledger_window import CLOCK_SLACK_NS, LedgerWindow
 from libs.tape.publisher import Publisher
 from proto.execution import Claim
 from proto.subjects import LEDGER, TAPE
+from services.execution.claim_maker import ClaimMaker, ClaimState
 from services.execution.ledger_watch import LedgerWatch
+from services.journal.archiver import Archiver
 from tests.support.raw_client import RawClient
 from tests.support.waiting import POLL_S
 
@@ -172,6 +177,37 @@ async def test_what_left_the_ledger_is_neither_claimed_nor_given_up(ledger: Ledg
         assert watch.refusal(held_from - 1, reduce_only=reduce_only) == "ledger forgotten"
         assert watch.refusal(held_from + CLOCK_SLACK_NS - 1, reduce_only=reduce_only) == "ledger forgotten"
     assert watch.refusal(held_from + CLOCK_SLACK_NS, reduce_only=True) == ""
+
+
+@pytest.mark.asyncio
+async def test_below_the_oldest_claim_the_tape_and_its_archive_are_asked(
+    broker: Broker, ledger: Ledger, tmp_path: Path
+):
+    execution = await open_link(broker.url, "execution", broker.passwords["execution"])
+    admin = await open_link(broker.url, ADMIN, broker.passwords[ADMIN])
+    history = History(execution, Archive(tmp_path / "archive"))
+    context = SimpleNamespace(link=execution, run=SimpleNamespace(tape="t", lockstep=False))
+    claims = ClaimMaker(context, SimpleNamespace(history=history), ledger, None, lambda _: None)
+    try:
+        await claim_orders(ledger, range(1))
+        async with asyncio.timeout(60):
+            while not int((await stream_state(admin.client, TAPE))["messages"]):
+                await asyncio.sleep(POLL_S)
+        await claim_orders(ledger, range(1, 301))
+        assert await ledger.read("t-0-0") is None
+        assert await claims.state_of("t-0-0", 1) is ClaimState.CLAIMED, "its copy is on the tape"
+        archiver = Archiver(admin, tmp_path / "archive", "t", segment_seq=50, settled_seq=0)
+        while await archiver.archive_next():
+            pass
+        await admin.client.request(f"$JS.API.STREAM.PURGE.{TAPE}", b'{"keep": 60}', timeout=5)
+        assert await claims.state_of("t-0-0", 1) is ClaimState.CLAIMED, "its copy is in the archive"
+        # Nothing says that it was claimed, and nothing proves that it was not.
+        assert await claims.state_of("t-7-9", 1) is ClaimState.FORGOTTEN
+        later = (await ledger.window()).held_from + CLOCK_SLACK_NS
+        assert await claims.state_of("t-7-9", later) is ClaimState.UNCLAIMED
+    finally:
+        await execution.close()
+        await admin.close()
 
 
 @pytest.mark.asyncio
