@@ -82,6 +82,11 @@ def sections(
     return load(directory, models(strategies), overrides)
 
 
+def advisor_models() -> dict[str, type[Section]]:
+    """Section → its model, of the advisor."""
+    return {ADVISOR: AdvisorParams, f"{ADVISOR}.{PROMPTS_DIRECTORY}": PromptParams}
+
+
 def venue_models(venues: Iterable[str] = VENUES) -> dict[str, type[Section]]:
     """Section → its model, of the venues given. Machines read none of them, a session without them has none."""
     return {f"venues.{name}": VENUES[name].params for name in venues}

@@ -31,7 +31,7 @@ from tools.offline.what_if.compare import comparison
 from tools.offline.what_if.outcome import Outcome
 from tools.offline.what_if.recorded import RecordedTape
 from tools.offline.what_if.variants import Variant
-from tools.system.composition import DEFAULT_STRATEGIES, factories, models
+from tools.system.composition import DEFAULT_STRATEGIES, advisor_models, factories, models
 from tools.system.installation import Installation
 
 MEASURED_BEFORE = 20_000
@@ -155,7 +155,7 @@ def _find_others(window: Window) -> None:
 
 
 def _check_sections(window: Window, variants: Sequence[Variant]) -> None:
-    known = models(window.strategies)
+    known = models(window.strategies) | advisor_models()
     for variant in variants:
         for path in variant.changes:
             section_of(path, known)
@@ -213,7 +213,7 @@ class WhatIfRun:
         self._recorded = recorded
         self._fork = fork
         self._variants = variants
-        self._models = models(window.strategies)
+        self._models = models(window.strategies) | advisor_models()
         self._configured: set[str] = set()
         self._gate = InputGate(window.verifier, msgspec.msgpack.decode(fork.gate, type=InputGateState))
         self._gate.shared = True
