@@ -6,11 +6,9 @@ sequence of the message before it and an index of its own. What the tape has and
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from libs.contract.codec import encode
 from libs.machine.machine import Handler, Machine, Stamp
-from libs.tape.record import TapeRecord
 from proto.execution import Cancel, Claim, Unclaimed
 from proto.ids import MessageId, parse_message_id
 from proto.message import Message
@@ -21,8 +19,9 @@ from services.execution.claims import claims_of
 from services.execution.high_water import parse_order_id
 from services.execution.machine import ExecutionMachine
 from tools.offline.what_if.arriving import Arrival, Arrivals, Place, Turn
-from tools.offline.what_if.outcome import Outcome
-from tools.offline.what_if.recorded import Pace, RecordedTape, StoredOutput, digest_of
+from tools.offline.what_if.given import Departure, Input, MachineRaised, Rules
+from tools.offline.what_if.outcome import MARKET_DATA, Outcome
+from tools.offline.what_if.recorded import Pace, StoredOutput, digest_of
 
 INDEX_STEP = 1_000_000
 """Between two inserted messages of one sequence: more than any machine says to one input."""
@@ -34,53 +33,6 @@ EXECUTION = "execution"
 PAPER = "paper"
 VENUE = "venue."
 INPUTS = ("feed.", "operator.", "monitor.clock")
-
-
-class Departure(NamedTuple):
-    """Where a branch says something else than the tape."""
-
-    seq: int
-    machine: str
-    text: str
-
-
-class MachineRaised(Exception):
-    """A machine of a branch stopped at an input; ``seq`` is that input's."""
-
-    def __init__(self, machine: str, seq: int, text: str) -> None:
-        super().__init__(f"{machine} stopped at {seq}: {text}")
-        self.machine = machine
-        self.seq = seq
-
-
-class Input(NamedTuple):
-    """A record as the gate let it through. ``machine``: whose output it is; empty for what comes from outside."""
-
-    record: TapeRecord
-    event: Message
-    stamp: Stamp
-    machine: str = ""
-    is_repeated: bool = False
-
-
-class Rules(NamedTuple):
-    """What holds for every branch of a what-if.
-
-    ``lost``: outputs that the unchanged machines computed and nobody stored, since the record ends there; the baseline
-    finds them if it ``must_agree`` with the record.
-    """
-
-    recorded: RecordedTape
-    forked_at: int
-    """The last sequence that all branches share."""
-    is_live: bool
-    """Whether the record's orders went to real venues; on a branch they go to the paper venue."""
-    must_agree: bool
-    held_at_fork: frozenset[str]
-    """Instruments."""
-    skipping: frozenset[tuple[str, int]]
-    """Inputs that a machine was told to leave out."""
-    lost: set[tuple[str, int, int]]
 
 
 class Branch:
@@ -142,6 +94,11 @@ class Branch:
         self._at_ns = max(self._at_ns, record.stored_at_ns)
         self._stamp = given.stamp
         self._between = 0
+        if type(event) in MARKET_DATA:
+            # Nearly all of a tape, and always from outside.
+            self.outcome.add(event, given.stamp, record.seq)
+            self._deliver(event, given.stamp, self._at_ns, record.payload)
+            return
         message_id = self._kept(given)
         if message_id is None:
             return
@@ -151,8 +108,7 @@ class Branch:
         stamp = given.stamp
         if message_id != stamp.message_id:
             stamp = Stamp(stamp.seq, stamp.now, message_id, stamp.verified, stamp.is_doubtful)
-        place = Place(record.seq, 0, self._at_ns)
-        self._deliver(event, stamp, place, record.payload, repeated=given.is_repeated)
+        self._deliver(event, stamp, self._at_ns, record.payload, repeated=given.is_repeated)
 
     def configure(self, config: Config, tape: str, at_ns: int, stamp: Stamp) -> None:
         """Put a change in force right where the branch begins, on the tape of that epoch."""
@@ -231,8 +187,9 @@ class Branch:
     # ── outputs ──
 
     def _deliver(
-        self, event: Message, stamp: Stamp, place: Place, payload: bytes, *, repeated: bool = False
+        self, event: Message, stamp: Stamp, at_ns: int, payload: bytes, *, repeated: bool = False
     ) -> None:
+        """Show a message that has found its place to the machines that read its kind."""
         for order, handle in self._routes.get(type(event), ()):
             if repeated and type(event) not in self._repeats[order]:
                 continue
@@ -243,7 +200,7 @@ class Branch:
             except Exception as e:
                 raise MachineRaised(self._machines[order].name, stamp.seq, f"{type(e).__name__}: {e}") from e
             if outputs:
-                self._send(order, event, stamp, place, outputs, payload)
+                self._send(order, event, stamp, Place(stamp.seq, stamp.index, at_ns), outputs, payload)
 
     def _send(
         self,
@@ -384,7 +341,7 @@ class Branch:
         last, index = self._stamp, self._between * INDEX_STEP
         stamp = Stamp(last.seq, last.now, message_id, True, last.is_doubtful, index)
         self.outcome.add(message, stamp, 0)
-        self._deliver(message, stamp, Place(last.seq, index, at_ns), payload)
+        self._deliver(message, stamp, at_ns, payload)
 
     def _depart(self, seq: int, machine: str, text: str) -> None:
         self.departures += 1
@@ -403,6 +360,3 @@ def _take_equal(stored: list[StoredOutput], digest: bytes) -> StoredOutput | Non
 def venues_of(config: Config) -> tuple[str, ...]:
     """The venues that a section of the configuration sends real orders to."""
     return tuple(config.document.get("live_venues", ())) if config.section == EXECUTION else ()
-
-
-__all__ = ["Branch", "Departure", "Input", "MachineRaised", "venues_of"]

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from libs.machine.machine import Stamp
 from libs.portfolio.portfolio import Portfolio
-from proto.feed import Book, FeedClock, Quote, Trade
+from proto.feed import Book, Candle, FeedClock, Quote, Trade
 from proto.message import Message
 from proto.monitor import Clock
 from proto.risk import Approval, Check, Pending, Rejection
@@ -16,7 +16,8 @@ from tools.view.tally import Tally
 SAMPLE_EVERY_NS = 60 * SECOND
 """Between two looks at equity; it is also looked at with every fill and payout."""
 
-_MARKET_DATA = frozenset((Quote, Book, Trade))
+MARKET_DATA = frozenset((Quote, Book, Trade, Candle))
+_PRICES = frozenset((Quote, Book))
 _MONEY = (Fill, Settlement, Correction, Account)
 
 
@@ -105,8 +106,8 @@ class Outcome:
     def add(self, message: Message, stamp: Stamp, seq: int) -> None:
         """Take one message; ``seq`` is 0 for one that the recorded tape does not have."""
         kind = type(message)
-        if kind in _MARKET_DATA:
-            if kind is not Trade:
+        if kind in MARKET_DATA:
+            if kind in _PRICES:
                 self.tally.add(message)
         elif isinstance(message, _MONEY):
             self._add_money(message)

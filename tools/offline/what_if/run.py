@@ -26,8 +26,9 @@ from services.risk.machine import RiskMachine
 from tools.exit_codes import NothingDone, UsageError
 from tools.offline.replay import TapeHistory
 from tools.offline.replay_run import fold
-from tools.offline.what_if.branch import Branch, Input, MachineRaised, Rules, venues_of
+from tools.offline.what_if.branch import Branch, venues_of
 from tools.offline.what_if.compare import comparison
+from tools.offline.what_if.given import Input, MachineRaised, Rules
 from tools.offline.what_if.outcome import Outcome
 from tools.offline.what_if.recorded import RecordedTape
 from tools.offline.what_if.variants import Variant
