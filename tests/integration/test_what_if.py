@@ -14,11 +14,13 @@ from typer.testing import CliRunner, Result
 
 from libs.machine.machine import Stamp
 from proto.execution import Claim
+from proto.feed import Trade
 from proto.message import Message
 from proto.monitor import Clock
-from proto.operator import Config, Session
+from proto.operator import Config, Session, Verb
 from proto.risk import Approval, Pending
 from proto.venue import Fill
+from services.execution.paper.machine import PaperMachine
 from services.risk.machine import RiskMachine
 from tests.fault.live import flowing, presage, trading
 from tests.fault.rig import BUSY, backtested, busy_recording, play
@@ -26,11 +28,12 @@ from tests.fault.sandbox_live import trading_at_sandbox
 from tests.integration.test_up import wait_gone
 from tests.support.harness import Tape, readable, running
 from tests.support.paths import ROOT
-from tests.support.played import SETTINGS, Played, played_in
+from tests.support.played import SETTINGS, Played, copy_of, played_in
 from tools.cli.app import app
 from tools.cli.commands.tape import history_of
 from tools.system import composition
-from tools.system.installation import tape_access
+from tools.system.installation import OPERATOR, tape_access
+from tools.system.operator import OperatorDesk
 from tools.system.options import Options
 from tools.system.summary import Summary
 
@@ -114,6 +117,41 @@ def test_several_changes_stand_side_by_side_with_their_reasons(played: Played) -
     text = run("--state", str(played.state), "--set", "risk.bet_max=0.005").stdout
     assert "every fill is simulated on the paper venue" in text
     assert "risk.bet_max=0.005: " in text
+
+
+async def _let_skip(state: Path, machine: str, seq: int) -> None:
+    async with tape_access(state, OPERATOR) as (installation, link):
+        desk = OperatorDesk(link, installation.operator_signer(), installation.layout.read_run().tape)
+        await desk.start()
+        await desk.command(Verb.SKIP, machine=machine, seq=seq)
+
+
+def test_a_machine_that_raises_is_an_error_until_the_operator_lets_it_skip(
+    played: Played, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy_of(played.state, tmp_path / "state")
+    _, messages = asyncio.run(_record_of(tmp_path / "state"))
+    trades = [(seq, message) for seq, message in messages if type(message) is Trade]
+    # Of Bitcoin itself, which the paper venue does not trade: nothing depends on it.
+    seq = next(seq for seq, trade in trades if not trade.instrument.startswith("kalshi:"))
+
+    class Raising(PaperMachine):
+        def __init__(self) -> None:
+            super().__init__()
+            self._trade_before = self.handlers[Trade]
+            self.handlers[Trade] = self._raise_once
+
+        def _raise_once(self, event: Trade, stamp: Stamp) -> Sequence[Message]:
+            if stamp.seq == seq:
+                raise ZeroDivisionError("a trade of nothing")
+            return self._trade_before(event, stamp)
+
+    monkeypatch.setattr(composition, "PaperMachine", Raising)
+    result = run("--state", str(tmp_path / "state"), "--set", NOTHING)
+    assert result.exit_code == 1
+    assert f"paper stopped at {seq}: ZeroDivisionError" in result.output.replace("\n", " ")
+    asyncio.run(_let_skip(tmp_path / "state", "paper", seq))
+    assert what_if(tmp_path / "state", "--set", NOTHING, code=0)["identical"]
 
 
 INTERRUPTED = """

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from libs.machine.machine import Stamp
 from libs.tape.record import TapeRecord
 from proto.message import Message
+from tools.exit_codes import NothingDone
 from tools.offline.what_if.recorded import RecordedTape
 
 
@@ -16,11 +17,11 @@ class Departure(NamedTuple):
     text: str
 
 
-class MachineRaised(Exception):
+class MachineRaised(NothingDone):
     """A machine of a branch stopped at an input; ``seq`` is that input's."""
 
     def __init__(self, machine: str, seq: int, text: str) -> None:
-        super().__init__(f"{machine} stopped at {seq}: {text}")
+        super().__init__(f"expected the machines to go on, but {machine} stopped at {seq}: {text}")
         self.machine = machine
         self.seq = seq
 
