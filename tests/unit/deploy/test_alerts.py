@@ -93,10 +93,7 @@ CASES: dict[str, tuple[Series, Series]] = {
     "RejectionStorm": of_monitor("rejection_storm"),
     "TapeFlooded": of_monitor("tape_flooded"),
     "OtherAlert": of_monitor("alerts_suppressed"),
-    "NoFigures": (
-        [('presage_equity_dollars{service="risk"}', "7x40")],
-        [('up{job="presage"}', "1x40"), ('presage_equity_dollars{service="risk"}', "7x40")],
-    ),
+    "NoFigures": one('up{job="presage",process="risk"}', "1x20 0x20", "1x40"),
 }
 
 
