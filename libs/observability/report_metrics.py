@@ -167,6 +167,34 @@ ROWS: tuple[Row, ...] = (
     _counter(
         "journal", "archive/lost", "presage_archive_lost", "Messages that left the window before the archive"
     ),
+    _counter("advisor", "advisor/answers/*", "presage_advisor_answers", "Answers of models", "status"),
+    _gauge("advisor", "advisor/open", "presage_advisor_open_questions", "Questions without an answer"),
+    _counter(
+        "advisor", "advisor/seconds", "presage_advisor_answer_seconds", "Time that all answers took together"
+    ),
+    _gauge(
+        "advisor", "advisor/spent_day", "presage_advisor_spent_day_dollars", "Paid for models today (UTC)"
+    ),
+    _gauge(
+        "advisor", "advisor/spent_month", "presage_advisor_spent_month_dollars", "Paid for models this month"
+    ),
+    _gauge(
+        "advisor",
+        "advisor/reserved",
+        "presage_advisor_reserved_dollars",
+        "Held back for questions without an answer",
+    ),
+    _gauge("advisor", "advisor/paused", "presage_advisor_paused", "1 while a failing provider is left alone"),
+    _gauge(
+        "advisor", "advisor/weights", "presage_advisor_weights", "Families in which forecasts earned a weight"
+    ),
+    _gauge(
+        "advisor",
+        "advisor/brier/*",
+        "presage_advisor_brier",
+        "Mean Brier score over ended markets, of the pooled forecasts and of the market's price",
+        "of",
+    ),
     _is("supervisor", "servers/*/state", UP, "presage_server_up", "1 while it works", "server"),
     _counter(
         "supervisor", "servers/*/restarts", "presage_server_restarts", "Restarts by the supervisor", "server"

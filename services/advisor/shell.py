@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from libs.forecasting.score import ScoreCard
 from libs.machine.host import Fact, Host
 from libs.runtime.service import Context
 from libs.tasks import cancel_all
@@ -20,6 +21,7 @@ from services.advisor.calls import Call, answer_of
 from services.advisor.machine import AdvisorMachine
 from services.advisor.params import AdvisorParams
 from services.advisor.providers import Provider, SdkMissing, make_provider
+from services.advisor.record import POOLED
 
 LOOK_S = 0.2
 """Between two looks for questions; an answer takes seconds."""
@@ -162,11 +164,24 @@ class AdvisorShell:
                 "spent_month": spend.month_spent / ONE,
                 "reserved": sum(spend.reserved.values()) / ONE,
                 "paused": self._host.now < state.paused_until,
+                "brier": _brier(state.cards),
                 "weights": sum(
                     learner.has_earned(_outcomes_min(state.params)) for learner in state.learners.values()
                 ),
             }
         }
+
+
+def _brier(cards: dict[str, ScoreCard]) -> dict[str, float]:
+    """The mean Brier scores of the pooled forecasts and of the market's price; nothing before a market has ended."""
+    pooled = [card for key, card in cards.items() if key.startswith(f"{POOLED}|")]
+    count = sum(card.count for card in pooled)
+    if not count:
+        return {}
+    return {
+        "forecast": sum(card.brier for card in pooled) / count / ONE,
+        "market": sum(card.brier_market for card in pooled) / count / ONE,
+    }
 
 
 def _outcomes_min(params: AdvisorParams | None) -> int:

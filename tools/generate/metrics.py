@@ -11,6 +11,7 @@ from pathlib import Path
 from libs.observability.metrics import LATENCY_BOUNDS_NS, Metrics
 from libs.observability.report_metrics import ROWS
 from libs.observability.server import STATUS_PORTS
+from proto.subjects import OPTIONAL_SERVICES
 from proto.units import MILLISECOND
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,7 +50,7 @@ def _table() -> Iterator[str]:
     yield "| Metric | Type | Unit | Labels | Exported by | Meaning |"
     yield "|---|---|---|---|---|---|"
     rows: dict[str, str] = {}
-    for process in STATUS_PORTS:
+    for process in (*STATUS_PORTS, *OPTIONAL_SERVICES):
         for name, kind, labels, about in Metrics(process).described:
             full = f"{name}_total" if kind == "counter" else name
             where = OF_SERVICE.get(name, EVERY)
