@@ -45,7 +45,7 @@ class Row(NamedTuple):
 
 NOT_SLOWER, HARDLY_SLOWER = 1.0, 0.85
 ROWS = (
-    Row("replay", "replay of the same tape", "messages/s", is_rate=True, aim=HARDLY_SLOWER),
+    Row("replay", "replay of its own tape of the same input", "messages/s", is_rate=True, aim=HARDLY_SLOWER),
     Row("frames", "backtest from raw frames", "frames/s", is_rate=True, aim=HARDLY_SLOWER),
     Row("machines", "backtest through the machines", "messages/s", is_rate=True, aim=HARDLY_SLOWER),
     Row("risk", "one risk decision, p50", "µs", is_rate=False, aim=NOT_SLOWER),
@@ -156,6 +156,7 @@ class Run:
         self.comparisons = {row.figure: Comparison(row) for row in ROWS}
         self.failures: dict[str, str] = {}
         self.load_max = 0.0
+        self.tapes: dict[str, int] = {}
         self._base, self._head = base, head
         self._work = work
         self._console = console
@@ -167,10 +168,24 @@ class Run:
         return "a real Kalshi capture" if self._recording else "the synthetic market, no capture was found"
 
     def prepare(self) -> None:
-        """The tape that both replay, made by the base."""
-        self._console.print(f"the tape, made by {self._base.commit}")
-        self._base.measure("tape", self._work)
-        self._recording = self._recording or self._work / "synthetic"
+        """The tapes that are replayed: each build's own, for machines that decide otherwise cannot replay another's.
+
+        They are of the same input, so they differ by what the machines said, and the page tells how long each is.
+        """
+        for build in (self._base, self._head):
+            self._console.print(f"the tape of {build.commit}")
+            tape = self._tape(build)
+            tape.mkdir()
+            self.tapes[build.commit] = int(build.measure("tape", tape)["messages"])
+        self._recording = self._recording or self._tape(self._base) / "synthetic"
+
+    def _tape(self, build: Build) -> Path:
+        return self._work / f"tape-{build.commit}"
+
+    @property
+    def tapes_text(self) -> str:
+        """How long the tapes are that were replayed."""
+        return ", ".join(f"{count:,} messages by {commit}" for commit, count in self.tapes.items())
 
     def play_round(self, number: int, names: Sequence[str]) -> None:
         """Each measurement once by each build."""
@@ -196,8 +211,8 @@ class Run:
             return self._recording
         folder = Path(tempfile.mkdtemp(prefix=f"{build.commit}-", dir=self._work))
         if name == "replay":
-            shutil.copy(self._work / one_build.TAPE, folder)
-            shutil.copytree(self._work / "state", folder / "state")
+            shutil.copy(self._tape(build) / one_build.TAPE, folder)
+            shutil.copytree(self._tape(build) / "state", folder / "state")
         return folder
 
     @property
@@ -210,7 +225,7 @@ def markdown(run: Run, commits: tuple[str, str], about: Mapping[str, Any], comma
     """The generated part of the page."""
     base, head = commits
     lines = [
-        f"Command: `{command}`; backtests of {run.input_text}.",
+        f"Command: `{command}`; backtests of {run.input_text}; tapes replayed: {run.tapes_text}.",
         "",
         *report.machine_lines(about),
         f"Load average before a measurement at most {run.load_max:.2f}, the measurements' own included.",
@@ -231,6 +246,7 @@ def print_table(console: Console, run: Run, commits: tuple[str, str], about: Map
     for line in report.machine_lines(about):
         console.print(line)
     console.print(f"load average before a measurement at most {run.load_max:.2f}; played: {run.input_text}")
+    console.print(f"tapes replayed: {run.tapes_text}")
 
 
 def _arguments(arguments: Sequence[str]) -> argparse.Namespace:

@@ -33,7 +33,7 @@ def count_processor_time() -> None:
 
 
 def make_tape(folder: Path) -> dict[str, float]:
-    """The tape of half an hour of the synthetic market, and the keys that signed it, for both builds to replay."""
+    """The tape that this build leaves of half an hour of the synthetic market, and the keys that signed it."""
     installation = _part(replay, "Installation")(folder / "state")
     signer, domain = _part(replay, "Signer"), _part(replay, "APPROVAL_DOMAIN")
     approvals = signer.load(domain, installation.layout.risk_key)
