@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from libs.bounded import clip
 from sandbox.accounts import Accounts, ClientAccount
 from sandbox.arrivals import Arrivals
 from sandbox.faults.rules import FaultScript
@@ -90,7 +91,7 @@ class Admin:
             return web.json_response({"error": f"expected venue, market and tick: {e}"}, status=400)
         market = self._world.market(asked.venue, asked.market)
         if market is None:
-            return web.json_response({"error": f"no market {asked.market[:80]!r}"}, status=404)
+            return web.json_response({"error": f"no market {clip(asked.market, 80)!r}"}, status=404)
         self._world.change_tick(market, asked.tick)
         return _json({"market": market.id, "tick": market.tick})
 
@@ -105,7 +106,7 @@ class Admin:
         except (msgspec.DecodeError, ValueError) as e:
             return web.json_response({"error": f"expected an event's fees: {e}"}, status=400)
         if not found:
-            return web.json_response({"error": f"no event {asked.event[:80]!r} with fees"}, status=404)
+            return web.json_response({"error": f"no event {clip(asked.event, 80)!r} with fees"}, status=404)
         return _json({"event": asked.event})
 
     def _state(self) -> dict[str, Any]:

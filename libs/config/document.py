@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import yaml
 
+from libs.bounded import clip
 from libs.config.errors import ConfigError, Problem
 from libs.config.wanted import Path, Wanted, former_names, wanted_of
 from proto.units import UnitError, parse
@@ -131,7 +132,7 @@ def compose(text: str, source: str) -> yaml.Node | None:
         line = e.problem_mark.line + 1 if e.problem_mark is not None else 0
         raise ConfigError([Problem(source, line, "", f"expected YAML, was not: {e.problem}")]) from e
     except (yaml.YAMLError, RecursionError) as e:
-        raise ConfigError([Problem(source, 0, "", f"expected YAML, was not: {str(e)[:200]}")]) from e
+        raise ConfigError([Problem(source, 0, "", f"expected YAML, was not: {clip(str(e), 200)}")]) from e
     return node
 
 

@@ -16,6 +16,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from libs.bounded import clip
 from libs.config.errors import ConfigError, Problem
 from libs.config.zone import named_zone
 
@@ -56,7 +57,7 @@ class Variables(BaseSettings):
         """Read variables, then mounted files."""
         folder = os.environ.get(variable("secrets_dir")) or None
         if folder is not None and not Path(folder).is_dir():
-            text = f"expected a folder, was {folder[:SHOWN_CHARACTERS_MAX]!r}"
+            text = f"expected a folder, was {clip(folder, SHOWN_CHARACTERS_MAX)!r}"
             raise ConfigError([Problem("environment", 0, variable("secrets_dir"), text)])
         return init_settings, env_settings, SecretsSettingsSource(settings_cls, folder)
 
@@ -85,7 +86,7 @@ def variable(field: str) -> str:
 
 def _problem(details: ErrorDetails) -> Problem:
     expected = details["msg"].removeprefix("Input should be ").removeprefix("Value error, expected ").lower()
-    found = repr(details["input"])[:SHOWN_CHARACTERS_MAX]
+    found = clip(repr(details["input"]), SHOWN_CHARACTERS_MAX)
     return Problem("environment", 0, variable(str(details["loc"][0])), f"expected {expected}, was {found}")
 
 

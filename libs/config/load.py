@@ -16,6 +16,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import to_json
 
+from libs.bounded import clip
 from libs.config.document import Document, compose
 from libs.config.errors import ConfigError, Problem
 from libs.config.section import Section
@@ -94,7 +95,7 @@ def parse_set(text: str) -> tuple[str, str]:
     path, equals, value = text.partition("=")
     path, value = path.strip(), value.strip()
     if not equals or not value or not re.fullmatch(r"\w+(\.\w+)+", path):
-        raise _of_set("", f"expected SECTION.KEY=VALUE (risk.bet_max=0.01), was {text[:80]!r}")
+        raise _of_set("", f"expected SECTION.KEY=VALUE (risk.bet_max=0.01), was {clip(text, 80)!r}")
     return path, value
 
 

@@ -6,6 +6,7 @@ from typing import Any, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from libs.bounded import clip, cut
 from libs.config.document import DECIMAL, INTEGER, Document, choices_of
 from libs.config.wanted import Path, Wanted
 from proto.units import UnitError, parse, show
@@ -67,7 +68,7 @@ def unknown_key(key: str, holder: Wanted) -> str:
     """Word a key that no model has, with the nearest one that exists."""
     known = [] if holder.model is None else list(holder.model.model_fields)
     near = difflib.get_close_matches(key, known, n=1)
-    return f"expected a known key, was {key[:60]!r}{f'; did you mean {near[0]}?' if near else ''}"
+    return f"expected a known key, was {clip(key, 60)!r}{f'; did you mean {near[0]}?' if near else ''}"
 
 
 def _walk(wanted: Wanted, path: Path) -> Wanted:
@@ -78,7 +79,7 @@ def _walk(wanted: Wanted, path: Path) -> Wanted:
 
 def _integer_text(written: str, here: Wanted) -> str:
     """Word why a text is not the number that is wanted."""
-    shown = repr(written[:SHOWN_NUMBER_CHARACTERS_MAX])
+    shown = repr(clip(written, SHOWN_NUMBER_CHARACTERS_MAX))
     if here.is_amount and DECIMAL.match(written):
         try:
             parse(written)
@@ -86,7 +87,9 @@ def _integer_text(written: str, here: Wanted) -> str:
             return str(e)
     if here.is_amount and INTEGER.match(written):
         in_millionths = f" (or {show(int(written))} for that many millionths)" if len(written) < 20 else ""
-        return f"expected an amount with a decimal point, was {shown}: write {written[:20]}.0{in_millionths}"
+        return (
+            f"expected an amount with a decimal point, was {shown}: write {cut(written, 20)}.0{in_millionths}"
+        )
     return f"expected {'a whole number' if DECIMAL.match(written) else 'a number'}, was {shown}"
 
 
@@ -102,4 +105,4 @@ def _name(here: Wanted, details: ErrorDetails) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, dict | list):
         return "a mapping" if isinstance(value, dict) else "a list"
-    return repr(value)[:SHOWN_NUMBER_CHARACTERS_MAX]
+    return clip(repr(value), SHOWN_NUMBER_CHARACTERS_MAX)

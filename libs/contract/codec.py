@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar, get_args, get_origin
 import msgpack
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from libs.bounded import clip
 from libs.contract.plain import wire_fields
 from proto.message import PAYLOAD_BYTES_MAX, Message
 from proto.subjects import TABLE, model_of
@@ -80,10 +81,10 @@ def decode(subject: str, payload: bytes) -> Message:
     """
     model = model_of(subject)
     if model is None:
-        raise Unreadable(f"expected a subject of the table, was {subject[:120]!r}")
+        raise Unreadable(f"expected a subject of the table, was {clip(subject, 120)!r}")
     message = decode_as(model, payload)
     if message.subject() != subject:
-        raise Unreadable(f"expected subject {message.subject()[:120]!r}, was {subject[:120]!r}")
+        raise Unreadable(f"expected subject {clip(message.subject(), 120)!r}, was {clip(subject, 120)!r}")
     return message
 
 
@@ -94,10 +95,10 @@ def decode_as(model: type[Model], payload: bytes) -> Model:
     try:
         message: Model = _validate[model](_fields_of(model, payload))
     except ValidationError as e:
-        raise Unreadable(f"{model.__name__}: {_first_fault(e)}"[:REASON_CHARACTERS_MAX]) from e
+        raise Unreadable(clip(f"{model.__name__}: {_first_fault(e)}", REASON_CHARACTERS_MAX)) from e
     except ValueError as e:
         reason = str(e) or type(e).__name__
-        raise Unreadable(f"{model.__name__}: {reason}"[:REASON_CHARACTERS_MAX]) from e
+        raise Unreadable(clip(f"{model.__name__}: {reason}", REASON_CHARACTERS_MAX)) from e
     return message
 
 
@@ -122,5 +123,5 @@ def _first_fault(error: ValidationError) -> str:
     place = ".".join(str(part) for part in fault["loc"]) or "payload"
     value = fault["input"]
     # Containers are not shown: they may be nested deeper than text can be made of.
-    shown = repr(value)[:SHOWN_CHARACTERS_MAX] if isinstance(value, _SHOWN) else type(value).__name__
+    shown = clip(repr(value), SHOWN_CHARACTERS_MAX) if isinstance(value, _SHOWN) else type(value).__name__
     return f"{place}: {fault['msg']}, was {shown}"

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import msgspec
 
-from libs.bounded import keep_newest
+from libs.bounded import clip, keep_newest
 from libs.contract.codec import Unreadable
 from libs.keys.signing import APPROVAL_DOMAIN, OPERATOR_DOMAIN, Verifier
 from libs.machine.claims import approval_in
@@ -130,9 +130,9 @@ class InputGate:
             return True
         tape, producer, cause, index = parsed
         if not subject.startswith(_prefix(producer)):
-            raise Unreadable(f"expected an id of the subject's own service, was {message_id[:120]!r}")
+            raise Unreadable(f"expected an id of the subject's own service, was {clip(message_id, 120)!r}")
         if cause > seq + AHEAD_MAX:
-            raise Unreadable(f"expected an id not ahead of the tape, was {message_id[:120]!r}")
+            raise Unreadable(f"expected an id not ahead of the tape, was {clip(message_id, 120)!r}")
         marks = self.state.marks
         mark = marks.get(producer)
         if mark is not None and not self._rises(parsed, mark):

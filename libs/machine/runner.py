@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from libs.bounded import clip
 from libs.contract.codec import encode
 from libs.keys.signing import Signer
 from libs.machine.errors import Diverged, Failed
@@ -127,7 +128,7 @@ class MachineRunner:
         text = (
             f"{type(error).__name__}: {error} in {where.name} (line {where.lineno}) at sequence {record.seq}"
         )
-        self.stopped = Failed(self.name, record.seq, text[:400])
+        self.stopped = Failed(self.name, record.seq, clip(text, 400))
         return self.stopped
 
     def _note_skip(self, command: Command) -> None:

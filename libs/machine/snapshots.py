@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from libs.bounded import clip
 from libs.machine.input_gate import InputGateState
 
 KEPT_NEWEST = 3
@@ -76,7 +77,7 @@ class SnapshotStore:
             try:
                 yield _read(path)
             except (msgspec.DecodeError, ValueError, OSError) as e:
-                log.warning("snapshot passed over", extra={"detail": str(e)[:300]})
+                log.warning("snapshot passed over", extra={"detail": clip(str(e), 300)})
 
     def remove_after(self, seq: int) -> None:
         """Remove snapshots beyond ``seq``: they describe a tape that is lost."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from libs.bounded import cut
 from libs.config.environment import Environment
 
 TEXT_CHARACTERS_MAX = 4_000
@@ -60,7 +61,7 @@ def redact(text: str) -> str:
     """``text`` without what looks like a secret, bounded in length."""
     # Cut first: a long text must not make the patterns slow. A secret that the cut splits is cut off.
     if len(text) > TEXT_CHARACTERS_MAX:
-        text = text[:TEXT_CHARACTERS_MAX] + f"… ({len(text)} characters)"
+        text = cut(text, TEXT_CHARACTERS_MAX) + f"… ({len(text)} characters)"
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text

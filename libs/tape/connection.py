@@ -12,6 +12,7 @@ from time import monotonic
 
 import nats.errors
 
+from libs.bounded import clip
 from libs.tape.client import TapeClient
 from libs.tape.errors import BrokerUnavailable
 
@@ -51,7 +52,7 @@ class Link:
         text = str(error)
         if "permissions violation" in text.lower():
             self.violations += 1
-            log.error("permission violation", extra={"service": self.service, "detail": text[:200]})
+            log.error("permission violation", extra={"service": self.service, "detail": clip(text, 200)})
         elif isinstance(error, nats.errors.SlowConsumerError):
             self.slow_consumers += 1
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from libs.bounded import clip
 from libs.venues.frame import FrameError
 from proto.units import ONE, UnitError, parse
 
@@ -51,5 +52,5 @@ def share_price(text: str) -> int:
     """
     value = number(text)
     if not 0 < value < ONE or value % PRICE_GRID:
-        raise FrameError(f"expected a price between 0 and 1 on the grid of 0.0001, was {text[:40]!r}")
+        raise FrameError(f"expected a price between 0 and 1 on the grid of 0.0001, was {clip(text, 40)!r}")
     return value

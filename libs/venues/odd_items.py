@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
+from libs.bounded import clip, cut
 from libs.venues.frame import DECODE_ERRORS
 
 KEPT_MAX = 200
@@ -40,7 +41,7 @@ class OddItems:
 
     def record(self, kind: str, name: str, reason: str) -> None:
         """Count an item, if it is new, and keep it."""
-        item = OddItem(kind, name[:TEXT_CHARACTERS_MAX], reason[:TEXT_CHARACTERS_MAX])
+        item = OddItem(kind, cut(name, TEXT_CHARACTERS_MAX), clip(reason, TEXT_CHARACTERS_MAX))
         if item in self._kept:
             self._kept.move_to_end(item)
             return

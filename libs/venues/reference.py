@@ -7,6 +7,7 @@ a second, and every one of them would be on the tape.
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from libs.bounded import clip
 from libs.venues.frame import FrameError
 from libs.venues.numbers import number
 from proto.feed import BOOK_LEVELS_MAX, Book, Candle, Gap, Quote, book_of, quote_of, to_levels
@@ -47,11 +48,11 @@ def price_of(text: str) -> int:
         whole, _, fraction = text.partition(".")
         if fraction.isdecimal() and not whole.strip("0") and fraction[:2] == "00":
             raise TooFineError(
-                f"expected a price of at most {DECIMALS_KEPT} decimals, was {text[:40]}"
+                f"expected a price of at most {DECIMALS_KEPT} decimals, was {clip(text, 40)}"
             ) from e
         raise
     if price <= 0:
-        raise FrameError(f"expected a positive price, was {text[:40]!r}")
+        raise FrameError(f"expected a positive price, was {clip(text, 40)!r}")
     return price
 
 
@@ -67,7 +68,7 @@ def size_of(text: str) -> int:
         fraction = fraction[:DECIMALS_KEPT]
     size = number(f"{whole}{point}{fraction}")
     if size < 0 or text.startswith("-"):
-        raise FrameError(f"expected a size of at least 0, was {text[:40]!r}")
+        raise FrameError(f"expected a size of at least 0, was {clip(text, 40)!r}")
     return size
 
 
@@ -79,7 +80,7 @@ def top_of(bid: str, bid_size: str, ask: str, ask_size: str) -> BestPrices:
     """
     best_bid, best_ask = (price_of(text) if text.strip("0.") else None for text in (bid, ask))
     if best_bid is not None and best_ask is not None and best_bid > best_ask:
-        raise FrameError(f"expected a bid of at most the ask, was {bid[:40]} and {ask[:40]}")
+        raise FrameError(f"expected a bid of at most the ask, was {clip(bid, 40)} and {clip(ask, 40)}")
     return BestPrices(best_bid, size_of(bid_size), best_ask, size_of(ask_size))
 
 
@@ -178,7 +179,11 @@ class Reference:
         """Forget, and say so if anything was whole."""
         told = self.whole or self.top is not None
         self.clear()
-        return [Gap(venue=self.venue, at=at, reason=reason[:200], instrument=self.instrument)] if told else []
+        return (
+            [Gap(venue=self.venue, at=at, reason=clip(reason, 200), instrument=self.instrument)]
+            if told
+            else []
+        )
 
     def due_messages(self, at: int) -> list[Message]:
         """The quote and the book that have waited long enough."""

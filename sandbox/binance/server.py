@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from aiohttp import WSMsgType, web
 
+from libs.bounded import clip
 from proto.units import MILLISECOND
 from sandbox.accounts import Accounts
 from sandbox.arrivals import Arrivals
@@ -136,7 +137,7 @@ def answer(connection: Connection, text: str) -> dict[str, Any]:
     if command.method == "LIST_SUBSCRIPTIONS":
         return {"result": list(connection.streams), "id": command.id}
     if command.method not in ("SUBSCRIBE", "UNSUBSCRIBE"):
-        return {"code": 2, "msg": f"Invalid request: unknown variant `{command.method[:40]}`"}
+        return {"code": 2, "msg": f"Invalid request: unknown variant `{clip(command.method, 40)}`"}
     names = command.params
     if not names or not all(isinstance(n, str) and NAME.match(n) for n in names):
         return {"code": 2, "msg": "Invalid request: expected stream names"}

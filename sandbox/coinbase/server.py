@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from aiohttp import WSMsgType, web
 
+from libs.bounded import clip
 from libs.synthetic.price_path import STEPS_PER_SECOND
 from proto.feed import Side
 from proto.units import SECOND
@@ -293,7 +294,7 @@ def _channels(command: _Command) -> _Channels:
         ValueError: with Coinbase's reason.
     """
     if command.type not in ("subscribe", "unsubscribe"):
-        raise ValueError(f"Type has to be either subscribe or unsubscribe, was {command.type[:40]}")
+        raise ValueError(f"Type has to be either subscribe or unsubscribe, was {clip(command.type, 40)}")
     if not command.channels:
         raise ValueError("channels is required")
     names = []
@@ -301,10 +302,10 @@ def _channels(command: _Command) -> _Channels:
         name = channel if isinstance(channel, str) else channel.name
         products = command.product_ids if isinstance(channel, str) else channel.product_ids
         if name not in CHANNELS:
-            raise ValueError(f"{name[:40]} is not a valid channel")
+            raise ValueError(f"{clip(name, 40)} is not a valid channel")
         for product in products or command.product_ids or ["no product"]:
             if product != wire.PRODUCT:
-                raise ValueError(f"{product[:40]} is not a valid product")
+                raise ValueError(f"{clip(product, 40)} is not a valid product")
         names.append(name)
     return _Channels(command.type == "subscribe", names)
 

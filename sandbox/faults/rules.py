@@ -9,6 +9,7 @@ import msgspec
 import yaml
 from msgspec import Meta, Struct
 
+from libs.bounded import clip
 from libs.venues.catalogue import VENUES, in_sandbox
 from libs.venues.entry import load_entry
 from proto.units import ONE, parse
@@ -150,7 +151,9 @@ class FaultRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def _check_venue(self) -> None:
         """Check that a rule names a fault which its venue's server can inject."""
         if self.venue not in in_sandbox():
-            raise ValueError(f"expected venue * or one of {', '.join(in_sandbox())}, was {self.venue[:40]!r}")
+            raise ValueError(
+                f"expected venue * or one of {', '.join(in_sandbox())}, was {clip(self.venue, 40)!r}"
+            )
         kinds = {self.kind} | ({FaultKind.POST_ONLY} if self.post_only_s else set())
         missing = kinds - acted_out(self.venue)
         if missing:

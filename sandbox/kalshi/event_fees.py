@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from libs.bounded import clip
 from libs.venues.kalshi.fees import MAKER_RATE, STANDARD, TAKER_RATE
 from proto.feed import FeeSchedule
 from sandbox.kalshi.bodies import iso
@@ -57,7 +58,7 @@ class EventFees:
         if (fee_type is None) is not (multiplier is None):
             raise ValueError(f"expected type and multiplier or neither, was {fee_type!r} and {multiplier}")
         if fee_type is not None and fee_type not in FEE_TYPES:
-            raise ValueError(f"expected one of {FEE_TYPES}, was {fee_type[:40]!r}")
+            raise ValueError(f"expected one of {FEE_TYPES}, was {clip(fee_type, 40)!r}")
         if multiplier is not None and not 0 <= multiplier <= MULTIPLIER_MAX:
             raise ValueError(f"expected a multiplier from 0 to {MULTIPLIER_MAX:g}, was {multiplier:g}")
         if len(self.changes) >= CHANGES_MAX:

@@ -5,6 +5,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from libs.bounded import clip
 from proto.units import UnitError, parse
 from sandbox.kalshi.bodies import COUNT_GRID, PRICE_GRID
 from sandbox.kalshi.refusals import bad_request
@@ -64,7 +65,7 @@ def price_of(market: SandboxMarket, text: str) -> int:
     """Return a YES price of a request, on the market's grid."""
     price = _number(text, "price")
     if price % PRICE_GRID or not market.is_on_grid(price):
-        raise bad_request(f"invalid price {text[:20]}")
+        raise bad_request(f"invalid price {clip(text, 20)}")
     return price
 
 
@@ -72,7 +73,7 @@ def count_of(text: str) -> int:
     """Return a count of a request."""
     value = _number(text, "count")
     if value <= 0 or value % COUNT_GRID:
-        raise bad_request(f"invalid count {text[:20]}")
+        raise bad_request(f"invalid count {clip(text, 20)}")
     return value
 
 
@@ -88,4 +89,4 @@ def read_body(data: bytes, kind: type[Read]) -> Read:
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as e:
-        raise bad_request(str(e)[:120]) from None
+        raise bad_request(clip(str(e), 120)) from None

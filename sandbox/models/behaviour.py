@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
+from libs.bounded import clip
+
 DELAY_S_MAX = 3_600.0
 
 
@@ -74,7 +76,7 @@ class Behaviour:
         known = {setting.name for setting in fields(self)}
         for name, value in wanted.items():
             if name not in known:
-                raise ValueError(f"expected one of {', '.join(sorted(known))}, was {name[:40]!r}")
+                raise ValueError(f"expected one of {', '.join(sorted(known))}, was {clip(name, 40)!r}")
             if name == "mode":
                 self.mode = Mode(value)
             elif name in ("first_count", "search_count"):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from libs.bounded import clip
 from libs.venues.polymarket import POLYMARKET
 from proto.units import SECOND
 from sandbox.polymarket import gamma
@@ -153,7 +154,7 @@ def _moment(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise PolymarketRefusal(422, f"invalid timestamp {text[:40]!r}") from None
+        raise PolymarketRefusal(422, f"invalid timestamp {clip(text, 40)!r}") from None
     return round(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()) * SECOND
 
 
@@ -219,7 +220,7 @@ def _sorted(markets: Sequence[SandboxMarket], call: Call) -> list[SandboxMarket]
     word = call.query.get("order", "id").split(",")[0]
     key = ORDERS.get(word)
     if key is None:
-        raise PolymarketRefusal(422, f"order {word[:40]!r} is not a field")
+        raise PolymarketRefusal(422, f"order {clip(word, 40)!r} is not a field")
     descending = call.query.get("ascending", "true").lower() == "false"
     return sorted(markets, key=lambda market: (key(market), market.number), reverse=descending)
 

@@ -6,6 +6,7 @@ Written from the standards (EIP-712, ERC-7739) apart from our client's signing, 
 from coincurve import PublicKey
 from Crypto.Hash import keccak as keccak_hash
 
+from libs.bounded import clip
 from sandbox.polymarket.contracts import CHAIN_ID, EXCHANGE_NAME
 from sandbox.polymarket.wire import WireOrder
 
@@ -46,9 +47,9 @@ def bytes_of(text: str, length: int) -> bytes:
     try:
         data = bytes.fromhex(text.removeprefix("0x"))
     except ValueError:
-        raise SignatureError(f"expected {length} bytes of hex, was {text[:20]!r}") from None
+        raise SignatureError(f"expected {length} bytes of hex, was {clip(text, 20)!r}") from None
     if not text.startswith("0x") or len(data) != length:
-        raise SignatureError(f"expected 0x and {length} bytes of hex, was {text[:20]!r}")
+        raise SignatureError(f"expected 0x and {length} bytes of hex, was {clip(text, 20)!r}")
     return data
 
 

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
+from libs.bounded import cut
 from libs.indicators.digital import bound_of
 from libs.indicators.volatility import ReturnSampler
 from proto.advisor import Source
@@ -39,7 +40,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 
 def plain_line(text: str) -> str:
     """One line of text from outside: no control characters, no names of venues, cut."""
-    return VENUE_NAMES.sub("…", _CONTROL.sub(" ", text)).strip()[:TEXT_CHARACTERS_MAX]
+    return cut(VENUE_NAMES.sub("…", _CONTROL.sub(" ", text)).strip(), TEXT_CHARACTERS_MAX)
 
 
 def new_sampler() -> ReturnSampler:
@@ -118,6 +119,6 @@ def text_of(parts: Iterable[tuple[str, Sequence[str]]]) -> str:
     blocks = []
     for heading, lines in parts:
         if lines:
-            shown = [line[:TEXT_CHARACTERS_MAX] for line in lines[:LINES_MAX]]
+            shown = [cut(line, TEXT_CHARACTERS_MAX) for line in lines[:LINES_MAX]]
             blocks.append("\n".join([f"## {heading}", *shown]))
     return "\n\n".join(blocks)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from libs.bounded import keep_newest
+from libs.bounded import cut, keep_newest
 from libs.forecasting.odds import clamp_forecast, clamp_market, is_saturated, pool
 from libs.machine.machine import NOTHING, Stamp, StateMachine
 from libs.portfolio.payouts import payouts_of
@@ -366,7 +366,7 @@ def _status_without(held: Round) -> AnswerStatus:
 def _reasons(held: Round) -> str:
     """The first reason of each role, one a line."""
     lines = [
-        f"{name}: {answer.reasons.splitlines()[0][:400]}"
+        f"{name}: {cut(answer.reasons.splitlines()[0], 400)}"
         for name, answer in held.answers.items()
         if answer.reasons.strip()
     ]

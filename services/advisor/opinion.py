@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from libs.bounded import cut
 from libs.forecasting.odds import is_saturated
 from proto.advisor import (
     REASONS_CHARACTERS_MAX,
@@ -92,12 +93,12 @@ def judge(text: str, found: Sequence[Source] = ()) -> Verdict:
         numbers = [_millionths(percent) for percent in (opinion.low_percent, opinion.high_percent)]
         probability = _millionths(opinion.probability_percent)
     except ValueError as e:
-        return Verdict(AnswerStatus.FAILED, detail=f"invalid: {e}"[:DETAIL_CHARACTERS_MAX])
+        return Verdict(AnswerStatus.FAILED, detail=cut(f"invalid: {e}", DETAIL_CHARACTERS_MAX))
     sources = _sources([*found, *(Source(_cut(s.address), _cut(s.quote)) for s in opinion.sources)])
     reasons = "\n".join(
-        plain_line(reason)[:REASON_CHARACTERS_MAX] for reason in opinion.reasons[:REASONS_MAX]
+        cut(plain_line(reason), REASON_CHARACTERS_MAX) for reason in opinion.reasons[:REASONS_MAX]
     )
-    verdict = Verdict(AnswerStatus.ABSTAIN, reasons=reasons[:REASONS_CHARACTERS_MAX], sources=sources)
+    verdict = Verdict(AnswerStatus.ABSTAIN, reasons=cut(reasons, REASONS_CHARACTERS_MAX), sources=sources)
     if VENUE_NAMES.search(text) or any(VENUE_NAMES.search(f"{s.address} {s.quote}") for s in found):
         return verdict._replace(status=AnswerStatus.CONTAMINATED, detail="it names a prediction market")
     if opinion.abstain or probability is None:
@@ -133,7 +134,7 @@ def _millionths(percent: float | None) -> Price | None:
     if percent is None:
         return None
     if not math.isfinite(percent) or not 0 <= percent <= 100:
-        raise ValueError(f"expected 0 to 100 per cent, was {percent!r}"[:DETAIL_CHARACTERS_MAX])
+        raise ValueError(cut(f"expected 0 to 100 per cent, was {percent!r}", DETAIL_CHARACTERS_MAX))
     return round(percent * ONE / 100)
 
 
@@ -150,7 +151,7 @@ def _sources(found: Sequence[Source]) -> tuple[Source, ...]:
 
 def _cut(text: str) -> str:
     return (
-        " ".join(text[: SHORT_CHARACTERS_MAX * 2].split())[:SHORT_CHARACTERS_MAX]
+        cut(" ".join(text[: SHORT_CHARACTERS_MAX * 2].split()), SHORT_CHARACTERS_MAX)
         .encode("utf-8", "replace")
         .decode()
     )

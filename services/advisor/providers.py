@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from libs.bounded import cut
 from proto.advisor import SHORT_CHARACTERS_MAX, Question, Source
 from services.advisor.opinion import answer_schema
 
@@ -47,7 +48,7 @@ class CallFailed(Exception):
     def __init__(
         self, kind: str, detail: str, *, is_unpaid: bool = False, retry_after_s: float | None = None
     ) -> None:
-        super().__init__(f"{kind}: {detail}"[:300])
+        super().__init__(cut(f"{kind}: {detail}", 300))
         self.kind = kind
         self.is_unpaid = is_unpaid
         self.retry_after_s = retry_after_s
@@ -249,7 +250,8 @@ def _anthropic_sources(blocks: list[Mapping[str, Any]]) -> list[Source]:
     ]
     return [
         Source(
-            str(row.get("url", ""))[:SHORT_CHARACTERS_MAX], str(row.get("title", ""))[:SHORT_CHARACTERS_MAX]
+            cut(str(row.get("url", "")), SHORT_CHARACTERS_MAX),
+            cut(str(row.get("title", "")), SHORT_CHARACTERS_MAX),
         )
         for row in rows
     ]

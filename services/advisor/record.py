@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from libs.bounded import keep_newest
+from libs.bounded import cut, keep_newest
 from libs.forecasting.odds import clamp_market, log_loss
 from libs.forecasting.score import ScoreCard
 from libs.forecasting.weight import Learner
@@ -144,7 +144,7 @@ def _lesson(
     came = "it happened" if happened else "it did not happen"
     nearest = f"; nearest: {best} with {_percent(last.roles[best])}" if best else ""
     # The market's price stays out of it: the words become part of later questions.
-    text = f"{plain_line(market.title)[:200]}: said {_percent(last.forecast)}, {came}{nearest}"
+    text = f"{cut(plain_line(market.title), 200)}: said {_percent(last.forecast)}, {came}{nearest}"
     lessons = state.lessons.pop(family, [])
     state.lessons[family] = [*lessons, text][-LESSONS_KEPT:]
     keep_newest(state.lessons, FAMILIES_MAX)

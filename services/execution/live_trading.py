@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from libs.bounded import clip
 from libs.machine.host import Host
 from libs.machine.runner import Effect
 from libs.runtime.service import Context
@@ -73,7 +74,7 @@ class LiveTrading:
             gateways = self._make_gateways(live_venues_of(host))
         except Exception as e:
             # Whatever is wrong with keys or addresses: nothing is traded, and the operator sees why.
-            self._no_desk = f"no gateway: {e}"[:300]
+            self._no_desk = clip(f"no gateway: {e}", 300)
             log.exception("no gateways")
             return
         layout = self._context.layout

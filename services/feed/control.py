@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from libs.bounded import clip
 from libs.venues.frame import DECODE_ERRORS, FrameError
 
 FEED = "feed"
@@ -87,7 +88,7 @@ def decode(data: bytes) -> Control:
     try:
         return _decoder.decode(data)
     except DECODE_ERRORS as e:
-        raise FrameError(f"expected a frame of the feed's own: {e}"[:300]) from e
+        raise FrameError(clip(f"expected a frame of the feed's own: {e}", 300)) from e
 
 
 def stale(venue: str, market: str, reason: str) -> bytes:

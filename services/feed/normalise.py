@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
+from libs.bounded import clip
 from libs.venues.catalogue import VENUES
 from libs.venues.coinbase import COINBASE
 from libs.venues.entry import load_entry
@@ -38,7 +39,7 @@ class DeadFrame(NamedTuple):
 
 def dead_frame(frame: RawFrame, reason: str) -> DeadFrame:
     """Bury a frame: its reason and its beginning, both bounded."""
-    return DeadFrame(frame.at, frame.source, reason[:300], frame.data[:DEAD_EXCERPT_BYTES_MAX])
+    return DeadFrame(frame.at, frame.source, clip(reason, 300), frame.data[:DEAD_EXCERPT_BYTES_MAX])
 
 
 def source_of(data: bytes) -> str:
@@ -89,7 +90,7 @@ class Normalisers:
             self.dead += 1
             return dead_frame(frame, f"expected what a message can carry, was {e}")
         self.dead += 1
-        return dead_frame(frame, f"expected a frame of a known venue, was {frame.source[:40]!r}")
+        return dead_frame(frame, f"expected a frame of a known venue, was {clip(frame.source, 40)!r}")
 
     def _control(self, frame: RawFrame) -> list[Message]:
         """What a frame of the feed's own says."""
@@ -102,24 +103,24 @@ class Normalisers:
             return self._set_up(said.msg, frame.at)
         if isinstance(said, control.NoPast):
             body = said.msg
-            reason = f"no history: {body.reason}"[:200]
+            reason = clip(f"no history: {body.reason}", 200)
             return [Gap(venue=body.venue, at=frame.at, reason=reason, instrument=body.instrument)]
         normaliser = self.by_venue.get(said.msg.venue)
         if normaliser is None:
-            raise FrameError(f"expected a known venue, was {said.msg.venue[:40]!r}")
+            raise FrameError(f"expected a known venue, was {clip(said.msg.venue, 40)!r}")
         return normaliser.invalidate(said.msg.market, frame.at, said.msg.reason)
 
     def _set_up(self, said: control.SetupBody, at: int) -> list[Message]:
         """Read a venue with parameters of its own from here on; the same ones again change nothing."""
         if said.venue not in self.by_venue:
-            raise FrameError(f"expected a known venue, was {said.venue[:40]!r}")
+            raise FrameError(f"expected a known venue, was {clip(said.venue, 40)!r}")
         known = self._parameters.get(said.venue)
         if known == said.params:
             return []
         try:
             self.by_venue[said.venue] = build_normaliser(said.venue, said.params)
         except ValidationError as e:
-            raise FrameError(f"expected parameters of {said.venue}: {e}"[:300]) from e
+            raise FrameError(clip(f"expected parameters of {said.venue}: {e}", 300)) from e
         self._parameters[said.venue] = said.params
         # Whoever held books of this venue held them from somebody else, who follows them no more.
         return [Gap(venue=said.venue, at=at, reason="followed anew")]

@@ -14,6 +14,7 @@ from typing import Any
 
 from libs.archive.archive import Archive, make_folder
 from libs.archive.segment import ArchiveDamaged, SegmentWriter
+from libs.bounded import clip
 from libs.machine.snapshots import KEPT_EVERY_SEQ
 from libs.tape.broker import stream_limits, stream_state
 from libs.tape.connection import Link
@@ -82,7 +83,7 @@ class Archiver:
                 self.status.detail = ""
             except (TapeError, ArchiveDamaged, OSError) as e:
                 wait_s = RETRY_S
-                self.status.detail = str(e)[:300]
+                self.status.detail = clip(str(e), 300)
                 log.warning("not archived", extra={"detail": self.status.detail})
             await asyncio.sleep(wait_s)
 

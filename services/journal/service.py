@@ -11,6 +11,7 @@ from enum import StrEnum
 from time import monotonic
 from typing import Protocol
 
+from libs.bounded import clip
 from libs.tape.errors import TapeError, TapeGap
 from libs.tape.record import TapeRecord
 from proto.service import Anchor
@@ -222,10 +223,10 @@ class JournalService:
             await self._publish(anchor.message())
         except (DatabaseUnavailable, OSError, TapeError) as e:
             self.status.anchor_failures += 1
-            log.warning("an anchor was not made", extra={"error": f"{type(e).__name__}: {e}"[:200]})
+            log.warning("an anchor was not made", extra={"error": clip(f"{type(e).__name__}: {e}", 200)})
 
     def _set(self, state: JournalState, detail: str = "") -> None:
         status = self.status
         if state is not status.state:
-            log.info("journal state", extra={"state": state.value, "detail": detail[:200]})
-        status.state, status.detail = state, detail[:500]
+            log.info("journal state", extra={"state": state.value, "detail": clip(detail, 200)})
+        status.state, status.detail = state, clip(detail, 500)

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import asyncpg
 
+from libs.bounded import clip
 from libs.tape.record import TapeRecord
 from proto.service import Anchor
 from services.journal import store
@@ -273,7 +274,9 @@ class JournalWriter:
         except _REFUSED as e:
             if plain or not records:
                 raise
-            log.warning("the database refused a batch", extra={"rows": len(records), "error": str(e)[:200]})
+            log.warning(
+                "the database refused a batch", extra={"rows": len(records), "error": clip(str(e), 200)}
+            )
             await self._store_halves(connection, records, position)
             return
         self._chain = new

@@ -1,5 +1,6 @@
 """The board of alerts: raised once, cleared once, never more than a fixed number at a time."""
 
+from libs.bounded import cut
 from proto.monitor import Alert, Severity
 from proto.units import SECOND
 from services.monitor.state import ActiveAlert, MonitorState
@@ -40,7 +41,7 @@ class Board:
     def over(self, rule: str, topic: str, text: str = "") -> None:
         """Clear an alert; nothing happens if it is not active."""
         topics = self.state.active.get(rule)
-        active = topics.pop(topic[:TOPIC_CHARACTERS_MAX], None) if topics else None
+        active = topics.pop(cut(topic, TOPIC_CHARACTERS_MAX), None) if topics else None
         if active is None or topics is None:
             return
         if not topics:
@@ -54,7 +55,7 @@ class Board:
 
     def is_active(self, rule: str, topic: str) -> bool:
         """Whether the alert is raised."""
-        return topic[:TOPIC_CHARACTERS_MAX] in self.state.active.get(rule, ())
+        return cut(topic, TOPIC_CHARACTERS_MAX) in self.state.active.get(rule, ())
 
     def expire(self) -> None:
         """Clear the notices whose time has come, and the flood when it has ebbed."""
@@ -80,7 +81,7 @@ class Board:
     def _raise(self, rule: str, severity: Severity, topic: str, text: str, until: int) -> None:
         if self.state.params is None:
             return
-        active = self.state.active.get(rule, {}).get(topic[:TOPIC_CHARACTERS_MAX])
+        active = self.state.active.get(rule, {}).get(cut(topic, TOPIC_CHARACTERS_MAX))
         if active is not None:
             active.until = until
             return
@@ -98,7 +99,7 @@ class Board:
 
     def _put(self, rule: str, severity: Severity, topic: str, text: str, until: int) -> None:
         topics = self.state.active.setdefault(rule, {})
-        topics[topic[:TOPIC_CHARACTERS_MAX]] = ActiveAlert(severity=severity, until=until)
+        topics[cut(topic, TOPIC_CHARACTERS_MAX)] = ActiveAlert(severity=severity, until=until)
         self._emit(rule, severity, topic, text, active=True)
 
     def _emit(self, rule: str, severity: Severity, topic: str, text: str, *, active: bool) -> None:
@@ -106,8 +107,8 @@ class Board:
             Alert(
                 rule=rule,
                 severity=severity,
-                topic=topic[:TOPIC_CHARACTERS_MAX],
-                text=text[:TEXT_CHARACTERS_MAX],
+                topic=cut(topic, TOPIC_CHARACTERS_MAX),
+                text=cut(text, TEXT_CHARACTERS_MAX),
                 active=active,
             )
         )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from libs.bounded import cut
 from proto.message import Message, as_integer, as_name, as_text
 from proto.monitor import Alert, Health, ServiceState, Severity
 from proto.units import SECOND
@@ -100,7 +101,7 @@ class HealthWatch:
         self, service: str, state: ServiceState, position: int, detail: str, at_ns: int
     ) -> list[Message]:
         """A service reports. One that is not expected is followed from here on."""
-        detail = detail[:TEXT_CHARACTERS_MAX]
+        detail = cut(detail, TEXT_CHARACTERS_MAX)
         known = self._services.get(service)
         if known is None:
             known = _Service(state, at_ns, at_ns, at_ns, position, detail, detail)

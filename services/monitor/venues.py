@@ -1,6 +1,6 @@
 """Rules about live venues: books that agree, fills that become final, payouts that arrive."""
 
-from libs.bounded import keep_newest
+from libs.bounded import cut, keep_newest
 from proto.feed import Market, MarketStatus
 from proto.monitor import Severity
 from proto.units import SECOND, show
@@ -33,7 +33,7 @@ def on_reconciliation(state: MonitorState, board: Board, found: Reconciliation) 
     board.over(UNRECONCILED, venue, "reconciled")
     topics: dict[str, bool] = {}
     for item in found.differences:
-        topic = f"{venue} {item.difference} {item.topic}"[:256]
+        topic = cut(f"{venue} {item.difference} {item.topic}", 256)
         topics[topic] = True
         severity = Severity.CRITICAL if item.difference in _SERIOUS else Severity.WARNING
         text = f"ours {show(item.ours)}, the venue's {show(item.theirs)}"

@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from libs.bounded import clip
 from libs.venues.catalogue import VENUES
 from tools.cli.doctor import examine, print_findings
 from tools.cli.doctor_machine import Finding
@@ -43,5 +44,7 @@ async def pass_live_gate(options: Options, venues: Mapping[str, Mapping[str, Any
     if not confirmed and sys.stdin.isatty():
         confirmed = typer.prompt(f'Type "{wanted}" to trade with real money', err=True)
     if confirmed != wanted:
-        raise UsageError(f'expected "{wanted}" to be typed (or given with --confirm), was {confirmed[:60]!r}')
+        raise UsageError(
+            f'expected "{wanted}" to be typed (or given with --confirm), was {clip(confirmed, 60)!r}'
+        )
     options.examined = tuple(options.live)

@@ -9,6 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from libs.bounded import clip
 from proto.risk import Check
 from proto.units import ONE, show
 from tools.offline.backtest import Backtest
@@ -189,7 +190,7 @@ def _value(name: str, value: Any) -> str:
             return times.exact(value) if value else "–"
     if name in ("bids", "asks"):
         return "  ".join(f"{show(price)} × {show(quantity)}" for price, quantity in value[:BOOK_LEVELS_SHOWN])
-    return str(value)[:160]
+    return clip(str(value), 160)
 
 
 def _checks(checks: list[list[Any]], unit: str) -> Table:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from libs.bounded import clip
 from libs.config.errors import ConfigError, Problem
 from libs.config.load import Sections, load
 from libs.config.section import Section
@@ -106,7 +107,7 @@ def venue_sections(
     for name in names:
         if name not in VENUES:
             known = ", ".join(VENUES)
-            raise ConfigError([Problem("venues", 0, "", f"expected one of {known}, was {name[:40]!r}")])
+            raise ConfigError([Problem("venues", 0, "", f"expected one of {known}, was {clip(name, 40)!r}")])
     return load(directory, venue_models(names), overrides)
 
 

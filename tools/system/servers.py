@@ -15,6 +15,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from libs.bounded import clip
 from libs.runtime.layout import write_atomically
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
@@ -72,7 +73,7 @@ class ServerWatch:
                 await check()
                 self._report()
             except OSError as e:
-                log.warning("a look at the servers failed", extra={"detail": str(e)[:200]})
+                log.warning("a look at the servers failed", extra={"detail": clip(str(e), 200)})
             await asyncio.sleep(CHECK_EVERY_S)
 
     # --- broker -----------------------------------------------------------------------------------

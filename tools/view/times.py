@@ -3,6 +3,7 @@
 import os
 from datetime import UTC, datetime, timedelta, tzinfo
 
+from libs.bounded import clip
 from libs.config.zone import named_zone
 from proto.units import MILLISECOND, SECOND
 from tools.exit_codes import UsageError
@@ -23,7 +24,7 @@ def operator_zone() -> tzinfo | None:
         return named_zone(name)
     except ValueError as e:
         raise UsageError(
-            f"expected {VARIABLE} to be the name of a time zone such as Europe/Berlin, was {name[:40]!r}"
+            f"expected {VARIABLE} to be the name of a time zone such as Europe/Berlin, was {clip(name, 40)!r}"
         ) from e
 
 

@@ -19,6 +19,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from libs.bounded import clip
 from libs.config.environment import Environment, variable
 from libs.keys.venues.errors import BadKey, KeyStoreError, NoKey, TooOpen, WrongPassphrase
 from libs.keys.venues.kind import KeyKind
@@ -76,7 +77,7 @@ class KeyStore:
             NoKey, BadKey, WrongPassphrase, TooOpen: as their names say.
         """
         if venue not in self._kinds:
-            raise NoKey(f"expected a venue that takes a key, was {venue[:40]!r}")
+            raise NoKey(f"expected a venue that takes a key, was {clip(venue, 40)!r}")
         mounted = self._mounted(venue)
         return self._read_mounted(venue, mounted) if mounted else self._read_own(venue, passphrase)
 

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from libs.bounded import clip
 from libs.venues.errors import BadAnswer, OutcomeUnknown
 from libs.venues.frame import DECODE_ERRORS
 from libs.venues.kalshi import KALSHI, limits
@@ -290,11 +291,11 @@ class KalshiClient:
             return msgspec.json.decode(answer.body, type=kind)
         except DECODE_ERRORS as e:
             # A success that says something else (retired endpoints do) proves nothing about the order.
-            raise OutcomeUnknown(KALSHI, f"{method} {path}: {str(e)[:200]}") from e
+            raise OutcomeUnknown(KALSHI, f"{method} {path}: {clip(str(e), 200)}") from e
 
 
 def _decode(what: str, body: bytes, kind: type[Body]) -> Body:
     try:
         return msgspec.json.decode(body, type=kind)
     except DECODE_ERRORS as e:
-        raise BadAnswer(KALSHI, f"{what}: {str(e)[:200]}") from e
+        raise BadAnswer(KALSHI, f"{what}: {clip(str(e), 200)}") from e

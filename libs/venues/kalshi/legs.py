@@ -6,6 +6,7 @@ A bid is for YES at the YES price, an ask offers it. Buying NO at 0.44 is an ask
 
 from typing import Literal, NamedTuple
 
+from libs.bounded import clip
 from libs.venues.kalshi import KALSHI
 from proto.feed import Side
 from proto.units import ONE
@@ -73,5 +74,5 @@ def contract_of(instrument: str) -> Contract:
     venue, _, rest = instrument.partition(":")
     ticker, _, outcome = rest.rpartition(":")
     if venue != KALSHI or not ticker or outcome not in (YES, NO):
-        raise ValueError(f"expected kalshi:<ticker>:yes or :no, was {instrument[:120]!r}")
+        raise ValueError(f"expected kalshi:<ticker>:yes or :no, was {clip(instrument, 120)!r}")
     return Contract(ticker, outcome)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from libs.bounded import clip
 from libs.venues.errors import BadAnswer, OutcomeUnknown, RateLimited, Refused, Unavailable, VenueError
 
 REASON_CHARACTERS_MAX = 200
@@ -86,7 +87,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float:
 
 def printable(text: str) -> str:
     """A venue's words, fit for a log line."""
-    return "".join(c if c.isprintable() else " " for c in text[:REASON_CHARACTERS_MAX]).strip()
+    return "".join(c if c.isprintable() else " " for c in clip(text, REASON_CHARACTERS_MAX)).strip()
 
 
 class Reader:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
+from libs.bounded import clip
 from libs.tasks import cancel_all
 from libs.venues.errors import NotSent
 from libs.venues.frame import FRAME_BYTES_MAX
@@ -89,7 +90,7 @@ class VenueSocket:
         pause_s: tuple[float, float] = (PAUSE_S_MIN, PAUSE_S_MAX),
     ) -> None:
         if not url.startswith(("ws://", "wss://")):
-            raise ValueError(f"expected an address that starts with ws:// or wss://, was {url[:40]!r}")
+            raise ValueError(f"expected an address that starts with ws:// or wss://, was {clip(url, 40)!r}")
         self.venue = venue
         self.url = url
         self.connections = 0

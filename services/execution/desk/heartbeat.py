@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from enum import Enum, auto
 
+from libs.bounded import clip
 from libs.venues.gateway import VenueGateway
 from services.execution.desk.venue_gate import VenueGate
 
@@ -39,7 +40,7 @@ class VenueHeartbeat:
         except Exception as e:  # noqa: BLE001  (reported, and acted on)
             # Also for an error of the adapter's own: what rests must not outlive it.
             self._missed += 1
-            self._gate.hold(HEARTBEAT, f"heartbeat failed: {e}"[:200])
+            self._gate.hold(HEARTBEAT, clip(f"heartbeat failed: {e}", 200))
             give_up = self._missed >= HEARTBEATS_MISSED_MAX
             return HeartbeatResult.CANCEL_ALL if give_up else HeartbeatResult.NOTHING
         if not self._recover():

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
+from libs.bounded import clip, cut
 from libs.venues.brake import HasBrake
 from libs.venues.errors import VenueError
 from libs.venues.gateway import (
@@ -273,7 +274,9 @@ class Reconciler:
                 self._orders.tasks.spawn(self._orders.cancel(own.approval.order))
         if facts.has_held_fills and not registry.in_flight and not registry.unknown_count:
             found += [
-                Difference("foreign_fill", f"{report.instrument} {report.trade_id}"[:500], 0, report.quantity)
+                Difference(
+                    "foreign_fill", cut(f"{report.instrument} {report.trade_id}", 500), 0, report.quantity
+                )
                 for report in facts.drop_held_fills()
             ]
         return found
@@ -296,7 +299,7 @@ class Reconciler:
             available=as_money(answers.balance.available),
             at=began,
         )
-        return result, f"{stopping.difference} of {stopping.topic}"[:200] if stopping is not None else ""
+        return result, clip(f"{stopping.difference} of {stopping.topic}", 200) if stopping is not None else ""
 
     def _count_misses(self, missing: list[OwnOrder], found: list[Difference], began: int) -> None:
         """Publish an absence that clean reconciliations prove, begun when the order could not arrive any more."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from libs.bounded import clip
 from libs.venues.errors import NotSent, RateLimited, Refused, Unavailable, VenueError
 from libs.venues.gateway import OrderReport, Prepared, RepeatsRefused, VenueGateway
 from proto.venue import Ack, AckStatus
@@ -44,8 +45,8 @@ async def submit_order(
 
 def rejected(order: str, reason: str) -> Ack:
     """Make the fact that an order is not at the venue and will not be; it needs proof."""
-    return Ack(order=order, status=AckStatus.REJECTED, reason=reason[:500])
+    return Ack(order=order, status=AckStatus.REJECTED, reason=clip(reason, 500))
 
 
 def _unknown(order: str, reason: str) -> Ack:
-    return Ack(order=order, status=AckStatus.UNKNOWN, reason=reason[:500])
+    return Ack(order=order, status=AckStatus.UNKNOWN, reason=clip(reason, 500))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from libs.bounded import clip
 from libs.venues.brake import HasBrake
 from libs.venues.errors import VenueError
 from libs.venues.gateway import Prepared, RemembersOrders, VenueGateway
@@ -127,7 +128,7 @@ class VenueDesk:
             try:
                 await self.gateway.start()
             except VenueError as e:
-                self.gate.invalidate(f"not connected: {e}"[:200])
+                self.gate.invalidate(clip(f"not connected: {e}", 200))
                 log.warning("gateway not started", extra={"venue": self.venue, "detail": str(e)})
                 await asyncio.sleep(RETRY_S)
             else:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from libs.bounded import clip
 from libs.venues.errors import BadAnswer, Refused
 from libs.venues.frame import DECODE_ERRORS, rest_frame
 from libs.venues.manifold import MANIFOLD
@@ -238,7 +239,7 @@ def _rows_of(frame: bytes) -> list[msgspec.Raw]:
     try:
         return _found.decode(frame).body
     except DECODE_ERRORS as e:
-        raise BadAnswer(MANIFOLD, f"expected a list of markets: {e}"[:200]) from e
+        raise BadAnswer(MANIFOLD, clip(f"expected a list of markets: {e}", 200)) from e
 
 
 def build_source(section: Mapping[str, Any], context: FeedContext) -> ManifoldSource:

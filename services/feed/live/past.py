@@ -9,6 +9,7 @@ import contextlib
 import logging
 from collections.abc import Sequence
 
+from libs.bounded import clip
 from libs.venues.errors import VenueError
 from services.feed import control
 from services.feed.live.questions import Question
@@ -47,7 +48,9 @@ class PastPrices:
                     try:
                         await ask()
                     except VenueError as e:
-                        failed[instrument] = str(e).removeprefix(f"{self._venue}: ")[:REASON_CHARACTERS_MAX]
+                        failed[instrument] = clip(
+                            str(e).removeprefix(f"{self._venue}: "), REASON_CHARACTERS_MAX
+                        )
                     else:
                         del failed[instrument]
         for instrument, reason in failed.items():

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from libs.bounded import clip
 from libs.tasks import cancel_all
 from libs.venues.errors import RateLimited, Unavailable, VenueError
 from libs.venues.params import VenueParams
@@ -294,7 +295,7 @@ class LiveSource:
     async def _on_lost(self, reason: str) -> None:
         if self._lost_because != reason:
             log.warning("%s: %s", self.venue, reason)
-        self._lost_because = reason[:DETAIL_CHARACTERS_MAX]
+        self._lost_because = clip(reason, DETAIL_CHARACTERS_MAX)
         if self.connected:
             self.connected = False
             await self.emit(DISCONNECTED)
@@ -313,7 +314,7 @@ class LiveSource:
                 retry_s = min(retry_s * 2, RETRY_MAX_S)
                 if not self.trouble:
                     log.warning("%s", e)
-                self.trouble = str(e).removeprefix(f"{self.venue}: ")[:DETAIL_CHARACTERS_MAX]
+                self.trouble = clip(str(e).removeprefix(f"{self.venue}: "), DETAIL_CHARACTERS_MAX)
             else:
                 answered = True
                 wait_s, retry_s, self.trouble = self.poll_interval_s(), RETRY_MIN_S, ""

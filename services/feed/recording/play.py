@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from libs.bounded import cut
 from proto.feed import FeedClock, Played
 from proto.message import Message
 from proto.units import SECOND
@@ -38,7 +39,7 @@ def play(
             yield result
         else:
             yield from result
-    yield Played(recording=recording.name[:200], at=at, frames=normalisers.frames, dead=normalisers.dead)
+    yield Played(recording=cut(recording.name, 200), at=at, frames=normalisers.frames, dead=normalisers.dead)
 
 
 def _pass_time(normalisers: Normalisers | None, before: int, now: int) -> Iterator[Message]:

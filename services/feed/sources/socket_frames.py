@@ -17,6 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError, InvalidHandshake, WebSocketException
 from websockets.frames import CloseCode
 
+from libs.bounded import clip
 from libs.tasks import cancel_all
 from libs.venues.coinbase import COINBASE
 from libs.venues.frame import FRAME_BYTES_MAX, RawFrame
@@ -112,7 +113,7 @@ class SocketFrames:
                 ) as connection:
                     await self._read(connection, source)
             except (OSError, InvalidHandshake, WebSocketException) as e:
-                log.warning("socket lost, connecting again: %s: %s", type(e).__name__, str(e)[:200])
+                log.warning("socket lost, connecting again: %s: %s", type(e).__name__, clip(str(e), 200))
             if connection is not None and self._kalshi is connection:
                 self._kalshi = None
                 await self._queue.put(RawFrame(self._now(), KALSHI, _DISCONNECTED))

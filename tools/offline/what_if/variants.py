@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import NamedTuple
 
+from libs.bounded import clip
 from libs.config.load import parse_set
 from tools.exit_codes import UsageError
 
@@ -48,7 +49,9 @@ def _named(named: Sequence[str], common: Mapping[str, str]) -> list[Variant]:
     for text in named:
         match = _NAMED.fullmatch(text)
         if match is None or len(match[1]) > NAME_CHARACTERS_MAX:
-            raise UsageError(f"expected NAME:SECTION.KEY=VALUE (small:risk.bet_max=0.01), was {text[:80]!r}")
+            raise UsageError(
+                f"expected NAME:SECTION.KEY=VALUE (small:risk.bet_max=0.01), was {clip(text, 80)!r}"
+            )
         path, value = parse_set(match[2])
         changes.setdefault(match[1], dict(common))[path] = value
     return [Variant(name, own) for name, own in changes.items()]

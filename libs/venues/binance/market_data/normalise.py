@@ -8,6 +8,7 @@ and losses show by themselves.
 from collections.abc import Mapping
 from typing import Any
 
+from libs.bounded import clip
 from libs.venues.binance import BINANCE
 from libs.venues.binance.market_data.depth import DepthChange, Sequence, Verdict
 from libs.venues.binance.schemas import wire
@@ -281,7 +282,7 @@ def _candle(name: str, interval: str, row: tuple[Any, ...], at: int) -> Candle:
     """A candle from open time (ms), open, high, low, close and volume."""
     interval_s = _INTERVALS_S.get(interval)
     if interval_s is None:
-        raise FrameError(f"expected a known interval, was {interval[:40]!r}")
+        raise FrameError(f"expected a known interval, was {clip(interval, 40)!r}")
     return candle_of(f"{BINANCE}:{name}", at, row[0] * MILLISECOND, interval_s, row[1:5], size_of(row[5]))
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta, Struct, field
 
+from libs.bounded import clip
 from libs.venues.frame import DECODE_ERRORS, FrameError, check_length
 
 Symbol = Annotated[str, Meta(pattern=r"^[A-Z0-9]{2,20}\Z")]
@@ -227,7 +228,7 @@ def decode(data: bytes) -> Frame | None:
             return _event(inner, bytes(envelope.data), envelope.stream)
         return _event(envelope, data, "")
     except DECODE_ERRORS as e:
-        raise FrameError(f"expected a Binance frame: {e}"[:300]) from e
+        raise FrameError(clip(f"expected a Binance frame: {e}", 300)) from e
 
 
 def _event(envelope: _Envelope, data: bytes, stream: str) -> Frame | None:
@@ -248,7 +249,7 @@ def _event(envelope: _Envelope, data: bytes, stream: str) -> Frame | None:
     if envelope.last_update_id is not None:
         return Partial(_symbol_of(stream), _depth.decode(data))
     if envelope.code is not None or envelope.error is not None:
-        return BinanceAnswer(f"{envelope.code} {envelope.msg or envelope.error}"[:200])
+        return BinanceAnswer(clip(f"{envelope.code} {envelope.msg or envelope.error}", 200))
     if envelope.id is not None:
         return BinanceAnswer("")
     raise FrameError("expected a Binance frame, was an object of no known form")

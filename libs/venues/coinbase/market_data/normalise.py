@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from libs.bounded import clip
 from libs.venues.coinbase import COINBASE
 from libs.venues.coinbase.limits import GRANULARITIES_S
 from libs.venues.coinbase.schemas import wire
@@ -190,7 +191,7 @@ def _trade(match: wire.Match, at: int) -> Trade:
 def _candle(product: str, length_s: int, row: list[msgspec.Raw], at: int) -> Candle:
     start, *prices, volume = (bytes(value).decode("ascii", "replace").strip() for value in row)
     if not (start.isdecimal() and len(start) <= 10):
-        raise FrameError(f"expected a time in seconds, was {start[:40]!r}")
+        raise FrameError(f"expected a time in seconds, was {clip(start, 40)!r}")
     low, high, first, last = prices
     return candle_of(
         f"{COINBASE}:{product}", at, int(start) * SECOND, length_s, (first, high, low, last), _volume(volume)
@@ -228,9 +229,9 @@ def _volume(text: str) -> int:
     try:
         value = float(text)
     except ValueError as e:
-        raise FrameError(f"expected a number, was {text[:40]!r}") from e
+        raise FrameError(f"expected a number, was {clip(text, 40)!r}") from e
     if not 0 <= value <= AMOUNT_MAX // ONE:
-        raise FrameError(f"expected a volume of at most {AMOUNT_MAX // ONE}, was {text[:40]!r}")
+        raise FrameError(f"expected a volume of at most {AMOUNT_MAX // ONE}, was {clip(text, 40)!r}")
     return round(value * ONE)
 
 

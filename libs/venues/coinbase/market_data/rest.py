@@ -2,6 +2,7 @@
 
 import msgspec
 
+from libs.bounded import clip
 from libs.venues.coinbase import COINBASE
 from libs.venues.coinbase.hosts import REST_URL
 from libs.venues.coinbase.limits import CANDLES_MAX, REQUESTS_BURST, REQUESTS_PER_S
@@ -75,7 +76,7 @@ class CoinbaseRest:
             try:
                 rows = _past_rows(answer.body)
             except DECODE_ERRORS as e:
-                raise BadAnswer(COINBASE, f"expected trades: {e}"[:300]) from e
+                raise BadAnswer(COINBASE, clip(f"expected trades: {e}", 300)) from e
             if not rows:
                 break
             frames.append(rest_frame("past_trades", answer.body, product=product))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Struct, field
 
+from libs.bounded import clip
 from libs.venues.frame import DECODE_ERRORS, FrameError, check_length
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -161,9 +162,9 @@ def time_ns(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as e:
-        raise FrameError(f"expected a time, was {text[:40]!r}") from e
+        raise FrameError(f"expected a time, was {clip(text, 40)!r}") from e
     if moment.tzinfo is None or moment < EPOCH:
-        raise FrameError(f"expected a time with its zone, after 1970, was {text[:40]!r}")
+        raise FrameError(f"expected a time with its zone, after 1970, was {clip(text, 40)!r}")
     return (moment - EPOCH) // timedelta(microseconds=1) * 1_000
 
 
@@ -183,7 +184,7 @@ def decode(data: bytes) -> Frame | None:
             frame: Frame = decoder.decode(data)
             return frame
     except DECODE_ERRORS as e:
-        raise FrameError(f"expected a Coinbase frame: {e}"[:300]) from e
+        raise FrameError(clip(f"expected a Coinbase frame: {e}", 300)) from e
     if envelope.type == "_ws_connected":
         return Connected()
     if envelope.type == "_ws_disconnected":

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from libs.bounded import clip, cut
 from libs.venues.frame import DECODE_ERRORS, FrameError, check_length
 from libs.venues.kalshi.fees import MAKER_RATE, MODEL, TAKER_RATE
 from libs.venues.kalshi.market_data.grids import price_steps, structure_steps
@@ -120,7 +121,7 @@ def decode_rest(data: bytes) -> RestAnswer | None:
             return None
         body: RestBody = msgspec.json.decode(envelope.body, type=kind)
     except DECODE_ERRORS as e:
-        raise FrameError(f"expected a Kalshi REST answer: {e}"[:300]) from e
+        raise FrameError(clip(f"expected a Kalshi REST answer: {e}", 300)) from e
     return RestAnswer(body, amounts.ticker(envelope.ticker) if envelope.ticker else "")
 
 
@@ -212,14 +213,14 @@ def schedule(fee_type: str, raw: msgspec.Raw) -> FeeSchedule:
     text = bytes(raw).decode("utf-8", "replace").strip()
     multiplier = ONE if text in ("", "null") else number(text.strip('"'))
     if not 0 <= multiplier <= MULTIPLIER_MAX:
-        raise FrameError(f"expected a fee multiplier from 0 to {MULTIPLIER_MAX // ONE}, was {text[:40]}")
+        raise FrameError(f"expected a fee multiplier from 0 to {MULTIPLIER_MAX // ONE}, was {clip(text, 40)}")
     taker, maker = TAKER_RATE * multiplier // ONE, MAKER_RATE * multiplier // ONE
     if fee_type == "quadratic":
         return FeeSchedule(model=MODEL, taker_rate=taker)
     # Combos charge makers too where the type says so; charging too much is the safe side.
     if fee_type in ("quadratic_with_maker_fees", "quadratic_with_combo_maker_fees"):
         return FeeSchedule(model=MODEL, taker_rate=taker, maker_rate=maker)
-    return FeeSchedule(model=f"kalshi_{fee_type or 'unknown'}"[:100], taker_rate=taker)
+    return FeeSchedule(model=cut(f"kalshi_{fee_type or 'unknown'}", 100), taker_rate=taker)
 
 
 def apply(market: KalshiMarket, listing: KalshiListing, at: int) -> None:

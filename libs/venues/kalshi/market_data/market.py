@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from libs.bounded import cut
 from libs.venues.kalshi import KALSHI
 from libs.venues.kalshi.fees import STANDARD
 from libs.venues.kalshi.market_data.book import BidSide
@@ -198,7 +199,7 @@ class KalshiMarket:
 
     def set_title(self, title: str) -> None:
         """Keep a printable, short title: it ends in terminals and rows."""
-        self.title = "".join(c for c in title if c.isprintable())[:TITLE_CHARACTERS_MAX]
+        self.title = cut("".join(c for c in title if c.isprintable()), TITLE_CHARACTERS_MAX)
 
     def next_change_at(self) -> int | None:
         """When the clock alone opens or closes this market; ``None`` when it does not."""

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from libs.bounded import clip
 from libs.venues.frame import FrameError
 from libs.venues.kalshi import KALSHI
 from libs.venues.kalshi.market_data import listings
@@ -406,7 +407,7 @@ class KalshiNormaliser:
 
     def _on_error(self, frame: wire.Error, at: int, out: list[Message]) -> None:  # noqa: ARG002
         self.errors += 1
-        self.last_error = f"{frame.msg.code} {frame.msg.msg}"[:200]
+        self.last_error = clip(f"{frame.msg.code} {frame.msg.msg}", 200)
         tickers = self._asked_about.pop(frame.id, None)
         if tickers and frame.msg.code in REFUSING_CODES:
             self._following.refused(tickers, at)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from libs.bounded import clip
 from libs.venues.frame import FrameError
 from proto.feed import Payoff
 
@@ -97,7 +98,7 @@ def read_figure(raw: msgspec.Raw) -> Figure | None:
         return None
     found = _FIGURE.fullmatch(text) if len(text) <= FIGURE_CHARACTERS_MAX else None
     if found is None:
-        raise FrameError(f"expected a figure, was {text[:FIGURE_CHARACTERS_MAX]!r}")
+        raise FrameError(f"expected a figure, was {clip(text, FIGURE_CHARACTERS_MAX)!r}")
     sign, whole, part, exponent = found[1], found[2], found[3] or "", int(found[4] or 0)
     value, decimals = int(whole + part), len(part) - exponent
     if (noise := len(str(value)) - DIGITS_MAX) > 0:

@@ -4,7 +4,7 @@ What is told twice is told once, what the clock alone changes is changed by ``on
 not true any more is dropped with a Gap and wanted until it is whole again.
 """
 
-from libs.bounded import keep_newest
+from libs.bounded import clip, keep_newest
 from libs.venues.frame import FrameError
 from libs.venues.kalshi import KALSHI
 from libs.venues.kalshi.fees import STANDARD
@@ -74,7 +74,9 @@ class KalshiTable:
         if known is not None:
             return known
         if not self.has_room(ticker, brings_book=True):
-            raise FrameError(f"expected at most {MARKETS_MAX} markets with a book, was {ticker[:40]!r} too")
+            raise FrameError(
+                f"expected at most {MARKETS_MAX} markets with a book, was {clip(ticker, 40)!r} too"
+            )
         series = series or self._series.series_of(ticker)
         return KalshiMarket(amounts.ticker(ticker), self._series.facts(series))
 
@@ -181,7 +183,9 @@ class KalshiTable:
         market.gapped = True
         self.gaps += 1
         instruments = (market.yes_instrument, market.no_instrument)
-        out.extend(Gap(venue=KALSHI, at=at, reason=reason[:200], instrument=name) for name in instruments)
+        out.extend(
+            Gap(venue=KALSHI, at=at, reason=clip(reason, 200), instrument=name) for name in instruments
+        )
 
     def show_whole(self, market: KalshiMarket, at: int, out: list[Message]) -> None:
         """Put out both books as snapshots, and the quotes."""

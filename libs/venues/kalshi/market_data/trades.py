@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 
+from libs.bounded import clip
 from libs.venues.frame import FrameError
 from libs.venues.kalshi import KALSHI
 from libs.venues.kalshi.schemas import amounts, wire
@@ -29,7 +30,7 @@ class Trades:
         price = self._numbers.price(body.yes_price_dollars)
         quantity = self._numbers.quantity(body.count_fp)
         if not 0 < quantity <= AMOUNT_MAX:
-            raise FrameError(f"expected a positive count, was {body.count_fp[:40]!r}")
+            raise FrameError(f"expected a positive count, was {clip(body.count_fp, 40)!r}")
         # A block was agreed off the book: nobody took anything from it.
         taker = None if body.is_block_trade else body.taker_outcome_side or body.taker_side
         return [

@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 
+from libs.bounded import clip
 from libs.venues.frame import FrameError
 from libs.venues.numbers import Remembered, number, share_price
 from proto.units import AMOUNT_MAX, ONE
@@ -38,7 +39,7 @@ class AmountReader:
         for price_text, quantity_text in rows:
             price, quantity = self.price(price_text), self.quantity(quantity_text)
             if price in levels or not 0 <= quantity <= AMOUNT_MAX:
-                was = f"{price_text[:40]} {quantity_text[:40]}"
+                was = f"{clip(price_text, 40)} {clip(quantity_text, 40)}"
                 raise FrameError(f"expected each price once with a count of at least 0, was {was}")
             levels[price] = quantity
         return {price: quantity for price, quantity in levels.items() if quantity}
@@ -52,7 +53,7 @@ def edge(text: str) -> int:
     """
     value = number(text)
     if not 0 <= value <= ONE:
-        raise FrameError(f"expected a price from 0 to 1, was {text[:40]!r}")
+        raise FrameError(f"expected a price from 0 to 1, was {clip(text, 40)!r}")
     return value
 
 
@@ -63,7 +64,7 @@ def ticker(text: str) -> str:
         FrameError: for anything but 1 to 80 letters, digits, dots, dashes and underscores.
     """
     if not _TICKER.fullmatch(text):
-        raise FrameError(f"expected a market ticker, was {text[:40]!r}")
+        raise FrameError(f"expected a market ticker, was {clip(text, 40)!r}")
     return text
 
 
@@ -84,5 +85,5 @@ def nanoseconds(moment: datetime) -> int:
 def _quantity(text: str) -> int:
     value = number(text)
     if value % QUANTITY_GRID:
-        raise FrameError(f"expected a count on the grid of 0.01, was {text[:40]!r}")
+        raise FrameError(f"expected a count on the grid of 0.01, was {clip(text, 40)!r}")
     return value

@@ -6,6 +6,7 @@ read, and ``{"error": "too many requests"}`` from the limiter. Source: docs/refe
 
 import msgspec
 
+from libs.bounded import cut
 from libs.venues.errors import Refused
 from libs.venues.frame import DECODE_ERRORS
 
@@ -21,13 +22,13 @@ def read_error(status: int, body: bytes) -> tuple[str, str]:
         return "", f"status {status}"
     inner = found.get("error") if isinstance(found, dict) else None
     if isinstance(inner, str):
-        return inner.lower().replace(" ", "_")[:CODE_CHARACTERS_MAX], inner
+        return cut(inner.lower().replace(" ", "_"), CODE_CHARACTERS_MAX), inner
     fields = inner if isinstance(inner, dict) else found
     if not isinstance(fields, dict):
         return "", f"status {status}"
     code = str(fields.get("code") or "")
     words = [str(fields[name]) for name in ("code", "message", "details") if fields.get(name)]
-    return code.lower()[:CODE_CHARACTERS_MAX], ": ".join(words) or f"status {status}"
+    return cut(code.lower(), CODE_CHARACTERS_MAX), ": ".join(words) or f"status {status}"
 
 
 def is_duplicate(error: Refused) -> bool:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from libs.bounded import clip
 from libs.venues.frame import DECODE_ERRORS, FrameError, check_length
 
 # Far above what a connection can count up to, and exact in every JSON reader.
@@ -274,7 +275,7 @@ def decode(data: bytes) -> Frame | None:
     try:
         kind = _envelope.decode(data).type
     except DECODE_ERRORS as e:
-        raise FrameError(f"expected a Kalshi frame: {e}"[:300]) from e
+        raise FrameError(clip(f"expected a Kalshi frame: {e}", 300)) from e
     if kind in _READABLE:
-        raise FrameError(f"{kind}: {error}"[:300]) from error
+        raise FrameError(clip(f"{kind}: {error}", 300)) from error
     return None

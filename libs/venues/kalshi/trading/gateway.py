@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 import msgspec
 
-from libs.bounded import keep_newest
+from libs.bounded import clip, keep_newest
 from libs.tasks import cancel_all
 from libs.venues.errors import BadAnswer, OutcomeUnknown, Refused, VenueError
 from libs.venues.gateway import (
@@ -220,7 +220,7 @@ class KalshiGateway:
         failed += await self._cancel_batches(others)
         failed += [f"{name}: unreadable" for name in unreadable]
         if failed:
-            raise Refused(KALSHI, f"{len(failed)} cancels failed, the first {failed[0][:120]}")
+            raise Refused(KALSHI, f"{len(failed)} cancels failed, the first {clip(failed[0], 120)}")
 
     async def _cancel_batches(self, tickers: dict[str, str]) -> list[str]:
         """Cancel orders (id → market), whatever becomes of the batch before; what failed."""
@@ -339,7 +339,7 @@ class KalshiGateway:
         report = order_report(order, instrument)
         if report.status is AckStatus.UNKNOWN:
             self.odd_items.record(
-                "order", order.order_id, f"expected an order's status, was {order.status[:40]!r}"
+                "order", order.order_id, f"expected an order's status, was {clip(order.status, 40)!r}"
             )
         return report
 

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from libs.bounded import clip
 from libs.venues.errors import Refused
 from libs.venues.gateway import FillReport, NewOrder
 from libs.venues.kalshi import KALSHI
@@ -143,7 +144,7 @@ def restate(fill: FillReport, instrument: str) -> FillReport:
     """
     was, wanted = contract_of(fill.instrument), contract_of(instrument)
     if was.ticker != wanted.ticker:
-        raise ValueError(f"expected an instrument of {was.ticker}, was {instrument[:120]!r}")
+        raise ValueError(f"expected an instrument of {was.ticker}, was {clip(instrument, 120)!r}")
     leg = yes_leg(was.outcome, fill.side, fill.price)
     side, price = own_leg(wanted.outcome, leg)
     return msgspec.structs.replace(fill, instrument=instrument, side=side, price=price)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from libs.bounded import clip
 from libs.venues.errors import BadAnswer
 from libs.venues.gateway import FillReport, OrderReport, SettlementReport, TradeStatus
 from libs.venues.kalshi import KALSHI
@@ -84,7 +85,7 @@ def fill_report(fill: rest.Fill, client_order_id: str, instrument: str) -> FillR
         BadAnswer: when it cannot be read whole, its fee included.
     """
     if fill.fee_cost is None:
-        raise BadAnswer(KALSHI, f"expected the fee of fill {fill.trade_id[:80]}")
+        raise BadAnswer(KALSHI, f"expected the fee of fill {clip(fill.trade_id, 80)}")
     side = book_side(fill)
     instrument = instrument or instrument_of(fill.ticker or fill.market_ticker or "", positioned(side))
     leg = own_leg(contract_of(instrument).outcome, YesLeg(side, amount(fill.yes_price_dollars)))
@@ -116,7 +117,7 @@ def book_side(found: _Directed) -> BookSide:
     if said == "ask":
         return "ask"
     raise BadAnswer(
-        KALSHI, f"expected a side of the book, was {str(found.book_side or found.outcome_side)[:40]!r}"
+        KALSHI, f"expected a side of the book, was {clip(str(found.book_side or found.outcome_side), 40)!r}"
     )
 
 

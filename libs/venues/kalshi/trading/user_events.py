@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 
+from libs.bounded import clip
 from libs.venues.errors import VenueError
 from libs.venues.frame import FrameError
 from libs.venues.gateway import FillReport, StreamState, UserEvent
@@ -79,7 +80,7 @@ class UserEvents:
             if isinstance(frame, user_stream.Error):
                 log.warning("user stream: error %d %s", frame.msg.code, frame.msg.msg[:120])
         except (FrameError, VenueError) as e:
-            log.warning("user stream: a frame could not be used: %s", str(e)[:200])
+            log.warning("user stream: a frame could not be used: %s", clip(str(e), 200))
             self.losses += 1
             # Something happened that is not known: whoever listens must ask.
             return "", [StreamState.DISCONNECTED, StreamState.CONNECTED]
@@ -106,4 +107,6 @@ class UserEvents:
                 if fill.trade_id == body.trade_id:
                     return fill_report(fill, client_id, self._known.instrument(client_id))
             await asyncio.sleep(FILL_PAUSE_S * attempt)
-        raise VenueError(KALSHI, f"expected fill {body.trade_id[:80]} of {body.order_id[:80]} by REST too")
+        raise VenueError(
+            KALSHI, f"expected fill {clip(body.trade_id, 80)} of {clip(body.order_id, 80)} by REST too"
+        )

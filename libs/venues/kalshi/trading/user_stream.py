@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from libs.bounded import clip
 from libs.venues.frame import DECODE_ERRORS, FrameError
 from libs.venues.kalshi.schemas import answers as rest
 from libs.venues.kalshi.schemas.wire import Ticker
@@ -117,9 +118,9 @@ def decode(data: bytes) -> UserFrame | None:
     try:
         kind = msgspec.json.decode(data, type=_Envelope).type
     except DECODE_ERRORS as e:
-        raise FrameError(f"expected a Kalshi frame: {e}"[:300]) from e
+        raise FrameError(clip(f"expected a Kalshi frame: {e}", 300)) from e
     if kind in ("fill", "user_order", "subscribed", "error"):
-        raise FrameError(f"{kind}: {error}"[:300]) from error
+        raise FrameError(clip(f"{kind}: {error}", 300)) from error
     return None
 
 

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from libs.bounded import clip, cut
 from libs.venues.manifold import MANIFOLD
 from libs.venues.manifold.market_data.amm import PRICE_STEP, Pool
 from libs.venues.manifold.schemas.wire import Bet, Contract, millionths, pool_of
@@ -88,7 +89,7 @@ class ManifoldMarket:
             status, ended_at = MarketStatus.SETTLED, min(resolved_at, close_at or resolved_at)
         elif close_at and at >= close_at:
             status, ended_at = MarketStatus.CLOSED, close_at
-        title = "".join(c for c in contract.question if c.isprintable())[:TITLE_CHARACTERS_MAX]
+        title = cut("".join(c for c in contract.question if c.isprintable()), TITLE_CHARACTERS_MAX)
         return Market(
             market=self.market,
             venue=MANIFOLD,
@@ -136,7 +137,8 @@ class ManifoldMarket:
         self.pool, self._shown, self._best = None, None, None
         self.orders.clear()
         return [
-            Gap(venue=MANIFOLD, at=at, reason=reason[:200], instrument=name) for name in (self.yes, self.no)
+            Gap(venue=MANIFOLD, at=at, reason=clip(reason, 200), instrument=name)
+            for name in (self.yes, self.no)
         ]
 
     def due_messages(self, at: int, *, snapshot: bool = False) -> list[Message]:

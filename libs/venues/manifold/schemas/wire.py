@@ -11,6 +11,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import msgspec
 from msgspec import Meta, Struct, field
 
+from libs.bounded import clip
 from libs.venues.frame import DECODE_ERRORS, FrameError, check_length
 from proto.units import AMOUNT_MAX, ONE
 
@@ -204,7 +205,7 @@ def decode(data: bytes) -> Frame | None:
         if envelope.type == "broadcast":
             return _broadcast(envelope)
     except DECODE_ERRORS as e:
-        raise FrameError(f"expected a Manifold frame: {e}"[:300]) from e
+        raise FrameError(clip(f"expected a Manifold frame: {e}", 300)) from e
     plain: dict[str, Frame] = {
         "ack": Ack(envelope.success),
         "_ws_connected": Connected(),
@@ -225,7 +226,7 @@ def _readable(rows: list[msgspec.Raw], decoder: msgspec.json.Decoder[Row]) -> tu
         except DECODE_ERRORS as e:
             odd.append(OddRow(_name_of(raw), str(e)))
     if odd and not found:
-        raise FrameError(f"expected rows of Manifold: {odd[0].reason}"[:300])
+        raise FrameError(clip(f"expected rows of Manifold: {odd[0].reason}", 300))
     return found, odd
 
 

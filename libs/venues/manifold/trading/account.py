@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
+from libs.bounded import clip
 from libs.venues.errors import BadAnswer, OutcomeUnknown
 from libs.venues.frame import DECODE_ERRORS, FrameError
 from libs.venues.manifold import MANIFOLD
@@ -99,7 +100,7 @@ class ManifoldAccount:
         try:
             bet = msgspec.json.decode(answer.body, type=Bet)
         except DECODE_ERRORS as e:
-            raise OutcomeUnknown(MANIFOLD, f"expected a bet: {e}"[:300]) from e
+            raise OutcomeUnknown(MANIFOLD, clip(f"expected a bet: {e}", 300)) from e
         if not bet.key:
             raise OutcomeUnknown(MANIFOLD, "expected the id of a bet, was none")
         return bet
@@ -116,4 +117,4 @@ class ManifoldAccount:
         try:
             return msgspec.json.decode(answer.body, type=kind)
         except (*DECODE_ERRORS, FrameError) as e:
-            raise BadAnswer(MANIFOLD, f"GET {path}: {e}"[:300]) from e
+            raise BadAnswer(MANIFOLD, clip(f"GET {path}: {e}", 300)) from e

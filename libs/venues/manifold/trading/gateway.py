@@ -6,6 +6,7 @@ from contextlib import aclosing, contextmanager
 
 import msgspec
 
+from libs.bounded import clip
 from libs.tasks import cancel_all
 from libs.venues.errors import BadAnswer, NotSent, RateLimited, Refused, Unavailable, VenueError
 from libs.venues.frame import FrameError
@@ -122,7 +123,7 @@ class ManifoldGateway:
         except (RateLimited, Unavailable):
             raise
         except VenueError as e:
-            raise NotSent(MANIFOLD, f"the market could not be read before: {e}"[:300]) from e
+            raise NotSent(MANIFOLD, clip(f"the market could not be read before: {e}", 300)) from e
         if not is_binary(contract) or contract.probability is None:
             raise orders.refused(f"expected a binary market, was {contract.outcomeType} {contract.mechanism}")
         amount = orders.amount_for(intent, contract.probability)

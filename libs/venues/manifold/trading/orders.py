@@ -16,6 +16,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
+from libs.bounded import clip
 from libs.venues.errors import OutcomeUnknown, Refused
 from libs.venues.frame import FrameError
 from libs.venues.gateway import FillReport, NewOrder, OrderReport, SentOrder, TradeStatus
@@ -112,7 +113,7 @@ def mark_of(sent: SentOrder) -> Mark:
         contract, outcome, limit, expires_ms = sent.client_order_id.rsplit("-", 3)
         return Mark(contract, outcome, int(limit) * PRICE_STEP, int(expires_ms))
     except ValueError as e:
-        raise refused(f"expected an id of ours, was {sent.client_order_id[:80]!r}") from e
+        raise refused(f"expected an id of ours, was {clip(sent.client_order_id, 80)!r}") from e
 
 
 def client_id_of(bet: Bet) -> str:
@@ -170,7 +171,7 @@ def split_instrument(instrument: str) -> tuple[str, str]:
     venue, _, rest = instrument.partition(":")
     contract, _, outcome = rest.partition(":")
     if venue != MANIFOLD or not contract or outcome not in ("yes", "no"):
-        raise refused(f"expected manifold:<contract>:yes or no, was {instrument[:80]!r}")
+        raise refused(f"expected manifold:<contract>:yes or no, was {clip(instrument, 80)!r}")
     return contract, outcome.upper()
 
 
@@ -241,5 +242,5 @@ def fills_of(bet: Bet) -> list[FillReport]:
 
 def _other(outcome: str) -> str:
     if outcome not in ("YES", "NO"):
-        raise FrameError(f"expected YES or NO, was {outcome[:40]!r}")
+        raise FrameError(f"expected YES or NO, was {clip(outcome, 40)!r}")
     return "NO" if outcome == "YES" else "YES"

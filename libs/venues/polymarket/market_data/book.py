@@ -7,6 +7,7 @@ state that does not match yet is in doubt until the batch is over, and broken if
 from bisect import bisect_left, insort
 from collections.abc import Iterable
 
+from libs.bounded import clip
 from libs.venues.frame import FrameError
 from libs.venues.numbers import Remembered, number, share_price
 from libs.venues.polymarket.market_data.book_hash import book_hash, level_text
@@ -38,7 +39,7 @@ class Numbers:
 def _size(text: str) -> int:
     value = number(text)
     if not 0 <= value <= AMOUNT_MAX:
-        raise FrameError(f"expected a size of at least 0, was {text[:40]!r}")
+        raise FrameError(f"expected a size of at least 0, was {clip(text, 40)!r}")
     return value
 
 

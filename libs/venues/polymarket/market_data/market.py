@@ -2,6 +2,7 @@
 
 import re
 
+from libs.bounded import clip, cut
 from libs.venues.frame import FrameError
 from libs.venues.polymarket import POLYMARKET
 from libs.venues.polymarket.limits import SHARE_STEP, TAKER_NOTIONAL_MIN
@@ -40,9 +41,9 @@ def outcome_name(text: str) -> str:
     Raises:
         FrameError: for one that leaves no name.
     """
-    name = _NOT_NAME.sub("-", text.casefold()).strip("-")[:NAME_CHARACTERS_MAX]
+    name = cut(_NOT_NAME.sub("-", text.casefold()).strip("-"), NAME_CHARACTERS_MAX)
     if not name:
-        raise FrameError(f"expected an outcome with letters or digits, was {text[:40]!r}")
+        raise FrameError(f"expected an outcome with letters or digits, was {clip(text, 40)!r}")
     return name
 
 
@@ -193,7 +194,7 @@ class PolymarketListing:
         self.tokens = tuple(tokens or gamma.strings(body.clobTokenIds, "tokens"))
         self.names = tuple(outcome_name(text) for text in outcomes)
         if len(set(self.names)) != len(self.names) or len(set(self.tokens)) != len(self.tokens):
-            raise FrameError(f"expected outcomes and tokens each once, was {self.names!r}"[:200])
+            raise FrameError(clip(f"expected outcomes and tokens each once, was {self.names!r}", 200))
         # The placeholder of an augmented event stands for outcomes that are still to be listed: nobody's to trade.
         self.tradable = (
             not body.negRiskOther and bool(self.tokens) and len(self.tokens) == len(self.names) >= 2
@@ -201,16 +202,16 @@ class PolymarketListing:
         self.is_active = body.active is not False
         if not all(token.isdecimal() and token.isascii() and len(token) <= 78 for token in self.tokens):
             raise FrameError("expected tokens of digits, was something else")
-        self.title = "".join(c for c in body.question or "" if c.isprintable())[:TITLE_CHARACTERS_MAX]
+        self.title = cut("".join(c for c in body.question or "" if c.isprintable()), TITLE_CHARACTERS_MAX)
         self.fees = gamma.fees_of(body)
         self.tick = gamma.text_of(body.orderPriceMinTickSize)
         if self.tick and not 0 < gamma.number(body.orderPriceMinTickSize, "tick") < ONE:
-            raise FrameError(f"expected a tick between 0 and 1, was {self.tick[:40]}")
+            raise FrameError(f"expected a tick between 0 and 1, was {clip(self.tick, 40)}")
         self.size_min = gamma.text_of(body.orderMinSize)
         gamma.number(body.orderMinSize, "minimum size")
         self.neg_risk = body.negRisk
         group = neg_risk_group or body.negRiskMarketID or ""
-        self.group = f"{POLYMARKET}:{group[:100]}" if body.negRisk and group else ""
+        self.group = f"{POLYMARKET}:{cut(group, 100)}" if body.negRisk and group else ""
         window = _UP_DOWN.match(body.slug or "")
         named = _NAMED_UP_DOWN.match(body.slug or "")
         self.symbol = window[1] if window else ""

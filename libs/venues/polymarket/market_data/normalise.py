@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from libs.bounded import clip
 from libs.venues.frame import FrameError
 from libs.venues.numbers import number
 from libs.venues.odd_items import OddItems
@@ -410,7 +411,7 @@ class PolymarketNormaliser:
 def _check_tick(text: str) -> None:
     """Raises ``FrameError`` for a tick that is none."""
     if not 0 < number(text) < ONE:
-        raise FrameError(f"expected a tick between 0 and 1, was {text[:40]!r}")
+        raise FrameError(f"expected a tick between 0 and 1, was {clip(text, 40)!r}")
 
 
 def build_normaliser(section: Mapping[str, Any]) -> PolymarketNormaliser:  # noqa: ARG001 - the form of the catalogue

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from libs.bounded import clip
 from libs.venues.frame import DECODE_ERRORS, FrameError
 from libs.venues.polymarket.schemas import wire
 from proto.units import AMOUNT_MAX, MILLISECOND, SECOND, UnitError, parse
@@ -116,5 +117,5 @@ def _price(text: str) -> int:
         except UnitError as e:
             raise FrameError(f"expected a price: {e}") from e
     if not 0 < value <= AMOUNT_MAX:
-        raise FrameError(f"expected a price above 0, was {text[:40]!r}")
+        raise FrameError(f"expected a price above 0, was {clip(text, 40)!r}")
     return value

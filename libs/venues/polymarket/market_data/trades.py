@@ -1,6 +1,6 @@
 """Public trades: each is shown in both outcomes' own prices, and counted once."""
 
-from libs.bounded import keep_newest
+from libs.bounded import cut, keep_newest
 from libs.venues.polymarket.market_data.market import PolymarketMarket
 from libs.venues.polymarket.schemas.wire import LastTrade
 from proto.feed import Side, Trade
@@ -31,7 +31,7 @@ class TradePairs:
             Trade(
                 instrument=market.instrument(index),
                 at=at,
-                trade_id=f"{origin}:{frame.price}:{frame.size}"[:120],
+                trade_id=cut(f"{origin}:{frame.price}:{frame.size}", 120),
                 price=price if token == frame.asset_id else ONE - price,
                 quantity=min(size, AMOUNT_MAX),
                 aggressor=taker if token == frame.asset_id or taker is None else _other(taker),

@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from libs.bounded import clip
 from libs.venues.errors import BadAnswer
 from libs.venues.frame import FrameError
 from libs.venues.polymarket import POLYMARKET
@@ -220,7 +221,7 @@ def amount(raw: Raw | str, what: str) -> int:
     except ValueError:
         value = None
     if value is None or abs(value) * ONE > AMOUNT_MAX:
-        raise BadAnswer(POLYMARKET, f"expected a number as {what}, was {text[:40]!r}")
+        raise BadAnswer(POLYMARKET, f"expected a number as {what}, was {clip(text, 40)!r}")
     return value.numerator * ONE // value.denominator
 
 

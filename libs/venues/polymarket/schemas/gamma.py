@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from libs.bounded import clip
 from libs.venues.frame import DECODE_ERRORS, FrameError
 from libs.venues.polymarket.fees import FRACTIONAL_MODEL, MODEL
 from proto.feed import EXPONENT_MAX, TAKER_DELAY_MS_MAX, Answer, FeeSchedule
@@ -117,7 +118,7 @@ def read_market(raw: Raw) -> GammaMarket:
     try:
         return _market.decode(raw)
     except DECODE_ERRORS as e:
-        raise FrameError(f"expected a Gamma market: {e}"[:200]) from e
+        raise FrameError(clip(f"expected a Gamma market: {e}", 200)) from e
 
 
 def read_event(raw: Raw) -> GammaEvent:
@@ -129,7 +130,7 @@ def read_event(raw: Raw) -> GammaEvent:
     try:
         return _event.decode(raw)
     except DECODE_ERRORS as e:
-        raise FrameError(f"expected a Gamma event: {e}"[:200]) from e
+        raise FrameError(clip(f"expected a Gamma event: {e}", 200)) from e
 
 
 _strings: msgspec.json.Decoder[list[str]] = msgspec.json.Decoder(list[str])
@@ -147,7 +148,7 @@ def strings(value: str | list[str] | None, what: str) -> list[str]:
         try:
             value = _strings.decode(value)
         except DECODE_ERRORS as e:
-            raise FrameError(f"expected a list of strings as {what}: {e}"[:200]) from e
+            raise FrameError(clip(f"expected a list of strings as {what}: {e}", 200)) from e
     if len(value) > OUTCOMES_MAX:
         raise FrameError(f"expected at most {OUTCOMES_MAX} {what}, was {len(value)}")
     return value
@@ -165,9 +166,9 @@ def nanoseconds(text: str | None) -> int:
         moment = datetime.fromisoformat(text)
         seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError) as e:
-        raise FrameError(f"expected a time, was {text[:40]!r}") from e
+        raise FrameError(f"expected a time, was {clip(text, 40)!r}") from e
     if not 0 <= seconds < 2**33:
-        raise FrameError(f"expected a time between 1970 and 2242, was {text[:40]!r}")
+        raise FrameError(f"expected a time between 1970 and 2242, was {clip(text, 40)!r}")
     return int(seconds * 1_000_000) * 1_000
 
 
@@ -200,7 +201,7 @@ def taker_delay_ms(market: GammaMarket) -> int:
     """
     delay = number(market.secondsDelay, "delay")
     if delay < 0:
-        raise FrameError(f"expected a delay of at least 0, was {text_of(market.secondsDelay)[:40]}")
+        raise FrameError(f"expected a delay of at least 0, was {clip(text_of(market.secondsDelay), 40)}")
     return min(TAKER_DELAY_MS_MAX, delay * 1_000 // ONE)
 
 
@@ -235,7 +236,7 @@ def schedule_of(schedule: GammaFees) -> FeeSchedule:
     """
     rate, exponent = number(schedule.rate, "fee rate"), number(schedule.exponent, "fee exponent")
     if not 0 <= rate <= ONE:
-        raise FrameError(f"expected a fee rate from 0 to 1, was {text_of(schedule.rate)[:40]}")
+        raise FrameError(f"expected a fee rate from 0 to 1, was {clip(text_of(schedule.rate), 40)}")
     if rate == 0:
         return FeeSchedule()
     if exponent % ONE or not 0 <= exponent <= EXPONENT_MAX * ONE:

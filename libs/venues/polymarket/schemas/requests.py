@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from libs.bounded import clip
 from libs.venues.errors import BadAnswer, OutcomeUnknown, Refused
 from libs.venues.gateway import OrderReport
 from libs.venues.polymarket import POLYMARKET
@@ -58,11 +59,11 @@ def check_taken(answer: OrderAnswer, client_order_id: str) -> None:
     """
     order_id, error, status = answer.orderID or "", answer.errorMsg or "", answer.status or ""
     if error and not order_id:
-        raise Refused(POLYMARKET, f"order refused: {error[:200]}", 200, code_of(error))
+        raise Refused(POLYMARKET, f"order refused: {clip(error, 200)}", 200, code_of(error))
     if answer.success is False and not order_id:
-        raise Refused(POLYMARKET, f"order refused: status {status[:40]!r}", 200, "unmatched")
+        raise Refused(POLYMARKET, f"order refused: status {clip(status, 40)!r}", 200, "unmatched")
     if error or not answer.success or order_id.lower() != client_order_id or status not in TAKEN:
-        was = f"{status[:40]!r} {error[:200]!r}"
+        was = f"{clip(status, 40)!r} {clip(error, 200)!r}"
         raise OutcomeUnknown(POLYMARKET, f"expected order {client_order_id[:14]}… to be taken, was {was}")
 
 
@@ -103,5 +104,5 @@ def money(text: str) -> int:
     if "." in text:
         return amount(text, "balance")
     if not text.isdecimal() or len(text) > 30:
-        raise BadAnswer(POLYMARKET, f"expected a balance, was {text[:40]!r}")
+        raise BadAnswer(POLYMARKET, f"expected a balance, was {clip(text, 40)!r}")
     return int(text)

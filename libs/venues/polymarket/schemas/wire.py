@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from libs.bounded import clip
 from libs.venues.frame import DECODE_ERRORS, FrameError, check_length
 
 PONG = b"PONG"
@@ -252,7 +253,7 @@ def decode(data: bytes) -> list[Frame | None]:
         parts: list[msgspec.Raw | bytes] = list(_raws.decode(data)) if data[:1] == b"[" else [data]
         return [_decode_other(part) for part in parts]
     except DECODE_ERRORS as e:
-        raise FrameError(f"expected a Polymarket frame: {e}"[:300]) from e
+        raise FrameError(clip(f"expected a Polymarket frame: {e}", 300)) from e
 
 
 def _decode_other(data: msgspec.Raw | bytes) -> Frame | None:

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
+from libs.bounded import clip
 from libs.venues.errors import BadAnswer, OutcomeUnknown, Refused, Unavailable
 from libs.venues.frame import DECODE_ERRORS
 from libs.venues.odd_items import OddItems
@@ -402,7 +403,7 @@ def _read(answer: HttpAnswer, kind: type[Body]) -> Body:
     try:
         return msgspec.json.decode(answer.body, type=kind)
     except DECODE_ERRORS as e:
-        raise BadAnswer(POLYMARKET, f"expected another body: {e}"[:300]) from e
+        raise BadAnswer(POLYMARKET, clip(f"expected another body: {e}", 300)) from e
 
 
 def _effect(answer: HttpAnswer, kind: type[Body]) -> Body:
@@ -410,4 +411,4 @@ def _effect(answer: HttpAnswer, kind: type[Body]) -> Body:
     try:
         return msgspec.json.decode(answer.body, type=kind)
     except DECODE_ERRORS as e:
-        raise OutcomeUnknown(POLYMARKET, f"expected another body: {e}"[:300]) from e
+        raise OutcomeUnknown(POLYMARKET, clip(f"expected another body: {e}", 300)) from e

@@ -4,6 +4,7 @@ from collections import OrderedDict
 
 from msgspec import Struct
 
+from libs.bounded import clip
 from libs.venues.errors import BadAnswer, Refused
 from libs.venues.frame import FrameError
 from libs.venues.polymarket import POLYMARKET
@@ -49,7 +50,7 @@ class Directory:
         if found is None:
             raise Refused(
                 POLYMARKET,
-                f"expected an instrument of a known market, was {instrument[:120]}",
+                f"expected an instrument of a known market, was {clip(instrument, 120)}",
                 0,
                 "unknown_market",
             )
@@ -110,7 +111,7 @@ def _read(condition: str, body: rest.ShortMarket) -> TradedMarket:
     except FrameError as e:
         raise BadAnswer(POLYMARKET, str(e)) from e
     if len(set(names)) != len(names) or len(names) < 2 or not 0 < tick < ONE:
-        raise BadAnswer(POLYMARKET, f"expected two outcomes and a tick, was {names!r} and {tick}"[:200])
+        raise BadAnswer(POLYMARKET, clip(f"expected two outcomes and a tick, was {names!r} and {tick}", 200))
     tokens = tuple(
         Token(
             instrument=f"{market}:{name}",

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing, suppress
 
+from libs.bounded import clip
 from libs.venues.errors import BadAnswer, NotSent, OutcomeUnknown, Refused, VenueError
 from libs.venues.frame import FrameError
 from libs.venues.gateway import (
@@ -130,7 +131,7 @@ class PolymarketGateway:
         condition = condition_of(market)
         if not condition:
             raise Refused(
-                POLYMARKET, f"expected a market of this venue, was {market[:80]!r}", 0, "unknown_market"
+                POLYMARKET, f"expected a market of this venue, was {clip(market, 80)!r}", 0, "unknown_market"
             )
         await self.directory.load_market(condition)
 
@@ -320,7 +321,9 @@ class PolymarketGateway:
     def _order_report(self, row: OrderRow, token: Token) -> OrderReport:
         report = order_report(row, token.instrument)
         if report.status is AckStatus.UNKNOWN:
-            self.odd_items.record("order", row.id, f"expected an order's status, was {row.status[:60]!r}")
+            self.odd_items.record(
+                "order", row.id, f"expected an order's status, was {clip(row.status, 60)!r}"
+            )
         return report
 
     async def fills(self, since: int) -> list[FillReport]:
@@ -343,7 +346,7 @@ class PolymarketGateway:
 
     def _fill_reports(self, row: TradeRow, market: TradedMarket) -> list[FillReport]:
         if trade_status(row.status) is None:
-            self.odd_items.record("trade", row.id, f"expected a trade's status, was {row.status[:60]!r}")
+            self.odd_items.record("trade", row.id, f"expected a trade's status, was {clip(row.status, 60)!r}")
         return fill_reports(row, market, self._is_ours)
 
     async def positions(self) -> dict[str, int]:

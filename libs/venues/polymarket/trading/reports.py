@@ -6,6 +6,7 @@ with its own order, outcome, side and price: on a mint or merge that is the othe
 
 from collections.abc import Callable
 
+from libs.bounded import clip
 from libs.venues.errors import BadAnswer
 from libs.venues.gateway import FillReport, OrderReport
 from libs.venues.polymarket import POLYMARKET
@@ -71,7 +72,7 @@ def _status(row: OrderRow, size: int, filled: int) -> AckStatus:
 def _reason(status: str) -> str:
     """The venue's words for why: what follows ``CANCELED_`` is one word or a whole sentence."""
     words = status.removeprefix(SEPARATE_CANCELS)
-    return "".join(c for c in words if c.isprintable())[:REASON_CHARACTERS_MAX].lower()
+    return clip("".join(c for c in words if c.isprintable()), REASON_CHARACTERS_MAX).lower()
 
 
 def trade_status(text: str) -> TradeStatus | None:

@@ -7,6 +7,8 @@ part is hashed once, and one signature costs a few keccaks and one call into lib
 from coincurve import PrivateKey
 from Crypto.Hash import keccak as _keccak
 
+from libs.bounded import clip
+
 ADDRESS_BYTES = 20
 WORD = 32
 
@@ -37,7 +39,7 @@ def address_bytes(text: str) -> bytes:
     except ValueError:
         raw = b""
     if len(raw) != ADDRESS_BYTES or len(digits) != 2 * ADDRESS_BYTES:
-        raise ValueError(f"expected an address of 0x and 40 hexadecimal digits, was {text[:50]!r}")
+        raise ValueError(f"expected an address of 0x and 40 hexadecimal digits, was {clip(text, 50)!r}")
     return raw
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from libs.bounded import clip
 from libs.venues.frame import DECODE_ERRORS, FrameError, check_length
 from libs.venues.polymarket.schemas.answers import OrderRow, TradeRow
 from libs.venues.polymarket.schemas.wire import PONG
@@ -58,7 +59,7 @@ class UserEvents:
             parts: list[msgspec.Raw | bytes] = list(_many.decode(data)) if data[:1] == b"[" else [data]
             rows = [row for part in parts if (row := _decode(part)) is not None]
         except DECODE_ERRORS as e:
-            raise FrameError(f"expected a frame of the user channel: {e}"[:300]) from e
+            raise FrameError(clip(f"expected a frame of the user channel: {e}", 300)) from e
         return [row for row in rows if self._is_new(row)]
 
     def _is_new(self, row: OrderRow | TradeRow) -> bool:
