@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from libs.bounded import cut
 from proto.feed import Market, News
 from proto.units import SECOND, Nanoseconds
 from services.advisor.evidence import VENUE_NAMES, asset_of, plain_line
@@ -52,7 +53,7 @@ def item_of(news: News, now: Nanoseconds) -> NewsItem | None:
     words = _words(f"{news.title} {news.summary}")
     at = news.published_at if 0 < news.published_at <= now else news.at
     return NewsItem(
-        news.source, plain_line(news.title), plain_line(news.summary)[:SUMMARY_CHARACTERS_MAX], at, words
+        news.source, plain_line(news.title), cut(plain_line(news.summary), SUMMARY_CHARACTERS_MAX), at, words
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from libs.bounded import clip
 from services.feed.news.params import NewsFeed, NewsParams
 from services.feed.news.parse import Item, parse_feed
 
@@ -48,7 +49,7 @@ class Reader:
                 body = await self._fetch(client, feed)
             items = parse_feed(body) if body else []
         except Exception as e:  # noqa: BLE001 - whatever a feed and its parser do, the others are read
-            write({"source": feed.name, "error": f"{type(e).__name__}: {e}"[:300]})
+            write({"source": feed.name, "error": clip(f"{type(e).__name__}: {e}", 300)})
             return
         oldest_s = time.time() - self._params.age_max_hours * 3_600
         for item in reversed(items[: self._params.items_max_count]):

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from libs.bounded import clip
 from proto.feed import News
 from proto.units import SECOND
 from services.feed.live.moment import now_ns
@@ -78,7 +79,7 @@ class NewsProcess:
             )
         except (ValueError, KeyError, TypeError, ValidationError) as e:
             self.errors += 1
-            self.last_error = str(e)[:300]
+            self.last_error = clip(str(e), 300)
             return
         self.items += 1
         self._waiting.append(news)
