@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import psutil
 from nats.aio.client import Client
 
+from libs.bounded import clip
 from libs.tape import launch
 from libs.tape.client import TapeClient
 from libs.tape.credentials import ADMIN, authorization_block, claims_prefix, make_passwords
@@ -125,7 +126,7 @@ class Broker:
             text = self._port_file.read_text()
             if not text.isdecimal():
                 raise TapeError(
-                    f"expected a port in {self._port_file}, was {text[:20]!r}: remove it while nothing runs,"
+                    f"expected a port in {self._port_file}, was {clip(text, 20)!r}: remove it while nothing runs,"
                     " and another one is chosen"
                 )
             return int(text)

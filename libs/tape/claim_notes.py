@@ -7,7 +7,7 @@ import logging
 import os
 from pathlib import Path
 
-from libs.bounded import keep_newest
+from libs.bounded import clip, keep_newest
 
 NONCES_KEPT = 100_000
 """Weeks of orders; older claims are terminal."""
@@ -88,7 +88,7 @@ class ClaimNotes:
             new.replace(self._file)
             shortened = self._open()
         except OSError as e:
-            log.warning("note of claims not shortened", extra={"detail": str(e)[:200]})
+            log.warning("note of claims not shortened", extra={"detail": clip(str(e), 200)})
             self._lines = 0
             return
         os.close(self._descriptor)

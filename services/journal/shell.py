@@ -11,6 +11,7 @@ import msgspec
 from libs.archive.archive import Archive
 from libs.archive.history import History, HistoryReader
 from libs.archive.segment import ArchiveDamaged
+from libs.bounded import clip
 from libs.contract.codec import encode
 from libs.runtime.layout import BUILD, StateLayout
 from libs.runtime.service import Context
@@ -102,7 +103,7 @@ class TapeSource:
         except ArchiveDamaged as e:
             # The broker's window alone is read from here on: what it does not hold is a gap, and told as one.
             self._is_damaged = True
-            log.error("archive not read", extra={"detail": str(e)[:300]})
+            log.error("archive not read", extra={"detail": clip(str(e), 300)})
             raise TapeGap(str(e)) from e
 
     async def pause(self) -> None:
