@@ -119,7 +119,11 @@ READ_TO = Term("read to", NO_UNIT, "the sequence up to which a service has read 
 LAG = Term("lag", MESSAGES, "how many messages a service has not read yet")
 HALTED = Term("halted", NO_UNIT, "no order leaves; cancels do", ("stopped trading",))
 CLOSE_ONLY = Term("close-only", NO_UNIT, "exits leave, no entry does", ("reduce-only mode", "exit-only"))
-WHAT_IF = Term("what-if", NO_UNIT, "the record through the machines again with something changed; its fills are simulated")
+WHAT_IF = Term(
+    "what-if",
+    NO_UNIT,
+    "the record through the machines again with something changed; its fills are simulated",
+)
 BASELINE = Term("baseline", NO_UNIT, "in a what-if, the machines unchanged: on paper it must be the record")
 VARIANT = Term("variant", NO_UNIT, "in a what-if, changes that are tried together: a column of its table")
 DRAWDOWN = Term("drawdown", MONEY, "the deepest fall of equity from its highest so far")
