@@ -132,9 +132,9 @@ def test_for_people_it_shows_decimals_times_and_checks(state: Path) -> None:
     assert "limit" in text
     assert "passed" in text
     assert " ms after " in text
-    price = next(row for row in text.splitlines() if "fair_value" in row)
-    assert " 0." in price
-    expiry = next(row for row in text.splitlines() if "expires_at" in row)
+    price = next(row for row in text.splitlines() if "fair value" in row)
+    assert " $0." in price
+    expiry = next(row for row in text.splitlines() if "expires at" in row)
     assert expiry.count(":") == 2
     assert "Z" in expiry
     assert max(len(row) for row in text.splitlines()) <= 110

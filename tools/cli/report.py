@@ -15,9 +15,9 @@ from proto.units import ONE, show
 from tools.offline.backtest import Backtest
 from tools.view import terms, times
 from tools.view.chart import line_chart
-from tools.view.check_words import check_label, check_words
+from tools.view.check_words import check_label, check_number, check_words
 from tools.view.history import EquityPoint
-from tools.view.wording import counted, money, sign_of
+from tools.view.wording import clean, counted, money, sign_of
 
 CURVE_ROWS = 10
 PAYLOAD_FIELDS_MAX = 14
@@ -94,7 +94,7 @@ def print_why(console: Console, chain: list[dict[str, Any]], unit: str = "$") ->
     """One block a message: where it stands, how long it took, what it says, which checks it passed."""
     for link in chain:
         payload = link["payload"] or {}
-        body: list[RenderableType] = [_fields(payload)]
+        body: list[RenderableType] = [_fields(payload, link["name"], unit)]
         body += [_checks(payload[name], unit) for name in ("checks", "failed") if payload.get(name)]
         asked = link["role"] == "asked for"
         console.print(
@@ -122,16 +122,23 @@ def _subtitle(link: dict[str, Any]) -> Text:
     return Text(" · ".join(parts), style="dim")
 
 
-def _fields(payload: dict[str, Any]) -> Table:
+def _fields(payload: dict[str, Any], name: str, unit: str) -> Table:
+    """What a message says, with units; its market or instrument by the name that the view has for it."""
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    left_out = ("checks", "failed", "evidence", *_TECHNICAL)
-    shown = {name: value for name, value in payload.items() if name not in left_out}
-    for name, value in list(shown.items())[:PAYLOAD_FIELDS_MAX]:
-        table.add_row(name, _value(name, value))
-    for name, value in payload.get("evidence") or ():
-        table.add_row(name, show(value))
+    left_out = ["checks", "failed", "evidence", *_TECHNICAL]
+    if name:
+        table.add_row("market", clean(name))
+        left_out += ["market", "instrument"]
+    shown = {field: value for field, value in payload.items() if field not in left_out}
+    of_market = payload.get("instrument", "").count(":") == 2
+    for field, value in list(shown.items())[:PAYLOAD_FIELDS_MAX]:
+        table.add_row(
+            field.replace("_", " "), _value(field, value, unit if of_market else "$", of_market=of_market)
+        )
+    for field, value in payload.get("evidence") or ():
+        table.add_row(clean(field).replace("_", " "), show(value))
     return table
 
 
@@ -163,34 +170,23 @@ _HEADINGS = {
 _TECHNICAL = ("approval_subject", "signature", "key_id", "nonce", "payload", "counter", "client_order_id")
 """Fields that explain nothing to a reader; all are in the JSON."""
 _TIMES = ("at", "expires_at", "claimed_at", "open_at", "close_at")
-_AMOUNTS = (
-    "price",
-    "quantity",
-    "fair_value",
-    "edge",
-    "strength",
-    "bid",
-    "ask",
-    "bid_size",
-    "ask_size",
-    "fee",
-    "filled",
-    "remaining",
-    "entry_price",
-    "strike",
-    "deposit",
-)
+_PRICES = ("price", "fair_value", "edge", "bid", "ask", "fee", "entry_price", "strike", "deposit")
+_QUANTITIES = ("quantity", "bid_size", "ask_size", "filled", "remaining")
 
 
-def _value(name: str, value: Any) -> str:
+def _value(field: str, value: Any, unit: str, *, of_market: bool) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
-        if name in _AMOUNTS:
+        if field in _PRICES:
+            return f"{unit}{show(value)}"
+        if field in _QUANTITIES:
+            return f"{show(value)} {terms.CONTRACTS}" if of_market else show(value)
+        if field == "strength":
             return show(value)
-        if name in _TIMES:
+        if field in _TIMES:
             return times.exact(value) if value else "–"
-    if name in ("bids", "asks"):
+    if field in ("bids", "asks"):
         return "  ".join(f"{show(price)} × {show(quantity)}" for price, quantity in value[:BOOK_LEVELS_SHOWN])
-    return clip(str(value), 160)
+    return clean(clip(str(value), 160))
 
 
 def _checks(checks: list[list[Any]], unit: str) -> Table:
@@ -198,8 +194,7 @@ def _checks(checks: list[list[Any]], unit: str) -> Table:
     for name, justify in (("check", "left"), ("limit", "right"), ("value", "right"), ("", "left")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for name, limit, value, passed in checks:
-        exact = name.endswith(("_s", "_count", "_ms"))
-        texts = [str(number) if exact else show(number) for number in (limit, value)]
+        texts = [check_number(name, number, unit) for number in (limit, value)]
         words = "" if passed else f": {escape(check_words(Check(name, limit, value, passed=False), unit))}"
         table.add_row(name, *texts, "[green]passed[/]" if passed else f"[bold red]failed[/]{words}")
     return table

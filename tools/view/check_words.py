@@ -83,8 +83,14 @@ def _sentence(failed: Check) -> str:
     if failed.name in _WORDS:
         sentence, number = _WORDS[failed.name]
         return sentence.format(value=number(failed.value), limit=number(failed.limit))
-    number = str if failed.name.endswith(("_s", "_count")) else show
-    return f"{wording.clean(failed.name)} {number(failed.value)} (limit {number(failed.limit)})"
+    value, limit = (check_number(failed.name, number) for number in (failed.value, failed.limit))
+    return f"{wording.clean(failed.name)} {value} (limit {limit})"
+
+
+def check_number(name: str, value: int, unit: str = "$") -> str:
+    """A check's limit or value with its unit: ``$2,500``, ``60 s``, ``41.25 %``."""
+    number = _WORDS[name][1] if name in _WORDS else str if name.endswith(("_s", "_count")) else show
+    return number(value).replace("$", unit)
 
 
 _LABELS = {

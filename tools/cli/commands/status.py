@@ -19,6 +19,7 @@ from libs.tape.broker import stream_state
 from libs.tape.connection import Link
 from libs.tape.errors import BrokerUnavailable
 from proto.monitor import Alert
+from proto.risk import RiskState
 from proto.subjects import OPTIONAL_SERVICES, SERVICES
 from proto.units import ONE, SECOND
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, run
@@ -119,6 +120,13 @@ async def _alerts(link: Link, layout: StateLayout) -> Reading:
         return await read_window(link, (Alert,))
 
 
+_RISK_LETS = {
+    RiskState.HALTED.value: "no new orders: risk is halted",
+    RiskState.CLOSE_ONLY.value: "exits only: risk is close-only",
+}
+"""What risk lets through, where that is less than everything."""
+
+
 def is_stopping(document: Mapping[str, Any]) -> bool:
     """Whether what runs is about to end: it takes a few seconds, and less and less of it answers."""
     return bool(document.get("servers", {}).get("stopping"))
@@ -144,7 +152,8 @@ def _orders_state(document: Mapping[str, Any]) -> str:
     if why:
         return f"no new orders{why}"
     ledger: Mapping[str, Any] = services.get("execution", {}).get("ledger", {})
-    return f"exits only: {ledger['entries']}" if ledger.get("entries") else "open"
+    let_through = _RISK_LETS.get(services.get("risk", {}).get("risk_state", ""), "open")
+    return f"exits only: {ledger['entries']}" if ledger.get("entries") else let_through
 
 
 def _services_reason(services: Mapping[str, Any]) -> str:

@@ -58,9 +58,14 @@ async def find_chain(state: Path, name: str) -> list[dict[str, Any]]:
             tape.add(record)
         tape.labels = await _labels(history)
         try:
-            return document(await tape.chain(name, lambda seq: history.records(seq, seq)))
+            chain = document(await tape.chain(name, lambda seq: history.records(seq, seq)))
         except SeveralMeant as e:
             raise UsageError(str(e)) from e
+    for step in chain:
+        payload = step["payload"] or {}
+        named = (tape.labels.get(payload.get(field, "")) for field in ("instrument", "market"))
+        step["name"] = next(filter(None, named), "")
+    return chain
 
 
 async def _labels(history: History) -> dict[str, str]:

@@ -8,6 +8,20 @@ from tools.cli.commands.status import _orders_state
 
 
 @pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("active", "open"),
+        ("reduced", "open"),
+        ("close_only", "exits only: risk is close-only"),
+        ("halted", "no new orders: risk is halted"),
+    ],
+)
+def test_what_risk_holds_back_is_told(state: str, said: str):
+    services = {"execution": {"state": "live"}, "risk": {"state": "live", "risk_state": state}}
+    assert _orders_state({"running": True, "halted": "", "services": services}) == said
+
+
+@pytest.mark.parametrize(
     ("execution", "said"),
     [
         ({}, "open"),
