@@ -95,6 +95,10 @@ generate: setup #-- rewrite proto/schema/, proto/asyncapi.yaml and the reference
 
 #== Longer looks
 
+.PHONY: tutorial
+tutorial: setup #-- record the session of docs/tutorial.md anew, and the picture of the view: a quarter of an hour
+	@exec $(BIN)/python -m tools.generate.tutorial
+
 .PHONY: bench
 bench: setup clients #-- measure what docs/benchmarks.md states
 	@exec $(BIN)/python -m bench $(ARGS)

@@ -138,7 +138,10 @@ def _fields(payload: dict[str, Any], name: str, unit: str) -> Table:
             field.replace("_", " "), _value(field, value, unit if of_market else "$", of_market=of_market)
         )
     for field, value in payload.get("evidence") or ():
-        table.add_row(clean(field).replace("_", " "), show(value))
+        seconds = field.endswith("_s")
+        table.add_row(
+            clean(field.removesuffix("_s")).replace("_", " "), f"{show(value)} s" if seconds else show(value)
+        )
     return table
 
 
@@ -156,7 +159,7 @@ _HEADINGS = {
     "risk.approval": "risk approves",
     "risk.rejection": "risk rejects",
     "risk.pending": "risk waits for the operator",
-    "execution.order": "the order's state",
+    "execution.order": "the order's status",
     "execution.refusal": "execution refuses",
     "execution.unclaimed": "no claim was made",
     "execution.cancel": "execution cancels",
@@ -184,6 +187,8 @@ def _value(field: str, value: Any, unit: str, *, of_market: bool) -> str:
             return show(value)
         if field in _TIMES:
             return times.exact(value) if value else "–"
+    if field == "status":
+        return clean(str(value)).replace("_", " ")
     if field in ("bids", "asks"):
         return "  ".join(f"{show(price)} × {show(quantity)}" for price, quantity in value[:BOOK_LEVELS_SHOWN])
     return clean(clip(str(value), 160))

@@ -12,6 +12,7 @@ from proto.venue import Fill
 from tools.lists.reading import Entry
 from tools.view.check_words import check_words
 from tools.view.names import short_id
+from tools.view.wording import reason
 
 KINDS: tuple[type[Message], ...] = (Pending, Approval, Rejection, OrderUpdate, Refusal, Fill)
 PENDING = "pending"
@@ -133,7 +134,7 @@ class OrderList:
         if row is None:
             row = self.rows[message.order] = OrderRow(message.order, seq, at)
         if isinstance(message, Refusal):
-            row.reason = f"refused: {message.reason.value}"
+            row.reason = f"refused: {reason(message.reason.value)}"
             return
         row.strategy, row.market, row.instrument = message.strategy, message.market, message.instrument
         if isinstance(message, Fill):
@@ -142,7 +143,7 @@ class OrderList:
             row.value += notional(message.price, message.quantity)
             return
         row.status, row.filled = message.status.value, message.filled
-        row.reason = message.reason or row.reason
+        row.reason = reason(message.reason) or row.reason
         row.quantity = row.quantity or message.filled + message.remaining
 
 

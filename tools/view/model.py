@@ -240,7 +240,9 @@ class ViewModel:
         self.decisions.open(self._decision(proposal, "proposed", reasons=reasons))
 
     def _on_exit_proposal(self, proposal: ExitProposal) -> None:
-        decision = self._decision(proposal, "proposed", reasons=(proposal.reason.value,), is_exit=True)
+        decision = self._decision(
+            proposal, "proposed", reasons=(wording.reason(proposal.reason.value),), is_exit=True
+        )
         decision.quantity = proposal.quantity
         self.decisions.open(decision)
 
@@ -254,7 +256,7 @@ class ViewModel:
             approval.reduce_only,
         )
         keep_newest(self.orders, ORDERS_MAX)
-        self._close(approval, "approved", (wording.clean(approval.reason),) if approval.reason else ())
+        self._close(approval, "approved", (wording.reason(approval.reason),) if approval.reason else ())
 
     def _on_pending(self, pending: Pending) -> None:
         self.waiting[pending.proposal] = pending
@@ -295,7 +297,7 @@ class ViewModel:
             order.filled = update.filled
 
     def _on_refusal(self, refusal: Refusal) -> None:
-        reasons = (refusal.reason.value,)
+        reasons = (wording.reason(refusal.reason.value),)
         refused = Decision(self.now, "", "", "", "", "refused", reasons=reasons, order=refusal.order)
         self.decisions.add(refused)
 

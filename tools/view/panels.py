@@ -30,7 +30,7 @@ def header(model: ViewModel, width: int) -> Text:
     halted = bool(model.halt_reason) or state is RiskState.HALTED
     shown = "HALTED" if halted else state.value.replace("_", "-").upper()
     style = styles.BAD if halted else styles.GOOD if state is RiskState.ACTIVE else styles.WARN
-    source = wording.clean(model.recording) or "live"
+    source = f"{model.mode or 'no session'} {wording.clean(model.recording)}".rstrip()
     first = Text.assemble(
         ("PRESAGE", styles.TITLE),
         "  ",
@@ -38,7 +38,7 @@ def header(model: ViewModel, width: int) -> Text:
         "  ",
         (shown, f"bold {style}"),
         (f"  {times.clock_and_utc(model.now)}", styles.STRONG),
-        (f"  {model.mode or 'no session'} {source}", styles.QUIET),
+        (f"  {source}", styles.QUIET),
         (f"  tape {wording.clean(model.tape) or '–'} @ {model.seq:,}", styles.QUIET),
     )
     second = _account(model, width, parts=True)

@@ -97,6 +97,14 @@ def clean(text: str) -> str:
     return "".join(c if c.isprintable() else "·" for c in text)
 
 
+_REASONS = {"ioc": "immediate or cancel", "fok": "fill or kill", "gtd": "its time was over"}
+
+
+def reason(text: str) -> str:
+    """A reason from the tape in words: ``stop loss`` for ``stop_loss``."""
+    return _REASONS.get(text) or clean(text if " " in text else text.replace("_", " "))
+
+
 def shorten(text: str, width: int) -> str:
     """Cut out the middle: the ends of a ticker tell one from the other."""
     text = clean(text)
