@@ -25,8 +25,9 @@ from services.advisor.record import POOLED
 
 LOOK_S = 0.2
 """Between two looks for questions; an answer takes seconds."""
-SLACK_S = 1.0
-"""A question that has less time left than this is not asked any more."""
+TIME_LEFT_MIN = 0.5
+"""Part of an answer's time that must be left for a question to be asked. After a restart some have waited: asked with a
+second left they would end as the provider's failure, and three of those leave it alone for a quarter of an hour."""
 
 ProviderFactory = Callable[[AdvisorParams], Provider]
 
@@ -108,7 +109,7 @@ class AdvisorShell:
             return answer_of(question, now, AnswerStatus.ABSTAIN, "playback: nobody is asked")
         if price is None or prompt is None:
             return answer_of(question, now, AnswerStatus.FAILED, "request: its price or its prompt is gone")
-        if left_s < SLACK_S:
+        if left_s < params.answer_s * TIME_LEFT_MIN:
             return answer_of(question, now, AnswerStatus.FAILED, "late: it was not asked in time")
         provider = await self._provider_for(params)
         if provider is None:

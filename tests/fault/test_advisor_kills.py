@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.fault, pytes
 
 SHORT = {
     "advisor.cycle_s": "2",
-    "advisor.answer_s": "30",
+    "advisor.answer_s": "60",
     "advisor.day_cap": "1000.0",
     "advisor.month_cap": "1000.0",
 }
