@@ -79,7 +79,10 @@ async def flowing(tape: Tape, claims: int = 3) -> None:
 
 
 async def presage(*arguments: str) -> tuple[int, str]:
-    """Run the ``presage`` command as an operator would; its exit code and output."""
+    """Run the ``presage`` command as an operator would; its exit code and output.
+
+    A document that was asked for comes alone: what is logged beside it would be in the middle of it.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -88,14 +91,16 @@ async def presage(*arguments: str) -> tuple[int, str]:
         cwd=ROOT,
         env=os.environ | {"COLUMNS": "200"},
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+        stderr=asyncio.subprocess.PIPE,
     )
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+        output, errors = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     except TimeoutError:
         process.kill()
         raise
-    return process.returncode or 0, output.decode()
+    code = process.returncode or 0
+    is_document = code == 0 and "--json" in arguments
+    return code, (output if is_document else output + errors).decode()
 
 
 async def status_text(state: Path) -> str:
