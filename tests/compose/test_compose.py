@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 import yaml
 
-from libs.observability.server import STATUS_PORTS
 from proto.subjects import SERVICES
 from tests.support.paths import ROOT
 from tools.cli.compose import engine
@@ -159,7 +158,7 @@ def fetch(url: str) -> Any:
 
 def targets_are_up() -> bool:
     found = fetch(f"http://127.0.0.1:{PORTS['PROMETHEUS']}/api/v1/targets")["data"]["activeTargets"]
-    return len(found) == len(STATUS_PORTS) and all(target["health"] == "up" for target in found)
+    return len(found) == 1 + len(SERVICES) and all(target["health"] == "up" for target in found)
 
 
 def firing() -> set[str]:

@@ -82,8 +82,8 @@ ForSeconds = Annotated[
 MetricsPort = Annotated[
     int,
     typer.Option(
-        help="First of eight ports for health and metrics, supervisor first; 0: any free ones.",
-        max=65_528,
+        help="First of nine ports for health and metrics, supervisor first; 0: any free ones.",
+        max=65_527,
         min=0,
         rich_help_panel=OUTPUT,
     ),
