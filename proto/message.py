@@ -40,12 +40,6 @@ Name = Annotated[
 Integer = Annotated[int, Field(title="Integer", ge=-INTEGER_MAX - 1, le=INTEGER_MAX)]
 """A count or a figure in a unit of its own."""
 
-_HOOK = "__getattr__"
-if _HOOK in BaseModel.__dict__:
-    # pydantic's hook finds private attributes, and no model of this project has any. Before Python 3.12 a class
-    # with such a hook reads every field the slow way, in 18 ns instead of 3, and machines do little else.
-    type.__delattr__(BaseModel, _HOOK)
-
 _SPECIAL = re.compile(r"[\x00-\x20\x7f.*>%]")
 
 

@@ -12,10 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from libs.config.section import Section
 from libs.contract.codec import Unreadable, decode, encode
 from proto.feed import FeedClock, Quote
-from proto.message import PAYLOAD_BYTES_MAX, Message, Record
+from proto.message import PAYLOAD_BYTES_MAX, Message
 from proto.operator import Prices, Session
 from proto.subjects import TABLE
 from tests.support.samples import SAMPLES
@@ -168,13 +167,3 @@ def test_the_golden_bytes_are_still_read(root: Path):
 
 if __name__ == "__main__":
     Path("tests/golden/messages.txt").write_text(corpus())
-
-
-def models_of(base: type[BaseModel]) -> list[type[BaseModel]]:
-    return [base, *(model for kind in base.__subclasses__() for model in models_of(kind))]
-
-
-def test_no_model_needs_the_hook_that_makes_reading_slow():
-    assert [m for base in (Record, Section) for m in models_of(base) if m.__private_attributes__] == []
-    with pytest.raises(AttributeError, match="'FeedClock' object has no attribute 'nothing'"):
-        _ = getattr(FeedClock(at=1), "nothing")  # noqa: B009 - a field that mypy would refuse
