@@ -42,7 +42,7 @@ async def empty_ones(prometheus: Prometheus, waiting: list[tuple[str, Query]]) -
 @pytest.mark.asyncio
 async def test_no_panel_is_empty_on_a_system_that_trades(tmp_path: Path) -> None:
     needed("prometheus")
-    async with trading_at_sandbox(tmp_path / "state") as (system, _, _):
+    async with trading_at_sandbox(tmp_path / "state", {"advisor.provider": "sandbox"}) as (system, _, _):
         ports = system.installation.layout.read_run().metrics_ports
         with Prometheus(tmp_path / "prometheus", ports) as prometheus:
             # An alert that is sure to come, for the panel that shows those of each rule.

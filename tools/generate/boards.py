@@ -218,4 +218,22 @@ MACHINERY = Board(
     ),
 )  # fmt: skip
 
-BOARDS = (TRADING, DECISIONS, VENUES, MACHINERY)
+ADVISOR = Board(
+    "advisor",
+    "Advisor",
+    "What models answered, what they cost, and what their forecasts have earned",
+    (
+        Section(
+            "Answers and cost",
+            (
+                Panel("Answers", "An hour, by what came of each", COUNT, (Query("3600 * rate(presage_advisor_answers_total[5m])", "{{status}}"),), width=12),
+                Panel("Spent", "On models, today and this month", DOLLARS, (Query("presage_advisor_spent_day_dollars", "today"), Query("presage_advisor_spent_month_dollars", "this month")), width=12),
+                Panel("Open questions", "Without an answer yet", COUNT, (Query("presage_advisor_open_questions", "open"),), Kind.STEPS),
+                Panel("Paused", "1 while it asks nobody", COUNT, (Query("presage_advisor_paused", "paused"),), Kind.STEPS),
+                Panel("Influence earned", "Families of markets whose forecasts weigh more than nothing", COUNT, (Query("presage_advisor_weights", "families"),), Kind.STEPS),
+            ),
+        ),
+    ),
+)  # fmt: skip
+
+BOARDS = (TRADING, DECISIONS, VENUES, MACHINERY, ADVISOR)
