@@ -10,6 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from libs.tasks import cancel_all
 from services.feed.control import CONNECTED, DISCONNECTED, FEED
 from services.feed.live.build import build
 from services.feed.live.live_feed import LiveFeed
@@ -71,10 +72,7 @@ class RecordingRun:
             for ended in done:
                 ended.result()
         finally:
-            waiting.cancel()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, waiting, return_exceptions=True)
+            await cancel_all([*tasks, waiting])
             await asyncio.to_thread(self.recorder.close)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 loop.remove_signal_handler(number)

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
+from libs.tasks import cancel_all
+
 log = logging.getLogger("presage.desk")
 
 
@@ -33,6 +35,4 @@ class BackgroundTasks:
 
     async def close(self) -> None:
         """Cancel every task."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_all(self._tasks)
