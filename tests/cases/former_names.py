@@ -8,6 +8,7 @@ import importlib
 import sys
 from typing import Any
 
+import asyncpg
 import msgspec
 
 from proto.feed import Market
@@ -40,6 +41,9 @@ NAMES = {
 """Today's module → former name → today's name."""
 
 
+POSITIONS = "SELECT *, realised_profit - cost AS profit FROM journal.positions"
+
+
 def restore() -> None:
     """Let this process use former names: for a process that runs one script and ends.
 
@@ -58,6 +62,7 @@ def restore() -> None:
             setattr(owner, former, getattr(owner, today))
     _restore_messages()
     _restore_kalshi_source()
+    _restore_columns()
 
 
 def _restore_messages() -> None:
@@ -80,3 +85,15 @@ def _restore_kalshi_source() -> None:
 
     setattr(KalshiSource, "look", look)  # noqa: B010
     setattr(KalshiSource, "_look_at", KalshiSource._poll_series)  # noqa: B010
+
+
+def _restore_columns() -> None:
+    """A column ``profit`` of a position counted what is held at nothing: its realised profit less its cost."""
+    fetch = asyncpg.Connection.fetchrow
+
+    async def fetch_row(connection: Any, query: str, *arguments: Any) -> Any:
+        return await fetch(
+            connection, query.replace("SELECT * FROM journal.positions", POSITIONS), *arguments
+        )
+
+    setattr(asyncpg.Connection, "fetchrow", fetch_row)  # noqa: B010
