@@ -7,6 +7,7 @@ from libs.indicators.grid import is_dust, quantity_least
 from libs.portfolio.position import Position
 from libs.sizing.kelly import drawdown_scale, kelly_fraction, quantity_for_stake
 from proto.feed import FeeSchedule, Level, Market, MarketStatus, Side
+from proto.message import as_integer
 from proto.risk import TimeInForce
 from proto.units import ONE, notional, scale
 from services.risk.checks import (
@@ -46,7 +47,10 @@ DEPTH_LEVELS = 5
 
 
 def equity(state: State) -> int:
-    """Cash and positions at the last bid seen; a position whose book was never seen counts at cost."""
+    """Cash and positions at the last bid seen; a position whose book was never seen counts at cost.
+
+    Within what a message and a snapshot can carry, whatever a book says a contract is worth.
+    """
     portfolio, books = state.portfolio, state.books
     if not portfolio.open:
         return portfolio.cash
@@ -55,7 +59,7 @@ def equity(state: State) -> int:
         view = books.get(instrument)
         if view is not None:
             marks[instrument] = view.mark
-    return portfolio.equity(marks)
+    return as_integer(portfolio.equity(marks))
 
 
 def drawdown(state: State, equity_now: int) -> int:
