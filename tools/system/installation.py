@@ -127,8 +127,9 @@ class Installation:
     async def open_tape(self, link: Link) -> tuple[str, bool]:
         """The tape's id, and whether this is a new epoch: the tape lost its tail since the last run, or may have.
 
-        A new epoch has a new id, so that nothing of the lost tail can be mistaken for what follows. After a power cut
-        nothing proves that tape and ledger are whole: they are synced every second, not before an order leaves.
+        A new epoch has a new id, so that nothing of the lost tail can be mistaken for what follows, and the HALT file
+        is there before it. After a power cut nothing proves that tape and ledger are whole: they are synced every
+        second, not before an order leaves.
         """
         last_seq = int((await stream_state(link.client))["last_seq"])
         known = self.layout.read_tape()
@@ -147,6 +148,9 @@ class Installation:
         for store in self._snapshots():
             store.remove_after(last_seq)
         self.signing_keys.tape_ends_at(last_seq)
+        # Before the tape file, after which a start that gets no further leaves nothing else to tell of it.
+        why = "the machine went down" if self.was_cut else "the tape lost its tail"
+        self.layout.halt_file.write_text(f"new epoch: {why}")
         self.layout.write_tape(
             known | {"tape": tape, "epoch": epoch, "last_seq": last_seq, "boot": boot_id()}
         )

@@ -308,9 +308,6 @@ class System:
 
     async def _open(self, mode: Mode, owner: ClockOwner, started_at_ns: int, recording: str) -> None:
         assert self._desk is not None
-        if self.new_epoch:
-            why = "the machine went down" if self.installation.was_cut else "the tape lost its tail"
-            self.installation.layout.halt_file.write_text(f"new epoch: {why}")
         for message in opening(
             self.tape,
             mode=mode,
