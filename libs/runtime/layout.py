@@ -3,7 +3,7 @@
 ::
 
     STATE/
-      run.json        what this run is: broker address, tape id, lockstep, sources (no secrets)
+      run.json        what this run is: broker address, tape id, sources; of a database of yours the password
       supervisor.lock held by the one supervisor, whose process id is in it
       tape.json       tape id and epoch, newest sequence seen, the boot in which it was open
       money           paper, sandbox or real, and mana if it is: whose money the account is, once and for all
@@ -193,9 +193,10 @@ def decode_file(path: Path, kind: type[Decoded], remedy: str) -> Decoded:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, and onto the disk."""
+    """Write a file whole or not at all, and onto the disk; for its owner alone to read."""
     temporary = path.with_name(path.name + ".new")
     with temporary.open("wb") as file:
+        os.fchmod(file.fileno(), 0o600)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -56,6 +56,10 @@ def test_logs_frames_and_anchors_are_their_owners(layout: StateLayout) -> None:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700, folder
 
 
+def test_the_run_which_may_have_the_databases_password_is_its_owners(layout: StateLayout) -> None:
+    assert stat.S_IMODE(layout.run_file.stat().st_mode) == 0o600
+
+
 def test_a_broker_without_its_port_or_a_users_password_is_refused_by_the_files_name(tmp_path: Path) -> None:
     layout = StateLayout(tmp_path)
     layout.prepare()
