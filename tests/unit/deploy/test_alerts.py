@@ -129,6 +129,18 @@ def test_each_rule_fires_when_it_should_and_only_then(tmp_path: Path):
     promtool("test", "rules", str(file))
 
 
+def test_a_journal_that_stores_too_slowly_is_told_of(tmp_path: Path):
+    storing = ('presage_journal_storing{service="journal"}', "1x40")
+    lag = 'presage_tape_lag_messages{service="journal"}'
+    tests = [
+        look("JournalBehind", [storing, (lag, "20000x40")], 1),
+        look("JournalBehind", [storing, (lag, "100x40")], 0),
+    ]
+    file = tmp_path / "rules_test.yml"
+    file.write_text(yaml.safe_dump({"rule_files": [str(FILE)], "evaluation_interval": "15s", "tests": tests}))
+    promtool("test", "rules", str(file))
+
+
 def test_the_check_sees_a_rule_that_does_not_fire(tmp_path: Path):
     file = tmp_path / "rules_test.yml"
     tests = [look("UnknownOrder", CASES["UnknownOrder"][1], 1)]
