@@ -52,6 +52,7 @@ class SnapshotStore:
         for folder in (directory, self._directory):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             folder.chmod(0o700)
+        self._versions: dict[str, int | None] = {}
 
     def write(self, snapshot: Snapshot) -> None:
         """Keep a snapshot; old ones beyond what is kept are removed."""
@@ -65,6 +66,7 @@ class SnapshotStore:
             file.flush()
             os.fdatasync(file.fileno())
         temporary.replace(path)
+        self._versions[path.name] = snapshot.version
         self._prune(snapshot.version)
 
     def newest_first(self) -> list[Snapshot]:
@@ -84,29 +86,35 @@ class SnapshotStore:
         for path in self._directory.glob("*.snapshot"):
             if int(path.stem) > seq:
                 path.unlink()
+                self._versions.pop(path.name, None)
 
     def _prune(self, version: int) -> None:
         paths = sorted(self._directory.glob("*.snapshot"), reverse=True)
-        handed_over = self._last_of_others(paths, version)
         seen: set[int] = set()
-        for path in reversed(paths[KEPT_NEWEST:]):
+        for place in range(len(paths) - 1, KEPT_NEWEST - 1, -1):
+            path = paths[place]
             stretch = int(path.stem) // KEPT_EVERY_SEQ
-            if stretch in seen and path not in handed_over:
+            if stretch in seen and not self._is_last_of_another(version, path, paths[:place]):
                 path.unlink(missing_ok=True)
+                self._versions.pop(path.name, None)
             seen.add(stretch)
 
-    @staticmethod
-    def _last_of_others(newest_first: list[Path], version: int) -> set[Path]:
-        """The last snapshot of each other version: where the next one took over, a replay of its decisions begins."""
-        found: dict[int, Path] = {}
-        for path in newest_first:
+    def _is_last_of_another(self, version: int, path: Path, newer: list[Path]) -> bool:
+        """Whether it is the last of another version: where the next one took over, a replay of its decisions begins."""
+        own = self._version_of(path)
+        return own not in {None, version} and all(self._version_of(other) != own for other in reversed(newer))
+
+    def _version_of(self, path: Path) -> int | None:
+        """The version that made a snapshot, ``None`` of a damaged one; each file is read for it once.
+
+        After a year there are thousands, and one is written every half minute.
+        """
+        if path.name not in self._versions:
             try:
-                other = _read(path).version
+                self._versions[path.name] = _read(path).version
             except (msgspec.DecodeError, ValueError, OSError):
-                continue
-            if other != version:
-                found.setdefault(other, path)
-        return set(found.values())
+                self._versions[path.name] = None
+        return self._versions[path.name]
 
 
 def _read(path: Path) -> Snapshot:

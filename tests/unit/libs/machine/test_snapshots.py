@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
+from libs.machine import snapshots
 from libs.machine.input_gate import InputGateState
 from libs.machine.machine import StateMachine
 from libs.machine.snapshots import KEPT_EVERY_SEQ, KEPT_NEWEST, Snapshot, SnapshotStore
@@ -118,6 +119,26 @@ def test_the_last_of_an_earlier_version_is_kept(tmp_path: Path) -> None:
         kept.write(msgspec.structs.replace(snapshot(seq), version=seq // 10))
     # The first of the stretch, the last of each earlier version, and the newest three.
     assert [s.seq for s in kept.newest_first()] == [30, 29, 28, 19, 9, 1]
+
+
+def test_what_is_written_for_a_year_is_not_read_again_at_each_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = store(tmp_path)
+    for place in range(20):
+        before.write(snapshot(place * KEPT_EVERY_SEQ // 2))
+    read: list[str] = []
+    whole = snapshots._read
+
+    def noted(path: Path) -> Snapshot:
+        read.append(path.name)
+        return whole(path)
+
+    monkeypatch.setattr(snapshots, "_read", noted)
+    after = store(tmp_path)
+    for place in range(20, 40):
+        after.write(snapshot(place * KEPT_EVERY_SEQ // 2))
+    assert len(read) == len(set(read)) <= KEPT_NEWEST
 
 
 def test_what_lies_beyond_a_lost_tail_is_removed(tmp_path: Path) -> None:
