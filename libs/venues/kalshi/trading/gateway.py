@@ -253,7 +253,8 @@ class KalshiGateway:
         """Whether trading pauses where we trade, or a group tripped or is gone: orders are refused then."""
         if paused := await self._paused_shards():
             return f"trading paused on shards {', '.join(map(str, paused))}"
-        for group_id in self._groups.values():
+        # A copy: a market on another shard may bring its group meanwhile.
+        for group_id in list(self._groups.values()):
             try:
                 group = await self.client.group(group_id)
             except Refused as e:
