@@ -240,12 +240,19 @@ class ClaimMaker:
             for waiting in stranded:
                 if waiting.order not in before:
                     continue
-                # At a live venue the missing claim of an order from before a lost tail proves nothing.
-                if live_venues_of(self._host) and is_of_earlier_epoch(waiting.order, self._host):
-                    await self._recover_stranded(waiting)
-                else:
-                    await self._publish_if_unclaimed(waiting.order)
+                try:
+                    await self._free(waiting)
+                except Exception:
+                    # Nobody else looks after the other orders: they would stay reserved for ever.
+                    log.exception("stranded order not freed", extra={"order": waiting.order})
             before = {waiting.order for waiting in stranded}
+
+    async def _free(self, waiting: AwaitingClaim) -> None:
+        # At a live venue the missing claim of an order from before a lost tail proves nothing.
+        if live_venues_of(self._host) and is_of_earlier_epoch(waiting.order, self._host):
+            await self._recover_stranded(waiting)
+        else:
+            await self._publish_if_unclaimed(waiting.order)
 
     async def _approved_at(self, order: str) -> int | None:
         """When the broker stored the message that an order of this tape was approved for, if it can be read."""

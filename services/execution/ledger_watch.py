@@ -1,6 +1,7 @@
 """Execution's look at its ledger, once a second: which orders it can vouch for, and how full it is."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,6 +12,8 @@ from proto.units import SECOND
 LOOK_EVERY_S = 1.0
 """Far less than the slack that an approval must be younger than the oldest claim."""
 UNREAD = "ledger not read"
+
+log = logging.getLogger("presage.execution")
 
 
 class LedgerWatch:
@@ -27,7 +30,11 @@ class LedgerWatch:
     async def loop(self) -> None:
         """Look until cancelled."""
         while True:
-            await self.look()
+            try:
+                await self.look()
+            except Exception:
+                # An answer that cannot be read says nothing: what was known stays, and the next look may tell more.
+                log.exception("ledger not read")
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def look(self) -> None:

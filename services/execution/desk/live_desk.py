@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from libs.bounded import clip
 from libs.machine.claims import approval_in
 from libs.machine.host_state import Fact
 from libs.tape.errors import BrokerUnavailable, ContentMismatch
@@ -48,6 +49,7 @@ class LiveDesk:
         self._halted = context.halted
         self._emergency = ""
         self._stopping = False
+        self._is_unsaved = False
 
     def _put_fact(self, message: Message, cause: int, root: int) -> None:
         self.queue.put(Fact(message, cause, root))
@@ -173,14 +175,25 @@ class LiveDesk:
         if self._stopping:
             return
         away = self._away_s() > BROKER_PATIENCE_S
-        if away:
-            self.queue.save()
         reason = "broker gone" if away else "halted" if self._halted() else ""
         if self._emergency and not reason:
             for desk in self.venues.values():
                 desk.gate.invalidate("reconciling")
                 desk.books.request_reconciliation()
         self._emergency = reason
+        if away:
+            self._save_facts()
+
+    def _save_facts(self) -> None:
+        """Save what waits. Without room it stays in memory: a full disk must not keep what rests from being cancelled."""
+        try:
+            self.queue.save()
+        except OSError as e:
+            if not self._is_unsaved:
+                log.error("facts not saved", extra={"detail": clip(str(e), 200)})
+            self._is_unsaved = True
+        else:
+            self._is_unsaved = False
 
     async def stop(self) -> None:
         """Cancel resting entries, publish how they ended, and save the facts that could not be published.
@@ -195,7 +208,7 @@ class LiveDesk:
                 await asyncio.gather(*(desk.withdraw(everything=everything) for desk in self.venues.values()))
                 while len(self.queue):
                     await asyncio.sleep(WATCH_EVERY_S / 10)
-        self.queue.save()
+        self._save_facts()
 
     async def close(self) -> None:
         """Close the gateways."""

@@ -88,7 +88,8 @@ class FactQueue:
         if not self._file.exists():
             return []
         facts: list[Fact] = []
-        for line in self._file.read_text().splitlines():
+        # As bytes: one that is no text costs its own line, and not all of them.
+        for line in self._file.read_bytes().splitlines():
             try:
                 entry = json.loads(line)
                 message = decode(entry["subject"], base64.b64decode(entry["payload"]))

@@ -130,9 +130,13 @@ class VenueDesk:
             except VenueError as e:
                 self.gate.invalidate(clip(f"not connected: {e}", 200))
                 log.warning("gateway not started", extra={"venue": self.venue, "detail": str(e)})
-                await asyncio.sleep(RETRY_S)
+            except Exception as e:
+                # Also for an error of the adapter's own: the other venues trade on.
+                self.gate.invalidate(f"not connected: {type(e).__name__}")
+                log.exception("gateway failed", extra={"venue": self.venue})
             else:
                 break
+            await asyncio.sleep(RETRY_S)
         self._started.set()
         await asyncio.gather(self.reconciler.loop(), self._stream_loop(), self._heartbeat_loop())
 

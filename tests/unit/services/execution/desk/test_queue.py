@@ -14,13 +14,14 @@ from proto.feed import Side
 from proto.operator import Verb
 from proto.units import ONE
 from proto.venue import Ack, AckStatus, Fill, TradeStatus
-from services.execution.desk import emergency
+from services.execution.desk import emergency, venue
 from services.execution.desk import live_desk as module
 from services.execution.desk.live_desk import BROKER_PATIENCE_S, LiveDesk
 from services.execution.desk.queue import CROWDED, FactQueue
 from tests.support.desk_world import DeskWorld
 from tests.support.order_tape import MARKET, ORDER, TAPE, ack, command, fill
 from tests.support.scripted_venue import ScriptedGateway
+from tests.support.waiting import until
 
 
 class Broker:
@@ -92,6 +93,21 @@ def test_a_torn_line_of_the_file_costs_one_fact(tmp_path: Path):
         queue.save()
         file.write_text(file.read_text()[:-9])
         assert [f.message.fill_id for f in FactQueue(broker.publish, file)] == [f"fill:paper:{ORDER}:1"]
+
+    asyncio.run(scene())
+
+
+def test_a_line_that_is_no_text_costs_one_fact(tmp_path: Path):
+    file = tmp_path / "facts"
+
+    async def scene() -> None:
+        broker = Broker()
+        queue = FactQueue(broker.publish, file)
+        queue.put(Fact(fill(1, 4)))
+        queue.put(Fact(fill(2, 4)))
+        queue.save()
+        file.write_bytes(b"\xff" + file.read_bytes())
+        assert [f.message.fill_id for f in FactQueue(broker.publish, file)] == [f"fill:paper:{ORDER}:2"]
 
     asyncio.run(scene())
 
@@ -287,6 +303,46 @@ def test_while_the_broker_is_away_facts_go_to_the_file_and_then_onto_the_tape(tm
             await asyncio.sleep(0)
         running.cancel()
         assert len([f for f in here.broker.stored if isinstance(f.message, Fill)]) == 1
+
+    asyncio.run(scene())
+
+
+def test_a_disk_without_room_for_facts_keeps_nothing_from_being_cancelled(tmp_path: Path):
+    full = tmp_path / "full"
+
+    async def scene() -> None:
+        here = Surrounded(full)
+        await here.begin()
+        await here.world.send()
+        assert len(here.desk.queue)
+        here.away_s = BROKER_PATIENCE_S * 2
+        await here.desk.watch()
+        assert here.gateway.cancel_alls == 1
+        assert here.desk.reason(MARKET) == "broker gone"
+        full.mkdir()
+        await here.desk.watch()
+        assert len((full / "facts").read_text().splitlines()) == len(here.desk.queue)
+
+    asyncio.run(scene())
+
+
+def test_an_error_of_an_adapters_own_at_the_start_is_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(venue, "RETRY_S", 0.01)
+    errors = iter([RuntimeError("an odd answer")])
+
+    async def scene() -> None:
+        here = Surrounded(tmp_path)
+
+        async def start() -> None:
+            for error in errors:
+                raise error
+
+        monkeypatch.setattr(here.gateway, "start", start)
+        running = asyncio.create_task(here.venue.run())
+        await until(lambda: here.desk.reason(MARKET) == "" or running.done())
+        assert not running.done()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
     asyncio.run(scene())
 
