@@ -302,7 +302,18 @@ class Metrics:
         for machine in report.get("versions", {}):
             self.set_position(str(machine), int(number(report.get("position")) or 0))
         self._take_account(report)
+        self._take_alerts(report)
         self._reports.take(report)
+
+    def _take_alerts(self, report: Mapping[str, Any]) -> None:
+        """What the monitor knows to be wrong. After a restart the tape is read on behind many an alert."""
+        told = report.get("alerts")
+        if not isinstance(told, Mapping):
+            return
+        for rule in self._alert_rules_seen - told.keys():
+            self.set_alert(rule, 0)
+        for rule, count in told.items():
+            self.set_alert(str(rule), int(number(count) or 0))
 
     def _take_account(self, report: Mapping[str, Any]) -> None:
         """What risk says of the account twice a second; everybody else hears of it on the tape, once a minute."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from time import monotonic
 from typing import Any
 
@@ -21,6 +21,7 @@ from proto.operator import ClockOwner, Mode
 from proto.subjects import SERVICES
 from services.monitor.dead_letters import DeadLetters
 from services.monitor.health import HealthWatch
+from services.monitor.machine import MonitorMachine
 from services.monitor.rates import ProducerRates
 
 CLOCK_EVERY_S = 1.0
@@ -59,8 +60,17 @@ class MonitorShell:
             # It reads everything, and no price waits for it: it must not take the others' time.
             self._host.rest_s = REST_S
         self._host.on_dead = self._on_dead
+        self._host.extra_report = self.report
         self._host.observers.append(lambda record, _: self._count(record))
         await self._context.link.client.subscribe(f"{REPORT}.>", cb=self._on_report)
+
+    def report(self) -> dict[str, Any]:
+        """What the monitor adds to its health report: rule → how many alerts of it are active."""
+        found = Counter(rule for rule, _ in self._watch.conditions.active)
+        for runner in self._host.runners:
+            if isinstance(runner.machine, MonitorMachine):
+                found.update({rule: len(topics) for rule, topics in runner.machine.state.active.items()})
+        return {"alerts": dict(found)}
 
     def _put(self, messages: list[Message] | list[Dead]) -> None:
         self._queue.extend(messages)

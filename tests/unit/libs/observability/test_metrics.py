@@ -156,6 +156,21 @@ def test_alerts_and_dead_letters_are_counted() -> None:
     assert value(metrics, "presage_dead_letters_total", producer="feed") == 7
 
 
+def test_alerts_from_before_a_restart_are_still_active() -> None:
+    """The tape is read on from a snapshot: what was raised before it is known to the monitor alone."""
+    metrics = Metrics("monitor")
+    fold = TapeMetrics(metrics)
+    fold.on(Alert(rule="new", severity=Severity.CRITICAL, topic="a", text=""), 1, T0)
+    metrics.take_report({"alerts": {"old": 2, "new": 1}})
+    assert value(metrics, "presage_alert_active", rule="old") == 2
+    metrics.take_report({"alerts": {"old": 1}})
+    assert value(metrics, "presage_alert_active", rule="old") == 1
+    assert value(metrics, "presage_alert_active", rule="new") == 0
+    metrics.take_report({"alerts": None})
+    metrics.take_report({"alerts": {"old": "x"}})
+    assert value(metrics, "presage_alert_active", rule="old") == 0
+
+
 def test_labels_from_the_tape_are_bounded_and_lose_nothing() -> None:
     metrics = Metrics("monitor")
     for number in range(1_000):
