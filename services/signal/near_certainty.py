@@ -156,6 +156,9 @@ class NearCertainty(Strategy[NearCertaintyParams, NearCertaintyState]):
         ):
             return None
         sigma = track.deviation(1) * params.volatility_factor / ONE
+        if sigma <= 0:
+            # A price that has not moved at all is that of a feed that is stuck, not a certainty.
+            return None
         first = payoff_fair_value(market, track.price, sigma, left / SECOND)
         return first if index == 0 else ONE - first
 

@@ -14,13 +14,13 @@ SECTION = sections(strategies=["near_certainty"])["signal.near_certainty"]
 LEFT_S = 600
 
 
-def world_at(spot: int, market=None, **changes: Any) -> SignalWorld:
+def world_at(spot: int, market=None, *, step: int = 4, **changes: Any) -> SignalWorld:
     """Five minutes of a quiet underlying, about ``spot`` dollars; ten are left."""
     world = SignalWorld(NearCertainty, twin=False)
     world.configure("near_certainty", SECTION | changes)
     world.now = START
     world.put(market or MARKET.replace(close_at=START + (300 + LEFT_S) * SECOND))
-    world.trades([(spot + second % 3 * 4) * ONE for second in range(300)])
+    world.trades([(spot + second % 3 * step) * ONE for second in range(300)])
     world.twin = True
     for instrument in (YES, NO):
         world.snapshot_book(instrument, 50, 60)
@@ -43,6 +43,10 @@ def test_the_other_side_is_one_minus():
 @pytest.mark.parametrize(("bid", "ask"), [(98, 99), (60, 80)], ids=["too dear", "too good"])
 def test_a_price_without_an_edge_or_with_too_much_of_one_is_left_alone(bid: int, ask: int):
     assert not world_at(80_400).quote(YES, bid, ask)
+
+
+def test_a_price_that_has_not_moved_at_all_makes_nothing_certain():
+    assert not world_at(80_400, step=0).quote(YES, 93, 95)
 
 
 def test_near_the_strike_nothing_is_certain():
