@@ -15,6 +15,12 @@ def print_what_if(console: Console, document: Mapping[str, Any]) -> None:
     venues = document["live_venues"]
     for note in document["notes"]:
         console.print(f"{note}: the baseline is this build's", markup=False)
+    if document["unstored"]:
+        console.print(
+            f"left out: {document['unstored']} outputs of this build after the last one of their machine on the tape; "
+            "a machine that had stopped stored none, one that was changed without a new version says them now",
+            soft_wrap=True,
+        )
     if venues:
         text = f"orders really went to {', '.join(venues)}; baseline and changes are simulated on the paper venue"
     else:

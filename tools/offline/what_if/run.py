@@ -363,6 +363,7 @@ class WhatIfRun:
             "recorded": self._record.figures().document(),
             "baseline": baseline.outcome.figures().document(),
             "identical": baseline.departure is None,
+            "unstored": len(self._rules.lost),
             "variants": [
                 {
                     "name": variant.name,
