@@ -14,7 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.keys.signing import APPROVAL_DOMAIN, GENUINE_MAX, OPERATOR_DOMAIN, Signer, UnusableKey, Verifier
+from libs.keys.signing import (
+    APPROVAL_DOMAIN,
+    GENUINE_MAX,
+    OPERATOR_DOMAIN,
+    Signer,
+    UnusableKey,
+    Verifier,
+    retired_file,
+)
 from libs.observability.server import SUPERVISOR
 from libs.runtime.layout import StateLayout
 from libs.tape.credentials import USERS
@@ -146,6 +154,10 @@ def test_a_rotated_key_signs_and_the_one_before_counts_for_what_it_signed(tmp_pa
         for seq in (10, 20, 21)
     ]
     assert believed == [[True, True, True], [False, True, True], [False, False, True]]
+    taken = retired_file(layout.public_keys).rename(tmp_path / "taken")
+    with pytest.raises(UnusableKey, match=r"expected every former key of .* put .*retired\.json back"):
+        Installation(tmp_path).signing_keys.expect_all()
+    taken.rename(retired_file(layout.public_keys))
     # The tape lost what followed its message 5, and uses the sequences again.
     keys.tape_ends_at(5)
     verifier = Verifier.load(layout.public_keys)
@@ -175,7 +187,10 @@ def test_a_rotation_that_a_crash_broke_off_is_done_again(
     with contextlib.suppress(KeyboardInterrupt):
         keys.rotate("operator", 10)
     monkeypatch.setattr(signing_keys, "write_atomically", whole)
-    Installation(tmp_path).signing_keys.expect_all()
+    # With the new key in place and the old one good without an end, nothing is started.
+    refused = pytest.raises(UnusableKey, match="to be retired") if writes == 1 else contextlib.nullcontext()
+    with refused:
+        Installation(tmp_path).signing_keys.expect_all()
     keys.rotate("operator", 10)
     Installation(tmp_path).signing_keys.expect_all()
     new = Signer.load(OPERATOR_DOMAIN, layout.operator_key)

@@ -65,14 +65,22 @@ class SigningKeys:
         """See to it that every role can sign.
 
         Raises:
-            UnusableKey: a private key is lost, cut, or retired.
+            UnusableKey: a private key is lost, cut, or retired; or one that is not a role's own counts still, as the
+                list of retired keys was taken away or a rotation broken off.
         """
-        retired = self._retired()
+        retired, known = self._retired(), self._known()
         for role, domain in DOMAINS.items():
             signer = Signer.load(domain, self._private[role])
             if signer.key_id in retired:
                 text = f"expected {self._private[role]} to hold a key that counts, was {signer.key_id}, which is retired"
                 raise UnusableKey(f"{text}: `presage keys rotate {role}` makes another")
+            if strange := [
+                key for key in _of_role(role, known) if key != signer.key_id and key not in retired
+            ]:
+                text = f"expected every former key of {role} to be retired, was not {strange[0]}"
+                raise UnusableKey(
+                    f"{text}: put {retired_file(self._layout.public_keys)} back, or `presage keys rotate {role}`"
+                )
 
     def rotate(self, role: str, last_seq: int) -> str:
         """Make a new key for a role; the ones before it count up to ``last_seq``. The id of the new one.
