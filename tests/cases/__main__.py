@@ -1,12 +1,39 @@
-"""Run one script of an earlier build against this tree: ``python -m tests.cases SCRIPT``; its status is ours."""
+"""Run scripts of an earlier build against this tree: ``python -m tests.cases [SCRIPT]``.
+
+With a script its status is ours. Without one each script beside the recordings is run, a line each; the status is 0 when
+all end with 0, and where there is no such folder, which is said.
+"""
 
 import runpy
+import subprocess
 import sys
+from pathlib import Path
 
-from tests.cases.former_names import restore
+ROOT = Path(__file__).resolve().parents[2]
+# Also as a file, which leaves the project's root out.
+sys.path.insert(0, str(ROOT))
 
-if len(sys.argv) != 2:
-    sys.exit(f"expected one script, was {sys.argv[1:]}")
+from tests.cases.former_names import restore  # noqa: E402
+from tests.support.paths import CASES  # noqa: E402
+
+
+def run_all() -> int:
+    """Run every script in a process of its own; how many did not end with 0."""
+    if not CASES.is_dir():
+        print(f"no cases: expected a folder {CASES}")
+        return 0
+    wrong = 0
+    for script in sorted(CASES.glob("*.py")):
+        command = [sys.executable, "-m", "tests.cases", str(script)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        wrong += done.returncode != 0
+        print(f"{script.stem}: {'right' if done.returncode == 0 else done.stdout + done.stderr}", flush=True)
+    return wrong
+
+
+if len(sys.argv) > 2:
+    sys.exit(f"expected one script or none, was {sys.argv[1:]}")
+if len(sys.argv) == 1:
+    sys.exit(run_all())
 restore()
-sys.path.insert(0, ".")
 runpy.run_path(sys.argv[1], run_name="__main__")
