@@ -13,7 +13,7 @@ from typing import Any
 
 from proto.execution import Claim
 from tests.support.cluster import with_cluster
-from tests.support.harness import PATIENCE_S, Tape
+from tests.support.harness import PATIENCE_S, Tape, started
 from tools.cli.commands.status import read_status
 from tools.system.composition import CONFIG_DIRECTORY, sections
 from tools.system.options import Options
@@ -62,14 +62,8 @@ async def trading(
         (config / "signal" / "eager.yaml").write_text("repeat_interval_s: 1\n")
     with_cluster(state / "postgres")
     system = System(options_for(state), sections(config, CHANGES | dict(changes or {}), (EAGER,)))
-    tape = Tape()
-    system.observers.append(tape.take)
-    try:
-        await system.start()
-        assert await system.all_live(), f"expected all services live: {system.not_live()}"
+    async with started(system) as tape:
         yield system, tape
-    finally:
-        await system.stop()
 
 
 async def flowing(tape: Tape, claims: int = 3) -> None:

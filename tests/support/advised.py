@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from tests.support.cluster import with_cluster
-from tests.support.harness import Tape
+from tests.support.harness import Tape, started
 from tools.system.build import system_of
 from tools.system.options import MarketSource, Options
 from tools.system.system import System
@@ -30,14 +30,8 @@ async def advised(state: Path, changes: dict[str, str] | None = None) -> AsyncIt
     options = Options(state=state, market=MarketSource.SANDBOX)
     system = system_of(options, overrides=EAGER | (changes or {}))
     assert system.advising.is_on, system.advising.note
-    tape = Tape()
-    system.observers.append(tape.take)
-    try:
-        await system.start()
-        assert await system.all_live(), f"expected all services live: {system.not_live()}"
+    async with started(system) as tape:
         yield system, tape
-    finally:
-        await system.stop()
 
 
 def models_url(system: System) -> str:

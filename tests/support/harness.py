@@ -68,12 +68,19 @@ async def running(
     """A started system, every service live; stopped when the block ends. ``changes`` as with --set."""
     with_cluster(options.state / "postgres")
     system = System(options, sections(overrides=changes or {}, strategies=options.strategies))
+    async with started(system) as tape:
+        yield system, tape
+
+
+@asynccontextmanager
+async def started(system: System) -> AsyncIterator[Tape]:
+    """A system that is started here, every service live, and stopped when the block ends; what its tape gets."""
     tape = Tape()
     system.observers.append(tape.take)
     try:
         await system.start()
         assert await system.all_live(), f"expected all services live: {system.not_live()}"
-        yield system, tape
+        yield tape
     finally:
         await system.stop()
 

@@ -1,6 +1,7 @@
 """Facts keep their order whatever the broker does, and a process's end does not lose them."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,14 @@ def test_what_waits_while_the_broker_is_away_survives_the_process(tmp_path: Path
     asyncio.run(scene())
 
 
-def test_a_torn_line_of_the_file_costs_one_fact(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("damage", "left"),
+    [(lambda lines: lines[:-9], 1), (lambda lines: b"\xff" + lines, 2)],
+    ids=["torn", "no text"],
+)
+def test_a_damaged_line_of_the_file_costs_one_fact(
+    tmp_path: Path, damage: Callable[[bytes], bytes], left: int
+):
     file = tmp_path / "facts"
 
     async def scene() -> None:
@@ -91,23 +99,8 @@ def test_a_torn_line_of_the_file_costs_one_fact(tmp_path: Path):
         queue.put(Fact(fill(1, 4)))
         queue.put(Fact(fill(2, 4)))
         queue.save()
-        file.write_text(file.read_text()[:-9])
-        assert [f.message.fill_id for f in FactQueue(broker.publish, file)] == [f"fill:paper:{ORDER}:1"]
-
-    asyncio.run(scene())
-
-
-def test_a_line_that_is_no_text_costs_one_fact(tmp_path: Path):
-    file = tmp_path / "facts"
-
-    async def scene() -> None:
-        broker = Broker()
-        queue = FactQueue(broker.publish, file)
-        queue.put(Fact(fill(1, 4)))
-        queue.put(Fact(fill(2, 4)))
-        queue.save()
-        file.write_bytes(b"\xff" + file.read_bytes())
-        assert [f.message.fill_id for f in FactQueue(broker.publish, file)] == [f"fill:paper:{ORDER}:2"]
+        file.write_bytes(damage(file.read_bytes()))
+        assert [f.message.fill_id for f in FactQueue(broker.publish, file)] == [f"fill:paper:{ORDER}:{left}"]
 
     asyncio.run(scene())
 
