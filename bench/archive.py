@@ -17,13 +17,13 @@ from typing import Any
 
 from libs.archive.archive import Archive, make_folder
 from libs.archive.segment import LEVEL, SegmentWriter
+from libs.explain.archived_chain import archived_records
 from libs.machine.snapshots import KEPT_EVERY_SEQ
 from libs.tape.record import CAUSE_HEADER, TapeRecord
 from proto.execution import OrderUpdate
 from proto.units import SECOND
 from proto.venue import Fill
 from tools.cli.commands.tape import history_of
-from tools.offline.archived_chain import archived_records
 from tools.offline.tape_time import sequence_at
 from tools.system.installation import tape_access
 

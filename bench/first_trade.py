@@ -24,6 +24,7 @@ from rich.table import Table
 
 from bench import machine
 from libs.archive.archive import Archive
+from libs.operator.watch import TapeWatch
 from libs.runtime.layout import StateLayout
 from libs.tape.record import TapeRecord
 from proto.feed import Candle, Trade
@@ -33,7 +34,6 @@ from proto.service import Started
 from proto.signal import Proposal
 from proto.venue import Fill
 from tools.system.installation import tape_access
-from tools.system.watch import TapeWatch
 
 SEEDS = 10
 PATIENCE_S = 180.0

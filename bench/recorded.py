@@ -6,6 +6,7 @@ from pathlib import Path
 from libs.contract.codec import encode
 from libs.keys.signing import Signer
 from libs.machine.inprocess import InProcess
+from libs.operator.desk import opening
 from libs.tape.record import (
     BUILD_HEADER,
     CAUSE_HEADER,
@@ -25,7 +26,6 @@ from services.feed.recording.play import play
 from services.feed.recording.recording import FRAMES_FILE, open_recording, recording_start
 from services.feed.synthetic.recording import write_recording
 from tools.system.composition import factories, sections
-from tools.system.operator import opening
 
 SEED = 7
 MINUTES = 30

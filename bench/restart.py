@@ -24,6 +24,8 @@ from bench.result import Figure, Tell
 from libs.contract.codec import Unreadable, decode, encode
 from libs.machine.input_gate import InputGateState
 from libs.machine.snapshots import Snapshot, SnapshotStore
+from libs.operator.desk import OperatorDesk, opening
+from libs.operator.watch import Reports
 from libs.runtime.layout import RunFile
 from libs.tape.broker import TAPE_MESSAGES_MAX, stream_state
 from libs.tape.connection import Link
@@ -38,9 +40,7 @@ from proto.operator import ClockOwner, Mode
 from proto.service import Started
 from tools.system.composition import factories, sections
 from tools.system.installation import Installation
-from tools.system.operator import OperatorDesk, opening
 from tools.system.supervisor import Supervisor
-from tools.system.watch import Reports
 
 SERVICES = ("feed", "signal", "risk", "execution", "exit", "monitor")
 """Without the journal: it would first read the window it has not seen, and is no service that decides."""

@@ -6,6 +6,7 @@ from time import perf_counter_ns
 
 from bench.result import Figure, Tell, rate
 from libs.machine.machine import Stamp
+from libs.operator.desk import opening
 from proto.execution import OrderStatus, OrderUpdate
 from proto.feed import Book, FeedClock, FeeSchedule, Level, Market, MarketStatus, Outcome, PriceStep, Side
 from proto.message import Message
@@ -16,7 +17,6 @@ from proto.units import ONE, SECOND
 from proto.venue import Account, Fill
 from services.risk.machine import RiskMachine
 from tools.system.composition import sections
-from tools.system.operator import opening
 from tools.system.summary import percentile
 
 DECISIONS = 40_000

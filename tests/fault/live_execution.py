@@ -18,6 +18,7 @@ from nats.aio.msg import Msg
 
 from libs.contract.codec import Unreadable, decode, encode
 from libs.keys.signing import APPROVAL_DOMAIN, Signer
+from libs.operator.desk import OperatorDesk, opening
 from libs.runtime.layout import RunFile
 from libs.tape.connection import Link, open_link
 from libs.tape.credentials import ADMIN, OPERATOR, REPORT
@@ -36,7 +37,6 @@ from sandbox.server import Sandbox
 from sandbox.world.markets import MarketKind
 from tests.conftest import ROOT
 from tools.system.installation import Installation
-from tools.system.operator import OperatorDesk, opening
 
 PATIENCE_S = 40.0
 POLL_S = 0.02

@@ -14,6 +14,7 @@ import pytest_asyncio
 from libs.archive.archive import Archive, make_folder
 from libs.archive.history import History, HistoryReader
 from libs.archive.segment import SegmentWriter
+from libs.explain.archived_chain import archived_records
 from libs.machine.errors import MachineStopped
 from libs.tape.broker import Broker, StreamLimits
 from libs.tape.connection import Link, open_link
@@ -23,7 +24,6 @@ from libs.tape.record import CAUSE_HEADER, ID_HEADER, TapeRecord
 from services.journal.archiver import Archiver
 from tests.support.host_world import Counter, World, world
 from tests.support.waiting import until
-from tools.offline.archived_chain import archived_records
 
 pytestmark = [pytest.mark.fault, pytest.mark.broker]
 

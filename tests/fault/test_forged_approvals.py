@@ -16,6 +16,7 @@ import pytest
 
 from libs.contract.codec import encode
 from libs.keys.signing import APPROVAL_DOMAIN, OPERATOR_DOMAIN, Signer
+from libs.operator.desk import expiry_ns, fresh_nonce
 from libs.tape.broker import Broker, stream_state
 from libs.tape.connection import Link, open_link
 from libs.tape.credentials import ADMIN, claims_prefix
@@ -33,7 +34,6 @@ from tests.fault.rig import BUSY
 from tests.support.harness import PATIENCE_S, Tape, caught_up, kill, running, synthetic_recording
 from tests.support.raw_client import RawClient
 from tools.system.installation import Installation
-from tools.system.operator import expiry_ns, fresh_nonce
 from tools.system.options import Options
 from tools.system.system import System
 

@@ -9,6 +9,7 @@ from time import time_ns
 import pytest
 
 from libs.keys.signing import OPERATOR_DOMAIN, Signer
+from libs.operator.desk import OperatorDesk
 from libs.tape.credentials import OPERATOR
 from proto.execution import TERMINAL, Cancel, Claim, OrderStatus, OrderUpdate
 from proto.feed import Trade
@@ -22,7 +23,6 @@ from proto.venue import Fill
 from tests.fault import invariants
 from tests.fault.live import flowing, presage, status_text, status_until, trading
 from tests.support.harness import Tape, kill
-from tools.system.operator import OperatorDesk
 from tools.system.system import System
 
 pytestmark = [

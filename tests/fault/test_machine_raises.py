@@ -8,6 +8,7 @@ import pytest
 from libs.contract.codec import encode
 from libs.machine.host import Host
 from libs.machine.machine import Machine
+from libs.operator.desk import expiry_ns, fresh_nonce
 from libs.tape.record import ID_HEADER
 from proto.operator import Command, Verb
 from proto.service import Started
@@ -15,7 +16,6 @@ from tests.support.harness import readable
 from tests.support.host_world import POISON, Counter, World, until, world
 from tools.cli.commands.replay import ReplayRequest, run_replay
 from tools.offline import replay
-from tools.system.operator import expiry_ns, fresh_nonce
 
 pytestmark = [pytest.mark.broker, pytest.mark.fault]
 

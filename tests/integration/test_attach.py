@@ -15,6 +15,8 @@ from time import monotonic
 import pytest
 
 from libs.archive.archive import Archive
+from libs.operator.watch import Reports
+from libs.view.model import ViewModel
 from proto.units import ONE
 from tests.integration.test_up import LIVE_S, presage, presage_up
 from tests.support.paths import ROOT
@@ -24,8 +26,6 @@ from tools.cli.live_view import LiveView
 from tools.cli.view_source import RemoteSystem
 from tools.exit_codes import FAILED
 from tools.system.installation import tape_access
-from tools.system.watch import Reports
-from tools.view.model import ViewModel
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from libs.view.names import short_id
 from proto.execution import OrderUpdate
 from proto.risk import Approval, Pending, Rejection
 from proto.venue import Fill
@@ -14,7 +15,6 @@ from tests.fault.live import presage, trading
 from tests.support.harness import Tape, caught_up
 from tools.exit_codes import FAILED, USAGE
 from tools.system.system import System
-from tools.view.names import short_id
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(300)]
 

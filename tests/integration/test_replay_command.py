@@ -13,6 +13,7 @@ from libs.contract.codec import Unreadable, decode, encode
 from libs.keys.signing import Signer, Verifier
 from libs.machine.machine import Handler, Stamp
 from libs.machine.skips import gate
+from libs.operator.desk import OperatorDesk, expiry_ns, fresh_nonce
 from libs.tape.broker import stream_state
 from libs.tape.credentials import ADMIN, OPERATOR
 from libs.tape.publisher import Publisher
@@ -28,7 +29,6 @@ from tools.cli.commands.tape import history_of
 from tools.exit_codes import USAGE
 from tools.system import composition
 from tools.system.installation import Installation, tape_access
-from tools.system.operator import OperatorDesk, expiry_ns, fresh_nonce
 
 SEGMENT = 500
 

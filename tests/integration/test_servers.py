@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from libs.operator.watch import Reports
 from libs.tape import broker as broker_module
 from libs.tape.broker import Broker
 from libs.tape.credentials import OPERATOR
@@ -23,7 +24,6 @@ from tests.support.waiting import until
 from tools.system import servers
 from tools.system.installation import Installation
 from tools.system.servers import ServerWatch
-from tools.system.watch import Reports
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow]
 

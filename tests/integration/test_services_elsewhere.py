@@ -14,13 +14,13 @@ import pytest
 
 from libs.config.environment import PREFIX
 from libs.config.load import parse_sets
+from libs.lists.reading import read_window
 from libs.tape.broker import binary, free_port
 from libs.tape.connection import Link
 from proto.operator import Session
 from proto.subjects import SERVICES
 from tests.support.paths import ROOT
 from tests.support.waiting import until
-from tools.lists.reading import read_window
 from tools.system.bootstrap import BROKER_DATA, BROKER_LISTEN, BROKER_MONITOR, bootstrap
 from tools.system.build import system_of
 from tools.system.options import MarketSource, Options

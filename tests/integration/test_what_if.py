@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from libs.machine.machine import Stamp
+from libs.operator.desk import OperatorDesk
 from proto.execution import Claim
 from proto.feed import Trade
 from proto.message import Message
@@ -33,7 +34,6 @@ from tools.cli.app import app
 from tools.cli.commands.tape import history_of
 from tools.system import composition
 from tools.system.installation import OPERATOR, tape_access
-from tools.system.operator import OperatorDesk
 from tools.system.options import Options
 from tools.system.summary import Summary
 

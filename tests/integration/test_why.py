@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from libs.view.names import short_id
 from tests.support.played import played_in
 from tools.cli.app import app
-from tools.view.names import short_id
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow]
 

@@ -15,6 +15,7 @@ from libs.keys.signing import Verifier
 from libs.machine.errors import MachineStopped
 from libs.machine.host import Host, HostSettings
 from libs.machine.machine import Stamp, StateMachine
+from libs.operator.desk import OperatorDesk, expiry_ns, fresh_nonce
 from libs.runtime.layout import BUILD, RunFile
 from libs.tape.broker import StreamLimits, stream_state
 from libs.tape.connection import Link, open_link
@@ -29,7 +30,6 @@ from proto.operator import ClockOwner, Mode, Session, Verb
 from proto.signal import Proposal
 from tests.support.harness import readable
 from tools.system.installation import Installation
-from tools.system.operator import OperatorDesk, expiry_ns, fresh_nonce
 
 PATIENCE_S = 30.0
 POLL_S = 0.005

@@ -7,6 +7,7 @@ Kalshi's of 15 are followed, as ``config/venues`` has it.
 import asyncio
 
 from libs.machine.inprocess import InProcess
+from libs.operator.desk import opening
 from libs.venues.kalshi import KALSHI
 from libs.venues.polymarket import POLYMARKET
 from proto.feed import (
@@ -32,7 +33,6 @@ from sandbox.world.venue_prices import PriceSource
 from sandbox.world.world import World
 from services.execution.claims import claims_of
 from tools.system.composition import factories, sections
-from tools.system.operator import opening
 
 FOLLOWED = ("btc-updown-5m", "btc-updown-15m", "KXBTC15M")
 UNDERLYING = {POLYMARKET: "binance:BTCUSDT", KALSHI: "coinbase:BTC-USD"}

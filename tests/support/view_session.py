@@ -2,6 +2,8 @@
 
 from math import sin
 
+from libs.view.model import ViewModel
+from libs.view.rows import ServiceRow
 from proto.execution import OrderStatus, OrderUpdate
 from proto.exit import ExitProposal, ExitReason, PositionStage, PositionUpdate
 from proto.feed import Book, FeedClock, Level, Market, MarketStatus, Outcome, Side, Trade
@@ -12,8 +14,6 @@ from proto.risk import Approval, Check, Pending, PortfolioReport, Rejection, Ris
 from proto.signal import Proposal
 from proto.units import MILLISECOND, ONE, SECOND
 from proto.venue import Account, Fill, Settlement
-from tools.view.model import ViewModel
-from tools.view.rows import ServiceRow
 
 T0 = 1_790_000_000 * SECOND
 MARKETS = ("kalshi:KXBTC15M-26MAY131800-00", "kalshi:KXBTC15M-26MAY131815-15")

@@ -23,13 +23,13 @@ from libs.venues.catalogue import VENUES, key_kinds
 from libs.venues.errors import VenueError
 from libs.venues.gateway import VenueGateway
 from libs.venues.transport.http import Timeouts, VenueHttp
+from libs.view.wording import sign_of
 from proto.units import show
 from services.execution.gateways import gateway_of
 from services.feed.live.credentials import load_feed_key
 from tools.cli.doctor_machine import Finding, examine_machine
 from tools.live.key_stores import store_of
 from tools.live.money import account_of
-from tools.view.wording import sign_of
 
 SKEW_S_MAX = 2.0
 """Venues refuse signatures whose time is off by more than a few seconds; a Date header is good to one."""

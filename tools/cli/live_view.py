@@ -9,10 +9,10 @@ from rich.live import Live
 from libs.observability.latency import StoredTimes
 from libs.runtime.layout import StateLayout
 from libs.tape.record import TapeRecord
+from libs.view.model import ViewModel
 from proto.message import Message
 from tools.cli.venue_status import venue_rows
 from tools.cli.view_source import ViewSource
-from tools.view.model import ViewModel
 from tools.view.render import export_svg, render
 
 DRAW_EVERY_S = 0.25

@@ -10,14 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from libs.bounded import clip
+from libs.view import terms
+from libs.view.check_words import check_label, check_number, check_words
+from libs.view.history import EquityPoint
+from libs.view.wording import clean, counted, money, sign_of
 from proto.risk import Check
 from proto.units import ONE, show
 from tools.offline.backtest import Backtest
-from tools.view import terms, times
+from tools.view import times
 from tools.view.chart import line_chart
-from tools.view.check_words import check_label, check_number, check_words
-from tools.view.history import EquityPoint
-from tools.view.wording import clean, counted, money, sign_of
 
 CURVE_ROWS = 10
 PAYLOAD_FIELDS_MAX = 14

@@ -9,9 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from libs.runtime.layout import StateLayout
+from libs.view import wording
 from proto.feed import Market
 from tools.cli.terminal import console
-from tools.view import times, wording
+from tools.view import times
 
 NAME_WIDTH = 44
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from libs.venues.catalogue import takes_orders
-from tools.view.rows import VenueRow
+from libs.view.rows import VenueRow
 
 Reported = Mapping[str, Mapping[str, Any]]
 LIVE = "live"

@@ -4,12 +4,12 @@ from collections.abc import Collection
 from time import monotonic
 from typing import Protocol
 
+from libs.operator.watch import Reports
 from libs.runtime.layout import StateLayout
+from libs.view.rows import ServiceRow
 from proto.subjects import OPTIONAL_SERVICES, SERVICES
 from tools.live.money import account_of
 from tools.system.system import System
-from tools.system.watch import Reports
-from tools.view.rows import ServiceRow
 
 SILENT_AFTER_S = 3.0
 

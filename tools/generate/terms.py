@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools.view.terms import TERMS
+from libs.view.terms import TERMS
 
 PAGE = Path("docs/reference/terms.md")
-_HEAD = """<!-- made by `make generate` from tools/view/terms.py -->
+_HEAD = """<!-- made by `make generate` from libs/view/terms.py -->
 
 # Terms
 

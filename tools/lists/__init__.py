@@ -1,1 +1,1 @@
-"""Orders, fills, positions and alerts as lists: pure folds over the kinds of messages that each needs."""
+"""Lists that need more than the tape: positions as a snapshot of risk has them, strategies as they are installed."""

@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 
 from libs.archive.history import History
+from libs.lists.books import KINDS
+from libs.lists.reading import newest_of, read_kinds
 from libs.machine.snapshots import SnapshotStore
 from libs.portfolio.portfolio import Portfolio
 from libs.tape.connection import Link
@@ -13,8 +15,6 @@ from proto.feed import Book, Quote
 from proto.message import token
 from proto.units import notional
 from services.risk.machine import RiskMachine
-from tools.lists.books import KINDS
-from tools.lists.reading import newest_of, read_kinds
 from tools.system.installation import Installation
 
 MARKS_BACK = 100_000

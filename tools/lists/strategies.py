@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any
 
+from libs.lists.books import KINDS as BOOK_KINDS
+from libs.lists.books import Books
+from libs.lists.reading import Entry
 from proto.message import Message
 from proto.risk import Approval, Pending, Rejection
 from proto.signal import Proposal
 from services.signal.discovery import BUILT_IN, ENTRY_POINT_GROUP, StrategyNotFound, load_strategies
-from tools.lists.books import KINDS as BOOK_KINDS
-from tools.lists.books import Books
-from tools.lists.reading import Entry
 
 KINDS: tuple[type[Message], ...] = (Proposal, Approval, Pending, Rejection, *BOOK_KINDS)
 _COUNTED: dict[type[Message], str] = {

@@ -7,6 +7,7 @@ from typing import Any
 
 from libs.contract.codec import encode
 from libs.machine.inprocess import InProcess
+from libs.operator.desk import opening
 from proto.execution import Claim
 from proto.message import Message
 from proto.operator import ClockOwner, Mode, Prices
@@ -16,7 +17,6 @@ from services.feed.normalise import DeadFrame
 from services.feed.recording.play import play
 from services.feed.recording.recording import open_recording, recording_start
 from tools.system.composition import DEFAULT_STRATEGIES, factories
-from tools.system.operator import opening
 from tools.system.summary import Summary
 
 TAPE = "backtest"

@@ -10,13 +10,13 @@ from time import monotonic
 from typing import Any, Protocol
 
 from libs.archive.archive import Archive
+from libs.operator.watch import Reports, TapeWatch
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
 from libs.tape.record import TapeRecord
 from proto.message import Message
 from services.feed.recording.recording import open_recording, recording_start
 from tools.exit_codes import UsageError
-from tools.system.watch import Reports, TapeWatch
 
 QUIET_S = 1.0
 """So long without a new message, and what a recording caused is over."""

@@ -10,9 +10,9 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from libs.operator.watch import Reports, TapeWatch
 from libs.tasks import cancel_all
 from tools.system.system import System, Tell, untold
-from tools.system.watch import Reports, TapeWatch
 
 STOPPED_CHECK_S = 0.5
 STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

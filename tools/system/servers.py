@@ -16,12 +16,12 @@ from time import monotonic
 from typing import Any
 
 from libs.bounded import clip
+from libs.operator.watch import Reports
 from libs.runtime.layout import write_atomically
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
 from libs.tape.errors import BrokerUnavailable
 from tools.system.installation import Installation
-from tools.system.watch import Reports
 
 CHECK_EVERY_S = 0.25
 STALLED_AFTER_S = 4.0

@@ -4,11 +4,11 @@ from typing import Any
 
 from libs.machine.outputs_hash import OutputsHash
 from libs.portfolio.portfolio import Portfolio
+from libs.view.tally import Tally
 from proto.execution import TERMINAL, OrderStatus, OrderUpdate
 from proto.feed import Played
 from proto.message import Message
 from proto.units import ONE
-from tools.view.tally import Tally
 
 
 def percentile(values: list[float], fraction: float) -> float | None:

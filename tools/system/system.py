@@ -13,6 +13,8 @@ from libs.archive.archive import Archive
 from libs.bounded import keep_newest
 from libs.config.environment import Environment
 from libs.observability.server import SUPERVISOR
+from libs.operator.desk import OperatorDesk, opening
+from libs.operator.watch import Reports, TapeWatch
 from libs.runtime.layout import RunFile, StateLayout, write_atomically
 from libs.runtime.wiring import status_socket
 from libs.tape.broker import stream_state
@@ -35,7 +37,6 @@ from tools.live.real_hosts import is_own_network, stranger
 from tools.system.advising import OFF, SERVICE, Advising
 from tools.system.composition import strategy_names
 from tools.system.installation import Installation, database_access
-from tools.system.operator import OperatorDesk, opening
 from tools.system.options import MarketSource, Options
 from tools.system.playback import Playback, ShowsProgress, check_order
 from tools.system.sandbox_process import SandboxElsewhere, SandboxProcess, TestKeys, with_addresses
@@ -44,7 +45,6 @@ from tools.system.shares import same_session
 from tools.system.summary import Summary
 from tools.system.supervisor import STATUS_HOST, Supervisor
 from tools.system.supervisor_status import SupervisorStatus
-from tools.system.watch import Reports, TapeWatch
 
 START_PATIENCE_S = 60.0
 KEYED_SERVICES = ("feed", "execution")

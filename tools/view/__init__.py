@@ -1,1 +1,1 @@
-"""The live terminal view: a pure fold over the tape, and a frame drawn from it."""
+"""The live terminal view: a frame drawn from the fold of the tape."""

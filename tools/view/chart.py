@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tools.view.history import EquityPoint
+from libs.view.history import EquityPoint
 
 _BLANK = 0x2800
 # Bit of the dot in column 0 or 1, from the top row of a character to its bottom row.

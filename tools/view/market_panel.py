@@ -4,10 +4,11 @@ from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.text import Text
 
+from libs.view import terms, wording
+from libs.view.market_state import DisplayedQuotes
+from libs.view.model import ViewModel
 from proto.feed import Answer, Market, MarketStatus
-from tools.view import styles, terms, wording
-from tools.view.market_state import DisplayedQuotes
-from tools.view.model import ViewModel
+from tools.view import styles
 from tools.view.parts import BORDER_SIZE, PADDING_SIZE, panel, table
 
 _MARKET_COLUMNS = 48

@@ -5,17 +5,18 @@ from rich.panel import Panel
 from rich.text import Text
 
 from libs.observability.latency import HOPS
+from libs.view import terms, wording
+from libs.view.check_words import check_label
+from libs.view.history import Decision
+from libs.view.model import WHOLE_WAY, ViewModel
+from libs.view.names import short_id
+from libs.view.next_command import next_command
+from libs.view.rows import PositionRow
 from proto.monitor import Severity
 from proto.risk import Pending, RiskState
-from tools.view import styles, terms, times, wording
+from tools.view import styles, times
 from tools.view.chart import line_chart
-from tools.view.check_words import check_label
-from tools.view.history import Decision
-from tools.view.model import WHOLE_WAY, ViewModel
-from tools.view.names import short_id
-from tools.view.next_command import next_command
 from tools.view.parts import BORDER_SIZE, PADDING_SIZE, panel, table
-from tools.view.rows import PositionRow
 
 _POSITION_COLUMNS = 74
 """What the figures of a position need beside its name, with one exit at work."""

@@ -9,8 +9,8 @@ from rich.segment import Segment
 from rich.text import Text
 
 from libs.observability.latency import HOPS
+from libs.view.model import ViewModel
 from tools.view import market_panel, panels
-from tools.view.model import ViewModel
 from tools.view.parts import BORDER_SIZE
 
 WIDTH_MIN, HEIGHT_MIN = 40, 12

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from libs.view import terms
+from libs.view.check_words import check_label
+from libs.view.terms import TERMS
 from services.journal import params as journal_params
 from tests.support.names import names_of_checks
 from tests.support.paths import ROOT
 from tools.system.composition import models, venue_models
-from tools.view import terms
-from tools.view.check_words import check_label
-from tools.view.terms import TERMS
 
 OTHER_WORDS = {other: term.word for term in TERMS for other in term.instead_of}
 PATTERN = re.compile(rf"(?<![\w-])(?:{'|'.join(OTHER_WORDS)})(?![\w-])", re.IGNORECASE)

@@ -6,15 +6,15 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from libs.lists.advice import KINDS, Advice, advice_of
+from libs.lists.reading import read_kinds, read_markets
+from libs.view import wording
+from libs.view.moment import moment
 from proto.advisor import Forecast, Score
 from proto.units import ONE
 from tools.cli.commands.tape import history_of
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, run
-from tools.lists.advice import KINDS, Advice, advice_of
-from tools.lists.reading import read_kinds, read_markets
 from tools.system.installation import tape_access
-from tools.view import wording
-from tools.view.moment import moment
 
 LIMIT = 10
 NAME_WIDTH = 30

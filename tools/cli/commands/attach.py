@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from libs.archive.archive import Archive
+from libs.lists.reading import read_window
+from libs.operator.watch import Reports, TapeWatch
 from libs.runtime.layout import StateLayout
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
@@ -21,9 +23,7 @@ from tools.cli.stages import Stages
 from tools.cli.terminal import DEFAULT_STATE, State, console, fail, run
 from tools.cli.view_source import RemoteSystem
 from tools.exit_codes import USAGE, NothingDone
-from tools.lists.reading import read_window
 from tools.system.installation import expect_run, running_supervisor, tape_access
-from tools.system.watch import Reports, TapeWatch
 from tools.view.render import export_svg
 
 PRICES_BACK = 20_000

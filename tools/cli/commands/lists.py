@@ -7,28 +7,18 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from libs.archive.history import History
+from libs.lists import books as book_list
+from libs.lists import orders as order_list
+from libs.lists.alerts import AlertRow, alert_list, worst_first
+from libs.lists.books import FillRow, TradeRow
+from libs.lists.orders import OrderList, OrderRow
+from libs.lists.reading import Entry, Reading, read_kinds, read_markets
+from libs.lists.waiting import waiting_orders
 from libs.runtime.layout import StateLayout
-from proto.message import Message
-from proto.monitor import Alert
-from proto.units import SECOND, notional
-from tools.cli.commands.tape import history_of
-from tools.cli.tables import Names, print_list, table, time_cell, time_heading, unit_of
-from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, run
-from tools.lists import books as book_list
-from tools.lists import orders as order_list
-from tools.lists.alerts import AlertRow, alert_list, worst_first
-from tools.lists.books import FillRow, TradeRow
-from tools.lists.orders import OrderList, OrderRow
-from tools.lists.positions import read_holdings
-from tools.lists.reading import Entry, Reading, read_kinds, read_markets
-from tools.lists.strategies import KINDS as STRATEGY_KINDS
-from tools.lists.strategies import count, known_strategies
-from tools.lists.waiting import waiting_orders
-from tools.system.installation import Installation, tape_access
-from tools.view import wording
-from tools.view.names import short_id
-from tools.view.next_command import next_command
-from tools.view.terms import (
+from libs.view import wording
+from libs.view.names import short_id
+from libs.view.next_command import next_command
+from libs.view.terms import (
     COST,
     ENTRY,
     EXIT,
@@ -45,6 +35,16 @@ from tools.view.terms import (
     TIME_LEFT,
     UNREALISED,
 )
+from proto.message import Message
+from proto.monitor import Alert
+from proto.units import SECOND, notional
+from tools.cli.commands.tape import history_of
+from tools.cli.tables import Names, print_list, table, time_cell, time_heading, unit_of
+from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, run
+from tools.lists.positions import read_holdings
+from tools.lists.strategies import KINDS as STRATEGY_KINDS
+from tools.lists.strategies import count, known_strategies
+from tools.system.installation import Installation, tape_access
 
 LIMIT = 20
 

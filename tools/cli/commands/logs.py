@@ -11,12 +11,12 @@ import typer
 from rich.text import Text
 
 from libs.runtime.layout import StateLayout
+from libs.view.wording import clean
 from proto.units import SECOND
 from tools.cli.tables import time_cell
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, run
 from tools.exit_codes import NothingDone, UsageError
 from tools.system.installation import expect_run
-from tools.view.wording import clean
 
 LINES = 20
 FOLLOW_EVERY_S = 0.25

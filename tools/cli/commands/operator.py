@@ -10,26 +10,26 @@ import typer
 from libs.archive.archive import Archive
 from libs.archive.history import History
 from libs.keys.signing import OPERATOR_DOMAIN, Signer, UnusableKey
+from libs.lists.orders import KINDS, OrderList
+from libs.lists.reading import read_kinds, read_window
+from libs.lists.waiting import waiting_orders
+from libs.operator.aftermath import Answer, answer_to_decision, effect_of_halt, have_acted
+from libs.operator.desk import OperatorDesk
 from libs.runtime.layout import StateLayout
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
 from libs.tape.credentials import OPERATOR
 from libs.tape.errors import BrokerUnavailable, PublishRefused, TapeError
+from libs.view.check_words import check_words
+from libs.view.names import candidates, matching_orders, short_id
+from libs.view.wording import clean, quantity, sign_of
 from proto.operator import Command, Verb
 from proto.subjects import MACHINE_ORDER
 from tools.cli.commands.status import read_status
 from tools.cli.halt_file import REASON, write_halt_file
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, print_outcome, run
 from tools.exit_codes import FAILED, NothingDone, UsageError
-from tools.lists.orders import KINDS, OrderList
-from tools.lists.reading import read_kinds, read_window
-from tools.lists.waiting import waiting_orders
-from tools.system.aftermath import Answer, answer_to_decision, effect_of_halt, have_acted
 from tools.system.installation import expect_run, running_supervisor, tape_access
-from tools.system.operator import OperatorDesk
-from tools.view.check_words import check_words
-from tools.view.names import candidates, matching_orders, short_id
-from tools.view.wording import clean, quantity, sign_of
 
 
 def halt(

@@ -14,10 +14,17 @@ from rich.table import Table
 from libs.archive.archive import Archive
 from libs.archive.history import History
 from libs.archive.segment import ArchiveDamaged
+from libs.lists.alerts import alert_list, worst_first
+from libs.lists.reading import Reading, read_kinds, read_window
+from libs.lists.waiting import waiting_orders
+from libs.operator.watch import Reports
 from libs.runtime.layout import StateLayout
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
 from libs.tape.errors import BrokerUnavailable
+from libs.view import terms
+from libs.view.wording import clean, counted, instrument, price, quantity, sign_of
+from libs.view.wording import money as amount
 from proto.monitor import Alert
 from proto.risk import RiskState
 from proto.subjects import OPTIONAL_SERVICES, SERVICES
@@ -25,15 +32,8 @@ from proto.units import ONE, SECOND
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, run
 from tools.cli.venue_status import venue_status
 from tools.exit_codes import FAILED
-from tools.lists.alerts import alert_list, worst_first
-from tools.lists.reading import Reading, read_kinds, read_window
-from tools.lists.waiting import waiting_orders
 from tools.system.installation import expect_run, running_supervisor
 from tools.system.servers import DISK_FULL
-from tools.system.watch import Reports
-from tools.view import terms
-from tools.view.wording import clean, counted, instrument, price, quantity, sign_of
-from tools.view.wording import money as amount
 
 REPORT_PATIENCE_S = 1.5
 COMMAND_PATIENCE_S = 2.0

@@ -5,22 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
-from libs.archive.history import History
+from libs.explain import chain as explained
+from libs.explain.why import SeveralMeant
 from libs.runtime.layout import StateLayout
-from proto.monitor import Clock
-from proto.subjects import TABLE
+from libs.view import wording
 from tools.cli.commands.tape import history_of
 from tools.cli.report import print_why
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, fail, run
 from tools.exit_codes import UsageError
-from tools.lists.reading import read_markets, read_window
-from tools.offline.archived_chain import archived_records
-from tools.offline.why import SeveralMeant, Tape, document
 from tools.system.installation import tape_access
-from tools.view import wording
-
-_KINDS = [row.model for row in TABLE if row.producer != "feed" and row.model is not Clock]
-"""Prices and the clock, nearly all of a tape, are fetched one by one where they are a cause."""
 
 
 def why(
@@ -47,32 +40,8 @@ async def find_chain(state: Path, name: str) -> list[dict[str, Any]]:
     Raises:
         UsageError: several may be meant.
     """
-    tape = Tape()
     async with tape_access(state) as (installation, link):
-        history = history_of(installation, link)
-        window = await read_window(link, _KINDS)
-        for record in archived_records(history.archive, name):
-            if record.seq < window.first_seq:
-                tape.add(record)
-        for record, _ in window.entries:
-            tape.add(record)
-        tape.labels = await _labels(history)
         try:
-            chain = document(await tape.chain(name, lambda seq: history.records(seq, seq)))
+            return await explained.find_chain(history_of(installation, link), name)
         except SeveralMeant as e:
             raise UsageError(str(e)) from e
-    for step in chain:
-        payload = step["payload"] or {}
-        named = (tape.labels.get(payload.get(field, "")) for field in ("instrument", "market"))
-        step["name"] = next(filter(None, named), "")
-    return chain
-
-
-async def _labels(history: History) -> dict[str, str]:
-    """Markets and instruments as the view names them."""
-    found: dict[str, str] = {}
-    for name, market in (await read_markets(history)).items():
-        found[name] = wording.market(market)
-        for outcome in market.outcomes:
-            found[outcome.instrument] = f"{found[name]} {outcome.name.upper()}"
-    return found

@@ -3,10 +3,10 @@
 from collections import deque
 from typing import Any
 
+from libs.view.check_words import check_words
+from libs.view.moment import moment
 from proto.units import ONE, SECOND, show
 from tools.offline.what_if.outcome import Decision, Flow, Outcome
-from tools.view.check_words import check_words
-from tools.view.moment import moment
 
 NO_DECISION = "no proposal"
 LISTED_MAX = 1_000

@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 from libs.machine.machine import Stamp
 from libs.portfolio.portfolio import Portfolio
+from libs.view.tally import Tally
 from proto.feed import Book, Candle, FeedClock, Quote, Trade
 from proto.message import Message
 from proto.monitor import Clock
 from proto.risk import Approval, Check, Pending, Rejection
 from proto.units import ONE, SECOND, notional, show
 from proto.venue import Account, Correction, Fill, Settlement
-from tools.view.tally import Tally
 
 SAMPLE_EVERY_NS = 60 * SECOND
 """Between two looks at equity; it is also looked at with every fill and payout."""

@@ -7,6 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from libs.view.history import EquityPoint
+from libs.view.model import ViewModel
+from libs.view.rows import ServiceRow, VenueRow
 from proto.feed import Book, Level, Side
 from proto.monitor import Alert, Severity
 from proto.operator import Command, Verb
@@ -25,10 +28,7 @@ from tests.support.view_session import (
     report,
 )
 from tools.view.chart import line_chart, resample
-from tools.view.history import EquityPoint
-from tools.view.model import ViewModel
 from tools.view.render import HEIGHT_MIN, WIDTH_MIN, export_svg, render
-from tools.view.rows import ServiceRow, VenueRow
 
 SIZES = [(120, 40), (80, 24), (100, 30), (100, 36), (99, 50), (200, 60), (WIDTH_MIN, HEIGHT_MIN), (300, 24)]
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from libs.bounded import keep_newest
+from libs.view import wording
 from proto.feed import Book, Level, Market, MarketStatus, Quote, Trade
-from tools.view import wording
 
 MARKETS_MAX = 64
 """More than fit on any screen; the oldest goes first."""

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from libs.view.check_words import check_words
+from libs.view.next_command import OTHERWISE, next_command
 from proto.monitor import Alert, Severity
 from proto.risk import Check
 from proto.units import ONE
@@ -11,8 +13,6 @@ from tests.support.names import names_of_checks
 from tests.support.paths import ROOT
 from tests.unit.project.test_docs import unknown_in
 from tools.cli.app import ENTRIES
-from tools.view.check_words import check_words
-from tools.view.next_command import OTHERWISE, next_command
 
 CHECKS = names_of_checks()
 RULES = {

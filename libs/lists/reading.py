@@ -10,12 +10,12 @@ from libs.tape.broker import stream_state
 from libs.tape.connection import Link
 from libs.tape.reader import read_subject
 from libs.tape.record import TapeRecord
+from libs.view.moment import moment
 from proto.feed import FeedClock, Market
 from proto.message import Message
 from proto.monitor import Clock
 from proto.operator import Session
 from proto.subjects import TABLE
-from tools.view.moment import moment
 
 _PATTERNS: dict[type[Message], str] = {row.model: row.pattern for row in TABLE}
 

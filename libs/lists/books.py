@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from libs.lists.reading import Entry
 from libs.portfolio.portfolio import Portfolio
 from libs.portfolio.position import Entry as PositionEntry
 from libs.portfolio.position import Position
+from libs.view.names import short_id
 from proto.feed import Side
 from proto.message import Message
 from proto.venue import Account, Correction, Fill, Settlement
-from tools.lists.reading import Entry
-from tools.view.names import short_id
 
 KINDS: tuple[type[Message], ...] = (Fill, Settlement, Correction, Account)
 

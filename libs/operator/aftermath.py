@@ -6,13 +6,13 @@ from time import monotonic
 from typing import Any
 
 from libs.contract.codec import Unreadable, decode
+from libs.operator.watch import Reports
 from libs.tape.connection import Link
 from libs.tape.reader import TapeReader
 from libs.tape.record import TapeRecord
 from proto.execution import TERMINAL, Cancel, OrderStatus, OrderUpdate, Refusal
 from proto.message import Message
 from proto.risk import Approval, Check, Rejection
-from tools.system.watch import Reports
 
 STEP_S = 0.1
 HALT_PATIENCE_S = 3.0

@@ -7,6 +7,13 @@ from typing import Any
 from libs.bounded import keep_newest
 from libs.observability.latency import hop_ns
 from libs.portfolio.portfolio import Portfolio
+from libs.view import wording
+from libs.view.check_words import check_words
+from libs.view.history import Decision, DecisionLog, EquityHistory, Latencies
+from libs.view.market_state import MarketState
+from libs.view.names import short_id
+from libs.view.rows import Money, OpenOrder, PositionRow, ServiceRow, VenueRow
+from libs.view.tally import Tally
 from proto.execution import TERMINAL, Claim, OrderStatus, OrderUpdate, Refusal
 from proto.exit import ExitProposal, PositionStage, PositionUpdate
 from proto.feed import Book, FeedClock, Market, Quote, Trade
@@ -17,13 +24,6 @@ from proto.risk import Approval, Check, Pending, PortfolioReport, Rejection
 from proto.signal import Proposal
 from proto.units import notional
 from proto.venue import Account, Correction, Fill, Settlement
-from tools.view import wording
-from tools.view.check_words import check_words
-from tools.view.history import Decision, DecisionLog, EquityHistory, Latencies
-from tools.view.market_state import MarketState
-from tools.view.names import short_id
-from tools.view.rows import Money, OpenOrder, PositionRow, ServiceRow, VenueRow
-from tools.view.tally import Tally
 
 __all__ = ["WHOLE_WAY", "PositionRow", "ServiceRow", "VenueRow", "ViewModel"]
 

@@ -7,10 +7,10 @@ from typing import Any
 from libs.contract.codec import Unreadable, decode
 from libs.contract.plain import to_document
 from libs.tape.record import TapeRecord
+from libs.view.names import candidates, short_id
 from proto.execution import Claim
 from proto.message import Message
 from proto.risk import Approval, Rejection
-from tools.view.names import candidates, short_id
 
 LINKS_MAX = 64
 """Causes followed upwards; a decision has four or five."""

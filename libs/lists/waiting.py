@@ -1,9 +1,9 @@
 """Orders that wait for the operator now."""
 
+from libs.lists.orders import OrderList, OrderRow
+from libs.lists.reading import read_window, session_now
 from libs.tape.connection import Link
 from proto.risk import Approval, Pending, Rejection
-from tools.lists.orders import OrderList, OrderRow
-from tools.lists.reading import read_window, session_now
 
 
 async def waiting_orders(link: Link) -> tuple[list[OrderRow], int]:

@@ -4,15 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from libs.lists.reading import Entry
+from libs.view.check_words import check_words
+from libs.view.names import short_id
+from libs.view.wording import reason
 from proto.execution import TERMINAL, OrderUpdate, Refusal
 from proto.message import Message
 from proto.risk import Approval, Check, Pending, Rejection
 from proto.units import ONE, notional
 from proto.venue import Fill
-from tools.lists.reading import Entry
-from tools.view.check_words import check_words
-from tools.view.names import short_id
-from tools.view.wording import reason
 
 KINDS: tuple[type[Message], ...] = (Pending, Approval, Rejection, OrderUpdate, Refusal, Fill)
 PENDING = "pending"

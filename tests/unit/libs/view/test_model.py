@@ -5,6 +5,10 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.view import history, market_state, wording
+from libs.view.history import EQUITY_POINTS_MAX, EquityHistory, Latencies
+from libs.view.model import WHOLE_WAY, ViewModel
+from libs.view.tally import REASONS_MAX
 from proto.execution import Claim, OrderStatus
 from proto.feed import Market, MarketStatus, Outcome, Side
 from proto.monitor import Severity
@@ -37,10 +41,6 @@ from tests.support.view_session import (
     update,
 )
 from tools.system.summary import Summary
-from tools.view import history, market_state, wording
-from tools.view.history import EQUITY_POINTS_MAX, EquityHistory, Latencies
-from tools.view.model import WHOLE_WAY, ViewModel
-from tools.view.tally import REASONS_MAX
 
 
 def played() -> tuple[ViewModel, Player]:

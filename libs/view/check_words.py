@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
+from libs.view import wording
 from proto.feed import MarketStatus
 from proto.risk import Check
 from proto.units import ONE, show
-from tools.view import wording
 
 Number = Callable[[int], str]
 

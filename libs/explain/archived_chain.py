@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from libs.archive.archive import Archive
 from libs.archive.segment import Segment
 from libs.tape.record import TapeRecord
+from libs.view.names import short_id
 from proto.ids import parse_message_id
 from proto.message import token
-from tools.view.names import short_id
 
 FOUND_MAX = 1_000
 """Messages of one name: an order has some ten, a market's decisions are more."""

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from libs.lists.reading import Entry
 from proto.advisor import AnswerStatus, Forecast, Lesson, ModelAnswer, Question, Score
 from proto.message import Message
 from proto.units import ONE, SECOND
-from tools.lists.reading import Entry
 
 KINDS: tuple[type[Message], ...] = (Question, ModelAnswer, Forecast, Lesson, Score)
 DAY = 86_400 * SECOND

@@ -3,18 +3,18 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.lists.alerts import alert_list, worst_first
+from libs.lists.books import Books
+from libs.lists.orders import OrderList
+from libs.lists.reading import Entry
 from libs.tape.record import TapeRecord
+from libs.view.names import candidates, matching_orders, short_id
 from proto.execution import OrderStatus, OrderUpdate
 from proto.feed import Side
 from proto.monitor import Alert, Severity
 from proto.risk import Approval, Check, Pending, Rejection, TimeInForce
 from proto.units import ONE
 from proto.venue import Fill, Settlement
-from tools.lists.alerts import alert_list, worst_first
-from tools.lists.books import Books
-from tools.lists.orders import OrderList
-from tools.lists.reading import Entry
-from tools.view.names import candidates, matching_orders, short_id
 
 MARKET = "kalshi:M"
 YES = f"{MARKET}:yes"

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from libs.lists.reading import Entry
+from libs.view.next_command import next_command
 from proto.monitor import Alert, Severity
-from tools.lists.reading import Entry
-from tools.view.next_command import next_command
 
 
 @dataclass(slots=True)

@@ -1,0 +1,1 @@
+"""What an operator says, signed, and what came of it on the tape."""
