@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, NamedTuple
 
 from pydantic import Field
 
+from proto.evaluation import Edit, FindingId
 from proto.message import Integer, Message, Name, Rows, Text, Word, token
 from proto.units import Money, Nanoseconds, Price
 
@@ -212,3 +213,25 @@ class Score(Message):
 
     def key(self) -> tuple[str, ...]:
         return (token(self.scope), token(self.name), token(self.family))
+
+
+class Suggestion(Message):
+    """A change that a model proposes for a day's findings, checked and not yet measured: the evaluator's to measure.
+
+    ``question`` is the hash of what the model was told.
+    """
+
+    kind: ClassVar[str] = "advisor.change"
+
+    proposal: Name
+    edit: Edit
+    day: Name
+    reason: Text
+    at: Nanoseconds
+    findings: Rows[FindingId] = ()
+    model: Short = ""
+    prompt: Text = ""
+    question: Text = ""
+
+    def key(self) -> tuple[str, ...]:
+        return (token(self.proposal),)

@@ -16,6 +16,8 @@ class ExitReason(Word):
     TIME_DECAY = "time_decay"
     BEFORE_CLOSE = "before_close"
     DISPUTED = "disputed"
+    FLATTEN = "flatten"
+    """The operator said so."""
 
 
 class PositionStage(Word):

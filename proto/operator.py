@@ -103,10 +103,19 @@ class Verb(Word):
     APPROVE = "approve"
     DENY = "deny"
     SKIP = "skip"
+    FLATTEN = "flatten"
+    """Leave one position, or all."""
+    ACCEPT = "accept"
+    """Apply a proposed change; the monitor may take it back once within the hour."""
+    REJECT = "reject"
 
 
 class Command(Message):
-    """A command: ``order`` for approve and deny, ``machine`` and ``seq`` for skip."""
+    """A command: ``order`` for approve and deny, ``machine`` and ``seq`` for skip.
+
+    ``instrument`` for flatten: empty leaves every position. ``proposal`` for accept and reject; accept says the change in
+    full: ``path``, ``section_hash``, ``old`` and ``new`` as in the proposal's edit.
+    """
 
     kind: ClassVar[str] = "operator.command"
 
@@ -117,6 +126,12 @@ class Command(Message):
     order: Text = ""
     machine: Text = ""
     seq: Integer = 0
+    instrument: Text = ""
+    proposal: Text = ""
+    path: Text = ""
+    section_hash: Text = ""
+    old: Integer = 0
+    new: Integer = 0
 
     def key(self) -> tuple[str, ...]:
         return (self.verb.value,)

@@ -7,7 +7,7 @@ they drift. The first token of a subject is the service that may publish it.
 from functools import lru_cache
 from typing import NamedTuple
 
-from proto import advisor, execution, exit, feed, monitor, operator, risk, service, signal, venue
+from proto import advisor, evaluation, execution, exit, feed, monitor, operator, risk, service, signal, venue
 from proto.message import Message
 
 TAPE = "TAPE"
@@ -21,6 +21,9 @@ OPTIONAL_SERVICES = ("advisor",)
 """Services that run when they are asked for."""
 ALL_SERVICES = (*SERVICES, *OPTIONAL_SERVICES)
 """Services with credentials of their own."""
+
+EVALUATOR = "eval"
+"""The process that measures changes on recorded time: no machine, no part in trading."""
 
 MACHINE_ORDER = ("signal", "risk", "execution", "paper", "exit", "monitor", "advisor")
 """Machines in their fixed order: lockstep grants outputs of one cause in this order."""
@@ -48,6 +51,8 @@ class Row(NamedTuple):
 
 _DECIDING = ("signal", "risk", "execution", "paper", "exit", "monitor", "advisor")
 _TRADING = ("risk", "execution", "paper", "exit", "monitor")
+_CHANGEABLE = ("signal", "exit")
+"""Machines with settings that may change while they run."""
 
 TABLE: tuple[Row, ...] = (
     Row(feed.Quote, "feed", _DECIDING, "best bid or ask changed"),
@@ -89,11 +94,27 @@ TABLE: tuple[Row, ...] = (
     Row(risk.ExitPortfolioReport, "exit", ("monitor",), "exit's books, once a minute"),
     Row(operator.Session, "operator", _DECIDING, "a session opens"),
     Row(operator.Config, "operator", _DECIDING, "a resolved section of the configuration"),
-    Row(operator.Command, "operator", _TRADING, "halt, resume, approve, deny, skip"),
+    Row(
+        operator.Command,
+        "operator",
+        ("signal", *_TRADING),
+        "halt, resume, approve, deny, skip, flatten, accept, reject",
+    ),
     Row(monitor.Clock, "monitor", _DECIDING, "the time, once a second"),
     Row(monitor.Health, "monitor", (), "a service's health changed"),
     Row(monitor.Alert, "monitor", (), "something an operator must know"),
     Row(monitor.Dead, "monitor", (), "unreadable input, with its reason"),
+    Row(evaluation.Finding, EVALUATOR, ("advisor",), "what a day lost, and how"),
+    Row(advisor.Suggestion, "advisor", (), "a change that a model proposes, not yet measured"),
+    Row(
+        evaluation.ChangeProposal, EVALUATOR, ("advisor",), "a measured change for the operator to decide on"
+    ),
+    Row(evaluation.SignalChange, "signal", ("monitor", "advisor"), "signal applied or took back a change"),
+    Row(evaluation.ExitChange, "exit", ("monitor", "advisor"), "exit applied or took back a change"),
+    Row(evaluation.Checkpoint, "monitor", (), "the evaluator is asked what a change has done"),
+    Row(evaluation.Counterfactual, EVALUATOR, ("monitor",), "the time since a change, with and without it"),
+    Row(evaluation.Verdict, "monitor", (), "what the monitor makes of a change"),
+    Row(evaluation.Revert, "monitor", (*_CHANGEABLE, "advisor"), "take a change back"),
     Row(advisor.Question, "advisor", ("advisor",), "a question to a model, with all it is told"),
     Row(advisor.ModelAnswer, "advisor", ("advisor",), "what came of a question, and what it cost"),
     Row(
@@ -123,4 +144,4 @@ def model_of(subject: str) -> type[Message] | None:
 
 def tape_subjects() -> tuple[str, ...]:
     """What ``TAPE`` stores from publishers; claims reach it through ``LEDGER`` alone."""
-    return (*(f"{name}.>" for name in ALL_SERVICES), "venue.>", "operator.>")
+    return (*(f"{name}.>" for name in (*ALL_SERVICES, EVALUATOR)), "venue.>", "operator.>")

@@ -3,7 +3,10 @@
 Machines import this module, so it computes and nothing else; files are read in ``libs/config/load.py``.
 """
 
-from typing import Any
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,7 +21,12 @@ class Section(BaseModel):
 
     Stored tapes may hold keys by their former names (``setting(…, former=…)``): a section taken from a tape
     is read by either, a file only by today's.
+
+    ``changeable`` names the keys that may get another value while machines run, by a change that an operator accepted.
+    No limit, and nothing that decides about money, modes or keys is ever among them.
     """
+
+    changeable: ClassVar[frozenset[str]] = frozenset()
 
     model_config = ConfigDict(
         frozen=True,
@@ -32,6 +40,19 @@ class Section(BaseModel):
     def document(self) -> dict[str, Any]:
         """Return every key and its value as plain data, ready for the tape."""
         return self.model_dump(mode="json", by_alias=False)
+
+
+HASH_DIGITS = 16
+"""Of a section: two versions that an operator may mix up are told apart, and a person can compare it."""
+
+
+def section_hash(document: Mapping[str, Any]) -> str:
+    """What names one version of a resolved section: the first digits of the SHA-256 of its JSON, keys in order.
+
+    ``document`` is what ``Section.document`` returns: every key by its name of today.
+    """
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:HASH_DIGITS]
 
 
 def setting(default: Any, description: str, *, former: str | None = None) -> Any:

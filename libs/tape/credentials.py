@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from libs.tape.errors import TapeError
-from proto.subjects import ALL_SERVICES, EXTRA_PUBLISH, LEDGER, TAPE
+from proto.subjects import ALL_SERVICES, EVALUATOR, EXTRA_PUBLISH, LEDGER, TAPE
 
 ADMIN = "bootstrap"
 OPERATOR = "operator"
 CONSOLE = "console"
-USERS = (*ALL_SERVICES, ADMIN, OPERATOR, CONSOLE)
+USERS = (*ALL_SERVICES, EVALUATOR, ADMIN, OPERATOR, CONSOLE)
 
 REPORT = "report"
 """Core subject of health reports: ``report.<service>``; not stored."""
@@ -62,6 +62,9 @@ def permissions_of(user: str, claims: str) -> Permissions:
         return Permissions(("operator.>", *_READ), (inbox, f"{REPORT}.>"))
     if user == CONSOLE:
         return Permissions(_READ, (inbox, f"{REPORT}.>"))
+    if user == EVALUATOR:
+        # It reads the tape and publishes its answers; nothing waits for it in lockstep.
+        return Permissions((f"{EVALUATOR}.>", *_READ, f"{REPORT}.{EVALUATOR}"), (inbox,))
     publish = [f"{user}.>", *EXTRA_PUBLISH.get(user, ()), *_READ, f"{REPORT}.{user}"]
     subscribe = [inbox, f"{LOCKSTEP_GRANT}.{user}", LOCKSTEP_POLL]
     if user == "feed":

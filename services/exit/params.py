@@ -1,6 +1,6 @@
 """Typed parameters of the exit service: configuration section ``exit``."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from libs.config.section import Section, amount, setting, whole
 from proto.units import ONE
@@ -17,6 +17,23 @@ class ExitParams(Section):
 
     Fractions are in millionths, those of a price are of the average entry price.
     """
+
+    changeable: ClassVar[frozenset[str]] = frozenset(
+        (
+            "first_share",
+            "first_target",
+            "rest_target",
+            "stop_loss",
+            "stop_min_ticks",
+            "decay_s",
+            "decay_movement",
+            "before_close_s",
+            "slippage_ticks",
+            "target_delay_s",
+            "close_retry_s",
+            "target_retry_s",
+        )
+    )
 
     first_share: Share = setting(500_000, "part of the bought quantity that leaves at the first target")
     first_target: Fraction = setting(20_000, "gain at which it leaves, a fraction")

@@ -361,7 +361,7 @@ class RiskMachine(StateMachine[State]):
                 return self._on_approve(event.order, stamp)
             case Verb.DENY:
                 return self._on_deny(event.order)
-            case Verb.SKIP:
+            case Verb.SKIP | Verb.FLATTEN | Verb.ACCEPT | Verb.REJECT:
                 pass
         return NOTHING
 

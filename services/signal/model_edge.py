@@ -34,6 +34,10 @@ Seconds = Annotated[int, whole(1, 86_400)]
 class ModelEdgeParams(StrategyParams):
     """Parameters of model edge; ``config/signal/model_edge.yaml`` gives the reason of each default."""
 
+    changeable: ClassVar[frozenset[str]] = StrategyParams.changeable | frozenset(
+        ("edge_min", "price_min", "price_max", "forecast_age_max_s", "time_to_close_min_s", "expires_s")
+    )
+
     influence: Literal["earned", "full"] = setting(
         "earned", "how far a forecast moves the price: as its record here allows, or (paper only) all the way"
     )

@@ -32,6 +32,21 @@ FAIR_VALUE_AGE_MAX = SECOND
 class MomentumParams(StrategyParams):
     """Parameters of the strategy; ``config/signal/momentum.yaml`` explains the choice of the defaults."""
 
+    changeable: ClassVar[frozenset[str]] = StrategyParams.changeable | frozenset(
+        (
+            "z_min",
+            "z_full",
+            "edge_min",
+            "price_min",
+            "price_max",
+            "slippage_ticks",
+            "time_to_close_min_s",
+            "time_to_close_max_s",
+            "spot_age_max_s",
+            "expires_s",
+        )
+    )
+
     underlyings: tuple[str, ...] = setting(
         ("coinbase:BTC-USD", "binance:BTCUSDT"), "reference instruments whose breakouts are followed"
     )

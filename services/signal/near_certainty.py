@@ -32,6 +32,20 @@ Seconds = Annotated[int, whole(1, 86_400)]
 class NearCertaintyParams(StrategyParams):
     """Parameters of near certainty; ``config/signal/near_certainty.yaml`` gives the reason of each default."""
 
+    changeable: ClassVar[frozenset[str]] = StrategyParams.changeable | frozenset(
+        (
+            "fair_min",
+            "fair_max",
+            "edge_min",
+            "edge_max",
+            "time_to_close_min_s",
+            "time_to_close_max_s",
+            "volatility_factor",
+            "spot_age_max_s",
+            "expires_s",
+        )
+    )
+
     fair_min: Probability = setting(900_000, "an outcome worth less is not nearly certain")
     fair_max: Probability = setting(
         990_000, "no outcome is taken for worth more, whatever the model of its price says"

@@ -26,6 +26,8 @@ DAY_S = 86_400
 class StrategyParams(Section):
     """Parameters every strategy has; subclass it and add yours, with defaults and bounds."""
 
+    changeable: ClassVar[frozenset[str]] = frozenset(("repeat_interval_s", "change_interval_s"))
+
     repeat_interval_s: Annotated[int, whole(1, DAY_S)] = setting(
         30, "an unchanged proposal is said again after that many seconds, not earlier"
     )

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from proto.message import Message, token
 from proto.service import Started
-from proto.subjects import ALL_SERVICES, EXTRA_PUBLISH, MACHINE_ORDER, TABLE, model_of, tape_subjects
+from proto.subjects import (
+    ALL_SERVICES,
+    EVALUATOR,
+    EXTRA_PUBLISH,
+    MACHINE_ORDER,
+    TABLE,
+    model_of,
+    tape_subjects,
+)
 from tests.support.samples import SAMPLES
 
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
@@ -71,14 +79,14 @@ def test_a_pattern_matches_the_subjects_of_its_row_and_of_no_other():
 
 def test_producers_and_readers_exist():
     for row in TABLE:
-        assert row.producer in {*ALL_SERVICES, "venue", "operator", "ledger", "*"}
+        assert row.producer in {*ALL_SERVICES, EVALUATOR, "venue", "operator", "ledger", "*"}
         assert set(row.readers) <= set(MACHINE_ORDER)
         assert row.about
 
 
 def test_a_producer_may_publish_what_it_produces_and_nobody_else_may():
     """The first token is the permission: only execution has more than its own. Claims have a door of their own."""
-    grants = {name: (f"{name}.>", *EXTRA_PUBLISH.get(name, ())) for name in ALL_SERVICES}
+    grants = {name: (f"{name}.>", *EXTRA_PUBLISH.get(name, ())) for name in (*ALL_SERVICES, EVALUATOR)}
     for sample in SAMPLES:
         if isinstance(sample, Started):
             continue

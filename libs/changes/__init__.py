@@ -1,0 +1,1 @@
+"""Changes of settings while machines run: what may be changed, and how a machine applies and takes back a change."""
