@@ -172,6 +172,14 @@ ROWS: tuple[Row, ...] = (
     _counter(
         "advisor", "advisor/seconds", "presage_advisor_answer_seconds", "Time that all answers took together"
     ),
+    _counter("advisor", "advisor/requests", "presage_advisor_requests", "Requests to providers, repeats too"),
+    _counter("advisor", "advisor/spent", "presage_advisor_spent_dollars", "Paid for models, by the tape"),
+    _gauge(
+        "advisor",
+        "advisor/cap_used",
+        "presage_advisor_cap_used_ratio",
+        "Part of the day's or the month's cap that is spent or held back, whichever is more",
+    ),
     _gauge(
         "advisor", "advisor/spent_day", "presage_advisor_spent_day_dollars", "Paid for models today (UTC)"
     ),
@@ -188,6 +196,14 @@ ROWS: tuple[Row, ...] = (
     _gauge(
         "advisor", "advisor/weights", "presage_advisor_weights", "Families in which forecasts earned a weight"
     ),
+    _gauge(
+        "advisor",
+        "advisor/weight/*",
+        "presage_advisor_weight",
+        "The weight that forecasts earned, 0 to 1; families with an ended market",
+        "family",
+    ),
+    _gauge("advisor", "advisor/scored", "presage_advisor_scored_markets", "Ended markets with a forecast"),
     _gauge(
         "advisor",
         "advisor/brier/*",

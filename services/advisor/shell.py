@@ -7,21 +7,21 @@ is in the log of an earlier process and has no answer may have been paid for: it
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from libs.forecasting.score import ScoreCard
 from libs.machine.host import Fact, Host
 from libs.runtime.service import Context
 from libs.tasks import cancel_all
 from proto.advisor import AnswerStatus, ModelAnswer, Question
 from proto.operator import Mode
-from proto.units import ONE, SECOND
+from proto.units import SECOND
 from services.advisor.asked import AskedLog
 from services.advisor.calls import Call, answer_of
+from services.advisor.figures import figures_of
 from services.advisor.machine import AdvisorMachine
 from services.advisor.params import AdvisorParams
 from services.advisor.providers import Provider, SdkMissing, make_provider
-from services.advisor.record import POOLED
 
 LOOK_S = 0.2
 """Between two looks for questions; an answer takes seconds."""
@@ -48,6 +48,7 @@ class AdvisorShell:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._counts = dict.fromkeys(AnswerStatus, 0)
         self._seconds = 0.0
+        self._requests = 0
 
     @property
     def _machine(self) -> AdvisorMachine:
@@ -88,6 +89,7 @@ class AdvisorShell:
         answer = await self._answer(question, params)
         self._counts[answer.status] += 1
         self._seconds += answer.latency_ms / 1_000
+        self._requests += answer.calls
         await self._host.publish_fact(Fact(answer))
         while question.question in self._machine.state.open:
             await asyncio.sleep(LOOK_S)
@@ -114,15 +116,23 @@ class AdvisorShell:
         provider = await self._provider_for(params)
         if provider is None:
             return answer_of(question, now, AnswerStatus.FAILED, f"request: {self._refusal}")
+        if question.reserve > self._asked.left(now, params.day_cap, params.month_cap):
+            # The machine's account is a fold of answers on the tape, which somebody may have forged: this one is ours.
+            return answer_of(
+                question, now, AnswerStatus.FAILED, "budget: by what was paid here, none is left"
+            )
         try:
-            self._asked.add(question.question)
+            self._asked.add(question.question, now, question.reserve)
         except OSError as e:
             # What cannot be remembered must not leave: it could be paid for twice.
             return answer_of(
                 question, now, AnswerStatus.FAILED, f"request: the log cannot be written: {e.strerror}"
             )
         call = Call(provider, question, prompt, price, lambda: self._host.now)
-        return await call.run(min(left_s, params.answer_s))
+        answer = await call.run(min(left_s, params.answer_s))
+        with suppress(OSError):
+            self._asked.settle(question.question, answer.cost)
+        return answer
 
     def _is_playback(self) -> bool:
         return self._host.runners[0].input_gate.state.timeline.mode is not Mode.REALTIME
@@ -151,42 +161,15 @@ class AdvisorShell:
         """What the advisor adds to its health report."""
         if not self._host.runners:
             return {}
-        state = self._machine.state
-        spend = state.spend
         return {
             "advisor": {
-                "provider": state.params.provider if state.params else "none",
                 "refusal": self._refusal,
-                "idle": state.why_idle,
-                "open": len(state.open),
                 "answers": {status.value: count for status, count in self._counts.items()},
                 "seconds": round(self._seconds, 3),
-                "spent_day": spend.day_spent / ONE,
-                "spent_month": spend.month_spent / ONE,
-                "reserved": sum(spend.reserved.values()) / ONE,
-                "paused": self._host.now < state.paused_until,
-                "brier": _brier(state.cards),
-                "weights": sum(
-                    learner.has_earned(_outcomes_min(state.params)) for learner in state.learners.values()
-                ),
+                "requests": self._requests,
+                **figures_of(self._machine.state, self._host.now),
             }
         }
-
-
-def _brier(cards: dict[str, ScoreCard]) -> dict[str, float]:
-    """The mean Brier scores of the pooled forecasts and of the market's price; nothing before a market has ended."""
-    pooled = [card for key, card in cards.items() if key.startswith(f"{POOLED}|")]
-    count = sum(card.count for card in pooled)
-    if not count:
-        return {}
-    return {
-        "forecast": sum(card.brier for card in pooled) / count / ONE,
-        "market": sum(card.brier_market for card in pooled) / count / ONE,
-    }
-
-
-def _outcomes_min(params: AdvisorParams | None) -> int:
-    return 1 if params is None else params.outcomes_min_count
 
 
 def factory_for(sandbox_url: str, keys: dict[str, str]) -> ProviderFactory:

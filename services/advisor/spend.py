@@ -6,8 +6,9 @@ from proto.units import ONE, Money, Nanoseconds, as_money
 from services.advisor.moments import DAY, month_of
 from services.advisor.params import ModelPrice
 
-BYTES_PER_TOKEN = 2
-"""No tokeniser in use makes more tokens than one for two bytes of text; English has about four bytes a token."""
+TOKENS_PER_BYTE = 1
+"""The most: tokenisers that work on bytes make one token of a byte they know nothing better for, and never two. English
+has about four bytes a token."""
 OVERHEAD_TOKENS = 1_000
 """What providers add to a request: the schema of the answer, roles, tools."""
 SEARCH_TOKENS = 12_000
@@ -22,7 +23,7 @@ def cost_of(price: ModelPrice, tokens_in: int, tokens_out: int, searches: int) -
 
 def reserve_of(price: ModelPrice, text_bytes: int, tokens_max: int, searches_max: int) -> Money:
     """The most that a question can cost."""
-    tokens_in = text_bytes // BYTES_PER_TOKEN + OVERHEAD_TOKENS + searches_max * SEARCH_TOKENS
+    tokens_in = text_bytes * TOKENS_PER_BYTE + OVERHEAD_TOKENS + searches_max * SEARCH_TOKENS
     return cost_of(price, tokens_in, tokens_max, searches_max)
 
 

@@ -226,10 +226,20 @@ ADVISOR = Board(
         Section(
             "Answers and cost",
             (
-                Panel("Answers", "An hour, by what came of each", COUNT, (Query("3600 * rate(presage_advisor_answers_total[5m])", "{{status}}"),), width=12),
+                Panel("Answers", "An hour, by what came of each", COUNT, (Query("3600 * rate(presage_advisor_answers_total[5m])", "{{status}}"), Query("3600 * rate(presage_advisor_requests_total[5m])", "requests")), width=12),
                 Panel("Spent", "On models, today and this month", DOLLARS, (Query("presage_advisor_spent_day_dollars", "today"), Query("presage_advisor_spent_month_dollars", "this month")), width=12),
+                Panel("Cap used", "Of the day or the month, whichever is more, with what is held back", RATIO, (Query("presage_advisor_cap_used_ratio", "used"),)),
+                Panel("Time of an answer", "The mean", SECONDS, (Query("rate(presage_advisor_answer_seconds_total[5m]) / on() sum(rate(presage_advisor_answers_total[5m]))", "seconds"),)),
                 Panel("Open questions", "Without an answer yet", COUNT, (Query("presage_advisor_open_questions", "open"),), Kind.STEPS),
                 Panel("Paused", "1 while it asks nobody", COUNT, (Query("presage_advisor_paused", "paused"),), Kind.STEPS),
+            ),
+        ),
+        Section(
+            "What forecasts are worth",
+            (
+                Panel("Brier score", "Over ended markets: lower is better", COUNT, (Query("presage_advisor_brier", "{{of}}"),)),
+                Panel("Weight", "Earned in each family of markets: how far a forecast moves the price", RATIO, (Query("presage_advisor_weight", "{{family}}"),), Kind.STEPS),
+                Panel("Markets scored", "Ended, with a forecast", COUNT, (Query("presage_advisor_scored_markets", "markets"),), Kind.STEPS),
                 Panel("Influence earned", "Families of markets whose forecasts weigh more than nothing", COUNT, (Query("presage_advisor_weights", "families"),), Kind.STEPS),
             ),
         ),

@@ -92,6 +92,8 @@ CASES: dict[str, tuple[Series, Series]] = {
     "ClockDoubtful": of_monitor("clock_jump"),
     "RejectionStorm": of_monitor("rejection_storm"),
     "TapeFlooded": of_monitor("tape_flooded"),
+    "AdvisorSpendNear": one('presage_advisor_cap_used_ratio{service="advisor"}', "0.81x40", "0.79x40"),
+    "AdvisorProviderFailing": one('presage_advisor_paused{service="advisor"}', "1x40", "0x40"),
     "OtherAlert": of_monitor("alerts_suppressed"),
     "NoFigures": one('up{job="presage",process="risk"}', "1x20 0x20", "1x40"),
 }
