@@ -55,6 +55,9 @@ ENTRIES = {
     ),
     "strategies": Entry(LOOK, f"{_C}.lists", "strategies", "Strategies and what came of each."),
     "logs": Entry(LOOK, f"{_C}.logs", "logs", "The newest lines of the services' logs, and what follows."),
+    "tape": Entry(
+        LOOK, f"{_C}.tape", "tape", "Messages of the tape, decoded; --follow shows them as they come."
+    ),
     "why": Entry(LOOK, f"{_C}.why", "why", "The chain of causes of an order, a rejection or an exit."),
     "replay": Entry(STUDY, f"{_C}.replay", "replay", "Run the machines over the tape again and compare."),
     "backtest": Entry(

@@ -128,7 +128,7 @@ def _fields(payload: dict[str, Any], name: str, unit: str) -> Table:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    left_out = ["checks", "failed", "evidence", *_TECHNICAL]
+    left_out = ["checks", "failed", "evidence", *TECHNICAL_FIELDS]
     if name:
         table.add_row("market", clean(name))
         left_out += ["market", "instrument"]
@@ -136,7 +136,8 @@ def _fields(payload: dict[str, Any], name: str, unit: str) -> Table:
     of_market = payload.get("instrument", "").count(":") == 2
     for field, value in list(shown.items())[:PAYLOAD_FIELDS_MAX]:
         table.add_row(
-            field.replace("_", " "), _value(field, value, unit if of_market else "$", of_market=of_market)
+            field.replace("_", " "),
+            value_words(field, value, unit if of_market else "$", of_market=of_market),
         )
     for field, value in payload.get("evidence") or ():
         seconds = field.endswith("_s")
@@ -171,14 +172,24 @@ _HEADINGS = {
     "operator.command": "the operator commands",
 }
 """What a message means, for people; the subject stands in the JSON."""
-_TECHNICAL = ("approval_subject", "signature", "key_id", "nonce", "payload", "counter", "client_order_id")
+TECHNICAL_FIELDS = (
+    "approval_subject",
+    "signature",
+    "key_id",
+    "nonce",
+    "payload",
+    "counter",
+    "client_order_id",
+)
 """Fields that explain nothing to a reader; all are in the JSON."""
 _TIMES = ("at", "expires_at", "claimed_at", "open_at", "close_at")
-_PRICES = ("price", "fair_value", "edge", "bid", "ask", "fee", "entry_price", "strike", "deposit")
+_MONEY = ("cash", "equity", "realised_profit", "unrealised_profit", "fees", "exposure", "exposure_limit")
+_PRICES = ("price", "fair_value", "edge", "bid", "ask", "fee", "entry_price", "strike", "deposit", *_MONEY)
 _QUANTITIES = ("quantity", "bid_size", "ask_size", "filled", "remaining")
 
 
-def _value(field: str, value: Any, unit: str, *, of_market: bool) -> str:
+def value_words(field: str, value: Any, unit: str, *, of_market: bool) -> str:
+    """What a field of a message says, for people; ``of_market``: quantities are contracts."""
     if isinstance(value, int) and not isinstance(value, bool):
         if field in _PRICES:
             return f"{unit}{show(value)}"

@@ -15,9 +15,9 @@ from proto.message import Message
 from proto.service import Started
 from proto.subjects import MACHINE_ORDER
 from tools.exit_codes import NothingDone, UsageError
+from tools.offline.place import ReplayPlace
 from tools.offline.replay import Replay, TapeHistory
 from tools.system.composition import factories
-from tools.system.installation import Installation
 
 PROGRESS_EVERY = 1_000
 
@@ -33,7 +33,7 @@ class Folded(NamedTuple):
     gate: InputGateState
 
 
-async def read_history(installation: Installation, tape: History, verifier: Verifier) -> TapeHistory:
+async def read_history(place: ReplayPlace, tape: History, verifier: Verifier) -> TapeHistory:
     """What a replay has to know beforehand."""
     starts: list[tuple[int, Started]] = []
     for record in await tape.read_subject(f"*.{Started.kind}"):
@@ -43,11 +43,11 @@ async def read_history(installation: Installation, tape: History, verifier: Veri
             continue
         if isinstance(start, Started):
             starts.append((record.seq, start))
-    epoch = installation.layout.read_run().tape
+    epoch = place.layout.read_run().tape
     skips = skips_of(await tape.read_subject(OPERATOR_PATTERN), verifier, epoch)
     digests: dict[int, str] = {}
     for machine in MACHINE_ORDER:
-        for snapshot in SnapshotStore(installation.layout.root / "snapshots", machine).newest_first():
+        for snapshot in SnapshotStore(place.layout.root / "snapshots", machine).newest_first():
             if snapshot.seq not in digests:
                 found = await tape.at(snapshot.seq)
                 digests[snapshot.seq] = found.digest() if found is not None else ""
@@ -55,7 +55,7 @@ async def read_history(installation: Installation, tape: History, verifier: Veri
 
 
 async def replay_window(
-    installation: Installation,
+    place: ReplayPlace,
     tape: History,
     history: TapeHistory,
     window: tuple[int, int],
@@ -70,12 +70,12 @@ async def replay_window(
     Raises:
         UsageError: the tape no longer holds what there is no snapshot of.
     """
-    verifier = Verifier.load(installation.layout.public_keys)
+    verifier = Verifier.load(place.layout.public_keys)
     first_held, _ = await tape.bounds()
     raised_at: list[tuple[str, int]] = []
     while True:
         engine = Replay(verifier, machines, strategies, break_on, raised_at)
-        start = engine.start(installation.layout.root, history, max(window[0], first_held))
+        start = engine.start(place.layout.root, history, max(window[0], first_held))
         if start < first_held:
             text = f"expected a snapshot before {first_held}, where the tape and its archive begin, was none"
             raise UsageError(text)
@@ -101,9 +101,7 @@ async def _feed(engine: Replay, tape: History, first: int, last: int, tell: Prog
             return
 
 
-def first_reachable(
-    installation: Installation, history: TapeHistory, held: int, strategies: Sequence[str]
-) -> int:
+def first_reachable(place: ReplayPlace, history: TapeHistory, held: int, strategies: Sequence[str]) -> int:
     """The first sequence to which all machines can be brought, of a tape that is held from ``held`` on.
 
     Raises:
@@ -113,7 +111,7 @@ def first_reachable(
         return 1
     reached = 0
     for name, make in factories(strategies).items():
-        store = SnapshotStore(installation.layout.root / "snapshots", name)
+        store = SnapshotStore(place.layout.root / "snapshots", name)
         version = make().version
         usable = [s.seq for s in store.newest_first() if s.version == version and history.fits(s)]
         oldest = min((seq for seq in usable if seq >= held - 1), default=0)
@@ -125,7 +123,7 @@ def first_reachable(
 
 
 async def fold(
-    installation: Installation,
+    place: ReplayPlace,
     tape: History,
     history: TapeHistory,
     to: int,
@@ -138,7 +136,7 @@ async def fold(
         NothingDone: they do not say what the tape says up to there.
         UsageError: the tape no longer holds what there is no snapshot of.
     """
-    engine, _ = await replay_window(installation, tape, history, (to + 1, to), strategies, tell=tell)
+    engine, _ = await replay_window(place, tape, history, (to + 1, to), strategies, tell=tell)
     if engine.difference is not None:
         found = engine.difference
         raise NothingDone(

@@ -1,6 +1,7 @@
 """Where a tape reaches a time of its session, found by halving: a few blocks are read, however long the tape is."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from statistics import median_low
 from typing import Protocol
 
@@ -9,6 +10,7 @@ from libs.tape.record import TapeRecord
 from proto.feed import Book, FeedClock, Quote, Trade
 from proto.monitor import Clock
 from proto.subjects import model_of
+from tools.exit_codes import UsageError
 
 SCANNED = 2_000
 """Messages that are read one by one in the end: half a minute of a usual feed, a block of the archive."""
@@ -53,6 +55,25 @@ async def sequence_at(tape: ReadableTape, at_ns: int) -> int | None:
         if time is not None and time >= at_ns:
             return record.seq
     return None
+
+
+async def boundary(tape: ReadableTape, text: str, default: int) -> int:
+    """An end of a stretch as a user writes it: a sequence, or a UTC time of the session; ``default`` for nothing.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if not text:
+        return default
+    if text.isdecimal():
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError as e:
+        raise UsageError(f"expected a sequence or a UTC time, was {text!r}") from e
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    found = await sequence_at(tape, int(moment.timestamp() * 1e9))
+    return found if found is not None else (await tape.bounds())[1] + 1
 
 
 async def _time_at(tape: ReadableTape, seq: int, end: int) -> int | None:

@@ -1,9 +1,9 @@
 """``presage replay``: the tape once more, or a what-if over it."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,22 +18,24 @@ from libs.keys.signing import Verifier
 from libs.tape.record import TapeRecord
 from proto.message import Message
 from proto.subjects import MACHINE_ORDER
-from tools.cli.commands.tape import history_of
+from tools.cli.commands.tape import ArchiveFolder, From, Nats, To, history_of
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, run
 from tools.cli.what_if_table import print_what_if
 from tools.exit_codes import DIFFERENCE, UsageError
+from tools.offline.place import ReplayPlace
 from tools.offline.replay_run import first_reachable, read_history, replay_document, replay_window
-from tools.offline.tape_time import sequence_at
+from tools.offline.tape_time import boundary
 from tools.offline.what_if.run import what_if
 from tools.offline.what_if.variants import Variant, variants_of
 from tools.system.composition import DEFAULT_STRATEGIES
 from tools.system.installation import tape_access
+from tools.system.remote import RemoteTape, remote_access
 
 
-def replay(
+def replay(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
     state: State = DEFAULT_STATE,
-    from_: Annotated[str, typer.Option("--from", help="Sequence or UTC time (2026-05-13T21:51:30).")] = "",
-    to: Annotated[str, typer.Option("--to", help="Sequence or UTC time.")] = "",
+    from_: From = "",
+    to: To = "",
     machine: Annotated[list[str] | None, typer.Option(help="Only this machine; may be repeated.")] = None,
     set_: Annotated[
         list[str] | None,
@@ -48,13 +50,25 @@ def replay(
     break_: Annotated[
         str, typer.Option("--break", help="Stop where this holds: kind=risk.rejection market=…")
     ] = "",
+    nats: Nats = "",
+    keys: Annotated[
+        Path | None, typer.Option(help="With --nats: file of the public keys, STATE/keys/public.json.")
+    ] = None,
+    archive: ArchiveFolder = None,
+    strategy: Annotated[
+        list[str] | None, typer.Option(help="With --nats: of a strategy that is not built in, module:Class.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run every machine again over the tape and compare the bytes; with --set or --variant, what would have been."""
 
     async def work() -> dict[str, Any]:
         variants = variants_of(set_ or [], variant or [])
-        request = ReplayRequest(state, from_, to, machine or [], variants, break_)
+        named = (keys, archive, *(strategy or ()))
+        if not nats and any(named):
+            raise UsageError("expected --keys, --archive and --strategy with --nats, was without it")
+        remote = RemoteTape(nats, archive, keys, strategy or ()) if nats else None
+        request = ReplayRequest(state, from_, to, machine or [], variants, break_, remote)
         return await run_replay(request, visible=sys.stderr.isatty() and not as_json)
 
     document = run(work())
@@ -76,6 +90,18 @@ class ReplayRequest:
     machines: Sequence[str] = ()
     variants: Sequence[Variant] = ()
     break_on: str = ""
+    remote: RemoteTape | None = None
+    """A tape at a broker elsewhere, instead of the state directory's."""
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[tuple[ReplayPlace, History]]:
+        """Whose tape it is, and the tape."""
+        if self.remote is not None:
+            async with remote_access(self.remote) as (place, history):
+                yield place, history
+        else:
+            async with tape_access(self.state) as (installation, link):
+                yield installation, history_of(installation, link)
 
 
 async def run_replay(request: ReplayRequest, *, visible: bool = False) -> dict[str, Any]:
@@ -86,15 +112,14 @@ async def run_replay(request: ReplayRequest, *, visible: bool = False) -> dict[s
     if request.variants and (request.machines or request.break_on):
         raise UsageError("expected a what-if of all machines to its end, was one with --machine or --break")
     condition = _condition(request.break_on)
-    async with tape_access(request.state) as (installation, link):
-        tape = history_of(installation, link)
+    async with request.place() as (place, tape):
         held, newest = await tape.bounds()
-        first = await _sequence(tape, request.from_, 1)
-        last = min(await _sequence(tape, request.to, newest), newest)
-        strategies = installation.layout.read_run().strategies or DEFAULT_STRATEGIES
-        history = await read_history(installation, tape, Verifier.load(installation.layout.public_keys))
+        first = await boundary(tape, request.from_, 1)
+        last = min(await boundary(tape, request.to, newest), newest)
+        strategies = place.layout.read_run().strategies or DEFAULT_STRATEGIES
+        history = await read_history(place, tape, Verifier.load(place.layout.public_keys))
         if request.variants and not request.from_:
-            first = first_reachable(installation, history, held, strategies)
+            first = first_reachable(place, history, held, strategies)
         if first > last:
             raise UsageError(f"expected --from before --to, was {first} and {last}")
         with Progress(console=Console(stderr=True), transient=True, disable=not visible) as bar:
@@ -104,9 +129,9 @@ async def run_replay(request: ReplayRequest, *, visible: bool = False) -> dict[s
                 bar.update(task, description=what, completed=done, total=total)
 
             if request.variants:
-                return await what_if(installation, tape, history, request.variants, (first, last), tell)
+                return await what_if(place, tape, history, request.variants, (first, last), tell)
             engine, start = await replay_window(
-                installation,
+                place,
                 tape,
                 history,
                 (first, last),
@@ -116,21 +141,6 @@ async def run_replay(request: ReplayRequest, *, visible: bool = False) -> dict[s
                 tell=partial(tell, "replay"),
             )
             return replay_document(engine, start, last)
-
-
-async def _sequence(tape: History, text: str, default: int) -> int:
-    """A sequence, given as such or as a UTC time of the session."""
-    if not text:
-        return default
-    if text.isdecimal():
-        return int(text)
-    try:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError as e:
-        raise UsageError(f"expected a sequence or a UTC time, was {text!r}") from e
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    found = await sequence_at(tape, int(moment.timestamp() * 1e9))
-    return found if found is not None else (await tape.bounds())[1] + 1
 
 
 def _condition(text: str) -> Callable[[TapeRecord, Message], bool] | None:

@@ -24,6 +24,7 @@ from proto.service import Started
 from proto.subjects import MACHINE_ORDER
 from services.risk.machine import RiskMachine
 from tools.exit_codes import NothingDone, UsageError
+from tools.offline.place import ReplayPlace
 from tools.offline.replay import TapeHistory
 from tools.offline.replay_run import fold
 from tools.offline.what_if.branch import Branch, venues_of
@@ -33,7 +34,6 @@ from tools.offline.what_if.outcome import Outcome
 from tools.offline.what_if.recorded import RecordedTape
 from tools.offline.what_if.variants import Variant
 from tools.system.composition import DEFAULT_STRATEGIES, advisor_models, factories, models
-from tools.system.installation import Installation
 
 MEASURED_BEFORE = 20_000
 """Messages before the window in which delays are measured too: a short window has few outputs of its own."""
@@ -79,7 +79,7 @@ class Fork(NamedTuple):
 
 
 async def what_if(
-    installation: Installation,
+    place: ReplayPlace,
     tape: History,
     history: TapeHistory,
     variants: Sequence[Variant],
@@ -94,7 +94,7 @@ async def what_if(
         UsageError: the tape does not configure what is changed, or no longer holds where to begin.
         MachineRaised: a machine stopped at a message.
     """
-    layout = installation.layout
+    layout = place.layout
     verifier = Verifier.load(layout.public_keys)
     strategies = layout.read_run().strategies or DEFAULT_STRATEGIES
     window = Window(bounds[0], bounds[1], verifier, history, strategies)
@@ -102,7 +102,7 @@ async def what_if(
     _find_others(window)
     _check_sections(window, variants)
     tell("fold", 0, window.first)
-    fork = await _fork(installation, tape, window, tell)
+    fork = await _fork(place, tape, window, tell)
     recorded = await _measure(window, tape, fork.tape, tell)
     skipping: frozenset[tuple[str, int]] = frozenset()
     while True:
@@ -162,14 +162,12 @@ def _check_sections(window: Window, variants: Sequence[Variant]) -> None:
             section_of(path, known)
 
 
-async def _fork(installation: Installation, tape: History, window: Window, tell: Progress) -> Fork:
+async def _fork(place: ReplayPlace, tape: History, window: Window, tell: Progress) -> Fork:
     strategies = window.strategies
     if window.first <= 1:
         states = {name: make().snapshot() for name, make in factories(strategies).items()}
         return Fork(states, msgspec.msgpack.encode(InputGateState()), 0, "")
-    folded = await fold(
-        installation, tape, window.history, window.first - 1, strategies, partial(tell, "fold")
-    )
+    folded = await fold(place, tape, window.history, window.first - 1, strategies, partial(tell, "fold"))
     before = await tape.at(window.first - 1)
     at_ns = before.stored_at_ns if before is not None else 0
     return Fork(folded.states, msgspec.msgpack.encode(folded.gate), at_ns, folded.gate.timeline.tape)
