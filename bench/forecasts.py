@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.recorded import DATA_DIRECTORY
+from libs.forecasting.calibration import Calibrator
 from libs.forecasting.odds import clamp_forecast, clamp_market, log_loss
 from libs.forecasting.weight import REGRET_MAX, Learner
 from proto.units import ONE
@@ -46,11 +47,15 @@ class Prediction(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of one forecaster. Losses in nats a market, ``path``: the sum of loss against the market after each."""
+    """What became of one forecaster. Losses in nats a market, ``path``: the sum of loss against the market after each.
+
+    ``brier_calibrated``: of the forecasts as they were calibrated when they were made.
+    """
 
     name: str
     markets: int
     brier: float
+    brier_calibrated: float
     brier_market: float
     loss: float
     loss_market: float
@@ -154,20 +159,23 @@ def window_predictions(
 
 def run(name: str, predictions: Iterable[Prediction], outcomes_min: int = OUTCOMES_MIN) -> Outcome:
     """Feed forecasts and outcomes in the order of their times; losses are computed again from what was said."""
-    learner, said = Learner(), dict[str, tuple[int, int]]()
+    learner, calibrator, said = Learner(), Calibrator(), dict[str, tuple[int, int]]()
     events = [(made.at, 1, made) for made in predictions] + [(made.ended_at, 0, made) for made in predictions]
-    brier = brier_market = loss = loss_market = total = peak = 0.0
+    brier = brier_calibrated = brier_market = loss = loss_market = total = peak = 0.0
     path: list[float] = []
     for _, is_forecast, made in sorted(events, key=lambda event: (event[0], event[1], event[2].market)):
         price = clamp_market(made.price)
         if is_forecast:
-            weighed = learner.commit(made.market, made.forecast, made.price, outcomes_min)
-            said[made.market] = (weighed.probability, weighed.weight)
+            calibrated = calibrator.calibrate(made.forecast)
+            weighed = learner.commit(made.market, calibrated, made.price, outcomes_min)
+            calibrator.add(made.market, made.forecast)
+            said[made.market] = (weighed.probability, calibrated)
             continue
-        probability, _ = said.pop(made.market)
+        probability, calibrated = said.pop(made.market)
         outcome = ONE if made.happened else 0
         forecast = clamp_forecast(made.forecast)
         brier += ((forecast - outcome) / ONE) ** 2
+        brier_calibrated += ((calibrated - outcome) / ONE) ** 2
         brier_market += ((price - outcome) / ONE) ** 2
         loss += log_loss(forecast, happened=made.happened)
         of_market = log_loss(price, happened=made.happened)
@@ -176,8 +184,9 @@ def run(name: str, predictions: Iterable[Prediction], outcomes_min: int = OUTCOM
         peak = max(peak, total)
         path.append(total)
         learner.settle(made.market, happened=made.happened)
+        calibrator.settle(made.market, happened=made.happened)
     n = max(len(path), 1)
-    means = (brier / n, brier_market / n, loss / n, loss_market / n)
+    means = (brier / n, brier_calibrated / n, brier_market / n, loss / n, loss_market / n)
     return Outcome(name, len(path), *means, learner.weight(outcomes_min), peak, total, tuple(path))
 
 
@@ -245,12 +254,14 @@ def main() -> None:
     given = parser.parse_args()
     found = outcomes(given.data)
     print(
-        "| Forecaster | Markets | Brier | market's | log loss | market's | weight at the end | most lost | in all |"
+        "| Forecaster | Markets | Brier | calibrated | market's | log loss | market's | weight at the end | most lost"
+        " | in all |"
     )
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for row in found:
         figures = " | ".join(
-            f"{value:.4f}" for value in (row.brier, row.brier_market, row.loss, row.loss_market)
+            f"{value:.4f}"
+            for value in (row.brier, row.brier_calibrated, row.brier_market, row.loss, row.loss_market)
         )
         print(
             f"| {row.name} | {row.markets:,} | {figures} | {row.weight / ONE:.2f} | {row.peak:.3f} | {row.total:+.3f} |"

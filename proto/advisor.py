@@ -131,7 +131,7 @@ class RoleForecast(NamedTuple):
 class Forecast(Message):
     """The pooled forecast of a market, and what it makes of the market's price.
 
-    ``forecast`` is the roles' pool, ``price`` the market's at the same moment, ``probability`` the price moved by
+    ``forecast`` is the roles' pool, calibrated where their record allows it, ``price`` the market's at the same moment, ``probability`` the price moved by
     ``weight`` (millionths) towards the forecast: that, and nothing else, is meant for trading. ``status`` other than
     forecast: ``probability`` is the price. ``roster`` names roles, prompts and models: a new one starts without weight.
     """
@@ -192,7 +192,7 @@ class ScoreBin(NamedTuple):
 class Score(Message):
     """The record of one forecaster in one family after another outcome, beside the market's at the same moments.
 
-    ``scope``: pooled, role or source; ``name``: the roster, the role's prompt and model, or the source's host. Brier
+    ``scope``: pooled, calibrated, role or source; ``name``: the roster, the role's prompt and model, or the source's host. Brier
     score and log loss are means over markets, in millionths.
     """
 

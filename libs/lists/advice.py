@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from libs.forecasting.odds import pool
 from libs.lists.reading import Entry
 from proto.advisor import AnswerStatus, Forecast, Lesson, ModelAnswer, Question, Score
 from proto.message import Message
@@ -118,6 +119,7 @@ def _forecast(seq: int, forecast: Forecast) -> dict[str, Any]:
         "family": forecast.family,
         "status": forecast.status.value,
         "forecast": forecast.forecast / ONE,
+        "pooled": pooled_of(forecast) / ONE,
         "price": forecast.price / ONE,
         "probability": forecast.probability / ONE,
         "weight": forecast.weight / ONE,
@@ -136,6 +138,12 @@ def _forecast(seq: int, forecast: Forecast) -> dict[str, Any]:
         ],
         "reasons": forecast.reasons.splitlines(),
     }
+
+
+def pooled_of(forecast: Forecast) -> int:
+    """The roles' pool before it was calibrated, in millionths; 0 where there is no forecast."""
+    said = [role.probability for role in forecast.roles if role.probability]
+    return pool(said) if forecast.forecast and said else 0
 
 
 def _score(score: Score) -> dict[str, Any]:

@@ -51,8 +51,8 @@ class AdvisorMachine(StateMachine[AdvisorState]):
     """Asks in cycles, pools answers, learns from outcomes; see README.md."""
 
     name: ClassVar[str] = "advisor"
-    version: ClassVar[int] = 2
-    """2: news are part of what the roles news and sceptic are told, forecasts are scored by their sources, and only
+    version: ClassVar[int] = 3
+    """3: forecasts are calibrated. 2: news are part of what the roles news and sceptic are told, forecasts are scored by their sources, and only
     failures of requests that were made count against a provider."""
 
     def __init__(self) -> None:
@@ -337,18 +337,23 @@ class AdvisorMachine(StateMachine[AdvisorState]):
         price: Price,
         outcomes_min: int,
     ) -> Forecast:
-        """The forecast with its pool, and the price moved as far as its record allows."""
+        """The forecast with its pool, calibrated where that is known, and the price moved as far as its record allows."""
         pooled = pool([probability for _, _, probability in said])
-        at_bound = is_saturated(pooled)
+        calibrator = record.calibrator_of(self.state, made.family, made.roster)
+        calibrated = calibrator.calibrate(pooled)
+        calibrator.add(made.market, pooled)
+        at_bound = is_saturated(pooled) or is_saturated(calibrated)
         learner = record.learner_of(self.state, made.family, made.roster)
-        weighed = learner.commit(made.market, pooled, price, outcomes_min, may_move=not at_bound)
+        weighed = learner.commit(made.market, calibrated, price, outcomes_min, may_move=not at_bound)
+        if calibrator.is_active:
+            record.note_calibrated(self.state, made.market, made.family, (made.roster, calibrated), price)
         record.note_forecast(self.state, made.market, made.family, (made.roster, pooled), said, price)
         record.note_sources(self.state, made.market, made.family, sources, price)
         is_full = made.influence is Influence.FULL
         return made.replace(
             status=AnswerStatus.SATURATED if at_bound else AnswerStatus.FORECAST,
-            forecast=pooled,
-            probability=pooled if is_full else weighed.probability,
+            forecast=calibrated,
+            probability=calibrated if is_full else weighed.probability,
             weight=ONE if is_full else weighed.weight,
             outcomes=learner.outcomes,
         )

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from libs.bounded import cut, keep_newest
+from libs.forecasting.calibration import Calibrator
 from libs.forecasting.odds import clamp_market, log_loss
 from libs.forecasting.score import ScoreCard
 from libs.forecasting.weight import Learner
@@ -22,7 +23,7 @@ from services.advisor.state import (
     LastForecast,
 )
 
-POOLED, ROLE, SOURCE = "pooled", "role", "source"
+POOLED, CALIBRATED, ROLE, SOURCE = "pooled", "calibrated", "role", "source"
 _BETWEEN = "|"
 
 
@@ -40,6 +41,24 @@ def learner_of(state: AdvisorState, family: str, roster: str) -> Learner:
         learner = state.learners[key] = Learner()
         keep_newest(state.learners, LEARNERS_MAX)
     return learner
+
+
+def calibrator_of(state: AdvisorState, family: str, roster: str) -> Calibrator:
+    """How sure a roster may be in a family; a new one is taken at its word."""
+    key = f"{family}{_BETWEEN}{roster}"
+    calibrator = state.calibrators.get(key)
+    if calibrator is None:
+        calibrator = state.calibrators[key] = Calibrator()
+        keep_newest(state.calibrators, LEARNERS_MAX)
+    return calibrator
+
+
+def note_calibrated(
+    state: AdvisorState, market: str, family: str, calibrated: tuple[str, Price], price: Price
+) -> None:
+    """Remember what a roster's forecast was made of by calibration (roster, probability), until the outcome."""
+    roster, probability = calibrated
+    _card(state, CALIBRATED, roster, family).add(market, probability, price)
 
 
 def note_forecast(
@@ -78,8 +97,8 @@ def settle(
     if last is None:
         return []
     family = last.family
-    for learner in _learners(state, family):
-        learner.settle(market.market, happened=happened)
+    for held in _learning(state, family):
+        held.settle(market.market, happened=happened)
     out: list[Message] = [_lesson(state, market, last, now, happened=happened)]
     for key, card in state.cards.items():
         scope, name, of_family = key.split(_BETWEEN)
@@ -93,15 +112,17 @@ def drop(state: AdvisorState, market: str) -> None:
     last = state.last.pop(market, None)
     if last is None:
         return
-    for learner in _learners(state, last.family):
-        learner.drop(market)
+    for held in _learning(state, last.family):
+        held.drop(market)
     for key, card in state.cards.items():
         if key.endswith(f"{_BETWEEN}{last.family}"):
             card.drop(market)
 
 
-def _learners(state: AdvisorState, family: str) -> list[Learner]:
-    return [learner for key, learner in state.learners.items() if key.startswith(f"{family}{_BETWEEN}")]
+def _learning(state: AdvisorState, family: str) -> list[Learner | Calibrator]:
+    """All that learns from an outcome of a family."""
+    rows: list[tuple[str, Learner | Calibrator]] = [*state.learners.items(), *state.calibrators.items()]
+    return [held for key, held in rows if key.startswith(f"{family}{_BETWEEN}")]
 
 
 def _card(state: AdvisorState, scope: str, name: str, family: str) -> ScoreCard:

@@ -2,6 +2,7 @@
 
 from msgspec import Struct, field
 
+from libs.forecasting.calibration import Calibrator
 from libs.forecasting.score import ScoreCard
 from libs.forecasting.weight import Learner
 from libs.indicators.tops import Tops
@@ -90,6 +91,7 @@ class AdvisorState(Struct):
     rounds: dict[str, Round] = {}
     last: dict[str, LastForecast] = {}
     learners: dict[str, Learner] = {}
+    calibrators: dict[str, Calibrator] = {}
     cards: dict[str, ScoreCard] = {}
     lessons: dict[str, list[str]] = {}
     news: dict[str, NewsItem] = {}

@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from libs.lists.advice import KINDS, Advice, advice_of
+from libs.lists.advice import KINDS, Advice, advice_of, pooled_of
 from libs.lists.reading import read_kinds, read_markets
 from libs.view import wording
 from libs.view.moment import moment
@@ -55,13 +55,15 @@ def _percent(value: int) -> str:
 
 def _print_forecasts(found: Advice, titles: dict[str, str]) -> None:
     table = Table(title="Forecasts, newest first", title_justify="left", box=None)
-    for name in ("At", "Market", "Forecast", "Price", "Used", "Weight", "Roles, per cent"):
-        table.add_column(name, justify="right" if name in ("Forecast", "Price", "Used", "Weight") else "left")
+    numbers = ("Pooled", "Forecast", "Price", "Used", "Weight")
+    for name in ("At", "Market", *numbers, "Roles, per cent"):
+        table.add_column(name, justify="right" if name in numbers else "left")
     for _, forecast in found.forecasts:
         said = _percent(forecast.forecast) if forecast.forecast else forecast.status.value
         table.add_row(
             moment(forecast.at, date=False)[:8],
             Text(wording.shorten(titles.get(forecast.market, forecast.market), NAME_WIDTH)),
+            _percent(pooled) if (pooled := pooled_of(forecast)) else "",
             said,
             _percent(forecast.price),
             _percent(forecast.probability),
@@ -106,13 +108,17 @@ def _print_scores(scores: list[Score]) -> None:
 
 
 def _print_calibration(scores: list[Score]) -> None:
-    pooled = [score for score in scores if score.scope == "pooled"]
-    if not pooled:
-        return
-    table = Table(title="Calibration of the pooled forecasts", title_justify="left", box=None)
+    for scope, title in (("pooled", "Calibration of the pooled forecasts"), ("calibrated", "As calibrated")):
+        found = [score for score in scores if score.scope == scope]
+        if found:
+            _print_bins(found, title)
+
+
+def _print_bins(scores: list[Score], title: str) -> None:
+    table = Table(title=title, title_justify="left", box=None)
     for name in ("Said", "Happened", "Markets"):
         table.add_column(name, justify="right")
-    for tenth in zip(*(score.bins for score in pooled), strict=True):
+    for tenth in zip(*(score.bins for score in scores), strict=True):
         markets = sum(entry.markets for entry in tenth)
         if markets:
             said = sum(entry.said for entry in tenth) // markets

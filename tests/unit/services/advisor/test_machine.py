@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.contract.codec import encode
+from libs.forecasting.calibration import OUTCOMES_MIN
 from libs.forecasting.odds import pool
+from libs.lists.advice import pooled_of
 from proto.advisor import AnswerStatus, Forecast, Influence, Lesson, Question, Score, Source
 from proto.feed import Gap, MarketStatus, News
 from proto.operator import ClockOwner, Config, Mode, Session
@@ -429,3 +431,19 @@ def test_a_replay_asks_nobody_and_says_the_same():
     said = [encode(output) for stamp, event in world.inputs for output in again.on(event, stamp)]
     assert said == [encode(output) for output in world.out]
     assert len(said) > 40
+
+
+def test_a_roster_that_is_surer_than_right_is_calibrated_once_its_record_says_so():
+    world = AdvisorWorld({"outcomes_min_count": 30}, twin=False)
+    made = []
+    for number in range(120):
+        is_said = number % 2 == 1
+        # Right six times of ten, whatever it says.
+        made.append(one_window(world, number, 95 if is_said else 5, happened=is_said == (number % 10 < 6))[0])
+    assert len(made) == 120
+    assert {forecast.forecast for forecast in made[:50]} == {50_000, 950_000}
+    assert {pooled_of(forecast) for forecast in made} == {50_000, 950_000}
+    assert abs(made[-1].forecast - ONE // 2) < 150_000
+    scores = {score.scope: score for score in world.out if isinstance(score, Score)}
+    assert scores["calibrated"].brier < scores["pooled"].brier
+    assert scores["calibrated"].count == 120 - OUTCOMES_MIN
