@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from libs.bounded import cut, keep_newest
 from libs.forecasting.calibration import Calibrator
+from libs.forecasting.families import family_of
 from libs.forecasting.odds import clamp_market, log_loss
 from libs.forecasting.score import ScoreCard
 from libs.forecasting.weight import Learner
@@ -12,7 +13,6 @@ from proto.feed import Market
 from proto.message import Message, as_name, as_text
 from proto.units import ONE, Nanoseconds, Price
 from services.advisor.evidence import plain_line
-from services.advisor.families import family_of
 from services.advisor.state import (
     CARDS_MAX,
     FAMILIES_MAX,

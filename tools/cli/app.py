@@ -59,6 +59,7 @@ ENTRIES = {
         LOOK, f"{_C}.tape", "tape", "Messages of the tape, decoded; --follow shows them as they come."
     ),
     "why": Entry(LOOK, f"{_C}.why", "why", "The chain of causes of an order, a rejection or an exit."),
+    "eval": Entry(STUDY, f"{_C}.eval", "eval_app", "Find where a day lost money: run."),
     "replay": Entry(STUDY, f"{_C}.replay", "replay", "Run the machines over the tape again and compare."),
     "backtest": Entry(
         STUDY, f"{_C}.backtest", "backtest", "Run the machines over recordings, without a broker."

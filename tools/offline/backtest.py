@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from libs.contract.codec import encode
-from libs.machine.inprocess import InProcess
+from libs.machine.inprocess import InProcess, Observer
 from libs.operator.desk import opening
 from proto.execution import Claim
 from proto.message import Message
@@ -39,6 +39,10 @@ class Backtest:
         self._runner = InProcess([make() for make in factories(strategies).values()], TAPE, claims_of)
         self._runner.observers.append(self._observe)
         self._input_at_s = 0.0
+
+    def observe(self, observer: Observer) -> None:
+        """Have something called for each message that goes onto the tape."""
+        self._runner.observers.append(observer)
 
     def _observe(self, seq: int, producer: str, _: str, message: Message) -> None:
         self.summary.add(seq, message)
