@@ -11,6 +11,7 @@ import msgspec
 from libs.bounded import clip, keep_newest
 from libs.contract.codec import Unreadable
 from libs.keys.signing import APPROVAL_DOMAIN, OPERATOR_DOMAIN, Verifier
+from libs.keys.verbs import verb_of
 from libs.machine.claims import approval_in
 from libs.machine.machine import Stamp
 from libs.machine.timeline import Timeline
@@ -78,8 +79,8 @@ class InputGate:
         ``repeats``: kinds that the machine wants to see again when they were said before.
 
         Raises:
-            Unreadable: an operator message without a valid signature, expired, or repeated; a message id
-                that its producer cannot have given.
+            Unreadable: an operator message without a valid signature, by a key that may not say it, expired, or
+                repeated; a message id that its producer cannot have given.
         """
         if record is not self._judged or not self.shared:
             self._judged = record
@@ -192,6 +193,9 @@ class InputGate:
             record.seq,
         ):
             raise Unreadable("expected an operator's signature, was none that verifies")
+        verb = verb_of(event)
+        if not self._verifier.may_say(key_id, verb):
+            raise Unreadable(f"expected a key that may say {verb}, was {clip(key_id, 60)}")
         if record.stored_at_ns > event.expires_at:
             raise Unreadable("expected an operator message in time, was stored after its expiry")
         if event.nonce in self.state.nonces:

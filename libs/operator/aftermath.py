@@ -11,6 +11,7 @@ from libs.tape.connection import Link
 from libs.tape.reader import TapeReader
 from libs.tape.record import TapeRecord
 from proto.execution import TERMINAL, Cancel, OrderStatus, OrderUpdate, Refusal
+from proto.exit import PositionStage, PositionUpdate
 from proto.message import Message
 from proto.risk import Approval, Check, Rejection
 
@@ -21,6 +22,9 @@ ANSWER_PATIENCE_S = 10.0
 """Risk answers within milliseconds, unless its machine is behind or stopped."""
 ORDER_PATIENCE_S = 5.0
 """A venue answers within a second; an order that rests has been answered too."""
+
+FLATTEN_PATIENCE_S = 15.0
+"""Resting targets are cancelled and proved dead first, then the position is sold at the bid, again and again."""
 
 RESTING = (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED)
 
@@ -105,6 +109,51 @@ async def effect_of_halt(link: Link, seq: int) -> HaltEffect:
         return effect.acted and read_all and effect.over
 
     await read_on(link, seq, take, is_enough, HALT_PATIENCE_S)
+    return effect
+
+
+@dataclass
+class FlattenEffect:
+    """Positions that a flatten set to leave, with their newest stage. ``acted``: exit has read the command."""
+
+    stages: dict[str, PositionStage] = field(default_factory=dict)
+    acted: bool = False
+
+    @property
+    def open(self) -> list[str]:
+        """Instruments that have not left yet."""
+        return [name for name, stage in self.stages.items() if stage is not PositionStage.CLOSED]
+
+    def text(self) -> str:
+        """In words."""
+        if not self.acted:
+            return "exit has not read the command yet; presage status says whether it runs"
+        if not self.stages:
+            return "no position that is not leaving already"
+        left = self.open
+        if not left:
+            return f"{len(self.stages)} closed: {', '.join(self.stages)}"
+        return f"{len(self.stages)} leaving, not closed yet: {', '.join(left)}"
+
+
+async def effect_of_flatten(link: Link, seq: int) -> FlattenEffect:
+    """Wait until exit has read the flatten stored at ``seq``, and the positions it set to leave are closed."""
+    effect = FlattenEffect()
+    reports = Reports()
+    await reports.listen(link)
+
+    def take(record: TapeRecord, message: Message) -> None:
+        if isinstance(message, PositionUpdate) and (
+            record.cause == seq or message.instrument in effect.stages
+        ):
+            effect.stages[message.instrument] = message.stage
+
+    def is_enough(read_all: bool) -> bool:
+        position = reports.latest.get("exit", {}).get("position", 0)
+        effect.acted = effect.acted or bool(effect.stages) or position >= seq
+        return effect.acted and read_all and not effect.open
+
+    await read_on(link, seq, take, is_enough, FLATTEN_PATIENCE_S)
     return effect
 
 

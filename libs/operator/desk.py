@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from libs.contract.codec import encode
-from libs.keys.signing import Signer
+from libs.keys.signing import Signer, UnusableKey, Verifier
+from libs.keys.verbs import verb_of
 from libs.runtime.layout import BUILD
 from libs.tape.connection import Link
 from libs.tape.publisher import Publisher
@@ -59,13 +60,21 @@ def opening(
     return [session, *configs]
 
 
-class OperatorDesk:
-    """Publishes signed operator messages on one link."""
+class VerbNotAllowed(UnusableKey):
+    """The key may not say this; machines would refuse it."""
 
-    def __init__(self, link: Link, signer: Signer, tape: str) -> None:
+
+class OperatorDesk:
+    """Publishes signed operator messages on one link.
+
+    ``verifier`` is asked what the key may say, before it is said; without one the machines alone judge.
+    """
+
+    def __init__(self, link: Link, signer: Signer, tape: str, verifier: Verifier | None = None) -> None:
         self._publisher = Publisher(link)
         self._signer = signer
         self._tape = tape
+        self._verifier = verifier
 
     async def start(self) -> None:
         """Get ready to publish."""
@@ -75,8 +84,12 @@ class OperatorDesk:
         """Sign and publish; the sequence it was stored at.
 
         Raises:
+            VerbNotAllowed: the key may not say it.
             BrokerUnavailable, PublishRefused: it is not known to be on the tape.
         """
+        verb = verb_of(message)
+        if self._verifier is not None and not self._verifier.may_say(self._signer.key_id, verb):
+            raise VerbNotAllowed(f"expected a key that may say {verb}, was {self._signer.key_id}")
         subject, payload = message.subject(), encode(message)
         message_id = f"operator.{message.nonce}"
         headers = {
@@ -87,18 +100,11 @@ class OperatorDesk:
         }
         return (await self._publisher.publish(subject, payload, headers)).seq
 
-    async def command(
-        self, verb: Verb, *, reason: str = "", order: str = "", machine: str = "", seq: int = 0
-    ) -> int:
-        """Give a command; the sequence it was stored at."""
-        return await self.send(
-            Command(
-                verb=verb,
-                nonce=fresh_nonce(),
-                expires_at=expiry_ns(),
-                reason=reason,
-                order=order,
-                machine=machine,
-                seq=seq,
-            )
-        )
+    async def command(self, verb: Verb, **fields: Any) -> int:
+        """Give a command with the fields that its verb has; the sequence it was stored at.
+
+        Raises:
+            VerbNotAllowed: the key may not say it.
+            BrokerUnavailable, PublishRefused: it is not known to be on the tape.
+        """
+        return await self.send(Command(verb=verb, nonce=fresh_nonce(), expires_at=expiry_ns(), **fields))

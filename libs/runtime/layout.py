@@ -11,7 +11,7 @@
       HALT            present while halted; closes execution's gate whatever else works
       broker/         nats-server: configuration, credentials/<user>, jetstream/
       postgres/       the journal's database
-      keys/           operator.key, risk.key (owner only), public.json, retired.json;
+      keys/           operator.key, risk.key, console.key (owner only), public.json, retired.json;
                       venues/ the trading keys, encrypted; feed/ read-only keys for market data
       snapshots/      <machine>/<seq>.snapshot
       claims/         execution's own synced record of its claims
@@ -103,6 +103,7 @@ class StateLayout:
         self.keys = root / "keys"
         self.operator_key = self.keys / "operator.key"
         self.risk_key = self.keys / "risk.key"
+        self.console_key = self.keys / "console.key"
         self.public_keys = self.keys / "public.json"
         self.venue_keys = self.keys / "venues"
         self.feed_keys = self.keys / "feed"

@@ -96,6 +96,16 @@ class ExitDecision:
         held.close_at = self.now
         self._report_stage(held)
 
+    def flatten(self, held: Held) -> None:
+        """Set a position to leave at once, because the operator says so; one that leaves already is tried again now."""
+        if not self._can_leave(held):
+            return
+        if held.reason is None:
+            self.close(held, ExitReason.FLATTEN)
+        else:
+            held.close_at = min(held.close_at, self.now)
+        self.align_orders(held)
+
     def _can_leave(self, held: Held) -> bool:
         """Whether something is held that an order could sell."""
         quantity = self.state.quantity(held)

@@ -9,7 +9,7 @@ from proto.exit import PositionStage
 from proto.feed import Book, FeedClock, Gap, Market, MarketStatus, Quote, Side
 from proto.message import Message
 from proto.monitor import Clock
-from proto.operator import Config, Session
+from proto.operator import Command, Config, Session, Verb
 from proto.risk import Approval, ExitPortfolioReport, Rejection
 from proto.units import SECOND, notional
 from proto.venue import Account, Correction, Fill, Settlement
@@ -25,9 +25,10 @@ class ExitMachine(StateMachine[ExitState]):
     """Manages positions from their first fill to their end; see README.md."""
 
     name: ClassVar[str] = "exit"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     """2: proposes what the venue takes, and is done with what is below its lot.
-    3: goes on from where time is when that is earlier than before. 4: leaves disputed markets where it is told to."""
+    3: goes on from where time is when that is earlier than before. 4: leaves disputed markets where it is told to.
+    5: leaves what the operator says."""
 
     def __init__(self) -> None:
         super().__init__(ExitState())
@@ -47,6 +48,7 @@ class ExitMachine(StateMachine[ExitState]):
             OrderUpdate: self._on_order,
             Session: self._on_session,
             Config: self._on_config,
+            Command: self._on_command,
         }
 
     # ── prices and markets ─────────────────────────────────────────────────────────────────────────
@@ -135,6 +137,17 @@ class ExitMachine(StateMachine[ExitState]):
         if config.section == SECTION:
             self.state.params = ExitParams.model_validate(config.document)
         return NOTHING
+
+    def _on_command(self, command: Command, stamp: Stamp) -> Sequence[Message]:
+        if command.verb is not Verb.FLATTEN:
+            return NOTHING
+        decision = self._decision(stamp)
+        if decision is None:
+            return NOTHING
+        for held in self.state.held.values():
+            if command.instrument in ("", held.instrument):
+                decision.flatten(held)
+        return decision.out
 
     # ── what happened to positions ─────────────────────────────────────────────────────────────────
 

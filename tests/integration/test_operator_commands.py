@@ -9,6 +9,8 @@ import pytest
 
 from libs.view.names import short_id
 from proto.execution import OrderUpdate
+from proto.exit import PositionStage, PositionUpdate
+from proto.operator import Command, Verb
 from proto.risk import Approval, Pending, Rejection
 from proto.venue import Fill
 from tests.fault.live import presage, trading
@@ -18,7 +20,15 @@ from tools.system.system import System
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(300)]
 
-SEMI = {"risk.autonomy": "semi", "risk.pending_ttl_s": "600"}
+SEMI = {
+    "risk.autonomy": "semi",
+    "risk.pending_ttl_s": "600",
+    # Positions stay until somebody says that they leave.
+    "exit.first_target": "9.0",
+    "exit.rest_target": "9.0",
+    "exit.stop_loss": "1.0",
+    "exit.before_close_s": "0",
+}
 ATTEMPTS = 20
 """The book moves between a proposal and its approval: risk may refuse one, not all."""
 
@@ -64,6 +74,7 @@ async def test_the_operator_decides_on_every_entry(tmp_path: Path):
         await sees_what_waits(operator)
         await approves(operator)
         await denies(operator)
+        await flattens(operator)
         await asks_for_what_cannot_be(operator)
         await halts(operator)
 
@@ -106,6 +117,33 @@ async def denies(operator: Operator) -> None:
     code, again = await operator.types("deny", row["id"])
     assert code == FAILED
     assert f"{row['id']}, which is denied: denied by the operator" in again
+
+
+async def flattens(operator: Operator) -> None:
+    """A market may end between a fill and the command: then the next position is tried."""
+    code, said = await operator.types("flatten")
+    assert (code, "expected the instrument of a position, or --all" in said) == (USAGE, True)
+    code, said = await operator.types("flatten", "nonsense")
+    assert (code, "expected an open position, was none" in said) == (FAILED, True)
+    for _ in range(ATTEMPTS):
+        await operator.approves_one()
+        code, said = await operator.types("flatten", "--all")
+        if "expected an open position" not in said:
+            break
+    given = next(
+        r.seq for r, m in operator.tape.messages if isinstance(m, Command) and m.verb is Verb.FLATTEN
+    )
+    assert f"flatten (tape sequence {given})" in said
+
+    def leaving(tape: Tape) -> set[str]:
+        stages = [m for r, m in tape.messages if isinstance(m, PositionUpdate) and r.cause == given]
+        return {m.instrument for m in stages if m.reason == "flatten"}
+
+    def closed(tape: Tape) -> set[str]:
+        stages = [m for r, m in tape.messages if isinstance(m, PositionUpdate) and r.seq > given]
+        return {m.instrument for m in stages if m.stage is PositionStage.CLOSED}
+
+    await operator.tape.wait(lambda tape: bool(leaving(tape)) and leaving(tape) <= closed(tape))
 
 
 async def asks_for_what_cannot_be(operator: Operator) -> None:

@@ -23,9 +23,11 @@ from libs.keys.signing import (
     Verifier,
     retired_file,
 )
+from libs.keys.verbs import CONSOLE_VERBS
 from libs.observability.server import SUPERVISOR
 from libs.runtime.layout import StateLayout
 from libs.tape.credentials import USERS
+from proto.operator import Verb
 from proto.service import Started
 from proto.subjects import SERVICES
 from proto.venue import Ack
@@ -105,7 +107,7 @@ def test_a_retired_key_is_good_up_to_a_sequence_and_no_further():
     )
 
 
-ROLES = {"risk": APPROVAL_DOMAIN, "operator": OPERATOR_DOMAIN}
+ROLES = {"risk": APPROVAL_DOMAIN, "operator": OPERATOR_DOMAIN, "console": OPERATOR_DOMAIN}
 
 
 def path_of(layout: StateLayout, role: str) -> Path:
@@ -118,7 +120,7 @@ def test_a_lost_or_cut_key_is_told_and_not_replaced(tmp_path: Path, role: str, l
     installation = Installation(tmp_path)
     installation.signing_keys.expect_all()
     path = path_of(installation.layout, role)
-    old = Signer.load(ROLES[role], path)
+    old = Signer.load(ROLES[role], path, role)
     whole = path.read_text()
     if left is None:
         path.unlink()
@@ -139,13 +141,43 @@ def test_a_lost_or_cut_key_is_told_and_not_replaced(tmp_path: Path, role: str, l
     ]
 
 
+def test_a_file_of_public_keys_without_verbs_means_everything_for_the_operator_alone(tmp_path: Path):
+    """As earlier builds wrote it; a start adds the console's key with its verbs, and changes no other."""
+    layout = Installation(tmp_path).layout
+    written = json.loads(layout.public_keys.read_text())
+    console = next(key_id for key_id in written if key_id.startswith("console-"))
+    operator = next(key_id for key_id in written if key_id.startswith("operator-"))
+    assert written[console]["says"] == list(CONSOLE_VERBS)
+    old = {key_id: key for key_id, key in written.items() if key_id != console}
+    assert all(isinstance(key, str) for key in old.values())
+    layout.public_keys.write_text(json.dumps(old | {console: written[console]["key"]}))
+    verifier = Verifier.load(layout.public_keys)
+    assert verifier.may_say(operator, "skip")
+    assert not verifier.may_say(console, "halt")
+    layout.public_keys.write_text(json.dumps(old))
+    layout.console_key.unlink()
+    made = Installation(tmp_path).signing_keys
+    verifier = Verifier.load(layout.public_keys)
+    key_id = made.signer("console").key_id
+    assert [verb for verb in Verb if verifier.may_say(key_id, verb)] == [
+        v for v in Verb if v is not Verb.SKIP
+    ]
+    # What an operator takes from a key stays taken.
+    narrowed = json.loads(layout.public_keys.read_text())
+    narrowed[operator] = {"key": narrowed[operator], "says": ["halt"]}
+    layout.public_keys.write_text(json.dumps(narrowed))
+    rows = {row["key_id"]: row["says"] for row in Installation(tmp_path).signing_keys.rows()}
+    assert rows[operator] == ("halt",)
+    assert not Verifier.load(layout.public_keys).may_say(operator, "resume")
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_a_rotated_key_signs_and_the_one_before_counts_for_what_it_signed(tmp_path: Path, role: str):
     keys, layout = Installation(tmp_path).signing_keys, Installation(tmp_path).layout
-    signers = [Signer.load(ROLES[role], path_of(layout, role))]
+    signers = [Signer.load(ROLES[role], path_of(layout, role), role)]
     for last_seq in (10, 20):
         keys.rotate(role, last_seq)
-        signers.append(Signer.load(ROLES[role], path_of(layout, role)))
+        signers.append(Signer.load(ROLES[role], path_of(layout, role), role))
     Installation(tmp_path).signing_keys.expect_all()
     verifier = Verifier.load(layout.public_keys)
     what = ("t", "s", "m", b"p")

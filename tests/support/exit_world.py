@@ -11,7 +11,7 @@ from proto.execution import OrderStatus, OrderUpdate
 from proto.exit import ExitCancel, ExitProposal, PositionUpdate
 from proto.feed import Book, FeedClock, Level, Market, MarketStatus, Outcome, PriceStep, Quote, Side
 from proto.message import Message
-from proto.operator import ClockOwner, Config, Mode, Session
+from proto.operator import ClockOwner, Command, Config, Mode, Session, Verb
 from proto.risk import Approval, Rejection, TimeInForce
 from proto.units import ONE, SECOND
 from proto.venue import Fill, Settlement
@@ -148,6 +148,10 @@ class World:
     def advance(self, seconds: int) -> None:
         self.now += seconds * SECOND
         self.put(FeedClock(at=self.now))
+
+    def flatten(self, instrument: str = "") -> None:
+        """The operator says that a position has to leave, or all."""
+        self.put(Command(verb=Verb.FLATTEN, nonce="n", expires_at=START, instrument=instrument))
 
     def enter(self, quantity: int, price: int) -> None:
         self.position += quantity

@@ -42,6 +42,7 @@ ENTRIES = {
     "close-only": Entry(DECIDE, f"{_C}.operator", "close_only", "Let exits through and nothing else."),
     "approve": Entry(DECIDE, f"{_C}.operator", "approve", "Approve an order that waits for you."),
     "deny": Entry(DECIDE, f"{_C}.operator", "deny", "Deny an order that waits for you."),
+    "flatten": Entry(DECIDE, f"{_C}.operator", "flatten", "Leave a position now, or all."),
     "skip": Entry(DECIDE, f"{_C}.operator", "skip", "Let a stopped machine leave one message out."),
     "status": Entry(LOOK, f"{_C}.status", "status", "What runs, whether orders may leave, and why not."),
     "pending": Entry(LOOK, f"{_C}.lists", "pending", "The orders that wait for you."),

@@ -150,19 +150,24 @@ def list_keys(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
         console.print("no keys of venues; presage keys add VENUE stores one")
     for row in signing:
         until = f", good up to sequence {row['last_seq']:,}" if row["state"] == "retired" else ""
-        console.print(f"{row['role']:<12}{row['key_id']:<25}{row['state']}{until}", highlight=False)
+        may = f", may say {' '.join(row['says'])}" if row["says"] is not None else ""
+        words = f"{row['role']:<12}{row['key_id']:<25}{row['state']}{until}{may}"
+        console.print(words, highlight=False, soft_wrap=True)
 
 
 class Role(StrEnum):
-    """Whose key signs: the operator's signs commands, risk's signs approvals."""
+    """Whose key signs: the operator's and the console's sign commands, risk's signs approvals."""
 
     OPERATOR = "operator"
     RISK = "risk"
+    CONSOLE = "console"
 
 
 @keys_app.command("rotate")
 def rotate(
-    role: Annotated[Role, typer.Argument(help="Whose key: operator signs commands, risk approvals.")],
+    role: Annotated[
+        Role, typer.Argument(help="Whose key: operator and console sign commands, risk approvals.")
+    ],
     state: State = DEFAULT_STATE,
     as_json: AsJson = False,
 ) -> None:

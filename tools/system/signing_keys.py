@@ -1,4 +1,4 @@
-"""The installation's own keys: risk's, which signs approvals, and the operator's, which signs commands.
+"""The installation's own keys: risk's, which signs approvals, the operator's and the console's, which sign commands.
 
 A key is made at the first start. Later only ``rotate`` makes one: an installation whose key is gone says so, for what
 was lost may have been taken. Public keys stay for ever, so that old tapes verify; a retired one is good for the
@@ -12,18 +12,28 @@ from typing import Any
 
 from libs.keys.signing import (
     APPROVAL_DOMAIN,
+    CONSOLE_ROLE,
     OPERATOR_DOMAIN,
     ROLES,
+    PublicKey,
     Signer,
     UnusableKey,
+    public_keys_text,
     read_public_keys,
     read_retired,
     retired_file,
+    role_of,
 )
+from libs.keys.verbs import CONSOLE_VERBS
 from libs.runtime.layout import StateLayout, write_atomically
 
-DOMAINS = {ROLES[domain]: domain for domain in (OPERATOR_DOMAIN, APPROVAL_DOMAIN)}
+DOMAINS = {
+    **{ROLES[domain]: domain for domain in (OPERATOR_DOMAIN, APPROVAL_DOMAIN)},
+    CONSOLE_ROLE: OPERATOR_DOMAIN,
+}
 """Role → what its key signs."""
+SAYS = {CONSOLE_ROLE: CONSOLE_VERBS}
+"""Role → what its key may say, where that is not everything."""
 
 log = logging.getLogger("presage.keys")
 
@@ -33,7 +43,19 @@ class SigningKeys:
 
     def __init__(self, layout: StateLayout) -> None:
         self._layout = layout
-        self._private = {"operator": layout.operator_key, "risk": layout.risk_key}
+        self._private = {
+            "operator": layout.operator_key,
+            "risk": layout.risk_key,
+            CONSOLE_ROLE: layout.console_key,
+        }
+
+    def signer(self, role: str) -> Signer:
+        """The key of a role.
+
+        Raises:
+            UnusableKey: it is lost, cut or changed.
+        """
+        return Signer.load(DOMAINS[role], self._private[role], role)
 
     def prepare(self) -> None:
         """Make the keys that never were; see to it that each private key's public one is known.
@@ -50,16 +72,17 @@ class SigningKeys:
         for role, domain in DOMAINS.items():
             path = self._private[role]
             if not path.exists() and not _of_role(role, known):
-                Signer.create(domain, path)
+                Signer.create(domain, path, role)
             try:
-                signer = Signer.load(domain, path)
+                signer = self.signer(role)
             except UnusableKey:
                 # Who only reads needs no private key; who needs one is told.
                 continue
-            public[signer.key_id] = signer.public_key
+            # What an operator made of a key's verbs stands.
+            public.setdefault(signer.key_id, PublicKey(signer.public_key, SAYS.get(role)))
         read_retired(retired_file(self._layout.public_keys))
         if public != known:
-            write_atomically(self._layout.public_keys, json.dumps(public, indent=1).encode())
+            write_atomically(self._layout.public_keys, public_keys_text(public))
 
     def expect_all(self) -> None:
         """See to it that every role can sign.
@@ -69,8 +92,8 @@ class SigningKeys:
                 list of retired keys was taken away or a rotation broken off.
         """
         retired, known = self._retired(), self._known()
-        for role, domain in DOMAINS.items():
-            signer = Signer.load(domain, self._private[role])
+        for role in DOMAINS:
+            signer = self.signer(role)
             if signer.key_id in retired:
                 text = f"expected {self._private[role]} to hold a key that counts, was {signer.key_id}, which is retired"
                 raise UnusableKey(f"{text}: `presage keys rotate {role}` makes another")
@@ -91,10 +114,10 @@ class SigningKeys:
         path = self._private[role]
         unfinished = path.with_suffix(".new")
         unfinished.unlink(missing_ok=True)
-        signer = Signer.create(DOMAINS[role], unfinished)
+        signer = Signer.create(DOMAINS[role], unfinished, role)
         known = self._known()
-        public = {**known, signer.key_id: signer.public_key}
-        write_atomically(self._layout.public_keys, json.dumps(public, indent=1).encode())
+        public = {**known, signer.key_id: PublicKey(signer.public_key, SAYS.get(role))}
+        write_atomically(self._layout.public_keys, public_keys_text(public))
         unfinished.replace(path)
         retired = self._retired()
         for key_id in _of_role(role, known):
@@ -110,19 +133,23 @@ class SigningKeys:
             self._write_retired(kept)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Every key: ``role``, ``key_id``, ``state`` (current, retired or lost), ``last_seq`` of a retired one."""
-        retired, rows = self._retired(), []
-        for role, domain in DOMAINS.items():
+        """Every key: ``role``, ``key_id``, ``state`` (current, retired or lost), ``last_seq`` of a retired one, ``says``.
+
+        ``says``: the verbs it may say, ``None`` for all that its role may.
+        """
+        retired, known, rows = self._retired(), self._known(), []
+        for role in DOMAINS:
             try:
-                current = Signer.load(domain, self._private[role]).key_id
+                current = self.signer(role).key_id
             except UnusableKey:
                 current = ""
-            for key_id in _of_role(role, self._known()):
+            for key_id in _of_role(role, known):
                 state = "retired" if key_id in retired else "current" if key_id == current else "lost"
-                rows.append({"role": role, "key_id": key_id, "state": state, "last_seq": retired.get(key_id)})
+                row = {"role": role, "key_id": key_id, "state": state, "last_seq": retired.get(key_id)}
+                rows.append(row | {"says": known[key_id].says})
         return rows
 
-    def _known(self) -> dict[str, str]:
+    def _known(self) -> dict[str, PublicKey]:
         path = self._layout.public_keys
         return read_public_keys(path) if path.exists() else {}
 
@@ -135,5 +162,5 @@ class SigningKeys:
         os.chmod(path, 0o600)
 
 
-def _of_role(role: str, public: dict[str, str]) -> list[str]:
-    return [key_id for key_id in public if key_id.rpartition("-")[0] == role]
+def _of_role(role: str, public: dict[str, PublicKey]) -> list[str]:
+    return [key_id for key_id in public if role_of(key_id) == role]

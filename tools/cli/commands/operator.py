@@ -9,11 +9,17 @@ import typer
 
 from libs.archive.archive import Archive
 from libs.archive.history import History
-from libs.keys.signing import OPERATOR_DOMAIN, Signer, UnusableKey
+from libs.keys.signing import OPERATOR_DOMAIN, Signer, UnusableKey, Verifier
 from libs.lists.orders import KINDS, OrderList
 from libs.lists.reading import read_kinds, read_window
 from libs.lists.waiting import waiting_orders
-from libs.operator.aftermath import Answer, answer_to_decision, effect_of_halt, have_acted
+from libs.operator.aftermath import (
+    Answer,
+    answer_to_decision,
+    effect_of_flatten,
+    effect_of_halt,
+    have_acted,
+)
 from libs.operator.desk import OperatorDesk
 from libs.runtime.layout import StateLayout
 from libs.tape.broker import stream_state
@@ -29,7 +35,8 @@ from tools.cli.commands.status import read_status
 from tools.cli.halt_file import REASON, write_halt_file
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, print_outcome, run
 from tools.exit_codes import FAILED, NothingDone, UsageError
-from tools.system.installation import expect_run, running_supervisor, tape_access
+from tools.lists.positions import read_holdings
+from tools.system.installation import Installation, expect_run, running_supervisor, tape_access
 
 
 def halt(
@@ -74,6 +81,18 @@ def _print_decision(document: dict[str, Any], as_json: bool) -> None:
     print_outcome(document, as_json)
     if not document["done"]:
         raise typer.Exit(FAILED)
+
+
+def flatten(
+    instrument: Annotated[
+        str, typer.Argument(metavar="[INSTRUMENT]", help="As `presage positions` shows it.")
+    ] = "",
+    everything: Annotated[bool, typer.Option("--all", help="Every position.")] = False,
+    state: State = DEFAULT_STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Leave a position now, or all: targets are cancelled, the rest is sold at the bid. Entries go on."""
+    _print_decision(run(give_flatten(state, instrument, everything=everything)), as_json)
 
 
 def skip(seq: int, machine: str, state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
@@ -193,6 +212,37 @@ async def give_skip(state: Path, seq: int, machine: str) -> dict[str, Any]:
     return {"verb": Verb.SKIP.value, "seq": stored, "text": text}
 
 
+async def give_flatten(state: Path, name: str, *, everything: bool = False) -> dict[str, Any]:
+    """Leave a position, or all, and wait for what comes of it. ``done``: whether nothing is left of them.
+
+    Raises:
+        NothingDone: nothing runs, or there is no such position.
+        UsageError: neither a position nor all, both, or more than one may be meant.
+    """
+    if bool(name) == everything:
+        raise UsageError("expected the instrument of a position, or --all")
+    layout = StateLayout(state)
+    expect_run(state)
+    if not running_supervisor(layout):
+        raise NothingDone(f"expected a running system in {layout.root}, was none: nothing could sell")
+    async with _desk(layout) as (desk, link):
+        history = History(link, Archive(layout.archive))
+        held = [row.instrument for row in (await read_holdings(Installation(state), history)).rows]
+        found = [row for row in held if everything or row == name] or [row for row in held if name in row]
+        if not found:
+            raise NothingDone("expected an open position, was none (presage positions lists them)")
+        if len(found) > 1 and not everything:
+            raise UsageError(f"expected one position, was {candidates(found)}")
+        seq = await _give(desk, Verb.FLATTEN, instrument="" if everything else found[0])
+        effect = await effect_of_flatten(link, seq)
+    stages = {instrument: stage.value for instrument, stage in effect.stages.items()}
+    done = effect.acted and not effect.open
+    text = f"flatten (tape sequence {seq}): {effect.text()}"
+    if layout.halt_file.exists():
+        text += "; orders are halted, and exits with them: presage resume --close-only lets them leave"
+    return {"verb": Verb.FLATTEN.value, "seq": seq, "done": done, "positions": stages, "text": text}
+
+
 async def decide(state: Path, verb: Verb, name: str) -> dict[str, Any]:
     """Approve or deny an order that waits, and wait for what comes of it. ``done``: whether it happened.
 
@@ -259,7 +309,8 @@ async def _desk(layout: StateLayout) -> AsyncIterator[tuple[OperatorDesk, Link]]
     if known is None:
         raise UsageError(f"expected a system that was run before in {layout.root}, was none")
     async with tape_access(layout.root, OPERATOR) as (_, link):
-        desk = OperatorDesk(link, Signer.load(OPERATOR_DOMAIN, layout.operator_key), str(known["tape"]))
+        signer = Signer.load(OPERATOR_DOMAIN, layout.operator_key)
+        desk = OperatorDesk(link, signer, str(known["tape"]), Verifier.load(layout.public_keys))
         await desk.start()
         yield desk, link
 

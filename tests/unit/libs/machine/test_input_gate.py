@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from libs.contract.codec import Unreadable, decode, encode
 from libs.keys.signing import APPROVAL_DOMAIN, OPERATOR_DOMAIN, Signer, Verifier
+from libs.keys.verbs import CONSOLE_VERBS
 from libs.machine.input_gate import AHEAD_MAX, InputGate, InputGateState, speaker
 from libs.machine.machine import Stamp
 from libs.tape.record import ID_HEADER, KEY_ID_HEADER, SIGNATURE_HEADER, TapeRecord
@@ -261,6 +262,30 @@ def test_an_operators_word_counts_once_in_time_and_only_with_the_operators_key()
     # None of the refused words used a nonce up.
     assert world.say_signed(command("n2")) is not None
     assert world.say_signed(command("n3")) is not None
+
+
+def test_a_key_says_only_the_verbs_it_has():
+    console, stranger = (Signer.generate(OPERATOR_DOMAIN, role) for role in ("console", "console"))
+    limited = Signer.generate(OPERATOR_DOMAIN)
+    known = {signer.key_id: signer.public_key for signer in (OPERATOR, console, stranger, limited)}
+    says = {console.key_id: CONSOLE_VERBS, limited.key_id: ("halt",)}
+    world = World()
+    world.input_gate = InputGate(Verifier(known, says=says), world.input_gate.state)
+    said = {console.key_id: set(CONSOLE_VERBS), limited.key_id: {"halt"}, stranger.key_id: set()}
+    for signer in (console, limited, stranger):
+        for verb in Verb:
+            event = Command(verb=verb, nonce=f"{signer.key_id}{verb}", expires_at=NOW)
+            if verb.value in said[signer.key_id]:
+                assert world.say_signed(event, signer) is not None
+                continue
+            with pytest.raises(Unreadable, match=f"expected a key that may say {verb.value}, was"):
+                world.say_signed(event, signer)
+            # A refused word uses no nonce up.
+            assert world.say_signed(event) is not None
+        config = Config(section="risk", document={}, nonce=f"{signer.key_id}c", expires_at=NOW)
+        with pytest.raises(Unreadable, match="may say configure"):
+            world.say_signed(config, signer)
+    assert set(Verb) - set(CONSOLE_VERBS) == {Verb.SKIP}
 
 
 def claim_of(genuine: Approval, message_id: str = "t1:risk:7:0") -> Claim:

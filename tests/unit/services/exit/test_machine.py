@@ -432,3 +432,22 @@ def test_time_that_goes_back_holds_no_exit_up():
 def test_an_unknown_parameter_is_refused():
     with pytest.raises(ValidationError, match="stop_los"):
         ExitParams.model_validate({"stop_los": 1})
+
+
+@pytest.mark.parametrize("instrument", ["", YES])
+def test_a_flattened_position_leaves_at_once_however_it_stands(instrument: str):
+    world = opened()
+    assert len(resting(world)) == 2
+    world.flatten(f"{YES}x")
+    assert world.stage == "open"
+    world.flatten(instrument)
+    assert (world.stage, world.stages[-1].reason) == ("closing", "flatten")
+    told = len(world.stages)
+    world.flatten(instrument)
+    assert len(world.stages) == told
+    for _ in range(3):
+        world.work()
+    assert (world.position, world.stage) == (0, "closed")
+    assert world.proposals[-1][1].reason is ExitReason.FLATTEN
+    world.flatten(instrument)
+    assert world.stage == "closed"

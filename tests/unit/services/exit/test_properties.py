@@ -29,6 +29,7 @@ actions = st.one_of(
     st.tuples(st.just("refuse"), st.integers(0, 2), picks),
     st.tuples(st.just("status"), st.integers(0, 2), picks),
     st.tuples(st.just("session"), picks, picks),
+    st.tuples(st.just("flatten"), st.integers(0, 2), picks),
 )
 
 REFUSED = (OrderStatus.REJECTED, OrderStatus.DENIED, OrderStatus.EXPIRED)
@@ -48,6 +49,8 @@ def step(world: World, action: tuple[str, int, int]) -> None:
             world.advance(number)
         case "session":
             world.open_session()
+        case "flatten":
+            world.flatten(("", "kalshi:M:yes", "kalshi:M:no")[number])
         case "answer" if world.asked:
             world.answer(approve=bool(number))
         case _ if world.live:
