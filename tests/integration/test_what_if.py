@@ -12,16 +12,18 @@ from typing import Any, NamedTuple
 import pytest
 from typer.testing import CliRunner, Result
 
-from libs.machine.machine import Stamp
+from libs.machine.machine import Stamp, StateMachine
 from libs.operator.desk import OperatorDesk
 from proto.execution import Claim
 from proto.feed import Trade
 from proto.message import Message
-from proto.monitor import Clock
+from proto.monitor import Alert, Clock, Severity
 from proto.operator import Config, Session, Verb
 from proto.risk import Approval, Pending
 from proto.venue import Fill
+from services.advisor.machine import AdvisorMachine
 from services.execution.paper.machine import PaperMachine
+from services.exit.machine import ExitMachine
 from services.risk.machine import RiskMachine
 from tests.fault.live import flowing, presage, trading
 from tests.fault.rig import BUSY, backtested, busy_recording, play
@@ -198,6 +200,35 @@ def test_a_recording_in_real_time_at_fifteen_times_the_speed(tmp_path: Path) -> 
     assert document["delays_ms"]["risk.approval"] > 0
     changed = what_if(state, "--set", "risk.bet_max=0.005", code=3)["variants"][0]
     assert 0 < changed["outcome"]["fees"] < summary["fees"]
+
+
+@pytest.mark.parametrize("machine", [AdvisorMachine, ExitMachine])
+def test_a_machine_that_says_more_than_it_said_is_no_longer_the_tape(
+    played: Played, machine: type[AdvisorMachine | ExitMachine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Edited without a new version: the advisor never ran, exit had said its last word."""
+    _, messages = asyncio.run(_record_of(played.state))
+    last = [seq for seq, message in messages if type(message) is Trade][-1]
+    more = Alert(rule="more", severity=Severity.INFO, topic="", text="said by an edited machine")
+
+    def edited() -> StateMachine[Any]:
+        made: StateMachine[Any] = machine()
+        before = made.handlers.get(Trade)
+
+        def say_more(event: Trade, stamp: Stamp) -> Sequence[Message]:
+            said = before(event, stamp) if before is not None else ()
+            return [*said, more] if stamp.seq == last else said
+
+        made.handlers[Trade] = say_more
+        return made
+
+    monkeypatch.setattr(composition, machine.__name__, edited)
+    replayed = run("--state", str(played.state), "--json")
+    assert replayed.exit_code == 3, replayed.output
+    assert json.loads(replayed.stdout)["difference"]["machine"] == machine.name
+    result = run("--state", str(played.state), "--set", NOTHING)
+    assert result.exit_code == 1
+    assert f"was a difference at {last}, {machine.name}" in result.output.replace("\n", " ")
 
 
 # ── sessions in real time ──

@@ -17,8 +17,8 @@ def print_what_if(console: Console, document: Mapping[str, Any]) -> None:
         console.print(f"{note}: the baseline is this build's", markup=False)
     if document["unstored"]:
         console.print(
-            f"left out: {document['unstored']} outputs of this build after the last one of their machine on the tape; "
-            "a machine that had stopped stored none, one that was changed without a new version says them now",
+            f"left out: {document['unstored']} outputs behind the last one, and the last snapshot, of their machine; "
+            "it was stopped before it had stored them",
             soft_wrap=True,
         )
     if venues:

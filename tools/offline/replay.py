@@ -4,7 +4,8 @@ A replay runs the machines through the same runners and the same gate as live. W
 its sequence, its machine and the fields.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,26 @@ class ReplayDifference:
 
 @dataclass
 class TapeHistory:
-    """What a replay has to know beforehand: starts, signed skips, and where the tape begins and ends."""
+    """What a replay has to know beforehand.
+
+    Starts, signed skips, which snapshots belong to the tape, and machine → the newest of those (its sequence).
+    """
 
     starts: list[tuple[int, Started]] = field(default_factory=list)
     skips: dict[str, set[int]] = field(default_factory=dict)
     fits: Callable[[Snapshot], bool] = lambda _: True
+    snapshots: Mapping[str, int] = field(default_factory=dict)
+
+    def settled_to(self, machine: str) -> int:
+        """The sequence up to which all that a machine said is stored.
+
+        A snapshot is written only when all outputs are acknowledged, and a start names the one it went on from.
+        A machine that nobody ever started lost nothing.
+        """
+        began = [start.from_seq for _, start in self.starts if start.machine == machine]
+        if self.starts and not began and machine not in self.snapshots:
+            return sys.maxsize
+        return max([self.snapshots.get(machine, 0), *began])
 
     def decided_by_others(self, machine: Machine) -> tuple[int, str]:
         """Up to where another version decided (or an adoption reaches), and the words for it.
@@ -88,13 +104,13 @@ class Replay:
     skipping: tuple[str, int] | None = None
     messages: int = 0
     compared: int = 0
+    unstored: int = 0
     difference: ReplayDifference | None = None
     starts: list[tuple[int, Started]] = field(default_factory=list)
     left_out: list[dict[str, Any]] = field(default_factory=list)
     broke_at: tuple[TapeRecord, Message] | None = None
     _runners: list[MachineRunner] = field(default_factory=list)
     _together: Together | None = None
-    _settled: dict[str, int] = field(default_factory=dict)
     _history: TapeHistory = field(default_factory=TapeHistory)
 
     def start(self, state: Path, history: TapeHistory, from_seq: int) -> int:
@@ -115,7 +131,6 @@ class Replay:
 
     def _runner(self, machine: Machine, store: SnapshotStore, from_seq: int) -> MachineRunner:
         snapshots = [snapshot for snapshot in store.newest_first() if self._history.fits(snapshot)]
-        self._settled[machine.name] = max((snapshot.seq for snapshot in snapshots), default=0)
         reach, text = self._history.decided_by_others(machine)
         if reach:
             self.left_out.append({"machine": machine.name, "to": reach, "text": text})
@@ -226,19 +241,20 @@ class Replay:
         """Outputs that were recomputed and are not on the tape are a difference too.
 
         A machine's outputs are stored in order, and a snapshot is only taken when all are stored. Only
-        what lies behind both may still have been on its way when the tape was read.
+        what lies behind both may still have been on its way when the tape was read: ``unstored`` counts it.
         """
         self.compared = sum(runner.confirmed for runner in self._runners)
         if self.difference is not None or self.broke_at is not None:
             return
         for runner in self._runners:
-            settled = max((self._settled[runner.name], OUTPUTS_MAX), runner.confirmed_to)
+            settled = max((self._history.settled_to(runner.name), OUTPUTS_MAX), runner.confirmed_to)
             missing = sorted(place for place in runner.open_outputs if place <= settled)
             if missing:
                 first = runner.open_outputs[missing[0]]
                 text = f"recomputed {first.subject} for the input {first.cause}, the tape has nothing"
                 self.difference = ReplayDifference(first.cause, runner.name, text)
                 return
+            self.unstored += len(runner.open_outputs)
 
     def states(self) -> dict[str, bytes]:
         """Every machine's state where the replay stopped, encoded."""

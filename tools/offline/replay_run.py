@@ -46,12 +46,15 @@ async def read_history(place: ReplayPlace, tape: History, verifier: Verifier) ->
     epoch = place.layout.read_run().tape
     skips = skips_of(await tape.read_subject(OPERATOR_PATTERN), verifier, epoch)
     digests: dict[int, str] = {}
+    newest: dict[str, int] = {}
     for machine in MACHINE_ORDER:
         for snapshot in SnapshotStore(place.layout.root / "snapshots", machine).newest_first():
             if snapshot.seq not in digests:
                 found = await tape.at(snapshot.seq)
                 digests[snapshot.seq] = found.digest() if found is not None else ""
-    return TapeHistory(starts, skips, lambda snapshot: digests.get(snapshot.seq) == snapshot.digest)
+            if digests[snapshot.seq] == snapshot.digest:
+                newest[machine] = max(newest.get(machine, 0), snapshot.seq)
+    return TapeHistory(starts, skips, lambda snapshot: digests.get(snapshot.seq) == snapshot.digest, newest)
 
 
 async def replay_window(
@@ -154,6 +157,7 @@ def replay_document(engine: Replay, first: int, last: int) -> dict[str, Any]:
         "to": last,
         "messages": engine.messages,
         "compared": engine.compared,
+        "unstored": engine.unstored,
         "machines": list(engine.machines),
         "starts": [
             {

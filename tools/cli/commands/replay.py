@@ -178,6 +178,10 @@ def print_replay(console: Console, document: Mapping[str, Any]) -> None:
         console.print(
             f"[green]identical[/]: {document['messages']} messages, {document['compared']} outputs compared"
         )
+        if document["unstored"]:
+            console.print(
+                f"not compared: {document['unstored']} outputs behind the last one that their machine stored"
+            )
     else:
         console.print(
             f"[red]difference[/] at {difference['seq']}, {difference['machine']}: {difference['text']}"

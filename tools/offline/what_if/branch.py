@@ -22,6 +22,7 @@ from tools.offline.what_if.arriving import Arrival, Arrivals, Place, Turn
 from tools.offline.what_if.given import Departure, Input, MachineRaised, Rules
 from tools.offline.what_if.outcome import MARKET_DATA, Outcome
 from tools.offline.what_if.recorded import Pace, StoredOutput, digest_of
+from tools.offline.what_if.unstored import NOTHING_LIKE_IT, Where
 
 INDEX_STEP = 1_000_000
 """Between two inserted messages of one sequence: more than any machine says to one input."""
@@ -58,8 +59,8 @@ class Branch:
         self._forked_at = rules.forked_at
         self._held_at_fork = rules.held_at_fork
         self._is_live = rules.is_live
-        self._finds_lost = is_baseline and rules.must_agree
-        self._lost = rules.lost
+        self._finds_unstored = is_baseline and rules.must_agree
+        self._unstored = rules.unstored
         self._machines = list(machines)
         self._orders = {machine.name: order for order, machine in enumerate(machines)}
         self._repeats = [tuple(getattr(machine, "reads_repeats", ())) for machine in machines]
@@ -165,9 +166,7 @@ class Branch:
         found = self._expected.pop(record.seq, None)
         if found is None:
             self.left_out += 1
-            self._depart(
-                record.seq, given.machine, f"the tape has {record.subject}, the machine says nothing"
-            )
+            self.depart(record.seq, given.machine, f"the tape has {record.subject}, the machine says nothing")
         return found
 
     def _is_earlier(self, order: str) -> bool:
@@ -227,7 +226,7 @@ class Branch:
                 self._last_due_ns[order] = max(self._last_due_ns[order], found.stored_at_ns)
                 continue
             as_recorded = False
-            if self._is_lost(machine, place, index, message):
+            if self._is_unstored(machine, place, index, message, encoded):
                 continue
             due_ns = max(self._due_ns(place, message, event), self._last_due_ns[order])
             self._last_due_ns[order] = due_ns
@@ -236,18 +235,17 @@ class Branch:
         if machine == EXECUTION and isinstance(event, Approval):
             self._claim(order, event, stamp, place, outputs, payload, as_recorded=as_recorded)
 
-    def _is_lost(self, machine: str, place: Place, index: int, message: Message) -> bool:
-        """Whether an output of the unchanged machines was never stored; the first branch finds it."""
+    def _is_unstored(self, machine: str, place: Place, index: int, message: Message, encoded: bytes) -> bool:
+        """Whether an output of the unchanged machines may have been lost with the end of the record; else it is new."""
         if place.part:
             return False
-        key = (machine, place.seq, index)
-        if self._finds_lost and key[1:] > self._recorded.last_place.get(machine, (0, 0)):
-            self._lost.add(key)
-        if key in self._lost:
+        where = Where(self._tape, machine, place.seq, index)
+        subject = message.subject()
+        if self._finds_unstored and where.place > self._recorded.last_place.get(machine, (0, 0)):
+            self._unstored.add(where, subject, digest_of(subject, encoded))
+        if where in self._unstored:
             return True
-        self._depart(
-            place.seq, machine, f"the machine says {message.subject()}, the tape has nothing like it"
-        )
+        self.depart(place.seq, machine, NOTHING_LIKE_IT.format(subject))
         return False
 
     def _claim(
@@ -343,7 +341,8 @@ class Branch:
         self.outcome.add(message, stamp, 0)
         self._deliver(message, stamp, at_ns, payload)
 
-    def _depart(self, seq: int, machine: str, text: str) -> None:
+    def depart(self, seq: int, machine: str, text: str) -> None:
+        """Note that this branch says something else than the tape."""
         self.departures += 1
         if self.departure is None:
             self.departure = Departure(seq, machine, text)

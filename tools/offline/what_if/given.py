@@ -7,6 +7,7 @@ from libs.tape.record import TapeRecord
 from proto.message import Message
 from tools.exit_codes import NothingDone
 from tools.offline.what_if.recorded import RecordedTape
+from tools.offline.what_if.unstored import Unstored
 
 
 class Departure(NamedTuple):
@@ -39,8 +40,8 @@ class Input(NamedTuple):
 class Rules(NamedTuple):
     """What holds for every branch of a what-if.
 
-    ``lost``: outputs that the unchanged machines computed and nobody stored, since the record ends there; the baseline
-    finds them if it ``must_agree`` with the record.
+    ``unstored``: outputs of the unchanged machines behind the last one that each has on the record; the baseline finds
+    them if it ``must_agree`` with the record.
     """
 
     recorded: RecordedTape
@@ -53,4 +54,4 @@ class Rules(NamedTuple):
     """Instruments."""
     skipping: frozenset[tuple[str, int]]
     """Inputs that a machine was told to leave out."""
-    lost: set[tuple[str, int, int]]
+    unstored: Unstored

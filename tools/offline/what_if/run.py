@@ -32,6 +32,7 @@ from tools.offline.what_if.compare import comparison
 from tools.offline.what_if.given import Input, MachineRaised, Rules
 from tools.offline.what_if.outcome import Outcome
 from tools.offline.what_if.recorded import RecordedTape
+from tools.offline.what_if.unstored import NOTHING_LIKE_IT, Unstored
 from tools.offline.what_if.variants import Variant
 from tools.system.composition import DEFAULT_STRATEGIES, advisor_models, factories, models
 
@@ -224,7 +225,10 @@ class WhatIfRun:
             must_agree=window.is_strict,
             held_at_fork=frozenset(self._record.tally.portfolio.open),
             skipping=skipping,
-            lost=set(),
+            unstored=Unstored(
+                recorded,
+                {machine.name: window.history.settled_to(machine.name) for machine in self._machines()},
+            ),
         )
         self._branches = [self._branch({}, is_baseline=True)]
         self._branches += [self._branch(variant.changes, is_baseline=False) for variant in variants]
@@ -298,6 +302,7 @@ class WhatIfRun:
                 self._give(given)
         for branch in self._branches:
             branch.finish()
+        await self._look_behind(tape)
         self._check_baseline()
         self._check_configured()
 
@@ -328,6 +333,18 @@ class WhatIfRun:
             branch.take(given, self._gate.tape)
         if self._branches[0].departure is not None and self._window.is_strict:
             self._check_baseline()
+
+    async def _look_behind(self, tape: History) -> None:
+        """Look behind the window for what its last inputs caused; what nobody stored there was lost or is new."""
+        unstored = self._rules.unstored
+        if not unstored:
+            return
+        async for record in tape.records(self._window.last + 1):
+            self._recorded.add(record)
+            if unstored.is_decided:
+                break
+        for where, subject in unstored.differences():
+            self._branches[0].depart(where.cause, where.machine, NOTHING_LIKE_IT.format(subject))
 
     def _check_baseline(self) -> None:
         departure = self._branches[0].departure
@@ -361,7 +378,7 @@ class WhatIfRun:
             "recorded": self._record.figures().document(),
             "baseline": baseline.outcome.figures().document(),
             "identical": baseline.departure is None,
-            "unstored": len(self._rules.lost),
+            "unstored": self._rules.unstored.lost,
             "variants": [
                 {
                     "name": variant.name,
