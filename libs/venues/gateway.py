@@ -170,7 +170,7 @@ class LoadsMarkets(Protocol):
 
 @runtime_checkable
 class RemembersOrders(Protocol):
-    """A gateway whose venue does not report which outcome an order was meant for: Kalshi has one leg for both."""
+    """A gateway that has to know our orders: which outcome they were meant for, and that their rows are ours."""
 
     def remember_order(self, sent: SentOrder) -> None:
         """Learn how an order was meant that was claimed, maybe before a restart. Sends nothing."""
@@ -178,10 +178,10 @@ class RemembersOrders(Protocol):
 
 @runtime_checkable
 class KnowsHeldMarkets(Protocol):
-    """A gateway that requests payouts market by market: only of markets where something is held."""
+    """A gateway that requests some things market by market, and must know in which of them something is held."""
 
     def set_held_markets(self, markets: Collection[str]) -> None:
-        """The markets in which our books hold something; ``settlements`` leaves out all others."""
+        """The markets in which our books hold something; ``settlements`` may leave out all others."""
 
 
 @runtime_checkable

@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from libs.venues.errors import BadAnswer, Refused
+from libs.venues.errors import BadAnswer, Refused, VenueError
 from libs.venues.gateway import SentOrder, VenueGateway
 from libs.venues.kalshi.auth import KalshiCredentials
 from libs.venues.kalshi.trading.gateway import KalshiGateway
@@ -19,6 +20,7 @@ from libs.venues.manifold.trading.gateway import ManifoldGateway
 from libs.venues.odd_items import KeepsOddItems
 from libs.venues.polymarket.trading.auth import PolymarketCredentials, WalletApiKey
 from libs.venues.polymarket.trading.gateway import PolymarketGateway
+from libs.venues.polymarket.trading.user_stream import UserEvents
 from proto.units import ONE
 from proto.venue import AckStatus, TradeStatus
 
@@ -34,6 +36,8 @@ async def serving(answers: dict[str, Any]) -> AsyncIterator[str]:
     """A venue that gives each path one answer, whatever the query."""
 
     async def answer(request: web.Request) -> web.Response:
+        if request.query.get("ticker") == "HAND":
+            return web.json_response({"error": {"code": "unheard_of"}}, status=400)
         return web.json_response(answers[request.path])
 
     app = web.Application()
@@ -141,6 +145,8 @@ async def test_kalshi() -> None:
                 # The words before May 2026 alone: sources disagree on their meaning.
                 {k: v for k, v in fill.items() if k != "book_side"} | {"trade_id": "c", "side": "yes", "action": "sell"},
                 fill | {"trade_id": "d", "is_taker": "perhaps"},
+                # By hand, in a market whose orders cannot be asked for.
+                fill | {"trade_id": "e", "order_id": "h", "ticker": "HAND"},
             ]
         },
         f"{root}/portfolio/orders": {
@@ -152,22 +158,24 @@ async def test_kalshi() -> None:
             ]
         },
         f"{root}/portfolio/settlements": {
-            "settlements": [settled, settled | {"ticker": "B"}, settled | {"ticker": "C", "market_result": None}]
+            "settlements": [settled, settled | {"ticker": "B"}, settled | {"ticker": "C", "market_result": None}, settled | {"ticker": "HAND"}]
         },
         f"{root}/portfolio/orders/o": {"order": order},
         f"{root}/portfolio/events/orders/batched": {"orders": [{"order_id": "o", "error": {"code": "not_found"}}] * 2},
         f"{root}/markets/KXBTC15M-X": {"market": {"ticker": "KXBTC15M-X"}},
         f"{root}/markets/A": {"market": {"ticker": "A", "settlement_value_dollars": "0.3333"}},
         f"{root}/markets/B": {"market": {"ticker": "B"}},
+        f"{root}/markets/HAND": {"market": "nothing of the kind"},
     }  # fmt: skip
     async with serving(answers) as url:
         options = KalshiOptions(
             rest_url=url + root, websocket_url=url.replace("http", "ws"), tier="basic", series=()
         )
         gateway = KalshiGateway(KalshiCredentials("key", pem), options)
+        gateway.set_held_markets(["kalshi:A", "kalshi:B", "kalshi:KXBTC15M-X"])
         try:
             for _ in range(2):
-                assert [fill.trade_id for fill in await gateway.fills(0)] == ["a"]
+                assert [fill.trade_id for fill in await gateway.fills(0)] == ["a", "e"]
                 orders = {order.venue_order_id: order.status for order in await gateway.open_orders()}
                 assert orders == {"o": AckStatus.ACCEPTED, "p": AckStatus.UNKNOWN}
                 assert await gateway.positions() == {"kalshi:A:yes": 2 * ONE}
@@ -178,9 +186,13 @@ async def test_kalshi() -> None:
                     await gateway.cancel_all()
                 paid = {report.instrument: report.price for report in await gateway.settlements(0)}
                 assert paid == {"kalshi:A:yes": 333_300, "kalshi:A:no": 666_700}
+            gateway.set_held_markets(["kalshi:HAND"])
+            for question in (gateway.fills(0), gateway.settlements(0)):
+                with pytest.raises(VenueError):
+                    await question
         finally:
             await gateway.close()
-    expected = {"fill": 3, "order": 2, "position": 2, "settlement": 2}
+    expected = {"fill": 3, "order": 2, "orders": 1, "position": 2, "settlement": 2}
     assert {kind: kinds(gateway).count(kind) for kind in expected} == expected
 
 
@@ -213,3 +225,85 @@ async def test_manifold() -> None:
         finally:
             await gateway.close()
     assert sorted(kinds(gateway)) == ["bet", "fills", "settlement"]
+
+
+BY_HAND = "0x" + "cd" * 32
+"""A market that is described in words nobody knows."""
+
+
+async def test_polymarket_by_hand_in_a_market_that_cannot_be_read() -> None:
+    """It costs its own rows, unless they may be ours: an order of ours, or a market in which we hold something."""
+
+    def pages(rows: list[Any]) -> dict[str, Any]:
+        return {"data": rows, "next_cursor": "LTE="}
+
+    answers = {
+        "/data/trades": pages([polymarket_trade("a"), polymarket_trade("z", market=BY_HAND, asset_id="9")]),
+        "/data/orders": pages([polymarket_order("a"), polymarket_order("0xz", market=BY_HAND, asset_id="9")]),
+        f"/clob-markets/{CONDITION}": {"t": [{"t": "1", "o": "Up"}, {"t": "2", "o": "Down"}], "mts": 0.01, "nr": False},
+        f"/clob-markets/{BY_HAND}": {"t": "nothing of the kind"},
+    }  # fmt: skip
+
+    def gateway_at(url: str) -> PolymarketGateway:
+        credentials = PolymarketCredentials(private_key=bytes(range(1, 33)))
+        made = PolymarketGateway(credentials, clob_url=url, gamma_url=url, data_url=url)
+        made.client.api_key = WalletApiKey(api_key=OWNER, secret="c2VjcmV0", passphrase="p")
+        return made
+
+    async with serving(answers) as url:
+        gateway = gateway_at(url)
+        try:
+            gateway.set_held_markets([f"polymarket:{CONDITION}"])
+            for _ in range(2):
+                assert [fill.trade_id for fill in await gateway.fills(0)] == ["a"]
+                assert [order.venue_order_id for order in await gateway.open_orders()] == ["a"]
+            assert kinds(gateway) == ["trade"]
+            row = polymarket_trade("z", event_type="trade", market=BY_HAND, asset_id="9")
+            assert await gateway._events_of(UserEvents(), msgspec.json.encode([row])) == []
+        finally:
+            await gateway.close()
+        for ours in ("nothing known yet", "held", "by id", "by market"):
+            gateway = gateway_at(url)
+            try:
+                if ours != "nothing known yet":
+                    gateway.set_held_markets([f"polymarket:{BY_HAND}"] if ours == "held" else [])
+                if ours.startswith("by"):
+                    market = BY_HAND if ours == "by market" else CONDITION
+                    order_id = "0xz" if ours == "by id" else "0xother"
+                    gateway.remember_order(sent(order_id, "", f"polymarket:{market}:up"))
+                for question in (gateway.fills(0), gateway.open_orders()):
+                    with pytest.raises(BadAnswer):
+                        await question
+            finally:
+                await gateway.close()
+
+
+async def test_manifold_by_hand_in_a_market_that_cannot_be_read() -> None:
+    bet = {
+        "id": "a", "contractId": "C", "userId": "me", "outcome": "YES", "amount": 4.0, "shares": 10.0,
+        "isFilled": True, "createdTime": AT_S * 1_000,
+    }  # fmt: skip
+    position = [{"userId": "me", "totalShares": {"YES": 10.0}}]
+    answers = {
+        "/v0/me": {"id": "me", "balance": 100.0},
+        "/v0/bets": [bet, bet | {"id": "b", "contractId": "HAND"}],
+        "/v0/market/C": {"id": "C", "isResolved": False},
+        "/v0/market/C/positions": position,
+        "/v0/market/HAND": "nothing of the kind",
+        "/v0/market/HAND/positions": position,
+    }
+    async with serving(answers) as url:
+        for held in (["manifold:C"], ["manifold:C", "manifold:HAND"]):
+            gateway = ManifoldGateway(ManifoldCredentials("key"), f"{url}/v0", url.replace("http", "ws"))
+            try:
+                await gateway.start()
+                gateway.set_held_markets(held)
+                if len(held) == 2:
+                    with pytest.raises(BadAnswer):
+                        await gateway.positions()
+                    continue
+                assert await gateway.positions() == {"manifold:C:yes": 10 * ONE}
+                assert await gateway.settlements(0) == []
+                assert kinds(gateway) == ["market"]
+            finally:
+                await gateway.close()

@@ -12,7 +12,7 @@ from typing import Any
 from libs.bounded import clip
 from libs.venues.brake import HasBrake
 from libs.venues.errors import VenueError
-from libs.venues.gateway import Prepared, RemembersOrders, VenueGateway
+from libs.venues.gateway import Prepared, RemembersOrders, SentOrder, VenueGateway
 from libs.venues.odd_items import KeepsOddItems
 from proto.execution import Claim
 from proto.risk import Approval
@@ -72,6 +72,12 @@ class VenueDesk:
     def restore(self, claim: Claim, approval: Approval, cause: int = 0, root: int = 0) -> None:
         """Add an order read from its claim; first make its name where the claim has none (``_recover``)."""
         if claim.client_order_id == claim.order:
+            if isinstance(self.gateway, RemembersOrders):
+                # Its market is ours, whatever its name there turns out to be.
+                sent = SentOrder(
+                    order=claim.order, client_order_id=claim.order, instrument=approval.instrument
+                )
+                self.gateway.remember_order(sent)
             self.tasks.spawn(self._recover(claim, approval, cause, root))
         else:
             self.register(claim, approval, cause, root)

@@ -10,7 +10,8 @@ stops a runaway or a sweep; it does not notice that we are gone. For that an ord
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -46,6 +47,7 @@ from libs.venues.kalshi.trading.reports import (
     yes_payout,
 )
 from libs.venues.kalshi.trading.user_events import UserEvents
+from libs.venues.ownership import Ownership
 from libs.venues.transport.shared import SharedQuestion
 from proto.units import ONE, SECOND
 from proto.venue import AckStatus
@@ -72,6 +74,7 @@ class KalshiGateway:
         self._payouts: dict[str, int] = {}
         self._options = options
         self._known = Known()
+        self._ownership = Ownership(self.odd_items)
         self._groups: dict[int, str] = {}
         self._shards: set[int] = set()
         self._reading: asyncio.Task[None] | None = None
@@ -347,6 +350,11 @@ class KalshiGateway:
     def remember_order(self, sent: SentOrder) -> None:
         """Report the order's fills in the space of the outcome it was meant for, also after a restart."""
         self._known.learn_order(sent.client_order_id, sent.instrument, sent.venue_order_id)
+        self._ownership.remember_order(sent)
+
+    def set_held_markets(self, markets: Collection[str]) -> None:
+        """What cannot be asked about these is an error; about a market that only hands trade it is one odd item."""
+        self._ownership.set_held_markets(markets)
 
     async def fills(self, since: int) -> Sequence[FillReport]:
         # The filter counts whole seconds, and nothing says which side of the border it includes.
@@ -371,7 +379,10 @@ class KalshiGateway:
             if self._known.client_order_id(fill.order_id) is None
         }
         for ticker in sorted(unknown):
-            for order in await self.client.orders({"ticker": ticker}):
+            orders = await self._ownership.ask(
+                partial(self.client.orders, {"ticker": ticker}), "orders", ticker, f"{KALSHI}:{ticker}"
+            )
+            for order in orders or ():
                 self._known.learn_order(order.client_order_id or "", venue_order_id=order.order_id)
 
     async def positions(self) -> dict[str, int]:
@@ -419,7 +430,12 @@ class KalshiGateway:
         paid = self._payouts.get(ticker)
         if paid is not None:
             return paid
-        value = (await self.client.market(ticker)).settlement_value_dollars
+        market = await self._ownership.ask(
+            partial(self.client.market, ticker), "settlement", ticker, f"{KALSHI}:{ticker}"
+        )
+        if market is None:
+            return None
+        value = market.settlement_value_dollars
         try:
             paid = None if value is None else amount(value)
         except BadAnswer:

@@ -1,8 +1,9 @@
 """Trading at Manifold through the port of ``libs/venues/gateway.py``."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing, contextmanager
+from functools import partial
 
 import msgspec
 
@@ -31,6 +32,7 @@ from libs.venues.manifold.trading import orders
 from libs.venues.manifold.trading.account import ManifoldAccount
 from libs.venues.manifold.trading.auth import ManifoldCredentials
 from libs.venues.manifold.trading.settlement import settlements_of
+from libs.venues.ownership import Ownership
 from libs.venues.transport.websocket import Connected, Disconnected, Received, SocketEvent
 from proto.units import MILLISECOND, ONE
 
@@ -64,6 +66,7 @@ class ManifoldGateway:
         self._http = manifold_http(rest_url)
         self._account = ManifoldAccount(self._http, credentials, *([now_ms] if now_ms else []))
         self.odd_items = self._account.odd_items
+        self._ownership = Ownership(self.odd_items)
         self._user = ""
         self._followed: dict[str, None] = {}
         self._resolved: dict[str, wire.Contract] = {}
@@ -221,7 +224,13 @@ class ManifoldGateway:
         for contract in await self._contracts():
             if contract in self._resolved:
                 continue
-            for position in await self._account.positions(contract, self._user):
+            rows = await self._ownership.ask(
+                partial(self._account.positions, contract, self._user),
+                "position",
+                contract,
+                _market(contract),
+            )
+            for position in rows or ():
                 for outcome, shares in position.totalShares.items():
                     quantity = 0
                     with self._leaving_out("position", contract):
@@ -247,6 +256,14 @@ class ManifoldGateway:
                 with self._leaving_out("settlement", contract):
                     reports += settlements_of(resolved, bets)
         return sorted(reports, key=lambda report: (report.at, report.instrument))
+
+    def remember_order(self, sent: SentOrder) -> None:
+        """Its market is ours, also after a restart."""
+        self._ownership.remember_order(sent)
+
+    def set_held_markets(self, markets: Collection[str]) -> None:
+        """What cannot be asked about these is an error; about a market that only hands bet on it is one odd item."""
+        self._ownership.set_held_markets(markets)
 
     async def heartbeat(self) -> None:
         """The venue has no dead man's switch: every order of ours ends by itself."""
@@ -329,8 +346,10 @@ class ManifoldGateway:
                 found.setdefault(bet.contractId, []).append(bet)
         for contract in found:
             if contract not in self._resolved:
-                body = await self._account.contract(contract)
-                if body.isResolved:
+                body = await self._ownership.ask(
+                    partial(self._account.contract, contract), "market", contract, _market(contract)
+                )
+                if body is not None and body.isResolved:
                     self._resolved[contract] = body
         await self._reread_resolved()
         return found
@@ -341,12 +360,22 @@ class ManifoldGateway:
         One that is open again is told, and stays as it was paid until it is resolved again.
         """
         for contract in list(self._resolved)[:REREAD_PER_LOOK]:
-            body = await self._account.contract(contract)
             known = self._resolved.pop(contract)
+            self._resolved[contract] = known
+            try:
+                body = await self._account.contract(contract)
+            except VenueError as e:
+                # What it paid is known. It is read again when its turn comes.
+                self.odd_items.record("market", contract, str(e))
+                continue
             self._resolved[contract] = body if body.isResolved else known
             if not body.isResolved:
                 words = f"was resolved {known.resolution} and is open now: what was paid stands until it is resolved again"
                 self.odd_items.record("resolution", contract, words)
+
+
+def _market(contract: str) -> str:
+    return f"{MANIFOLD}:{contract}"
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from libs.venues.gateway import (
     StreamState,
     UserEvent,
 )
+from libs.venues.ownership import Ownership
 from libs.venues.polymarket import POLYMARKET
 from libs.venues.polymarket.hosts import CHAIN_ID, CLOB_URL, DATA_URL, GAMMA_URL, USER_SOCKET_URL
 from libs.venues.polymarket.market_data.market import outcome_name
@@ -111,6 +112,7 @@ class PolymarketGateway:
         self._heartbeat_id = ""
         self._purchases = Purchases()
         self._payouts = Payouts(self.client, self.directory)
+        self._ownership = Ownership(self.odd_items)
         self._held: frozenset[str] | None = None
 
     def __repr__(self) -> str:
@@ -306,9 +308,11 @@ class PolymarketGateway:
         """Every working order of the account."""
         reports = []
         for row in await self.client.open_orders():
-            _, token = await self.directory.of_token(row.asset_id, row.market)
+            described = await self._described("order", row, [row.id])
+            if described is None:
+                continue
             try:
-                reports.append(self._order_report(row, token))
+                reports.append(self._order_report(row, described[1]))
             except BadAnswer as e:
                 # Whose it is, the look-up of our own orders shows.
                 self.odd_items.record("order", row.id, str(e))
@@ -331,7 +335,9 @@ class PolymarketGateway:
         rows = await self.client.trades(since // SECOND - LOOK_BACK_S)
         found: list[FillReport] = []
         for row in rows:
-            market, _ = await self.directory.of_token(row.asset_id, row.market)
+            market = await self._market_of(row)
+            if market is None:
+                continue
             try:
                 found += self._fill_reports(row, market)
             except BadAnswer as e:
@@ -340,9 +346,23 @@ class PolymarketGateway:
         found = [fill for fill in found if not fill.at or fill.at >= since - SECOND]
         return sorted(found, key=lambda fill: (fill.at, fill.trade_id, fill.client_order_id))
 
-    async def _fills(self, row: TradeRow) -> list[FillReport]:
-        market, _ = await self.directory.of_token(row.asset_id, row.market)
-        return self._fill_reports(row, market)
+    async def _market_of(self, row: TradeRow) -> TradedMarket | None:
+        """The market of a trade; ``None`` where none of its orders is ours and it cannot be read."""
+        orders = [maker.order_id for maker in row.maker_orders or ()]
+        described = await self._described("trade", row, [*orders, row.taker_order_id or ""])
+        return None if described is None else described[0]
+
+    async def _described(
+        self, kind: str, row: OrderRow | TradeRow, orders: Sequence[str]
+    ) -> tuple[TradedMarket, Token] | None:
+        """The market and outcome of a row with these orders; ``None`` where it is not ours and they cannot be read."""
+        return await self._ownership.ask(
+            lambda: self.directory.of_token(row.asset_id, row.market),
+            kind,
+            row.id,
+            f"{POLYMARKET}:{row.market}",
+            orders,
+        )
 
     def _fill_reports(self, row: TradeRow, market: TradedMarket) -> list[FillReport]:
         if trade_status(row.status) is None:
@@ -388,6 +408,11 @@ class PolymarketGateway:
     def set_held_markets(self, markets: Collection[str]) -> None:
         """Report payouts of these markets only from now on."""
         self._held = frozenset(map(condition_of, markets))
+        self._ownership.set_held_markets(markets)
+
+    def remember_order(self, sent: SentOrder) -> None:
+        """Its rows are ours, also after a restart."""
+        self._ownership.remember_order(sent)
 
     # ── staying alive ───────────────────────────────────────────────────────────────────────────────
 
@@ -431,9 +456,10 @@ class PolymarketGateway:
             told: list[UserEvent] = []
             for row in reader.read(data):
                 if isinstance(row, OrderRow):
-                    told.append(await self._report(row))
-                else:
-                    fills = await self._fills(row)
+                    described = await self._described("order", row, [row.id])
+                    told += [] if described is None else [self._order_report(row, described[1])]
+                elif (market := await self._market_of(row)) is not None:
+                    fills = self._fill_reports(row, market)
                     for fill in fills:
                         self._purchases.record_fill(fill, row)
                     told += fills

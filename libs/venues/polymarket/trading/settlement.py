@@ -6,8 +6,9 @@ from collections.abc import Collection
 from msgspec import structs
 
 from libs.bounded import keep_newest
+from libs.venues.errors import BadAnswer
 from libs.venues.gateway import SettlementReport
-from libs.venues.polymarket.schemas.answers import MarketResult, amount
+from libs.venues.polymarket.schemas.answers import MarketResult, Position, amount
 from libs.venues.polymarket.trading.client import POSITIONS_MAX, PolymarketClient
 from libs.venues.polymarket.trading.directory import Directory
 from proto.units import ONE, SECOND
@@ -49,9 +50,7 @@ class Payouts:
     async def _lost(self, held: Collection[str] | None) -> list[str]:
         """Conditions of which something may be worth nothing: the wallet's, as far as they are held."""
         rows = await self._client.positions()
-        found = dict.fromkeys(
-            row.conditionId for row in rows if row.redeemable and amount(row.curPrice, "price") == 0
-        )
+        found = dict.fromkeys(row.conditionId for row in rows if row.redeemable and self._is_worthless(row))
         if held is None:
             return list(found)
         if len(rows) >= POSITIONS_MAX:
@@ -59,6 +58,13 @@ class Payouts:
             listed = {row.conditionId for row in rows}
             found |= dict.fromkeys(condition for condition in held if condition not in listed)
         return [condition for condition in found if condition in held]
+
+    def _is_worthless(self, row: Position) -> bool:
+        try:
+            return row.is_worthless
+        except BadAnswer as e:
+            self._client.odd_items.record("position", row.conditionId, str(e))
+            return False
 
     async def _of(self, condition: str, at: int, *, is_paid: bool = False) -> list[SettlementReport]:
         """What each outcome of a resolved market pays; ``is_paid``: money came for it."""
