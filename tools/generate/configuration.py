@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from libs.changes.limits import ChangeLimits
 from libs.config.environment import ChildEnvironment, Environment, Variables
 from libs.config.section import FORM_KEY, Section
 from libs.config.wanted import former_names
@@ -15,7 +16,7 @@ from proto.units import UNIT_KEY, UNIT_MILLIONTHS, show
 from services.advisor.params import AdvisorParams
 from services.feed.news.params import NewsParams
 from services.journal.params import ArchiveParams
-from tools.system.composition import ADVISOR, ARCHIVE, NEWS, models, venue_models
+from tools.system.composition import ADVISOR, ARCHIVE, EVALUATION, NEWS, models, venue_models
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = Path("docs/reference/configuration.md")
@@ -37,7 +38,9 @@ def render_configuration() -> str:
 
 def _sections() -> Iterator[str]:
     for name, model in (
-        models() | {ARCHIVE: ArchiveParams, ADVISOR: AdvisorParams, NEWS: NewsParams} | venue_models()
+        models()
+        | {EVALUATION: ChangeLimits, ARCHIVE: ArchiveParams, ADVISOR: AdvisorParams, NEWS: NewsParams}
+        | venue_models()
     ).items():
         path = name.replace(".", "/")
         yield f"### `{name}`"

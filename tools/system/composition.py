@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from libs.bounded import clip
+from libs.changes.limits import ChangeLimits, unlistable
 from libs.config.errors import ConfigError, Problem
 from libs.config.load import Sections, load
 from libs.config.section import Section
@@ -31,6 +32,7 @@ from services.signal.machine import SignalMachine
 CONFIG_DIRECTORY = Path(__file__).resolve().parents[2] / "config"
 DEFAULT_STRATEGIES = ("momentum",)
 ARCHIVE = "archive"
+EVALUATION = "eval"
 ADVISOR = "advisor"
 NEWS = "news"
 PROMPTS_DIRECTORY = "prompts"
@@ -80,7 +82,21 @@ def sections(
     Raises:
         ConfigError: naming file, line and key.
     """
-    return load(directory, models(strategies), overrides)
+    known = models(strategies)
+    found = load(directory, known | {EVALUATION: ChangeLimits}, overrides)
+    _check_changeable(ChangeLimits.model_validate(found[EVALUATION]), known)
+    return found
+
+
+def _check_changeable(limits: ChangeLimits, known: Mapping[str, type[Section]]) -> None:
+    """Refuse a list of changes with something on it that may never change while the system runs.
+
+    Raises:
+        ConfigError: naming every such path.
+    """
+    wrong = [Problem(f"config/{EVALUATION}.yaml", 0, path, why) for path, why in unlistable(limits, known)]
+    if wrong:
+        raise ConfigError(wrong)
 
 
 def advisor_models() -> dict[str, type[Section]]:

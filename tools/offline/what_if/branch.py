@@ -5,14 +5,14 @@ same sequence, time and order id. One that the tape does not have is put where i
 sequence of the message before it and an index of its own. What the tape has and the machines do not say is left out.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from libs.contract.codec import encode
 from libs.machine.machine import Handler, Machine, Stamp
 from proto.execution import Cancel, Claim, Unclaimed
 from proto.ids import MessageId, parse_message_id
 from proto.message import Message
-from proto.operator import Config
+from proto.operator import Command, Config
 from proto.risk import Approval
 from proto.venue import Account, Settlement
 from services.execution.claims import claims_of
@@ -37,7 +37,10 @@ INPUTS = ("feed.", "operator.", "monitor.clock")
 
 
 class Branch:
-    """One run of the machines; ``changed`` replaces the configuration's messages."""
+    """One run of the machines; ``changed`` replaces the configuration's messages.
+
+    ``without``: proposals that nobody accepts on this branch.
+    """
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class Branch:
         machines: Sequence[Machine],
         outcome: Outcome,
         changed: Callable[[Config], Config],
+        without: Collection[str] = (),
         *,
         is_baseline: bool,
     ) -> None:
@@ -55,6 +59,7 @@ class Branch:
         self.left_out = 0
         self._recorded = rules.recorded
         self._changed = changed
+        self._without = without
         self._skipping = rules.skipping
         self._forked_at = rules.forked_at
         self._held_at_fork = rules.held_at_fork
@@ -101,7 +106,7 @@ class Branch:
             self._deliver(event, given.stamp, self._at_ns, record.payload)
             return
         message_id = self._kept(given)
-        if message_id is None:
+        if message_id is None or (type(event) is Command and event.proposal in self._without):
             return
         if type(event) is Config:
             event = self._changed(event)

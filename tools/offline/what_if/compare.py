@@ -1,6 +1,9 @@
 """How two runs over the same inputs differ: decisions with their reasons, and profit by what caused it."""
 
 from collections import deque
+from collections.abc import Sequence
+from itertools import zip_longest
+from math import isqrt
 from typing import Any
 
 from libs.view.check_words import check_words
@@ -131,16 +134,39 @@ def _cause(before: Flow, after: Flow) -> str:
     return EXITS if before.exits != after.exits else OTHER
 
 
+def trade_differences(baseline: Outcome, changed: Outcome) -> list[int]:
+    """What each trade that is not the same in both made more with the change, in millionths of a dollar.
+
+    The trades of an instrument are paired in their order; one that only one side has counts in full, one that is open at
+    the end as it is valued then.
+    """
+    before, after = baseline.results(), changed.results()
+    pairs = (
+        pair
+        for instrument in dict.fromkeys([*before, *after])
+        for pair in zip_longest(before.get(instrument, ()), after.get(instrument, ()), fillvalue=0)
+    )
+    return [made - had for had, made in pairs if made != had]
+
+
+def noise_of(differences: Sequence[int]) -> int:
+    """The standard deviation of their sum, were each as likely a gain as a loss: the root of the sum of squares."""
+    return isqrt(sum(difference * difference for difference in differences))
+
+
 def comparison(baseline: Outcome, changed: Outcome) -> dict[str, Any]:
     """Everything in which ``changed`` differs, as plain data; money in dollars."""
     before, after = baseline.figures(), changed.figures()
     differing = differing_decisions(baseline, changed)
+    trades = trade_differences(baseline, changed)
     return {
         "outcome": after.document(),
         "profit_difference": (after.profit - before.profit) / ONE,
         "profit_by_cause": {
             cause: part / ONE for cause, part in profit_by_cause(baseline, changed).items() if part
         },
+        "trades_differing": len(trades),
+        "noise": noise_of(trades) / ONE,
         "decisions_differing": len(differing),
         "decisions": [decision_document(*found, baseline, changed) for found in differing[:LISTED_MAX]],
     }

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from libs.machine.machine import Stamp
 from libs.portfolio.portfolio import Portfolio
 from libs.view.tally import Tally
+from proto.execution import OrderStatus, OrderUpdate, Refusal
 from proto.feed import Book, Candle, FeedClock, Quote, Trade
 from proto.message import Message
 from proto.monitor import Clock
@@ -18,6 +19,7 @@ SAMPLE_EVERY_NS = 60 * SECOND
 
 MARKET_DATA = frozenset((Quote, Book, Trade, Candle))
 _PRICES = frozenset((Quote, Book))
+_FAILED = (OrderStatus.REJECTED, OrderStatus.UNKNOWN)
 _MONEY = (Fill, Settlement, Correction, Account)
 
 
@@ -38,6 +40,10 @@ class Figures(NamedTuple):
     realised_profit: int
     fees: int
     drawdown: int
+    trades: int
+    """Closed."""
+    errors: int
+    """Orders that failed: refused by the venue, of unknown outcome, or not acted on by execution."""
 
     def document(self) -> dict[str, Any]:
         """As plain data, money in dollars."""
@@ -93,6 +99,11 @@ class Outcome:
         """Order → quantity."""
         self.prices: dict[str, int] = {}
         """Order → limit price, of those approved."""
+        self.trades: dict[str, list[int]] = {}
+        """Instrument → the profit of each trade that was closed in it, after fees, in order."""
+        self._going: dict[str, int] = {}
+        """Instrument → what was made, after fees, of a position that is still open."""
+        self._errors: dict[str, int] = {}
         self._reducing: set[str] = set()
         self._start = self._money()
         self._peak = self.tally.equity
@@ -119,6 +130,10 @@ class Outcome:
             self.tally.add(message)
             if isinstance(message, Approval | Rejection | Pending):
                 self._decide(message, stamp, seq)
+            elif isinstance(message, Refusal) or (
+                isinstance(message, OrderUpdate) and message.status in _FAILED
+            ):
+                self._errors[message.order] = 1
 
     def _sample(self, now: int) -> None:
         equity = self.tally.equity
@@ -128,7 +143,7 @@ class Outcome:
 
     def _add_money(self, message: Fill | Settlement | Correction | Account) -> None:
         portfolio = self.tally.portfolio
-        cash, fees = portfolio.cash, portfolio.fees
+        cash, fees, made = portfolio.cash, portfolio.fees, portfolio.realised_profit
         if self.tally.add(message) is None:
             return
         if isinstance(message, Account):
@@ -138,10 +153,29 @@ class Outcome:
         paid = portfolio.fees - fees
         flow.money += portfolio.cash - cash + paid
         flow.fees += paid
+        self._count_trade(getattr(message, "instrument", ""), portfolio.realised_profit - made - paid)
         if isinstance(message, Fill):
             self.filled[message.order] = self.filled.get(message.order, 0) + message.quantity
             side = flow.exits if message.order in self._reducing else flow.entries
             side.append((message.quantity, notional(message.price, message.quantity)))
+
+    def _count_trade(self, instrument: str, made: int) -> None:
+        made += self._going.pop(instrument, 0)
+        position = self.tally.portfolio.position(instrument)
+        if position is None or not position.quantity:
+            self.trades.setdefault(instrument, []).append(made)
+        else:
+            self._going[instrument] = made
+
+    def results(self) -> dict[str, list[int]]:
+        """Instrument → the profit of each trade, closed ones and then the open one as it is valued now."""
+        found = {instrument: list(profits) for instrument, profits in self.trades.items()}
+        for instrument in self.tally.portfolio.open:
+            position = self.tally.portfolio.position(instrument)
+            if position is not None:
+                value = self._going.get(instrument, 0) + self.value_of(instrument) - position.cost
+                found.setdefault(instrument, []).append(value)
+        return found
 
     def _decide(self, message: Approval | Rejection | Pending, stamp: Stamp, seq: int) -> None:
         decision = self.decisions.get(message.proposal)
@@ -192,6 +226,8 @@ class Outcome:
             realised_profit=portfolio.realised_profit - realised,
             fees=portfolio.fees - fees,
             drawdown=max(self._drawdown, self._peak - self.tally.equity),
+            trades=sum(map(len, self.trades.values())),
+            errors=len(self._errors),
         )
 
 

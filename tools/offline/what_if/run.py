@@ -1,6 +1,6 @@
 """A what-if over a tape: all machines folded to where it begins, then the record once, through every branch."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -231,7 +231,9 @@ class WhatIfRun:
             ),
         )
         self._branches = [self._branch({}, is_baseline=True)]
-        self._branches += [self._branch(variant.changes, is_baseline=False) for variant in variants]
+        self._branches += [
+            self._branch(variant.changes, variant.without, is_baseline=False) for variant in variants
+        ]
         self._configure_at_fork()
 
     def _machines(self) -> list[Machine]:
@@ -250,11 +252,13 @@ class WhatIfRun:
         asks = {name: view.ask for name, view in views if view.ask is not None}
         return Outcome(portfolio, bids, asks)
 
-    def _branch(self, changes: Mapping[str, str], *, is_baseline: bool) -> Branch:
+    def _branch(
+        self, changes: Mapping[str, str], without: Collection[str] = (), *, is_baseline: bool
+    ) -> Branch:
         machines = self._machines()
         outcome = self._outcome(machines)
         return Branch(
-            self._rules, machines, outcome, partial(self._changed, changes), is_baseline=is_baseline
+            self._rules, machines, outcome, partial(self._changed, changes), without, is_baseline=is_baseline
         )
 
     def _changed(self, changes: Mapping[str, str], config: Config) -> Config:

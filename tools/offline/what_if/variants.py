@@ -1,7 +1,7 @@
 """Which changes are tried: what ``--set`` and ``--variant`` say."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -17,10 +17,11 @@ _NAMED = re.compile(r"([\w-]+):(.+)", re.DOTALL)
 
 
 class Variant(NamedTuple):
-    """A set of changes with a name: path → value as text."""
+    """A set of changes with a name: path → value as text. ``without``: proposals whose acceptance is left out."""
 
     name: str
     changes: Mapping[str, str]
+    without: Collection[str] = ()
 
 
 def variants_of(sets: Sequence[str], named: Sequence[str]) -> list[Variant]:
