@@ -1,13 +1,29 @@
-"""The archive of one tape: its segments in order. What it holds is what its files say, nothing is kept elsewhere."""
+"""The archive of one tape: its segments in order. What it holds is what its files say.
 
+One thing is noted beside them: up to where segments were removed because of their age. What else is missing is lost.
+"""
+
+import json
 import os
 from bisect import bisect_right
 from collections.abc import Collection, Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
 from libs.archive.segment import ArchiveDamaged, Segment
+from libs.files import write_atomically
 from libs.tape.record import TapeRecord
+
+REMOVED = "removed.json"
+"""The newest segment that was removed because of its age."""
+
+
+class Removed(NamedTuple):
+    """Up to which sequence segments were removed because of their age, and the hash of the last of them."""
+
+    last: int
+    digest: str
 
 
 class ArchiveFinding(NamedTuple):
@@ -106,7 +122,7 @@ class Archive:
 
     def verify(self) -> list[ArchiveFinding]:
         """Read everything again: each segment whole, each following the one before."""
-        findings: list[ArchiveFinding] = []
+        findings: list[ArchiveFinding] = self._beginning()
         before: Segment | None = None
         for segment in self.segments:
             try:
@@ -120,20 +136,51 @@ class Archive:
                 before = segment
         return findings
 
+    def _beginning(self) -> list[ArchiveFinding]:
+        """What is wrong with where it begins: at its first segment, or behind those that were too old."""
+        try:
+            removed = self._removed()
+        except ValueError as e:
+            return [ArchiveFinding(REMOVED, str(e))]
+        if not self.segments:
+            text = f"expected what follows {removed.last if removed else 0} to be held, was nothing"
+            return [ArchiveFinding(REMOVED, text)] if removed else []
+        first = self.segments[0]
+        try:
+            previous = first.info.previous
+        except ArchiveDamaged:
+            return []
+        # A process that died while it removed them has noted more than it removed.
+        if not previous or (removed and (removed.last >= first.first or removed.digest == previous)):
+            return []
+        text = f"expected the segments up to {first.first - 1} to be held, or removed because of their age; was neither"
+        return [ArchiveFinding(first.path.name, text)]
+
+    def _removed(self) -> Removed | None:
+        """Raises ValueError for a note that cannot be read."""
+        path = self.folder / REMOVED
+        if not path.exists():
+            return None
+        try:
+            noted = json.loads(path.read_bytes())
+            return Removed(int(noted["last"]), str(noted["digest"]))
+        except (ValueError, TypeError, KeyError) as e:
+            raise ValueError(f"expected a sequence and a hash in {path.name}, was {e}") from e
+
     def prune(self, before_ns: int) -> int:
         """Remove the oldest segments whose last message is older than ``before_ns``; how many went.
 
         The newest one stays: it says where the next one begins.
         """
-        gone = 0
-        for segment in self.segments[:-1]:
-            if segment.info.last_at >= before_ns:
-                break
+        gone = list(takewhile(lambda segment: segment.info.last_at < before_ns, self.segments[:-1]))
+        if not gone:
+            return 0
+        noted = Removed(gone[-1].last, gone[-1].info.digest)
+        write_atomically(self.folder / REMOVED, json.dumps(noted._asdict()).encode())
+        for segment in gone:
             segment.path.unlink()
-            gone += 1
-        if gone:
-            self.refresh()
-        return gone
+        self.refresh()
+        return len(gone)
 
 
 def _link(before: Segment, segment: Segment) -> list[ArchiveFinding]:

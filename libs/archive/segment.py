@@ -261,6 +261,8 @@ class Segment:
             head = file.read(len(MAGIC) + _LENGTH.size)
             if head[: len(MAGIC)] not in MAGICS:
                 raise self._damaged("expected a segment, was something else")
+            if len(head) < len(MAGIC) + _LENGTH.size:
+                raise self._damaged("expected a header, was a cut one")
             (length,) = _LENGTH.unpack(head[len(MAGIC) :])
             found: _Header = self._decoded(file.read(min(length, 1 << 16)), _Header)
             return found

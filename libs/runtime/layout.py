@@ -23,7 +23,6 @@
 """
 
 import json
-import os
 import stat
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +30,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from libs.config.environment import Environment
+from libs.files import write_atomically
 
 OWNER_ONLY = 0o700
 """Of folders: what is in them is nobody else's to read, whatever the files' own rights."""
@@ -191,14 +191,3 @@ def decode_file(path: Path, kind: type[Decoded], remedy: str) -> Decoded:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except msgspec.DecodeError as e:
         raise StateFileError(f"expected {path} to be whole, was cut or changed ({e}); {remedy}") from e
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, and onto the disk; for its owner alone to read."""
-    temporary = path.with_name(path.name + ".new")
-    with temporary.open("wb") as file:
-        os.fchmod(file.fileno(), 0o600)
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -10,7 +10,8 @@ may a cost. A question whose cost is not known counts with all that was held bac
 import os
 from pathlib import Path
 
-from libs.runtime.layout import OWNER_ONLY, write_atomically
+from libs.files import write_atomically
+from libs.runtime.layout import OWNER_ONLY
 from proto.units import Money, Nanoseconds, as_money
 from services.advisor.moments import DAY, civil_date
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from libs.files import write_atomically
 from libs.keys.venues.kind import KeyKind
 from libs.keys.venues.store import KEYS_DIRECTORY_VARIABLE
-from libs.runtime.layout import StateLayout, write_atomically
+from libs.runtime.layout import StateLayout
 from libs.runtime.ports import Reservation
 from libs.venues.catalogue import VENUES
 from tools.live.real_hosts import addresses, is_own_machine

@@ -16,8 +16,8 @@ from time import monotonic
 from typing import Any
 
 from libs.bounded import clip
+from libs.files import write_atomically
 from libs.operator.watch import Reports
-from libs.runtime.layout import write_atomically
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
 from libs.tape.errors import BrokerUnavailable

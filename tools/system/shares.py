@@ -13,10 +13,11 @@ from typing import Any
 
 import msgspec
 
+from libs.files import write_atomically
 from libs.keys.signing import retired_file
 from libs.machine.snapshots import SnapshotStore
 from libs.runtime.boot import boot_id
-from libs.runtime.layout import OWNER_ONLY, RunFile, StateLayout, write_atomically
+from libs.runtime.layout import OWNER_ONLY, RunFile, StateLayout
 from proto.subjects import MACHINE_ORDER, SERVICES
 from tools.system.sandbox_process import TEST_KEYS_FOLDER, TestKeys, write_test_keys
 

@@ -10,6 +10,7 @@ import logging
 import os
 from typing import Any
 
+from libs.files import write_atomically
 from libs.keys.signing import (
     APPROVAL_DOMAIN,
     CONSOLE_ROLE,
@@ -25,7 +26,7 @@ from libs.keys.signing import (
     role_of,
 )
 from libs.keys.verbs import CONSOLE_VERBS
-from libs.runtime.layout import StateLayout, write_atomically
+from libs.runtime.layout import StateLayout
 
 DOMAINS = {
     **{ROLES[domain]: domain for domain in (OPERATOR_DOMAIN, APPROVAL_DOMAIN)},

@@ -12,10 +12,11 @@ from typing import Any
 from libs.archive.archive import Archive
 from libs.bounded import keep_newest
 from libs.config.environment import Environment
+from libs.files import write_atomically
 from libs.observability.server import SUPERVISOR
 from libs.operator.desk import OperatorDesk, opening
 from libs.operator.watch import Reports, TapeWatch
-from libs.runtime.layout import RunFile, StateLayout, write_atomically
+from libs.runtime.layout import RunFile, StateLayout
 from libs.runtime.wiring import status_socket
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link

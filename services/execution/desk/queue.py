@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 from libs.contract.codec import Unreadable, decode, encode
+from libs.files import write_atomically
 from libs.machine.host_state import Fact
-from libs.runtime.layout import write_atomically
 
 QUEUE_MAX = 10_000
 """Facts waiting: hours of trading without a broker. Beyond it the oldest orders' news would be lost, so

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from libs.bounded import keep_newest
-from libs.runtime.layout import write_atomically
+from libs.files import write_atomically
 from proto.feed import Market, MarketStatus
 from proto.message import Message
 from proto.units import SECOND

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 from libs.contract.codec import Unreadable, decode
+from libs.files import write_atomically
 from libs.keys.signing import Verifier
 from libs.machine.input_gate import InputGate, InputGateState
-from libs.runtime.layout import StateLayout, decode_file, write_atomically
+from libs.runtime.layout import StateLayout, decode_file
 from libs.tape.connection import Link
 from libs.tape.reader import TapeReader
 from libs.tape.record import TapeRecord

@@ -5,7 +5,8 @@ import json
 import time
 from typing import Any
 
-from libs.runtime.layout import StateFileError, StateLayout, decode_file, write_atomically
+from libs.files import write_atomically
+from libs.runtime.layout import StateFileError, StateLayout, decode_file
 from proto.units import SECOND
 from services.feed.output import TICK_S, FeedOutput
 from services.feed.synthetic.market import SyntheticMarket

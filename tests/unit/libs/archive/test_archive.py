@@ -133,6 +133,29 @@ def test_old_segments_are_removed_and_the_newest_stays(tmp_path: Path):
     assert archive.verify() == []
 
 
+def test_segments_that_no_age_removed_are_lost(tmp_path: Path):
+    archive = chained(tmp_path, 1, 101, 201, 301, 401)
+    archive.segments[0].path.unlink()
+    (finding,) = Archive(tmp_path).verify()
+    assert "expected the segments up to 100 to be held" in finding.text
+    archive = chained(tmp_path, 1, 101, 201, 301, 401)
+    whole = archive.segments[1].path.read_bytes()
+    assert archive.prune(250 * 10**9) == 2
+    assert archive.verify() == []
+    # It died before the last of them was gone: that is still an archive, with them or without.
+    (tmp_path / "0000000000000101-0000000000000200.segment").write_bytes(whole)
+    archive.segments[0].path.unlink()
+    (finding,) = Archive(tmp_path).verify()
+    assert "201 to 300" in finding.text
+    for path in tmp_path.glob("*.segment"):
+        path.unlink()
+    (finding,) = Archive(tmp_path).verify()
+    assert "expected what follows 200 to be held" in finding.text
+    (tmp_path / "removed.json").write_text("{}")
+    (finding,) = Archive(tmp_path).verify()
+    assert "expected a sequence and a hash" in finding.text
+
+
 def test_a_damaged_segment_says_which_it_is(tmp_path: Path):
     path = sealed(tmp_path, 1, 10).path
     path.write_bytes(b"x" * 100)
