@@ -138,13 +138,13 @@ async def test_a_watch_reads_facts_from_the_archive_and_leaves_out_what_nobody_h
 @pytest.mark.timeout(1_200)
 @pytest.mark.asyncio
 async def test_killing_the_archiver_loses_doubles_and_tears_no_segment(
-    broker_type: type[Broker], tmp_path: Path, count: Callable[[int, int], int]
+    tmp_path: Path, count: Callable[[int, int], int]
 ):
     """Its window is the usual one: how often it is killed before it is done must not matter."""
     folder = tmp_path / "archive"
     chance = random.Random(9)
     kills = count(5, 100)
-    broker = broker_type(tmp_path / "broker")
+    broker = Broker(tmp_path / "broker")
     broker.start()
     try:
         await broker.ready()

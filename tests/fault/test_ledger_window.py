@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import pytest_asyncio
 from libs.archive.archive import Archive
 from libs.archive.history import History
 from libs.tape.broker import Broker, StreamLimits, stream_state
+from libs.tape.claim_copies import wait_for_claim_copies
 from libs.tape.connection import open_link
 from libs.tape.credentials import ADMIN, USERS, claims_prefix
 from libs.tape.ledger import ClaimOutcome, Ledger
@@ -270,5 +272,36 @@ async def test_claims_age_out_of_a_ledger_that_was_a_wall(tmp_path: Path, broker
         assert int((await stream_state(link.client, TAPE))["messages"]) == 1
         ledger.close()
         await link.close()
+    finally:
+        broker.kill()
+
+
+@pytest.mark.asyncio
+async def test_claims_that_a_start_still_has_to_copy_are_waited_for(tmp_path: Path):
+    """The tape's newest sequence is asked for behind them: what a retired key signed counts up to there."""
+    broker, tape = Broker(tmp_path / "broker"), Path("jetstream") / "jetstream" / "$G" / "streams" / TAPE
+
+    async def claims_on_the_tape(numbers: range) -> int:
+        broker.start()
+        await broker.ready()
+        link = await open_link(broker.url, "execution", broker.passwords["execution"])
+        subject = f"{claims_prefix(broker.passwords['execution'])}.order.t"
+        for number in numbers:
+            await link.client.request(f"{subject}-{number}-0", b"claim", timeout=10)
+        await link.close()
+        admin = await open_link(broker.url, ADMIN, broker.passwords[ADMIN])
+        await wait_for_claim_copies(admin)
+        held = int((await stream_state(admin.client))["last_seq"])
+        await admin.close()
+        await asyncio.to_thread(broker.stop)
+        return held
+
+    try:
+        assert await claims_on_the_tape(range(20)) == 20
+        shutil.copytree(broker.directory / tape, tmp_path / "torn")
+        assert await claims_on_the_tape(range(20, 600)) == 600
+        shutil.rmtree(broker.directory / tape)
+        shutil.move(tmp_path / "torn", broker.directory / tape)
+        assert await claims_on_the_tape(range(0)) == 600
     finally:
         broker.kill()

@@ -19,6 +19,7 @@ from libs.machine.snapshots import SnapshotStore
 from libs.runtime.boot import boot_id
 from libs.runtime.layout import StateLayout
 from libs.tape.broker import Broker, ensure_streams, stream_state
+from libs.tape.claim_copies import wait_for_claim_copies
 from libs.tape.connection import CONNECT_PATIENCE_S, Link, open_link
 from libs.tape.credentials import ADMIN, CONSOLE, OPERATOR, claims_prefix
 from libs.tape.errors import TapeError
@@ -307,16 +308,20 @@ async def tape_access(root: Path, user: str = CONSOLE) -> AsyncIterator[tuple[In
 async def stopped_tape(installation: Installation) -> AsyncIterator[int]:
     """The newest sequence of the tape, while nothing else can start in its state directory; 0 without a tape.
 
+    No claim is still on its way from the ledger to the tape: it would get a later sequence.
+
     Raises:
         UsageError: a system runs.
+        BrokerUnavailable: the claims do not come.
     """
     with nothing_running(installation):
         if installation.layout.read_tape() is None:
             yield 0
             return
         await installation.start_broker()
-        link = await installation.connect()
+        link = await installation.connect(ADMIN)
         try:
+            await wait_for_claim_copies(link)
             yield int((await stream_state(link.client))["last_seq"])
         finally:
             await link.close()
