@@ -1,0 +1,188 @@
+"""Returns of an account by day, and the figures made of them.
+
+A day is a UTC day. Its return is what equity gained in it without deposits and withdrawals, as a share of equity at its
+start and of what was paid in during it: ``(end − start − paid) / (start + max(paid, 0))``. So the first day counts from
+the first deposit on, its loss included. These markets never close: a year has 365 days.
+
+Ratios come from daily returns only, from ``DAYS_MIN`` days on; below, and where a ratio divides by nothing, there is a
+reason and no number. Three well-known packages differ on such series: they take a series that only rises for prices, leave
+the loss of the first day out, or count 365 days as 1.45 years.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from libs.performance.figure import Figure, known, undefined
+from proto.units import SECOND
+
+DAY = 86_400 * SECOND
+DAYS_A_YEAR = 365
+DAYS_MIN = 20
+"""Days below which the error of a ratio is larger than any ratio that trading reaches: at 20 days a daily Sharpe ratio of
+0.1 (1.9 a year) has a standard error of 0.22."""
+NORMAL_95 = 1.959964
+"""Two-sided 95 % of the normal distribution."""
+
+
+class EquityPoint(NamedTuple):
+    """Equity at a moment (nanoseconds), and all money that was paid in until then less what was taken out (millionths)."""
+
+    at: int
+    equity: int
+    deposits: int
+
+
+class DayReturn(NamedTuple):
+    """The return of one UTC day (its start in nanoseconds) as a share: 0.01 is one percent. ``profit`` in millionths."""
+
+    day: int
+    value: float
+    profit: int
+    equity: int
+
+
+class Drawdown(NamedTuple):
+    """The deepest fall of the account's value from an earlier peak, as a share of that peak.
+
+    ``recovered_at`` is 0 while the peak was not reached again. All are 0 where the value never fell.
+    """
+
+    depth: float
+    amount: int
+    peak_at: int
+    trough_at: int
+    recovered_at: int
+
+
+def daily_returns(points: Sequence[EquityPoint]) -> list[DayReturn]:
+    """Returns of each UTC day that ``points`` (in order of time) cover; days without a point earned nothing.
+
+    A day that begins with nothing and is paid nothing has no return and is left out.
+    """
+    found: list[DayReturn] = []
+    if not points:
+        return found
+    last = EquityPoint(points[0].at, points[0].deposits, points[0].deposits)
+    for day, end in _ends_of_days(points):
+        paid = end.deposits - last.deposits
+        base = last.equity + max(paid, 0)
+        profit = end.equity - last.equity - paid
+        if base > 0:
+            found.append(DayReturn(day, profit / base, profit, end.equity))
+        last = end
+    return found
+
+
+def _ends_of_days(points: Sequence[EquityPoint]) -> Iterable[tuple[int, EquityPoint]]:
+    """The last point of each day; a day without one repeats the one before."""
+    first, last = points[0].at // DAY, points[-1].at // DAY
+    ends = {point.at // DAY: point for point in points}
+    point = points[0]
+    for day in range(first, last + 1):
+        point = ends.get(day, point)
+        yield day * DAY, point
+
+
+def total_return(days: Sequence[DayReturn]) -> Figure:
+    """What one unit of money came to, as a share: the product of ``1 + r``, less 1 (time-weighted return)."""
+    if not days:
+        return undefined(0, "no day with money in the account")
+    return known(math.prod(1.0 + day.value for day in days) - 1.0, len(days))
+
+
+def annual_return(days: Sequence[DayReturn]) -> Figure:
+    """The total return raised to a year of 365 days, from ``DAYS_MIN`` days on."""
+    if len(days) < DAYS_MIN:
+        return _too_few(days)
+    growth = math.prod(1.0 + day.value for day in days)
+    if growth <= 0:
+        return known(-1.0, len(days))
+    exponent = math.log(growth) * DAYS_A_YEAR / len(days)
+    if exponent > 50:
+        return undefined(len(days), "the return of a year at this pace is beyond any meaning")
+    return known(math.expm1(exponent), len(days))
+
+
+def sharpe(days: Sequence[DayReturn]) -> Figure:
+    """Mean of daily returns by their standard deviation, times √365; no risk-free rate (Sharpe, The Sharpe Ratio, 1994).
+
+    The interval is Lo's for independent returns: a daily ratio S of n days has the standard error ``√((1 + S²/2)/n)``
+    (Lo, The Statistics of Sharpe Ratios, 2002).
+    """
+    if len(days) < DAYS_MIN:
+        return _too_few(days)
+    mean, deviation = _mean(days), _deviation(days)
+    if deviation <= abs(mean) * 1e-12:
+        return undefined(len(days), "every day returned the same")
+    ratio, year = mean / deviation, math.sqrt(DAYS_A_YEAR)
+    margin = NORMAL_95 * math.sqrt((1.0 + ratio * ratio / 2.0) / len(days))
+    return known(ratio * year, len(days), low=(ratio - margin) * year, high=(ratio + margin) * year)
+
+
+def sortino(days: Sequence[DayReturn]) -> Figure:
+    """Mean of daily returns by their downside deviation, times √365, with a target of nothing.
+
+    The downside deviation is ``√(Σ min(r, 0)² / n)`` over all n days, not only over the losing ones (Sortino and Price,
+    Performance Measurement in a Downside Risk Framework, 1994).
+    """
+    if len(days) < DAYS_MIN:
+        return _too_few(days)
+    downside = math.sqrt(math.fsum(min(day.value, 0.0) ** 2 for day in days) / len(days))
+    if downside == 0.0:
+        return undefined(len(days), "no day lost")
+    return known(_mean(days) / downside * math.sqrt(DAYS_A_YEAR), len(days))
+
+
+def calmar(days: Sequence[DayReturn], drawdown: Drawdown) -> Figure:
+    """Annual return by the depth of the deepest drawdown (Young, Calmar Ratio: A Smoother Tool, 1991), over all days."""
+    annual = annual_return(days)
+    if annual.value is None:
+        return annual
+    if drawdown.depth == 0.0:
+        return undefined(len(days), "the account never fell")
+    return known(annual.value / drawdown.depth, len(days))
+
+
+def deepest_drawdown(points: Sequence[EquityPoint]) -> Drawdown:
+    """The deepest fall of the value of one unit of money, over every point and not only days' ends.
+
+    Deposits do not count as gains: the value between two points changes by ``(end − start − paid) / (start + paid)``, the
+    money paid in counted as there at once. The first point is compared with what had been paid in.
+    """
+    deepest = Drawdown(0.0, 0, 0, 0, 0)
+    if not points or points[0].deposits <= 0:
+        return deepest
+    value = peak = 1.0
+    peak_at = points[0].at
+    peak_equity = points[0].deposits
+    before = EquityPoint(points[0].at, points[0].deposits, points[0].deposits)
+    for _, point in pairwise((before, *points)):
+        paid = point.deposits - before.deposits
+        base = before.equity + max(paid, 0)
+        if base > 0:
+            value *= 1.0 + (point.equity - before.equity - paid) / base
+            peak_equity += paid
+        before = point
+        if value >= peak:
+            if deepest.depth > 0 and not deepest.recovered_at and peak_at == deepest.peak_at:
+                deepest = deepest._replace(recovered_at=point.at)
+            peak, peak_at, peak_equity = value, point.at, point.equity
+        elif peak > 0 and 1.0 - value / peak > deepest.depth:
+            depth = 1.0 - value / peak
+            deepest = Drawdown(depth, peak_equity - point.equity, peak_at, point.at, 0)
+    return deepest
+
+
+def _too_few(days: Sequence[DayReturn]) -> Figure:
+    return undefined(len(days), f"{len(days)} days, below {DAYS_MIN}: too few")
+
+
+def _mean(days: Sequence[DayReturn]) -> float:
+    return math.fsum(day.value for day in days) / len(days)
+
+
+def _deviation(days: Sequence[DayReturn]) -> float:
+    mean = _mean(days)
+    return math.sqrt(math.fsum((day.value - mean) ** 2 for day in days) / (len(days) - 1))
