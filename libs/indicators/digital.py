@@ -1,6 +1,7 @@
 """Fair value of a binary market on a price: a digital option."""
 
 import math
+from typing import NamedTuple
 
 from libs.indicators.statistics import normal_cdf, to_millionths
 from proto.feed import Market, Payoff
@@ -12,8 +13,26 @@ PRICE_DECIMALS = 6
 """Of prices in millionths, as a spot is told."""
 
 
+class Outlook(NamedTuple):
+    """What somebody expects of a price until a market's end, besides that it wanders.
+
+    ``move``: the expected log return until then. ``variance_factor``: what its variance is multiplied by.
+    """
+
+    move: float = 0.0
+    variance_factor: float = 1.0
+
+
+NO_OUTLOOK = Outlook()
+
+
 def digital_fair_value(
-    spot: Price, strike: float, sigma: float, seconds_left: float, average_s: float = 0.0
+    spot: Price,
+    strike: float,
+    sigma: float,
+    seconds_left: float,
+    average_s: float = 0.0,
+    outlook: Outlook = NO_OUTLOOK,
 ) -> Price:
     """P(S_T ≥ K), in millionths, that a price ends at or above its strike.
 
@@ -26,6 +45,8 @@ def digital_fair_value(
     inside, because Var(∫₀ʷ B dt / w) = w/3 for a Brownian motion B. The mean of lognormal prices is
     taken as lognormal; over a minute the difference is far below one millionth.
 
+    An ``outlook`` moves the mean of ln S_T by its expected return and scales v; without one neither changes.
+
     Raises:
         ValueError: for prices that are not positive, or inside the averaging period (τ < w), where the
             part of the mean that is already known would have to be given.
@@ -34,10 +55,11 @@ def digital_fair_value(
         raise ValueError(f"expected positive spot and strike, was {spot} and {strike}")
     if seconds_left < average_s or average_s < 0.0:
         raise ValueError(f"expected at least the averaging period of {average_s} s, was {seconds_left} s")
-    variance = sigma * sigma * (seconds_left - average_s * 2.0 / 3.0)
+    variance = sigma * sigma * (seconds_left - average_s * 2.0 / 3.0) * outlook.variance_factor
+    distance = math.log(spot / strike) + outlook.move
     if variance <= 0.0:
-        return ONE if spot >= strike else 0
-    d2 = (math.log(spot / strike) - variance / 2.0) / math.sqrt(variance)
+        return ONE if distance >= 0.0 else 0
+    d2 = (distance - variance / 2.0) / math.sqrt(variance)
     return to_millionths(normal_cdf(d2))
 
 
@@ -49,7 +71,9 @@ def is_priced(market: Market) -> bool:
     return cap if market.payoff is Payoff.BELOW else floor and cap and market.payoff is Payoff.BETWEEN
 
 
-def payoff_fair_value(market: Market, spot: Price, sigma: float, seconds_left: float) -> Price:
+def payoff_fair_value(
+    market: Market, spot: Price, sigma: float, seconds_left: float, outlook: Outlook = NO_OUTLOOK
+) -> Price:
     """What the first outcome (yes, up) of a priced market is worth, in millionths.
 
     A range is the difference of two digital options, above its floor and above its cap. Whether a bound belongs
@@ -65,7 +89,7 @@ def payoff_fair_value(market: Market, spot: Price, sigma: float, seconds_left: f
         bound = bound_of(market, figure)
         if bound <= 0:
             return ONE
-        return digital_fair_value(spot, bound, sigma, seconds_left, market.settlement_average_s)
+        return digital_fair_value(spot, bound, sigma, seconds_left, market.settlement_average_s, outlook)
 
     if market.payoff is Payoff.ABOVE:
         return above(market.floor)

@@ -18,6 +18,9 @@ BUILT_IN = {
     "momentum": "services.signal.momentum:Momentum",
     "model_edge": "services.signal.model_edge:ModelEdge",
     "near_certainty": "services.signal.near_certainty:NearCertainty",
+    "ma_cross": "services.signal.ma_cross:MaCross",
+    "macd": "services.signal.macd:MacdTrend",
+    "mean_reversion": "services.signal.mean_reversion:MeanReversion",
 }
 """Strategies that need no installed entry point."""
 

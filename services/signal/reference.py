@@ -1,0 +1,299 @@
+"""What strategies share that have a view of a reference price: which markets pay on it, and what they are worth by that view.
+
+A view is never traded by itself ("the lines crossed, so buy yes"): it becomes an expected move of the price until the
+market's end, and the digital option with that move says what an outcome is worth. Only the outcome that the view makes more
+likely is bought, where it sells below that by enough after the fee.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Annotated, ClassVar, TypeVar
+
+from msgspec import Struct, field
+
+from libs.config.section import amount, setting, whole
+from libs.exchange.fees import fee_estimate
+from libs.indicators.candles import Candle
+from libs.indicators.digital import NO_OUTLOOK, Outlook, is_priced, payoff_fair_value
+from libs.indicators.statistics import mean_and_deviation, to_millionths
+from libs.indicators.tops import Top
+from libs.indicators.volatility import ReturnSampler
+from proto.feed import Market, MarketStatus, Side, Trade
+from proto.signal import Evidence, Proposal
+from proto.units import ONE, SECOND, Nanoseconds, Price, later
+from services.signal.strategy import NO_PROPOSALS, Strategy, StrategyParams
+
+Probability = Annotated[int, amount(0, ONE)]
+Seconds = Annotated[int, whole(1, 86_400)]
+CandleCount = Annotated[int, whole(2, 90)]
+"""The host keeps 100 closed candles."""
+Ratio = Annotated[int, amount(0, 10 * ONE)]
+MOVE_MAX = 0.1
+"""The largest expected log return that is believed until a market's end: 10 %. A larger one is a broken figure."""
+
+
+class ReferenceParams(StrategyParams):
+    """Parameters of every strategy with a view of a reference price."""
+
+    changeable: ClassVar[frozenset[str]] = StrategyParams.changeable | frozenset(
+        (
+            "edge_min",
+            "price_min",
+            "price_max",
+            "time_to_close_min_s",
+            "time_to_close_max_s",
+            "spot_age_max_s",
+            "expires_s",
+        )
+    )
+
+    underlyings: tuple[str, ...] = setting(
+        ("coinbase:BTC-USD", "binance:BTCUSDT"), "reference instruments that are watched"
+    )
+    candle_s: Seconds = setting(60, "length of the candles")
+    sample_s: Seconds = setting(5, "sampling step of the realised volatility")
+    volatility_window_s: Seconds = setting(900, "window of the realised volatility")
+    warmup_s: Seconds = setting(120, "seconds of samples before the first proposal")
+    silence_max_s: Seconds = setting(
+        60, "a longer pause in the underlying's trades starts its volatility afresh"
+    )
+    spot_age_max_s: Seconds = setting(10, "an older spot price is not traded on")
+    edge_min: Probability = setting(10_000, "smallest edge a contract after the fee, in money")
+    price_min: Probability = setting(50_000, "asks below are left alone")
+    price_max: Probability = setting(950_000, "asks above are left alone")
+    time_to_close_min_s: Seconds = setting(
+        120, "least time to the market's close; at least its settlement average"
+    )
+    time_to_close_max_s: Seconds = setting(3_600, "longest time to the market's close")
+    expires_s: Seconds = setting(5, "lifetime of a proposal")
+
+
+class View(Struct):
+    """A view of a price, from when it was taken until ``until``.
+
+    Either a drift (``drift``: log return a second while the view lasts) or a pull (``target``: the price it goes back to,
+    half of the way in ``half_life_s``). ``strength`` in millionths.
+    """
+
+    until: Nanoseconds
+    reason: str
+    strength: int
+    drift: float = 0.0
+    target: float = 0.0
+    half_life_s: float = 0.0
+    evidence: list[Evidence] = []
+
+    def outlook(self, now: Nanoseconds, spot: Price, left_s: float) -> Outlook:
+        """What the view says of the time until a market's end, ``left_s`` seconds from now.
+
+        A drift: the expected move is the drift times what is left of the view. A pull: the price as an Ornstein-Uhlenbeck
+        process about its target, κ = ln 2 / half-life: expected move (1 − e^{−κτ}) of the way, variance
+        (1 − e^{−2κτ})/(2κτ) of a free one (Uhlenbeck and Ornstein, On the Theory of the Brownian Motion, 1930).
+        """
+        if not self.target:
+            lasting_s = min(left_s, (self.until - now) / SECOND)
+            return Outlook(_bounded(self.drift * max(lasting_s, 0.0)))
+        rate = math.log(2.0) / self.half_life_s * left_s
+        move = math.log(self.target / spot) * -math.expm1(-rate)
+        return Outlook(_bounded(move), -math.expm1(-2.0 * rate) / (2.0 * rate))
+
+
+def slope_significance(prices: Sequence[float], slope: float, count: int) -> float:
+    """A slope of log prices a candle by its standard error: ``|slope| · √count / σ``, σ that of the candles' returns.
+
+    The mean of ``count`` independent returns scatters by ``σ/√count``. 0 where nothing varies.
+    """
+    returns = [math.log(after / before) for before, after in pairwise(prices)]
+    deviation = mean_and_deviation(returns)[1]
+    return abs(slope) * math.sqrt(count) / deviation if deviation > 0.0 else 0.0
+
+
+def _bounded(move: float) -> float:
+    return min(max(move, -MOVE_MAX), MOVE_MAX)
+
+
+class Watched(Struct):
+    """One reference price: its volatility, the view of it that holds, and the side the last signal was on (−1, 0, 1)."""
+
+    sampler: ReturnSampler
+    view: View | None = None
+    side: int = 0
+
+
+class ReferenceState(Struct):
+    """Watched prices by instrument, and the markets that pay on each."""
+
+    watched: dict[str, Watched] = {}
+    markets: dict[str, list[str]] = field(default_factory=dict)
+
+
+Params = TypeVar("Params", bound=ReferenceParams)
+
+
+class ReferenceStrategy(Strategy[Params, ReferenceState]):
+    """Base: a subclass says in ``judge`` what it sees in the closed candles of a reference price."""
+
+    state_type = ReferenceState
+
+    def judge(self, watched: Watched, prices: Sequence[float]) -> None:
+        """Look at the closed candles' last prices (oldest first), and change ``watched.view`` and ``watched.side``."""
+        raise NotImplementedError
+
+    # ── the reference price ────────────────────────────────────────────────────────────────────────
+
+    def candle_interval_s(self, instrument: str) -> int:
+        return self.params.candle_s if instrument in self.params.underlyings else 0
+
+    def on_candle(self, instrument: str, candle: Candle) -> Sequence[Proposal]:
+        candles = self.candles(instrument)
+        # Candles of the past come several at once: a view is of now.
+        closed_at = candle.start_at + self.params.candle_s * SECOND
+        if candles is None or self.now - closed_at > self.params.candle_s * SECOND:
+            return NO_PROPOSALS
+        watched = self._watch(instrument)
+        self.judge(watched, [float(closed.last) for closed in candles.closed])
+        return NO_PROPOSALS
+
+    def on_past(self, instrument: str, candle: Candle) -> None:
+        if instrument not in self.params.underlyings:
+            return
+        sampler = self._watch(instrument).sampler
+        ended_at = candle.start_at + SECOND
+        # What trades have told already is left out, unless they were those of a later session: time began again.
+        if ended_at > sampler.at or sampler.at > self.now:
+            sampler.add(ended_at, candle.last)
+
+    def on_trade(self, trade: Trade) -> Sequence[Proposal]:
+        if trade.instrument not in self.params.underlyings:
+            return NO_PROPOSALS
+        watched = self._watch(trade.instrument)
+        if not watched.sampler.add(self.now, trade.price):
+            return NO_PROPOSALS
+        view = watched.view
+        if view is None or not self._holds(watched, view):
+            return NO_PROPOSALS
+        proposals: list[Proposal] = []
+        for name in self.state.markets.get(trade.instrument, ()):
+            market = self.market(name)
+            if market is not None:
+                proposals.extend(self._evaluate(market, watched, view))
+        return proposals
+
+    def _watch(self, instrument: str) -> Watched:
+        watched = self.state.watched.get(instrument)
+        if watched is None:
+            params = self.params
+            keep = max(1, params.volatility_window_s // params.sample_s)
+            watched = Watched(ReturnSampler(params.sample_s, keep, params.silence_max_s))
+            self.state.watched[instrument] = watched
+        return watched
+
+    def _holds(self, watched: Watched, view: View) -> bool:
+        """Whether a view still holds; it is dropped when its time is over or its target was reached."""
+        lasts = view.until - self.now >= 0
+        reached = view.target and (view.target - watched.sampler.price) * watched.side <= 0
+        if lasts and not reached:
+            return True
+        watched.view = None
+        return False
+
+    # ── the markets ────────────────────────────────────────────────────────────────────────────────
+
+    def on_market(self, market: Market) -> Sequence[Proposal]:
+        names = self.state.markets.setdefault(market.underlying, [])
+        if market.status is MarketStatus.SETTLED:
+            if market.market in names:
+                names.remove(market.market)
+        elif market.market not in names and market.underlying in self.params.underlyings:
+            names.append(market.market)
+        if not names:
+            del self.state.markets[market.underlying]
+        return NO_PROPOSALS
+
+    def on_quote(self, instrument: str, top: Top) -> Sequence[Proposal]:
+        market = self.market_of(instrument) if top.ask is not None else None
+        watched = self.state.watched.get(market.underlying) if market is not None else None
+        if market is None or watched is None or watched.view is None:
+            return NO_PROPOSALS
+        view = watched.view
+        return self._evaluate(market, watched, view) if self._holds(watched, view) else NO_PROPOSALS
+
+    def why_not_priced(self, market: Market) -> str:
+        if not is_priced(market):
+            return f"a payoff of kind {market.payoff.value!r} is not priced"
+        if not market.underlying:
+            return "it has no reference price"
+        if market.underlying not in self.params.underlyings:
+            return f"{market.underlying} is not among its underlyings"
+        return ""
+
+    def _evaluate(self, market: Market, watched: Watched, view: View) -> Sequence[Proposal]:
+        """Propose the outcome that the view makes more likely, if its ask leaves enough edge."""
+        params = self.params
+        if not self._is_tradable(market, watched):
+            return NO_PROPOSALS
+        spot, left_s = watched.sampler.price, (market.ends_at - self.now) / SECOND
+        sigma = watched.sampler.deviation(1)
+        if sigma <= 0.0:
+            # A price that has not moved at all is that of a feed that is stuck.
+            return NO_PROPOSALS
+        first = payoff_fair_value(market, spot, sigma, left_s, view.outlook(self.now, spot, left_s))
+        without = payoff_fair_value(market, spot, sigma, left_s, NO_OUTLOOK)
+        if first == without:
+            return NO_PROPOSALS
+        index = 0 if first > without else 1
+        fair_value = first if index == 0 else ONE - first
+        instrument = market.outcomes[index].instrument
+        top = self.top(instrument)
+        if top is None or top.ask is None or not params.price_min <= top.ask <= params.price_max:
+            return NO_PROPOSALS
+        edge = fair_value - top.ask - fee_estimate(market.fees, top.ask, ONE)
+        if edge < params.edge_min or not self.may_propose(instrument):
+            return NO_PROPOSALS
+        plain = without if index == 0 else ONE - without
+        return (self._proposal(market, view, instrument, top.ask, (fair_value, plain), edge, spot, sigma),)
+
+    def _is_tradable(self, market: Market, watched: Watched) -> bool:
+        params, sampler = self.params, watched.sampler
+        left = market.ends_at - self.now
+        left_min = max(params.time_to_close_min_s, market.settlement_average_s) * SECOND
+        return (
+            market.status is MarketStatus.OPEN
+            and len(market.outcomes) == 2
+            and is_priced(market)
+            and left_min <= left <= params.time_to_close_max_s * SECOND
+            and sampler.span_s >= params.warmup_s
+            and 0 <= self.now - sampler.at <= params.spot_age_max_s * SECOND
+        )
+
+    def _proposal(
+        self,
+        market: Market,
+        view: View,
+        instrument: str,
+        price: Price,
+        fair_values: tuple[Price, Price],
+        edge: int,
+        spot: Price,
+        sigma: float,
+    ) -> Proposal:
+        return Proposal(
+            strategy=self.name,
+            market=market.market,
+            instrument=instrument,
+            side=Side.BUY,
+            price=price,
+            fair_value=fair_values[0],
+            edge=edge,
+            strength=view.strength,
+            expires_at=later(self.now, self.params.expires_s * SECOND),
+            reason=view.reason,
+            evidence=(
+                *view.evidence,
+                Evidence("fair_value_without_view", fair_values[1]),
+                Evidence("sigma_minute", to_millionths(sigma * math.sqrt(60.0))),
+                Evidence("spot", spot),
+                Evidence("left_s", (market.ends_at - self.now) // SECOND * ONE),
+            ),
+        )
