@@ -35,7 +35,7 @@ from proto.risk import Approval, TimeInForce
 from proto.units import ONE, SECOND
 from sandbox.server import Sandbox
 from sandbox.world.markets import MarketKind
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 from tools.system.installation import Installation
 
 PATIENCE_S = 40.0

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from libs.contract.codec import decode
+from libs.contract.codec import decode_as
 from libs.runtime.service import INSTANCE_VARIABLE
 from libs.tape.credentials import REPORT
 from proto.execution import Claim
-from tests.conftest import ROOT
 from tests.fault import invariants
 from tests.fault.rig import BUSY, busy_recording, play
 from tests.support.harness import kill, running
+from tests.support.paths import ROOT
 from tools.cli.commands.tape import history_of
 from tools.system.installation import tape_access
 from tools.system.options import Options
@@ -103,7 +103,7 @@ async def claimed_nonces(state: Path) -> dict[str, str]:
         claimed = [
             r async for r in history_of(installation, link).records() if r.subject.startswith(Claim.kind)
         ]
-    claims = [decode(record.subject, record.payload) for record in claimed]
+    claims = [decode_as(Claim, record.payload) for record in claimed]
     return {claim.order: claim.nonce for claim in claims}
 
 

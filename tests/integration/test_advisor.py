@@ -12,8 +12,8 @@ from libs.runtime.layout import StateLayout
 from proto.advisor import AnswerStatus, Forecast, ModelAnswer, Question
 from proto.execution import Claim
 from proto.units import ONE
-from tests.conftest import ROOT
 from tests.support.advised import advised, paid_calls
+from tests.support.paths import ROOT
 from tools.exit_codes import UsageError
 from tools.system.advising import advising_of
 from tools.system.composition import CONFIG_DIRECTORY, advisor_sections

@@ -15,6 +15,7 @@ from libs.venues.transport.websocket import Connected, Received
 from proto.feed import Book, Candle
 from proto.units import SECOND
 from tests.integration.scripted_http import say, scripted_http
+from tests.support.normalised import normalised
 
 AT = 1_790_000_000 * SECOND
 
@@ -93,7 +94,7 @@ async def test_the_socket_changes_over_before_a_day_is_over_and_trades_come_once
         async with asyncio.timeout(10), aclosing(socket.frames()) as frames:
             async for event in frames:
                 if isinstance(event, Received):
-                    numbers += [int(t.trade_id) for t in normaliser.normalise(event.data, event.at_ns)]
+                    numbers += [int(t.trade_id) for t in normalised(normaliser, event.data, event.at_ns)]
                 elif len(opened) == 3:
                     assert isinstance(event, Connected)
                     assert event.overlapped

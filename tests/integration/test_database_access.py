@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from libs.database.embedded import DatabaseInUse
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 from tools.system.installation import Installation, database_access
 
 pytestmark = [pytest.mark.postgres]

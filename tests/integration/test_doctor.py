@@ -20,7 +20,8 @@ from sandbox.polymarket.contracts import EXCHANGES
 from sandbox.polymarket.server import PolymarketServer
 from sandbox.server import Sandbox
 from tools.cli.app import app
-from tools.cli.doctor import Finding, examine
+from tools.cli.doctor import examine
+from tools.cli.doctor_machine import Finding
 from tools.exit_codes import FAILED
 from tools.system.composition import CONFIG_DIRECTORY, venue_sections
 from tools.system.sandbox_process import ACCOUNT, with_addresses

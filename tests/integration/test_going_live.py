@@ -28,9 +28,9 @@ from proto.operator import ClockOwner, Mode, Prices, Session
 from proto.units import ONE
 from proto.venue import Fill
 from services.journal.writer import JournalWriter
-from tests.conftest import ROOT
 from tests.integration.test_up import processes_of, wait_gone
 from tests.support.journal_tape import TAPE, record
+from tests.support.paths import ROOT
 from tools.cli.commands.status import read_status
 from tools.exit_codes import USAGE, UsageError
 from tools.live.gate import PAPER_TRADES_MIN

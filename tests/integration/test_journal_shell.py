@@ -8,6 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 import pytest_asyncio
+from nats.aio.msg import Msg
 
 from libs.archive.archive import Archive
 from libs.contract.codec import encode
@@ -78,7 +79,7 @@ async def stored(dsn: str) -> list[str]:
 async def test_the_tape_is_journaled_anchored_and_verified(world: World) -> None:
     reports: list[dict[str, object]] = []
 
-    async def on_report(message: object) -> None:
+    async def on_report(message: Msg) -> None:
         reports.append(json.loads(message.data))
 
     await world.admin.client.subscribe(f"{REPORT}.journal", cb=on_report)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from libs.keys.venues.kinds import EthereumKey
 from libs.keys.venues.passphrase import FILE_VARIABLE
 from libs.keys.venues.store import address_of
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 from tools.cli.app import app
 from tools.exit_codes import FAILED, USAGE
 

@@ -1,6 +1,7 @@
 """Binance of the sandbox by its documented protocol, and against recorded frames where there are some."""
 
 import json
+import time
 from itertools import pairwise
 
 import aiohttp
@@ -256,7 +257,7 @@ def test_wrong_requests(path, query, code):
 
 def test_weight_is_counted_then_refused_then_banned(monkeypatch):
     monkeypatch.setattr(rest, "BAN_AFTER", 2)
-    monkeypatch.setattr(rest.time, "time", lambda: 1_000_000.0)
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
 
     async def test(s):
         s.sandbox.servers["binance"]._rest.weight_limit = 10

@@ -8,10 +8,12 @@ import pytest
 from libs.venues.coinbase.market_data.normalise import CoinbaseNormaliser
 from proto.feed import Side
 from proto.units import parse
+from sandbox.coinbase.server import CoinbaseServer
 from sandbox.faults.rules import FaultKind, FaultRule
 from sandbox.world.events import SpotTraded
 from sandbox.world.venue_prices import PriceSource
 from tests.integration.spot_session import SpotSession
+from tests.support.normalised import normalised
 
 
 class Session(SpotSession):
@@ -19,7 +21,9 @@ class Session(SpotSession):
 
     async def __aenter__(self):
         await super().__aenter__()
-        self.sandbox.servers["coinbase"].requests_per_s = 1_000.0
+        server = self.sandbox.servers["coinbase"]
+        assert isinstance(server, CoinbaseServer)
+        server.requests_per_s = 1_000.0
         return self
 
     async def connect(self, *channels):
@@ -63,7 +67,7 @@ def test_matches_are_the_worlds_trades_to_our_normaliser():
         assert found
         assert all(f["type"] == "match" for f in found)
         normaliser = CoinbaseNormaliser()
-        trades = [t for f in (last, *found) for t in normaliser.normalise(json.dumps(f).encode(), 1)]
+        trades = [t for f in (last, *found) for t in normalised(normaliser, json.dumps(f).encode(), 1)]
         assert normaliser.missed == 0
         expected = told[-len(trades) :]
         assert [(t.price, t.quantity, t.aggressor) for t in trades] == [

@@ -17,7 +17,6 @@ from aiohttp import web
 from rich.console import Console
 
 from libs.exchange.matching_types import LimitOrder
-from libs.runtime import ports
 from libs.runtime.ports import Reservation
 from libs.venues.polymarket import POLYMARKET
 from proto.feed import Side
@@ -28,7 +27,7 @@ from sandbox.sockets import ClientSocket
 from sandbox.table import overview
 from sandbox.venue import VenueServer, arrival_of, fault_of
 from sandbox.world.events import TickChanged
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 from tests.support.waiting import PATIENCE_S, until
 
 START = 1_779_000_000 * SECOND
@@ -378,9 +377,7 @@ def test_two_reservations_never_share_a_port(monkeypatch):
     anywhere = random.randrange
     first = Reservation(6)
     wanted = [first.base, first.base + 5]
-    monkeypatch.setattr(
-        ports.random, "randrange", lambda *given: wanted.pop() if wanted else anywhere(*given)
-    )
+    monkeypatch.setattr(random, "randrange", lambda *given: wanted.pop() if wanted else anywhere(*given))
     second = Reservation(6)
     assert abs(first.base - second.base) >= 6
     for held in (first, second):
@@ -391,9 +388,9 @@ def test_the_table_shows_markets_and_faults(echo):
     sandbox = sandbox_of()
     sandbox.faults.set(FaultRule(kind=FaultKind.DROP))
     sandbox.faults.pick(POLYMARKET, "order")
-    console = Console(file=io.StringIO(), width=160)
-    console.print(overview(sandbox))
-    text = console.file.getvalue()
+    shown = io.StringIO()
+    Console(file=shown, width=160).print(overview(sandbox))
+    text = shown.getvalue()
     for market in sandbox.world.markets(POLYMARKET):
         assert market.slug[:40] in text
     assert "polymarket drop 1" in text

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -134,7 +135,7 @@ async def test_a_tape_that_does_not_grow_is_frozen_only_while_the_monitor_ticks(
 @pytest.mark.asyncio
 async def test_a_full_disk_closes_the_gate_by_a_file_and_room_opens_it(tmp_path, monkeypatch):
     free = {"bytes": 1 << 40}
-    monkeypatch.setattr(servers.shutil, "disk_usage", lambda _: SimpleNamespace(free=free["bytes"]))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free["bytes"]))
     async with watched(tmp_path / "state", monitor=False) as (installation, watch, reports):
         pause_file = installation.layout.pause_file
         assert not pause_file.exists()

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.files import write_atomically
 from libs.keys.signing import (
     APPROVAL_DOMAIN,
     GENUINE_MAX,
@@ -206,7 +207,7 @@ def test_a_rotation_that_a_crash_broke_off_is_done_again(
     """It dies before its first write of a file of public things, before the second, and before none."""
     keys, layout = Installation(tmp_path).signing_keys, Installation(tmp_path).layout
     old = Signer.load(OPERATOR_DOMAIN, layout.operator_key)
-    whole = signing_keys.write_atomically
+    whole = write_atomically
     done: list[Path] = []
 
     def dying(path: Path, content: bytes) -> None:

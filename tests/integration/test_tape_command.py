@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from libs.tape.connection import open_link
 from libs.view.names import short_id
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 from tests.support.played import Played, played_in
 from tools.cli.app import app
 from tools.exit_codes import FAILED, USAGE

@@ -24,10 +24,10 @@ from proto.service import Started
 from proto.subjects import ALL_SERVICES
 from services.feed.recording.recording import RESULTS_FILE
 from services.feed.synthetic.recording import START_NS, write_recording
-from tests.conftest import ROOT
 from tests.fault.rig import BUSY, SEED
 from tests.support.cluster import with_cluster
 from tests.support.harness import readable
+from tests.support.paths import ROOT
 from tools.cli.commands.status import read_status
 from tools.cli.commands.tape import history_of
 from tools.exit_codes import FAILED, USAGE, UsageError

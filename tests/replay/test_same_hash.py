@@ -12,10 +12,11 @@ import pytest
 
 from proto.subjects import SERVICES
 from services.feed.recording.recording import FRAMES_FILE, RESULTS_FILE, TRADES_FILE
-from tests.conftest import ROOT, SOAK
+from tests.conftest import SOAK
 from tests.fault import invariants
 from tests.fault.rig import BUSY, backtested, busy_recording, follow_plan, play, same_decisions
 from tests.support.harness import running
+from tests.support.paths import ROOT
 from tools.system.options import Options
 
 PATIENCE_S = 280.0

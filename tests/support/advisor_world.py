@@ -49,7 +49,7 @@ class AdvisorWorld:
         self.now = START
         self.seq = 0
         self.counters: dict[str, int] = {}
-        self.out: list[Message] = []
+        self.out: list[Any] = []
         self.inputs: list[tuple[Stamp, Message]] = []
         self.put(
             Session(
@@ -69,7 +69,7 @@ class AdvisorWorld:
     def state(self):
         return self.machine.state
 
-    def put(self, event: Message) -> list[Message]:
+    def put(self, event: Message) -> list[Any]:
         self.seq += 1
         stamp = Stamp(self.seq, self.now)
         self.inputs.append((stamp, event))
@@ -122,7 +122,7 @@ class AdvisorWorld:
             Trade(instrument=instrument, at=self.now, trade_id=str(self.seq), price=price, quantity=CENT)
         )
 
-    def pass_s(self, seconds: int) -> list[Message]:
+    def pass_s(self, seconds: int) -> list[Any]:
         """So many seconds pass, with one look at the clock at the end."""
         self.now += seconds * SECOND
         return self.put(Clock(at=self.now))
@@ -138,7 +138,7 @@ class AdvisorWorld:
         status: AnswerStatus = AnswerStatus.FORECAST,
         cost: int = 1_000,
         **fields: Any,
-    ) -> list[Message]:
+    ) -> list[Any]:
         return self.put(
             ModelAnswer(
                 question=question.question,
@@ -160,5 +160,5 @@ class AdvisorWorld:
             made += [message for message in self.say(held.question, percent) if isinstance(message, Forecast)]
         return made
 
-    def settle(self, number: int, *, happened: bool) -> list[Message]:
+    def settle(self, number: int, *, happened: bool) -> list[Any]:
         return self.put(market(number, status=MarketStatus.SETTLED, result="yes" if happened else "no"))

@@ -57,7 +57,7 @@ class RiskWorld:
         self.seq = 0
         self.counters: dict[str, int] = {}
         self.fill_count = 0
-        self.outputs: list[Message] = []
+        self.outputs: list[Any] = []
         self.session()
         self.configure(**params)
         self.send(Account(account_id="deposit", venue="kalshi", deposit=cash, at=self.now))
@@ -66,7 +66,7 @@ class RiskWorld:
             self.book(f"kalshi:{name}:yes", snapshot=True)
             self.book(f"kalshi:{name}:no", snapshot=True)
 
-    def send(self, message: Message, *, message_id: str = "") -> list[Message]:
+    def send(self, message: Message, *, message_id: str = "") -> list[Any]:
         self.seq += 1
         message = codec.decode(message.subject(), codec.encode(message))
         stamp = Stamp(self.seq, self.now, message_id or f"t1:x:{self.seq}:0")
@@ -97,10 +97,10 @@ class RiskWorld:
         }
         self.send(Config(section="risk", document=document, nonce="n", expires_at=self.now))
 
-    def command(self, verb: Verb, order: str = "") -> list[Message]:
+    def command(self, verb: Verb, order: str = "") -> list[Any]:
         return self.send(Command(verb=verb, nonce="n", expires_at=self.now, order=order))
 
-    def clock(self, seconds: float = 1) -> list[Message]:
+    def clock(self, seconds: float = 1) -> list[Any]:
         self.now += int(seconds * SECOND)
         return self.send(FeedClock(at=self.now))
 
@@ -133,7 +133,7 @@ class RiskWorld:
 
     def propose(
         self, market: str = "A", outcome: str = "yes", *, message_id: str = "", **changes: Any
-    ) -> Message:
+    ) -> Any:
         fields: dict[str, Any] = {
             "strategy": "momentum",
             "market": f"kalshi:{market}",
@@ -157,7 +157,7 @@ class RiskWorld:
         """The failed checks: name → (limit, value)."""
         return failed_of(self.propose(market, outcome, **changes))
 
-    def exit(self, market: str = "A", outcome: str = "yes", **changes: Any) -> Message:
+    def exit(self, market: str = "A", outcome: str = "yes", **changes: Any) -> Any:
         fields: dict[str, Any] = {
             "strategy": "momentum",
             "market": f"kalshi:{market}",

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
@@ -81,7 +81,7 @@ class SocketFrames:
         self._kalshi: ClientConnection | None = None
         self.connects = 0
 
-    async def frames(self) -> AsyncIterator[RawFrame | DeadFrame]:
+    async def frames(self) -> AsyncGenerator[RawFrame | DeadFrame]:
         """Yield frames for ever; close the iterator (or cancel) to close the sockets."""
         tasks = [asyncio.create_task(self._follow(url)) for url in self._urls]
         tasks.append(asyncio.create_task(self._command_loop()))

@@ -25,6 +25,7 @@ from proto.message import (
     as_text,
 )
 from proto.operator import Config
+from proto.risk import Rejection
 from proto.subjects import TABLE
 from proto.units import AMOUNT_MAX, MOMENT_MAX, as_money, as_quantity, later
 from tests.support.samples import SAMPLES
@@ -186,5 +187,5 @@ def test_a_row_may_be_longer_than_we_know_or_shorter_by_its_defaults():
 
 
 def risk_row(row: list[Any]) -> Any:
-    (sample,) = [sample for sample in SAMPLES if sample.kind == "risk.rejection"]
+    (sample,) = [sample for sample in SAMPLES if isinstance(sample, Rejection)]
     return sample.replace(failed=[row]).failed[0]

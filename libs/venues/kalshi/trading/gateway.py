@@ -10,7 +10,7 @@ stops a runaway or a sweep; it does not notice that we are gone. For that an ord
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -447,5 +447,5 @@ class KalshiGateway:
         keep_newest(self._payouts, PAYOUTS_MAX)
         return paid
 
-    def events(self) -> AsyncIterator[UserEvent]:
+    def events(self) -> AsyncGenerator[UserEvent]:
         return self._user.events()

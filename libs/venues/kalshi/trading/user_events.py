@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from libs.bounded import clip
 from libs.venues.errors import VenueError
@@ -33,7 +33,7 @@ class UserEvents:
         self._url = websocket_url
         self._known = known
 
-    async def events(self) -> AsyncIterator[UserEvent]:
+    async def events(self) -> AsyncGenerator[UserEvent]:
         """Yield for ever.
 
         ``CONNECTED`` comes once the venue has confirmed all channels: from then on nothing is missed until

@@ -13,6 +13,7 @@ from libs.config.load import load, override, parse_set, parse_sets
 from libs.config.section import Section, amount, setting, whole
 from libs.config.wanted import former_names
 from libs.contract.codec import decode, encode
+from libs.machine.machine import StateMachine
 from libs.venues.catalogue import VENUES
 from proto.operator import Config
 from proto.units import ONE, Price, show
@@ -368,6 +369,7 @@ def test_a_stored_section_can_be_overridden_by_todays_names():
 @pytest.mark.parametrize("section", ["risk", "execution", "paper", "exit", "monitor"])
 def test_snapshots_of_before_are_restored_by_their_former_names(section):
     machine = factories()[section]()
+    assert isinstance(machine, StateMachine)
     machine.restore(msgspec.msgpack.encode({"params": STORED[section]}))
     assert machine.state.params == models()[section]()
 

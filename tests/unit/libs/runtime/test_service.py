@@ -1,8 +1,11 @@
 """A service that no supervisor started: whose run it takes, and when it begins anew."""
 
+import gc
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvloop
 
 from libs.runtime import service
 from libs.runtime.boot import boot_id
@@ -18,12 +21,12 @@ def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StateLayout:
     found = StateLayout(tmp_path)
     found.prepare()
 
-    def run(coroutine: object) -> None:
+    def run(coroutine: Any) -> None:
         coroutine.close()
         raise Opened
 
-    monkeypatch.setattr(service.uvloop, "run", run)
-    monkeypatch.setattr(service.gc, "freeze", lambda: None)
+    monkeypatch.setattr(uvloop, "run", run)
+    monkeypatch.setattr(gc, "freeze", lambda: None)
     return found
 
 

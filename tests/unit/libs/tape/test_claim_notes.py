@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.tape import claim_notes
 from libs.tape.claim_notes import ClaimNotes
 
 KEPT, LINES_MAX = 10, 20
@@ -70,7 +69,7 @@ def test_a_file_that_cannot_be_written_anew_goes_on_as_it_is(
     def refused(*_: object) -> None:
         raise OSError("no room")
 
-    monkeypatch.setattr(claim_notes.Path, "replace", refused)
+    monkeypatch.setattr(Path, "replace", refused)
     for number in range(3 * LINES_MAX):
         kept.add(f"t-{number}-0", "n")
     kept.close()

@@ -10,6 +10,7 @@ from libs.keys.venues.kinds import RsaKey, write_rsa
 from libs.keys.venues.store import KEYS_DIRECTORY_VARIABLE, KeyStore
 from libs.venues.catalogue import key_kinds
 from libs.venues.frame import RawFrame
+from libs.venues.kalshi import KALSHI
 from libs.venues.kalshi.auth import KEY_HEADER
 from libs.venues.kalshi.market_data.normalise import KalshiNormaliser
 from libs.venues.kalshi.params import KalshiParams
@@ -20,8 +21,9 @@ from services.feed import control
 from services.feed.control import FEED
 from services.feed.live.kalshi import load_signer
 from services.feed.live.live_feed import Inlet, LiveFeed
-from services.feed.normalise import KALSHI, DeadFrame, Normalisers
+from services.feed.normalise import DeadFrame, Normalisers
 from services.feed.synthetic import frames
+from services.feed.synthetic.book import Change
 from tests.support.feed_observer import FeedObserver
 
 START = 1_795_269_600 * SECOND
@@ -53,7 +55,7 @@ def test_a_stale_frame_is_a_gap_until_the_next_whole_book() -> None:
 
 def test_time_is_a_frame_and_moves_what_waits() -> None:
     normalisers, _observer = with_book()
-    assert read(normalisers, frames.delta(TICKER, 2, frames.Change("yes", 390, 5), 0), KALSHI) == []
+    assert read(normalisers, frames.delta(TICKER, 2, Change("yes", 390, 5), 0), KALSHI) == []
     assert read(normalisers, control.TICK) == []
     told = read(normalisers, control.TICK, at=START + SECOND)
     assert YES in {getattr(message, "instrument", "") for message in told}

@@ -3,6 +3,7 @@
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,7 +78,7 @@ def test_nothing_a_tape_can_carry_stops_the_journal(
 
 
 @given(st.sampled_from(TABLE), st.binary(max_size=200))
-def test_an_unreadable_payload_is_kept_with_its_reason(row: object, payload: bytes) -> None:
+def test_an_unreadable_payload_is_kept_with_its_reason(row: Any, payload: bytes) -> None:
     kind = row.kind
     reading = read(f"{kind}.x", "", payload)
     assert (reading.body is None) == (reading.unreadable is not None)

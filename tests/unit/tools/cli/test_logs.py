@@ -1,6 +1,7 @@
 """Logs are shown in the order of time, and followed over the file that takes the place of a full one."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,7 @@ def test_following_hands_out_whole_lines_once_also_after_the_file_was_put_aside(
         append("new and longer than all that was there\n")
 
     writes = iter([lambda: append("one\nha"), lambda: append("lf\n"), put_aside])
-    monkeypatch.setattr(logs.time, "sleep", lambda _: next(writes)())
+    monkeypatch.setattr(time, "sleep", lambda _: next(writes)())
     following = logs.following([path])
     assert [next(following).text for _ in range(3)] == [
         "one",
@@ -96,6 +97,6 @@ def test_following_goes_on_in_a_file_that_was_emptied(tmp_path: Path, monkeypatc
         append("anew\n")
 
     writes = iter([lambda: append("one\n"), emptied, lambda: append("two\n")])
-    monkeypatch.setattr(logs.time, "sleep", lambda _: next(writes)())
+    monkeypatch.setattr(time, "sleep", lambda _: next(writes)())
     following = logs.following([path])
     assert [next(following).text for _ in range(3)] == ["one", "anew", "two"]

@@ -13,6 +13,7 @@ from libs.venues.frame import FRAME_BYTES_MAX, FrameError, rest_frame
 from libs.venues.reference import Reference, Repeats
 from proto.feed import Book, Candle, Gap, Level, Quote, Side, Trade
 from proto.units import MILLISECOND, ONE, SECOND
+from tests.support.normalised import normalised, ticked
 
 AT = 1_790_000_000 * SECOND
 BTC = "binance:BTCUSDT"
@@ -53,12 +54,12 @@ def snapshot(last: int, bids: list, asks: list) -> bytes:
 
 def test_a_trade_has_its_price_size_and_taker_bare_or_wrapped():
     normaliser = BinanceNormaliser()
-    [first] = normaliser.normalise(trade(7), AT)
+    [first] = normalised(normaliser, trade(7), AT)
     assert first == Trade(
         instrument=BTC, at=AT, trade_id="7", price=76_584_810_000, quantity=10_740, aggressor=Side.BUY
     )
     wrapped = frame(json.loads(trade(8, size="0.00000049", m=True)), "btcusdt@trade")
-    [second] = normaliser.normalise(wrapped, AT)
+    [second] = normalised(normaliser, wrapped, AT)
     # The buyer waited, so the seller took; what is finer than a millionth is cut off.
     assert (second.aggressor, second.quantity) == (Side.SELL, 0)
 
@@ -66,7 +67,7 @@ def test_a_trade_has_its_price_size_and_taker_bare_or_wrapped():
 def test_trades_repeated_by_an_overlapping_connection_come_once_and_lost_ones_are_counted():
     normaliser = BinanceNormaliser()
     numbers = [5, 6, 5, 6, 7, 10]
-    out = [t.trade_id for n in numbers for t in normaliser.normalise(trade(n), AT)]
+    out = [t.trade_id for n in numbers for t in normalised(normaliser, trade(n), AT)]
     assert out == ["5", "6", "7", "10"]
     assert (normaliser.old, normaliser.missed) == (2, 2)
 
@@ -82,16 +83,16 @@ def test_a_new_count_of_ids_is_believed_after_a_run_of_old_ones():
 def test_of_trades_and_aggregates_only_one_kind_is_taken():
     normaliser = BinanceNormaliser()
     aggregate = {"e": "aggTrade", "s": "BTCUSDT", "a": 1, "p": "10", "q": "1", "m": True, "M": True}
-    assert len(normaliser.normalise(frame(aggregate), AT)) == 1
-    assert normaliser.normalise(trade(900), AT) == []
-    assert len(normaliser.normalise(frame(aggregate | {"a": 2}), AT)) == 1
+    assert len(normalised(normaliser, frame(aggregate), AT)) == 1
+    assert normalised(normaliser, trade(900), AT) == []
+    assert len(normalised(normaliser, frame(aggregate | {"a": 2}), AT)) == 1
     assert normaliser.unused == 1
 
 
 def test_a_candle_comes_once_and_only_when_it_is_closed():
     normaliser = BinanceNormaliser()
-    assert normaliser.normalise(kline(60_000, closed=False), AT) == []
-    [candle] = normaliser.normalise(kline(60_000, closed=True), AT)
+    assert normalised(normaliser, kline(60_000, closed=False), AT) == []
+    [candle] = normalised(normaliser, kline(60_000, closed=True), AT)
     assert candle == Candle(
         instrument=BTC,
         at=AT,
@@ -103,10 +104,10 @@ def test_a_candle_comes_once_and_only_when_it_is_closed():
         last=11 * ONE,
         volume=1_500_000,
     )
-    assert normaliser.normalise(kline(60_000, closed=True), AT) == []
+    assert normalised(normaliser, kline(60_000, closed=True), AT) == []
     with pytest.raises(FrameError, match="low"):
-        normaliser.normalise(kline(120_000, closed=True, low="11.5"), AT)
-    assert len(normaliser.normalise(kline(120_000, closed=True), AT)) == 1
+        normalised(normaliser, kline(120_000, closed=True, low="11.5"), AT)
+    assert len(normalised(normaliser, kline(120_000, closed=True), AT)) == 1
 
 
 def test_backfilled_candles_leave_out_the_forming_one_and_what_is_known():
@@ -117,15 +118,15 @@ def test_backfilled_candles_leave_out_the_forming_one_and_what_is_known():
     ]
     normaliser = BinanceNormaliser()
     body = rest_frame("klines", json.dumps(rows).encode(), symbol="BTCUSDT", interval="1m")
-    candles = normaliser.normalise(body, AT)
+    candles = normalised(normaliser, body, AT)
     assert [c.start_at // MILLISECOND - now_ms for c in candles] == [-180_000, -120_000, -60_000]
-    assert normaliser.normalise(body, AT) == []
-    assert len(normaliser.normalise(kline(now_ms - 1_000, closed=True), AT)) == 1
+    assert normalised(normaliser, body, AT) == []
+    assert len(normalised(normaliser, kline(now_ms - 1_000, closed=True), AT)) == 1
 
 
 def test_best_prices_without_kind_or_time_heal_and_are_told_ten_times_a_second():
     normaliser = BinanceNormaliser()
-    book, quote = normaliser.normalise(ticker(1, "10.5", "10.6"), AT)
+    book, quote = normalised(normaliser, ticker(1, "10.5", "10.6"), AT)
     assert book == Book(
         instrument=BTC,
         at=AT,
@@ -135,35 +136,36 @@ def test_best_prices_without_kind_or_time_heal_and_are_told_ten_times_a_second()
         snapshot=True,
     )
     assert (quote.counter, quote.bid, quote.ask) == (2, 10_500_000, 10_600_000)
-    assert normaliser.normalise(ticker(2, "10.7", "10.8"), AT + 1) == []
-    assert normaliser.normalise(ticker(3, "10.8", "10.9"), AT + 2) == []
-    [late] = normaliser.tick(AT + 100 * MILLISECOND)
+    assert normalised(normaliser, ticker(2, "10.7", "10.8"), AT + 1) == []
+    assert normalised(normaliser, ticker(3, "10.8", "10.9"), AT + 2) == []
+    [late] = ticked(normaliser, AT + 100 * MILLISECOND)
     assert (late.counter, late.bid) == (3, 10_800_000)
     # Neither a size nor an older update is news.
-    assert normaliser.normalise(ticker(4, "10.8", "10.9", size="9"), AT + SECOND) == []
-    assert normaliser.normalise(ticker(2, "10.1", "10.2"), AT + SECOND) == []
-    [empty] = normaliser.normalise(ticker(5, "0.00000000", "10.9"), AT + SECOND)
+    assert normalised(normaliser, ticker(4, "10.8", "10.9", size="9"), AT + SECOND) == []
+    assert normalised(normaliser, ticker(2, "10.1", "10.2"), AT + SECOND) == []
+    [empty] = normalised(normaliser, ticker(5, "0.00000000", "10.9"), AT + SECOND)
     assert (empty.bid, empty.ask) == (None, 10_900_000)
 
 
 def test_a_lost_connection_is_a_gap_that_the_next_best_prices_heal():
     normaliser = BinanceNormaliser()
-    normaliser.normalise(ticker(1, "10.5", "10.6"), AT)
-    [gap] = normaliser.normalise(frame({"type": "_ws_disconnected", "msg": {}}), AT + SECOND)
+    normalised(normaliser, ticker(1, "10.5", "10.6"), AT)
+    [gap] = normalised(normaliser, frame({"type": "_ws_disconnected", "msg": {}}), AT + SECOND)
     assert (type(gap), gap.instrument, gap.reason) == (Gap, BTC, "connection lost")
-    assert normaliser.tick(AT + 2 * SECOND) == []
-    normaliser.normalise(frame({"type": "_ws_connected", "msg": {}}), AT + 2 * SECOND)
+    assert ticked(normaliser, AT + 2 * SECOND) == []
+    normalised(normaliser, frame({"type": "_ws_connected", "msg": {}}), AT + 2 * SECOND)
     # The same prices as before, and yet news.
-    book, quote = normaliser.normalise(ticker(1, "10.5", "10.6"), AT + 3 * SECOND)
+    book, quote = normalised(normaliser, ticker(1, "10.5", "10.6"), AT + 3 * SECOND)
     assert book.snapshot
     assert book.counter == quote.counter - 1 == 3
 
 
 def test_distrust_drops_one_instrument_and_resend_gives_whole_ones():
     normaliser = BinanceNormaliser()
-    normaliser.normalise(ticker(1, "10.5", "10.6"), AT)
+    normalised(normaliser, ticker(1, "10.5", "10.6"), AT)
     assert [type(m) for m in normaliser.resend(AT + 1)] == [Book, Quote]
     [gap] = normaliser.invalidate(BTC, AT, "stale")
+    assert isinstance(gap, Gap)
     assert gap.reason == "stale"
     assert normaliser.invalidate(BTC, AT, "stale") == []
     assert normaliser.invalidate("binance:NONE", AT, "stale") == []
@@ -198,11 +200,11 @@ class TestDepth:
 
     def test_changes_wait_for_a_snapshot_and_are_applied_to_it(self):
         normaliser = BinanceNormaliser()
-        assert normaliser.normalise(diff(1, 5, [["10", "1"]]), AT) == []
-        assert normaliser.normalise(diff(6, 8, [["10", "3"]], [["12", "4"]]), AT) == []
-        assert normaliser.normalise(diff(9, 9, [["9", "0"]]), AT) == []
+        assert normalised(normaliser, diff(1, 5, [["10", "1"]]), AT) == []
+        assert normalised(normaliser, diff(6, 8, [["10", "3"]], [["12", "4"]]), AT) == []
+        assert normalised(normaliser, diff(9, 9, [["9", "0"]]), AT) == []
         assert list(normaliser.wanted_snapshots) == ["BTCUSDT"]
-        out = normaliser.normalise(snapshot(6, [["10", "2"], ["9", "5"]], [["11", "1"]]), AT)
+        out = normalised(normaliser, snapshot(6, [["10", "2"], ["9", "5"]], [["11", "1"]]), AT)
         assert not normaliser.wanted_snapshots
         book, quote = out
         assert book.snapshot
@@ -212,21 +214,21 @@ class TestDepth:
 
     def test_a_snapshot_older_than_the_waiting_changes_is_not_taken(self):
         normaliser = BinanceNormaliser()
-        normaliser.normalise(diff(20, 25, [["10", "1"]]), AT)
-        assert normaliser.normalise(snapshot(18, [["10", "2"]], []), AT) == []
+        normalised(normaliser, diff(20, 25, [["10", "1"]]), AT)
+        assert normalised(normaliser, snapshot(18, [["10", "2"]], []), AT) == []
         assert normaliser.wanted_snapshots == ("BTCUSDT",)
-        assert normaliser.normalise(snapshot(19, [["10", "2"]], []), AT)[0].bids == (Level(10 * ONE, ONE),)
+        assert normalised(normaliser, snapshot(19, [["10", "2"]], []), AT)[0].bids == (Level(10 * ONE, ONE),)
 
     def test_a_hole_breaks_the_book_and_the_change_behind_it_waits(self):
         normaliser = BinanceNormaliser()
-        normaliser.normalise(snapshot(10, [["10", "2"]], [["11", "1"]]), AT)
-        assert normaliser.normalise(diff(8, 10, [["10", "0"]]), AT) == []
-        [book] = normaliser.normalise(diff(11, 12, [["10", "7"]]), AT + SECOND)
+        normalised(normaliser, snapshot(10, [["10", "2"]], [["11", "1"]]), AT)
+        assert normalised(normaliser, diff(8, 10, [["10", "0"]]), AT) == []
+        [book] = normalised(normaliser, diff(11, 12, [["10", "7"]]), AT + SECOND)
         assert book.bids == (Level(10 * ONE, 7 * ONE),)
-        [gap] = normaliser.normalise(diff(14, 15, [["10", "8"]]), AT + SECOND)
+        [gap] = normalised(normaliser, diff(14, 15, [["10", "8"]]), AT + SECOND)
         assert gap.instrument == BTC
         assert normaliser.wanted_snapshots == ("BTCUSDT",)
-        [book, _] = normaliser.normalise(snapshot(13, [["9", "1"]], [["11", "1"]]), AT + SECOND)
+        [book, _] = normalised(normaliser, snapshot(13, [["9", "1"]], [["11", "1"]]), AT + SECOND)
         assert book.bids == (Level(10 * ONE, 8 * ONE), Level(9 * ONE, ONE))
 
     @given(st.data())
@@ -237,11 +239,11 @@ class TestDepth:
         for sent in frames:
             # Lost, once, or twice.
             for _ in range(data.draw(st.sampled_from([0, 1, 1, 1, 1, 2]))):
-                normaliser.normalise(sent, AT)
+                normalised(normaliser, sent, AT)
             if normaliser.wanted_snapshots and data.draw(st.booleans()):
                 taken = data.draw(st.sampled_from(sorted(truth)))
                 rows = {s: [[str(p), str(q)] for p, q in truth[taken][s].items()] for s in "ba"}
-                normaliser.normalise(snapshot(taken, rows["b"], rows["a"]), AT)
+                normalised(normaliser, snapshot(taken, rows["b"], rows["a"]), AT)
             symbol = normaliser._references.get("BTCUSDT")
             if symbol is not None and symbol.whole:
                 expected = truth[symbol.sequence.last]
@@ -251,10 +253,10 @@ class TestDepth:
     def test_a_partial_book_is_whole_each_time_and_named_by_its_stream(self):
         normaliser = BinanceNormaliser()
         body = {"lastUpdateId": 1, "bids": [["10", "1"]], "asks": [["11", "1"]]}
-        out = normaliser.normalise(frame(body, "btcusdt@depth5@100ms"), AT)
+        out = normalised(normaliser, frame(body, "btcusdt@depth5@100ms"), AT)
         assert [type(m) for m in out] == [Book, Quote]
         with pytest.raises(FrameError):
-            normaliser.normalise(frame(body), AT)
+            normalised(normaliser, frame(body), AT)
 
 
 def test_missed_trades_are_filled_from_rest_and_no_history_is_told_as_news():
@@ -263,20 +265,20 @@ def test_missed_trades_are_filled_from_rest_and_no_history_is_told_as_news():
         return rest_frame("trades", json.dumps(body).encode(), symbol="BTCUSDT")
 
     normaliser = BinanceNormaliser()
-    assert [t.trade_id for t in normaliser.normalise(rows(1, 2, 3), AT)] == ["3"]
-    normaliser.normalise(trade(4), AT)
-    assert [t.trade_id for t in normaliser.normalise(rows(2, 3, 4, 5, 6), AT)] == ["5", "6"]
+    assert [t.trade_id for t in normalised(normaliser, rows(1, 2, 3), AT)] == ["3"]
+    normalised(normaliser, trade(4), AT)
+    assert [t.trade_id for t in normalised(normaliser, rows(2, 3, 4, 5, 6), AT)] == ["5", "6"]
 
 
 def test_answers_and_refusals_are_counted():
     normaliser = BinanceNormaliser()
-    assert normaliser.normalise(frame({"result": None, "id": 1}), AT) == []
+    assert normalised(normaliser, frame({"result": None, "id": 1}), AT) == []
     assert normaliser.errors == 0
-    normaliser.normalise(frame({"code": 2, "msg": "Invalid request: missing field"}), AT)
+    normalised(normaliser, frame({"code": 2, "msg": "Invalid request: missing field"}), AT)
     assert (normaliser.errors, normaliser.last_error) == (1, "2 Invalid request: missing field")
-    normaliser.normalise(frame({"id": 3, "error": {"code": 1, "msg": "x"}}), AT)
+    normalised(normaliser, frame({"id": 3, "error": {"code": 1, "msg": "x"}}), AT)
     assert normaliser.errors == 2
-    assert normaliser.normalise(frame({"e": "24hrTicker", "s": "BTCUSDT"}), AT) == []
+    assert normalised(normaliser, frame({"e": "24hrTicker", "s": "BTCUSDT"}), AT) == []
     assert normaliser.unused == 1
 
 
@@ -312,10 +314,10 @@ def test_garbage_raises_frame_errors_only_and_changes_nothing(garbage):
 
     normaliser = BinanceNormaliser()
     for known in KNOWN:
-        normaliser.normalise(known, AT)
+        normalised(normaliser, known, AT)
     before = repr(state(normaliser))
     try:
-        normaliser.normalise(garbage, AT + SECOND)
+        normalised(normaliser, garbage, AT + SECOND)
     except FrameError:
         assert repr(state(normaliser)) == before
 
@@ -330,19 +332,20 @@ def test_a_frame_of_any_length_and_depth_is_refused():
 
 def test_a_coin_below_a_millionth_is_refused_once_as_a_whole():
     normaliser = BinanceNormaliser()
-    assert normaliser.normalise(trade(1, price="0.00001200", s="SHIBUSDT"), AT)
+    assert normalised(normaliser, trade(1, price="0.00001200", s="SHIBUSDT"), AT)
     prices = ("0.00001234", "0.00001235", "0.00001200")
     for price in prices:
-        assert normaliser.normalise(trade(2, price=price, s="SHIBUSDT"), AT) == []
+        assert normalised(normaliser, trade(2, price=price, s="SHIBUSDT"), AT) == []
     assert (
-        normaliser.normalise(ticker(5, "0.00000784", "0.00000785").replace(b"BTCUSDT", b"PEPEUSDT"), AT) == []
+        normalised(normaliser, ticker(5, "0.00000784", "0.00000785").replace(b"BTCUSDT", b"PEPEUSDT"), AT)
+        == []
     )
     assert normaliser.notes() == [
         "SHIBUSDT is not followed: expected a price of at most 6 decimals, was 0.00001234",
         "PEPEUSDT is not followed: expected a price of at most 6 decimals, was 0.00000784",
     ]
     assert (normaliser.odd_items.count, normaliser.unused) == (2, 4)
-    assert len(normaliser.normalise(trade(1), AT)) == 1
+    assert len(normalised(normaliser, trade(1), AT)) == 1
 
 
 def test_stream_names_stay_within_a_connection():

@@ -11,6 +11,7 @@ from libs.venues.frame import FrameError, rest_frame
 from proto.feed import Book, Gap, Level, Quote, Side, Trade
 from proto.units import MILLISECOND, ONE, SECOND
 from tests.support.captures import captures, rows_of
+from tests.support.normalised import normalised, ticked
 
 AT = 1_790_000_000 * SECOND
 BTC = "coinbase:BTC-USD"
@@ -26,7 +27,7 @@ def ticker(bid: str, ask: str) -> bytes:
 
 def test_a_ticker_tells_best_prices_and_heals():
     normaliser = CoinbaseNormaliser()
-    book, quote = normaliser.normalise(ticker("76084.31", "76084.32"), AT)
+    book, quote = normalised(normaliser, ticker("76084.31", "76084.32"), AT)
     assert book.snapshot
     assert quote == Quote(
         instrument=BTC,
@@ -37,41 +38,41 @@ def test_a_ticker_tells_best_prices_and_heals():
         ask=76_084_320_000,
         ask_size=ONE,
     )
-    assert normaliser.normalise(ticker("76085", "76086"), AT + 1) == []
-    [late] = normaliser.tick(AT + 100 * MILLISECOND)
+    assert normalised(normaliser, ticker("76085", "76086"), AT + 1) == []
+    [late] = ticked(normaliser, AT + 100 * MILLISECOND)
     assert late.bid == 76_085 * ONE
     with pytest.raises(FrameError, match="at most the ask"):
-        normaliser.normalise(ticker("76087", "76086"), AT + SECOND)
-    [gap] = normaliser.normalise(b'{"type":"_ws_disconnected","msg":{}}', AT + SECOND)
+        normalised(normaliser, ticker("76087", "76086"), AT + SECOND)
+    [gap] = normalised(normaliser, b'{"type":"_ws_disconnected","msg":{}}', AT + SECOND)
     assert isinstance(gap, Gap)
-    normaliser.normalise(b'{"type":"_ws_connected","msg":{}}', AT + SECOND)
-    assert [type(m) for m in normaliser.normalise(ticker("76085", "76086"), AT + SECOND)] == [Book, Quote]
+    normalised(normaliser, b'{"type":"_ws_connected","msg":{}}', AT + SECOND)
+    assert [type(m) for m in normalised(normaliser, ticker("76085", "76086"), AT + SECOND)] == [Book, Quote]
     assert len(normaliser.resend(AT + SECOND)) == 2
     assert len(normaliser.invalidate(BTC, AT + SECOND, "stale")) == 1
 
 
 def test_a_subscribed_book_is_kept_up_and_knows_better_than_the_ticker():
     normaliser = CoinbaseNormaliser()
-    assert normaliser.normalise(frame("l2update", changes=[["buy", "10", "1"]]), AT) == []
+    assert normalised(normaliser, frame("l2update", changes=[["buy", "10", "1"]]), AT) == []
     snapshot = frame("snapshot", bids=[["10", "1"], ["9", "2"]], asks=[["11", "3"]])
-    book, quote = normaliser.normalise(snapshot, AT)
+    book, quote = normalised(normaliser, snapshot, AT)
     assert book.bids == (Level(10 * ONE, ONE), Level(9 * ONE, 2 * ONE))
     assert (quote.bid, quote.ask) == (10 * ONE, 11 * ONE)
     changes = [["buy", "10", "0.00000000"], ["sell", "10.5", "4"]]
-    quote, book = normaliser.normalise(frame("l2update", changes=changes), AT + SECOND)
+    quote, book = normalised(normaliser, frame("l2update", changes=changes), AT + SECOND)
     assert (quote.bid, quote.ask) == (9 * ONE, 10_500_000)
     assert book.asks == (Level(10_500_000, 4 * ONE), Level(11 * ONE, 3 * ONE))
-    assert normaliser.normalise(ticker("8", "12"), AT + 2 * SECOND) == []
+    assert normalised(normaliser, ticker("8", "12"), AT + 2 * SECOND) == []
 
 
 def test_heartbeats_show_missing_trades_and_errors_are_counted():
     normaliser = CoinbaseNormaliser()
-    normaliser.normalise(frame("match", price="10", trade_id=5, size="1", side="buy"), AT)
-    normaliser.normalise(frame("heartbeat", last_trade_id=5, sequence=1), AT)
+    normalised(normaliser, frame("match", price="10", trade_id=5, size="1", side="buy"), AT)
+    normalised(normaliser, frame("heartbeat", last_trade_id=5, sequence=1), AT)
     assert normaliser.behind == 0
-    normaliser.normalise(frame("heartbeat", last_trade_id=7, sequence=2), AT)
+    normalised(normaliser, frame("heartbeat", last_trade_id=7, sequence=2), AT)
     assert normaliser.behind == 1
-    normaliser.normalise(b'{"type":"error","message":"Failed","reason":"no such product"}', AT)
+    normalised(normaliser, b'{"type":"error","message":"Failed","reason":"no such product"}', AT)
     assert (normaliser.errors, normaliser.last_error) == (1, "Failed no such product")
 
 
@@ -80,7 +81,7 @@ def test_history_comes_as_closed_candles_oldest_first_once():
     body = f"[[{start + 120},9,12,10,11,1.5],[{start + 60},9.01,12.5,10,11,2e-07],[{start},9,12,10,11,1.50000001]]"
     sent = rest_frame("candles", body.encode(), product="BTC-USD", granularity="60")
     normaliser = CoinbaseNormaliser()
-    candles = normaliser.normalise(sent, AT - 1)
+    candles = normalised(normaliser, sent, AT - 1)
     assert [c.start_at // SECOND - start for c in candles] == [0, 60]
     second = candles[1]
     assert (second.first, second.high, second.low, second.last, second.volume) == (
@@ -91,12 +92,12 @@ def test_history_comes_as_closed_candles_oldest_first_once():
         0,
     )
     # A minute later the third one is closed.
-    assert [c.start_at // SECOND - start for c in normaliser.normalise(sent, AT)] == [120]
-    assert normaliser.normalise(sent, AT) == []
+    assert [c.start_at // SECOND - start for c in normalised(normaliser, sent, AT)] == [120]
+    assert normalised(normaliser, sent, AT) == []
     for wrong in ("[[1,9,8,10,11,1]]", '[["x",9,12,10,11,1]]', "[[1,9,12,10,11]]", "[[1,9,12,1e1,11,1]]"):
         with pytest.raises(FrameError):
-            normaliser.normalise(
-                rest_frame("candles", wrong.encode(), product="BTC-USD", granularity="60"), AT
+            normalised(
+                normaliser, rest_frame("candles", wrong.encode(), product="BTC-USD", granularity="60"), AT
             )
 
 
@@ -106,12 +107,12 @@ def test_missed_trades_are_filled_from_rest_newest_last():
         return rest_frame("trades", json.dumps(body).encode(), product="BTC-USD")
 
     normaliser = CoinbaseNormaliser()
-    assert [t.trade_id for t in normaliser.normalise(rows(3, 2, 1), AT)] == ["3"]
-    out = normaliser.normalise(rows(6, 5, 4, 3), AT)
+    assert [t.trade_id for t in normalised(normaliser, rows(3, 2, 1), AT)] == ["3"]
+    out = normalised(normaliser, rows(6, 5, 4, 3), AT)
     assert [t.trade_id for t in out] == ["4", "5", "6"]
     assert {t.aggressor for t in out} == {Side.SELL}
     best = rest_frame("ticker", b'{"bid":"10","ask":"11","price":"10"}', product="BTC-USD")
-    assert [type(m) for m in normaliser.normalise(best, AT)] == [Book, Quote]
+    assert [type(m) for m in normalised(normaliser, best, AT)] == [Book, Quote]
 
 
 KNOWN = [
@@ -141,10 +142,10 @@ def test_garbage_raises_frame_errors_only_and_changes_nothing(garbage):
 
     normaliser = CoinbaseNormaliser()
     for known in KNOWN:
-        normaliser.normalise(known, AT)
+        normalised(normaliser, known, AT)
     before = state(normaliser)
     try:
-        normaliser.normalise(garbage, AT + SECOND)
+        normalised(normaliser, garbage, AT + SECOND)
     except FrameError:
         assert state(normaliser) == before
 
@@ -156,7 +157,7 @@ def test_every_coinbase_frame_of_the_captures_is_read(recordings):
     for capture in captures(recordings):
         for row in rows_of(capture, "coinbase"):
             frames += 1
-            out = normaliser.normalise(row["payload"].encode(), row["recv_mono_ns"])
+            out = normalised(normaliser, row["payload"].encode(), row["recv_mono_ns"])
             quotes += sum(isinstance(m, Quote) for m in out)
             assert not any(isinstance(m, Trade) for m in out)
     assert frames == normaliser.frames > 50
@@ -182,7 +183,7 @@ def test_past_trades_become_candles_of_a_second_once():
         (5, "2026-09-21T14:13:12Z", "13"),
         (4, "2026-09-21T14:13:11.95Z", "11"),
     )
-    first, second = normaliser.normalise(older, AT)
+    first, second = normalised(normaliser, older, AT)
     assert (first.start_at, first.interval_s, first.first, first.last) == (
         AT - 12 * SECOND,
         1,
@@ -194,9 +195,9 @@ def test_past_trades_become_candles_of_a_second_once():
     )  # fmt: skip
     assert second.volume == ONE
     # The second that two pages share was told with the older one, and the one of now is not over.
-    [third] = normaliser.normalise(newer, AT)
+    [third] = normalised(normaliser, newer, AT)
     assert (third.start_at, third.last) == (AT - 8 * SECOND, 13 * ONE)
-    assert normaliser.normalise(older, AT) == []
+    assert normalised(normaliser, older, AT) == []
 
 
 @pytest.mark.parametrize("at", ["", "yesterday", "2026-09-21T14:13:11", "1969-09-21T13:33:11Z", "9" * 60])

@@ -1,6 +1,7 @@
 """Signatures that Kalshi accepts, and the sandbox's verification of them."""
 
 import base64
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
@@ -14,7 +15,7 @@ PATH = "/trade-api/v2/portfolio/balance"
 KEY = rsa.generate_private_key(65537, 2048)
 
 
-def pem(key: object) -> bytes:
+def pem(key: Any) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

@@ -11,6 +11,7 @@ from libs.venues.manifold.market_data.amm import Pool
 from libs.venues.manifold.market_data.normalise import ManifoldNormaliser
 from proto.feed import Book, Gap, Level, Market, MarketStatus, Quote, Side, Trade
 from proto.units import MILLISECOND, ONE, SECOND
+from tests.support.normalised import normalised, ticked
 
 AT = 1_790_000_000 * SECOND
 NOW_MS = AT // MILLISECOND
@@ -116,7 +117,7 @@ def new_bets(*bets: dict) -> bytes:
 
 def test_a_market_body_gives_its_facts_and_a_book_of_the_pool():
     normaliser = ManifoldNormaliser()
-    facts, yes_book, no_book, yes_quote, no_quote = normaliser.normalise(market(), AT)
+    facts, yes_book, no_book, yes_quote, no_quote = normalised(normaliser, market(), AT)
     assert isinstance(facts, Market)
     assert (facts.status, facts.close_at) == (MarketStatus.OPEN, (NOW_MS + 60_000) * MILLISECOND)
     assert [outcome.instrument for outcome in facts.outcomes] == [YES, NO]
@@ -129,13 +130,13 @@ def test_a_market_body_gives_its_facts_and_a_book_of_the_pool():
     assert no_book.bids == tuple(Level(ONE - a.price, a.quantity) for a in yes_book.asks)
     assert (yes_quote.bid, yes_quote.ask, no_quote.bid, no_quote.ask) == (490_000, 510_000, 490_000, 510_000)
     # The same again is no news.
-    assert normaliser.normalise(market(), AT + 1) == []
+    assert normalised(normaliser, market(), AT + 1) == []
 
 
 def test_a_bet_is_a_trade_of_both_outcomes_and_moves_the_book():
     normaliser = ManifoldNormaliser()
-    normaliser.normalise(market(), AT)
-    out = normaliser.normalise(new_bets(bet()), AT + 1)
+    normalised(normaliser, market(), AT)
+    out = normalised(normaliser, new_bets(bet()), AT + 1)
     yes, no = out[:2]
     assert yes == Trade(
         instrument=YES, at=AT + 1, trade_id="b1", price=523_810, quantity=19_090_909, aggressor=Side.BUY
@@ -144,56 +145,56 @@ def test_a_bet_is_a_trade_of_both_outcomes_and_moves_the_book():
     quotes = [m for m in out if isinstance(m, Quote)]
     assert (quotes[0].bid, quotes[0].ask) == (540_000, 550_000)
     # The socket's other topic and REST tell it again.
-    assert normaliser.normalise(broadcast("global/new-bet", bet()), AT + 2) == []
+    assert normalised(normaliser, broadcast("global/new-bet", bet()), AT + 2) == []
     assert normaliser.old == 1
     [sale, _] = [
         m
-        for m in normaliser.normalise(new_bets(bet(id="b2", amount=-5, shares=-10)), AT)
+        for m in normalised(normaliser, new_bets(bet(id="b2", amount=-5, shares=-10)), AT)
         if m.kind == "feed.trade"
     ]
     assert (sale.price, sale.quantity, sale.aggressor) == (500_000, 10 * ONE, Side.SELL)
     redemption = bet(id="b3", amount=-5, shares=-5, isRedemption=True, probAfter=0.9)
-    assert normaliser.normalise(new_bets(redemption), AT) == []
+    assert normalised(normaliser, new_bets(redemption), AT) == []
 
 
 def test_limit_orders_are_part_of_the_book_until_they_are_gone():
     normaliser = ManifoldNormaliser()
-    normaliser.normalise(market(), AT)
+    normalised(normaliser, market(), AT)
     # 20 mana rest for NO down to 0.51 of YES: 40.8 shares of YES can be bought there.
     order = bet(id="o1", outcome="NO", amount=0, shares=0, limitProb=0.51, orderAmount=20, isFilled=False)
     order |= {"probAfter": 0.5, "expiresAt": NOW_MS + 5_000}
-    out = normaliser.normalise(new_bets(order), AT + 1)
+    out = normalised(normaliser, new_bets(order), AT + 1)
     assert not [m for m in out if isinstance(m, Trade)]
     with_order = out[0].asks[0]
     assert with_order.price == 510_000
     assert with_order.quantity == pytest.approx(4_000_800 + 40_816_326, abs=100)
     # Half of it was filled, as the topic of orders tells.
     half = order | {"amount": 10, "shares": 20.4}
-    [book, _] = normaliser.normalise(broadcast("contract/abc/orders", half), AT + 2)
+    [book, _] = normalised(normaliser, broadcast("contract/abc/orders", half), AT + 2)
     assert book.asks[0].quantity == pytest.approx(4_000_800 + 20_408_163, abs=100)
-    [book, _] = normaliser.normalise(broadcast("contract/abc/orders", half | {"isCancelled": True}), AT + 3)
+    [book, _] = normalised(normaliser, broadcast("contract/abc/orders", half | {"isCancelled": True}), AT + 3)
     assert book.asks[0].quantity == pytest.approx(4_000_800, abs=100)
     listing = rest_frame("open-limit", json.dumps([order]).encode(), contractId="abc")
-    [book, _] = normaliser.normalise(listing, AT + 4)
+    [book, _] = normalised(normaliser, listing, AT + 4)
     assert book.asks[0].quantity == with_order.quantity
-    [book, _] = normaliser.normalise(rest_frame("open-limit", b"[]", contractId="abc"), AT + 4)
+    [book, _] = normalised(normaliser, rest_frame("open-limit", b"[]", contractId="abc"), AT + 4)
     assert book.asks[0].quantity == pytest.approx(4_000_800, abs=100)
     # An order ends by the clock, without a word.
-    normaliser.normalise(listing, AT + 5)
+    normalised(normaliser, listing, AT + 5)
     later = AT + 6 * SECOND
-    book = next(m for m in normaliser.normalise(market(), later) if isinstance(m, Book))
+    book = next(m for m in normalised(normaliser, market(), later) if isinstance(m, Book))
     assert book.asks[0].quantity == pytest.approx(4_000_800, abs=100)
 
 
 def test_a_lost_connection_drops_the_book_until_rest_tells_it_again():
     normaliser = ManifoldNormaliser()
-    normaliser.normalise(market(), AT)
-    gaps = normaliser.normalise(b'{"type":"_ws_disconnected","msg":{}}', AT + 1)
+    normalised(normaliser, market(), AT)
+    gaps = normalised(normaliser, b'{"type":"_ws_disconnected","msg":{}}', AT + 1)
     assert [(type(gap), gap.instrument) for gap in gaps] == [(Gap, YES), (Gap, NO)]
-    assert normaliser.normalise(b'{"type":"_ws_connected","msg":{}}', AT + 2) == []
+    assert normalised(normaliser, b'{"type":"_ws_connected","msg":{}}', AT + 2) == []
     assert list(normaliser.wanted_markets) == ["abc"]
-    assert [m.kind for m in normaliser.normalise(new_bets(bet()), AT + 3)] == ["feed.trade"] * 2
-    books = normaliser.normalise(market(), AT + 4)
+    assert [m.kind for m in normalised(normaliser, new_bets(bet()), AT + 3)] == ["feed.trade"] * 2
+    books = normalised(normaliser, market(), AT + 4)
     assert [m.snapshot for m in books if isinstance(m, Book)] == [True, True]
     assert not normaliser.wanted_markets
     assert len(normaliser.invalidate("manifold:abc", AT, "stale")) == 2
@@ -202,15 +203,15 @@ def test_a_lost_connection_drops_the_book_until_rest_tells_it_again():
 
 def test_markets_close_by_the_clock_and_settle_by_their_resolution():
     normaliser = ManifoldNormaliser()
-    normaliser.normalise(market(), AT)
-    assert normaliser.tick(AT + 59 * SECOND) == []
-    [closed] = normaliser.tick(AT + 60 * SECOND)
+    normalised(normaliser, market(), AT)
+    assert ticked(normaliser, AT + 59 * SECOND) == []
+    [closed] = ticked(normaliser, AT + 60 * SECOND)
     assert closed.status is MarketStatus.CLOSED
     for resolution, result in [("YES", "yes"), ("NO", "no"), ("MKT", "mkt"), ("CANCEL", "void")]:
         normaliser = ManifoldNormaliser()
-        normaliser.normalise(market(), AT)
+        normalised(normaliser, market(), AT)
         resolved = market(isResolved=True, resolution=resolution, resolutionProbability=0.4)
-        settled, *gaps = normaliser.normalise(resolved, AT + 1)
+        settled, *gaps = normalised(normaliser, resolved, AT + 1)
         assert (settled.status, settled.result) == (MarketStatus.SETTLED, result)
         assert [type(gap) for gap in gaps] == [Gap, Gap]
         assert not normaliser.wanted_markets
@@ -223,11 +224,11 @@ def test_other_kinds_of_markets_and_unknown_topics_are_left_alone():
         contract(),
         contract(id="m2", outcomeType="MULTIPLE_CHOICE", mechanism="cpmm-multi-1", pool=146.7),
     ]
-    out = normaliser.normalise(rest_frame("search-markets", json.dumps(many).encode()), AT)
+    out = normalised(normaliser, rest_frame("search-markets", json.dumps(many).encode()), AT)
     assert {m.market for m in out if isinstance(m, Market)} == {"manifold:abc"}
-    assert normaliser.normalise(broadcast("global/new-comment"), AT) == []
-    assert normaliser.normalise(new_bets(bet(contractId="other")), AT) == []
-    normaliser.normalise(b'{"type":"ack","txid":1,"success":false,"error":"no such topic"}', AT)
+    assert normalised(normaliser, broadcast("global/new-comment"), AT) == []
+    assert normalised(normaliser, new_bets(bet(contractId="other")), AT) == []
+    normalised(normaliser, b'{"type":"ack","txid":1,"success":false,"error":"no such topic"}', AT)
     assert normaliser.errors == 1
 
 
@@ -246,20 +247,20 @@ def test_one_odd_market_does_not_hide_its_page(odd: bytes):
     page = rest_frame("search-markets", b"[" + b",".join([good[0], bad, good[1]]) + b"]")
     normaliser = ManifoldNormaliser()
     for look in range(2):
-        told = [m.market for m in normaliser.normalise(page, AT + look) if isinstance(m, Market)]
+        told = [m.market for m in normalised(normaliser, page, AT + look) if isinstance(m, Market)]
         assert told == ([] if look else ["manifold:good1", "manifold:good2"])
     (item,) = normaliser.odd_items.latest(9)
     assert (normaliser.odd_items.count, item.kind, item.name) == (1, "market", "odd")
     assert "1 odd rows, last market odd" in normaliser.notes()[0]
     with pytest.raises(FrameError):
-        normaliser.normalise(rest_frame("search-markets", b"[" + bad + b"]"), AT)
+        normalised(normaliser, rest_frame("search-markets", b"[" + bad + b"]"), AT)
 
 
 def test_one_odd_bet_does_not_hide_its_neighbours():
     normaliser = ManifoldNormaliser()
-    normaliser.normalise(market(), AT)
-    out = normaliser.normalise(
-        new_bets(bet(id="b1", shares=1e300), bet(id="b2", outcome=7), bet(id="b3")), AT
+    normalised(normaliser, market(), AT)
+    out = normalised(
+        normaliser, new_bets(bet(id="b1", shares=1e300), bet(id="b2", outcome=7), bet(id="b3")), AT
     )
     assert {trade.trade_id for trade in out if isinstance(trade, Trade)} == {"b3"}
     assert [item.name for item in normaliser.odd_items.latest(9)] == ["b2", "b1"]
@@ -267,14 +268,14 @@ def test_one_odd_bet_does_not_hide_its_neighbours():
 
 def test_a_close_beyond_the_years_that_can_be_told_is_none():
     for close_ms in (2**43, 2**43 + 1, 253_402_318_740_000, 8_640_000_000_000_000):
-        (facts, *_) = ManifoldNormaliser().normalise(market(closeTime=close_ms), AT)
+        (facts, *_) = normalised(ManifoldNormaliser(), market(closeTime=close_ms), AT)
         assert facts.status is MarketStatus.OPEN
         assert facts.close_at == (close_ms * MILLISECOND if close_ms == 2**43 else 0)
 
 
 def test_a_market_that_is_opened_again_trades_again_and_a_new_result_is_told():
     normaliser = ManifoldNormaliser()
-    normaliser.normalise(market(), AT)
+    normalised(normaliser, market(), AT)
     resolved = {"isResolved": True, "resolution": "YES", "resolutionTime": NOW_MS + 1_000}
     for body, status, books in (
         (market(closeTime=NOW_MS - 1), MarketStatus.CLOSED, 0),
@@ -283,7 +284,7 @@ def test_a_market_that_is_opened_again_trades_again_and_a_new_result_is_told():
         (market(**resolved | {"resolution": "NO"}), MarketStatus.SETTLED, 0),
         (market(), MarketStatus.OPEN, 2),
     ):
-        out = normaliser.normalise(body, AT + 2 * SECOND)
+        out = normalised(normaliser, body, AT + 2 * SECOND)
         assert [m.status for m in out if isinstance(m, Market)] == [status]
         assert len([m for m in out if isinstance(m, Book) and m.snapshot]) == books
     assert [item.reason for item in normaliser.odd_items.latest(9)] == [
@@ -297,7 +298,9 @@ def test_no_open_market_gives_way_to_another_and_what_ended_first_does(monkeypat
     normaliser = ManifoldNormaliser()
 
     def told(name: str, **more: object) -> list[str]:
-        return [m.market for m in normaliser.normalise(market(id=name, **more), AT) if isinstance(m, Market)]
+        return [
+            m.market for m in normalised(normaliser, market(id=name, **more), AT) if isinstance(m, Market)
+        ]
 
     assert (told("m1"), told("m2"), told("m3"), told("m1")) == (["manifold:m1"], ["manifold:m2"], [], [])
     assert "left out" in normaliser.notes()[0]
@@ -311,13 +314,13 @@ def test_documented_bodies_are_read(recordings):
     examples = json.loads((recordings / "manifold/api_doc_examples.json").read_text())
     normaliser = ManifoldNormaliser()
     markets = json.dumps(examples["GET /v0/markets"][0]).encode()
-    [settled] = normaliser.normalise(rest_frame("markets", markets), AT)
+    [settled] = normalised(normaliser, rest_frame("markets", markets), AT)
     assert (settled.status, settled.result) == (MarketStatus.SETTLED, "yes")
     body = json.dumps(examples["GET /v0/market/[marketId]"][0]).encode()
-    assert normaliser.normalise(rest_frame("market", body), AT) == []
+    assert normalised(normaliser, rest_frame("market", body), AT) == []
     bets = examples["GET /v0/bets"][0]
-    normaliser.normalise(market(id=bets[0]["contractId"]), AT)
-    out = normaliser.normalise(rest_frame("bets", json.dumps(bets).encode()), AT)
+    normalised(normaliser, market(id=bets[0]["contractId"]), AT)
+    out = normalised(normaliser, rest_frame("bets", json.dumps(bets).encode()), AT)
     trades = [m for m in out if isinstance(m, Trade)]
     assert [trade.trade_id for trade in trades[::2]] == [b["id"] for b in reversed(bets)]
     # 15.596681605353808 mana for 31.193363210707616 shares
@@ -362,9 +365,9 @@ def test_garbage_raises_frame_errors_only_and_changes_nothing(garbage):
 
     normaliser = ManifoldNormaliser()
     for known in KNOWN:
-        normaliser.normalise(known, AT)
+        normalised(normaliser, known, AT)
     before = state(normaliser)
     try:
-        normaliser.normalise(garbage, AT + SECOND)
+        normalised(normaliser, garbage, AT + SECOND)
     except FrameError:
         assert state(normaliser) == before

@@ -15,6 +15,7 @@ from libs.venues.polymarket.market_data.wanted import RETRY_NS, TOKENS_PER_COMMA
 from proto.feed import Book, FeeSchedule, Gap, Market, MarketStatus, Payoff, PriceStep, Quote, Side, Trade
 from proto.message import Message
 from proto.units import MILLISECOND, ONE, SECOND
+from tests.support.normalised import normalised, ticked
 from tests.support.polymarket_frames import AT, CONDITION, DOWN, OPEN_S, UP, Venue, gamma, markets, spot_price
 
 UP_NAME, DOWN_NAME = f"polymarket:{CONDITION}:up", f"polymarket:{CONDITION}:down"
@@ -27,7 +28,7 @@ def of(kind: type, messages: list[Message]) -> list[Any]:
 @pytest.fixture
 def normaliser() -> PolymarketNormaliser:
     normaliser = PolymarketNormaliser()
-    normaliser.normalise(markets(), AT)
+    normalised(normaliser, markets(), AT)
     normaliser.commands(AT)
     return normaliser
 
@@ -38,13 +39,13 @@ def venue(normaliser: PolymarketNormaliser) -> Venue:
     venue = Venue()
     for price, size, side in (("0.48", "10", "BUY"), ("0.49", "20", "BUY"), ("0.52", "30", "SELL")):
         venue.set(price, size, side)
-    normaliser.normalise(venue.both(), AT)
+    normalised(normaliser, venue.both(), AT)
     return venue
 
 
 def test_a_listing_says_all_that_gamma_says():
     normaliser = PolymarketNormaliser()
-    (market,) = normaliser.normalise(markets(), AT)
+    (market,) = normalised(normaliser, markets(), AT)
     assert isinstance(market, Market)
     assert (market.market, market.venue, market.status) == (f"polymarket:{CONDITION}", "polymarket", "open")
     assert [(o.name, o.instrument) for o in market.outcomes] == [("up", UP_NAME), ("down", DOWN_NAME)]
@@ -53,7 +54,7 @@ def test_a_listing_says_all_that_gamma_says():
     assert (market.underlying, market.quantity_step) == ("binance:BTCUSDT", 10_000)
     assert (market.open_at, market.close_at) == (OPEN_S * SECOND, (OPEN_S + 300) * SECOND)
     assert market.strike is None
-    assert normaliser.normalise(markets(), AT + 1) == []
+    assert normalised(normaliser, markets(), AT + 1) == []
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_a_listing_says_all_that_gamma_says():
 )
 def test_pain_point_05_fees_are_the_markets_own_schedule(fields: dict[str, Any], fees: FeeSchedule):
     rate_of_the_endpoint = {"makerBaseFee": 1000, "takerBaseFee": 1000}
-    (market,) = PolymarketNormaliser().normalise(markets(gamma(**fields, **rate_of_the_endpoint)), AT)
+    (market,) = normalised(PolymarketNormaliser(), markets(gamma(**fields, **rate_of_the_endpoint)), AT)
     assert market.fees == fees
 
 
@@ -100,7 +101,7 @@ def test_pain_point_05_fees_are_the_markets_own_schedule(fields: dict[str, Any],
 def test_pain_point_15_status_and_result_are_told_apart(
     fields: dict[str, Any], status: MarketStatus, result: str
 ):
-    (market,) = PolymarketNormaliser().normalise(markets(gamma(**fields)), AT)
+    (market,) = normalised(PolymarketNormaliser(), markets(gamma(**fields)), AT)
     assert (market.status, market.result) == (status, result)
 
 
@@ -112,13 +113,13 @@ QUESTION = {"slug": "who-wins", "outcomes": '["Yes", "No"]', "eventStartTime": N
 )
 def test_an_answer_ends_nothing_and_may_be_withdrawn(word: str, answer: str):
     normaliser = PolymarketNormaliser()
-    normaliser.normalise(markets(gamma(**QUESTION)), AT)
-    normaliser.normalise(Venue().both(), AT)
-    (said,) = normaliser.normalise(markets(gamma(**QUESTION, umaResolutionStatus=word)), AT + 1)
+    normalised(normaliser, markets(gamma(**QUESTION)), AT)
+    normalised(normaliser, Venue().both(), AT)
+    (said,) = normalised(normaliser, markets(gamma(**QUESTION, umaResolutionStatus=word)), AT + 1)
     assert (said.status, said.answer, said.ended_at) == (MarketStatus.OPEN, answer, 0)
     assert normaliser.tokens() == (UP, DOWN)
-    (stopped,) = normaliser.normalise(
-        markets(gamma(**QUESTION, umaResolutionStatus=word, acceptingOrders=False)), AT + 2
+    (stopped,) = normalised(
+        normaliser, markets(gamma(**QUESTION, umaResolutionStatus=word, acceptingOrders=False)), AT + 2
     )
     assert (stopped.status in (MarketStatus.DETERMINED, MarketStatus.DISPUTED), stopped.ended_at) == (
         True,
@@ -126,18 +127,18 @@ def test_an_answer_ends_nothing_and_may_be_withdrawn(word: str, answer: str):
     )
     assert normaliser.tokens() == ()
     normaliser.commands(AT + 2)
-    (again,) = of(Market, normaliser.normalise(markets(gamma(**QUESTION)), AT + 3))
+    (again,) = of(Market, normalised(normaliser, markets(gamma(**QUESTION)), AT + 3))
     assert (again.status, again.answer, again.ended_at) == (MarketStatus.OPEN, "none", 0)
     assert normaliser.wanted == (UP, DOWN)
-    assert of(Book, normaliser.normalise(Venue().both(), AT + 4))[0].snapshot
+    assert of(Book, normalised(normaliser, Venue().both(), AT + 4))[0].snapshot
 
 
 def test_a_list_that_is_behind_does_not_open_what_has_closed():
     normaliser = PolymarketNormaliser()
     closed = gamma(**QUESTION, closed=True, closedTime="2026-07-24 00:00:16+00", outcomePrices='["0", "0"]')
-    told = of(Market, normaliser.normalise(markets(gamma(**QUESTION)), AT))
-    told += of(Market, normaliser.normalise(markets(closed), AT + 1))
-    assert normaliser.normalise(markets(gamma(**QUESTION)), AT + 2) == []
+    told = of(Market, normalised(normaliser, markets(gamma(**QUESTION)), AT))
+    told += of(Market, normalised(normaliser, markets(closed), AT + 1))
+    assert normalised(normaliser, markets(gamma(**QUESTION)), AT + 2) == []
     assert [market.status for market in told] == [MarketStatus.OPEN, MarketStatus.CLOSED]
     assert told[-1].ended_at == 1_784_851_216 * SECOND
 
@@ -151,28 +152,28 @@ def test_only_windows_end_by_the_clock():
         ("will-bitcoin-go-up-or-down", False),
     ):
         normaliser = PolymarketNormaliser()
-        (market,) = normaliser.normalise(markets(gamma(slug=slug, endDate=end)), AT)
+        (market,) = normalised(normaliser, markets(gamma(slug=slug, endDate=end)), AT)
         assert market.expected_end_at == (OPEN_S + 300) * SECOND
         assert market.close_at == (market.expected_end_at if ends else 0)
-        later = normaliser.tick(market.expected_end_at)
+        later = ticked(normaliser, market.expected_end_at)
         assert [message.status for message in later] == ([MarketStatus.CLOSED] if ends else [])
 
 
 def test_a_named_window_is_followed_by_its_coin_and_priced_by_nobody():
     """Binance's candle decides it: the price of its beginning is not Chainlink's."""
     normaliser = PolymarketNormaliser()
-    normaliser.normalise(spot_price(OPEN_S, "66666.5"), AT)
+    normalised(normaliser, spot_price(OPEN_S, "66666.5"), AT)
     hourly = gamma(
         slug="bitcoin-up-or-down-july-25-2026-1pm-et", conditionId="0x01", clobTokenIds='["3", "4"]'
     )
-    window, named = of(Market, normaliser.normalise(markets(gamma(), hourly), AT))
+    window, named = of(Market, normalised(normaliser, markets(gamma(), hourly), AT))
     assert (window.payoff, window.floor) == (Payoff.ABOVE, 66_666_500_000)
     assert (named.payoff, named.strike, named.underlying) == (Payoff.UNKNOWN, None, "binance:BTCUSDT")
 
 
 def test_the_placeholder_of_an_augmented_event_is_not_offered():
     normaliser = PolymarketNormaliser()
-    assert normaliser.normalise(markets(gamma(negRisk=True, negRiskOther=True)), AT) == []
+    assert normalised(normaliser, markets(gamma(negRisk=True, negRiskOther=True)), AT) == []
     assert normaliser.unused == 1
 
 
@@ -201,38 +202,38 @@ def test_a_tick_is_learned_from_what_was_told_last(normaliser: PolymarketNormali
         (connected, 10_000),
         (Venue("0.001").both(), 1_000),
     ):
-        normaliser.normalise(frame, AT)
+        normalised(normaliser, frame, AT)
         assert grid() == step, frame
     assert normaliser.gaps == 2
     with pytest.raises(FrameError, match="expected a tick between 0 and 1"):
-        normaliser.normalise(json.dumps(Venue().book(UP, tick_size="1")).encode(), AT)
+        normalised(normaliser, json.dumps(Venue().book(UP, tick_size="1")).encode(), AT)
 
 
 def test_a_venue_delay_is_told_and_a_game_clears_its_books():
     normaliser = PolymarketNormaliser()
     game = gamma(**QUESTION, secondsDelay=3, clearBookOnStart=True, gameStartTime="2026-07-25 17:25:00+00")
-    (market,) = normaliser.normalise(markets(game), AT)
+    (market,) = normalised(normaliser, markets(game), AT)
     begins = (OPEN_S + 300) * SECOND
     assert (market.taker_delay_ms, market.clears_at) == (3_000, begins)
-    normaliser.normalise(Venue().both(), AT)
-    assert normaliser.tick(begins - 1) == []
-    assert [gap.instrument.rpartition(":")[2] for gap in of(Gap, normaliser.tick(begins))] == ["yes", "no"]
+    normalised(normaliser, Venue().both(), AT)
+    assert ticked(normaliser, begins - 1) == []
+    assert [gap.instrument.rpartition(":")[2] for gap in of(Gap, ticked(normaliser, begins))] == ["yes", "no"]
     assert normaliser.wanted == (UP, DOWN)
-    normaliser.normalise(markets(game), begins + 1)
-    normaliser.normalise(Venue().both(), begins + 1)
-    assert normaliser.tick(begins + 2) == []
+    normalised(normaliser, markets(game), begins + 1)
+    normalised(normaliser, Venue().both(), begins + 1)
+    assert ticked(normaliser, begins + 2) == []
 
 
 def test_a_new_market_without_a_condition_does_not_hide_its_neighbours(normaliser: PolymarketNormaliser):
     new = {"event_type": "new_market", "id": "1", "market": None, "condition_id": None}
     resolved = {"event_type": "market_resolved", "id": "2", "market": "abc", "winning_asset_id": None}
     events = [new, resolved, Venue().book(UP)]
-    assert of(Book, normaliser.normalise(json.dumps(events).encode(), AT))
+    assert of(Book, normalised(normaliser, json.dumps(events).encode(), AT))
 
 
 def test_a_market_that_stops_accepting_orders_is_paused_and_goes_on(normaliser: PolymarketNormaliser):
-    (paused,) = normaliser.normalise(markets(gamma(acceptingOrders=False)), AT + 1)
-    (resumed,) = normaliser.normalise(markets(), AT + 2)
+    (paused,) = normalised(normaliser, markets(gamma(acceptingOrders=False)), AT + 1)
+    (resumed,) = normalised(normaliser, markets(), AT + 2)
     assert (paused.status, resumed.status) == (MarketStatus.PAUSED, MarketStatus.OPEN)
 
 
@@ -250,7 +251,7 @@ def test_markets_of_a_neg_risk_event_share_a_group_and_keep_their_outcomes_apart
     ]
     event = {"id": "9", "slug": "who", "negRisk": True, "negRiskMarketID": "0xfe", "markets": bodies}
     frame = json.dumps({"_rest": "gamma_events", "body": {"events": [event], "next_cursor": "x"}}).encode()
-    out = PolymarketNormaliser().normalise(frame, AT)
+    out = normalised(PolymarketNormaliser(), frame, AT)
     assert [market.group for market in out] == ["polymarket:0xfe"] * 3
     assert len({outcome.instrument for market in out for outcome in market.outcomes}) == 6
     assert all(market.underlying == "" for market in out)
@@ -259,26 +260,26 @@ def test_markets_of_a_neg_risk_event_share_a_group_and_keep_their_outcomes_apart
 def test_a_poly_v2_market_is_followed_by_its_positions():
     body = gamma(version="v2", clobTokenIds="[]", positionIds='["7000", "7001"]')
     normaliser = PolymarketNormaliser()
-    normaliser.normalise(markets(body), AT)
+    normalised(normaliser, markets(body), AT)
     assert normaliser.tokens() == ("7000", "7001")
 
 
 def test_an_odd_market_does_not_hide_the_rest_of_its_page():
     normaliser = PolymarketNormaliser()
     odd = gamma(conditionId="0x01", endDate="tomorrow")
-    (market,) = normaliser.normalise(markets(odd, gamma()), AT)
+    (market,) = normalised(normaliser, markets(odd, gamma()), AT)
     assert market.market == f"polymarket:{CONDITION}"
     assert [(item.kind, item.name) for item in normaliser.odd_items.latest(9)] == [("market", "0x01")]
     assert "1 odd rows skipped, last 0x01: expected a time" in normaliser.notes()[0]
     with pytest.raises(FrameError, match="expected a time"):
-        normaliser.normalise(markets(odd), AT)
+        normalised(normaliser, markets(odd), AT)
 
 
 def test_a_snapshot_shows_both_outcomes_best_first(normaliser: PolymarketNormaliser):
     venue = Venue()
     for price, size, side in (("0.48", "10", "BUY"), ("0.49", "20", "BUY"), ("0.52", "30.5", "SELL")):
         venue.set(price, size, side)
-    out = normaliser.normalise(venue.both(), AT)
+    out = normalised(normaliser, venue.both(), AT)
     up, down = of(Book, out)
     assert [(level.price, level.quantity) for level in up.bids] == [(490_000, 20 * ONE), (480_000, 10 * ONE)]
     assert [(level.price, level.quantity) for level in up.asks] == [(520_000, 30_500_000)]
@@ -293,14 +294,14 @@ def test_a_snapshot_shows_both_outcomes_best_first(normaliser: PolymarketNormali
 
 
 def test_a_change_is_a_new_total_and_is_checked(normaliser: PolymarketNormaliser, venue: Venue):
-    out = normaliser.normalise(venue.change("0.50", "7"), AT + 1)
+    out = normalised(normaliser, venue.change("0.50", "7"), AT + 1)
     assert [(quote.instrument, quote.bid, quote.ask) for quote in of(Quote, out)] == [
         (UP_NAME, 500_000, 520_000),
         (DOWN_NAME, 480_000, 500_000),
     ]
     assert of(Quote, out)[0].bid_size == 7 * ONE
-    normaliser.normalise(venue.change("0.50", "5"), AT + 2)
-    gone = normaliser.normalise(venue.change("0.50", "0"), AT + 3)
+    normalised(normaliser, venue.change("0.50", "5"), AT + 2)
+    gone = normalised(normaliser, venue.change("0.50", "0"), AT + 3)
     assert of(Quote, gone)[0].bid == 490_000
     assert normaliser.checked == normaliser.matched == 8
 
@@ -308,12 +309,12 @@ def test_a_change_is_a_new_total_and_is_checked(normaliser: PolymarketNormaliser
 def test_books_come_at_most_ten_times_a_second(normaliser: PolymarketNormaliser, venue: Venue):
     books = []
     for step in range(1, 1_000):
-        out = normaliser.normalise(venue.change("0.48", str(step)), AT + step * MILLISECOND)
+        out = normalised(normaliser, venue.change("0.48", str(step)), AT + step * MILLISECOND)
         books += [book for book in of(Book, out) if book.instrument == UP_NAME]
     assert 9 <= len(books) <= 10
-    last = of(Book, normaliser.tick(AT + 2 * SECOND))
+    last = of(Book, ticked(normaliser, AT + 2 * SECOND))
     assert last[0].bids[1].quantity == 999 * ONE
-    assert normaliser.tick(AT + 3 * SECOND) == []
+    assert ticked(normaliser, AT + 3 * SECOND) == []
 
 
 def test_a_batch_over_several_frames_is_not_a_mismatch(normaliser: PolymarketNormaliser, venue: Venue):
@@ -322,10 +323,10 @@ def test_a_batch_over_several_frames_is_not_a_mismatch(normaliser: PolymarketNor
     venue.set("0.49", "0")
     first = venue.told([("0.48", "0", "BUY")], same_batch=True)
     second = venue.told([("0.49", "0", "BUY")], same_batch=True)
-    assert not of(Gap, normaliser.normalise(first, AT + 1))
-    assert not of(Gap, normaliser.normalise(second, AT + 2))
-    assert not of(Gap, normaliser.normalise(venue.change("0.47", "3"), AT + 3))
-    assert not of(Gap, normaliser.tick(AT + 5 * SECOND))
+    assert not of(Gap, normalised(normaliser, first, AT + 1))
+    assert not of(Gap, normalised(normaliser, second, AT + 2))
+    assert not of(Gap, normalised(normaliser, venue.change("0.47", "3"), AT + 3))
+    assert not of(Gap, ticked(normaliser, AT + 5 * SECOND))
 
 
 def lost_change(venue: Venue) -> None:
@@ -336,17 +337,17 @@ def lost_change(venue: Venue) -> None:
 
 def test_a_lost_change_is_noticed_by_the_next_batch(normaliser: PolymarketNormaliser, venue: Venue):
     lost_change(venue)
-    normaliser.normalise(venue.change("0.45", "1"), AT + 1)
-    gaps = of(Gap, normaliser.normalise(venue.change("0.46", "1"), AT + 2))
+    normalised(normaliser, venue.change("0.45", "1"), AT + 1)
+    gaps = of(Gap, normalised(normaliser, venue.change("0.46", "1"), AT + 2))
     assert [gap.instrument for gap in gaps] == [UP_NAME, DOWN_NAME]
     # Nothing is quoted from a broken book until a snapshot heals it.
-    assert normaliser.normalise(venue.change("0.51", "1"), AT + 3) == []
+    assert normalised(normaliser, venue.change("0.51", "1"), AT + 3) == []
     assert [json.loads(frame) for frame in normaliser.commands(AT + 4)] == [
         {"operation": word, "assets_ids": [UP, DOWN], "custom_feature_enabled": True}
         for word in ("unsubscribe", "subscribe")
     ]
     assert normaliser.commands(AT + 5) == []
-    healed = normaliser.normalise(venue.both(), AT + 6)
+    healed = normalised(normaliser, venue.both(), AT + 6)
     assert [book.snapshot for book in of(Book, healed)] == [True, True]
     assert of(Quote, healed)[0].bid == 510_000
     assert normaliser.commands(AT + 10 * SECOND) == []
@@ -354,9 +355,9 @@ def test_a_lost_change_is_noticed_by_the_next_batch(normaliser: PolymarketNormal
 
 def test_a_lost_change_is_noticed_by_time_alone(normaliser: PolymarketNormaliser, venue: Venue):
     lost_change(venue)
-    normaliser.normalise(venue.change("0.45", "1"), AT + 1)
-    assert not of(Gap, normaliser.tick(AT + 900 * MILLISECOND))
-    assert len(of(Gap, normaliser.tick(AT + 1_100 * MILLISECOND))) == 2
+    normalised(normaliser, venue.change("0.45", "1"), AT + 1)
+    assert not of(Gap, ticked(normaliser, AT + 900 * MILLISECOND))
+    assert len(of(Gap, ticked(normaliser, AT + 1_100 * MILLISECOND))) == 2
 
 
 def test_a_rest_body_heals_and_never_replaces(normaliser: PolymarketNormaliser, venue: Venue):
@@ -364,12 +365,12 @@ def test_a_rest_body_heals_and_never_replaces(normaliser: PolymarketNormaliser, 
         body = venue.book(UP, min_order_size="5", neg_risk=False)
         return json.dumps({"_rest": "clob_book", "body": body}).encode()
 
-    assert normaliser.normalise(rest(), AT + 1) == []
+    assert normalised(normaliser, rest(), AT + 1) == []
     lost_change(venue)
-    normaliser.normalise(venue.change("0.45", "1"), AT + 2)
-    normaliser.tick(AT + 2 * SECOND)
+    normalised(normaliser, venue.change("0.45", "1"), AT + 2)
+    ticked(normaliser, AT + 2 * SECOND)
     assert normaliser.wanted == (UP, DOWN)
-    assert of(Book, normaliser.normalise(rest(), AT + 3 * SECOND))[0].snapshot
+    assert of(Book, normalised(normaliser, rest(), AT + 3 * SECOND))[0].snapshot
     assert normaliser.wanted == (DOWN,)
 
 
@@ -380,25 +381,25 @@ def test_an_unanswered_request_is_repeated(normaliser: PolymarketNormaliser):
 
 def test_without_metadata_the_best_prices_are_compared(venue: Venue):
     normaliser = PolymarketNormaliser()
-    normaliser.normalise(markets(gamma(orderMinSize=None)), AT)
-    normaliser.normalise(venue.both(), AT)
-    assert not of(Gap, normaliser.normalise(venue.change("0.50", "1"), AT + 1))
+    normalised(normaliser, markets(gamma(orderMinSize=None)), AT)
+    normalised(normaliser, venue.both(), AT)
+    assert not of(Gap, normalised(normaliser, venue.change("0.50", "1"), AT + 1))
     assert normaliser.checked == 0
     venue.set("0.51", "4")
-    normaliser.normalise(venue.change("0.45", "1"), AT + 2)
-    assert len(of(Gap, normaliser.normalise(venue.change("0.46", "1"), AT + 3))) == 2
+    normalised(normaliser, venue.change("0.45", "1"), AT + 2)
+    assert len(of(Gap, normalised(normaliser, venue.change("0.46", "1"), AT + 3))) == 2
 
 
 def test_a_hash_that_never_matches_does_not_block_a_market_for_ever(venue: Venue):
     normaliser = PolymarketNormaliser()
-    normaliser.normalise(markets(gamma(slug="no-window")), AT)
+    normalised(normaliser, markets(gamma(slug="no-window")), AT)
     wrong = json.dumps(venue.book(UP, hash="0" * 40)).encode()
     for attempt in range(STRIKES_MAX):
-        assert not of(Book, normaliser.normalise(wrong, AT + attempt))
-    assert of(Book, normaliser.normalise(wrong, AT + STRIKES_MAX))
+        assert not of(Book, normalised(normaliser, wrong, AT + attempt))
+    assert of(Book, normalised(normaliser, wrong, AT + STRIKES_MAX))
     assert UP not in normaliser.wanted
     # Later it is tried again.
-    normaliser.normalise(wrong, AT + STRIKES_MAX + UNHASHED_NS)
+    normalised(normaliser, wrong, AT + STRIKES_MAX + UNHASHED_NS)
     assert UP in normaliser.wanted
 
 
@@ -410,7 +411,7 @@ def test_a_trade_told_after_its_change_does_not_break_the_book(
     venue.millisecond += 1
     change = json.loads(venue.told([("0.52", "29", "SELL")], same_batch=True))
     change["price_changes"] = change["price_changes"][:1]
-    assert not of(Gap, normaliser.normalise(json.dumps(change).encode(), AT + 1))
+    assert not of(Gap, normalised(normaliser, json.dumps(change).encode(), AT + 1))
     assert normaliser.matched == normaliser.checked == 3
 
 
@@ -421,16 +422,16 @@ def trade(token: str, price: str, side: str, **fields: Any) -> bytes:
 
 
 def test_a_trade_is_shown_in_both_outcomes_own_prices(normaliser: PolymarketNormaliser):
-    up, down = of(Trade, normaliser.normalise(trade(UP, "0.52", "BUY"), AT))
+    up, down = of(Trade, normalised(normaliser, trade(UP, "0.52", "BUY"), AT))
     assert (up.instrument, up.price, up.aggressor) == (UP_NAME, 520_000, Side.BUY)
     assert (down.instrument, down.price, down.aggressor) == (DOWN_NAME, 480_000, Side.SELL)
     assert up.quantity == down.quantity == 219_217_767
 
 
 def test_a_trade_told_for_both_outcomes_counts_once(normaliser: PolymarketNormaliser):
-    assert len(normaliser.normalise(trade(UP, "0.52", "BUY"), AT)) == 2
-    assert normaliser.normalise(trade(DOWN, "0.48", "SELL"), AT) == []
-    assert len(normaliser.normalise(trade(UP, "0.52", "BUY"), AT)) == 2
+    assert len(normalised(normaliser, trade(UP, "0.52", "BUY"), AT)) == 2
+    assert normalised(normaliser, trade(DOWN, "0.48", "SELL"), AT) == []
+    assert len(normalised(normaliser, trade(UP, "0.52", "BUY"), AT)) == 2
 
 
 def test_pain_point_18_a_change_of_tick_reaches_the_market_and_the_hash(
@@ -440,14 +441,14 @@ def test_pain_point_18_a_change_of_tick_reaches_the_market_and_the_hash(
     told |= {"new_tick_size": "0.001", "timestamp": "1"}
     out = []
     for token in (UP, DOWN):
-        out += normaliser.normalise(json.dumps(told | {"asset_id": token}).encode(), AT + 1)
+        out += normalised(normaliser, json.dumps(told | {"asset_id": token}).encode(), AT + 1)
     (market,) = of(Market, out)
     assert market.price_steps == (PriceStep(0, 1_000),)
     venue.tick = "0.001"
-    assert not of(Gap, normaliser.normalise(venue.change("0.495", "4"), AT + 2))
+    assert not of(Gap, normalised(normaliser, venue.change("0.495", "4"), AT + 2))
     assert normaliser.checked == normaliser.matched
     # Gamma's late copy does not turn it back.
-    assert normaliser.normalise(markets(), AT + 3) == []
+    assert normalised(normaliser, markets(), AT + 3) == []
 
 
 def resolved(**fields: Any) -> bytes:
@@ -457,22 +458,22 @@ def resolved(**fields: Any) -> bytes:
 
 
 def test_a_resolution_settles_the_market_and_ends_its_books(normaliser: PolymarketNormaliser, venue: Venue):
-    (market,) = normaliser.normalise(resolved(), AT + 1)
+    (market,) = normalised(normaliser, resolved(), AT + 1)
     assert (market.status, market.result) == (MarketStatus.SETTLED, "down")
     assert normaliser.tokens() == ()
     assert [json.loads(frame)["operation"] for frame in normaliser.commands(AT + 2)] == ["unsubscribe"]
-    assert normaliser.normalise(venue.both(), AT + 3) == []
+    assert normalised(normaliser, venue.both(), AT + 3) == []
 
 
 def test_resolutions_of_all_the_other_markets_are_nobodys_business(normaliser: PolymarketNormaliser):
-    assert normaliser.normalise(resolved(market="0x99"), AT) == []
-    assert normaliser.normalise(resolved(winning_asset_id="77"), AT) == []
+    assert normalised(normaliser, resolved(market="0x99"), AT) == []
+    assert normalised(normaliser, resolved(winning_asset_id="77"), AT) == []
 
 
 def test_a_resolution_without_a_winner_waits_for_gamma(normaliser: PolymarketNormaliser):
-    (market,) = normaliser.normalise(resolved(winning_asset_id="", winning_outcome=""), AT)
+    (market,) = normalised(normaliser, resolved(winning_asset_id="", winning_outcome=""), AT)
     assert (market.status, market.result) == (MarketStatus.CLOSED, "")
-    (market,) = normaliser.normalise(markets(gamma(closed=True)), AT + 1)
+    (market,) = normalised(normaliser, markets(gamma(closed=True)), AT + 1)
     assert (market.status, market.result) == (MarketStatus.SETTLED, "void")
 
 
@@ -480,32 +481,32 @@ def test_the_clobs_market_tells_the_result_that_gamma_does_not(normaliser: Polym
     body = {"condition_id": CONDITION, "closed": True, "is_50_50_outcome": False}
     tokens = [{"token_id": UP, "winner": False}, {"token_id": DOWN, "winner": True}]
     open_still = json.dumps({"_rest": "clob_market", "body": body | {"closed": False, "tokens": tokens}})
-    assert normaliser.normalise(open_still.encode(), AT) == []
+    assert normalised(normaliser, open_still.encode(), AT) == []
     frame = json.dumps({"_rest": "clob_market", "body": body | {"tokens": tokens}}).encode()
-    (market,) = normaliser.normalise(frame, AT)
+    (market,) = normalised(normaliser, frame, AT)
     assert (market.status, market.result) == (MarketStatus.SETTLED, "down")
 
 
 def test_a_window_closes_by_the_clock(normaliser: PolymarketNormaliser):
-    assert normaliser.tick((OPEN_S + 299) * SECOND) == []
-    (market,) = normaliser.tick((OPEN_S + 300) * SECOND)
+    assert ticked(normaliser, (OPEN_S + 299) * SECOND) == []
+    (market,) = ticked(normaliser, (OPEN_S + 300) * SECOND)
     assert market.status is MarketStatus.CLOSED
 
 
 def test_a_lost_connection_breaks_every_book_until_it_comes_anew(
     normaliser: PolymarketNormaliser, venue: Venue
 ):
-    lost = normaliser.normalise(b'{"type":"_ws_disconnected","msg":{}}', AT + 1)
+    lost = normalised(normaliser, b'{"type":"_ws_disconnected","msg":{}}', AT + 1)
     assert [gap.instrument for gap in of(Gap, lost)] == [UP_NAME, DOWN_NAME]
     assert normaliser.commands(AT + 2) == []
-    assert normaliser.normalise(b'{"type":"_ws_connected","msg":{}}', AT + 3) == []
+    assert normalised(normaliser, b'{"type":"_ws_connected","msg":{}}', AT + 3) == []
     [subscription] = normaliser.subscriptions()
     assert json.loads(subscription) == {
         "type": "market",
         "assets_ids": [UP, DOWN],
         "custom_feature_enabled": True,
     }
-    assert len(of(Book, normaliser.normalise(venue.both(), AT + 4))) == 2
+    assert len(of(Book, normalised(normaliser, venue.both(), AT + 4))) == 2
     assert normaliser.commands(AT + 60 * SECOND) == []
 
 
@@ -516,14 +517,14 @@ def test_resend_tells_everything(normaliser: PolymarketNormaliser, venue: Venue)
 
 
 def test_frames_of_no_use_are_counted(normaliser: PolymarketNormaliser):
-    assert normaliser.normalise(b"PONG", AT) == []
+    assert normalised(normaliser, b"PONG", AT) == []
     for frame in (
         b'{"event_type":"something_new","x":1}',
         b'[{"event_type":"something_new"},{"event_type":"new_market","id":"7","assets_ids":[]}]',
         b'{"_rest":"unheard","body":1}',
         b'{"type":"subscribed"}',
     ):
-        assert normaliser.normalise(frame, AT) == []
+        assert normalised(normaliser, frame, AT) == []
     assert normaliser.unused == 5
 
 
@@ -540,8 +541,8 @@ GOOD = [
 @given(data=st.data())
 def test_garbage_raises_a_frame_error_and_changes_nothing(data: st.DataObject):
     normaliser = PolymarketNormaliser()
-    normaliser.normalise(markets(), AT)
-    normaliser.normalise(Venue().both(), AT)
+    normalised(normaliser, markets(), AT)
+    normalised(normaliser, Venue().both(), AT)
     frame = bytearray(data.draw(st.sampled_from(GOOD)))
     for _ in range(data.draw(st.integers(1, 4))):
         where = data.draw(st.integers(0, len(frame) - 1))
@@ -555,7 +556,7 @@ def test_garbage_raises_a_frame_error_and_changes_nothing(data: st.DataObject):
     )
     books = [(book.bids, book.asks) for book in of(Book, normaliser.resend(0))]
     try:
-        normaliser.normalise(bytes(frame), AT + 1)
+        normalised(normaliser, bytes(frame), AT + 1)
     except FrameError:
         after = (
             [m for m in normaliser.resend(0) if isinstance(m, Market)],
@@ -570,7 +571,7 @@ def test_one_bad_event_spoils_its_whole_frame(normaliser: PolymarketNormaliser, 
     good = json.loads(venue.change("0.50", "1"))
     bad = json.loads(venue.change("0.51", "1")) | {"price_changes": [{"asset_id": UP, "price": "1.5"}]}
     with pytest.raises(FrameError):
-        normaliser.normalise(json.dumps([good, bad]).encode(), AT + 1)
+        normalised(normaliser, json.dumps([good, bad]).encode(), AT + 1)
     assert of(Quote, normaliser.resend(AT))[0].bid == 490_000
 
 
@@ -596,7 +597,7 @@ def test_one_bad_event_spoils_its_whole_frame(normaliser: PolymarketNormaliser, 
 )
 def test_what_is_no_frame_is_refused(normaliser: PolymarketNormaliser, frame: bytes):
     with pytest.raises(FrameError):
-        normaliser.normalise(frame, AT)
+        normalised(normaliser, frame, AT)
 
 
 def numbered(number: int, **fields: Any) -> dict[str, Any]:
@@ -608,7 +609,7 @@ def test_no_open_market_gives_way_to_another_and_unchanged_pages_are_told_once(
     normaliser: PolymarketNormaliser, venue: Venue
 ):
     page = markets(*[numbered(number) for number in range(1, MARKETS_MAX + 50)])
-    told = [len(of(Market, normaliser.normalise(page, AT + look))) for look in range(3)]
+    told = [len(of(Market, normalised(normaliser, page, AT + look))) for look in range(3)]
     assert told == [MARKETS_MAX - 1, 0, 0]
     assert len(normaliser.tokens()) == 2 * MARKETS_MAX
     assert normaliser.notes() == [f"50 markets left out: {MARKETS_MAX} trade already"]
@@ -616,10 +617,10 @@ def test_no_open_market_gives_way_to_another_and_unchanged_pages_are_told_once(
 
 
 def test_what_ended_first_gives_way_and_is_counted(normaliser: PolymarketNormaliser):
-    normaliser.normalise(markets(*[numbered(number) for number in range(1, MARKETS_MAX)]), AT)
+    normalised(normaliser, markets(*[numbered(number) for number in range(1, MARKETS_MAX)]), AT)
     for number, at in ((7, 3), (5, 1), (6, 2)):
-        normaliser.normalise(markets(numbered(number, closed=True)), AT + at)
-    (market,) = of(Market, normaliser.normalise(markets(numbered(MARKETS_MAX)), AT + 4))
+        normalised(normaliser, markets(numbered(number, closed=True)), AT + at)
+    (market,) = of(Market, normalised(normaliser, markets(numbered(MARKETS_MAX)), AT + 4))
     kept = {market.market for market in of(Market, normaliser.resend(AT + 5))}
     assert market.market in kept
     assert f"polymarket:0x{5:064x}" not in kept
@@ -641,7 +642,7 @@ def test_a_book_that_differs_from_the_best_prices_for_long_is_doubted(
     def best(bid: str, at: int) -> None:
         event = {"event_type": "best_bid_ask", "asset_id": UP, "market": CONDITION}
         told = json.dumps(event | {"best_bid": bid, "best_ask": str(ask / ONE)})
-        assert of(Quote, normaliser.normalise(told.encode(), at)) == []
+        assert of(Quote, normalised(normaliser, told.encode(), at)) == []
 
     quote = [q for q in of(Quote, normaliser.resend(AT)) if q.instrument == UP_NAME][-1]
     right, ask = str(quote.bid / ONE), quote.ask
@@ -651,5 +652,5 @@ def test_a_book_that_differs_from_the_best_prices_for_long_is_doubted(
     best(right, AT + SECOND)
     assert normaliser.inconsistent_markets(AT + DIFFERS_NS) == []
     best("0.01", AT + SECOND)
-    normaliser.normalise(venue.both(), AT + 2 * SECOND)
+    normalised(normaliser, venue.both(), AT + 2 * SECOND)
     assert normaliser.inconsistent_markets(AT + 2 * DIFFERS_NS) == []

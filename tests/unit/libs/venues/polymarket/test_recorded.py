@@ -16,6 +16,7 @@ from libs.venues.polymarket.schemas import wire
 from proto.feed import Book, Gap, Market, MarketStatus
 from proto.units import ONE, SECOND
 from tests.support.captures import captures, rows_of
+from tests.support.normalised import normalised
 
 pytestmark = pytest.mark.recorded
 
@@ -71,8 +72,8 @@ def test_every_recorded_book_has_the_hash_we_compute(recordings: Path):
         normaliser = PolymarketNormaliser()
         rows = [listing(json.loads(line)) for line in (capture / "markets.jsonl").read_text().splitlines()]
         received = frames(capture)
-        normaliser.normalise(json.dumps({"_rest": "gamma_markets", "body": rows}).encode(), received[0][0])
-        out = [message for at, data in received for message in normaliser.normalise(data, at)]
+        normalised(normaliser, json.dumps({"_rest": "gamma_markets", "body": rows}).encode(), received[0][0])
+        out = [message for at, data in received for message in normalised(normaliser, data, at)]
         books += sum(isinstance(message, Book) and message.snapshot for message in out)
         gaps += [message for message in out if isinstance(message, Gap)]
         checked += normaliser.checked
@@ -90,7 +91,7 @@ def test_292_recorded_windows_have_their_outcome(recordings: Path):
     seen = 0
     for row in rows:
         frame = json.dumps({"_rest": "gamma_markets", "body": {"markets": [row["raw"]]}}).encode()
-        (market,) = normaliser.normalise(frame, row["end_sec"] * SECOND)
+        (market,) = normalised(normaliser, frame, row["end_sec"] * SECOND)
         assert isinstance(market, Market)
         assert (market.status, market.result) == (MarketStatus.SETTLED, winners[tuple(row["outcome_prices"])])
         assert (market.open_at, market.close_at) == (row["start_sec"] * SECOND, row["end_sec"] * SECOND)
@@ -151,7 +152,7 @@ def test_recorded_gamma_markets_are_read(recordings: Path, name: str, status: An
     frame = json.dumps(
         {"_rest": "gamma_markets", "body": body if isinstance(body, list) else [body]}
     ).encode()
-    (market,) = PolymarketNormaliser().normalise(frame, 1)
+    (market,) = normalised(PolymarketNormaliser(), frame, 1)
     assert market.price_steps
     assert status is None or market.status is status
     assert result is None or market.result == result
@@ -162,7 +163,9 @@ def test_the_recorded_event_shares_one_group(recordings: Path):
     path = recordings / "polymarket" / "nautilus_rest_ws" / "crates_test_data" / "gamma_event.json"
     body = json.loads(path.read_bytes())
     events = body if isinstance(body, list) else [body]
-    out = PolymarketNormaliser().normalise(json.dumps({"_rest": "gamma_events", "body": events}).encode(), 1)
+    out = normalised(
+        PolymarketNormaliser(), json.dumps({"_rest": "gamma_events", "body": events}).encode(), 1
+    )
     assert len(out) >= 2
     assert len({market.group for market in out}) == 1
     assert out[0].group == f"polymarket:{events[0]['negRiskMarketID']}"
@@ -179,7 +182,7 @@ def test_every_recorded_market_frame_is_read(recordings: Path):
         if kind in (None, "order", "trade") or (kind == "price_change" and "price_changes" not in body):
             continue  # the user channel's, and the form of price_change that ended in 2025
         try:
-            PolymarketNormaliser().normalise(json.dumps(body).encode(), 1)
+            normalised(PolymarketNormaliser(), json.dumps(body).encode(), 1)
         except FrameError as e:
             pytest.fail(f"{path.name}: {e}")
         read.append(kind)

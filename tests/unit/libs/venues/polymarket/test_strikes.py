@@ -8,24 +8,25 @@ from libs.venues.frame import FrameError
 from libs.venues.polymarket.market_data.normalise import PolymarketNormaliser
 from libs.venues.polymarket.market_data.prices import name_history
 from proto.units import SECOND
+from tests.support.normalised import normalised
 from tests.support.polymarket_frames import AT, OPEN_S, gamma, markets, spot_price
 
 
 @pytest.fixture
 def normaliser() -> PolymarketNormaliser:
     normaliser = PolymarketNormaliser()
-    normaliser.normalise(markets(), AT)
+    normalised(normaliser, markets(), AT)
     return normaliser
 
 
 def test_the_strike_is_the_tick_at_the_start(normaliser: PolymarketNormaliser):
-    assert normaliser.normalise(spot_price(OPEN_S - 1, "64000.1"), AT - SECOND) == []
-    assert normaliser.normalise(spot_price(OPEN_S, "1.5", symbol="eth/usd"), AT) == []
-    assert normaliser.normalise(spot_price(OPEN_S, "2.5", topic="crypto_prices"), AT) == []
-    assert normaliser.normalise(spot_price(OPEN_S, "2.5", topic="crypto_prices_twap_sixty"), AT) == []
-    (market,) = normaliser.normalise(spot_price(OPEN_S, "65026457815000000000000"), AT)
+    assert normalised(normaliser, spot_price(OPEN_S - 1, "64000.1"), AT - SECOND) == []
+    assert normalised(normaliser, spot_price(OPEN_S, "1.5", symbol="eth/usd"), AT) == []
+    assert normalised(normaliser, spot_price(OPEN_S, "2.5", topic="crypto_prices"), AT) == []
+    assert normalised(normaliser, spot_price(OPEN_S, "2.5", topic="crypto_prices_twap_sixty"), AT) == []
+    (market,) = normalised(normaliser, spot_price(OPEN_S, "65026457815000000000000"), AT)
     assert market.strike == 65_026_457_815
-    assert normaliser.normalise(spot_price(OPEN_S + 1, "65026.9"), AT + SECOND) == []
+    assert normalised(normaliser, spot_price(OPEN_S + 1, "65026.9"), AT + SECOND) == []
 
 
 def history(*points: tuple[int, object], topic: str = "crypto_prices_chainlink") -> bytes:
@@ -35,11 +36,11 @@ def history(*points: tuple[int, object], topic: str = "crypto_prices_chainlink")
 
 
 def test_the_stream_begins_with_its_past_which_gives_a_strike_too(normaliser: PolymarketNormaliser):
-    assert normaliser.normalise(history((OPEN_S, 2.5), topic="crypto_prices_twap_sixty"), AT) == []
-    assert normaliser.normalise(history((OPEN_S - 1, 64000.1), (OPEN_S + 1, 64001)), AT) == []
+    assert normalised(normaliser, history((OPEN_S, 2.5), topic="crypto_prices_twap_sixty"), AT) == []
+    assert normalised(normaliser, history((OPEN_S - 1, 64000.1), (OPEN_S + 1, 64001)), AT) == []
     with pytest.raises(FrameError):
-        normaliser.normalise(history((OPEN_S, 65000.5), (OPEN_S + 1, "much")), AT)
-    (market,) = normaliser.normalise(history((OPEN_S, 65000.1234567), (OPEN_S + 1, 65001)), AT)
+        normalised(normaliser, history((OPEN_S, 65000.5), (OPEN_S + 1, "much")), AT)
+    (market,) = normalised(normaliser, history((OPEN_S, 65000.1234567), (OPEN_S + 1, 65001)), AT)
     assert market.strike == 65_000_123_456
 
 
@@ -60,18 +61,18 @@ def test_a_history_has_the_name_of_its_subscription():
 
 def test_the_past_does_not_correct_a_tick_that_came_with_all_its_digits():
     normaliser = PolymarketNormaliser()
-    normaliser.normalise(spot_price(OPEN_S, "65026457815000000000000"), AT)
-    normaliser.normalise(history((OPEN_S, 65026.4)), AT)
-    (market,) = normaliser.normalise(markets(), AT)
+    normalised(normaliser, spot_price(OPEN_S, "65026457815000000000000"), AT)
+    normalised(normaliser, history((OPEN_S, 65026.4)), AT)
+    (market,) = normalised(normaliser, markets(), AT)
     assert market.strike == 65_026_457_815
 
 
 def test_a_market_found_after_its_start_has_its_strike_at_once():
     normaliser = PolymarketNormaliser()
-    normaliser.normalise(spot_price(OPEN_S, "65026.4578151234567"), AT)
-    normaliser.normalise(spot_price(OPEN_S, "65030", topic="crypto_prices_twap_sixty"), AT)
-    (market,) = normaliser.normalise(markets(), AT + SECOND)
+    normalised(normaliser, spot_price(OPEN_S, "65026.4578151234567"), AT)
+    normalised(normaliser, spot_price(OPEN_S, "65030", topic="crypto_prices_twap_sixty"), AT)
+    (market,) = normalised(normaliser, markets(), AT + SECOND)
     assert (market.strike, market.settlement_average_s) == (65_026_457_815, 0)
     other = gamma(conditionId="0x02", clobTokenIds='["5","6"]', cryptoMarketConfig={"twapEnabled": True})
-    (market,) = normaliser.normalise(markets(other), AT + SECOND)
+    (market,) = normalised(normaliser, markets(other), AT + SECOND)
     assert (market.strike, market.settlement_average_s) == (65_030_000_000, 60)

@@ -100,7 +100,7 @@ def test_a_damaged_line_of_the_file_costs_one_fact(
         queue.put(Fact(fill(2, 4)))
         queue.save()
         file.write_bytes(damage(file.read_bytes()))
-        assert [f.message.fill_id for f in FactQueue(broker.publish, file)] == [f"fill:paper:{ORDER}:{left}"]
+        assert [f.message for f in FactQueue(broker.publish, file)] == [fill(left, 4)]
 
     asyncio.run(scene())
 
