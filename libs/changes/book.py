@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from libs.bounded import clip, keep_newest
 from libs.changes.limits import ChangeLimits, refusal_of, split_path
 from libs.config.section import Section, section_hash
-from proto.evaluation import ChangeStep, Edit, Revert
-from proto.message import as_name
+from proto.evaluation import ChangeStep, Edit, ExitChange, Revert, SignalChange
+from proto.message import as_name, as_text
 from proto.operator import Command
 from proto.units import SECOND, Nanoseconds, later
 
@@ -24,7 +24,7 @@ BARRED_S = 7 * 86_400
 CHANGES_MAX = 1_000
 """Changes remembered, applied ones included: far more than an operator accepts in a year."""
 
-Params = TypeVar("Params", bound=Section)
+Outcome = TypeVar("Outcome", SignalChange, ExitChange)
 
 
 class Change(Struct):
@@ -190,3 +190,15 @@ def configured(book: ChangeBook, section: str, params: Section) -> tuple[dict[st
         change.is_active = False
         over.append(Applied(None, proposal, edit, ChangeStep.ENDED, reason))
     return document, over
+
+
+def outcome(kind: type[Outcome], done: Applied, params: Section, now: Nanoseconds) -> Outcome:
+    """What a machine says of a change; ``params`` are its section as it is now."""
+    return kind(
+        proposal=done.proposal,
+        edit=done.edit,
+        step=done.step,
+        section_hash=section_hash(params.document()),
+        at=now,
+        reason=as_text(done.reason),
+    )

@@ -4,13 +4,15 @@ Checked where a proposal is made, and again by the machine that applies it; both
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import model_validator
+from pydantic import ValidationError, model_validator
 
 from libs.config.section import Section, amount, setting, whole
 from proto.units import AMOUNT_MAX, show
 
+SECTION = "eval"
+"""The section's name."""
 COUNT_MAX = 10**9
 """Of a number that is no amount: more than any count or number of seconds that a section takes."""
 Amount = Annotated[int, amount(0, AMOUNT_MAX)]
@@ -76,7 +78,9 @@ def unlistable(limits: ChangeLimits, models: Mapping[str, type[Section]]) -> Ite
     for path in limits.paths():
         section, key = split_path(path)
         model = models.get(section)
-        if model is None:
+        if path in limits.amounts and path in limits.counts:
+            yield path, "expected it once, was among amounts and counts"
+        elif model is None:
             if section.partition(".")[0] != "signal":
                 yield (
                     path,
@@ -101,3 +105,12 @@ def refusal_of(limits: ChangeLimits, path: str, old: int, new: int) -> str:
     if abs(new - old) > found.step:
         return f"expected a step of at most {write(found.step)}, was {write(abs(new - old))}"
     return ""
+
+
+def limits_in(document: Mapping[str, Any]) -> ChangeLimits | None:
+    """The list of a section as it stands on the tape, whatever else the section holds; ``None`` for one that is none."""
+    own = {key: value for key, value in document.items() if key in ChangeLimits.model_fields}
+    try:
+        return ChangeLimits.model_validate(own)
+    except ValidationError:
+        return None

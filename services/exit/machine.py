@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
+from libs.changes import book, limits
 from libs.machine.machine import NOTHING, Stamp, StateMachine
+from proto.evaluation import ExitChange, Revert
 from proto.execution import TERMINAL, OrderUpdate
 from proto.exit import PositionStage
 from proto.feed import Book, FeedClock, Gap, Market, MarketStatus, Quote, Side
@@ -25,10 +27,10 @@ class ExitMachine(StateMachine[ExitState]):
     """Manages positions from their first fill to their end; see README.md."""
 
     name: ClassVar[str] = "exit"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     """2: proposes what the venue takes, and is done with what is below its lot.
     3: goes on from where time is when that is earlier than before. 4: leaves disputed markets where it is told to.
-    5: leaves what the operator says."""
+    5: leaves what the operator says. 6: applies accepted changes of its settings."""
 
     def __init__(self) -> None:
         super().__init__(ExitState())
@@ -49,6 +51,7 @@ class ExitMachine(StateMachine[ExitState]):
             Session: self._on_session,
             Config: self._on_config,
             Command: self._on_command,
+            Revert: self._on_revert,
         }
 
     # ── prices and markets ─────────────────────────────────────────────────────────────────────────
@@ -133,19 +136,46 @@ class ExitMachine(StateMachine[ExitState]):
                 order.proposed_at = min(order.proposed_at, stamp.now)
                 order.cancel_at = min(order.cancel_at, stamp.now)
 
-    def _on_config(self, config: Config, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
-        if config.section == SECTION:
-            self.state.params = ExitParams.model_validate(config.document)
-        return NOTHING
+    def _on_config(self, config: Config, stamp: Stamp) -> Sequence[Message]:
+        state = self.state
+        if config.section == limits.SECTION:
+            state.changes.limits = limits.limits_in(config.document)
+        if config.section != SECTION:
+            return NOTHING
+        document, over = book.configured(state.changes, SECTION, ExitParams.model_validate(config.document))
+        params = state.params = ExitParams.model_validate(document)
+        return [book.outcome(ExitChange, done, params, stamp.now) for done in over]
 
     def _on_command(self, command: Command, stamp: Stamp) -> Sequence[Message]:
-        if command.verb is not Verb.FLATTEN:
+        match command.verb:
+            case Verb.FLATTEN:
+                return self._flatten(command.instrument, stamp)
+            case Verb.ACCEPT:
+                params = self.state.params
+                if params is None or limits.split_path(command.path)[0] != SECTION:
+                    return NOTHING
+                return self._change(
+                    book.accept(self.state.changes, command, SECTION, params, stamp.now), params, stamp
+                )
+        return NOTHING
+
+    def _on_revert(self, revert: Revert, stamp: Stamp) -> Sequence[Message]:
+        params = self.state.params
+        if params is None or revert.edit.section != SECTION:
             return NOTHING
+        return self._change(book.revert(self.state.changes, revert, params, stamp.now), params, stamp)
+
+    def _change(self, done: book.Applied, params: ExitParams, stamp: Stamp) -> Sequence[Message]:
+        if done.document is not None:
+            params = self.state.params = ExitParams.model_validate(done.document)
+        return (book.outcome(ExitChange, done, params, stamp.now),)
+
+    def _flatten(self, instrument: str, stamp: Stamp) -> Sequence[Message]:
         decision = self._decision(stamp)
         if decision is None:
             return NOTHING
         for held in self.state.held.values():
-            if command.instrument in ("", held.instrument):
+            if instrument in ("", held.instrument):
                 decision.flatten(held)
         return decision.out
 

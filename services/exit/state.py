@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
+from libs.changes.book import ChangeBook
 from libs.indicators.tops import Tops
 from libs.portfolio.portfolio import Portfolio
 from proto.exit import ExitReason, PositionStage
@@ -106,6 +107,7 @@ class ExitState(Struct):
     held: dict[str, Held] = {}
     minute: int = 0
     clock_at: int = 0
+    changes: ChangeBook = field(default_factory=ChangeBook)
 
     def quantity(self, held: Held) -> int:
         """What is held; a short position, which no exit of ours can make, counts as none."""

@@ -5,16 +5,18 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from libs.changes import book, limits
 from libs.contract.plain import decode_state, encode_state
 from libs.indicators.candles import Candle, Candles
 from libs.indicators.tops import Tops
 from libs.machine.machine import NOTHING, Stamp, StateMachine
 from proto import feed
 from proto.advisor import Forecast
+from proto.evaluation import Revert, SignalChange
 from proto.feed import Book, FeedClock, Gap, Market, MarketStatus, Quote, Trade
 from proto.message import Message
 from proto.monitor import Clock
-from proto.operator import Config, Session
+from proto.operator import Command, Config, Session, Verb
 from proto.signal import Proposal
 from proto.units import SECOND
 from services.signal.strategy import Hosted, MarketView, Said, Strategy
@@ -41,6 +43,7 @@ class SignalState(msgspec.Struct):
     markets: dict[str, Market] = {}
     hosted: dict[str, Hosted] = {}
     strategies: dict[str, msgspec.Raw] = {}
+    changes: book.ChangeBook = msgspec.field(default_factory=book.ChangeBook)
 
 
 class SignalMachine(StateMachine[SignalState]):
@@ -51,10 +54,10 @@ class SignalMachine(StateMachine[SignalState]):
     """
 
     name: ClassVar[str] = "signal"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     """2: strategies price a market by its payoff and leave those alone whose payoff is not known.
     3: no single live message sets its time far ahead.
-    4: strategies know the seconds of before the start."""
+    4: strategies know the seconds of before the start. 5: applies accepted changes of its sections."""
 
     def __init__(self, strategies: Iterable[type[AnyStrategy]]) -> None:
         super().__init__(SignalState())
@@ -72,6 +75,8 @@ class SignalMachine(StateMachine[SignalState]):
             FeedClock: self._on_clock,
             Session: self._on_session,
             Config: self._on_config,
+            Command: self._on_command,
+            Revert: self._on_revert,
         }
 
     # ── state and the objects made from it ─────────────────────────────────────────────────────────
@@ -121,21 +126,56 @@ class SignalMachine(StateMachine[SignalState]):
     # ── handlers ───────────────────────────────────────────────────────────────────────────────────
 
     def _on_config(self, config: Config, stamp: Stamp) -> Sequence[Message]:
-        name = config.section.removeprefix(SECTION_PREFIX)
-        strategy = self._strategies.get(name)
-        if strategy is None or not config.section.startswith(SECTION_PREFIX):
+        if config.section == limits.SECTION:
+            self.state.changes.limits = limits.limits_in(config.document)
+        strategy = self._configured_by(config.section)
+        if strategy is None:
             return NOTHING
         first = strategy.hosted.document is None
-        strategy.params = strategy.params_type.model_validate(config.document)
-        strategy.hosted.document = config.document
+        params = strategy.params_type.model_validate(config.document)
+        document, over = book.configured(self.state.changes, config.section, params)
+        self._configure(strategy, document if document != params.document() else config.document)
+        out: list[Message] = [book.outcome(SignalChange, done, strategy.params, stamp.now) for done in over]
         self._collect_hooks()
         if not first:
-            return NOTHING
+            return out or NOTHING
         hooks = [(owner, hook) for owner, hook in self._market_hooks if owner is strategy]
-        out: list[Message] = []
         for market in self.state.markets.values():
             out.extend(self._call(hooks, stamp, market))
         return out
+
+    def _configured_by(self, section: str) -> AnyStrategy | None:
+        """The strategy whose section it is."""
+        if not section.startswith(SECTION_PREFIX):
+            return None
+        return self._strategies.get(section.removeprefix(SECTION_PREFIX))
+
+    @staticmethod
+    def _configure(strategy: AnyStrategy, document: dict[str, Any]) -> None:
+        strategy.params = strategy.params_type.model_validate(document)
+        strategy.hosted.document = document
+
+    def _on_command(self, command: Command, stamp: Stamp) -> Sequence[Message]:
+        section, _ = limits.split_path(command.path)
+        strategy = self._configured_by(section)
+        if command.verb is not Verb.ACCEPT or strategy is None or strategy.hosted.document is None:
+            return NOTHING
+        done = book.accept(self.state.changes, command, section, strategy.params, stamp.now)
+        return self._change(strategy, done, stamp)
+
+    def _on_revert(self, revert: Revert, stamp: Stamp) -> Sequence[Message]:
+        known = self.state.changes.changes.get(revert.proposal)
+        strategy = self._configured_by(revert.edit.section if known is None else known.section)
+        if strategy is None or strategy.hosted.document is None:
+            return NOTHING
+        return self._change(
+            strategy, book.revert(self.state.changes, revert, strategy.params, stamp.now), stamp
+        )
+
+    def _change(self, strategy: AnyStrategy, done: book.Applied, stamp: Stamp) -> Sequence[Message]:
+        if done.document is not None:
+            self._configure(strategy, done.document)
+        return (book.outcome(SignalChange, done, strategy.params, stamp.now),)
 
     def _on_session(self, session: Session, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
         self.state.tops.on_session()

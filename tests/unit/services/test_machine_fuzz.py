@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from libs.config.section import section_hash
 from libs.contract.codec import decode, encode
 from libs.machine.machine import Machine, Stamp
+from proto.evaluation import Checkpoint, Edit, ExitChange, Revert, SignalChange
 from proto.feed import Quote
 from proto.message import Message
-from proto.operator import ClockOwner, Config, Mode, Session
+from proto.operator import ClockOwner, Command, Config, Mode, Session, Verb
 from proto.subjects import MACHINE_ORDER
 from proto.units import ONE, SECOND
 from proto.venue import Account, Fill, Settlement
@@ -20,6 +22,15 @@ from tools.system.composition import advisor_sections, factories, sections
 START = 1_800_000_000 * SECOND
 FACTORIES = factories()
 SECTIONS = sections() | advisor_sections()
+EDITS = [
+    Edit(path=path, section=section, section_hash=section_hash(SECTIONS[section]), old=old, new=new)
+    for path, section, old, new in (
+        ("exit.decay_s", "exit", 14_400, 10_800),
+        ("signal.momentum.z_min", "signal.momentum", 2_000_000, 2_250_000),
+        ("risk.bet_max", "risk", 200_000, 300_000),
+    )
+]
+"""Changes that machines apply, and one that nobody may make."""
 # Few names, so that the messages meet.
 NAMES: dict[str, list[str]] = {
     "instrument": ["kalshi:A:yes", "kalshi:A:no", "kalshi:B:yes", "coinbase:BTC-USD", "elsewhere"],
@@ -27,6 +38,7 @@ NAMES: dict[str, list[str]] = {
     "order": ["t1-20-0", "t1-21-0", "t1-101-0", "t1-102-0", "x"],
     "fill_id": ["f1", "f2"],
     "tape": ["t1", "t2"],
+    "proposal": ["c-1", "c-2"],
     "underlying": ["coinbase:BTC-USD", ""],
 }
 QUANTITY_MAX = 10**6 * ONE
@@ -47,6 +59,12 @@ def sane(draw: st.DrawFn, message: Any) -> Message:
         changes["fee"] = min(max(message.fee, -QUANTITY_MAX), QUANTITY_MAX)
     if isinstance(message, Account):
         changes["deposit"] = min(max(message.deposit, -QUANTITY_MAX), QUANTITY_MAX)
+    if isinstance(message, Revert | Checkpoint | SignalChange | ExitChange):
+        changes["edit"] = draw(st.sampled_from(EDITS))
+    if isinstance(message, Command) and draw(st.booleans()):
+        edit = draw(st.sampled_from(EDITS))
+        changes |= {"verb": Verb.ACCEPT, "path": edit.path, "section_hash": edit.section_hash}
+        changes |= {"old": edit.old, "new": edit.new}
     changed: Message = message.replace(**changes)
     return changed
 

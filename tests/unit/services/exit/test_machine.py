@@ -5,11 +5,13 @@ import itertools
 import pytest
 from pydantic import ValidationError
 
+from libs.config.section import section_hash
 from libs.machine.machine import Stamp
+from proto.evaluation import ChangeStep, ExitChange
 from proto.execution import OrderStatus, OrderUpdate
 from proto.exit import ExitProposal, ExitReason, PositionUpdate
 from proto.feed import Answer, FeedClock, Gap, MarketStatus, Side
-from proto.operator import Config
+from proto.operator import Command, Config, Verb
 from proto.risk import ExitPortfolioReport, TimeInForce
 from proto.units import ONE, SECOND
 from proto.venue import Account, Correction, Fill
@@ -451,3 +453,27 @@ def test_a_flattened_position_leaves_at_once_however_it_stands(instrument: str):
     assert world.proposals[-1][1].reason is ExitReason.FLATTEN
     world.flatten(instrument)
     assert world.stage == "closed"
+
+
+def test_an_accepted_change_moves_the_stop_of_what_is_held():
+    world = opened(50, stop_loss=100_000)
+    assert world.machine.state.held[YES].stop == 45 * CENT
+    limits = {"amounts": {"exit.stop_loss": {"low": 20_000, "high": 200_000, "step": 100_000}}}
+    world.put(Config(section="eval", document=limits, nonce="n", expires_at=START))
+    params = world.machine.state.params
+    assert params is not None
+    command = Command(
+        verb=Verb.ACCEPT,
+        nonce="n",
+        expires_at=START,
+        proposal="c-1",
+        path="exit.stop_loss",
+        section_hash=section_hash(params.document()),
+        old=100_000,
+        new=40_000,
+    )
+    (said,) = world.put(command)
+    assert isinstance(said, ExitChange)
+    assert said.step is ChangeStep.APPLIED
+    world.advance(1)
+    assert world.machine.state.held[YES].stop == 48 * CENT

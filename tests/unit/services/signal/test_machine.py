@@ -8,12 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from libs.config.section import section_hash
 from libs.indicators.candles import Candle
 from libs.machine.machine import Stamp
 from proto import feed
+from proto.evaluation import ChangeStep, Edit, Revert, SignalChange
 from proto.feed import Book, FeedClock, Gap, Market, MarketStatus, Quote, Side, Trade
+from proto.message import Message
 from proto.monitor import Clock
-from proto.operator import Config, Session
+from proto.operator import Command, Config, Session, Verb
 from proto.signal import Proposal
 from proto.units import SECOND
 from services.signal.machine import SignalMachine
@@ -306,3 +309,58 @@ def test_no_valid_message_stops_the_machine(feed, pauses):
         now += pauses[seq]
         machine.on(message, Stamp(seq + 2, now))
         machine.restore(machine.snapshot())
+
+
+def change(new: int, proposal: str, **fields: Any) -> Command:
+    given: dict[str, Any] = {
+        "path": "signal.eager.repeat_interval_s",
+        "section_hash": section_hash(StrategyParams().document()),
+        "old": 30,
+    }
+    return Command(
+        verb=Verb.ACCEPT, nonce=proposal, expires_at=START, proposal=proposal, new=new, **(given | fields)
+    )
+
+
+def test_an_accepted_change_counts_at_once_survives_a_new_session_and_can_be_taken_back():
+    limits = {"counts": {"signal.eager.repeat_interval_s": {"low": 5, "high": 60, "step": 20}}}
+    machine = SignalMachine([Eager])
+    world = SignalWorld(Eager)
+    out: list[SignalChange] = []
+
+    def put(event: Message, at_s: int = 0) -> None:
+        nonlocal machine
+        world.seq += 1
+        restored = SignalMachine([Eager])
+        restored.restore(machine.snapshot())
+        stamp = Stamp(world.seq, START + at_s * SECOND)
+        said = list(machine.on(event, stamp))
+        assert list(restored.on(event, stamp)) == said
+        assert restored.snapshot() == machine.snapshot()
+        machine = restored
+        out.extend(message for message in said if isinstance(message, SignalChange))
+
+    def repeats_s() -> int:
+        return next(iter(machine._strategies.values())).params.repeat_interval_s
+
+    def configure(document: dict[str, int]) -> None:
+        put(Config(section="signal.eager", document=document, nonce="n", expires_at=START))
+
+    put(Config(section="eval", document=limits, nonce="n", expires_at=START))
+    configure({})
+    put(change(20, "c-1", section_hash="0" * 16))
+    put(change(20, "c-2"))
+    assert (repeats_s(), [m.step for m in out]) == (20, [ChangeStep.REFUSED, ChangeStep.APPLIED])
+    put(change(20, "c-3", path="signal.other.z"))
+    put(change(20, "c-4", path="exit.decay_s"))
+    assert len(out) == 2
+    configure({})
+    assert repeats_s() == 20
+    other = Edit(path="signal.eager.x", section="signal.eager", section_hash="x", old=0, new=1)
+    put(Revert(proposal="c-2", edit=other, reason="loss", at=START, barred_until=START + 1), 3_600)
+    assert (repeats_s(), out[-1].step, out[-1].edit.new) == (30, ChangeStep.REVERTED, 20)
+    put(change(20, "c-5"), 3_601)
+    assert "last week" in out[-1].reason
+    put(change(40, "c-6"), 3_602)
+    configure({"repeat_interval_s": 25})
+    assert (repeats_s(), out[-1].step) == (25, ChangeStep.ENDED)
