@@ -4,6 +4,8 @@ The order is part of what a recording of several venues comes out as (their tick
 sandbox's ports: a new venue goes to the end.
 """
 
+from functools import lru_cache
+
 from libs.keys.venues.kind import KeyKind
 from libs.venues.binance.venue import VENUE as BINANCE
 from libs.venues.coinbase.venue import VENUE as COINBASE
@@ -29,6 +31,7 @@ class Catalogue(dict[str, Venue]):
         if venue.name in self:
             raise ValueError(f"expected a new name of a venue, was {venue.name!r}")
         self[venue.name] = venue
+        fee_formula.cache_clear()
 
 
 VENUES = Catalogue(KALSHI, POLYMARKET, BINANCE, MANIFOLD, COINBASE)
@@ -54,6 +57,7 @@ def key_kinds() -> dict[str, KeyKind]:
     return {name: venue.key for name, venue in VENUES.items() if venue.key is not None}
 
 
+@lru_cache(maxsize=64)
 def fee_formula(model: str) -> FeeFormula | None:
     """The formula of a name; ``None`` for one that no venue has."""
     if model == FREE.model:

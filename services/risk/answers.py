@@ -9,8 +9,6 @@ import struct
 from collections.abc import Sequence
 from functools import partial
 
-from msgspec.structs import astuple
-
 from proto.message import NAME_CHARACTERS_MAX, as_integer, unchecked
 from proto.risk import Approval, Check, Pending, Rejection
 from services.risk.checks import CheckResult
@@ -78,11 +76,14 @@ def rejection(candidate: Reservation, failed: Sequence[CheckResult]) -> Rejectio
 
 def _rows(checks: Sequence[CheckResult]) -> tuple[Check, ...]:
     """The checks as rows of a message, their figures within bounds."""
-    figures = [check.limit for check in checks]
-    figures += [check.value for check in checks]
     try:
-        # As many integers of 64 bits: the quickest look at all bounds.
-        struct.pack(f"{len(figures)}q", *figures)
+        # All figures as integers of 64 bits: the quickest look at the bounds of sixty.
+        _, limits, values, _ = zip(*checks, strict=True)
+        form = f"{len(limits)}q"
+        struct.pack(form, *limits)
+        struct.pack(form, *values)
     except struct.error:
-        return tuple([Check(c.name, as_integer(c.limit), as_integer(c.value), c.passed) for c in checks])
-    return tuple(map(_row_of, map(astuple, checks)))
+        return tuple(
+            [Check(name, as_integer(limit), as_integer(value), ok) for name, limit, value, ok in checks]
+        )
+    return tuple(map(_row_of, checks))

@@ -24,13 +24,10 @@ CLOSE_ONLY: Final = ONE
 HALTED: Final = 2 * ONE
 
 
-class CheckResult(msgspec.Struct, frozen=True, gc=False):
-    """What one check found, as ``proto.risk.Check`` says it; made 30 times a decision, and mostly not sent."""
+CheckResult = tuple[str, int, int, bool]
+"""What one check found: name, limit, value, and whether it passed, as ``proto.risk.Check`` says it.
 
-    name: str
-    limit: int
-    value: int
-    passed: bool = True
+A plain tuple: thirty are made a decision, and mostly not sent."""
 
 
 AUTONOMY_LEVELS: Final = {"alerts": 0, "semi": ONE, "auto": 2 * ONE}
@@ -45,7 +42,7 @@ STATUS_UNKNOWN: Final = -ONE
 """No ``feed.market`` was read for the market."""
 
 
-class ProposedOrder(msgspec.Struct, kw_only=True, gc=False):
+class ProposedOrder(msgspec.Struct, gc=False):
     """Facts every order has, entry or exit.
 
     ``known``: the instrument is an outcome of the market the order names. ``kill_switch``, ``status``:
@@ -63,7 +60,7 @@ class ProposedOrder(msgspec.Struct, kw_only=True, gc=False):
     price_step: int
 
 
-class EntryFacts(ProposedOrder, kw_only=True, gc=False):
+class EntryFacts(ProposedOrder, gc=False):
     """Facts of an order that opens a position.
 
     ``cost``: price and fee of the whole order. ``quantity_least``: the smallest entry, ours and the venue's. ``market_stake``, ``total_stake``: what is at stake
@@ -102,7 +99,7 @@ class EntryFacts(ProposedOrder, kw_only=True, gc=False):
     repeated_at: int
 
 
-class ExitFacts(ProposedOrder, kw_only=True, gc=False):
+class ExitFacts(ProposedOrder, gc=False):
     """Facts of an order that shrinks a position.
 
     ``position``: contracts the order's side can take away. ``closing``: contracts that other reduce-only
@@ -114,42 +111,40 @@ class ExitFacts(ProposedOrder, kw_only=True, gc=False):
 
 
 # What says yes or no is made once: thirty results are most of a decision's work.
-INSTRUMENT, STRANGER = CheckResult("instrument", ONE, ONE), CheckResult("instrument", ONE, 0, passed=False)
-BUYS, SELLS = CheckResult("direction", ONE, ONE), CheckResult("direction", ONE, 0, passed=False)
-NO_GAP, GAP = CheckResult("book_gap", 0, 0), CheckResult("book_gap", 0, ONE, passed=False)
+INSTRUMENT, STRANGER = ("instrument", ONE, ONE, True), ("instrument", ONE, 0, False)
+BUYS, SELLS = ("direction", ONE, ONE, True), ("direction", ONE, 0, False)
+NO_GAP, GAP = ("book_gap", 0, 0, True), ("book_gap", 0, ONE, False)
 
 
 def price_positive(order: ProposedOrder) -> CheckResult:
     """A price is above zero."""
-    return CheckResult("price_positive", 1, order.price, order.price > 0)
+    return "price_positive", 1, order.price, order.price > 0
 
 
 def price_range(entry: EntryFacts) -> CheckResult:
     """An entry's price lies between ``price_min`` and ``price_max``; the limit shown is the nearer one."""
     low, high = entry.params.price_min, entry.params.price_max
     limit = low if entry.price < low else high
-    return CheckResult("price_range", limit, entry.price, low <= entry.price <= high)
+    return "price_range", limit, entry.price, low <= entry.price <= high
 
 
 def price_inside(order: ProposedOrder) -> CheckResult:
     """An exit's price lies strictly between 0 and 1."""
-    return CheckResult("price_range", ONE - 1, order.price, 0 < order.price < ONE)
+    return "price_range", ONE - 1, order.price, 0 < order.price < ONE
 
 
 def price_tick(order: ProposedOrder) -> CheckResult:
     """The price is on the venue's grid: nothing is left over."""
     rest = order.price % order.price_step
-    return CheckResult("price_tick", 0, rest, rest == 0)
+    return "price_tick", 0, rest, rest == 0
 
 
 def price_collar(entry: EntryFacts) -> CheckResult:
     """The price is near the middle of the book."""
     if entry.bid is None or entry.ask is None:
-        return CheckResult("price_collar", entry.params.collar, ONE, passed=False)
+        return "price_collar", entry.params.collar, ONE, False
     distance = abs(2 * entry.price - entry.bid - entry.ask)
-    return CheckResult(
-        "price_collar", entry.params.collar, distance // 2, distance <= 2 * entry.params.collar
-    )
+    return "price_collar", entry.params.collar, distance // 2, distance <= 2 * entry.params.collar
 
 
 def instrument(order: ProposedOrder) -> CheckResult:
@@ -164,24 +159,24 @@ def direction(entry: EntryFacts) -> CheckResult:
 
 def kill_switch(entry: EntryFacts) -> CheckResult:
     """Neither halted (2) nor close-only (1)."""
-    return CheckResult("kill_switch", ACTIVE, entry.kill_switch, entry.kill_switch == ACTIVE)
+    return "kill_switch", ACTIVE, entry.kill_switch, entry.kill_switch == ACTIVE
 
 
 def kill_switch_exit(order: ProposedOrder) -> CheckResult:
     """Not halted: close-only lets exits through."""
-    return CheckResult("kill_switch", CLOSE_ONLY, order.kill_switch, order.kill_switch <= CLOSE_ONLY)
+    return "kill_switch", CLOSE_ONLY, order.kill_switch, order.kill_switch <= CLOSE_ONLY
 
 
 def autonomy(entry: EntryFacts) -> CheckResult:
     """At least ``semi`` (1): ``alerts`` (0) places nothing."""
     level = AUTONOMY_LEVELS[entry.params.autonomy]
-    return CheckResult("autonomy", ONE, level, level >= ONE)
+    return "autonomy", ONE, level, level >= ONE
 
 
 def expiry(order: ProposedOrder) -> CheckResult:
     """The proposal is still meant."""
     left = order.expires_at - order.now
-    return CheckResult("time_to_expiry_s", 0, left // SECOND, left > 0)
+    return "time_to_expiry_s", 0, left // SECOND, left > 0
 
 
 def book_gap(entry: EntryFacts) -> CheckResult:
@@ -193,17 +188,17 @@ def book_age(entry: EntryFacts) -> CheckResult:
     """The book was heard of lately; a started second counts."""
     limit = entry.params.book_age_max_s
     age = max(entry.now - entry.book_at, 0)
-    return CheckResult("book_age_s", limit, -(-age // SECOND), age <= limit * SECOND)
+    return "book_age_s", limit, -(-age // SECOND), age <= limit * SECOND
 
 
 def market_status(order: ProposedOrder) -> CheckResult:
     """The market is open (1)."""
-    return CheckResult("market_status", STATUS_OPEN, order.status, order.status == STATUS_OPEN)
+    return "market_status", STATUS_OPEN, order.status, order.status == STATUS_OPEN
 
 
 def answer(entry: EntryFacts) -> CheckResult:
     """Nobody has proposed or disputed a result yet: such a market trades on, but only those who hold it leave."""
-    return CheckResult("answer", 0, entry.answer, entry.answer == 0)
+    return "answer", 0, entry.answer, entry.answer == 0
 
 
 def time_to_close(entry: EntryFacts) -> CheckResult:
@@ -214,9 +209,9 @@ def time_to_close(entry: EntryFacts) -> CheckResult:
     limit = entry.params.time_to_close_min_s
     if not entry.ends_at and entry.expected_end_at:
         left_s = (entry.expected_end_at - entry.now) // SECOND
-        return CheckResult("time_to_close_s", limit, max(limit, left_s))
+        return "time_to_close_s", limit, max(limit, left_s), True
     left = max(entry.ends_at - entry.now, 0)
-    return CheckResult("time_to_close_s", limit, left // SECOND, left > 0 and left >= limit * SECOND)
+    return "time_to_close_s", limit, left // SECOND, left > 0 and left >= limit * SECOND
 
 
 def spread(entry: EntryFacts) -> CheckResult:
@@ -227,16 +222,16 @@ def spread(entry: EntryFacts) -> CheckResult:
     """
     ticks = entry.params.spread_max_ticks * entry.price_step
     if entry.bid is None or entry.ask is None:
-        return CheckResult("spread", ticks, ONE, passed=False)
+        return "spread", ticks, ONE, False
     limit = max(ticks, scale((entry.bid + entry.ask) // 2, entry.params.spread_max))
     value = entry.ask - entry.bid
-    return CheckResult("spread", limit, value, 0 <= value <= limit)
+    return "spread", limit, value, 0 <= value <= limit
 
 
 def depth(entry: EntryFacts) -> CheckResult:
     """Both sides hold enough in their top five levels: one to get in, the other to get out."""
     limit = entry.params.depth_min
-    return CheckResult("depth", limit, entry.depth, entry.depth >= limit)
+    return "depth", limit, entry.depth, entry.depth >= limit
 
 
 def edge(entry: EntryFacts) -> CheckResult:
@@ -248,62 +243,67 @@ def edge(entry: EntryFacts) -> CheckResult:
     if entry.quantity > 0:
         value -= -(-entry.fee * ONE // entry.quantity)
     limit = entry.params.edge_min
-    return CheckResult("edge", limit, value, value >= limit and entry.fair_value <= ONE)
+    return "edge", limit, value, value >= limit and entry.fair_value <= ONE
 
 
 def quantity(entry: EntryFacts) -> CheckResult:
     """The size after all cuts is one the venue takes."""
     limit = entry.quantity_least
-    return CheckResult("quantity", limit, entry.quantity, entry.quantity >= limit)
+    return "quantity", limit, entry.quantity, entry.quantity >= limit
+
+
+def _share(amount: int, fraction: int) -> int:
+    """A fraction of an amount; nothing of less than nothing."""
+    return amount * fraction // ONE if amount > 0 else 0
 
 
 def bet(entry: EntryFacts) -> CheckResult:
     """One entry costs at most ``bet_max`` of equity."""
-    limit = scale(max(entry.equity, 0), entry.params.bet_max)
-    return CheckResult("bet", limit, entry.cost, entry.cost <= limit)
+    limit = _share(entry.equity, entry.params.bet_max)
+    return "bet", limit, entry.cost, entry.cost <= limit
 
 
 def market_stake(entry: EntryFacts) -> CheckResult:
     """At stake in this market, with this order."""
-    limit = scale(max(entry.equity, 0), entry.params.market_stake_max)
+    limit = _share(entry.equity, entry.params.market_stake_max)
     value = entry.market_stake + entry.cost
-    return CheckResult("market_stake", limit, value, value <= limit)
+    return "market_stake", limit, value, value <= limit
 
 
 def heat(entry: EntryFacts) -> CheckResult:
     """At stake in all markets, with this order."""
-    limit = scale(max(entry.equity, 0), entry.params.heat_max)
+    limit = _share(entry.equity, entry.params.heat_max)
     value = entry.total_stake + entry.cost
-    return CheckResult("heat", limit, value, value <= limit)
+    return "heat", limit, value, value <= limit
 
 
 def group_loss(entry: EntryFacts) -> CheckResult:
     """Worst loss over the outcomes of the group, whichever working and unknown orders fill."""
-    limit = scale(max(entry.equity, 0), entry.params.group_loss_max)
-    return CheckResult("group_loss", limit, entry.group_loss, entry.group_loss <= limit)
+    limit = _share(entry.equity, entry.params.group_loss_max)
+    return "group_loss", limit, entry.group_loss, entry.group_loss <= limit
 
 
 def daily_loss(entry: EntryFacts) -> CheckResult:
     """The worst loss since midnight UTC; once over the limit the day is over."""
-    limit = scale(max(entry.day_equity, 0), entry.params.daily_loss_max)
-    return CheckResult("daily_loss", limit, entry.day_loss, entry.day_loss < limit)
+    limit = _share(entry.day_equity, entry.params.daily_loss_max)
+    return "daily_loss", limit, entry.day_loss, entry.day_loss < limit
 
 
 def drawdown(entry: EntryFacts) -> CheckResult:
     """Fall from the highest equity; sizes have been shrinking since ``drawdown_reduce``."""
     limit = entry.params.drawdown_stop
-    return CheckResult("drawdown", limit, entry.drawdown, entry.drawdown < limit)
+    return "drawdown", limit, entry.drawdown, entry.drawdown < limit
 
 
 def positions(entry: EntryFacts) -> CheckResult:
     """Markets held or being entered, with this one."""
     limit, value = entry.params.positions_max_count, entry.position_count + 1
-    return CheckResult("positions_count", limit, value, value <= limit)
+    return "positions_count", limit, value, value <= limit
 
 
 def market_positions(entry: EntryFacts) -> CheckResult:
     """Nothing held or being entered in this market that forbids another entry."""
-    return CheckResult("market_positions_count", 0, entry.conflict_count, entry.conflict_count == 0)
+    return "market_positions_count", 0, entry.conflict_count, entry.conflict_count == 0
 
 
 def cooldown(entry: EntryFacts) -> CheckResult:
@@ -318,36 +318,36 @@ def repeat(entry: EntryFacts) -> CheckResult:
 
 def _elapsed(name: str, limit_s: int, since: int, now: int) -> CheckResult:
     if since == 0:
-        return CheckResult(name, limit_s, limit_s)
+        return name, limit_s, limit_s, True
     elapsed = max(now - since, 0)
-    return CheckResult(name, limit_s, elapsed // SECOND, elapsed >= limit_s * SECOND)
+    return name, limit_s, elapsed // SECOND, elapsed >= limit_s * SECOND
 
 
 def order_rate(entry: EntryFacts) -> CheckResult:
     """Entries approved within the window, with this one."""
     limit, value = entry.params.order_rate_max_count, entry.approved_count + 1
-    return CheckResult("order_rate_count", limit, value, value <= limit)
+    return "order_rate_count", limit, value, value <= limit
 
 
 def balance(entry: EntryFacts) -> CheckResult:
     """Cash that no other order has reserved pays for price and fee."""
-    return CheckResult("balance", entry.available, entry.cost, entry.cost <= entry.available)
+    return "balance", entry.available, entry.cost, entry.cost <= entry.available
 
 
 def exit_quantity(order: ExitFacts) -> CheckResult:
     """An exit has a size."""
-    return CheckResult("quantity", 1, order.quantity, order.quantity >= 1)
+    return "quantity", 1, order.quantity, order.quantity >= 1
 
 
 def position(order: ExitFacts) -> CheckResult:
     """There is a position that the order's side shrinks."""
-    return CheckResult("position", 1, order.position, order.position >= 1)
+    return "position", 1, order.position, order.position >= 1
 
 
 def reduce_only(order: ExitFacts) -> CheckResult:
     """All reduce-only orders together, filled in full, take no more than the position."""
     value = order.closing + order.quantity
-    return CheckResult("reduce_only", order.position, value, value <= order.position)
+    return "reduce_only", order.position, value, value <= order.position
 
 
 EntryCheck = Callable[[EntryFacts], CheckResult]

@@ -6,7 +6,6 @@ here: they are not terminal, so they stay reserved.
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import chain
 
 import msgspec
 
@@ -86,34 +85,54 @@ def worst_loss(markets: Sequence[Market], legs: Iterable[Leg], working: Iterable
         legs: positions in these markets.
         working: orders in these markets, also unknown ones.
     """
-    held, orders = tuple(legs), tuple(working)
-    return max(0, *[_loss(paying, held, orders) for paying in _endings(markets)])
-
-
-def _endings(markets: Sequence[Market]) -> list[tuple[str, ...]]:
-    """The instruments that pay, for each way the markets can end."""
+    lost, gains = _totals(legs, working)
     if len(markets) == 1:
-        return [(instrument,) for _, instrument in markets[0].outcomes] or [()]
-    every = [[instrument for _, instrument in market.outcomes] for market in markets]
-    losing = [names[1:] for names in every]
-    endings = [tuple(chain.from_iterable(losing))]
-    for index, names in enumerate(every):
-        others = losing[:index] + losing[index + 1 :]
-        endings.append((*names[:1], *chain.from_iterable(others)))
-    return endings
+        instruments = [instrument for _, instrument in markets[0].outcomes]
+        return max(0, *[lost - gains.get(instrument, 0) for instrument in instruments or [""]])
+    # In most endings all but the first outcomes pay; in the others, one market pays its first outcome instead.
+    turns = [0]
+    known: dict[str, None] = {}
+    for market in markets:
+        turn, is_first = 0, True
+        for _, instrument in market.outcomes:
+            gain = gains.get(instrument, 0)
+            if instrument in known:
+                # Of two markets: nobody knows what it pays, so it pays what is worse.
+                gain = min(gain, 0) if is_first else 0
+            known[instrument] = None
+            if is_first:
+                turn -= gain
+            else:
+                turn += gain
+                lost -= gain
+            is_first = False
+        turns.append(turn)
+    return max(0, lost + max(turns))
 
 
-def _loss(paying: tuple[str, ...], legs: tuple[Leg, ...], working: tuple[WorkingOrder, ...]) -> int:
-    loss = 0
+def _totals(legs: Iterable[Leg], working: Iterable[WorkingOrder]) -> tuple[int, dict[str, int]]:
+    """The loss if nothing pays, and by how much less it is if an instrument does."""
+    lost, gains = 0, dict[str, int]()
     for leg in legs:
-        loss += leg.cost - leg.quantity if leg.instrument in paying else leg.cost
+        lost += leg.cost
+        gains[leg.instrument] = gains.get(leg.instrument, 0) + leg.quantity
     for order in working:
-        lost = order.value - order.quantity if order.instrument in paying else order.value
+        value, rest = order.value, order.value - order.quantity
         if not order.buys:
-            lost = -lost
-        if lost > 0:
-            loss += lost
-    return loss
+            value, rest = -value, -rest
+        # A fill counts only where it makes things worse.
+        unpaid, paid = max(value, 0), max(rest, 0)
+        lost += unpaid
+        gains[order.instrument] = gains.get(order.instrument, 0) + unpaid - paid
+    return lost, gains
+
+
+def lone_loss(market: Market, instrument: str, quantity: int, cost: int) -> int:
+    """``worst_loss`` of one purchase, where nothing else is held or ordered: what nearly every entry asks for."""
+    for _, other in market.outcomes:
+        if other != instrument:
+            return max(0, cost)
+    return max(0, cost - quantity) if market.outcomes else max(0, cost)
 
 
 def price_step_at(market: Market, price: int) -> int:

@@ -1,10 +1,11 @@
 """From risk's memory to the facts of one order: equity, size, stakes, and what the checks compare."""
 
+from operator import itemgetter
+
 import msgspec
 
 from libs.exchange.fees import fee_estimate
-from libs.indicators.grid import is_dust, quantity_least
-from libs.portfolio.position import Position
+from libs.indicators.grid import quantity_least
 from libs.sizing.kelly import drawdown_scale, kelly_fraction, quantity_for_stake
 from proto.feed import FeeSchedule, Level, Market, MarketStatus, Side
 from proto.message import as_integer
@@ -26,10 +27,12 @@ from services.risk.exposure import (
     Reservation,
     WorkingOrder,
     contract_stake,
+    lone_loss,
     price_step_at,
     worst_loss,
 )
 from services.risk.params import RiskParams
+from services.risk.stakes import Counted, Stakes
 from services.risk.state import State
 
 NO_FEES = FeeSchedule()
@@ -38,28 +41,27 @@ RESTING = frozenset((TimeInForce.GTC, TimeInForce.GTD))
 """What an order that may wait in a venue's book asks for."""
 # A constant of this module is read in 4 ns, a member of an enumeration in 90.
 _BUY = Side.BUY
-Held = list[tuple[str, str, Position]]
-"""(market, instrument, position) of every open position."""
-Orders = list[tuple[Reservation, int]]
-"""Orders that may still fill, each with its stake."""
+_NO_ORDERS: dict[str, Counted] = {}
+_quantity_of = itemgetter(Level._fields.index("quantity"))
 DEPTH_LEVELS = 5
 """Levels a side whose quantities add up to the depth."""
 
 
-def equity(state: State) -> int:
+def equity(state: State, stakes: Stakes) -> int:
     """Cash and positions at the last bid seen; a position whose book was never seen counts at cost.
 
     Within what a message and a snapshot can carry, whatever a book says a contract is worth.
     """
-    portfolio, books = state.portfolio, state.books
-    if not portfolio.open:
-        return portfolio.cash
-    marks = {}
-    for instrument in portfolio.open:
+    total, books = state.portfolio.cash, state.books
+    for instrument, quantity, cost in stakes.priced:
         view = books.get(instrument)
-        if view is not None:
-            marks[instrument] = view.mark
-    return as_integer(portfolio.equity(marks))
+        mark = None if view is None else view.mark
+        if mark is None:
+            total += cost
+        else:
+            value = notional(mark, abs(quantity))
+            total += value if quantity > 0 else -value
+    return as_integer(total)
 
 
 def drawdown(state: State, equity_now: int) -> int:
@@ -74,21 +76,6 @@ def kill_switch_level(state: State) -> int:
     if state.halted:
         return HALTED
     return CLOSE_ONLY if state.close_only else ACTIVE
-
-
-def reserved(state: State) -> int:
-    """Money that open entries, unknown and waiting ones included, may still take."""
-    return sum(reservation.stake for reservation in state.reservations.values())
-
-
-def open_entries(state: State) -> list[Reservation]:
-    """Reserved orders that may still open or enlarge a position."""
-    return [r for r in state.reservations.values() if not r.reduce_only and r.remaining]
-
-
-def exposure(state: State) -> int:
-    """At stake in all: positions at cost, and reserved orders."""
-    return sum([position.worst_loss for _, _, position in open_positions(state)]) + reserved(state)
 
 
 class Ground(msgspec.Struct, frozen=True, gc=False):
@@ -144,21 +131,6 @@ def least_quantity(market: Market | None, params: RiskParams, candidate: Reserva
     return max(params.quantity_min, venues, 1)
 
 
-def open_positions(state: State) -> Held:
-    """Positions that count: what is below the venue's lot can only be paid out, and is worth next to nothing.
-
-    It does count where an entry is working: with the next fill it would be part of a position again, and no fill
-    may raise what is at stake.
-    """
-    found, markets = state.portfolio.open_positions(), state.markets
-    dust = [instrument for market, instrument, held in found if is_dust(markets.get(market), held.quantity)]
-    if not dust:
-        return found
-    growing = {r.instrument for r in state.reservations.values() if r.remaining and not r.reduce_only}
-    left_out = set(dust) - growing
-    return [held for held in found if held[1] not in left_out]
-
-
 def _entry_status(state: State, market: Market) -> int:
     """The market's status for an entry. One that has paid us and is open again counts as settled.
 
@@ -170,56 +142,92 @@ def _entry_status(state: State, market: Market) -> int:
 
 
 def entry_facts(
-    state: State, params: RiskParams, candidate: Reservation, now: int, ground: Ground
+    state: State, stakes: Stakes, params: RiskParams, candidate: Reservation, now: int, ground: Ground
 ) -> EntryFacts:
     """What the checks of an entry compare. The candidate itself must not be reserved yet."""
+    name, instrument, price, quantity = (
+        candidate.market,
+        candidate.instrument,
+        candidate.price,
+        candidate.quantity,
+    )
+    fee, fair_value, expires_at = candidate.fee, candidate.fair_value, candidate.expires_at
+    cost = notional(price, quantity) + fee
     market = ground.market
-    view = state.books.get(candidate.instrument)
-    cost = notional(candidate.price, candidate.quantity) + candidate.fee
-    held = open_positions(state)
-    orders = [(r, r.stake) for r in state.reservations.values() if r.remaining]
-    reserved_now = sum([stake for _, stake in orders])
-    beside = _beside(held, orders, candidate, params.one_position_per_market)
+    if market is None:
+        known, status, price_step, group_loss = False, STATUS_UNKNOWN, 1, cost
+        ends_at = expected_end_at = answer = 0
+    else:
+        known = state.market_of.get(instrument) == name
+        status = _entry_status(state, market)
+        price_step = price_step_at(market, price)
+        group_loss = _group_loss(state, stakes, market, candidate, cost)
+        ends_at, expected_end_at = market.ends_at, market.expected_end_at
+        answer = ANSWER_LEVELS[market.answer]
+    view = state.books.get(instrument)
+    if view is None:
+        bid = ask = None
+        depth = book_at = 0
+        gapped = True
+    else:
+        bid, ask, book_at, gapped = view.bid, view.ask, view.at, view.gapped
+        depth = _depth(view.bids, view.asks)
+    if not stakes.is_idle(name):
+        market_stake = _market_stake(stakes, name)
+        conflict_count = _conflicts(stakes, candidate, params.one_position_per_market)
+    else:
+        market_stake = conflict_count = 0
+    total_stake = stakes.held_loss + stakes.reserved
+    available = state.portfolio.cash - stakes.reserved
+    kill_switch, buys = kill_switch_level(state), candidate.side is _BUY
+    quantity_least, equity, drawdown = ground.quantity_least, ground.equity, ground.drawdown
+    day_equity, day_loss = state.day_equity, state.day_loss
+    position_count, approved_count = stakes.count_others(name), len(state.approved_at)
+    rested_at = state.rested_at.get(name, 0)
+    repeated_at = state.repeated_at.get(repeat_key(candidate), 0)
+    # By place: 35 keywords take 1.6 µs, a twentieth of a decision. A test compares the names with the fields'.
     return EntryFacts(
-        params=params,
-        now=now,
-        price=candidate.price,
-        quantity=candidate.quantity,
-        expires_at=candidate.expires_at,
-        known=market is not None and state.market_of.get(candidate.instrument) == candidate.market,
-        kill_switch=kill_switch_level(state),
-        status=STATUS_UNKNOWN if market is None else _entry_status(state, market),
-        price_step=1 if market is None else price_step_at(market, candidate.price),
-        buys=candidate.side is _BUY,
-        fair_value=candidate.fair_value,
-        bid=None if view is None else view.bid,
-        ask=None if view is None else view.ask,
-        depth=0 if view is None else _depth(view.bids, view.asks),
-        book_at=0 if view is None else view.at,
-        gapped=view is None or view.gapped,
-        ends_at=0 if market is None else market.ends_at,
-        expected_end_at=0 if market is None else market.expected_end_at,
-        answer=0 if market is None else ANSWER_LEVELS[market.answer],
-        cost=cost,
-        quantity_least=ground.quantity_least,
-        fee=candidate.fee,
-        equity=ground.equity,
-        available=state.portfolio.cash - reserved_now,
-        market_stake=beside.market_stake,
-        total_stake=beside.total_stake,
-        group_loss=cost if market is None else _group_loss(state, market, held, orders, candidate, cost),
-        day_equity=state.day_equity,
-        day_loss=state.day_loss,
-        drawdown=ground.drawdown,
-        position_count=beside.markets,
-        conflict_count=beside.conflicts,
-        approved_count=len(state.approved_at),
-        rested_at=state.rested_at.get(candidate.market, 0),
-        repeated_at=state.repeated_at.get(repeat_key(candidate), 0),
+        params,
+        now,
+        price,
+        quantity,
+        expires_at,
+        known,
+        kill_switch,
+        status,
+        price_step,
+        buys,
+        fair_value,
+        bid,
+        ask,
+        depth,
+        book_at,
+        gapped,
+        ends_at,
+        expected_end_at,
+        answer,
+        cost,
+        quantity_least,
+        fee,
+        equity,
+        available,
+        market_stake,
+        total_stake,
+        group_loss,
+        day_equity,
+        day_loss,
+        drawdown,
+        position_count,
+        conflict_count,
+        approved_count,
+        rested_at,
+        repeated_at,
     )
 
 
-def exit_facts(state: State, params: RiskParams, candidate: Reservation, now: int) -> ExitFacts:
+def exit_facts(
+    state: State, stakes: Stakes, params: RiskParams, candidate: Reservation, now: int
+) -> ExitFacts:
     """What the checks of an exit compare. The candidate itself must not be reserved yet."""
     market = state.markets.get(candidate.market)
     held = state.portfolio.quantity(candidate.instrument)
@@ -234,87 +242,60 @@ def exit_facts(state: State, params: RiskParams, candidate: Reservation, now: in
         status=STATUS_UNKNOWN if market is None else STATUS_LEVELS[market.status],
         price_step=1 if market is None else price_step_at(market, candidate.price),
         position=max(held if candidate.side is Side.SELL else -held, 0),
-        closing=sum(
-            r.remaining
-            for r in state.reservations.values()
-            if r.reduce_only and r.instrument == candidate.instrument
-        ),
+        closing=stakes.closing.get(candidate.instrument, 0),
     )
 
 
 def repeat_key(candidate: Reservation) -> str:
     """What makes two entries the same order said twice."""
-    return f"{candidate.instrument} {candidate.side} {candidate.price}"
+    side = "buy" if candidate.side is _BUY else "sell"
+    return f"{candidate.instrument} {side} {candidate.price}"
 
 
 def _depth(bids: tuple[Level, ...], asks: tuple[Level, ...]) -> int:
-    bid = ask = 0
-    for _, quantity in bids[:DEPTH_LEVELS]:
-        bid += quantity
-    for _, quantity in asks[:DEPTH_LEVELS]:
-        ask += quantity
+    bid: int = sum(map(_quantity_of, bids[:DEPTH_LEVELS]))
+    ask: int = sum(map(_quantity_of, asks[:DEPTH_LEVELS]))
     return min(bid, ask)
 
 
-class _Beside(msgspec.Struct, frozen=True, gc=False):
-    """What is held and ordered beside a candidate; ``markets`` counts those that are not its own."""
+def _market_stake(stakes: Stakes, market: str) -> int:
+    """At stake in one market before the order."""
+    stake = 0
+    for held in stakes.held.get(market, ()):
+        stake += held.worst_loss
+    for counted in stakes.orders.get(market, _NO_ORDERS).values():
+        stake += counted.stake
+    return stake
 
-    market_stake: int
-    total_stake: int
-    markets: int
-    conflicts: int
 
-
-def _beside(held: Held, orders: Orders, candidate: Reservation, one_position: bool) -> _Beside:
-    """Sum up stakes, other markets, and positions and open entries in the market that forbid another.
-
-    Those are all of them with ``one_position``, else those of other outcomes.
-    """
+def _conflicts(stakes: Stakes, candidate: Reservation, one_position: bool) -> int:
+    """Positions and open entries in the order's market that forbid another: all, or those of other outcomes."""
     market, instrument = candidate.market, candidate.instrument
-    market_stake = total_stake = conflicts = 0
-    names: dict[str, None] = {}
-    for name, outcome, position in held:
-        loss = position.worst_loss
-        total_stake += loss
-        names[name] = None
-        if name == market:
-            market_stake += loss
-            conflicts += one_position or outcome != instrument
-    for order, stake in orders:
-        total_stake += stake
-        if order.market == market:
-            market_stake += stake
-        if order.reduce_only:
-            continue
-        names[order.market] = None
-        if order.market == market:
-            conflicts += one_position or order.instrument != instrument
-    return _Beside(market_stake, total_stake, len(names) - (market in names), conflicts)
+    count = 0
+    for held in stakes.held.get(market, ()):
+        count += one_position or held.instrument != instrument
+    for counted in stakes.orders.get(market, _NO_ORDERS).values():
+        order = counted.reservation
+        count += not order.reduce_only and (one_position or order.instrument != instrument)
+    return count
 
 
-def _group_loss(
-    state: State, market: Market, held: Held, orders: Orders, candidate: Reservation, cost: int
-) -> int:
-    related = {candidate.market: market}
-    if group := market.group:
-        markets = state.markets
-        names = [name for name, _, _ in held]
-        if orders:
-            names += [order.market for order, _ in orders]
-        for name in names:
-            other = markets.get(name)
-            if other is not None and other.group == group:
-                related[name] = other
-    legs = [
-        Leg(name, instrument, position.quantity, position.cost)
-        for name, instrument, position in held
-        if name in related
-    ]
-    working = [_working(order) for order, _ in orders if order.market in related]
-    working.append(
-        WorkingOrder(candidate.market, candidate.instrument, candidate.side is _BUY, candidate.quantity, cost)
-    )
-    return worst_loss(tuple(related.values()), legs, working)
+def _group_loss(state: State, stakes: Stakes, market: Market, candidate: Reservation, cost: int) -> int:
+    name, group = candidate.market, market.group
+    others = stakes.related(name, group) if group else []
+    buys, instrument, quantity = candidate.side is _BUY, candidate.instrument, candidate.quantity
+    if buys and not others and stakes.is_idle(name):
+        return lone_loss(market, instrument, quantity, cost)
+    legs: list[Leg] = []
+    working: list[WorkingOrder] = []
+    for related in (name, *others):
+        for held, position, _ in stakes.held.get(related, ()):
+            legs.append(Leg(related, held, position.quantity, position.cost))
+        orders = stakes.orders.get(related, _NO_ORDERS)
+        working += [_working(counted.reservation) for counted in orders.values()]
+    working.append(WorkingOrder(name, instrument, buys, quantity, cost))
+    markets = state.markets
+    return worst_loss([market, *[markets[other] for other in others]], legs, working)
 
 
 def _working(reservation: Reservation) -> WorkingOrder:

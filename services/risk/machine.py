@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from libs.bounded import keep_newest
+from libs.config.section import quick_to_read
 from libs.indicators.grid import is_dust
 from libs.machine.machine import NOTHING, Stamp, StateMachine
 from proto.execution import NO_APPROVAL, TERMINAL, OrderUpdate
@@ -26,6 +27,7 @@ from services.risk import answers, facts, standing
 from services.risk.checks import ENTRY_CHECKS, EXIT_CHECKS, CheckResult
 from services.risk.exposure import Reservation
 from services.risk.params import RiskParams
+from services.risk.stakes import Stakes
 from services.risk.state import BookView, State
 
 MINUTE: Final = 60 * SECOND
@@ -50,6 +52,7 @@ class RiskMachine(StateMachine[State]):
 
     def __init__(self) -> None:
         super().__init__(State())
+        self._start()
         self.handlers = {
             Quote: self._on_quote,
             Book: self._on_book,
@@ -69,31 +72,42 @@ class RiskMachine(StateMachine[State]):
             Command: self._on_command,
         }
 
+    def restore(self, state: bytes) -> None:
+        super().restore(state)
+        self._start()
+
+    def _start(self) -> None:
+        """Make what is kept beside the state, so that decisions need not look through all of it."""
+        self.stakes = Stakes(self.state)
+        self.state.approved_at.sort()
+        self._limits: RiskParams | None = None
+        self._limits_of: RiskParams | None = None
+
     # ── introspection, for metrics and tests ──
 
     def reserved_exposure(self) -> int:
         """Money that open entries may still take, unknown and waiting ones included, in millionths."""
-        return facts.reserved(self.state)
+        return self.stakes.reserved
 
     def equity(self) -> int:
         """Cash and positions at the last bids, in millionths of a dollar."""
-        return facts.equity(self.state)
+        return facts.equity(self.state, self.stakes)
 
     def exposure(self) -> int:
         """At stake in all: positions at cost and reserved orders, in millionths of a dollar."""
-        return facts.exposure(self.state)
+        return self.stakes.exposure
 
     def exposure_limit(self) -> int:
         """What ``heat_max`` allows at present equity, in millionths of a dollar; 0 without configuration."""
-        return standing.exposure_limit(self.state)
+        return standing.exposure_limit(self.state, self.stakes)
 
     def headroom(self) -> dict[str, int]:
         """How much is left of the limits that run out: money in millionths, ``_count`` in things."""
-        return standing.headroom(self.state)
+        return standing.headroom(self.state, self.stakes)
 
     def risk_state(self) -> RiskState:
         """What risk lets through at present."""
-        return standing.risk_state(self.state)
+        return standing.risk_state(self.state, self.stakes)
 
     # ── market data ──
 
@@ -139,6 +153,7 @@ class RiskMachine(StateMachine[State]):
         return NOTHING
 
     def _on_market(self, event: Market, _stamp: Stamp) -> Sequence[Message]:
+        self.stakes.count_market(self.state.markets.get(event.market), event)
         self.state.markets[event.market] = event
         for outcome in event.outcomes:
             self.state.market_of[outcome.instrument] = event.market
@@ -153,7 +168,7 @@ class RiskMachine(StateMachine[State]):
         if stamp.is_doubtful:
             # How old a book is, and when an approval ends, nobody knows; exits go on, and the operator resumes.
             state.close_only = True
-        standing.advance(state, state.params, stamp.now)
+        standing.advance(state, self.stakes, state.params, stamp.now)
         minute = stamp.now // MINUTE
         if minute == state.minute and not state.reservations:
             return NOTHING
@@ -163,13 +178,14 @@ class RiskMachine(StateMachine[State]):
         if minute != state.minute:
             state.minute = minute
             standing.forget(state, state.params, stamp.now)
-            outputs.append(standing.report(state, stamp.now))
+            self.stakes.count_groups()
+            outputs.append(standing.report(state, self.stakes, stamp.now))
         return outputs
 
     def _lapsed(self, now: int) -> list[tuple[str, CheckResult]]:
         """Orders that waited for the operator too long, each with the check that says so."""
         return [
-            (order, CheckResult("time_to_expiry_s", 0, (r.expires_at - now) // SECOND, passed=False))
+            (order, ("time_to_expiry_s", 0, (r.expires_at - now) // SECOND, False))
             for order, r in self.state.reservations.items()
             if r.pending and r.expires_at <= now
         ]
@@ -197,7 +213,7 @@ class RiskMachine(StateMachine[State]):
             fair_value=event.fair_value,
             reason=event.reason,
         )
-        equity = standing.advance(self.state, params, stamp.now)
+        equity = standing.advance(self.state, self.stakes, params, stamp.now)
         ground = facts.ground(self.state, params, candidate, equity)
         candidate.quantity, candidate.fee = facts.size(params, candidate, ground)
         candidate.approved_quantity = candidate.quantity
@@ -233,10 +249,12 @@ class RiskMachine(StateMachine[State]):
         state = self.state
         if state.params is None or not state.tape or stamp.message_id in state.seen:
             return None
+        if self._limits_of is not state.params:
+            self._limits, self._limits_of = quick_to_read(state.params), state.params
         state.seen[stamp.message_id] = expires_at
         if len(state.seen) > SEEN_COUNT_MAX:
             keep_newest(state.seen, SEEN_COUNT_MAX)
-        return state.params
+        return self._limits
 
     def _decide(
         self,
@@ -247,7 +265,7 @@ class RiskMachine(StateMachine[State]):
         *,
         wait: bool,
     ) -> Sequence[Message]:
-        failed = [check for check in checks if not check.passed]
+        failed = [check for check in checks if not check[3]]
         if failed:
             return (answers.rejection(candidate, failed),)
         order = order_id(self.state.tape, stamp.seq, stamp.index)
@@ -256,15 +274,15 @@ class RiskMachine(StateMachine[State]):
             # Not cut to the proposal's own expiry: people are slower than that, and the approval is
             # checked again against the book of its moment.
             candidate.expires_at = later(stamp.now, params.pending_ttl_s * SECOND)
-            self.state.reservations[order] = candidate
+            self._reserve(order, candidate)
             return (answers.pending(order, candidate),)
         candidate.pending = False
         if candidate.time_in_force is not GTD:
             # A GTD order rests until the expiry it asked for; all others must only arrive by it.
             candidate.expires_at = min(stamp.now + params.approval_ttl_s * SECOND, candidate.expires_at)
-        self.state.reservations[order] = candidate
+        self._reserve(order, candidate)
         if not candidate.reduce_only:
-            self.state.approved_at.append(stamp.now)
+            standing.note_approval(self.state, stamp.now)
             self.state.repeated_at[facts.repeat_key(candidate)] = stamp.now
             self.state.rested_at[candidate.market] = stamp.now
         return (answers.approval(order, candidate, checks),)
@@ -272,11 +290,11 @@ class RiskMachine(StateMachine[State]):
     def _check_entry(
         self, candidate: Reservation, params: RiskParams, now: int, ground: facts.Ground
     ) -> list[CheckResult]:
-        opening = facts.entry_facts(self.state, params, candidate, now, ground)
+        opening = facts.entry_facts(self.state, self.stakes, params, candidate, now, ground)
         return [check(opening) for check in ENTRY_CHECKS]
 
     def _check_exit(self, candidate: Reservation, params: RiskParams, now: int) -> list[CheckResult]:
-        closing = facts.exit_facts(self.state, params, candidate, now)
+        closing = facts.exit_facts(self.state, self.stakes, params, candidate, now)
         return [check(closing) for check in EXIT_CHECKS]
 
     # ── what became of orders ──
@@ -284,7 +302,7 @@ class RiskMachine(StateMachine[State]):
     def _on_order(self, event: OrderUpdate, _stamp: Stamp) -> Sequence[Message]:
         reservation = self.state.reservations.get(event.order)
         if reservation is None and event.reason == NO_APPROVAL and event.status not in TERMINAL:
-            self.state.reservations[event.order] = _worst_case(event)
+            self._reserve(event.order, _worst_case(event))
         if reservation is None or event.status not in TERMINAL:
             return NOTHING
         # Fills it reports that have not arrived stay reserved until they do.
@@ -292,17 +310,20 @@ class RiskMachine(StateMachine[State]):
         reservation.quantity = max(event.filled, reservation.filled)
         if not reservation.remaining:
             del self.state.reservations[event.order]
+        self.stakes.count_order(event.order)
         return NOTHING
 
     def _on_fill(self, event: Fill, stamp: Stamp) -> Sequence[Message]:
         portfolio = self.state.portfolio
         if not portfolio.apply(event):
             return NOTHING
+        self.stakes.count_positions()
         reservation = self.state.reservations.get(event.order)
         if reservation is not None:
             reservation.filled += event.quantity
             if reservation.terminal and not reservation.remaining:
                 del self.state.reservations[event.order]
+            self.stakes.count_order(event.order)
         held = portfolio.quantity(event.instrument)
         if not held or is_dust(self.state.markets.get(event.market), held):
             self.state.rested_at[event.market] = stamp.now
@@ -310,14 +331,16 @@ class RiskMachine(StateMachine[State]):
 
     def _on_settlement(self, event: Settlement, _stamp: Stamp) -> Sequence[Message]:
         self.state.portfolio.apply(event)
+        self.stakes.count_positions()
         # A settled market trades no more: a reported fill that never came is not waited for.
         for order, reservation in list(self.state.reservations.items()):
             if reservation.terminal and reservation.market == event.market:
-                del self.state.reservations[order]
+                self._release(order)
         return NOTHING
 
     def _on_correction(self, event: Correction, _stamp: Stamp) -> Sequence[Message]:
         self.state.portfolio.apply(event)
+        self.stakes.count_positions()
         return NOTHING
 
     def _on_account(self, event: Account, _stamp: Stamp) -> Sequence[Message]:
@@ -328,7 +351,13 @@ class RiskMachine(StateMachine[State]):
         return NOTHING
 
     def _release(self, order: str) -> Reservation:
-        return self.state.reservations.pop(order)
+        released = self.state.reservations.pop(order)
+        self.stakes.count_order(order)
+        return released
+
+    def _reserve(self, order: str, reservation: Reservation) -> None:
+        self.state.reservations[order] = reservation
+        self.stakes.count_order(order)
 
     # ── the operator ──
 
@@ -356,7 +385,7 @@ class RiskMachine(StateMachine[State]):
             case Verb.RESUME:
                 state.halted = state.close_only = False
                 # The operator has seen the drawdown: it is counted anew. The day's loss stands.
-                state.peak_equity = max(facts.equity(state), 0)
+                state.peak_equity = max(facts.equity(state, self.stakes), 0)
             case Verb.APPROVE:
                 return self._on_approve(event.order, stamp)
             case Verb.DENY:
@@ -374,7 +403,7 @@ class RiskMachine(StateMachine[State]):
         if candidate.reduce_only:
             checks = self._check_exit(candidate, params, stamp.now)
         else:
-            equity = standing.advance(self.state, params, stamp.now)
+            equity = standing.advance(self.state, self.stakes, params, stamp.now)
             ground = facts.ground(self.state, params, candidate, equity)
             checks = self._check_entry(candidate, params, stamp.now, ground)
         return self._decide(candidate, checks, params, stamp, wait=False)
@@ -383,7 +412,7 @@ class RiskMachine(StateMachine[State]):
         waiting = self.state.reservations.get(order)
         if waiting is None or not waiting.pending:
             return NOTHING
-        return (answers.rejection(self._release(order), (CheckResult("operator", ONE, 0, passed=False),)),)
+        return (answers.rejection(self._release(order), (("operator", ONE, 0, False),)),)
 
 
 def _worst_case(order: OrderUpdate) -> Reservation:

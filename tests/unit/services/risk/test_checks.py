@@ -1,5 +1,6 @@
 """Each check alone: it compares what it says it compares, and no fact makes it raise."""
 
+import ast
 import inspect
 
 import msgspec
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from proto.feed import Answer
 from proto.units import AMOUNT_MAX, ONE
-from services.risk import checks
+from services.risk import checks, facts
 from services.risk.checks import ENTRY_CHECKS, EXIT_CHECKS, EntryFacts, ExitFacts
 from services.risk.params import RiskParams
 
@@ -59,43 +60,59 @@ entries = st.builds(
     rested_at=moments,
     repeated_at=moments,
 )
+
+
+def passed(result: checks.CheckResult) -> bool:
+    return result[3]
+
+
 exits = st.builds(ExitFacts, **ORDER, position=sizes, closing=sizes)
 
 
 @given(entries)
 def test_no_entry_makes_a_check_raise_or_a_failure_look_like_a_pass(entry):
     for check in ENTRY_CHECKS:
-        result = check(entry)
-        assert type(result.passed) is bool
-        assert type(result.limit) is int
-        assert type(result.value) is int
+        _, limit, value, ok = check(entry)
+        assert type(ok) is bool
+        assert type(limit) is int
+        assert type(value) is int
 
 
 @given(exits)
 def test_no_exit_makes_a_check_raise(order):
     for check in EXIT_CHECKS:
-        assert type(check(order).passed) is bool
+        assert type(passed(check(order))) is bool
 
 
 @given(entries)
 def test_a_missing_side_of_the_book_never_passes(entry):
     entry.bid = None
-    assert not checks.spread(entry).passed
-    assert not checks.price_collar(entry).passed
+    assert not passed(checks.spread(entry))
+    assert not passed(checks.price_collar(entry))
 
 
 @given(exits)
 def test_reduce_only_passes_exactly_when_all_of_it_fits(order):
-    assert checks.reduce_only(order).passed == (order.closing + order.quantity <= order.position)
+    assert passed(checks.reduce_only(order)) == (order.closing + order.quantity <= order.position)
 
 
 @given(entries)
 def test_money_limits_pass_exactly_within_their_share_of_equity(entry):
     equity = max(entry.equity, 0)
     params = entry.params
-    assert checks.bet(entry).passed == (entry.cost * ONE <= equity * params.bet_max)
-    assert checks.heat(entry).passed == ((entry.total_stake + entry.cost) * ONE <= equity * params.heat_max)
-    assert checks.group_loss(entry).passed == (entry.group_loss * ONE <= equity * params.group_loss_max)
+    assert passed(checks.bet(entry)) == (entry.cost * ONE <= equity * params.bet_max)
+    assert passed(checks.heat(entry)) == ((entry.total_stake + entry.cost) * ONE <= equity * params.heat_max)
+    assert passed(checks.group_loss(entry)) == (entry.group_loss * ONE <= equity * params.group_loss_max)
+
+
+def test_the_facts_of_an_entry_are_given_in_the_order_of_their_names():
+    calls = [
+        node
+        for node in ast.walk(ast.parse(inspect.getsource(facts.entry_facts)))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "EntryFacts"
+    ]
+    names = [[ast.unparse(argument) for argument in call.args] for call in calls]
+    assert names == [list(EntryFacts.__struct_fields__)]
 
 
 def test_every_check_is_in_a_list_under_a_name_of_its_own():
@@ -185,18 +202,18 @@ BAD = [
 
 
 def test_a_good_entry_passes_all():
-    assert [check.__name__ for check in ENTRY_CHECKS if not check(GOOD).passed] == []
+    assert [check.__name__ for check in ENTRY_CHECKS if not passed(check(GOOD))] == []
 
 
 @pytest.mark.parametrize(("check", "changes"), BAD, ids=lambda value: getattr(value, "__name__", ""))
 def test_a_check_fails_just_beyond_its_limit(check, changes):
-    assert not check(msgspec.structs.replace(GOOD, **changes)).passed
+    assert not passed(check(msgspec.structs.replace(GOOD, **changes)))
 
 
 @pytest.mark.parametrize("expected_end_at", [10**18 - 10**15, 10**18 + 1])
 def test_a_market_without_a_close_trades_past_its_expected_end(expected_end_at):
     entry = msgspec.structs.replace(GOOD, ends_at=0, expected_end_at=expected_end_at)
-    assert checks.time_to_close(entry).passed
+    assert passed(checks.time_to_close(entry))
 
 
 def test_every_entry_check_has_a_case_that_fails_it():

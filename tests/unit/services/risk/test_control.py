@@ -5,6 +5,7 @@ from proto.risk import Approval, Pending, Rejection, RiskState
 from proto.units import ONE, SECOND
 from services.risk import standing
 from services.risk.params import RiskParams
+from services.risk.stakes import Stakes
 from services.risk.state import State
 from tests.support.risk_world import RiskWorld, failed_of, of
 
@@ -44,12 +45,12 @@ def test_a_session_can_start_halted():
 
 def test_without_an_account_yet_no_day_is_over():
     state = State(tape="t1", params=RiskParams())
-    assert standing.risk_state(state) is RiskState.ACTIVE
+    assert standing.risk_state(state, Stakes(state)) is RiskState.ACTIVE
     state.day_equity, state.day_loss = 10 * ONE, 3 * ONE
-    assert standing.risk_state(state) is RiskState.CLOSE_ONLY
+    assert standing.risk_state(state, Stakes(state)) is RiskState.CLOSE_ONLY
     state.params = RiskParams(daily_loss_max=0)
     state.day_loss = 0
-    assert standing.risk_state(state) is RiskState.CLOSE_ONLY
+    assert standing.risk_state(state, Stakes(state)) is RiskState.CLOSE_ONLY
 
 
 def test_alerts_places_nothing():

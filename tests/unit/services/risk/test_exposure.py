@@ -2,12 +2,13 @@
 
 from itertools import product
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proto.feed import PriceStep
 from proto.units import ONE
-from services.risk.exposure import Leg, WorkingOrder, contract_stake, price_step_at, worst_loss
+from services.risk.exposure import Leg, WorkingOrder, contract_stake, lone_loss, price_step_at, worst_loss
 from tests.support.risk_world import market_of
 
 NAMES = ("A", "B", "C")
@@ -54,6 +55,17 @@ def test_worst_loss_is_the_worst_of_all_endings(legs, working):
     names = sorted({item.market.removeprefix("kalshi:") for item in (*legs, *working)} | {"A"})
     group = [market_of(name, group="one wins") for name in names]
     assert worst_loss(group, legs, working) == brute_force(names, legs, working)
+
+
+@given(
+    instrument=st.sampled_from(["kalshi:A:yes", "kalshi:A:no", "kalshi:A:maybe"]), quantity=sizes, cent=cents
+)
+@pytest.mark.parametrize("outcomes", [("yes", "no"), ("yes",), ()])
+def test_a_purchase_alone_loses_what_it_would_in_company(outcomes, instrument, quantity, cent):
+    market = market_of("A", outcomes=tuple((name, f"kalshi:A:{name}") for name in outcomes))
+    cost = quantity * cent // 100
+    alone = WorkingOrder("kalshi:A", instrument, True, quantity, cost)
+    assert lone_loss(market, instrument, quantity, cost) == worst_loss([market], [], [alone])
 
 
 def test_a_market_without_outcomes_loses_everything():
