@@ -71,13 +71,13 @@ class UserEvents:
         """The channel a frame confirms, and what it reports."""
         try:
             frame = user_stream.decode(data)
-            if isinstance(frame, user_stream.Subscribed):
+            if isinstance(frame, user_stream.UserSubscribed):
                 return frame.msg.channel, []
             if isinstance(frame, user_stream.UserOrder):
                 return "", [self._order(frame.msg)]
-            if isinstance(frame, user_stream.Fill):
+            if isinstance(frame, user_stream.UserFill):
                 return "", [await self._fill(frame.msg)]
-            if isinstance(frame, user_stream.Error):
+            if isinstance(frame, user_stream.UserError):
                 log.warning("user stream: error %d %s", frame.msg.code, frame.msg.msg[:120])
         except (FrameError, VenueError) as e:
             log.warning("user stream: a frame could not be used: %s", clip(str(e), 200))
@@ -86,12 +86,12 @@ class UserEvents:
             return "", [StreamState.DISCONNECTED, StreamState.CONNECTED]
         return "", []
 
-    def _order(self, body: user_stream.OrderBody) -> UserEvent:
+    def _order(self, body: user_stream.UserOrderBody) -> UserEvent:
         client_id = body.client_order_id or ""
         self._known.learn_order(client_id, venue_order_id=body.order_id)
         return order_report(user_stream.as_order(body), self._known.instrument(client_id))
 
-    async def _fill(self, body: user_stream.FillBody) -> FillReport:
+    async def _fill(self, body: user_stream.UserFillBody) -> FillReport:
         """Return the fill of a frame, or as REST has it where the frame does not tell all of it."""
         if body.client_order_id:
             self._known.learn_order(body.client_order_id, venue_order_id=body.order_id)

@@ -21,7 +21,7 @@ SILENCE_S = 25.0
 Word = Annotated[str, Meta(max_length=120)]
 
 
-class FillBody(Struct, gc=False):
+class UserFillBody(Struct, gc=False):
     """A fill. What a frame of before October 2026 lacks, its fee above all, is asked for by REST."""
 
     trade_id: Word
@@ -37,13 +37,13 @@ class FillBody(Struct, gc=False):
     ts_ms: Annotated[int, Meta(ge=0, le=2**43)] | None = None
 
 
-class Fill(Struct, gc=False, tag_field="type", tag="fill"):
+class UserFill(Struct, gc=False, tag_field="type", tag="fill"):
     """One of our orders met another."""
 
-    msg: FillBody
+    msg: UserFillBody
 
 
-class OrderBody(Struct, gc=False):
+class UserOrderBody(Struct, gc=False):
     """An order as it stands. ``is_yes`` and ``side`` give the outcome it is positioned for."""
 
     order_id: Word
@@ -63,35 +63,35 @@ class OrderBody(Struct, gc=False):
 class UserOrder(Struct, gc=False, tag_field="type", tag="user_order"):
     """One of our orders was placed, changed, filled or canceled."""
 
-    msg: OrderBody
+    msg: UserOrderBody
 
 
-class SubscribedBody(Struct, gc=False):
+class UserSubscribedBody(Struct, gc=False):
     """A channel that is on from now."""
 
     channel: Word
 
 
-class Subscribed(Struct, gc=False, tag_field="type", tag="subscribed"):
+class UserSubscribed(Struct, gc=False, tag_field="type", tag="subscribed"):
     """Answer to ``subscribe``, one a channel."""
 
-    msg: SubscribedBody
+    msg: UserSubscribedBody
 
 
-class ErrorBody(Struct, gc=False):
+class UserErrorBody(Struct, gc=False):
     """The venue's own number and words."""
 
     code: int = 0
     msg: str = ""
 
 
-class Error(Struct, gc=False, tag_field="type", tag="error"):
+class UserError(Struct, gc=False, tag_field="type", tag="error"):
     """A command was refused."""
 
-    msg: ErrorBody
+    msg: UserErrorBody
 
 
-UserFrame = Fill | UserOrder | Subscribed | Error
+UserFrame = UserFill | UserOrder | UserSubscribed | UserError
 _decoder: msgspec.json.Decoder[UserFrame] = msgspec.json.Decoder(UserFrame)
 
 
@@ -124,7 +124,7 @@ def decode(data: bytes) -> UserFrame | None:
     return None
 
 
-def as_fill(body: FillBody) -> rest.Fill | None:
+def as_fill(body: UserFillBody) -> rest.Fill | None:
     """The fill of a frame in the shape REST gives it; ``None`` for a frame that does not tell all of it."""
     has_side = body.book_side is not None or body.outcome_side is not None
     if (
@@ -152,7 +152,7 @@ def as_fill(body: FillBody) -> rest.Fill | None:
     )
 
 
-def as_order(body: OrderBody) -> rest.Order:
+def as_order(body: UserOrderBody) -> rest.Order:
     """The order of a frame in the shape REST gives it; ``side`` is what it is positioned for."""
     return rest.Order(
         order_id=body.order_id,

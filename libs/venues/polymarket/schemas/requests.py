@@ -23,19 +23,19 @@ class Sent(NamedTuple):
     shares: int
 
 
-class _WireOrder(msgspec.Struct):
+class _SentOrder(msgspec.Struct):
     tokenId: str  # noqa: N815 - the venue's names
     side: str
     makerAmount: str  # noqa: N815
     takerAmount: str  # noqa: N815
 
 
-class _WireRequest(msgspec.Struct):
-    order: _WireOrder
+class _SentRequest(msgspec.Struct):
+    order: _SentOrder
     orderType: str  # noqa: N815
 
 
-_request: msgspec.json.Decoder[_WireRequest] = msgspec.json.Decoder(_WireRequest)
+_request: msgspec.json.Decoder[_SentRequest] = msgspec.json.Decoder(_SentRequest)
 
 
 AT_ONCE = ("FOK", "FAK")

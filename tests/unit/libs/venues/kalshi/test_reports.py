@@ -190,7 +190,7 @@ def test_which_refusals_mean_that_it_is_there_or_gone() -> None:
 def test_user_frames() -> None:
     assert user_stream.decode(b'{"id":1,"type":"ok","subscriptions":[]}') is None
     told = user_stream.decode(b'{"type":"subscribed","id":1,"msg":{"channel":"fill","sid":1}}')
-    assert isinstance(told, user_stream.Subscribed)
+    assert isinstance(told, user_stream.UserSubscribed)
     for broken in (b"", b"[]", b'{"type":"fill"}', b'{"type":"user_order","msg":{}}', b"[" * 9_999, b"\xff"):
         with pytest.raises(FrameError):
             user_stream.decode(broken)
@@ -202,7 +202,7 @@ def test_order_of_the_stream_is_the_order_of_rest() -> None:
         "order_id": "o", "ticker": TICKER, "status": "resting", "yes_price_dollars": "0.3500", "side": "yes",
         "initial_count_fp": "10.00", "fill_count_fp": "0.00", "remaining_count_fp": "10.00", "client_order_id": "c",
     }  # fmt: skip
-    read = msgspec.convert(body, user_stream.OrderBody)
+    read = msgspec.convert(body, user_stream.UserOrderBody)
     assert book_side(user_stream.as_order(read)) == "bid"
     assert order_report(user_stream.as_order(read), "").instrument == f"kalshi:{TICKER}:yes"
 
