@@ -11,7 +11,6 @@ the loss of the first day out, or count 365 days as 1.45 years.
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 from libs.performance.figure import Figure, known, undefined
@@ -56,15 +55,16 @@ class Drawdown(NamedTuple):
     recovered_at: int
 
 
-def daily_returns(points: Sequence[EquityPoint]) -> list[DayReturn]:
+def daily_returns(points: Sequence[EquityPoint], before: EquityPoint | None = None) -> list[DayReturn]:
     """Returns of each UTC day that ``points`` (in order of time) cover; days without a point earned nothing.
 
-    A day that begins with nothing and is paid nothing has no return and is left out.
+    The first day begins at ``before``, or with what had been paid in at its first point. A day that begins with nothing and
+    is paid nothing has no return and is left out.
     """
     found: list[DayReturn] = []
     if not points:
         return found
-    last = EquityPoint(points[0].at, points[0].deposits, points[0].deposits)
+    last = before or EquityPoint(points[0].at, points[0].deposits, points[0].deposits)
     for day, end in _ends_of_days(points):
         paid = end.deposits - last.deposits
         base = last.equity + max(paid, 0)
@@ -145,34 +145,45 @@ def calmar(days: Sequence[DayReturn], drawdown: Drawdown) -> Figure:
     return known(annual.value / drawdown.depth, len(days))
 
 
-def deepest_drawdown(points: Sequence[EquityPoint]) -> Drawdown:
-    """The deepest fall of the value of one unit of money, over every point and not only days' ends.
+class DrawdownWatch:
+    """Follows the value of one unit of money over every point, and keeps its deepest fall.
 
     Deposits do not count as gains: the value between two points changes by ``(end − start − paid) / (start + paid)``, the
-    money paid in counted as there at once. The first point is compared with what had been paid in.
+    money paid in counted as there at once. The first point is compared with what had been paid in until then.
     """
-    deepest = Drawdown(0.0, 0, 0, 0, 0)
-    if not points or points[0].deposits <= 0:
-        return deepest
-    value = peak = 1.0
-    peak_at = points[0].at
-    peak_equity = points[0].deposits
-    before = EquityPoint(points[0].at, points[0].deposits, points[0].deposits)
-    for _, point in pairwise((before, *points)):
-        paid = point.deposits - before.deposits
-        base = before.equity + max(paid, 0)
+
+    def __init__(self) -> None:
+        self.deepest = Drawdown(0.0, 0, 0, 0, 0)
+        self._last: EquityPoint | None = None
+        self._value = self._peak = 1.0
+        self._peak_at = self._peak_equity = 0
+
+    def add(self, point: EquityPoint) -> None:
+        """Take the next point in order of time."""
+        last = self._last
+        if last is None:
+            last = EquityPoint(point.at, point.deposits, point.deposits)
+            self._peak_at, self._peak_equity = point.at, point.deposits
+        self._last = point
+        paid = point.deposits - last.deposits
+        base = last.equity + max(paid, 0)
         if base > 0:
-            value *= 1.0 + (point.equity - before.equity - paid) / base
-            peak_equity += paid
-        before = point
-        if value >= peak:
-            if deepest.depth > 0 and not deepest.recovered_at and peak_at == deepest.peak_at:
-                deepest = deepest._replace(recovered_at=point.at)
-            peak, peak_at, peak_equity = value, point.at, point.equity
-        elif peak > 0 and 1.0 - value / peak > deepest.depth:
-            depth = 1.0 - value / peak
-            deepest = Drawdown(depth, peak_equity - point.equity, peak_at, point.at, 0)
-    return deepest
+            self._value *= max(1.0 + (point.equity - last.equity - paid) / base, 0.0)
+            self._peak_equity += paid
+        if self._value >= self._peak:
+            if self.deepest.depth > 0 and not self.deepest.recovered_at:
+                self.deepest = self.deepest._replace(recovered_at=point.at)
+            self._peak, self._peak_at, self._peak_equity = self._value, point.at, point.equity
+        elif (depth := 1.0 - self._value / self._peak) > self.deepest.depth:
+            self.deepest = Drawdown(depth, self._peak_equity - point.equity, self._peak_at, point.at, 0)
+
+
+def deepest_drawdown(points: Iterable[EquityPoint]) -> Drawdown:
+    """The deepest fall over some points, in order of time."""
+    watch = DrawdownWatch()
+    for point in points:
+        watch.add(point)
+    return watch.deepest
 
 
 def _too_few(days: Sequence[DayReturn]) -> Figure:

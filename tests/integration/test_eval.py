@@ -1,4 +1,4 @@
-"""``presage eval run`` on one played tape: its day is that of the lists, and ``why`` takes its evidence."""
+"""``presage eval run``, ``performance`` and ``review`` on one played tape: what they say is what the lists say."""
 
 import asyncio
 import json
@@ -42,9 +42,46 @@ def test_a_day_of_the_tape(tmp_path_factory: pytest.TempPathFactory):
     shown = run(state, "eval", "run", found["day"])
     assert shown.exit_code == 0, shown.output
     assert f"{found['trades']} closed trades" in shown.output
+    check_performance(state, trades)
     refused = run(state, "eval", "run", "2001-01-01")
     assert refused.exit_code == 2
     assert "expected a day that the tape has, was 2001-01-01" in refused.output
+
+
+def check_performance(state: Path, trades: list[Any]) -> None:
+    """Performance is that of the lists, whatever it is split by, and the review says the same in Markdown."""
+    found = document(state, "performance")
+    account, total = found["account"], found["trades"]
+    assert total["trades"] == len(trades)
+    assert total["profit"] == total["edge_captured"] == sum(trade["profit"] for trade in trades)
+    for parts in found["by"].values():
+        assert sum(part["profit"] for part in parts.values()) == total["profit"]
+        assert sum(part["trades"] for part in parts.values()) == len(trades)
+    assert (
+        account["profit"]
+        == account["equity"] - account["deposits"]
+        == sum(day["profit"] for day in found["days"])
+    )
+    assert account["profit"] == account["realised_profit"] + account["unrealised_profit"] - account["fees"]
+    assert account["fees"] == sum(fill["fee"] for fill in document(state, "fills", "--limit", "0")["fills"])
+    assert found["figures"]["sharpe"] == {
+        "value": None,
+        "samples": len(found["days"]),
+        "reason": f"{len(found['days'])} days, below 20: too few",
+        "low": None,
+        "high": None,
+    }
+    shown = run(state, "performance", "--by", "exit", "--by", "hour")
+    assert shown.exit_code == 0, shown.output
+    assert f"{len(trades):,}" in shown.output
+    text = run(state, "review").output
+    assert text.startswith("# Review: ")
+    assert f"{len(trades)} closed trades" in text
+    assert "| **all** |" in text
+    assert run(state, "performance", "--by", "colour").exit_code == 2
+    nothing = run(state, "performance", "--since", "2001-01-01", "--until", "2001-01-02")
+    assert nothing.exit_code == 2
+    assert "expected a day with money in the account" in nothing.output
 
 
 async def evaluated(state: Path) -> Evaluated:

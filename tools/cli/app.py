@@ -55,6 +55,10 @@ ENTRIES = {
         LOOK, f"{_C}.advisor", "advisor", "Models' forecasts, their scores, and what they cost."
     ),
     "strategies": Entry(LOOK, f"{_C}.lists", "strategies", "Strategies and what came of each."),
+    "performance": Entry(
+        LOOK, f"{_C}.performance", "performance", "What trading came to, and by what it was made."
+    ),
+    "review": Entry(LOOK, f"{_C}.performance", "review", "The review of the last week as Markdown."),
     "logs": Entry(LOOK, f"{_C}.logs", "logs", "The newest lines of the services' logs, and what follows."),
     "tape": Entry(
         LOOK, f"{_C}.tape", "tape", "Messages of the tape, decoded; --follow shows them as they come."
