@@ -33,6 +33,10 @@ ENTRIES = {
     "bootstrap": Entry(
         RUN, f"{_C}.bootstrap", "bootstrap", "Make keys and passwords for services in containers."
     ),
+    "backup": Entry(
+        RUN, f"{_C}.backup", "backup", "Copy everything that cannot be made again, also while it runs."
+    ),
+    "restore": Entry(RUN, f"{_C}.backup", "restore", "Put a backup into an empty state directory."),
     "keys": Entry(
         RUN, "tools.cli.keys", "keys_app", "Keys: of the venues, stored encrypted; your own, rotated."
     ),

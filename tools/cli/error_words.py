@@ -12,6 +12,7 @@ from libs.runtime.layout import StateFileError
 from libs.tape.errors import TapeError
 from services.feed.recording.recording import RecordingError
 from services.signal.discovery import StrategyNotFound
+from tools.backup.manifest import BackupDamaged
 from tools.exit_codes import FAILED, USAGE, NothingDone, UsageError
 from tools.system.installation import SystemGone
 
@@ -24,7 +25,7 @@ _OF_USE = (
     UnusableKey,
     StateFileError,
 )
-_OF_WORK = (NothingDone, SystemGone)
+_OF_WORK = (NothingDone, SystemGone, BackupDamaged)
 _OF_SERVERS = (TapeError, RuntimeError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 _ADDRESS = re.compile(r"\('([^']+)', (\d+)")

@@ -1,0 +1,1 @@
+"""A copy of everything that one installation cannot make again, and the way back."""
