@@ -1,7 +1,8 @@
 """A whole system at the sandbox, with its advisor and the sandbox's models."""
 
+import shutil
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import httpx
 from tests.support.cluster import with_cluster
 from tests.support.harness import Tape, started
 from tools.system.build import system_of
+from tools.system.composition import CONFIG_DIRECTORY, DEFAULT_STRATEGIES
 from tools.system.options import MarketSource, Options
 from tools.system.system import System
 
@@ -24,11 +26,16 @@ EAGER = {
 
 
 @asynccontextmanager
-async def advised(state: Path, changes: dict[str, str] | None = None) -> AsyncIterator[tuple[System, Tape]]:
+async def advised(
+    state: Path, changes: dict[str, str] | None = None, strategies: Sequence[str] = DEFAULT_STRATEGIES
+) -> AsyncIterator[tuple[System, Tape]]:
     """A started system whose advisor asks at once and often; stopped when the block ends."""
     with_cluster(state / "postgres")
-    options = Options(state=state, market=MarketSource.SANDBOX)
-    system = system_of(options, overrides=EAGER | (changes or {}))
+    config = state.with_name(f"{state.name}-config")
+    shutil.copytree(CONFIG_DIRECTORY, config)
+    (config / "signal" / "eager.yaml").write_text("repeat_interval_s: 1\n")
+    options = Options(state=state, market=MarketSource.SANDBOX, strategies=tuple(strategies))
+    system = system_of(options, config, EAGER | (changes or {}))
     assert system.advising.is_on, system.advising.note
     async with started(system) as tape:
         yield system, tape
