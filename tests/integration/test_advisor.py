@@ -15,16 +15,17 @@ from proto.units import ONE
 from tests.support.advised import advised, paid_calls
 from tests.support.paths import ROOT
 from tools.exit_codes import UsageError
+from tools.offline.recorded_answers import RecordedAnswers
 from tools.system.advising import advising_of
 from tools.system.composition import CONFIG_DIRECTORY, advisor_sections
 from tools.system.options import MarketSource, Options
 from tools.system.supervisor import Supervisor
 
 
-def presage(command: str, state: Path) -> dict[str, Any]:
+def presage(command: str, state: Path, *arguments: str) -> dict[str, Any]:
     """A command's JSON, when it ends well."""
     done = subprocess.run(
-        [sys.executable, "-m", "tools.cli", command, "--json", "--state", str(state)],
+        [sys.executable, "-m", "tools.cli", command, *arguments, "--json", "--state", str(state)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -57,7 +58,14 @@ async def test_a_newcomer_sees_forecasts_with_reasons_and_what_they_cost(tmp_pat
     assert not any("advisor" in claim.order for claim in tape.of(Claim))
 
     assert presage("replay", state)["difference"] is None
-    document = presage("advisor", state)
+    # Another model is another question: nobody is asked, and what was decided on forecasts stays as it was.
+    asked_elsewhere = presage("replay", state, "--set", "advisor.model=claude-sonnet-5-5")
+    assert asked_elsewhere["identical"]
+    assert asked_elsewhere["variants"][0]["inserted"] >= 2 * len(
+        {question.market for question in tape.of(Question)}
+    )
+    document = presage("advisor", state, "--save", str(tmp_path / "answers.jsonl"))
+    assert len(RecordedAnswers.load(tmp_path / "answers.jsonl")) == len(answers)
     assert document["answers"]["count"] == len(answers)
     assert document["spend"]["total"] == pytest.approx(sum(answer.cost for answer in answers) / ONE)
     assert document["forecasts"][-1]["market"] == tape.of(Forecast)[0].market

@@ -1,5 +1,6 @@
 """Backtest: the machines of live trading in one process, without a broker."""
 
+import heapq
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,19 +9,24 @@ from typing import Any
 from libs.contract.codec import encode
 from libs.machine.inprocess import InProcess, Observer
 from libs.operator.desk import opening
+from proto.advisor import Question
 from proto.execution import Claim
 from proto.message import Message
 from proto.operator import ClockOwner, Mode, Prices
 from proto.subjects import MACHINE_ORDER
+from proto.units import later
 from services.execution.claims import claims_of
 from services.feed.normalise import DeadFrame
 from services.feed.recording.play import play
 from services.feed.recording.recording import open_recording, recording_start
+from tools.offline.recorded_answers import RecordedAnswers
 from tools.system.composition import DEFAULT_STRATEGIES, factories
 from tools.system.summary import Summary
 
 TAPE = "backtest"
 FEED = "feed"
+MODELS = "models"
+"""Who answers the advisor's questions."""
 PROGRESS_EVERY = 5_000
 
 Progress = Callable[[int, int], None]
@@ -31,7 +37,10 @@ class Backtest:
     """One run over recordings; ``summary`` is complete after ``run``."""
 
     def __init__(
-        self, sections: Mapping[str, Mapping[str, Any]], strategies: Sequence[str] = DEFAULT_STRATEGIES
+        self,
+        sections: Mapping[str, Mapping[str, Any]],
+        strategies: Sequence[str] = DEFAULT_STRATEGIES,
+        answers: RecordedAnswers | None = None,
     ) -> None:
         self.summary = Summary()
         self.elapsed_s = 0.0
@@ -39,6 +48,9 @@ class Backtest:
         self._runner = InProcess([make() for make in factories(strategies).values()], TAPE, claims_of)
         self._runner.observers.append(self._observe)
         self._input_at_s = 0.0
+        self._answers = answers
+        self._asked: list[tuple[int, int, Question]] = []
+        """Questions without an answer: when it comes (session time), which was asked first, and the question."""
 
     def observe(self, observer: Observer) -> None:
         """Have something called for each message that goes onto the tape."""
@@ -46,6 +58,9 @@ class Backtest:
 
     def _observe(self, seq: int, producer: str, _: str, message: Message) -> None:
         self.summary.add(seq, message)
+        if type(message) is Question and self._answers is not None:
+            due_at = later(self._runner.now, self._answers.delay_ns(message))
+            heapq.heappush(self._asked, (due_at, seq, message))
         if producer == FEED:
             return
         if producer in MACHINE_ORDER:
@@ -61,6 +76,13 @@ class Backtest:
             self._open_session(recording.name, recording_start(path))
             self._feed(play(recording), number, progress)
         self.elapsed_s = time.perf_counter() - began
+
+    def _answer(self) -> None:
+        """Give the answers whose time has come."""
+        runner, answers = self._runner, self._answers
+        assert answers is not None
+        while self._asked and self._asked[0][0] <= runner.now:
+            runner.feed(answers.answer_to(heapq.heappop(self._asked)[2], runner.now), MODELS)
 
     def _open_session(self, name: str, started_at_ns: int) -> None:
         messages = opening(
@@ -82,6 +104,8 @@ class Backtest:
                 continue
             self._input_at_s = time.perf_counter()
             runner.feed(message)
+            if self._asked:
+                self._answer()
             count += 1
             if count % PROGRESS_EVERY == 0:
                 progress(number, count)

@@ -1,19 +1,23 @@
 """``presage advisor``: forecasts with their reasons, scores beside the market's, calibration, spend."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
+from libs.contract.plain import to_json
 from libs.lists.advice import KINDS, Advice, advice_of, pooled_of
-from libs.lists.reading import read_kinds, read_markets
+from libs.lists.reading import Entry, read_kinds, read_markets
 from libs.view import wording
 from libs.view.moment import moment
-from proto.advisor import Forecast, Score
+from proto.advisor import Forecast, ModelAnswer, Score
 from proto.units import ONE
 from tools.cli.commands.tape import history_of
-from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, run
+from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, errors, run
+from tools.exit_codes import UsageError
 from tools.system.installation import tape_access
 
 LIMIT = 10
@@ -22,13 +26,23 @@ NAME_WIDTH = 30
 Limit = Annotated[int, typer.Option("--limit", min=0, help="The newest so many forecasts; 0: all.")]
 
 
-def advisor(limit: Limit = LIMIT, state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+def advisor(
+    limit: Limit = LIMIT,
+    save: Annotated[
+        Path | None,
+        typer.Option(help="Write all answers into a file as well: `backtest --answers` asks nobody again."),
+    ] = None,
+    state: State = DEFAULT_STATE,
+    as_json: AsJson = False,
+) -> None:
     """Show the advisor's forecasts and reasons, scores beside the market's, calibration and spend."""
 
     async def work() -> tuple[Advice, dict[str, str], str]:
         async with tape_access(state) as (installation, link):
             history = history_of(installation, link)
             reading = await read_kinds(history, KINDS)
+            if save is not None:
+                _save(reading.entries, save)
             markets = await read_markets(history)
             titles = {name: wording.market(market) for name, market in markets.items()}
             return advice_of(reading.entries), titles, reading.source
@@ -47,6 +61,16 @@ def advisor(limit: Limit = LIMIT, state: State = DEFAULT_STATE, as_json: AsJson 
     _print_calibration(found.scores)
     _print_spend(found)
     console.print(f"From {source}.", style="dim", highlight=False)
+
+
+def _save(entries: Sequence[Entry], path: Path) -> None:
+    """All answers that anybody was asked for, one a line."""
+    answers = [message for _, message in entries if isinstance(message, ModelAnswer) and message.calls]
+    try:
+        path.write_bytes(b"".join(to_json(answer) + b"\n" for answer in answers))
+    except OSError as e:
+        raise UsageError(f"expected to write {path}, was {e.strerror}") from e
+    errors.print(f"{len(answers)} answers written to {path}.", highlight=False)
 
 
 def _percent(value: int) -> str:

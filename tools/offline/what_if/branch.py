@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from libs.contract.codec import encode
 from libs.machine.machine import Handler, Machine, Stamp
+from proto.advisor import Question
 from proto.execution import Cancel, Claim, Unclaimed
 from proto.ids import MessageId, parse_message_id
 from proto.message import Message
@@ -345,6 +346,15 @@ class Branch:
         stamp = Stamp(last.seq, last.now, message_id, True, last.is_doubtful, index)
         self.outcome.add(message, stamp, 0)
         self._deliver(message, stamp, at_ns, payload)
+        if type(message) is Question:
+            self._answer(message, at_ns, index)
+
+    def _answer(self, question: Question, at_ns: int, index: int) -> None:
+        """A question that the record does not have: its answer, where the record has that under another place."""
+        answers = self._recorded.answers
+        due_ns = 0 if self._pace.is_lockstep else at_ns + answers.delay_ns(question)
+        answer = answers.answer_to(question, self._stamp.now)
+        self._arrivals.add(due_ns, (self._stamp.seq, index, len(self._machines), 0), answer)
 
     def depart(self, seq: int, machine: str, text: str) -> None:
         """Note that this branch says something else than the tape."""

@@ -6,17 +6,20 @@ One pass before the branches run: whether an output of theirs is on the tape can
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from statistics import median_low
 from typing import NamedTuple
 
 from libs.contract.codec import Unreadable, decode, decode_as
 from libs.machine.input_gate import InputGate, speaker
 from libs.tape.record import TapeRecord
+from proto.advisor import ModelAnswer
 from proto.execution import Claim, Unclaimed
 from proto.ids import parse_message_id
 from proto.operator import Mode, Session
 from proto.risk import Approval
 from proto.units import MILLISECOND
+from tools.offline.recorded_answers import RecordedAnswers
 
 CAUSES_KEPT = 1 << 16
 """Messages whose storing time is remembered. An output that came later than that was held up by a crash: it says
@@ -110,6 +113,7 @@ class RecordedTape:
         self.unclaimed: dict[str, list[int]] = {}
         self.approvals: dict[str, bytes] = {}
         """Order → digest of its approval."""
+        self.answers = RecordedAnswers()
         self.counts: Counter[str] = Counter()
         """Machine → its outputs."""
         self.last_place: dict[str, tuple[int, int]] = {}
@@ -133,6 +137,8 @@ class RecordedTape:
             self._add_operator(record)
         elif subject.startswith(Claim.kind):
             self._add_claim(record)
+        elif subject.startswith(f"{ModelAnswer.kind}."):
+            self._add_answer(record)
         elif (machine := self.machine_of(record)) is not None:
             self._add_output(machine, record)
         elif subject.startswith(Unclaimed.kind):
@@ -156,6 +162,10 @@ class RecordedTape:
         digest = digest_of(claim.approval_subject, claim.payload)
         self.claims.setdefault(claim.order, StoredClaim(record.seq, digest, record.stored_at_ns))
         self._measure(record)
+
+    def _add_answer(self, record: TapeRecord) -> None:
+        with suppress(Unreadable):
+            self.answers.add(decode_as(ModelAnswer, record.payload))
 
     def _add_output(self, machine: str, record: TapeRecord) -> None:
         parsed = parse_message_id(record.message_id)
