@@ -31,6 +31,12 @@ LOCKSTEP_REPORT = "lockstep.report"
 LOCKSTEP_GRANT = "lockstep.grant"
 LOCKSTEP_POLL = "lockstep.poll"
 HALT_SUBJECT = "operator.command.halt"
+WORK_REQUEST = "work.request"
+"""Core subject of what is asked of the evaluator: ``work.request.<user>``; not stored."""
+WORK_ANSWER = "work.answer"
+"""And of its answers: ``work.answer.<user>.<id>``."""
+ASKING = (OPERATOR, CONSOLE)
+"""Users who may ask it. What it measures changes nothing, and its queue is bounded."""
 CLAIMS_PREFIX_DIGITS = 32
 """128 bits: nobody finds it by trying."""
 
@@ -55,6 +61,15 @@ def claims_prefix(execution_password: str) -> str:
 
 def permissions_of(user: str, claims: str) -> Permissions:
     """The grants of one user of the broker; ``claims`` is the prefix of claims."""
+    grants = _own_permissions(user, claims)
+    if user not in ASKING or grants.publish is None or grants.subscribe is None:
+        return grants
+    return Permissions(
+        (*grants.publish, f"{WORK_REQUEST}.{user}"), (*grants.subscribe, f"{WORK_ANSWER}.{user}.>")
+    )
+
+
+def _own_permissions(user: str, claims: str) -> Permissions:
     inbox = f"_INBOX_{user}.>"
     if user == ADMIN:
         return Permissions(None, None)
@@ -64,7 +79,8 @@ def permissions_of(user: str, claims: str) -> Permissions:
         return Permissions(_READ, (inbox, f"{REPORT}.>"))
     if user == EVALUATOR:
         # It reads the tape and publishes its answers; nothing waits for it in lockstep.
-        return Permissions((f"{EVALUATOR}.>", *_READ, f"{REPORT}.{EVALUATOR}"), (inbox,))
+        answers = (f"{EVALUATOR}.>", *_READ, f"{REPORT}.{EVALUATOR}", f"{WORK_ANSWER}.>")
+        return Permissions(answers, (inbox, f"{WORK_REQUEST}.>"))
     publish = [f"{user}.>", *EXTRA_PUBLISH.get(user, ()), *_READ, f"{REPORT}.{user}"]
     subscribe = [inbox, f"{LOCKSTEP_GRANT}.{user}", LOCKSTEP_POLL]
     if user == "feed":

@@ -17,23 +17,24 @@ from libs.tape.reader import TapeReader
 from libs.tape.record import SIGNATURE_HEADER, TapeRecord
 from proto.feed import Quote
 from proto.subjects import ALL_SERVICES as SERVICES
-from proto.subjects import LEDGER, TAPE
+from proto.subjects import EVALUATOR, LEDGER, TAPE
 from services.feed.publish import FeedPublisher
 from tests.support.raw_client import RawClient, headers
 from tests.support.waiting import PATIENCE_S, POLL_S
 
 pytestmark = pytest.mark.broker
 
-ATTACKERS = (*SERVICES, OPERATOR, CONSOLE)
+ATTACKERS = (*SERVICES, EVALUATOR, OPERATOR, CONSOLE)
 NON_RISK = tuple(s for s in SERVICES if s != "risk")
 
 # Said once more here, by hand: a mistake in the table of grants must not be a mistake in the test too.
 OWN_PREFIXES = {service: {service} for service in SERVICES} | {
     "execution": {"execution", "venue"},
+    EVALUATOR: {"eval"},
     OPERATOR: {"operator"},
     CONSOLE: set(),
 }
-PREFIXES = (*SERVICES, "venue", "ledger", "operator")
+PREFIXES = (*SERVICES, EVALUATOR, "venue", "ledger", "operator")
 READING = {f"$JS.API.CONSUMER.CREATE.{TAPE}", f"$JS.FC.{TAPE}.flow", f"$JS.API.STREAM.INFO.{TAPE}"}
 CLAIMS = "(the prefix of claims)"
 """Stands for what only execution may publish; each broker of a test has another one."""

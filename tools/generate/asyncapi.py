@@ -46,6 +46,11 @@ _HEADERS: dict[str, tuple[str, str]] = {
     SIGNATURE_HEADER: ("string", "Ed25519 signature, on approvals and on every `operator.*` message"),
     KEY_ID_HEADER: ("string", "which public key verifies the signature"),
 }
+_CORE = (
+    "Core subjects, which no stream keeps: `report.<service>` (health, twice a second), `lockstep.…` (playing at full speed), "
+    "`work.request.<user>` and `work.answer.<user>.<id>`: what operator and console ask of the evaluator, and its answers "
+    "(`tools/offline/worker/README.md`)."
+)
 _INTRODUCTION = (
     "Everything that happens in Presage is a message on one sequenced JetStream stream. The first token of "
     "a subject names the service that may publish it. Payloads are msgpack maps without the fields that "
@@ -306,6 +311,7 @@ def render_subjects() -> str:
     lines += ["", "The journal reads everything but quotes and books.", "", "## Headers", ""]
     lines += ["| Header | |", "|---|---|"]
     lines += [f"| `{name}` | {about} |" for name, (_, about) in _HEADERS.items()]
+    lines += ["", "## Not stored", "", *textwrap.wrap(_CORE, 110)]
     for row in TABLE:
         lines += ["", *_section(row)]
     return "\n".join(lines) + "\n"

@@ -43,6 +43,8 @@ class Options:
     metrics_port: int = 0
     """The supervisor's status port, and the services' after it; 0: any free ones."""
     news: Mapping[str, Any] = field(default_factory=dict)
+    evaluator: bool = False
+    """Whether the evaluator runs beside the services; never while a recording is played."""
     examined: Sequence[str] = ()
     """Venues for which the doctor had no complaint and the phrase was typed: without them no real money."""
 

@@ -37,6 +37,7 @@ from tools.live.money import account_of, require_account
 from tools.live.real_hosts import is_own_network, stranger
 from tools.system.advising import OFF, SERVICE, Advising
 from tools.system.composition import strategy_names
+from tools.system.evaluator_process import EvaluatorProcess
 from tools.system.installation import Installation, database_access
 from tools.system.options import MarketSource, Options
 from tools.system.playback import Playback, ShowsProgress, check_order
@@ -103,6 +104,7 @@ class System:
             raise UsageError("expected no recording to play where the services run elsewhere, was one")
         self.venues: Mapping[str, Mapping[str, Any]] = venues or {}
         self._sandbox: SandboxProcess | None = None
+        self.evaluator: EvaluatorProcess | None = None
         self._test_keys: Mapping[str, TestKeys] = {}
         self._desk: OperatorDesk | None = None
         self._status: SupervisorStatus | None = None
@@ -176,6 +178,10 @@ class System:
         self.supervisor.start()
         if self._shares:
             self._shares.hand_out(layout, run, self._test_keys)
+        if self.options.evaluator and not self.options.recordings and not self._shares:
+            self.evaluator = EvaluatorProcess(layout)
+            self.evaluator.start()
+            self._tasks.append(asyncio.create_task(self.evaluator.watch()))
         await self._serve_status(operator, servers)
         self._tasks += [
             asyncio.create_task(self.supervisor.watch()),
@@ -340,10 +346,7 @@ class System:
             await cancel_all([self._preparing])
         if self._status_socket is not None:
             self._status_socket.close()
-        await self.supervisor.stop()
-        await cancel_all(self._tasks)
-        if self._sandbox is not None:
-            await self._sandbox.stop()
+        await self._stop_processes()
         self._count_frames()
         if self.watch is not None:
             self.installation.record_position(self.watch.position)
@@ -355,6 +358,15 @@ class System:
         await self.installation.stop()
         self.installation.record_stop()
         self.installation.release()
+
+    async def _stop_processes(self) -> None:
+        """End the services, what runs beside them, and what follows them here."""
+        if self.evaluator is not None:
+            await self.evaluator.stop()
+        await self.supervisor.stop()
+        await cancel_all(self._tasks)
+        if self._sandbox is not None:
+            await self._sandbox.stop()
 
     async def _record_position(self) -> None:
         assert self.watch is not None

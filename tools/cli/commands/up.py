@@ -135,6 +135,7 @@ def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
         faults=faults,
         paper_state=paper_state,
         metrics_port=metrics_port,
+        evaluator=not recordings,
     )
 
     async def work() -> dict[str, Any]:

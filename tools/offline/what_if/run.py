@@ -253,7 +253,7 @@ class WhatIfRun:
         return Outcome(portfolio, bids, asks)
 
     def _branch(
-        self, changes: Mapping[str, str], without: Collection[str] = (), *, is_baseline: bool
+        self, changes: Mapping[str, Any], without: Collection[str] = (), *, is_baseline: bool
     ) -> Branch:
         machines = self._machines()
         outcome = self._outcome(machines)
@@ -261,7 +261,7 @@ class WhatIfRun:
             self._rules, machines, outcome, partial(self._changed, changes), without, is_baseline=is_baseline
         )
 
-    def _changed(self, changes: Mapping[str, str], config: Config) -> Config:
+    def _changed(self, changes: Mapping[str, Any], config: Config) -> Config:
         """A section of the configuration as a branch has it."""
         self._configured.add(config.section)
         mine = {

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from libs.bounded import clip
 from libs.config.load import parse_set
@@ -17,10 +17,10 @@ _NAMED = re.compile(r"([\w-]+):(.+)", re.DOTALL)
 
 
 class Variant(NamedTuple):
-    """A set of changes with a name: path → value as text. ``without``: proposals whose acceptance is left out."""
+    """A set of changes with a name: path → value, as text or as plain data. ``without``: proposals whose acceptance is left out."""
 
     name: str
-    changes: Mapping[str, str]
+    changes: Mapping[str, Any]
     without: Collection[str] = ()
 
 

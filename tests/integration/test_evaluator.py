@@ -1,0 +1,126 @@
+"""The evaluator beside a running system: asked over the bus and by the tape, and never more than its grants."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from libs.config.section import section_hash
+from libs.contract.codec import encode
+from libs.tape.connection import Link
+from libs.tape.credentials import OPERATOR, WORK_ANSWER, WORK_REQUEST
+from proto.advisor import Suggestion
+from proto.evaluation import ChangeProposal, Edit
+from proto.operator import Config
+from proto.units import ONE
+from proto.venue import Fill
+from tests.fault.rig import BUSY
+from tests.support.harness import Tape, running
+from tests.support.waiting import until
+from tools.system.options import Options
+from tools.system.system import System
+
+pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(300)]
+
+PATIENCE_S = 120.0
+Z_MIN, EDGE_MIN = "signal.momentum.z_min", "signal.momentum.edge_min"
+
+
+class Asker:
+    """Asks the evaluator as the operator, and keeps what it answers."""
+
+    def __init__(self, link: Link) -> None:
+        self.answers: dict[str, list[dict[str, Any]]] = {}
+        self._link = link
+
+    async def listen(self) -> None:
+        async def heard(message: Any) -> None:
+            name = message.subject.rpartition(".")[2]
+            self.answers.setdefault(name, []).append(json.loads(message.data))
+
+        await self._link.client.listen(f"{WORK_ANSWER}.{OPERATOR}.>", heard)
+
+    async def ask(self, name: str, **request: Any) -> None:
+        body = json.dumps({"id": name, **request}).encode()
+        await self._link.client.publish(f"{WORK_REQUEST}.{OPERATOR}", body)
+
+    def states(self, name: str) -> list[str]:
+        return [answer["state"] for answer in self.answers.get(name, [])]
+
+    async def outcome(self, name: str) -> dict[str, Any]:
+        await until(
+            lambda: bool({"done", "failed", "cancelled"} & set(self.states(name))), patience_s=PATIENCE_S
+        )
+        return self.answers[name][-1]
+
+
+@asynccontextmanager
+async def asking(system: System) -> AsyncIterator[Asker]:
+    link = await system.installation.connect(OPERATOR)
+    asker = Asker(link)
+    await asker.listen()
+    try:
+        yield asker
+    finally:
+        await link.close()
+
+
+async def suggest(system: System, suggestion: Suggestion) -> None:
+    """Speak in the advisor's name."""
+    link = await system.installation.connect("advisor")
+    await link.client.publish(suggestion.subject(), encode(suggestion))
+    await link.client.flush()
+    await link.close()
+
+
+def suggestion(tape: Tape, name: str, path: str, old: int, new: int) -> Suggestion:
+    section = path.rpartition(".")[0]
+    (config,) = (config for config in tape.of(Config) if config.section == section)
+    digest = section_hash(config.document)
+    edit = Edit(path=path, section=section, section_hash=digest, old=old, new=new)
+    now = tape.messages[-1][0].stored_at_ns
+    return Suggestion(proposal=name, edit=edit, day="newest", reason="a test says so", at=now)
+
+
+def test_it_measures_what_is_asked(tmp_path: Path):
+    async def work() -> None:
+        options = Options(state=tmp_path / "state", evaluator=True)
+        async with running(options, BUSY) as (system, tape), asking(system) as asker:
+            await tape.wait(lambda seen: len(seen.of(Fill)) >= 2, PATIENCE_S)
+            assert system.evaluator is not None
+            await until(lambda: system.reports.latest.get("eval", {}).get("state") == "live", patience_s=60)
+            await asker.ask("first", kind="what_if", changes={EDGE_MIN: "0.9"})
+            await asker.ask("bad", kind="what_if", changes={"risk.nothing": "1"})
+            await asker.ask("none", kind="fly")
+            await suggest(system, suggestion(tape, "limit", "risk.bet_max", 10_000, ONE))
+            await suggest(system, suggestion(tape, "better", Z_MIN, ONE, ONE + 250_000))
+            await asker.ask("day", kind="evaluate")
+
+            done = await asker.outcome("first")
+            assert done["state"] == "done", done
+            assert asker.states("first")[0] == "queued"
+            (variant,) = done["result"]["variants"]
+            assert variant["set"] == {EDGE_MIN: "0.9"}
+            # Nothing has so much edge.
+            assert done["result"]["baseline"]["orders"] > variant["outcome"]["orders"] == 0
+            assert variant["decisions_differing"] >= len(variant["decisions"]) > 0
+            failed = await asker.outcome("bad")
+            assert failed["state"] == "failed"
+            assert "expected a known key" in failed["detail"]
+            assert (await asker.outcome("day"))["result"]["messages"] > 0
+            assert asker.states("none") == []
+
+            await tape.wait(lambda seen: bool(seen.of(ChangeProposal)), PATIENCE_S)
+            (proposal,) = tape.of(ChangeProposal)
+            assert proposal.proposal == "better"
+            assert proposal.is_measured, proposal.detail
+            assert proposal.without is not None
+            assert proposal.without.fills > 0
+            assert system.reports.latest["eval"]["violations"] == 0
+        assert system.evaluator.child.restarts == 0
+
+    asyncio.run(work())
