@@ -156,4 +156,7 @@ class ChildEnvironment(Variables):
     status_socket: int | None = Field(None, description="a service's listening socket for health and metrics")
     restarts: int = Field(0, ge=0, description="how often the service was restarted")
     instance: str = Field("", description="name of a second execution process")
-    crash_point: str = Field("", description="where execution ends itself with SIGKILL, to test what follows")
+    crash_point: str = Field(
+        "",
+        description="where execution ends itself with SIGKILL, to test what follows; with commas, one for each life",
+    )

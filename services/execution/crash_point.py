@@ -8,8 +8,15 @@ from libs.config.environment import ChildEnvironment
 
 
 def crash_point_from_environment() -> Callable[[str], None]:
-    """Return what ends the process at the moment named by ``PRESAGE_CRASH_POINT`` (``name`` or ``name:count``)."""
-    name, _, count = ChildEnvironment.read().crash_point.partition(":")
+    """Return what ends the process at the moment named by ``PRESAGE_CRASH_POINT`` (``name`` or ``name:count``).
+
+    Several, with commas between them, are one for each life of the process; those after the last run on.
+    """
+    environment = ChildEnvironment.read()
+    points = environment.crash_point.split(",")
+    if len(points) > 1:
+        points = points[environment.restarts :] or [""]
+    name, _, count = points[0].partition(":")
     left = int(count or 1)
 
     def crash_point(reached: str) -> None:
