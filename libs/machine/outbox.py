@@ -171,8 +171,15 @@ class Outbox:
             return await self._before_publish(effect)
         try:
             return await task
+        except asyncio.CancelledError:
+            own = asyncio.current_task()
+            if own is None or own.cancelling() or not task.cancelled():
+                raise
+            # Everything began anew meanwhile: the effect comes again from the tape.
+            raise BrokerUnavailable("expected the effect to be prepared, was begun anew") from None
         finally:
-            del self._preparing[key]
+            if self._preparing.get(key) is task:
+                del self._preparing[key]
 
     async def _send(self, runner: MachineRunner, effect: Effect) -> None:
         facts = await self._prepared(runner, effect)

@@ -186,7 +186,7 @@ class KnowsHeldMarkets(Protocol):
 
 @runtime_checkable
 class RepeatsRefused(Protocol):
-    """A gateway that knows a definite refusal which passes by itself, and may send the same bytes again."""
+    """A gateway that may send late: after a question of its own, or again after a refusal which passes by itself."""
 
     async def submit_while(self, prepared: Prepared, may_send: Callable[[], bool]) -> OrderReport:
         """As ``submit``, and again after such a refusal as long as ``may_send`` agrees, asked each time.

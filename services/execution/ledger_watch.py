@@ -5,12 +5,15 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from libs.bounded import keep_newest
 from libs.tape.errors import BrokerUnavailable
 from libs.tape.ledger_window import LedgerWindow
 from proto.units import SECOND
 
 LOOK_EVERY_S = 1.0
 """Far less than the slack that an approval must be younger than the oldest claim."""
+FORGOTTEN_MAX = 1_000
+"""Orders named that are neither claimed nor given up, the newest: each waits for a person."""
 UNREAD = "ledger not read"
 
 log = logging.getLogger("presage.execution")
@@ -25,7 +28,7 @@ class LedgerWatch:
     def __init__(self, read_window: Callable[[], Awaitable[LedgerWindow]]) -> None:
         self.window: LedgerWindow | None = None
         self._read_window = read_window
-        self._forgotten: set[str] = set()
+        self._forgotten: dict[str, None] = {}
 
     async def loop(self) -> None:
         """Look until cancelled."""
@@ -58,9 +61,10 @@ class LedgerWatch:
     def note_forgotten(self, order: str, *, is_forgotten: bool) -> None:
         """Keep count of the orders that can neither be claimed nor given up."""
         if is_forgotten:
-            self._forgotten.add(order)
+            self._forgotten[order] = None
+            keep_newest(self._forgotten, FORGOTTEN_MAX)
         else:
-            self._forgotten.discard(order)
+            self._forgotten.pop(order, None)
 
     def report(self) -> dict[str, Any]:
         """Return what execution says of its ledger; ``entries`` is why none may leave."""

@@ -8,7 +8,15 @@ import pytest
 from aiohttp import web
 
 from libs.venues.errors import BadAnswer, NotSent, OutcomeUnknown, RateLimited, Refused, VenueError
-from libs.venues.gateway import FillReport, NewOrder, OrderReport, SentOrder, StreamState, VenueGateway
+from libs.venues.gateway import (
+    FillReport,
+    NewOrder,
+    OrderReport,
+    RepeatsRefused,
+    SentOrder,
+    StreamState,
+    VenueGateway,
+)
 from libs.venues.manifold.trading.auth import ManifoldCredentials
 from libs.venues.manifold.trading.gateway import ManifoldGateway
 from libs.venues.transport import http as transport
@@ -240,6 +248,26 @@ async def test_an_order_past_its_end_or_in_a_strange_market_is_not_sent():
         clock.ms += 60_000
         with pytest.raises(Refused, match="past its end"):
             await gateway.submit(prepared)
+        assert "POST /v0/bet" not in stub.requests
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("what", ["halted", "past its end"])
+async def test_what_happens_while_the_market_is_read_still_holds_an_order_back(what):
+    async with trading() as (stub, gateway, clock):
+        prepared, halted = gateway.prepare(an_order()), False
+
+        def meanwhile(request: web.Request) -> None:
+            nonlocal halted
+            if request.path == "/v0/market/abc":
+                halted = what == "halted"
+                clock.ms += 0 if halted else 60_000
+
+        stub.before = meanwhile
+        assert isinstance(gateway, RepeatsRefused)
+        with pytest.raises(VenueError) as caught:
+            await gateway.submit_while(prepared, lambda: not halted)
+        assert type(caught.value) is (NotSent if what == "halted" else Refused)
         assert "POST /v0/bet" not in stub.requests
 
 

@@ -35,6 +35,8 @@ from services.execution.desk.order_registry import OrderRegistry, OwnOrder
 
 Fact = TypeVar("Fact", bound=Message)
 
+TRADES_MAX = 50_000
+"""Trades whose status is remembered, those that changed last: fills are asked for ten minutes back."""
 HELD_FILLS_MAX = 1_000
 """Fills kept until the order they belong to is known by its venue id; seconds' worth, even in a storm."""
 TRADE_ID_MAX = 60
@@ -189,7 +191,9 @@ class VenueFacts:
                 return []
         if before is not None and now not in FINAL and _RANKS[now] < _RANKS[before]:
             return []
+        self._trades.pop(fill_id, None)
         self._trades[fill_id] = now
+        keep_newest(self._trades, TRADES_MAX)
         if now in FINAL:
             self.unconfirmed.pop(fill_id, None)
         else:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 
+from libs.bounded import keep_newest
 from libs.venues.errors import VenueError
 from libs.venues.gateway import Prepared, VenueGateway
 from proto.venue import Ack
@@ -15,6 +16,9 @@ from services.execution.desk.venue_gate import VenueGate
 
 LOOK_UPS_MAX = 8
 """Look-ups under way at a time: more would only wait for the venue's rate limit."""
+
+SENT_MAX = 20_000
+"""Orders remembered as sent: days of trading. A claim is won moments before, and once."""
 
 log = logging.getLogger("presage.desk")
 
@@ -39,7 +43,7 @@ class VenueOrders:
         self._books = books
         self._gate = gate
         self._context = context
-        self._sent: set[str] = set()
+        self._sent: dict[str, None] = {}
         self._look_ups = asyncio.Semaphore(LOOK_UPS_MAX)
         self._looking_up: set[str] = set()
 
@@ -54,7 +58,8 @@ class VenueOrders:
         order = own.approval.order
         if order in self._sent:
             return
-        self._sent.add(order)
+        self._sent[order] = None
+        keep_newest(self._sent, SENT_MAX)
         self.registry.in_flight[order] = asyncio.Event()
         self.tasks.spawn(self.submit(own, prepared))
 

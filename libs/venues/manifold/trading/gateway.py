@@ -7,7 +7,7 @@ from functools import partial
 
 import msgspec
 
-from libs.bounded import clip
+from libs.bounded import clip, keep_newest
 from libs.tasks import cancel_all
 from libs.venues.errors import BadAnswer, NotSent, RateLimited, Refused, Unavailable, VenueError
 from libs.venues.frame import FrameError
@@ -42,6 +42,8 @@ SILENCE_S = 75.0
 """Two pings unanswered: an account may have nothing to say for days, but the line must answer."""
 REREAD_PER_LOOK = 1
 """Resolved markets read again each time: results are taken back now and then, and one read is of 500 a minute."""
+FOLLOWED_MAX = 500
+"""Markets whose bets are heard of at once, the newest; of older ones reconciliation learns."""
 CONNECTION_MAX_S = 12 * 3_600.0
 """An account's connection is replaced twice a day."""
 
@@ -69,6 +71,7 @@ class ManifoldGateway:
         self._ownership = Ownership(self.odd_items)
         self._user = ""
         self._followed: dict[str, None] = {}
+        # No more than markets in the account's bets, of which there are at most `PAGES_MAX` pages.
         self._resolved: dict[str, wire.Contract] = {}
         self._events: asyncio.Queue[UserEvent] = asyncio.Queue(EVENTS_WAITING_MAX)
         self._socket = manifold_socket(
@@ -99,9 +102,17 @@ class ManifoldGateway:
 
     async def submit(self, prepared: Prepared) -> OrderReport:
         """Bet, once; of an immediate order the rest is cancelled at once."""
+        return await self.submit_while(prepared, lambda: True)
+
+    async def submit_while(self, prepared: Prepared, may_send: Callable[[], bool]) -> OrderReport:
+        """As ``submit``; the market is read before, and whoever submits is asked behind that."""
         intent = msgspec.json.decode(prepared.body, type=orders.Intent)
+        self._expect_alive(intent)
         body = await self._request(intent)
         await self._follow(intent.contract)
+        self._expect_alive(intent)
+        if not may_send():
+            raise NotSent(MANIFOLD, "expected leave to send, was withdrawn while the market was read")
         bet = await self._account.place(body)
         try:
             # The answer need not repeat what we asked for; what we asked for is what makes it ours.
@@ -117,10 +128,12 @@ class ManifoldGateway:
             return await self._end(report)
         return report
 
-    async def _request(self, intent: orders.Intent) -> bytes:
-        """The request at the present price; a question that fails has sent nothing."""
+    def _expect_alive(self, intent: orders.Intent) -> None:
         if self._account.now_ms() >= intent.expires_ms:
             raise Refused(MANIFOLD, "expected an order still alive, was past its end", code="expired")
+
+    async def _request(self, intent: orders.Intent) -> bytes:
+        """The request at the present price; a question that fails has sent nothing."""
         try:
             contract = await self._account.contract(intent.contract)
         except (RateLimited, Unavailable):
@@ -331,6 +344,7 @@ class ManifoldGateway:
         if contract in self._followed:
             return
         self._followed[contract] = None
+        keep_newest(self._followed, FOLLOWED_MAX)
         if self._socket.connected:
             try:
                 for command in subscribe_commands(market_topics([contract])):
