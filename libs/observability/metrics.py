@@ -18,7 +18,7 @@ from prometheus_client import (
 from libs.observability.histogram import HistogramCollector
 from libs.observability.latency import HOPS
 from libs.observability.report_metrics import ReportMetrics, number
-from proto.execution import OrderStatus
+from proto.execution import TERMINAL, OrderStatus
 from proto.feed import Side
 from proto.monitor import Severity
 from proto.risk import RiskState
@@ -217,6 +217,7 @@ class Metrics:
             "presage_alert_active", "Alerts of a rule raised and not over", ("rule",)
         )
         self._alert_rules_seen: set[str] = set()
+        self._orders_are_reported = False
         self._data_at = self._gauge(
             "presage_venue_data_timestamp_seconds",
             "When the newest market data of a venue was stored",
@@ -262,8 +263,12 @@ class Metrics:
         for name, gauge in self._risk_states.items():
             gauge.set(name is state)
 
-    def set_orders(self, status: OrderStatus, count: int) -> None:
-        """How many orders are in a state now."""
+    def count_orders(self, status: OrderStatus, count: int) -> None:
+        """How many orders are in a state, as far as the tape was read; who reports them all knows better."""
+        if not self._orders_are_reported:
+            self._set_orders(status, count)
+
+    def _set_orders(self, status: OrderStatus, count: int) -> None:
         self._orders[status].set(count)
         if status is OrderStatus.UNKNOWN:
             self.unknown_orders.set(count)
@@ -302,8 +307,19 @@ class Metrics:
         for machine in report.get("versions", {}):
             self.set_position(str(machine), int(number(report.get("position")) or 0))
         self._take_account(report)
+        self._take_orders(report)
         self._take_alerts(report)
         self._reports.take(report)
+
+    def _take_orders(self, report: Mapping[str, Any]) -> None:
+        """What execution knows of its orders. After a restart the tape is read on behind many of them."""
+        told = report.get("orders")
+        if not isinstance(told, Mapping):
+            return
+        self._orders_are_reported = True
+        for status in OrderStatus:
+            if status not in TERMINAL:
+                self._set_orders(status, int(number(told.get(status.value)) or 0))
 
     def _take_alerts(self, report: Mapping[str, Any]) -> None:
         """What the monitor knows to be wrong. After a restart the tape is read on behind many an alert."""

@@ -111,7 +111,7 @@ class TapeMetrics:
 
     def _count(self, status: OrderStatus, change: int) -> None:
         self._counts[status] += change
-        self._metrics.set_orders(status, self._counts[status])
+        self._metrics.count_orders(status, self._counts[status])
 
     def _books(self, report: PortfolioReport) -> None:
         metrics = self._metrics

@@ -9,6 +9,7 @@ is none and will be none.
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from nats.aio.msg import Msg
@@ -28,7 +29,7 @@ from services.execution.claim_maker import ClaimMaker
 from services.execution.claims import claims_of
 from services.execution.crash_point import crash_point_from_environment
 from services.execution.gate import ClaimGate
-from services.execution.hosted import live_venues_of
+from services.execution.hosted import live_venues_of, machine_of
 from services.execution.live_trading import GatewayFactory, LiveTrading
 
 
@@ -87,7 +88,14 @@ class ExecutionShell:
             "lost": self.claims.lost,
             "unclaimed": self.claims.unclaimed,
             "ledger": self.claims.watch.report(),
+            "orders": self._orders_by_status(),
         } | self.live.report()
+
+    def _orders_by_status(self) -> dict[str, int]:
+        """Status → how many of the orders that can still change."""
+        if not self._host.runners:
+            return {}
+        return dict(Counter(tracked.status.value for tracked in machine_of(self._host).state.live.values()))
 
     async def before_publish(self, effect: Effect) -> Sequence[Fact]:
         """Claim what the outputs call for; the facts to be published after them."""

@@ -156,6 +156,20 @@ def test_alerts_and_dead_letters_are_counted() -> None:
     assert value(metrics, "presage_dead_letters_total", producer="feed") == 7
 
 
+def test_orders_from_before_a_restart_are_still_unknown() -> None:
+    metrics = Metrics("execution")
+    fold = TapeMetrics(metrics)
+    metrics.take_report({"orders": {"unknown": 2, "accepted": 1}})
+    fold.on(order("new", OrderStatus.UNKNOWN), 1, T0)
+    assert value(metrics, "presage_unknown_orders") == 2
+    assert value(metrics, "presage_orders", status="accepted") == 1
+    reports: list[dict[str, object]] = [{"orders": {}}, {"orders": {"unknown": "x"}}]
+    for told in reports:
+        metrics.take_report(told)
+        assert value(metrics, "presage_unknown_orders") == 0
+    metrics.take_report({"orders": None})
+
+
 def test_alerts_from_before_a_restart_are_still_active() -> None:
     """The tape is read on from a snapshot: what was raised before it is known to the monitor alone."""
     metrics = Metrics("monitor")
