@@ -1,6 +1,6 @@
 """Identifiers that carry their origin: message ids and order ids."""
 
-from functools import lru_cache, partial
+from functools import partial
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -36,12 +36,8 @@ class MessageId(NamedTuple):
 _message_id_of = partial(tuple.__new__, MessageId)
 
 
-@lru_cache(maxsize=64)
 def parse_message_id(text: str) -> MessageId | None:
-    """Read a message id; ``None`` if it is not of that form (operator messages, claims).
-
-    The newest are remembered: every machine of a process reads the id of each message.
-    """
+    """Read a message id; ``None`` if it is not of that form (operator messages, claims)."""
     parts = text.split(":")
     if len(parts) != 4:
         return None

@@ -10,9 +10,11 @@ from collections.abc import Callable, Sequence
 
 from libs.contract.codec import encode
 from libs.keys.signing import APPROVAL_DOMAIN, Signer, Verifier
-from libs.machine.machine import Handler, Machine, Stamp
+from libs.machine.machine import Machine, Stamp
+from libs.machine.routes import Routes
 from libs.machine.timeline import Timeline
 from proto.execution import Claim
+from proto.feed import Market
 from proto.ids import MessageId
 from proto.message import Message
 from proto.risk import Approval
@@ -46,10 +48,7 @@ class InProcess:
         self._machines = list(machines)
         self._waiting: list[tuple[int, int, str, Message, list[Message]]] = []
         self._signed: dict[str, tuple[bytes, str]] = {}
-        self._routes: dict[type[Message], list[tuple[int, Handler]]] = {}
-        for order, machine in enumerate(machines):
-            for model in machine.reads:
-                self._routes.setdefault(model, []).append((order, machine.handler(model)))
+        self._routes = Routes(enumerate(machines))
 
     @property
     def now(self) -> int:
@@ -81,14 +80,16 @@ class InProcess:
         now = self._timeline.observe(message, 0)
         for observer in self.observers:
             observer(seq, producer, message_id, message)
-        route = self._routes.get(type(message))
-        if route is None:
+        route = self._routes.of(message)
+        if not route:
             return
         stamp = Stamp(seq, now, message_id, verified)
         for order, handle in route:
             outputs = handle(message, stamp)
             if outputs:
                 heapq.heappush(self._waiting, (seq, order, message_id, message, list(outputs)))
+        if type(message) is Market:
+            self._routes.after_market(message)
 
     def _release(self) -> None:
         """Put the outputs of the lowest waiting cause on the tape."""

@@ -7,9 +7,10 @@ gate for all. Asking for it six times is a third of a replay.
 from collections.abc import Sequence
 
 from libs.contract.codec import Unreadable
-from libs.machine.machine import Handler
+from libs.machine.routes import Routes
 from libs.machine.runner import MachineRunner
 from libs.tape.record import TapeRecord
+from proto.feed import Market
 from proto.message import Message
 from proto.operator import Command
 from proto.service import Started
@@ -22,12 +23,8 @@ class Together:
     def __init__(self, runners: Sequence[MachineRunner]) -> None:
         self._runners = runners
         self._input_gate = runners[0].input_gate
-        self._routes: dict[type[Message], list[tuple[MachineRunner, Handler]]] = {}
-        for row in TABLE:
-            if not self._is_asked_one_by_one(row.model):
-                self._routes[row.model] = [
-                    (runner, runner.handlers[row.model]) for runner in runners if row.model in runner.handlers
-                ]
+        self._together = frozenset(row.model for row in TABLE if not self._is_asked_one_by_one(row.model))
+        self._routes = Routes([(runner, runner.machine) for runner in runners], self._together)
 
     @staticmethod
     def fit(runners: Sequence[MachineRunner]) -> bool:
@@ -48,8 +45,7 @@ class Together:
         Raises:
             Failed: a machine has stopped.
         """
-        route = self._routes.get(type(event))  # type: ignore[arg-type]  # None is in no route
-        if route is None or event is None:
+        if event is None or type(event) not in self._together:
             return False
         seq = record.seq
         if seq <= self._runners[0].position:
@@ -59,13 +55,15 @@ class Together:
         except Unreadable:
             stamp = None
         if stamp is not None:
-            for runner, handle in route:
+            for runner, handle in self._routes.of(event) or ():
                 try:
                     outputs = handle(event, stamp)
                 except Exception as e:
                     raise runner.failed(record, e) from e
                 if outputs:
                     runner.emit(record, event, outputs)
+            if type(event) is Market:
+                self._routes.after_market(event)
         for runner in self._runners:
             runner.position = seq
         return True

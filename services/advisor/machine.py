@@ -5,7 +5,9 @@ from typing import ClassVar
 
 from libs.bounded import cut, keep_newest
 from libs.forecasting.odds import clamp_forecast, clamp_market, is_saturated, pool
+from libs.indicators.tops import Tops
 from libs.machine.machine import NOTHING, Stamp, StateMachine
+from libs.machine.routes import AfterTops
 from libs.portfolio.payouts import payouts_of
 from proto.advisor import SOURCES_MAX, AnswerStatus, Forecast, Influence, ModelAnswer, Question, RoleForecast
 from proto.feed import Book, FeedClock, Gap, InstrumentKind, Market, MarketStatus, News, Quote, Trade
@@ -73,6 +75,13 @@ class AdvisorMachine(StateMachine[AdvisorState]):
         }
 
     # ── prices and markets ─────────────────────────────────────────────────────────────────────────
+
+    @property
+    def tops(self) -> Tops:
+        return self.state.tops
+
+    def after_tops(self) -> AfterTops:
+        return AfterTops()
 
     def _on_quote(self, quote: Quote, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
         self.state.tops.on_quote(quote)

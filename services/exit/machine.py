@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from libs.changes import book, limits
+from libs.indicators.tops import Tops
 from libs.machine.machine import NOTHING, Stamp, StateMachine
+from libs.machine.routes import AfterTops
 from proto.evaluation import ExitChange, Revert
 from proto.execution import TERMINAL, OrderUpdate
 from proto.exit import PositionStage
@@ -56,19 +58,30 @@ class ExitMachine(StateMachine[ExitState]):
 
     # ── prices and markets ─────────────────────────────────────────────────────────────────────────
 
+    @property
+    def tops(self) -> Tops:
+        return self.state.tops
+
+    def after_tops(self) -> AfterTops:
+        return AfterTops(self._after_quote, self.state.held, self._after_healing)
+
     def _on_quote(self, quote: Quote, stamp: Stamp) -> Sequence[Message]:
-        top = self.state.tops.on_quote(quote)
-        if top is None:
-            return NOTHING
+        self.state.tops.on_quote(quote)
+        return self._after_quote(quote, stamp)
+
+    def _after_quote(self, quote: Quote, stamp: Stamp) -> Sequence[Message]:
         held = self.state.held.get(quote.instrument)
         if held is None or held.stage is PositionStage.CLOSED:
             return NOTHING
-        return self._evaluate_bid(held, stamp, trusted=not top.gapped)
+        top = self.state.tops.tops.get(quote.instrument)
+        return NOTHING if top is None else self._evaluate_bid(held, stamp, trusted=not top.gapped)
 
     def _on_book(self, book: Book, stamp: Stamp) -> Sequence[Message]:
         # Every change of the best price also comes as a Quote, so only a healing book is news.
-        if self.state.tops.on_book(book) is None or not book.snapshot:
-            return NOTHING
+        self.state.tops.on_book(book)
+        return self._after_healing(book, stamp) if book.snapshot else NOTHING
+
+    def _after_healing(self, book: Book, stamp: Stamp) -> Sequence[Message]:
         held = self.state.held.get(book.instrument)
         if held is None or held.stage is PositionStage.CLOSED:
             return NOTHING

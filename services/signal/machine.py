@@ -10,6 +10,7 @@ from libs.contract.plain import decode_state, encode_state
 from libs.indicators.candles import Candle, Candles
 from libs.indicators.tops import Tops
 from libs.machine.machine import NOTHING, Stamp, StateMachine
+from libs.machine.routes import AfterTops
 from proto import feed
 from proto.advisor import Forecast
 from proto.evaluation import Revert, SignalChange
@@ -181,23 +182,39 @@ class SignalMachine(StateMachine[SignalState]):
         self.state.tops.on_session()
         return NOTHING
 
+    @property
+    def tops(self) -> Tops:
+        return self.state.tops
+
+    def after_tops(self) -> AfterTops:
+        return AfterTops(on_quote=self._after_quote, on_healing=self._after_healing)
+
     def _on_quote(self, quote: Quote, stamp: Stamp) -> Sequence[Message]:
-        top = self.state.tops.on_quote(quote)
+        self.state.tops.on_quote(quote)
+        return self._after_quote(quote, stamp)
+
+    def _after_quote(self, quote: Quote, stamp: Stamp) -> Sequence[Message]:
+        instrument = quote.instrument
+        top = self.state.tops.tops.get(instrument)
         if top is None or top.gapped:
             return NOTHING
         # As _call does it, without its cost: nearly all messages are quotes that mean nothing.
         self.view.now = stamp.now
         out: Sequence[Message] = NOTHING
         for strategy, hook in self._quote_hooks:
-            proposals = hook(quote.instrument, top)
+            proposals = hook(instrument, top)
             if proposals:
                 out = [*out, *self._admitted(strategy, proposals, stamp.now)]
         return out
 
     def _on_book(self, book: Book, stamp: Stamp) -> Sequence[Message]:
         # Every change of the best price also comes as a Quote, so only a healing book is news.
-        top = self.state.tops.on_book(book)
-        if top is None or not book.snapshot or not self._quote_hooks:
+        self.state.tops.on_book(book)
+        return self._after_healing(book, stamp) if book.snapshot else NOTHING
+
+    def _after_healing(self, book: Book, stamp: Stamp) -> Sequence[Message]:
+        top = self.state.tops.tops.get(book.instrument)
+        if top is None or not self._quote_hooks:
             return NOTHING
         return self._call(self._quote_hooks, stamp, book.instrument, top)
 
