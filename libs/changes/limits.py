@@ -114,3 +114,8 @@ def limits_in(document: Mapping[str, Any]) -> ChangeLimits | None:
         return ChangeLimits.model_validate(own)
     except ValidationError:
         return None
+
+
+def words_of(limits: ChangeLimits, path: str, value: int) -> str:
+    """A value as the configuration's file has it."""
+    return show(value) if path in limits.amounts else str(value)

@@ -84,6 +84,17 @@ def override(
     return result
 
 
+def written_keys(path: Path) -> frozenset[str]:
+    """The keys that a section's file gives a value, whatever that is.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    root = compose(_text_of(path), f"{path.parent.name}/{path.name}")
+    pairs = root.value if isinstance(root, yaml.MappingNode) else []
+    return frozenset(key.value for key, _ in pairs if isinstance(key, yaml.ScalarNode))
+
+
 def parse_set(text: str) -> tuple[str, str]:
     """Split the text of a ``--set`` into path and value: ``("risk.bet_max", "0.01")``.
 

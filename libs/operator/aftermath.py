@@ -10,6 +10,7 @@ from libs.operator.watch import Reports
 from libs.tape.connection import Link
 from libs.tape.reader import TapeReader
 from libs.tape.record import TapeRecord
+from proto.evaluation import ExitChange, SignalChange
 from proto.execution import TERMINAL, Cancel, OrderStatus, OrderUpdate, Refusal
 from proto.exit import PositionStage, PositionUpdate
 from proto.message import Message
@@ -110,6 +111,18 @@ async def effect_of_halt(link: Link, seq: int) -> HaltEffect:
 
     await read_on(link, seq, take, is_enough, HALT_PATIENCE_S)
     return effect
+
+
+async def outcome_of_change(link: Link, seq: int) -> SignalChange | ExitChange | None:
+    """Wait for what a machine makes of the acceptance stored at ``seq``; ``None`` when none answers in time."""
+    found: list[SignalChange | ExitChange] = []
+
+    def take(record: TapeRecord, message: Message) -> None:
+        if isinstance(message, SignalChange | ExitChange) and record.cause == seq:
+            found.append(message)
+
+    await read_on(link, seq, take, lambda _: bool(found), ANSWER_PATIENCE_S)
+    return found[0] if found else None
 
 
 @dataclass

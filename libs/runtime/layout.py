@@ -7,6 +7,8 @@
       supervisor.lock held by the one supervisor, whose process id is in it
       tape.json       tape id and epoch, newest sequence seen, the boot in which it was open
       money           paper, sandbox or real, and mana if it is: whose money the account is, once and for all
+      origins.json    where the last start had every setting from
+      overrides.yaml  what accepted changes have set over the configuration: a copy, the tape is what counts
       PAUSED          present while a server's disk is full; closes execution's gate, goes by itself
       HALT            present while halted; closes execution's gate whatever else works
       broker/         nats-server: configuration, credentials/<user>, jetstream/
@@ -97,6 +99,8 @@ class StateLayout:
         gate = Environment.read().gate_dir or root
         self.halt_file = gate / "HALT"
         self.pause_file = gate / "PAUSED"
+        self.origins_file = root / "origins.json"
+        self.overrides_file = root / "overrides.yaml"
         self.servers_file = root / "servers.json"
         self.broker = root / "broker"
         self.postgres = root / "postgres"

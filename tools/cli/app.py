@@ -48,6 +48,7 @@ ENTRIES = {
     "deny": Entry(DECIDE, f"{_C}.operator", "deny", "Deny an order that waits for you."),
     "flatten": Entry(DECIDE, f"{_C}.operator", "flatten", "Leave a position now, or all."),
     "skip": Entry(DECIDE, f"{_C}.operator", "skip", "Let a stopped machine leave one message out."),
+    "config": Entry(LOOK, f"{_C}.config", "config_app", "Settings, and where each value comes from: show."),
     "status": Entry(LOOK, f"{_C}.status", "status", "What runs, whether orders may leave, and why not."),
     "pending": Entry(LOOK, f"{_C}.lists", "pending", "The orders that wait for you."),
     "orders": Entry(LOOK, f"{_C}.lists", "orders", "Orders and what became of them."),

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from libs.config.load import written_keys
+from libs.lists.settings import DEFAULT, SET
 from libs.venues.catalogue import VENUES
 from tools.exit_codes import UsageError
 from tools.system.advising import advising_of
@@ -39,6 +41,7 @@ def system_of(
     if options.recordings or options.sockets or options.market is MarketSource.SYNTHETIC:
         if options.live:
             raise UsageError("expected prices of venues for real orders, was a recording or synthetic ones")
+        options.origins = origins_of(found, config, overrides or {})
         return System(options, found)
     venues = all_venues(config, overrides)
     off = [venue for venue in options.live if not venues[venue]["enabled"]]
@@ -46,7 +49,27 @@ def system_of(
         options.live = [venue for venue in options.live if venue not in off]
     elif off:
         raise UsageError(f"expected {off[0]} to be enabled in config/venues/{off[0]}.yaml, was not")
-    return System(options, found, venues, advising_of(options, advisor_sections(config, overrides)))
+    advising = advising_of(options, advisor_sections(config, overrides))
+    every = found | {f"venues.{name}": section for name, section in venues.items()} | advising.sections
+    options.origins = origins_of(every, config, overrides or {})
+    return System(options, found, venues, advising)
+
+
+def origins_of(
+    found: Mapping[str, Mapping[str, Any]], config: Path, overrides: Mapping[str, Any]
+) -> dict[str, str]:
+    """Path of every setting → where its value comes from: ``--set``, the file that says it, or the default."""
+    origins: dict[str, str] = {}
+    for section, document in found.items():
+        path = config.joinpath(*section.split(".")).with_suffix(".yaml")
+        written = written_keys(path) if path.exists() else frozenset()
+        for key in document:
+            name = f"{section}.{key}"
+            if any(given == name or given.startswith(f"{name}.") for given in overrides):
+                origins[name] = SET
+            else:
+                origins[name] = str(path.relative_to(config.parent)) if key in written else DEFAULT
+    return origins
 
 
 def _check_faults(options: Options) -> None:

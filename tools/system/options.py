@@ -42,6 +42,8 @@ class Options:
     archive_keep_days: int = 0
     metrics_port: int = 0
     """The supervisor's status port, and the services' after it; 0: any free ones."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Path of a setting → where its value comes from."""
     news: Mapping[str, Any] = field(default_factory=dict)
     evaluator: bool = False
     """Whether the evaluator runs beside the services; never while a recording is played."""

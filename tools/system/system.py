@@ -11,8 +11,10 @@ from typing import Any
 
 from libs.archive.archive import Archive
 from libs.bounded import keep_newest
+from libs.changes.overrides import Overrides
 from libs.config.environment import Environment
 from libs.files import write_atomically
+from libs.lists.settings import overrides_text, write_origins
 from libs.observability.server import SUPERVISOR
 from libs.operator.desk import OperatorDesk, opening
 from libs.operator.watch import Reports, TapeWatch
@@ -24,6 +26,7 @@ from libs.tape.credentials import OPERATOR
 from libs.tape.reader import REST_S
 from libs.tape.record import TapeRecord
 from libs.tasks import cancel_all
+from proto.evaluation import ExitChange, SignalChange
 from proto.execution import Claim
 from proto.message import Message
 from proto.monitor import Alert
@@ -88,6 +91,7 @@ class System:
         optional = (SERVICE,) if advising.is_on else ()
         self.supervisor = Supervisor(self.installation.layout, () if self._shares else (*SERVICES, *optional))
         self.observers: list[Any] = []
+        self._overrides = Overrides()
         self.servers: ServerWatch | None = None
         self.tape = ""
         self.new_epoch = False
@@ -169,6 +173,8 @@ class System:
         tell("starting the services …")
         run = self._run_file(await database, adopt_to)
         layout.write_run(run)
+        commanded = {"execution.live_venues": "command line"} if self.options.live else {}
+        write_origins(layout, {**self.options.origins, **commanded})
         await self.reports.listen(operator)
         self.watch = TapeWatch(await self._connect(), Archive(layout.archive), self._observe, rest_s=REST_S)
         await self._begin_session()
@@ -392,10 +398,17 @@ class System:
         keep_newest(self._stored_at, STORED_AT_KEPT)
         if isinstance(message, Claim):
             self._record_latency(record)
+        elif isinstance(message, SignalChange | ExitChange):
+            self._copy_overrides(message)
         elif isinstance(message, Alert) and message.rule == "divergence" and message.active:
             self.summary.divergences += 1
         for observer in self.observers:
             observer(record, message)
+
+    def _copy_overrides(self, message: SignalChange | ExitChange) -> None:
+        if self._overrides.add(message):
+            text = overrides_text(self._overrides.in_force())
+            write_atomically(self.installation.layout.overrides_file, text.encode())
 
     def _record_latency(self, record: TapeRecord) -> None:
         """From the arrival of the first cause on the tape to the claim's."""

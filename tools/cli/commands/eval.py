@@ -9,6 +9,7 @@ import typer
 from rich.progress import Progress
 
 from libs.config.load import parse_sets
+from tools.cli.commands import changes
 from tools.cli.commands.tape import history_of
 from tools.cli.eval_table import print_evaluated
 from tools.cli.terminal import (
@@ -73,6 +74,12 @@ def run_(
         emit(found.document())
     else:
         print_evaluated(console, found)
+
+
+eval_app.command("list")(changes.list_)
+eval_app.command("show")(changes.show_)
+eval_app.command("accept")(changes.accept)
+eval_app.command("reject")(changes.reject)
 
 
 def _of_recordings(

@@ -69,15 +69,16 @@ OrderName = Annotated[str, typer.Argument(metavar="ID", help="As `presage pendin
 
 def approve(order: OrderName, state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     """Approve an order that waits for you; say what risk, execution and the venue made of it."""
-    _print_decision(run(decide(state, Verb.APPROVE, order)), as_json)
+    print_decision(run(decide(state, Verb.APPROVE, order)), as_json)
 
 
 def deny(order: OrderName, state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     """Deny an order that waits for you."""
-    _print_decision(run(decide(state, Verb.DENY, order)), as_json)
+    print_decision(run(decide(state, Verb.DENY, order)), as_json)
 
 
-def _print_decision(document: dict[str, Any], as_json: bool) -> None:
+def print_decision(document: dict[str, Any], as_json: bool) -> None:
+    """Print what came of a command; exit 1 when what was asked for did not happen."""
     print_outcome(document, as_json)
     if not document["done"]:
         raise typer.Exit(FAILED)
@@ -92,7 +93,7 @@ def flatten(
     as_json: AsJson = False,
 ) -> None:
     """Leave a position now, or all: targets are cancelled, the rest is sold at the bid. Entries go on."""
-    _print_decision(run(give_flatten(state, instrument, everything=everything)), as_json)
+    print_decision(run(give_flatten(state, instrument, everything=everything)), as_json)
 
 
 def skip(seq: int, machine: str, state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
@@ -116,8 +117,8 @@ async def give_halt(state: Path, reason: str) -> dict[str, Any]:
         return document | {"text": f"halted: {reason}; nothing was run here yet"}
     running = running_supervisor(layout)
     try:
-        async with _desk(layout) as (desk, link):
-            document["seq"] = seq = await _give(desk, Verb.HALT, reason=reason)
+        async with operator_desk(layout) as (desk, link):
+            document["seq"] = seq = await give(desk, Verb.HALT, reason=reason)
             effect = await effect_of_halt(link, seq) if running else None
     except (TapeError, UnusableKey) as e:
         if unwritten is not None:
@@ -148,11 +149,11 @@ async def give_resume(state: Path, *, to_close_only: bool = False) -> dict[str, 
     """End a halt; on request close-only takes its place, without a moment in which an entry may leave."""
     layout = StateLayout(state)
     running = running_supervisor(layout)
-    async with _desk(layout) as (desk, link):
-        seq = await _give(desk, Verb.RESUME)
+    async with operator_desk(layout) as (desk, link):
+        seq = await give(desk, Verb.RESUME)
         if to_close_only:
             # The HALT file still closes the gate: nothing leaves between the two commands.
-            seq = await _give(desk, Verb.CLOSE_ONLY)
+            seq = await give(desk, Verb.CLOSE_ONLY)
         layout.halt_file.unlink(missing_ok=True)
         acted = await have_acted(link, seq) if running else False
     document = {"verb": Verb.RESUME.value, "seq": seq, "close_only": to_close_only}
@@ -170,13 +171,13 @@ async def give_close_only(state: Path) -> dict[str, Any]:
         NothingDone: everything is halted: a halt stops exits too, and a resume would end both.
     """
     layout = StateLayout(state)
-    async with _desk(layout) as (desk, link):
+    async with operator_desk(layout) as (desk, link):
         if layout.halt_file.exists() or await _is_halted(History(link, Archive(layout.archive))):
             raise NothingDone(
                 "expected no halt, was halted: exits are stopped too;"
                 " presage resume --close-only lets them through, and nothing else"
             )
-        seq = await _give(desk, Verb.CLOSE_ONLY)
+        seq = await give(desk, Verb.CLOSE_ONLY)
     return {
         "verb": Verb.CLOSE_ONLY.value,
         "seq": seq,
@@ -201,11 +202,11 @@ async def give_skip(state: Path, seq: int, machine: str) -> dict[str, Any]:
     """
     if machine not in MACHINE_ORDER:
         raise UsageError(f"expected one of {', '.join(MACHINE_ORDER)}, was {machine!r}")
-    async with _desk(StateLayout(state)) as (desk, link):
+    async with operator_desk(StateLayout(state)) as (desk, link):
         last_seq = int((await stream_state(link.client))["last_seq"])
         if not 0 < seq <= last_seq:
             raise UsageError(f"expected a sequence of the tape, 1 to {last_seq}, was {seq}")
-        stored = await _give(desk, Verb.SKIP, machine=machine, seq=seq)
+        stored = await give(desk, Verb.SKIP, machine=machine, seq=seq)
     text = (
         f"{machine} leaves message {seq} out (tape sequence {stored}); presage status says whether it goes on"
     )
@@ -225,7 +226,7 @@ async def give_flatten(state: Path, name: str, *, everything: bool = False) -> d
     expect_run(state)
     if not running_supervisor(layout):
         raise NothingDone(f"expected a running system in {layout.root}, was none: nothing could sell")
-    async with _desk(layout) as (desk, link):
+    async with operator_desk(layout) as (desk, link):
         history = History(link, Archive(layout.archive))
         held = [row.instrument for row in (await read_holdings(Installation(state), history)).rows]
         found = [row for row in held if everything or row == name] or [row for row in held if name in row]
@@ -233,7 +234,7 @@ async def give_flatten(state: Path, name: str, *, everything: bool = False) -> d
             raise NothingDone("expected an open position, was none (presage positions lists them)")
         if len(found) > 1 and not everything:
             raise UsageError(f"expected one position, was {candidates(found)}")
-        seq = await _give(desk, Verb.FLATTEN, instrument="" if everything else found[0])
+        seq = await give(desk, Verb.FLATTEN, instrument="" if everything else found[0])
         effect = await effect_of_flatten(link, seq)
     stages = {instrument: stage.value for instrument, stage in effect.stages.items()}
     done = effect.acted and not effect.open
@@ -254,7 +255,7 @@ async def decide(state: Path, verb: Verb, name: str) -> dict[str, Any]:
     expect_run(state)
     if not running_supervisor(layout):
         raise NothingDone(f"expected a running system in {layout.root}, was none: no order waits")
-    async with _desk(layout) as (desk, link):
+    async with operator_desk(layout) as (desk, link):
         rows, _ = await waiting_orders(link)
         found = matching_orders(name, [row.order for row in rows])
         if not found:
@@ -262,7 +263,7 @@ async def decide(state: Path, verb: Verb, name: str) -> dict[str, Any]:
         if len(found) > 1:
             raise UsageError(f"expected one order, was {candidates(map(short_id, found))}")
         row = next(row for row in rows if row.order == found[0])
-        seq = await _give(desk, verb, order=row.order)
+        seq = await give(desk, verb, order=row.order)
         answer = await answer_to_decision(link, seq, row.proposal)
     unit = sign_of(layout.money_file.read_text()) if layout.money_file.exists() else "$"
     done, text = outcome_of(answer, verb, short_id(row.order), unit)
@@ -303,7 +304,7 @@ def outcome_of(answer: Answer, verb: Verb, order: str, unit: str) -> tuple[bool,
 
 
 @asynccontextmanager
-async def _desk(layout: StateLayout) -> AsyncIterator[tuple[OperatorDesk, Link]]:
+async def operator_desk(layout: StateLayout) -> AsyncIterator[tuple[OperatorDesk, Link]]:
     """Signs and publishes commands; the broker of a stopped system is started for it."""
     known = layout.read_tape()
     if known is None:
@@ -315,7 +316,7 @@ async def _desk(layout: StateLayout) -> AsyncIterator[tuple[OperatorDesk, Link]]
         yield desk, link
 
 
-async def _give(desk: OperatorDesk, verb: Verb, **fields: Any) -> int:
+async def give(desk: OperatorDesk, verb: Verb, **fields: Any) -> int:
     """Put a command on the tape; the sequence it was stored at."""
     try:
         return await desk.command(verb, **fields)
