@@ -9,7 +9,8 @@ import asyncpg
 HERE = Path(__file__).parent
 MIGRATIONS: tuple[tuple[int, str], ...] = ((1, "schema.sql"),)
 """Applied once each, in order. Views are data-free and re-made whenever their text changes."""
-VIEWS = "views.sql"
+VIEWS = ("views.sql", "views_advice.sql")
+"""In this order: later ones stand on earlier ones."""
 LOCK = 7_369_716_510
 """Advisory lock: two journals that start at once must not both migrate."""
 
@@ -52,8 +53,12 @@ async def migrate(connection: asyncpg.Connection) -> None:
 def statements(schema: str = "journal") -> str:
     """All that ``migrate`` makes in an empty database, under the name ``schema``."""
     texts = [_BOOTSTRAP, *((HERE / name).read_text(encoding="utf-8") for _, name in MIGRATIONS)]
-    texts.append((HERE / VIEWS).read_text(encoding="utf-8"))
+    texts.append(_views())
     return re.sub(r"\bjournal(?=[.;])", schema, "\n".join(texts))
+
+
+def _views() -> str:
+    return "\n".join((HERE / name).read_text(encoding="utf-8") for name in VIEWS)
 
 
 async def _apply(connection: asyncpg.Connection, applied: dict[int, str], version: int, text: str) -> None:
@@ -66,7 +71,7 @@ async def _apply(connection: asyncpg.Connection, applied: dict[int, str], versio
 
 
 async def _make_views(connection: asyncpg.Connection, known_digest: str | None) -> None:
-    text = (HERE / VIEWS).read_text(encoding="utf-8")
+    text = _views()
     digest = hashlib.sha256(text.encode()).hexdigest()
     if digest != known_digest:
         await remake_views(connection)
@@ -74,7 +79,7 @@ async def _make_views(connection: asyncpg.Connection, known_digest: str | None) 
 
 async def remake_views(connection: asyncpg.Connection) -> None:
     """Make the views and functions anew; what stands on them goes with them."""
-    text = (HERE / VIEWS).read_text(encoding="utf-8")
+    text = _views()
     digest = hashlib.sha256(text.encode()).hexdigest()
     views = await connection.fetch("SELECT viewname FROM pg_views WHERE schemaname = 'journal'")
     for view in views:

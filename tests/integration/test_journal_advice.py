@@ -19,7 +19,19 @@ from proto.advisor import (
     Score,
     Source,
 )
+from proto.evaluation import (
+    ChangeProposal,
+    ChangeStep,
+    Edit,
+    Finding,
+    Revert,
+    Ruling,
+    SignalChange,
+    Tally,
+    Verdict,
+)
 from proto.message import Message
+from proto.operator import Command, Verb
 from proto.units import ONE, SECOND
 from services.journal.definitions import check_definitions
 from services.journal.writer import JournalWriter
@@ -27,6 +39,7 @@ from tests.support.journal_tape import BEGAN_NS, MARKET, TAPE, YES, record
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.postgres]
 
+DAY = 86_400 * SECOND
 FAMILY, ROSTER = "btc-above-15m", "r1"
 
 
@@ -113,6 +126,30 @@ def score(count: int, brier: int) -> Score:
     )
 
 
+EDIT = Edit(
+    path="signal.momentum.z_min", section="signal.momentum", section_hash="g", old=2 * ONE, new=2_200_000
+)
+
+
+def proposal(name: str, without: Tally | None, changed: Tally | None) -> ChangeProposal:
+    return ChangeProposal(
+        proposal=name,
+        edit=EDIT,
+        day="2026-05-13",
+        reason="less",
+        at=BEGAN_NS,
+        expires_at=BEGAN_NS + DAY,
+        without=without,
+        changed=changed,
+        differing=4 if changed else 0,
+        detail="" if changed else "no record",
+    )
+
+
+def decision(verb: Verb, name: str) -> Command:
+    return Command(verb=verb, nonce=name, expires_at=BEGAN_NS + DAY, proposal=name)
+
+
 # The third answer comes for a question that has one, as somebody with the advisor's credentials could say it.
 HISTORY: tuple[Message, ...] = (
     question("q1", "news"),
@@ -127,6 +164,23 @@ HISTORY: tuple[Message, ...] = (
     lesson(MARKET, happened=True),
     score(1, 160_000),
     score(2, 200_000),
+    Finding(finding="f1", rule="fees", day="2026-05-13", text="t", at=BEGAN_NS, cost=2 * ONE, count=3),
+    Finding(
+        finding="f1", rule="fees", day="2026-05-13", text="anew", at=BEGAN_NS, cost=3 * ONE, is_enough=False
+    ),
+    proposal("c1", Tally(profit=-4 * ONE), Tally(profit=-ONE)),
+    proposal("c2", None, None),
+    decision(Verb.ACCEPT, "c1"),
+    decision(Verb.REJECT, "c2"),
+    SignalChange(proposal="c1", edit=EDIT, step=ChangeStep.APPLIED, section_hash="h", at=BEGAN_NS),
+    Verdict(
+        proposal="c1", minutes=5, ruling=Ruling.KEEP, reason="within noise", at=BEGAN_NS, loss=1, limit=2
+    ),
+    Verdict(
+        proposal="c1", minutes=15, ruling=Ruling.REVERT, reason="worse", at=BEGAN_NS, loss=5 * ONE, limit=ONE
+    ),
+    Revert(proposal="c1", edit=EDIT, reason="worse", at=BEGAN_NS, barred_until=BEGAN_NS + 7 * DAY),
+    SignalChange(proposal="c1", edit=EDIT, step=ChangeStep.REVERTED, section_hash="g", at=BEGAN_NS),
 )
 
 
@@ -160,6 +214,31 @@ async def test_questions_answers_forecasts_scores_and_costs(sql: asyncpg.Connect
         ("m", "forecast", 1, 500, Decimal("0.0015")),
     ]
     assert ONE * sum(row["cost"] for row in costs) == 10_500
+
+
+async def test_findings_proposals_changes_and_rollbacks(sql: asyncpg.Connection) -> None:
+    found = await sql.fetch("SELECT finding, text, cost, cases, is_enough FROM journal.findings")
+    assert [tuple(row) for row in found] == [("f1", "anew", 3, 0, False)]
+    proposed = await sql.fetch(
+        "SELECT proposal, path, old, new, profit_without, profit_changed, differing, detail, decision, step"
+        " FROM journal.change_proposals"
+    )
+    change = ("signal.momentum.z_min", 2_000_000, 2_200_000)
+    assert [tuple(row) for row in proposed] == [
+        ("c1", *change, -4, -1, 4, "", "accept", "reverted"),
+        ("c2", *change, None, None, 0, "no record", "reject", None),
+    ]
+    changes = await sql.fetch("SELECT machine, proposal, step FROM journal.changes")
+    assert [tuple(row) for row in changes] == [("signal", "c1", "applied"), ("signal", "c1", "reverted")]
+    looks = await sql.fetch(
+        "SELECT minutes, ruling, loss, noise_limit, revert_seq, barred_until FROM journal.rollbacks"
+    )
+    assert [(row["minutes"], row["ruling"], row["revert_seq"]) for row in looks] == [
+        (5, "keep", None),
+        (15, "revert", len(HISTORY) - 1),
+    ]
+    assert looks[1]["loss"] == 5
+    assert looks[1]["barred_until"].timestamp() == (BEGAN_NS + 7 * DAY) // SECOND
 
 
 async def test_a_changed_view_of_forecasts_is_found(sql: asyncpg.Connection) -> None:
