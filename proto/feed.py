@@ -281,6 +281,14 @@ class Market(Message):
         """
         return min(self.close_at, self.expected_end_at or self.close_at)
 
+    @property
+    def decided_at(self) -> Nanoseconds:
+        """When the answer is expected: with the end of trading, or where no close is known at the expected end.
+
+        0: not known.
+        """
+        return self.ends_at or self.expected_end_at
+
     def key(self) -> tuple[str, ...]:
         return (token(self.market),)
 

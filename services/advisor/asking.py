@@ -47,12 +47,12 @@ def mid_price(top: Top | None) -> Price | None:
 def candidates(state: AdvisorState, params: AdvisorParams, now: Nanoseconds) -> list[Market]:
     """The markets of this cycle, those that end first before the others."""
     found = [market for market in state.markets.values() if _is_candidate(state, params, market, now)]
-    found.sort(key=lambda market: (market.ends_at, market.market))
+    found.sort(key=lambda market: (market.decided_at, market.market))
     return found[: params.markets_max_count]
 
 
 def _is_candidate(state: AdvisorState, params: AdvisorParams, market: Market, now: Nanoseconds) -> bool:
-    left = market.ends_at - now
+    left = market.decided_at - now
     if (
         market.status is not MarketStatus.OPEN
         or market.instrument_kind is not InstrumentKind.OUTCOME

@@ -73,7 +73,7 @@ def question_lines(market: Market, now: Nanoseconds) -> list[str]:
     ]
     if market.settlement_average_s:
         lines.append(f"The figure that counts is the mean of the last {market.settlement_average_s} s")
-    ends = market.ends_at
+    ends = market.decided_at
     lines.append(f"It ends: {moment_text(ends)}, in {span_text(max(ends - now, 0) // SECOND)}")
     lines.append(f'Say how likely "{plain_line(first)}" is.')
     return lines
@@ -97,7 +97,7 @@ def price_lines(market: Market, sampler: ReturnSampler | None, now: Nanoseconds)
     lines.append(
         f"realised volatility: {100 * hourly:.3f} % an hour, from {span_text(sampler.span_s)} of trades"
     )
-    deviation = sampler.deviation(max(market.ends_at - now, 0) / SECOND)
+    deviation = sampler.deviation(max(market.decided_at - now, 0) / SECOND)
     for name, figure in (("lower", market.floor), ("upper", market.cap)):
         bound = bound_of(market, figure) if figure is not None else 0.0
         if bound > 0.0:

@@ -53,8 +53,8 @@ class AdvisorMachine(StateMachine[AdvisorState]):
     """Asks in cycles, pools answers, learns from outcomes; see README.md."""
 
     name: ClassVar[str] = "advisor"
-    version: ClassVar[int] = 3
-    """3: forecasts are calibrated. 2: news are part of what the roles news and sceptic are told, forecasts are scored by their sources, and only
+    version: ClassVar[int] = 4
+    """4: markets without a close are asked about by their expected end. 3: forecasts are calibrated. 2: news are part of what the roles news and sceptic are told, forecasts are scored by their sources, and only
     failures of requests that were made count against a provider."""
 
     def __init__(self) -> None:

@@ -55,10 +55,11 @@ class SignalMachine(StateMachine[SignalState]):
     """
 
     name: ClassVar[str] = "signal"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     """2: strategies price a market by its payoff and leave those alone whose payoff is not known.
     3: no single live message sets its time far ahead.
-    4: strategies know the seconds of before the start. 5: applies accepted changes of its sections."""
+    4: strategies know the seconds of before the start. 5: applies accepted changes of its sections.
+    6: model_edge trades markets without a close up to their expected end; near_certainty prices nothing that is decided."""
 
     def __init__(self, strategies: Iterable[type[AnyStrategy]]) -> None:
         super().__init__(SignalState())

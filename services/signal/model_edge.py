@@ -150,7 +150,7 @@ class ModelEdge(Strategy[ModelEdgeParams, ModelEdgeState]):
         top = self.top(instrument)
         if not held.weight or self.now >= held.until or top is None or top.ask is None:
             return NO_PROPOSALS
-        left = market.ends_at - self.now
+        left = market.decided_at - self.now
         if market.status is not MarketStatus.OPEN or left < params.time_to_close_min_s * SECOND:
             return NO_PROPOSALS
         if not params.price_min <= top.ask <= params.price_max or not self.may_propose(instrument):

@@ -1,7 +1,7 @@
 """Near certainty: buys what is nearly decided, ends soon, and still sells below what it is worth.
 
-What an outcome is worth comes from the underlying where a final price decides (the digital option of momentum), or is
-nearly 1 where the venue has named a result and has not ended trading. With ``forecasts: require`` a model has to agree.
+What an outcome is worth comes from the underlying: markets that a final price decides (the digital option of momentum).
+Venues name a result only once trading is over, so a market that is decided has nothing to buy. With ``forecasts: require`` a model has to agree.
 """
 
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ class NearCertaintyParams(StrategyParams):
     time_to_close_min_s: Seconds = setting(
         90, "least time to the close; at least the market's settlement average"
     )
-    time_to_close_max_s: Seconds = setting(1_800, "longest time to the close of what is not decided")
+    time_to_close_max_s: Seconds = setting(1_800, "longest time to the close")
     forecasts: Literal["ignore", "require"] = setting(
         "ignore", "`require`: only where the advisor's newest forecast of the market agrees"
     )
@@ -129,9 +129,9 @@ class NearCertainty(Strategy[NearCertaintyParams, NearCertaintyState]):
         return NO_PROPOSALS
 
     def why_not_priced(self, market: Market) -> str:
-        if market.result or is_priced(market):
+        if is_priced(market):
             return ""
-        return f"a payoff of kind {market.payoff.value!r} is not priced before it is decided"
+        return f"a payoff of kind {market.payoff.value!r} is not priced"
 
     # ── the markets ────────────────────────────────────────────────────────────────────────────────
 
@@ -154,9 +154,6 @@ class NearCertainty(Strategy[NearCertaintyParams, NearCertaintyState]):
 
     def _fair_value(self, market: Market, instrument: str) -> Price | None:
         """What an outcome is worth; ``None`` where nobody can say or it does not end soon."""
-        index = 0 if instrument == market.outcomes[0].instrument else 1
-        if market.result in (market.outcomes[0].name, market.outcomes[1].name):
-            return ONE if market.result == market.outcomes[index].name else 0
         params, now = self.params, self.now
         left = market.ends_at - now
         left_min = max(params.time_to_close_min_s, market.settlement_average_s) * SECOND
@@ -174,7 +171,7 @@ class NearCertainty(Strategy[NearCertaintyParams, NearCertaintyState]):
             # A price that has not moved at all is that of a feed that is stuck, not a certainty.
             return None
         first = payoff_fair_value(market, track.price, sigma, left / SECOND)
-        return first if index == 0 else ONE - first
+        return first if instrument == market.outcomes[0].instrument else ONE - first
 
     def _is_agreed(self, market: Market, instrument: str) -> bool:
         if self.params.forecasts == "ignore":
@@ -201,6 +198,6 @@ class NearCertainty(Strategy[NearCertaintyParams, NearCertaintyState]):
             edge=edge,
             strength=fair,
             expires_at=later(self.now, self.params.expires_s * SECOND),
-            reason="decided" if market.result else "nearly certain",
+            reason="nearly certain",
             evidence=tuple(evidence),
         )

@@ -68,6 +68,14 @@ def test_a_book_without_proof_is_no_price_and_a_quiet_market_is_left_alone():
     assert quiet.pass_s(700)
 
 
+@pytest.mark.parametrize(("left_s", "asks"), [(900, True), (-1, False), (0, False)])
+def test_a_market_without_a_close_is_asked_about_by_its_expected_end(left_s: int, *, asks: bool):
+    """Polymarket's event markets; with neither nobody can say when it ends."""
+    world = AdvisorWorld()
+    world.open_market(0, close_at=0, expected_end_at=START + left_s * SECOND if left_s else 0)
+    assert bool(world.cycle()) == asks
+
+
 # ── blind ───────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -48,6 +48,16 @@ def test_a_forecast_that_has_earned_nothing_moves_nothing_whoever_signs_it():
     assert not world.quote(YES, 47, 49)
 
 
+def test_a_market_without_a_close_is_traded_up_to_its_expected_end():
+    """Polymarket's event markets have an end date and no close."""
+    for left_s, trades in ((600, True), (-600, False)):
+        world = world_with(influence="full")
+        world.put(MARKET.replace(close_at=0, expected_end_at=world.now + left_s * SECOND))
+        world.snapshot_book(YES, 48, 50)
+        world.snapshot_book(NO, 48, 50)
+        assert bool(world.put(forecast(world, 600_000))) == trades
+
+
 def test_full_influence_buys_either_side_with_the_edge_after_the_fee():
     world = world_with(influence="full")
     world.snapshot_book(YES, 48, 50)

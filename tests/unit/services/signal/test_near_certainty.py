@@ -63,14 +63,6 @@ def test_too_far_too_late_and_a_silent_underlying_are_left_alone():
     assert not late.quote(YES, 93, 95)
 
 
-def test_what_is_decided_and_still_trades_is_worth_nearly_one():
-    world = world_at(80_001)
-    world.put(MARKET.replace(close_at=START + 3_000 * SECOND, result="no"))
-    (made,) = world.quote(NO, 93, 95)
-    assert (made.instrument, made.reason, made.fair_value) == (NO, "decided", 990_000)
-    assert not world.quote(YES, 93, 95)
-
-
 def test_a_model_s_word_can_be_required():
     world = world_at(80_400, forecasts="require")
     assert not world.quote(YES, 93, 95)
