@@ -54,8 +54,13 @@ def can_rest(market: Market, quantity: Quantity) -> bool:
     return quantity > 0 and quantity >= market.quantity_min
 
 
-def quantity_least(market: Market, price: Price, *, rests: bool) -> Quantity:
-    """The least purchase that the venue takes at ``price``, on its lot."""
-    least = market.quantity_min if rests else -(-market.taker_notional_min * ONE // max(price, 1))
+def quantity_least(market: Market, price: Price, *, rests: bool, crosses: bool) -> Quantity:
+    """The least purchase that the venue takes at ``price``, on its lot.
+
+    ``rests``: it may wait in the book; ``crosses``: it may trade at once. Of one that may do both, both rules hold.
+    """
+    least = market.quantity_min if rests else 0
+    if crosses:
+        least = max(least, -(-market.taker_notional_min * ONE // max(price, 1)))
     step = market.quantity_step or 1
     return -(-least // step) * step

@@ -93,7 +93,9 @@ class Ground(msgspec.Struct, frozen=True, gc=False):
 def ground(state: State, params: RiskParams, candidate: Reservation, equity_now: int) -> Ground:
     """What an entry stands on, at this equity."""
     market = state.markets.get(candidate.market)
-    least = least_quantity(market, params, candidate)
+    view = state.books.get(candidate.instrument)
+    crosses = view is not None and view.ask is not None and candidate.price >= view.ask
+    least = least_quantity(market, params, candidate, crosses=crosses)
     return Ground(market, equity_now, drawdown(state, equity_now), least)
 
 
@@ -123,11 +125,17 @@ def size(params: RiskParams, candidate: Reservation, ground: Ground) -> tuple[in
     return quantity, fee
 
 
-def least_quantity(market: Market | None, params: RiskParams, candidate: Reservation) -> int:
-    """The smallest entry: ours and the venue's, which differs for what rests and what trades at once."""
+def least_quantity(
+    market: Market | None, params: RiskParams, candidate: Reservation, *, crosses: bool
+) -> int:
+    """The smallest entry: ours and the venue's, which differs for what rests and what trades at once.
+
+    ``crosses``: its price reaches the best offer, so that it trades at once even if the rest of it may wait.
+    """
     venues = 0
     if market is not None:
-        venues = quantity_least(market, candidate.price, rests=candidate.time_in_force in RESTING)
+        rests = candidate.time_in_force in RESTING
+        venues = quantity_least(market, candidate.price, rests=rests, crosses=crosses or not rests)
     return max(params.quantity_min, venues, 1)
 
 

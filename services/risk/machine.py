@@ -42,12 +42,13 @@ class RiskMachine(StateMachine[State]):
     """Decides on every order; see ``services/risk/README.md``."""
 
     name: ClassVar[str] = "risk"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     """2: never sizes an order beyond what a message can carry.
 
     3: no entry while an answer is proposed or disputed; a market without a close trades past its expected end.
     4: keeps to the venue's least sizes, and counts nothing that is below its lot.
     5: lets exits alone through once the clock has jumped. 6: no entry into a market that has paid and is open again.
+    7: what may rest and reaches the best offer keeps to the least value of what trades at once.
     """
 
     def __init__(self) -> None:

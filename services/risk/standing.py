@@ -12,6 +12,8 @@ from services.risk.stakes import Stakes
 from services.risk.state import State
 
 DAY: Final = 86_400 * SECOND
+RESTED_KEPT_NS: Final = 7 * DAY
+"""The longest cooldown that can be set: what began longer ago holds nothing back."""
 
 
 def advance(state: State, stakes: Stakes, params: RiskParams, now: int) -> int:
@@ -92,6 +94,7 @@ def report(state: State, stakes: Stakes, now: int) -> PortfolioReport:
 def forget(state: State, params: RiskParams, now: int) -> None:
     """Drop what can no longer matter, so that weeks of 15-minute markets do not pile up."""
     state.seen = {name: expires_at for name, expires_at in state.seen.items() if expires_at > now}
+    state.rested_at = {name: at for name, at in state.rested_at.items() if now - at < RESTED_KEPT_NS}
     state.repeated_at = {
         key: at for key, at in state.repeated_at.items() if now - at < params.repeat_s * SECOND
     }

@@ -221,6 +221,26 @@ def test_an_entry_is_at_least_what_the_venue_takes(resting: str, least: int) -> 
     assert {c.name: c.limit for c in answer.failed}["quantity"] == least
 
 
+@pytest.mark.parametrize(("ask", "least"), [(110_000, 5 * ONE), (100_000, 10 * ONE), (90_000, 10 * ONE)])
+def test_what_may_rest_and_reaches_the_offer_is_worth_what_trades_at_once(ask: int, least: int) -> None:
+    world = RiskWorld(order_time_in_force="gtc", bet_max=1, quantity_min=0)
+    world.send(market_of("A", quantity_min=5 * ONE, taker_notional_min=ONE))
+    world.quote("kalshi:A:yes", ask - 10_000, ask)
+    answer = world.propose("A", price=100_000, fair_value=300_000)
+    assert isinstance(answer, Rejection)
+    assert {c.name: c.limit for c in answer.failed}["quantity"] == least
+
+
+def test_what_a_cooldown_could_still_hold_back_is_remembered_and_no_more() -> None:
+    world = RiskWorld()
+    world.approve("A")
+    world.clock(3_600)
+    assert "kalshi:A" in world.machine.state.rested_at
+    world.clock(7 * 86_400)
+    world.clock(60)
+    assert not world.machine.state.rested_at
+
+
 def test_a_clock_that_jumps_lets_exits_alone_through_until_the_operator_resumes() -> None:
     world = RiskWorld()
     order = world.approve("A")
