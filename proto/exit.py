@@ -29,6 +29,10 @@ class PositionStage(Word):
     CLOSED = "closed"
 
 
+HELD_TO_SETTLEMENT = "held to settlement"
+"""The reason in the report of a position that no time makes leave: it ends with its market."""
+
+
 class ExitProposal(Message):
     """Sell (or buy back) ``quantity`` of a held instrument; takes the risk hop, reduce-only."""
 

@@ -6,7 +6,7 @@ in line with it, and nothing is proposed that others, not proved dead, could sti
 
 from libs.indicators.grid import can_rest, is_dust, quantity_down
 from libs.machine.machine import Stamp
-from proto.exit import ExitCancel, ExitProposal, ExitReason, PositionStage, PositionUpdate
+from proto.exit import HELD_TO_SETTLEMENT, ExitCancel, ExitProposal, ExitReason, PositionStage, PositionUpdate
 from proto.feed import Answer, Market, MarketStatus, Side
 from proto.ids import MessageId
 from proto.message import Message
@@ -77,13 +77,24 @@ class ExitDecision:
         if held.reason is None and self.state.quantity(held):
             self.derive(held)
             market = self.state.markets.get(held.market)
-            if market is not None and 0 < market.ends_at <= self.now + self.params.before_close_s * SECOND:
+            is_ending = (
+                market is not None and 0 < market.ends_at <= self.now + self.params.before_close_s * SECOND
+            )
+            is_kept = self._is_held_to_settlement(held)
+            if is_ending and not is_kept:
                 self.close(held, ExitReason.BEFORE_CLOSE)
             elif self._leaves_disputed(market):
                 self.close(held, ExitReason.DISPUTED)
-            elif self.now - held.reference_at >= self.params.decay_s * SECOND:
+            elif not is_kept and self.now - held.reference_at >= self.params.decay_s * SECOND:
                 self.close(held, ExitReason.TIME_DECAY)
+            elif is_ending and not held.is_kept:
+                held.is_kept = True
+                self._report_stage(held, HELD_TO_SETTLEMENT)
         self.align_orders(held)
+
+    def _is_held_to_settlement(self, held: Held) -> bool:
+        """Whether it was bought for what its market pays, by nobody who wants to leave before."""
+        return not held.is_shared and held.strategy in self.params.hold_to_settlement
 
     def _leaves_disputed(self, market: Market | None) -> bool:
         """Whether the answer is disputed, and the policy is to leave then: who is right is settled by a vote in days."""
@@ -127,6 +138,7 @@ class ExitDecision:
         self._report_stage(held, reason)
         held.bought = held.paid = held.first_sold = held.reference = held.reference_at = 0
         held.reason = None
+        held.is_shared = held.is_kept = False
 
     # ── orders ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -230,6 +242,9 @@ class ExitDecision:
     def _is_tradable(self, market: Market) -> bool:
         return market.status is MarketStatus.OPEN and (not market.close_at or self.now < market.close_at)
 
+    def _stays(self, held: Held) -> str:
+        return HELD_TO_SETTLEMENT if held.is_kept and held.stage is not PositionStage.CLOSED else ""
+
     def _report_stage(self, held: Held, reason: str = "") -> None:
         self.out.append(
             PositionUpdate(
@@ -239,6 +254,6 @@ class ExitDecision:
                 stage=held.stage,
                 quantity=as_quantity(self.state.quantity(held)),
                 entry_price=as_quantity(held.entry_price),
-                reason=reason or (held.reason.value if held.reason else ""),
+                reason=reason or (held.reason.value if held.reason else "") or self._stays(held),
             )
         )

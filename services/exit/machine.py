@@ -29,10 +29,11 @@ class ExitMachine(StateMachine[ExitState]):
     """Manages positions from their first fill to their end; see README.md."""
 
     name: ClassVar[str] = "exit"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     """2: proposes what the venue takes, and is done with what is below its lot.
     3: goes on from where time is when that is earlier than before. 4: leaves disputed markets where it is told to.
-    5: leaves what the operator says. 6: applies accepted changes of its settings."""
+    5: leaves what the operator says. 6: applies accepted changes of its settings.
+    7: holds to settlement what was bought for it."""
 
     def __init__(self) -> None:
         super().__init__(ExitState())
@@ -206,6 +207,7 @@ class ExitMachine(StateMachine[ExitState]):
         if fill.side is Side.SELL:
             self._fold_exit(held, fill)
         else:
+            held.is_shared = held.is_shared or (bool(held.bought) and held.strategy != fill.strategy)
             held.strategy = fill.strategy
             held.bought += fill.quantity
             held.paid += notional(fill.price, fill.quantity)

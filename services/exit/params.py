@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from libs.config.section import Section, amount, setting, whole
+from libs.config.section import Section, amount, setting, text, whole
 from proto.units import ONE
 
 Fraction = Annotated[int, amount(0, 10 * ONE)]
@@ -10,6 +10,8 @@ Share = Annotated[int, amount(0, ONE)]
 Seconds = Annotated[int, whole(0, 365 * 86_400)]
 Interval = Annotated[int, whole(1, 86_400)]
 Ticks = Annotated[int, whole(0, 100)]
+
+StrategyName = Annotated[str, text(r"^[A-Za-z0-9_]{1,40}$", "a strategy's name of letters, digits and _")]
 
 
 class ExitParams(Section):
@@ -45,6 +47,10 @@ class ExitParams(Section):
     decay_s: Interval = setting(4 * 3_600, "a position whose bid did not move for so long leaves")
     decay_movement: Fraction = setting(10_000, "a smaller change of the bid is no movement, a fraction")
     before_close_s: Seconds = setting(60, "everything leaves so long before the market is expected to end")
+    hold_to_settlement: tuple[StrategyName, ...] = setting(
+        ("near_certainty",),
+        "positions that these strategies alone bought leave neither before the close nor for time decay",
+    )
     disputed: Literal["hold", "exit"] = setting(
         "hold", "a position whose market's proposed answer is disputed; exit: everything leaves"
     )

@@ -55,6 +55,7 @@ class Held(Struct):
     ``bought`` and ``paid`` sum the entry fills, ``first_sold`` what the first target sold. ``stop`` and
     ``movement`` are prices derived from them. ``target_at`` and ``close_at`` are the earliest moments of
     the next target and of the next marketable exit. ``reason`` is set once everything has to leave.
+    ``is_shared``: more than one strategy bought it. ``is_kept``: it was said that it stays until settlement.
     """
 
     market: str
@@ -69,6 +70,8 @@ class Held(Struct):
     movement: int = 0
     reference: int = 0
     reference_at: int = 0
+    is_shared: bool = False
+    is_kept: bool = False
     target_at: int = 0
     close_at: int = 0
     orders: list[ExitOrder] = []

@@ -25,8 +25,9 @@ class MonitorMachine(StateMachine[MonitorState]):
     """Reads the tape and says what an operator must know, once, and once when it is over."""
 
     name: ClassVar[str] = "monitor"
-    version: ClassVar[int] = 3
-    """2: watches live venues. 3: watches the session's clock."""
+    version: ClassVar[int] = 4
+    """2: watches live venues. 3: watches the session's clock. 4: a position held to settlement needs no
+    working exit."""
 
     def __init__(self) -> None:
         super().__init__(MonitorState())

@@ -1,7 +1,7 @@
 """Rules about positions: every one has a manager, an exit, and an approved order behind it."""
 
 from libs.bounded import keep_newest
-from proto.exit import ExitProposal, PositionStage, PositionUpdate
+from proto.exit import HELD_TO_SETTLEMENT, ExitProposal, PositionStage, PositionUpdate
 from proto.feed import Side
 from proto.monitor import Severity
 from proto.units import SECOND, show
@@ -62,8 +62,9 @@ def on_position_update(state: MonitorState, board: Board, update: PositionUpdate
     position = state.positions.get(update.instrument)
     if position is None or not position.quantity:
         return
-    # Closed with something left: below the venue's lot, and kept until settlement.
-    position.kept = update.stage is PositionStage.CLOSED and update.quantity > 0
+    # Closed with something left: below the venue's lot. Or bought for what the market pays.
+    is_remainder = update.stage is PositionStage.CLOSED and update.quantity > 0
+    position.kept = is_remainder or update.reason == HELD_TO_SETTLEMENT
     managed = position.kept or update.stage is not PositionStage.CLOSED
     if position.managed and not managed:
         position.unmanaged_at = board.now
@@ -94,7 +95,7 @@ def sweep(state: MonitorState, board: Board) -> None:
             text = f"{held} unknown to the exit service for {params.orphaned_position_s} s"
             board.alert(ORPHANED, Severity.CRITICAL, instrument, text)
         if position.kept:
-            _flat(board, instrument, "too small for an order, kept until settlement")
+            _flat(board, instrument, "kept until settlement")
         elif instrument in working:
             position.covered_at = board.now
             board.over(UNPROTECTED, instrument, "an exit order works")

@@ -67,7 +67,7 @@ class World:
     """Feed it events; ``position`` and ``exposed`` are its own books."""
 
     market: Market = MARKET
-    params: dict[str, int | str] = field(default_factory=dict)
+    params: dict[str, int | str | list[str]] = field(default_factory=dict)
     twin: bool = True
 
     def __post_init__(self) -> None:
@@ -153,9 +153,9 @@ class World:
         """The operator says that a position has to leave, or all."""
         self.put(Command(verb=Verb.FLATTEN, nonce="n", expires_at=START, instrument=instrument))
 
-    def enter(self, quantity: int, price: int) -> None:
+    def enter(self, quantity: int, price: int, strategy: str = "s") -> None:
         self.position += quantity
-        self._fill("entry", Side.BUY, quantity, price)
+        self._fill("entry", Side.BUY, quantity, price, strategy)
 
     def entry_done(self) -> None:
         self._update("entry", OrderStatus.FILLED, 0, 0, reduce_only=False)
@@ -212,7 +212,7 @@ class World:
             Settlement(settlement_id="settled", market="kalshi:M", instrument=YES, price=price, at=self.now)
         )
 
-    def _fill(self, order: str, side: Side, quantity: int, price: int) -> None:
+    def _fill(self, order: str, side: Side, quantity: int, price: int, strategy: str = "s") -> None:
         self.fill_count += 1
         self.put(
             Fill(
@@ -220,7 +220,7 @@ class World:
                 order=order,
                 market="kalshi:M",
                 instrument=YES,
-                strategy="s",
+                strategy=strategy,
                 side=side,
                 price=price,
                 quantity=quantity,

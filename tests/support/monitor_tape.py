@@ -127,7 +127,9 @@ def fill(number: int, order: str, side: Side = Side.BUY, contracts: int = 10, in
     )
 
 
-def position_update(stage: PositionStage, instrument: str = YES, quantity: int = 0) -> PositionUpdate:
+def position_update(
+    stage: PositionStage, instrument: str = YES, quantity: int = 0, reason: str = ""
+) -> PositionUpdate:
     return PositionUpdate(
         market=MARKET,
         instrument=instrument,
@@ -135,6 +137,7 @@ def position_update(stage: PositionStage, instrument: str = YES, quantity: int =
         stage=stage,
         quantity=quantity,
         entry_price=0,
+        reason=reason,
     )
 
 

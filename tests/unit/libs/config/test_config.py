@@ -331,7 +331,7 @@ def test_overrides_are_validated_together_with_the_rest(directory):
 STORED = json.loads((ROOT / "tests" / "golden" / "sections.json").read_text())
 """Every section as the build before the keys were renamed put it on the tape."""
 ADDED = {
-    "exit": {"disputed"},
+    "exit": {"disputed", "hold_to_settlement"},
     "venues.binance": {"history_s"},
     "venues.coinbase": {"history_s"},
     "venues.kalshi": {"series_facts"},

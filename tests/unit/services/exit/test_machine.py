@@ -9,7 +9,7 @@ from libs.config.section import section_hash
 from libs.machine.machine import Stamp
 from proto.evaluation import ChangeStep, ExitChange
 from proto.execution import OrderStatus, OrderUpdate
-from proto.exit import ExitProposal, ExitReason, PositionUpdate
+from proto.exit import HELD_TO_SETTLEMENT, ExitProposal, ExitReason, PositionUpdate
 from proto.feed import Answer, FeedClock, Gap, MarketStatus, Side
 from proto.operator import Command, Config, Verb
 from proto.risk import ExitPortfolioReport, TimeInForce
@@ -25,7 +25,7 @@ from tests.support.exit_world import CENT, MARKET, START, YES, World, approval
 HUNDRED = 100 * ONE
 
 
-def opened(price: int = 50, **params: int | str) -> World:
+def opened(price: int = 50, **params: int | str | list[str]) -> World:
     """A world with 100 contracts bought at ``price`` cents, and both targets resting."""
     world = World(params=params)
     world.quote((price - 1) * CENT)
@@ -231,6 +231,26 @@ def test_before_the_end_everything_leaves(expected):
         world.work()
     assert world.stage == "closed"
     assert world.position == 0
+
+
+def test_what_was_bought_for_its_settlement_is_held_to_it():
+    """Neither the close nor a bid that stands still makes it leave; the stop does."""
+    world = opened(50, hold_to_settlement=["s"], decay_s=60)
+    world.advance(3_600 - 61)
+    assert world.stages[-1].reason == ""
+    world.advance(30)
+    assert [stage.reason for stage in world.stages].count(HELD_TO_SETTLEMENT) == 1
+    assert (world.stage, world.position) == ("open", HUNDRED)
+    world.quote(40 * CENT)
+    assert world.stages[-1].reason == "stop_loss"
+
+
+def test_a_position_that_others_bought_too_leaves_before_the_close():
+    world = opened(50, hold_to_settlement=["s"])
+    world.enter(HUNDRED, 50 * CENT, "another")
+    world.enter(HUNDRED, 50 * CENT)
+    world.advance(3_600 - 60)
+    assert world.stages[-1].reason == "before_close"
 
 
 @pytest.mark.parametrize("answer", list(Answer))

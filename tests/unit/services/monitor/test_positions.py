@@ -2,7 +2,7 @@
 
 from libs.machine.machine import Stamp
 from proto.execution import OrderStatus
-from proto.exit import PositionStage
+from proto.exit import HELD_TO_SETTLEMENT, PositionStage
 from proto.feed import FeedClock, MarketStatus, Side
 from proto.operator import Command, Verb
 from proto.risk import ExitPortfolioReport, PortfolioReport, Rejection, RiskState
@@ -55,6 +55,17 @@ def test_a_position_the_exit_service_calls_closed_is_orphaned() -> None:
     tape.put(position_update(PositionStage.CLOSED))
     assert said(tape.tick(10)) == []
     assert said(tape.tick(1)) == [(ORPHANED, YES, True)]
+
+
+def test_what_is_held_to_settlement_needs_no_working_exit() -> None:
+    tape = Tape()
+    bought(tape)
+    tape.put(position_update(PositionStage.OPEN))
+    tape.put(exit_proposal())
+    tape.put(position_update(PositionStage.OPEN, quantity=10 * ONE, reason=HELD_TO_SETTLEMENT))
+    assert said(tape.tick(300)) == []
+    tape.put(position_update(PositionStage.CLOSING, quantity=10 * ONE))
+    assert said(tape.tick(61)) == [(UNPROTECTED, YES, True)]
 
 
 def test_a_remainder_that_the_exit_service_keeps_is_neither_orphaned_nor_unprotected() -> None:
