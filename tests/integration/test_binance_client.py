@@ -52,7 +52,7 @@ async def test_weights_bans_and_refusals_are_heeded():
         rest = BinanceRest(server.url)
         server.script(say(400, b'{"code":-1121,"msg":"Invalid symbol."}'))
         with pytest.raises(Refused, match="Invalid symbol") as refused:
-            await rest.book_ticker("NOPE")
+            await rest.depth("NOPE")
         assert refused.value.code == "-1121"
         server.script(say(418, b'{"code":-1003,"msg":"banned"}', "Retry-After: 120\r\n"))
         with pytest.raises(RateLimited) as banned:

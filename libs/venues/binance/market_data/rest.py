@@ -68,11 +68,6 @@ class BinanceRest:
         body = await self._get("/depth", {"symbol": symbol, "limit": limit}, weight)
         return rest_frame("depth", body, symbol=symbol)
 
-    async def book_ticker(self, symbol: str) -> bytes:
-        """Best bid and ask as a frame."""
-        body = await self._get("/ticker/bookTicker", {"symbol": symbol}, WEIGHTS["/ticker/bookTicker"])
-        return rest_frame("bookTicker", body, symbol=symbol)
-
     async def _get(self, path: str, query: dict[str, str | int], weight: int) -> bytes:
         answer = await self._http.request("GET", _PREFIX + path, query=query, cost=weight, effect=False)
         used = answer.headers.get("x-mbx-used-weight-1m", "")

@@ -92,12 +92,6 @@ def l1_signature(key: Key, timestamp_s: int, nonce: int = 0, chain_id: int = CHA
     return "0x" + key.sign(typed_digest(separator, _l1_hash(key.address, timestamp_s, nonce))).hex()
 
 
-def l1_digest(address: bytes, timestamp_s: int, nonce: int, chain_id: int = CHAIN_ID) -> bytes:
-    """Return the digest that ``l1_signature`` signs, for verification."""
-    separator = domain_separator("ClobAuthDomain", "1", chain_id)
-    return typed_digest(separator, _l1_hash(address, timestamp_s, nonce))
-
-
 def _l1_hash(address: bytes, timestamp_s: int, nonce: int) -> bytes:
     parts = (
         _CLOB_AUTH_TYPE_HASH,

@@ -13,7 +13,6 @@ from libs.venues.polymarket.trading.auth import (
     PolymarketCredentials,
     SigningAccount,
     WalletApiKey,
-    l1_digest,
     l1_signature,
     l2_signature,
 )
@@ -123,8 +122,6 @@ def test_l1_is_that_of_the_official_client(official, private: bytes, timestamp: 
     assert l1_signature(key, timestamp, nonce) == official.call(
         "values.key_request_signature", private_key=private.hex(), timestamp=timestamp, nonce=nonce
     )
-    raw = bytes.fromhex(l1_signature(key, timestamp, nonce)[2:])
-    assert recover(l1_digest(key.address, timestamp, nonce), raw) == key.address
 
 
 @given(
