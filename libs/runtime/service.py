@@ -19,6 +19,7 @@ from libs.machine.errors import MachineStopped
 from libs.machine.host import Host, HostSettings
 from libs.machine.machine import Machine
 from libs.observability import logs
+from libs.runtime import hand_out
 from libs.runtime.boot import boot_id
 from libs.runtime.layout import BUILD, RunFile, StateFileError, StateLayout
 from libs.tape.connection import Link, open_link
@@ -83,6 +84,7 @@ def run_service(service: str, main: Main, arguments: Sequence[str] | None = None
     options = parser.parse_args(arguments)
     logs.setup(service)
     layout = StateLayout(options.state.resolve())
+    hand_out.take(service, layout)
     try:
         run = layout.read_run()
     except FileNotFoundError:
@@ -126,8 +128,9 @@ async def _watch_supervisor(context: Context) -> None:
     No process stays behind, however the supervisor ended; and none goes on with what is no longer so.
     """
     supervisor = context.run.supervisor_pid
-    while os.getppid() == supervisor if supervisor else not _has_another_run(context):
-        await asyncio.sleep(SUPERVISOR_CHECK_S)
+    async with hand_out.following(context.service, context.layout):
+        while os.getppid() == supervisor if supervisor else not _has_another_run(context):
+            await asyncio.sleep(SUPERVISOR_CHECK_S)
     context.stop()
 
 

@@ -12,6 +12,7 @@ from libs.archive.archive import Archive
 from libs.archive.history import History, HistoryReader
 from libs.archive.segment import ArchiveDamaged
 from libs.bounded import clip
+from libs.config.environment import Environment
 from libs.contract.codec import encode
 from libs.runtime.layout import BUILD, StateLayout
 from libs.runtime.service import Context
@@ -124,7 +125,9 @@ class JournalShell:
         self._link = context.link
         self._publisher = Publisher(context.link)
         self.source = TapeSource(context.link, Archive(context.layout.archive))
-        writer = JournalWriter(context.run.database_url, context.run.tape, anchors_path(context.layout))
+        # Mounted by the platform where the run comes without it.
+        database = context.run.database_url or Environment.read().database_url.get_secret_value()
+        writer = JournalWriter(database, context.run.tape, anchors_path(context.layout))
         self.service = JournalService(writer, self.source, self.publish_anchor)
         context.on_stop.append(self.service.stop)
         self._archiver: Archiver | None = None

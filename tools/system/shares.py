@@ -7,15 +7,16 @@ signs approvals. Nobody has the operator's key, or another's password.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from libs.files import write_atomically
-from libs.keys.signing import retired_file
+from libs.keys.signing import Signer, retired_file
 from libs.machine.snapshots import SnapshotStore
+from libs.runtime import hand_out
 from libs.runtime.boot import boot_id
 from libs.runtime.layout import OWNER_ONLY, RunFile, StateLayout
 from proto.subjects import MACHINE_ORDER, SERVICES
@@ -126,6 +127,24 @@ def _write(path: Path, content: bytes) -> None:
     path.touch(mode=0o600)
     write_atomically(path, content)
     path.chmod(0o600)
+
+
+def runs_of(shares: Shares, signer: Signer) -> Callable[[str], bytes | None]:
+    """What a service that shares no folder with the supervisor fetches: its part of the run, signed; ``None`` without."""
+
+    def run_of(service: str) -> bytes | None:
+        if service not in SERVICES:
+            return None
+        layout = shares.of(service)
+        files = hand_out.files_of(layout)
+        known = layout.read_tape()
+        return (
+            hand_out.seal(signer, str(known["tape"]), service, files)
+            if known and "run.json" in files
+            else None
+        )
+
+    return run_of
 
 
 def same_session(session_file: Path, document: Mapping[str, Any]) -> bool:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from libs.observability.metrics import Metrics
-from libs.observability.server import SUPERVISOR, Readiness, StatusServer
+from libs.observability.server import SUPERVISOR, HttpAnswer, Readiness, StatusServer
+from libs.runtime.hand_out import PATH
 from libs.runtime.layout import BUILD
 from libs.tape.broker import stream_limits, stream_state
 from libs.tape.connection import Link
@@ -23,18 +24,30 @@ SERVERS = ("broker", "database")
 class SupervisorStatus:
     """Serves from ``start`` on: ready means that the session is open, and the services may come.
 
-    ``servers`` is what the watch over them says; ``disks`` names folders whose disks are looked at.
+    ``servers`` is what the watch over them says; ``disks`` names folders whose disks are looked at. ``run_of`` gives a
+    service its signed part of the run, where services run elsewhere.
     """
 
     def __init__(
-        self, link: Link, servers: Callable[[], Mapping[str, Any]], disks: Mapping[str, Path]
+        self,
+        link: Link,
+        servers: Callable[[], Mapping[str, Any]],
+        disks: Mapping[str, Path],
+        run_of: Callable[[str], bytes | None] | None = None,
     ) -> None:
+        self._run_of = run_of
         self._link = link
         self._servers = servers
         self._disks = disks
         self._metrics = Metrics(SUPERVISOR, BUILD)
-        self._server = StatusServer(self._metrics, lambda: Readiness(ready=True))
+        self._server = StatusServer(self._metrics, lambda: Readiness(ready=True), self._run)
         self._refreshing: asyncio.Task[None] | None = None
+
+    def _run(self, path: str) -> HttpAnswer | None:
+        if self._run_of is None or not path.startswith(PATH):
+            return None
+        content = self._run_of(path.removeprefix(PATH))
+        return None if content is None else HttpAnswer(200, "application/msgpack", content)
 
     async def start(self, opened: socket.socket) -> None:
         """Serve on a listening socket."""

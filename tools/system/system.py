@@ -46,7 +46,7 @@ from tools.system.options import MarketSource, Options
 from tools.system.playback import Playback, ShowsProgress, check_order
 from tools.system.sandbox_process import SandboxElsewhere, SandboxProcess, TestKeys, with_addresses
 from tools.system.servers import ServerWatch
-from tools.system.shares import same_session
+from tools.system.shares import runs_of, same_session
 from tools.system.summary import Summary
 from tools.system.supervisor import STATUS_HOST, Supervisor
 from tools.system.supervisor_status import SupervisorStatus
@@ -315,7 +315,9 @@ class System:
         """Serve the supervisor's health and metrics, beside the services'."""
         layout = self.installation.layout
         store = self._shares.broker_data if self._shares else layout.broker
-        self._status = SupervisorStatus(operator, servers.document, {"state": layout.root, "broker": store})
+        disks = {"state": layout.root, "broker": store}
+        run_of = runs_of(self._shares, self.installation.operator_signer()) if self._shares else None
+        self._status = SupervisorStatus(operator, servers.document, disks, run_of)
         assert self._status_socket is not None
         await self._status.start(self._status_socket)
 
