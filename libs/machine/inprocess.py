@@ -75,11 +75,11 @@ class InProcess:
         raise RuntimeError(f"expected at most {OUTPUTS_PER_INPUT_MAX} outputs for one input, was more")
 
     def _append(self, message: Message, producer: str, message_id: str, *, verified: bool = True) -> None:
-        self.seq += 1
-        seq = self.seq
+        self.seq = seq = self.seq + 1
         now = self._timeline.observe(message, 0)
-        for observer in self.observers:
-            observer(seq, producer, message_id, message)
+        if self.observers:
+            for observer in self.observers:
+                observer(seq, producer, message_id, message)
         route = self._routes.of(message)
         if not route:
             return

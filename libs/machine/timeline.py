@@ -63,19 +63,22 @@ class Timeline(msgspec.Struct):
             at = event.at  # type: ignore[attr-defined]
         else:
             return self.now
-        if at > self.now:
-            self._advance(at, stored_at_ns)
-        return self.now
+        if at <= self.now:
+            return self.now
+        if self.mode is Mode.REALTIME:
+            return self._advance(at, stored_at_ns)
+        self.is_fresh = False
+        self.now = at
+        return at
 
-    def _advance(self, at: int, stored_at_ns: int) -> None:
-        """A later moment was said: believe it, unless it is live and far from what is known."""
-        if (self.mode is Mode.REALTIME and not self.is_fresh and at > self.now + JUMP_NS_MAX) or (
-            self.mode is Mode.REALTIME and abs(at - stored_at_ns) > SKEW_NS_MAX
-        ):
+    def _advance(self, at: int, stored_at_ns: int) -> int:
+        """A later moment was said live: believe it, unless it is far from what is known."""
+        if (not self.is_fresh and at > self.now + JUMP_NS_MAX) or abs(at - stored_at_ns) > SKEW_NS_MAX:
             self.skewed += 1
         else:
             self.now = at
             self.is_fresh = False
+        return self.now
 
     def _tick(self, at: int, stored_at_ns: int) -> int:
         """A tick of a live session's clock."""

@@ -113,16 +113,18 @@ class RiskMachine(StateMachine[State]):
     # ── market data ──
 
     def _on_quote(self, event: Quote, stamp: Stamp) -> Sequence[Message]:
-        view = self.state.books.get(event.instrument)
+        fields = event.__dict__
+        instrument, counter = fields["instrument"], fields["counter"]
+        view = self.state.books.get(instrument)
         if view is None:
             # Nothing proves that this is the whole book: it waits for a snapshot.
-            view = self.state.books[event.instrument] = BookView(event.counter - 1)
-        if event.counter != view.counter + 1:
+            view = self.state.books[instrument] = BookView(counter - 1)
+        if counter != view.counter + 1:
             view.gapped = True
-        view.counter = event.counter
+        view.counter = counter
         view.at = stamp.now
-        view.ask = event.ask
-        view.bid = bid = event.bid
+        view.ask = fields["ask"]
+        view.bid = bid = fields["bid"]
         if bid is not None:
             view.mark = bid
         return NOTHING
