@@ -18,6 +18,7 @@ Without an order or a spent level in an instrument, an event of it costs two dic
 """
 
 from collections.abc import Iterator, Sequence
+from heapq import heapify, heappop, heappush
 
 from msgspec import Struct, field
 
@@ -32,6 +33,8 @@ from proto.risk import TimeInForce
 from proto.units import MILLISECOND, ONE
 
 NOTHING: tuple[Report, ...] = ()
+QUEUE_TIMES_MAX = 8
+"""Entries of the queue an order, most of them out of date: then it is made anew."""
 
 
 class LegOrders(Struct):
@@ -42,7 +45,7 @@ class LegOrders(Struct):
     last_trade: str = ""
 
 
-class PaperExchange(Struct):
+class PaperExchange(Struct, dict=True):
     """State and rules of the core. Times are nanoseconds of tape time, ``precision`` money."""
 
     latency: int = 0
@@ -66,7 +69,7 @@ class PaperExchange(Struct):
         self.orders[new.order] = Working(
             new=new, arrival=self.arrivals, remaining=new.quantity, active_at=now + self.latency
         )
-        self.due_at = min(self.due_at, now + self.latency)
+        self._schedule(self.orders[new.order])
         return self.advance(now)
 
     def cancel(self, order: str, reason: str, now: int) -> Sequence[Report]:
@@ -76,7 +79,7 @@ class PaperExchange(Struct):
             return NOTHING
         working.cancel_at = now + self.latency
         working.cancel_reason = reason
-        self.due_at = min(self.due_at, working.next_at)
+        self._schedule(working)
         return self.advance(now)
 
     def advance(self, now: int) -> Sequence[Report]:
@@ -84,19 +87,46 @@ class PaperExchange(Struct):
         if now < self.due_at:
             return NOTHING
         reports: list[Report] = []
-        while self.orders:
-            working = min(self.orders.values(), key=lambda w: (w.next_at, w.arrival))
-            self.due_at = working.next_at
-            if self.due_at > now:
+        queue = self._queue
+        while queue:
+            at, _, order = queue[0]
+            working = self.orders.get(order)
+            if working is None or working.next_at != at:
+                heappop(queue)
+                continue
+            self.due_at = at
+            if at > now:
                 return reports
+            heappop(queue)
             if working.active:
                 reports.append(self._lapse(working))
             elif working.is_held:
                 reports.extend(self._release(working))
             else:
                 reports.extend(self._arrive(working))
+            if order in self.orders:
+                self._schedule(working)
         self.due_at = NEVER
         return reports
+
+    @property
+    def _queue(self) -> list[tuple[int, int, str]]:
+        """A heap of when something is due for which order, the first to arrive first.
+
+        It is no state: made from the orders when it is missing. What no longer holds is dropped when its turn comes.
+        """
+        queue: list[tuple[int, int, str]] | None = self.__dict__.get("queue")
+        if queue is None or len(queue) > QUEUE_TIMES_MAX * (len(self.orders) + 1):
+            queue = [(working.next_at, working.arrival, order) for order, working in self.orders.items()]
+            heapify(queue)
+            self.__dict__["queue"] = queue
+        return queue
+
+    def _schedule(self, working: Working) -> None:
+        """Something else is due for an order than before."""
+        at = working.next_at
+        heappush(self._queue, (at, working.arrival, working.new.order))
+        self.due_at = min(self.due_at, at)
 
     # ── the observed market ──
 
@@ -158,7 +188,7 @@ class PaperExchange(Struct):
         for working in self.orders.values():
             if working.active and working.new.market == event.market:
                 working.ends_at = _ends_at(working.new, event, now)
-                self.due_at = min(self.due_at, working.next_at)
+                self._schedule(working)
         return (*reports, *self.advance(now))
 
     def forget_books(self, venue: str = "", instrument: str = "") -> None:
