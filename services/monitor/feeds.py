@@ -2,7 +2,7 @@
 
 from proto.feed import Book, Gap, Market, MarketStatus, Quote, Trade
 from proto.monitor import Severity
-from proto.units import SECOND
+from proto.units import MOMENT_MAX, SECOND
 from services.monitor.board import Board
 from services.monitor.state import COUNTER_UNKNOWN, FeedRecord, MonitorState
 
@@ -71,24 +71,46 @@ def on_market(state: MonitorState, board: Board, market: Market) -> None:
     state.markets[market.market] = market
 
 
-def sweep(state: MonitorState, board: Board) -> None:
-    """Raise for instruments that should speak and do not; clear those that no longer should."""
+def sweep(state: MonitorState, board: Board) -> int:
+    """Raise for instruments that should speak and do not; clear those that no longer should.
+
+    Returns:
+        The last moment (ns) at which another sweep would find nothing, unless a market, the configuration or time itself
+        changes: until then nobody has been silent for too long, and no market of a silent one closes.
+    """
     params = state.params
     if params is None:
-        return
-    watched: dict[str, bool] = {}
-    for market in state.markets.values():
-        if market.status is MarketStatus.OPEN and (not market.close_at or board.now < market.close_at):
-            for instrument in _instruments(market):
-                watched[instrument] = True
+        return board.now
+    limit = params.silent_feed_s * SECOND
+    # Whoever speaks from now on is silent for too long after this at the earliest.
+    quiet_until = board.now + limit
+    watched, closes_at = _watched(state, board.now)
+    is_any_silent = False
     for instrument, feed in state.feeds.items():
         if instrument not in watched:
             if feed.silent:
                 _speak(board, instrument, feed)
-        elif not feed.silent and board.now - feed.seen_at > params.silent_feed_s * SECOND:
-            feed.silent = True
-            feed.attention = True
+        elif feed.silent:
+            is_any_silent = True
+        elif board.now - feed.seen_at > limit:
+            feed.silent = feed.attention = is_any_silent = True
             board.alert(SILENT, Severity.WARNING, instrument, f"no message for {params.silent_feed_s} s")
+        elif feed.seen_at + limit < quiet_until:
+            quiet_until = feed.seen_at + limit
+    return min(quiet_until, closes_at - 1) if is_any_silent else quiet_until
+
+
+def _watched(state: MonitorState, now: int) -> tuple[dict[str, bool], int]:
+    """The instruments of markets that trade, and when the first of these closes."""
+    watched: dict[str, bool] = {}
+    closes_at = MOMENT_MAX
+    for market in state.markets.values():
+        close_at = market.close_at
+        if market.status is MarketStatus.OPEN and (not close_at or now < close_at):
+            closes_at = min(closes_at, close_at or MOMENT_MAX)
+            for instrument in _instruments(market):
+                watched[instrument] = True
+    return watched, closes_at
 
 
 def restart(state: MonitorState, board: Board) -> None:

@@ -31,11 +31,12 @@ class MonitorMachine(StateMachine[MonitorState]):
 
     def __init__(self) -> None:
         super().__init__(MonitorState())
+        self._quiet_until = 0
         self.handlers = {
             feed.Quote: self._on_book,
             feed.Book: self._on_book,
             feed.Trade: self._on_trade,
-            feed.Market: self._apply(feeds.on_market, venues.on_market),
+            feed.Market: self._on_market,
             feed.Gap: self._apply(feeds.on_gap),
             feed.FeedClock: self._on_clock,
             monitor.Clock: self._on_clock,
@@ -57,6 +58,10 @@ class MonitorMachine(StateMachine[MonitorState]):
             exit.PositionUpdate: self._apply(positions.on_position_update),
             exit.ExitProposal: self._apply(positions.on_exit_proposal),
         }
+
+    def restore(self, state: bytes) -> None:
+        super().restore(state)
+        self._quiet_until = 0
 
     def _apply(self, *rules: Rule) -> Handler:
         def handle(event: Message, stamp: Stamp) -> Sequence[Message]:
@@ -89,6 +94,13 @@ class MonitorMachine(StateMachine[MonitorState]):
         feeds.on_message(self.state, board, event)
         return board.out
 
+    def _on_market(self, event: feed.Market, stamp: Stamp) -> Sequence[Message]:
+        self._quiet_until = 0
+        board = Board(self.state, stamp.now)
+        feeds.on_market(self.state, board, event)
+        venues.on_market(self.state, board, event)
+        return board.out
+
     def _on_clock(self, _event: feed.FeedClock | monitor.Clock, stamp: Stamp) -> Sequence[Message]:
         board = Board(self.state, stamp.now)
         books.check_clock(board, doubtful=stamp.is_doubtful)
@@ -102,7 +114,8 @@ class MonitorMachine(StateMachine[MonitorState]):
         orders.sweep(self.state, board)
         positions.sweep(self.state, board)
         venues.sweep(self.state, board)
-        feeds.sweep(self.state, board)
+        if board.now > self._quiet_until:
+            self._quiet_until = feeds.sweep(self.state, board)
         books.sweep(self.state, board)
         board.expire()
         return board.out
@@ -117,6 +130,7 @@ class MonitorMachine(StateMachine[MonitorState]):
         return board.out
 
     def _rebase(self, board: Board) -> None:
+        self._quiet_until = 0
         orders.rebase(self.state, board.now)
         positions.rebase(self.state, board.now)
         venues.rebase(self.state, board.now)
@@ -126,6 +140,7 @@ class MonitorMachine(StateMachine[MonitorState]):
 
     def _on_config(self, event: operator.Config, _stamp: Stamp) -> Sequence[Message]:
         if event.section == SECTION:
+            self._quiet_until = 0
             self.state.params = MonitorParams.model_validate(event.document)
         return NOTHING
 
