@@ -21,10 +21,12 @@ from bench import (
     decode,
     feed_to_tape,
     first_trade,
+    growth,
     journal,
     latency,
     live_latency,
     machine,
+    memory,
     messages,
     recorded,
     replay,
@@ -47,6 +49,8 @@ MEASUREMENTS: dict[str, Measure] = {
     "replay": replay.measure,
     "journal": journal.measure,
     "restart": restart.measure,
+    "growth": growth.measure,
+    "memory": memory.measure,
     "messages": messages.measure,
     "signing": signing.measure,
 }
@@ -62,7 +66,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--write", action="store_true", help="rewrite the figures in docs/benchmarks.md")
     parser.add_argument(
-        "--full", action="store_true", help="restart with the tape's whole window (three million messages)"
+        "--full",
+        action="store_true",
+        help="restart with the tape's whole window (three million messages), memory after ten minutes",
     )
     arguments = parser.parse_args()
     unknown = [name for name in arguments.names if name not in MEASUREMENTS]
@@ -91,7 +97,7 @@ def main() -> int:
     about = machine.describe()
     if warning := machine.busy(about):
         console.print(f"[bold yellow]{warning}[/]")
-    restart.WINDOW.full = arguments.full
+    restart.WINDOW.full = memory.WINDOW.full = arguments.full
     figures: list[Figure] = []
     failed: list[str] = []
     with tempfile.TemporaryDirectory() as directory:

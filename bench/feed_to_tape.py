@@ -15,7 +15,7 @@ from services.feed.publish import FeedPublisher
 from tools.system.installation import Installation
 
 UPDATES = 200_000
-RATE_AIM = 20_000
+RATE_AIM = 150_000
 READ_WAIT_S = 5.0
 TAPE = "bench"
 INSTRUMENTS = tuple(f"kalshi:KXBTC15M-BENCH-{number:02}:yes" for number in range(20))

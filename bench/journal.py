@@ -19,7 +19,7 @@ from services.journal.writer import JournalWriter
 ROWS = 60_000
 HANDED_OVER = 2_000
 """Records given to the writer at once, as its reader does."""
-RATE_AIM = 20_000
+RATE_AIM = 100_000
 TAPE = "bench"
 YES = "kalshi:KXBTC15M-BENCH:yes"
 BEGAN_NS = 1_779_000_000 * 1_000_000_000

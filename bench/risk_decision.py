@@ -1,8 +1,9 @@
 """Risk: one decision on a proposal, sizing and every check included, signing and I/O not."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter_ns
+from typing import NamedTuple
 
 from bench.result import Figure, Tell, rate
 from libs.machine.machine import Stamp
@@ -26,7 +27,7 @@ PROPOSALS_PER_SECOND = 100
 """Of session time: far more than any strategy makes."""
 HELD = 4
 START_NS = 1_779_000_000 * SECOND
-MEDIAN_AIM_US = 50
+MEDIAN_AIM_US = 15
 RATE_AIM = 20_000
 
 CHANGES = {
@@ -41,7 +42,7 @@ CHANGES = {
 class Desk:
     """A risk machine with an account, positions in a few markets, and books of all of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, changes: Mapping[str, str] = CHANGES) -> None:
         self.machine = RiskMachine()
         self.now = START_NS
         self.seq = 0
@@ -50,7 +51,7 @@ class Desk:
             mode=Mode.PLAYBACK,
             clock_owner=ClockOwner.FEED,
             started_at_ns=START_NS,
-            sections=sections(overrides=CHANGES),
+            sections=sections(overrides=changes),
         ):
             self.send(message)
         self.send(Account(account_id="start", venue="paper", deposit=10_000 * ONE, at=self.now))
@@ -148,13 +149,25 @@ class Desk:
         )
 
 
-async def measure(tell: Tell, _recordings: Sequence[Path]) -> list[Figure]:
-    """Time of each decision, approvals and rejections apart, and decisions a second over all of them."""
-    desk = Desk()
-    tell(f"{DECISIONS:,} proposals")
-    approved_us: list[float] = []
-    rejected_us: list[float] = []
-    for number in range(WARM_DECISIONS + DECISIONS):
+class Decisions(NamedTuple):
+    """How long each decision took, in microseconds."""
+
+    approved_us: list[float]
+    rejected_us: list[float]
+
+    @property
+    def both_us(self) -> list[float]:
+        return self.approved_us + self.rejected_us
+
+
+def decisions(desk: Desk, count: int) -> Decisions:
+    """Have so many proposals decided, after a few that warm up.
+
+    Raises:
+        RuntimeError: when not all were answered, or none was approved, or none refused.
+    """
+    found = Decisions([], [])
+    for number in range(WARM_DECISIONS + count):
         proposal = desk.proposal(number)
         if number % PROPOSALS_PER_SECOND == 0:
             desk.pass_second()
@@ -165,12 +178,18 @@ async def measure(tell: Tell, _recordings: Sequence[Path]) -> list[Figure]:
         if isinstance(answer, Approval):
             desk.release(answer)
         if number >= WARM_DECISIONS and isinstance(answer, Approval | Rejection):
-            (approved_us if isinstance(answer, Approval) else rejected_us).append(took_us)
-    both = approved_us + rejected_us
-    if len(both) != DECISIONS or not approved_us or not rejected_us:
-        raise RuntimeError(
-            f"expected approvals and rejections, was {len(approved_us)} and {len(rejected_us)}"
-        )
+            (found.approved_us if isinstance(answer, Approval) else found.rejected_us).append(took_us)
+    approved, rejected = len(found.approved_us), len(found.rejected_us)
+    if approved + rejected != count or not approved or not rejected:
+        raise RuntimeError(f"expected approvals and rejections, was {approved} and {rejected}")
+    return found
+
+
+async def measure(tell: Tell, _recordings: Sequence[Path]) -> list[Figure]:
+    """Time of each decision, approvals and rejections apart, and decisions a second over all of them."""
+    tell(f"{DECISIONS:,} proposals")
+    found = decisions(Desk(), DECISIONS)
+    approved_us, rejected_us, both = found.approved_us, found.rejected_us, found.both_us
     return [
         Figure("risk decision p50", percentile(both, 0.5) or 0.0, "µs", MEDIAN_AIM_US),
         Figure("risk decision p99", percentile(both, 0.99) or 0.0, "µs"),
