@@ -143,7 +143,8 @@ class DayFold:
         self._prices.finish()
         day = self.day
         day.began_at = max(day.began_at, self._first_at)
-        day.ended_at = day.ended_at or self._timeline.now
+        # A day that is not over has come as far as the tape.
+        day.ended_at = min(day.ended_at or self._timeline.now, self._timeline.now)
         day.left_out += self._prices.unwatched
         return day
 

@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from sandbox.models.behaviour import Behaviour, Mode
+from sandbox.models.evaluator import changes_for, is_evaluation
 from sandbox.models.forecaster import Truth, content_for, percent_for
 
 BODY_BYTES_MAX = 4 << 20
@@ -117,8 +118,10 @@ class ModelServer:
             return web.json_response(
                 {"error": {"message": "context too long", "type": "invalid_request_error"}}
             )
-        percent = percent_for(text, prompt, self._truth, behaviour, mode)
-        content = content_for(percent, mode)
+        if is_evaluation(text) and mode is not Mode.HUGE:
+            content = changes_for(text, mode)
+        else:
+            content = content_for(percent_for(text, prompt, self._truth, behaviour, mode), mode)
         usage = (
             (len(prompt) + len(text)) // TOKEN_BYTES,
             min(len(content) // TOKEN_BYTES, _tokens_max(body)),

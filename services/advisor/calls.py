@@ -10,6 +10,7 @@ from proto.message import as_text
 from proto.units import Money
 from services.advisor.opinion import Verdict, judge
 from services.advisor.params import ModelPrice
+from services.advisor.proposing import ROLE, judge_changes
 from services.advisor.providers import CallFailed, Provider, Reply
 from services.advisor.spend import cost_of
 
@@ -105,12 +106,13 @@ class Call:
             searches=reply.searches,
         )
 
-    @staticmethod
-    def _verdict(reply: Reply) -> Verdict:
+    def _verdict(self, reply: Reply) -> Verdict:
         if reply.stop == "refused":
             return Verdict(AnswerStatus.REFUSED, detail="the model would not answer")
         if reply.stop == "cut":
             return Verdict(AnswerStatus.FAILED, detail="cut: the answer was longer than its tokens")
+        if self._question.role == ROLE:
+            return judge_changes(reply.text)
         return judge(reply.text, reply.sources)
 
 

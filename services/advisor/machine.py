@@ -10,12 +10,13 @@ from libs.machine.machine import NOTHING, Stamp, StateMachine
 from libs.machine.routes import AfterTops
 from libs.portfolio.payouts import payouts_of
 from proto.advisor import SOURCES_MAX, AnswerStatus, Forecast, Influence, ModelAnswer, Question, RoleForecast
+from proto.evaluation import ExitChange, Finding, Revert, SignalChange
 from proto.feed import Book, FeedClock, Gap, InstrumentKind, Market, MarketStatus, News, Quote, Trade
 from proto.message import Message
 from proto.monitor import Clock
 from proto.operator import Config, Session
 from proto.units import ONE, SECOND, Nanoseconds, Price, as_money, later, notional
-from services.advisor import record
+from services.advisor import proposing, record
 from services.advisor.asking import (
     SCEPTIC,
     Unasked,
@@ -53,9 +54,10 @@ class AdvisorMachine(StateMachine[AdvisorState]):
     """Asks in cycles, pools answers, learns from outcomes; see README.md."""
 
     name: ClassVar[str] = "advisor"
-    version: ClassVar[int] = 4
-    """4: markets without a close are asked about by their expected end. 3: forecasts are calibrated. 2: news are part of what the roles news and sceptic are told, forecasts are scored by their sources, and only
-    failures of requests that were made count against a provider."""
+    version: ClassVar[int] = 5
+    """5: suggests changes for the findings of a day. 4: markets without a close are asked about by their expected end.
+    3: forecasts are calibrated. 2: news are part of what the roles news and sceptic are told, forecasts are scored by
+    their sources, and only failures of requests that were made count against a provider."""
 
     def __init__(self) -> None:
         super().__init__(AdvisorState())
@@ -72,6 +74,10 @@ class AdvisorMachine(StateMachine[AdvisorState]):
             ModelAnswer: self._on_answer,
             Session: self._on_session,
             Config: self._on_config,
+            Finding: self._on_finding,
+            SignalChange: self._on_change,
+            ExitChange: self._on_change,
+            Revert: self._on_revert,
         }
 
     # ── prices and markets ─────────────────────────────────────────────────────────────────────────
@@ -154,6 +160,7 @@ class AdvisorMachine(StateMachine[AdvisorState]):
         return NOTHING
 
     def _on_config(self, config: Config, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
+        proposing.on_config(self.state.proposing, config)
         if config.section == SECTION:
             self.state.params = AdvisorParams.model_validate(config.document)
         elif config.section == PROMPTS_SECTION:
@@ -161,6 +168,35 @@ class AdvisorMachine(StateMachine[AdvisorState]):
         elif config.section == "execution":
             self.state.is_live_money = bool(config.document.get("live_venues"))
         return NOTHING
+
+    # ── findings of a day ──────────────────────────────────────────────────────────────────────────
+
+    def _on_change(self, event: SignalChange | ExitChange, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
+        proposing.on_change(self.state.proposing, event)
+        return NOTHING
+
+    def _on_revert(self, event: Revert, stamp: Stamp) -> Sequence[Message]:
+        proposing.on_revert(self.state.proposing, event, stamp.now)
+        return NOTHING
+
+    def _on_finding(self, finding: Finding, stamp: Stamp) -> Sequence[Message]:
+        """With the finding that sums the day up, which comes last, a model is asked what to change."""
+        state, params = self.state, self.state.params
+        proposing.on_finding(state.proposing, finding)
+        if (
+            finding.rule != proposing.DAY_RULE
+            or params is None
+            or params.provider == "none"
+            or not state.tape
+        ):
+            return NOTHING
+        state.spend.roll(stamp.now)
+        prompt = state.prompts.get(proposing.PROMPT)
+        question = proposing.question_of(state.proposing, params, prompt, finding, stamp.now)
+        if isinstance(question, Unasked):
+            state.why_idle = question.why
+            return NOTHING
+        return self._put(question, params)
 
     # ── the cycle ──────────────────────────────────────────────────────────────────────────────────
 
@@ -219,6 +255,18 @@ class AdvisorMachine(StateMachine[AdvisorState]):
         if isinstance(question, Unasked):
             state.why_idle = question.why
             return NOTHING
+        out = self._put(question, params)
+        if not out:
+            return NOTHING
+        held.waiting.append(question.question)
+        held.answers[role.role] = RoleAnswer(
+            question.question, question.prompt, question.model, sources=feeds_for(state, market, role, now)
+        )
+        return out
+
+    def _put(self, question: Question, params: AdvisorParams) -> Sequence[Message]:
+        """Ask, if it was not asked before and there is money for it."""
+        state = self.state
         if question.question in state.open or question.question in state.done:
             return NOTHING
         if question.reserve > state.spend.left(params.day_cap, params.month_cap):
@@ -226,10 +274,6 @@ class AdvisorMachine(StateMachine[AdvisorState]):
             return NOTHING
         state.spend.reserved[question.question] = question.reserve
         state.open[question.question] = OpenQuestion(question)
-        held.waiting.append(question.question)
-        held.answers[role.role] = RoleAnswer(
-            question.question, question.prompt, question.model, sources=feeds_for(state, market, role, now)
-        )
         return (question,)
 
     # ── answers ────────────────────────────────────────────────────────────────────────────────────
@@ -251,6 +295,8 @@ class AdvisorMachine(StateMachine[AdvisorState]):
         state.spend.settle(answer.question, answer.cost)
         self._count_failure(answer, stamp.now)
         question = opened.question
+        if question.role == proposing.ROLE:
+            return proposing.suggestions_of(state.proposing, question, answer, stamp.now)
         held = state.rounds.get(question.market)
         if held is None or answer.question not in held.waiting:
             return NOTHING

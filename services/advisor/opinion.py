@@ -121,7 +121,7 @@ def _opinion_in(text: str) -> Opinion:
     if len(text) > ANSWER_CHARACTERS_MAX:
         raise ValueError(f"expected at most {ANSWER_CHARACTERS_MAX} characters, was {len(text)}")
     try:
-        return Opinion.model_validate(json.loads(_object_in(text)), strict=True)
+        return Opinion.model_validate(json.loads(object_in(text)), strict=True)
     except ValidationError as e:
         fault = e.errors(include_url=False, include_input=False)[0]
         raise ValueError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from e
@@ -138,7 +138,7 @@ def _millionths(percent: float | None) -> Price | None:
     return round(percent * ONE / 100)
 
 
-def _object_in(text: str) -> str:
+def object_in(text: str) -> str:
     """The JSON object in a text: local models like to wrap it in a fence or in words."""
     start, end = text.find("{"), text.rfind("}")
     return text[start : end + 1] if 0 <= start < end else text

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from libs.bounded import cut
 from proto.advisor import SHORT_CHARACTERS_MAX, Question, Source
 from services.advisor.opinion import answer_schema
+from services.advisor.proposing import ROLE, changes_schema
 
 SEARCH_TOOL = "web_search_20260318"
 BLOCKED_DOMAINS = (
@@ -24,6 +25,11 @@ BLOCKED_DOMAINS = (
 CONNECT_S = 10.0
 NO_KEY = "none"
 """A server on this machine wants no key, the SDKs want one: they get this word."""
+
+
+def schema_for(role: str) -> dict[str, Any]:
+    """The JSON schema of an answer in that role."""
+    return changes_schema() if role == ROLE else answer_schema()
 
 
 @dataclass
@@ -114,7 +120,7 @@ class AnthropicProvider:
                 max_tokens=question.tokens_max,
                 system=prompt,
                 messages=[{"role": "user", "content": question.text}],
-                output_config={"format": {"type": "json_schema", "schema": answer_schema()}},
+                output_config={"format": {"type": "json_schema", "schema": schema_for(question.role)}},
                 **options,
             )
         except self._sdk.APIError as e:
@@ -155,7 +161,7 @@ class OpenAiProvider:
         self._client = openai.AsyncOpenAI(api_key=key or NO_KEY, base_url=base_url or None, max_retries=0)
 
     async def ask(self, question: Question, prompt: str) -> Reply:
-        schema = {"name": "forecast", "strict": True, "schema": answer_schema()}
+        schema = {"name": "answer", "strict": True, "schema": schema_for(question.role)}
         options: dict[str, Any] = {
             self._limit: question.tokens_max,
             "response_format": {"type": "json_schema", "json_schema": schema},

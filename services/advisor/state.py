@@ -1,13 +1,17 @@
 """State of the advisor machine. Everything in it is bounded: see the constants beside the fields."""
 
+from typing import Any
+
 from msgspec import Struct, field
 
+from libs.changes.limits import ChangeLimits
 from libs.forecasting.calibration import Calibrator
 from libs.forecasting.score import ScoreCard
 from libs.forecasting.weight import Learner
 from libs.indicators.tops import Tops
 from libs.indicators.volatility import ReturnSampler
 from proto.advisor import AnswerStatus, Question
+from proto.evaluation import Edit
 from proto.feed import Market
 from proto.units import Money, Nanoseconds, Price
 from services.advisor.news import NewsItem
@@ -72,6 +76,29 @@ class LastForecast(Struct, array_like=True):
     roles: dict[str, Price]
 
 
+class DayFindings(Struct):
+    """The findings of a day: lines for the model, and their names."""
+
+    lines: list[str] = []
+    names: list[str] = []
+
+
+class ProposingState(Struct):
+    """Sections as they were configured and the changes in force on them; findings by day; questions and their day.
+
+    ``bars``: path and direction → until when nothing is suggested that way.
+    """
+
+    limits: ChangeLimits | None = None
+    sections: dict[str, dict[str, Any]] = {}
+    active: dict[str, Edit] = {}
+    days: dict[str, DayFindings] = {}
+    asked: dict[str, str] = {}
+    bars: dict[str, Nanoseconds] = {}
+    refused: int = 0
+    """Changes of answers that were left out."""
+
+
 class AdvisorState(Struct):
     """All the machine knows."""
 
@@ -95,6 +122,7 @@ class AdvisorState(Struct):
     cards: dict[str, ScoreCard] = {}
     lessons: dict[str, list[str]] = {}
     news: dict[str, NewsItem] = {}
+    proposing: ProposingState = field(default_factory=ProposingState)
     failures: list[Nanoseconds] = []
     paused_until: Nanoseconds = 0
     why_idle: str = ""

@@ -1,5 +1,6 @@
 """The advisor in a whole system: forecasts with reasons on the tape, money, the command, and a replay that asks nobody."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -8,11 +9,16 @@ from typing import Any
 
 import pytest
 
+from libs.contract.codec import encode
 from libs.runtime.layout import StateLayout
 from proto.advisor import AnswerStatus, Forecast, ModelAnswer, Question
+from proto.evaluation import ChangeProposal, Finding
 from proto.execution import Claim
+from proto.subjects import EVALUATOR
 from proto.units import ONE
+from services.advisor.proposing import ROLE
 from tests.support.advised import advised, paid_calls
+from tests.support.harness import Tape
 from tests.support.paths import ROOT
 from tools.exit_codes import UsageError
 from tools.offline.recorded_answers import RecordedAnswers
@@ -20,6 +26,9 @@ from tools.system.advising import advising_of
 from tools.system.composition import CONFIG_DIRECTORY, advisor_sections
 from tools.system.options import MarketSource, Options
 from tools.system.supervisor import Supervisor
+from tools.system.system import System
+
+STOP = "exit.stop_loss"
 
 
 def presage(command: str, state: Path, *arguments: str) -> dict[str, Any]:
@@ -37,6 +46,18 @@ def presage(command: str, state: Path, *arguments: str) -> dict[str, Any]:
     return document
 
 
+async def find(system: System, tape: Tape) -> None:
+    """Say what a day lost, as the evaluator does: the advisor's model is asked what to change."""
+    now = tape.messages[-1][0].stored_at_ns
+    texts = {"stops": f"every stop came back. May help: {STOP}.", "day": "9 closed trades"}
+    link = await system.installation.connect(EVALUATOR)
+    for rule, text in texts.items():
+        found = Finding(finding=f"newest-{rule}", rule=rule, day="newest", text=text, at=now)
+        await link.client.publish(found.subject(), encode(found))
+    await link.client.flush()
+    await link.close()
+
+
 @pytest.mark.broker
 @pytest.mark.postgres
 @pytest.mark.slow
@@ -44,8 +65,11 @@ def presage(command: str, state: Path, *arguments: str) -> dict[str, Any]:
 @pytest.mark.asyncio
 async def test_a_newcomer_sees_forecasts_with_reasons_and_what_they_cost(tmp_path):
     state = tmp_path / "state"
-    async with advised(state) as (system, tape):
+    async with advised(state, evaluator=True) as (system, tape):
         await tape.wait(lambda seen: any(made.forecast for made in seen.of(Forecast)), 120)
+        await find(system, tape)
+        await tape.wait(lambda seen: bool(seen.of(ChangeProposal)), 120)
+        evaluated = await asyncio.to_thread(presage, "eval", state, "run", "--wait", "0")
         paid = await paid_calls(system)
         assert set(paid.values()) == {1}
         advisor = system.reports.latest["advisor"]["advisor"]
@@ -57,14 +81,20 @@ async def test_a_newcomer_sees_forecasts_with_reasons_and_what_they_cost(tmp_pat
     assert all(made.weight == 0 and made.probability == made.price and made.reasons for made in forecasts)
     assert not any("advisor" in claim.order for claim in tape.of(Claim))
 
+    assert evaluated["messages"] > 0
+    assert any(finding.day == evaluated["day"] for finding in tape.of(Finding))
+    proposal = tape.of(ChangeProposal)[0]
+    assert proposal.is_measured, proposal.detail
+    assert (proposal.edit.path, proposal.edit.old, proposal.edit.new) == (STOP, 30_000, 40_000)
+    assert (proposal.prompt, [row.finding for row in proposal.findings]) == ("evaluator.1", ["newest-stops"])
     assert presage("replay", state)["difference"] is None
     # Another model is another question: nobody is asked, and what was decided on forecasts stays as it was.
     asked_elsewhere = presage("replay", state, "--set", "advisor.model=claude-sonnet-5-5")
     assert asked_elsewhere["identical"]
     assert asked_elsewhere["variants"][0]["inserted"] >= 2 * len(
-        {question.market for question in tape.of(Question)}
+        {question.market for question in tape.of(Question) if question.role != ROLE}
     )
-    document = presage("advisor", state, "--save", str(tmp_path / "answers.jsonl"))
+    document = presage("advisor", state, "--limit", "0", "--save", str(tmp_path / "answers.jsonl"))
     assert len(RecordedAnswers.load(tmp_path / "answers.jsonl")) == len(answers)
     assert document["answers"]["count"] == len(answers)
     assert document["spend"]["total"] == pytest.approx(sum(answer.cost for answer in answers) / ONE)

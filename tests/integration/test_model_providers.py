@@ -16,6 +16,7 @@ from sandbox.models.behaviour import Mode
 from sandbox.models.server import ModelServer
 from services.advisor.calls import Call
 from services.advisor.params import ModelPrice
+from services.advisor.proposing import ROLE, changes_in
 from services.advisor.providers import make_provider
 from services.advisor.spend import cost_of, reserve_of
 
@@ -60,19 +61,31 @@ async def models() -> AsyncIterator[tuple[ModelServer, dict[str, str]]]:
         await runner.cleanup()
 
 
-async def ask(protocol: str, limit_s: float = PATIENCE_S, **behaviour) -> tuple[ModelAnswer, ModelServer]:
+async def ask(
+    protocol: str, question: Question = QUESTION, limit_s: float = PATIENCE_S, **behaviour
+) -> tuple[ModelAnswer, ModelServer]:
     async with models() as (server, urls):
         server.behaviour.skill = 1.0
         server.behaviour.change(behaviour)
         provider = make_provider(protocol, urls[protocol], "key")
         try:
-            answer = await Call(provider, QUESTION, PROMPT, PRICE, lambda: 5 * SECOND).run(limit_s)
+            answer = await Call(provider, question, PROMPT, PRICE, lambda: 5 * SECOND).run(limit_s)
         finally:
             await provider.close()
     # Whatever came can be put on the tape.
     assert decode(answer.subject(), encode(answer)) == answer
     assert answer.cost <= RESERVE
     return answer, server
+
+
+@protocols
+@pytest.mark.asyncio
+async def test_changes_for_a_day_are_asked_in_a_form_of_their_own(protocol: str):
+    text = "May help: exit.decay_s.\n## Settings that may be changed\nexit.decay_s = 60 (from 10 to 99, at most 9 at a time)"
+    answer, _ = await ask(protocol, QUESTION.replace(role=ROLE, text=text))
+    assert (answer.status, answer.probability) == (AnswerStatus.FORECAST, None)
+    assert changes_in(answer.raw)[0][:2] == ("exit.decay_s", "69")
+    assert answer.cost > 0
 
 
 @protocols
@@ -184,7 +197,7 @@ async def test_nobody_sleeps_through_a_retry_after(protocol: str):
 @pytest.mark.parametrize("behaviour", [{"mode": Mode.DRIP}, {"delay_s": 60}], ids=["drip", "slow"])
 @pytest.mark.asyncio
 async def test_the_deadline_is_for_the_whole_answer(protocol: str, behaviour):
-    answer, server = await ask(protocol, 3.0, **behaviour)
+    answer, server = await ask(protocol, limit_s=3.0, **behaviour)
     assert answer.detail.startswith("timeout: ")
     assert 2_900 <= answer.latency_ms < 30_000
     assert answer.calls == 1

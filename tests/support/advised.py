@@ -27,14 +27,20 @@ EAGER = {
 
 @asynccontextmanager
 async def advised(
-    state: Path, changes: dict[str, str] | None = None, strategies: Sequence[str] = DEFAULT_STRATEGIES
+    state: Path,
+    changes: dict[str, str] | None = None,
+    strategies: Sequence[str] = DEFAULT_STRATEGIES,
+    *,
+    evaluator: bool = False,
 ) -> AsyncIterator[tuple[System, Tape]]:
     """A started system whose advisor asks at once and often; stopped when the block ends."""
     with_cluster(state / "postgres")
     config = state.with_name(f"{state.name}-config")
     shutil.copytree(CONFIG_DIRECTORY, config)
     (config / "signal" / "eager.yaml").write_text("repeat_interval_s: 1\n")
-    options = Options(state=state, market=MarketSource.SANDBOX, strategies=tuple(strategies))
+    options = Options(
+        state=state, market=MarketSource.SANDBOX, strategies=tuple(strategies), evaluator=evaluator
+    )
     system = system_of(options, config, EAGER | (changes or {}))
     assert system.advising.is_on, system.advising.note
     async with started(system) as tape:

@@ -22,6 +22,8 @@ from tools.offline.backtest import Backtest
 from tools.offline.tape_time import sequence_at
 
 PROGRESS_EVERY = 2_000
+TRADES_LISTED = 50
+"""Of a day, the newest: what a finding that sums it up can carry."""
 Progress = Callable[[int, int], None]
 """Called now and then with the sequence reached and the last one."""
 
@@ -44,12 +46,16 @@ class Evaluated(NamedTuple):
             "to": moment(day.ended_at) if day.ended_at else "",
             "first": self.first,
             "last": self.last,
+            "minutes": (day.ended_at - day.began_at) // (60 * SECOND),
             "messages": day.messages,
+            "entries": len(day.entries),
+            "refused": len(day.refused),
             "trades": len(day.trades),
             "profit": day.profit / ONE,
             "expected": sum(trade.expected for trade in day.trades) / ONE,
             "fees": day.fees / ONE,
             "slippage": sum(trade.slippage for trade in day.trades) / ONE,
+            "newest": [(trade.id, trade.profit / ONE) for trade in day.trades[-TRADES_LISTED:]],
             "ended": day.ended_by(),
             "orders": day.orders_by(),
             "rejections": day.rejections_by(),

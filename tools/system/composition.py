@@ -14,6 +14,7 @@ from libs.venues.catalogue import VENUES
 from proto.subjects import MACHINE_ORDER
 from services.advisor.machine import AdvisorMachine
 from services.advisor.params import PROMPT_CHARACTERS_MAX, PROMPTS_MAX, AdvisorParams, PromptParams
+from services.advisor.proposing import PROMPT as EVALUATOR_PROMPT
 from services.execution.machine import ExecutionMachine
 from services.execution.paper.machine import PaperMachine
 from services.execution.paper.params import PaperParams
@@ -150,9 +151,9 @@ def advisor_sections(
     own = {path: value for path, value in (overrides or {}).items() if path.startswith(f"{ADVISOR}.")}
     section = load(directory, {ADVISOR: AdvisorParams}, own)[ADVISOR]
     texts = _prompts(directory / PROMPTS_DIRECTORY)
-    for role in AdvisorParams.model_validate(section).roles:
-        if role.prompt not in texts:
-            expected = f"expected {PROMPTS_DIRECTORY}/{role.prompt}.md for the role, was not there"
+    for prompt in (*(role.prompt for role in AdvisorParams.model_validate(section).roles), EVALUATOR_PROMPT):
+        if prompt not in texts:
+            expected = f"expected {PROMPTS_DIRECTORY}/{prompt}.md for the role, was not there"
             raise ConfigError([Problem(f"config/{ADVISOR}.yaml", 0, "roles", expected)])
     return {ADVISOR: section, f"{ADVISOR}.{PROMPTS_DIRECTORY}": PromptParams(texts=texts).document()}
 

@@ -9,6 +9,10 @@ from proto.evaluation import Evidence, Finding
 from proto.message import as_name, as_text
 from proto.units import ONE, SECOND, as_money
 
+DAY_RULE = "day"
+"""The finding that sums a day up, and comes last: with it the advisor asks a model."""
+TRADES_TOLD = 20
+"""Profits of so many trades are told to a model."""
 DIFFERING_MIN = 20
 """Fewer decisions that differ are too few to tell."""
 
@@ -31,11 +35,12 @@ def findings_of(document: Mapping[str, Any], now: int) -> Iterator[Finding]:
     """The findings of an evaluated day."""
     day = document["day"]
     for found in document["findings"]:
+        help_ = f" May help: {', '.join(found['paths'])}." if found["paths"] else ""
         yield Finding(
             finding=as_name(f"{day}-{found['rule']}-{found['topic']}"),
             rule=found["rule"],
             day=day,
-            text=as_text(found["text"]),
+            text=as_text(f"{found['text']}.{help_}"),
             at=now,
             scope=as_text(found["topic"]),
             cost=as_money(round(found["cost"] * ONE)),
@@ -43,6 +48,27 @@ def findings_of(document: Mapping[str, Any], now: int) -> Iterator[Finding]:
             is_enough=found["is_enough"],
             evidence=tuple(Evidence(as_name(name)) for name in found["evidence"]),
         )
+    yield Finding(
+        finding=as_name(f"{day}-{DAY_RULE}"),
+        rule=DAY_RULE,
+        day=day,
+        text=as_text(summary_of(document)),
+        at=now,
+        count=document["trades"],
+        evidence=tuple(
+            Evidence(as_name(name), as_money(round(profit * ONE))) for name, profit in document["newest"]
+        ),
+    )
+
+
+def summary_of(document: Mapping[str, Any]) -> str:
+    """A day in a sentence, with how its trades ended and what the newest of them made."""
+    ended = ", ".join(f"{count} {reason}" for reason, count in document["ended"].items()) or "none"
+    newest = ", ".join(f"{profit:.2f}" for _, profit in document["newest"][-TRADES_TOLD:])
+    return (
+        f"{document['trades']} closed trades ({ended}), profit {document['profit']:.2f}, expected {document['expected']:.2f}, "
+        f"fees {document['fees']:.2f}, slippage {document['slippage']:.2f}; of the newest trades: {newest or 'none'}"
+    )
 
 
 def words_of(result: Mapping[str, Any]) -> str:
