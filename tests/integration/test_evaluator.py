@@ -11,12 +11,13 @@ import pytest
 
 from libs.config.section import section_hash
 from libs.contract.codec import encode
+from libs.operator.desk import OperatorDesk
 from libs.tape.connection import Link
 from libs.tape.credentials import OPERATOR, WORK_ANSWER, WORK_REQUEST
 from proto.advisor import Suggestion
-from proto.evaluation import ChangeProposal, Edit
-from proto.operator import Config
-from proto.units import ONE
+from proto.evaluation import ChangeProposal, ChangeStep, Checkpoint, Counterfactual, Edit, SignalChange
+from proto.operator import Command, Config, Verb
+from proto.units import ONE, SECOND
 from proto.venue import Fill
 from tests.fault.rig import BUSY
 from tests.support.harness import Tape, running
@@ -86,6 +87,52 @@ def suggestion(tape: Tape, name: str, path: str, old: int, new: int) -> Suggesti
     return Suggestion(proposal=name, edit=edit, day="newest", reason="a test says so", at=now)
 
 
+async def accept(system: System, proposal: ChangeProposal) -> None:
+    """Accept a change as the operator."""
+    edit = proposal.edit
+    async with desk_of(system) as desk:
+        await desk.send(
+            Command(
+                verb=Verb.ACCEPT,
+                nonce="accepted",
+                expires_at=proposal.at + 3_600 * SECOND,
+                proposal=proposal.proposal,
+                path=edit.path,
+                section_hash=edit.section_hash,
+                old=edit.old,
+                new=edit.new,
+            )
+        )
+
+
+@asynccontextmanager
+async def desk_of(system: System) -> AsyncIterator[OperatorDesk]:
+    link = await system.installation.connect(OPERATOR)
+    desk = OperatorDesk(link, system.installation.operator_signer(), system.tape)
+    await desk.start()
+    try:
+        yield desk
+    finally:
+        await link.close()
+
+
+async def look_at(system: System, tape: Tape, proposal: ChangeProposal) -> None:
+    """Ask for a counterfactual in the monitor's name."""
+    newest = tape.messages[-1][0]
+    checkpoint = Checkpoint(
+        proposal=proposal.proposal,
+        edit=proposal.edit,
+        minutes=5,
+        from_seq=1,
+        to_seq=newest.seq,
+        at=newest.stored_at_ns,
+    )
+    link = await system.installation.connect("monitor")
+    await link.client.publish(checkpoint.subject(), encode(checkpoint))
+    await link.client.flush()
+    await link.close()
+
+
 def test_it_measures_what_is_asked(tmp_path: Path):
     async def work() -> None:
         options = Options(state=tmp_path / "state", evaluator=True)
@@ -120,6 +167,21 @@ def test_it_measures_what_is_asked(tmp_path: Path):
             assert proposal.is_measured, proposal.detail
             assert proposal.without is not None
             assert proposal.without.fills > 0
+
+            # Accepted, and looked at by the monitor: the time since, with the change and without it.
+            await accept(system, proposal)
+            await tape.wait(lambda seen: bool(seen.of(SignalChange)), PATIENCE_S)
+            applied = tape.of(SignalChange)[0]
+            assert applied.step is ChangeStep.APPLIED, applied.reason
+            seen = len(tape.of(Fill))
+            await tape.wait(lambda now: len(now.of(Fill)) > seen, PATIENCE_S)
+            await look_at(system, tape, proposal)
+            await tape.wait(lambda seen: bool(seen.of(Counterfactual)), PATIENCE_S)
+            (answer,) = tape.of(Counterfactual)
+            assert (answer.proposal, answer.minutes, answer.detail) == ("better", 5, "")
+            assert answer.without is not None
+            assert answer.changed is not None
+            assert answer.changed.fills > 0
             assert system.reports.latest["eval"]["violations"] == 0
         assert system.evaluator.child.restarts == 0
 

@@ -59,6 +59,7 @@ def print_proposals(console: Console, proposals: Sequence[Mapping[str, Any]]) ->
         )
     console.print("\nProposed changes, each measured on the day (simulated on the paper venue):")
     console.print(table)
+    console.print("In full: presage eval show ID. To put one in force: presage eval accept ID.", style="dim")
 
 
 def _change(proposal: Mapping[str, Any], name: str) -> str:

@@ -5,10 +5,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from libs.bounded import cut
+from libs.evaluation.day import DAY_NS
 from proto.evaluation import Evidence, Finding
 from proto.message import as_name, as_text
 from proto.units import ONE, SECOND, as_money
 
+NIGHTLY_NS = 30 * 60 * SECOND
+"""After midnight: markets of the day before have paid out."""
 DAY_RULE = "day"
 """The finding that sums a day up, and comes last: with it the advisor asks a model."""
 TRADES_TOLD = 20
@@ -20,6 +23,12 @@ DIFFERING_MIN = 20
 def name_of(at: int) -> str:
     """The day of a moment, as its date."""
     return datetime.fromtimestamp(at // SECOND, UTC).date().isoformat()
+
+
+def day_due(now: int) -> tuple[str, int]:
+    """The newest day that is due for evaluation, and its end; nothing before there is a time."""
+    began_at = (now - NIGHTLY_NS) // DAY_NS * DAY_NS - DAY_NS
+    return ("", 0) if began_at < 0 else (name_of(began_at), began_at + DAY_NS)
 
 
 def bounds_of(day: str) -> tuple[str, str]:

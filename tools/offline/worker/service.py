@@ -11,7 +11,6 @@ from nats.aio.msg import Msg
 from libs.archive.archive import Archive
 from libs.archive.history import History
 from libs.contract.codec import encode
-from libs.evaluation.day import DAY_NS
 from libs.lists.reading import session_now
 from libs.runtime.layout import BUILD, RunFile, StateLayout
 from libs.tape.broker import stream_state
@@ -51,8 +50,6 @@ from tools.offline.worker.tape_work import Pending, TapeWork
 
 LOOK_S = 2.0
 """Between two looks at the tape: a checkpoint is minutes away from the next one."""
-NIGHTLY_NS = 30 * 60 * SECOND
-"""After midnight: markets of the day before have paid out."""
 PROPOSAL_S = 24 * 3_600
 """A proposal is for the day after the one it was measured on."""
 ATTEMPTS = 3
@@ -77,7 +74,6 @@ class Evaluator:
         self._last_cause = 0
         self._index = 0
         self._counts = {DONE: 0, FAILED: 0, CANCELLED: 0}
-        self._looked_at = 0
         self._days: set[str] = set()
         self._refused = 0
 
@@ -171,15 +167,15 @@ class Evaluator:
         self._arrived.set()
 
     async def _look_at_the_clock(self) -> None:
-        """At half past midnight of the session's time the day before is evaluated, once."""
-        now = await self._now()
-        before, self._looked_at = self._looked_at, now
-        if not before or (before - NIGHTLY_NS) // DAY_NS == (now - NIGHTLY_NS) // DAY_NS:
-            return
-        day = findings.name_of(now - NIGHTLY_NS - DAY_NS // 2)
-        if day in self._work.evaluated or day in self._days:
+        """From half past midnight of the session's time on, the day before is evaluated, once, if the tape has it."""
+        day, ended_at = findings.day_due(await self._now())
+        if not day or day in self._work.evaluated or day in self._days:
             return
         self._days.add(day)
+        begins, _ = await self._history.bounds()
+        first = await self._history.at(begins)
+        if first is None or first.stored_at_ns >= ended_at:
+            return
         with suppress(QueueFull):
             self._queue.add(Job(f"nightly.{day}", EVALUATE, {"day": day}))
             self._arrived.set()

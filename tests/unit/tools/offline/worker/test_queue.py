@@ -2,12 +2,14 @@
 
 import json
 from contextlib import suppress
+from datetime import datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.offline.worker.findings import bounds_of, words_of
+from proto.units import SECOND
+from tools.offline.worker.findings import bounds_of, day_due, name_of, words_of
 from tools.offline.worker.protocol import (
     COUNTERFACTUAL,
     EVALUATE,
@@ -115,6 +117,22 @@ def test_a_change_that_makes_its_day_worse_is_shown_as_such():
     assert words_of(result(5, 3)) == "better on its own day; 3 decisions differ, too few to tell"
     assert words_of(result(5, 30, 4)).endswith("within the noise of the trades that differ")
     assert words_of(result(0, 0)) == "it changes nothing on this day"
+
+
+@pytest.mark.parametrize(
+    ("moment", "day"),
+    [
+        ("2026-05-14T00:29:59", "2026-05-12"),
+        ("2026-05-14T00:30:00", "2026-05-13"),
+        ("2026-05-14T23:59:59", "2026-05-13"),
+        ("1970-01-01T05:00:00", ""),
+    ],
+)
+def test_a_day_is_due_from_half_past_midnight_on(moment: str, day: str):
+    now = int(datetime.fromisoformat(f"{moment}+00:00").timestamp()) * SECOND
+    found, ended_at = day_due(now)
+    assert found == day
+    assert not day or name_of(ended_at - 1) == day != name_of(ended_at)
 
 
 def test_a_day_has_bounds_and_anything_else_is_the_whole_tape():
