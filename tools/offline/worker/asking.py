@@ -24,6 +24,8 @@ from tools.offline.worker.protocol import CANCEL, DONE, OVER, QUEUED
 
 SILENT_S = 5.0
 """It confirms a request at once; who hears nothing for so long asks nobody."""
+GONE_S = 30.0
+"""It says every few seconds that it goes on."""
 QUESTION_S = 5.0
 """The advisor asks as soon as it has read the day; without a question by then there is nothing new to ask."""
 FOLLOWS_S = 2.0
@@ -54,13 +56,16 @@ async def ask(link: Link, user: str, kind: str, tell: Tell, **fields: Any) -> di
     is_over = False
     try:
         await _send(link, user, {"id": name, "kind": kind, **fields})
-        patience_s: float | None = SILENT_S
+        patience_s = SILENT_S
         while True:
             try:
                 answer = await asyncio.wait_for(answers.get(), patience_s)
             except TimeoutError as e:
-                raise EvaluatorSilent from e
-            patience_s = None
+                if patience_s == SILENT_S:
+                    raise EvaluatorSilent from e
+                is_over = True
+                raise NothingDone("expected the evaluator to go on, was silent: ask again") from e
+            patience_s = GONE_S
             state = answer["state"]
             is_over = state in OVER
             if state == DONE:

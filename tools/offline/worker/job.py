@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import os
+import resource
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,6 +32,8 @@ from tools.offline.worker.process import PROGRESS_EVERY_S
 from tools.offline.worker.protocol import COUNTERFACTUAL, EVALUATE, MEASURE, WHAT_IF
 from tools.system.composition import DEFAULT_STRATEGIES
 
+MEMORY_BYTES_MAX = 4 << 30
+"""Of a job: a day's tape takes some hundred megabytes, and what trades needs the rest of the machine."""
 DECISIONS_MAX = 100
 """Of a what-if's document: what fits an answer on the bus. All are counted."""
 CHANGED, WITHOUT = "changed", "without"
@@ -174,11 +177,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="One job of the evaluator.")
     parser.add_argument("--state", type=Path, required=True)
     options = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
     request = json.loads(sys.stdin.read())
     try:
         say({"result": asyncio.run(run(options.state, request))})
     except (UsageError, NothingDone, ConfigError, TapeError) as e:
         say({"failed": str(e)})
+    except MemoryError:
+        say({"failed": f"expected to need at most {MEMORY_BYTES_MAX >> 20} MiB, was more"})
 
 
 if __name__ == "__main__":

@@ -44,6 +44,10 @@ class JobQueue:
     def __contains__(self, key: str) -> bool:
         return key in self._keys
 
+    def jobs(self) -> list[Job]:
+        """What waits, the oldest first."""
+        return list(self._keys.values())
+
     def add(self, job: Job) -> None:
         """Take a job; one that waits already is taken once.
 

@@ -52,6 +52,7 @@ LOOK_S = 2.0
 """Between two looks at the tape: a checkpoint is minutes away from the next one."""
 PROPOSAL_S = 24 * 3_600
 """A proposal is for the day after the one it was measured on."""
+BEAT_S = 5.0
 ATTEMPTS = 3
 """Of publishing one answer while the broker comes back."""
 
@@ -76,18 +77,28 @@ class Evaluator:
         self._counts = {DONE: 0, FAILED: 0, CANCELLED: 0}
         self._days: set[str] = set()
         self._refused = 0
+        self._progress: dict[str, Any] = {}
 
     async def run(self) -> None:
         """Serve until cancelled."""
         await self._publisher.start()
         await self._link.client.listen(f"{WORK_REQUEST}.>", self._on_request)
-        await run_until_first(self._follow(), self._do_jobs(), report_for_ever(self._report))
+        await run_until_first(self._follow(), self._do_jobs(), self._beat(), report_for_ever(self._report))
 
     async def _report(self) -> None:
         running = self._running[0].kind if self._running else ""
         jobs = {"waiting": len(self._queue), "running": running, "refused": self._refused, **self._counts}
         body = {"service": EVALUATOR, "state": "live", "detail": "", "position": self._work.position}
         await send_report(self._link, EVALUATOR, body | {"violations": self._link.violations, "jobs": jobs})
+
+    async def _beat(self) -> None:
+        """Tell who waits that it goes on: of an evaluator that was killed they hear nothing more."""
+        while True:
+            await asyncio.sleep(BEAT_S)
+            for job in self._queue.jobs():
+                await self._answer(job.context, QUEUED, {"waiting": len(self._queue)})
+            if self._running is not None:
+                await self._answer(self._running[0].context, RUNNING, self._progress)
 
     # ── requests ──
 
@@ -198,7 +209,8 @@ class Evaluator:
     async def _do(self, job: Job) -> None:
         task = asyncio.create_task(run_job(self._layout.root, job.kind, job.body, self._teller(job)))
         self._running = (job, task)
-        await self._answer(job.context, RUNNING, {"what": "", "done": 0, "total": 0})
+        self._progress = {"what": "", "done": 0, "total": 0}
+        await self._answer(job.context, RUNNING, self._progress)
         try:
             await asyncio.wait([task])
             if task.cancelled():
@@ -222,9 +234,8 @@ class Evaluator:
         tasks: set[asyncio.Task[None]] = set()
 
         def tell(what: str, done: int, total: int) -> None:
-            telling = asyncio.create_task(
-                self._answer(job.context, RUNNING, {"what": what, "done": done, "total": total})
-            )
+            self._progress = {"what": what, "done": done, "total": total}
+            telling = asyncio.create_task(self._answer(job.context, RUNNING, self._progress))
             tasks.add(telling)
             telling.add_done_callback(tasks.discard)
 
