@@ -107,10 +107,17 @@ def _why_not(
         return f"expected section {clip(command.section_hash, 40)}, which the proposal was made against, was {found}"
     if document[key] != command.old:
         return f"expected the old value {command.old}, was {clip(str(document[key]), 40)}"
-    until = book.bars.get(direction(command.path, command.old, command.new), 0)
-    if now < until:
+    return _too_early(book, edit, now) or refusal_of_section(params, {**document, key: command.new})
+
+
+def _too_early(book: ChangeBook, edit: Edit, now: Nanoseconds) -> str:
+    if now < book.bars.get(direction(edit.path, edit.old, edit.new), 0):
         return "expected a change that was not taken back within the last week"
-    return refusal_of_section(params, {**document, key: command.new})
+    active = [c for c in book.changes.values() if c.is_active and c.section == edit.section]
+    if any(0 <= now - change.at < REVERT_WITHIN_S * SECOND for change in active):
+        # What each of two changes did could not be told apart.
+        return "expected the hour of the section's last change to be over"
+    return ""
 
 
 def refusal_of_section(params: Section, document: Mapping[str, Any]) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from libs.machine.machine import NOTHING, Handler, Stamp, StateMachine
-from proto import execution, exit, feed, monitor, operator, risk, venue
+from proto import evaluation, execution, exit, feed, monitor, operator, risk, venue
 from proto.message import Message
-from services.monitor import books, feeds, orders, positions, venues
+from services.monitor import books, feeds, orders, positions, rollback, venues
 from services.monitor.board import Board
 from services.monitor.params import MonitorParams
 from services.monitor.state import MonitorState
@@ -25,9 +25,9 @@ class MonitorMachine(StateMachine[MonitorState]):
     """Reads the tape and says what an operator must know, once, and once when it is over."""
 
     name: ClassVar[str] = "monitor"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     """2: watches live venues. 3: watches the session's clock. 4: a position held to settlement needs no
-    working exit."""
+    working exit. 5: takes changes of settings back that do harm."""
 
     def __init__(self) -> None:
         super().__init__(MonitorState())
@@ -57,6 +57,9 @@ class MonitorMachine(StateMachine[MonitorState]):
             venue.Reconciliation: self._apply(venues.on_reconciliation),
             exit.PositionUpdate: self._apply(positions.on_position_update),
             exit.ExitProposal: self._apply(positions.on_exit_proposal),
+            evaluation.SignalChange: self._on_change,
+            evaluation.ExitChange: self._on_change,
+            evaluation.Counterfactual: self._on_counterfactual,
         }
 
     def restore(self, state: bytes) -> None:
@@ -118,7 +121,21 @@ class MonitorMachine(StateMachine[MonitorState]):
             self._quiet_until = feeds.sweep(self.state, board)
         books.sweep(self.state, board)
         board.expire()
+        # What raises alerts comes first: they are part of what is said.
+        asked = rollback.sweep(self.state, board, stamp.seq)
+        return [*board.out, *asked]
+
+    def _on_change(
+        self, change: evaluation.SignalChange | evaluation.ExitChange, stamp: Stamp
+    ) -> Sequence[Message]:
+        board = Board(self.state, stamp.now)
+        rollback.on_change(self.state, board, change, stamp.seq)
         return board.out
+
+    def _on_counterfactual(self, found: evaluation.Counterfactual, stamp: Stamp) -> Sequence[Message]:
+        board = Board(self.state, stamp.now)
+        ruled = rollback.on_counterfactual(self.state, board, found)
+        return [*ruled, *board.out]
 
     def _on_session(self, event: operator.Session, stamp: Stamp) -> Sequence[Message]:
         board = Board(self.state, stamp.now)
@@ -136,6 +153,7 @@ class MonitorMachine(StateMachine[MonitorState]):
         venues.rebase(self.state, board.now)
         feeds.rebase(self.state, board.now)
         books.rebase(self.state, board.now)
+        rollback.rebase(self.state, board.now)
         board.rebase()
 
     def _on_config(self, event: operator.Config, _stamp: Stamp) -> Sequence[Message]:

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from proto.evaluation import Edit
 from proto.feed import Market
 from proto.monitor import Severity
 from services.monitor.params import MonitorParams
@@ -84,6 +85,23 @@ class ReportPair(msgspec.Struct, gc=False):
     exit: str = ""
 
 
+class WatchedChange(msgspec.Struct):
+    """A change of a setting in the hour in which it may be taken back.
+
+    ``at`` and ``seq``: when and where it was applied; ``next_look`` counts the looks that were begun; ``asked_minutes`` is
+    that of the look whose answer is waited for since ``asked_at``, 0 for none; ``judged`` those that were answered.
+    """
+
+    edit: Edit
+    at: int
+    seq: int
+    next_look: int = 0
+    asked_minutes: int = 0
+    asked_at: int = 0
+    judged: list[int] = msgspec.field(default_factory=list)
+    is_reverting: bool = False
+
+
 class MonitorState(msgspec.Struct):
     """Everything the monitor knows. Plain data: snapshot and restore round-trip it."""
 
@@ -107,3 +125,4 @@ class MonitorState(msgspec.Struct):
     risk_state: str = ""
     rejections_count: int = 0
     rejections_since: int = 0
+    changes: dict[str, WatchedChange] = msgspec.field(default_factory=dict)

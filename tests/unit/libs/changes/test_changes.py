@@ -92,18 +92,18 @@ def test_a_revert_is_allowed_for_an_hour_and_bars_the_same_direction_for_a_week(
 def test_a_later_word_is_not_taken_back():
     book = ChangeBook(LIMITS)
     first = ExitParams.model_validate(accept(book, command(), "exit", PARAMS, 0).document)
-    second = accept(book, command(7_200, "c-2", first), "exit", first, 1)
+    again = command(7_200, "c-2", first)
+    assert "hour of the section's last change" in accept(book, again, "exit", first, HOUR - 1).reason
+    second = accept(book, again, "exit", first, HOUR)
     assert second.step is ChangeStep.APPLIED
-    assert (
-        revert(book, request(), ExitParams.model_validate(second.document), 2).step
-        is ChangeStep.REVERT_REFUSED
-    )
+    changed = ExitParams.model_validate(second.document)
+    assert revert(book, request(), changed, HOUR).step is ChangeStep.REVERT_REFUSED
 
 
 def test_changes_stand_on_the_configured_value_and_end_with_it():
     book = ChangeBook(LIMITS)
     first = ExitParams.model_validate(accept(book, command(), "exit", PARAMS, 0).document)
-    accept(book, command(7_200, "c-2", first), "exit", first, 1)
+    accept(book, command(7_200, "c-2", first), "exit", first, HOUR)
     document, over = configured(book, "exit", PARAMS)
     assert (document["decay_s"], over) == (7_200, [])
     document, over = configured(book, "exit", PARAMS.model_copy(update={"decay_s": 20_000}))
