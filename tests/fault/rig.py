@@ -33,6 +33,8 @@ BUSY = {
 }
 """Settings under which the strategy trades every other second: a fault must find orders on their way."""
 SEED = 30
+JOURNAL_PATIENCE_S = 120.0
+"""A busy machine takes half a minute to start it."""
 LIVE_AGAIN_S = 60.0
 KILL_POLL_S = 0.01
 
@@ -93,6 +95,15 @@ async def follow_plan(system: System, tape: Tape, plan: list[tuple[int, str]], p
         kill(system, service)
         killed += 1
     return killed
+
+
+async def journaled(system: System, tape: Tape) -> None:
+    """Wait until the journal has all of the tape so far: one that was killed late has only begun to catch up."""
+    last = tape.messages[-1][0].seq
+    there = await system.reports.wait_for(
+        lambda latest: latest.get("journal", {}).get("position", 0) >= last, JOURNAL_PATIENCE_S
+    )
+    assert there, f"expected the journal to reach {last}, was {system.reports.latest.get('journal')}"
 
 
 def same_decisions(played: dict[str, Any], expected: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.fault import invariants
-from tests.fault.rig import BUSY, busy_recording, follow_plan, kill_plan, play
+from tests.fault.rig import BUSY, busy_recording, follow_plan, journaled, kill_plan, play
 from tests.support.harness import running
 from tools.system.options import Options
 
@@ -27,6 +27,7 @@ async def test_killing_every_service_loses_and_doubles_nothing(tmp_path, count):
         killing = asyncio.create_task(follow_plan(system, tape, plan, patience_s))
         summary = await play(system, patience_s)
         killed = await asyncio.wait_for(killing, 60)
+        await journaled(system, tape)
         restarts = sum(child.restarts for child in system.supervisor.children.values())
         diverged = [s for s, report in system.reports.latest.items() if report.get("diverged")]
     assert killed == kills

@@ -14,7 +14,7 @@ from proto.subjects import SERVICES
 from services.feed.recording.recording import FRAMES_FILE, RESULTS_FILE, TRADES_FILE
 from tests.conftest import SOAK
 from tests.fault import invariants
-from tests.fault.rig import BUSY, backtested, busy_recording, follow_plan, play, same_decisions
+from tests.fault.rig import BUSY, backtested, busy_recording, follow_plan, journaled, play, same_decisions
 from tests.support.harness import running
 from tests.support.paths import ROOT
 from tools.system.options import Options
@@ -62,6 +62,7 @@ async def lockstep_with_kills(
         killing = asyncio.create_task(follow_plan(system, tape, plan, PATIENCE_S))
         summary = await play(system, PATIENCE_S)
         assert await asyncio.wait_for(killing, 60) == len(plan)
+        await journaled(system, tape)
         for _, service in plan:
             assert system.supervisor.children[service].restarts >= 1
     return summary
