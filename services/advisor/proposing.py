@@ -11,7 +11,7 @@ from typing import Any
 
 from libs.bounded import cut, keep_newest
 from libs.changes.book import BARRED_S, direction
-from libs.changes.limits import AmountRange, ChangeLimits, refusal_of, split_path
+from libs.changes.limits import AmountRange, ChangeLimits, limits_in, refusal_of, split_path
 from libs.config.section import section_hash
 from proto.advisor import (
     PASSAGE_CHARACTERS_MAX,
@@ -53,7 +53,7 @@ LISTED = ("exit", "signal.")
 def on_config(state: ProposingState, config: Config) -> None:
     """A section was configured."""
     if config.section == "eval":
-        state.limits = ChangeLimits.model_validate(config.document)
+        state.limits = limits_in(config.document)
     elif config.section.startswith(LISTED):
         state.sections[config.section] = dict(config.document)
         keep_newest(state.sections, SECTIONS_MAX)

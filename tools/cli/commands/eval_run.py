@@ -8,14 +8,14 @@ from typing import Annotated, Any
 import typer
 from rich.progress import Progress
 
-from libs.changes.limits import AmountRange, ChangeLimits
+from libs.changes.limits import ChangeLimits, limits_in, words_of
 from libs.config.load import parse_sets
 from libs.lists.reading import newest_of
 from libs.runtime.layout import StateLayout
 from libs.tape.credentials import OPERATOR
 from proto.evaluation import ChangeProposal, Tally
 from proto.operator import Config
-from proto.units import ONE, show
+from proto.units import ONE
 from tools.cli.commands.tape import history_of
 from tools.cli.eval_table import print_evaluated, print_proposals
 from tools.cli.terminal import (
@@ -115,19 +115,18 @@ async def evaluate_state(state: Path, day: str, wait_s: float, tell: Tell) -> di
         tell("waiting for proposals", 0, 0)
         proposals = await proposals_of(history, found["day"], before, wait_s)
         config = await newest_of(link, f"{Config.kind}.{EVALUATION}")
-        limits = ChangeLimits.model_validate(config.document) if config is not None else ChangeLimits()
+        limits = (limits_in(config.document) if config is not None else None) or ChangeLimits()
         return found | {"proposals": [proposal_document(proposal, limits) for proposal in proposals]}
 
 
 def proposal_document(proposal: ChangeProposal, limits: ChangeLimits) -> dict[str, Any]:
     """A proposal as plain data, money in dollars, values as a file writes them."""
     edit = proposal.edit
-    write = show if isinstance(limits.range_of(edit.path), AmountRange) else str
     return {
         "proposal": proposal.proposal,
         "path": edit.path,
-        "old": write(edit.old),
-        "new": write(edit.new),
+        "old": words_of(limits, edit.path, edit.old),
+        "new": words_of(limits, edit.path, edit.new),
         "reason": proposal.reason,
         "detail": proposal.detail,
         "day": proposal.day,

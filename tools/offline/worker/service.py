@@ -160,7 +160,7 @@ class Evaluator:
             body = {"proposal": message.proposal, "to_seq": message.to_seq}
             job = Job(key, COUNTERFACTUAL, body, context=pending)
         else:
-            if why := self._work.refusal(message):
+            if why := self._work.refusal(message, now):
                 # Whoever speaks in the advisor's name puts nothing before the operator that may not be changed.
                 log.warning("suggestion refused", extra={"detail": f"{message.edit.path}: {why}"})
                 self._refused += 1

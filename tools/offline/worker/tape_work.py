@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from libs.archive.history import History
-from libs.changes.limits import ChangeLimits, refusal_of
+from libs.changes.limits import ChangeLimits, limits_in, refusal_of
 from libs.contract.codec import Unreadable, decode
+from libs.evaluation.day import DAY_NS
 from libs.tape.broker import stream_state
 from libs.tape.reader import read_subject
 from libs.tape.record import TapeRecord
@@ -18,7 +19,7 @@ from proto.units import SECOND
 OLD_S = 2 * 3_600
 """A checkpoint or a suggestion older than that is nobody's business any more."""
 SUGGESTIONS_A_DAY_MAX = 20
-"""Measured of one day. Whoever speaks in the advisor's name cannot keep the evaluator busy for ever."""
+"""Measured in one day. Whoever speaks in the advisor's name cannot keep the evaluator busy for ever."""
 
 
 class Pending(NamedTuple):
@@ -39,7 +40,8 @@ class TapeWork:
         self._history = history
         self._proposed: set[str] = set()
         self._ruled: set[tuple[str, int]] = set()
-        self._by_day: dict[str, int] = {}
+        self._taken = (0, 0)
+        """A day of the session's time, and how many suggestions were measured in it."""
 
     async def read(self) -> list[Pending]:
         """What was asked since the last time and has no answer.
@@ -71,7 +73,7 @@ class TapeWork:
     def _take(self, message: Message) -> bool:
         """Note what a message says; whether it is a question."""
         if isinstance(message, Config):
-            self.limits = ChangeLimits.model_validate(message.document)
+            self.limits = limits_in(message.document)
         elif isinstance(message, Finding):
             self.evaluated.add(message.day)
         elif isinstance(message, ChangeProposal):
@@ -88,16 +90,18 @@ class TapeWork:
             return (message.proposal, message.minutes) in self._ruled
         return isinstance(message, Suggestion) and message.proposal in self._proposed
 
-    def refusal(self, suggestion: Suggestion) -> str:
+    def refusal(self, suggestion: Suggestion, now: int) -> str:
         """Why a suggestion is not measured; "" when it is."""
         if self.limits is None:
             return "expected a list of what may be changed (config/eval.yaml), was none"
         edit = suggestion.edit
         if why := refusal_of(self.limits, edit.path, edit.old, edit.new):
             return why
-        count = self._by_day[suggestion.day] = self._by_day.get(suggestion.day, 0) + 1
-        if count > SUGGESTIONS_A_DAY_MAX:
-            return f"expected at most {SUGGESTIONS_A_DAY_MAX} suggestions for a day, was another"
+        # Counted by the clock: what the message says of its day is its sender's word.
+        day, count = now // DAY_NS, self._taken[1]
+        self._taken = (day, count + 1 if day == self._taken[0] else 1)
+        if self._taken[1] > SUGGESTIONS_A_DAY_MAX:
+            return f"expected at most {SUGGESTIONS_A_DAY_MAX} suggestions in a day, was another"
         return ""
 
     @staticmethod

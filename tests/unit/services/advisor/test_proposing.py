@@ -164,6 +164,17 @@ def test_a_change_in_force_is_the_value_now_and_one_that_did_harm_is_barred():
     assert answered(made, again, said((STOP, 0.04, ""), (Z_MIN, 2.25, "")))[0].edit.path == Z_MIN
 
 
+def test_a_list_with_more_in_it_is_read_and_one_that_is_none_is_none():
+    made = world()
+    more = RESOLVED["eval"] | {"later": 1}
+    made.put(Config(section="eval", document=more, nonce="more", expires_at=START))
+    assert made.state.proposing.limits == LIMITS
+    made.put(Config(section="eval", document={"amounts": 1}, nonce="none", expires_at=START))
+    assert made.state.proposing.limits is None
+    made.put(finding("stops_recovered"))
+    assert made.put(finding(DAY_RULE)) == []
+
+
 def test_nobody_is_asked_without_findings_money_or_a_provider():
     made = world()
     assert made.put(finding(DAY_RULE)) == []
