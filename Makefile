@@ -97,6 +97,13 @@ generate: setup #-- rewrite proto/schema/, proto/asyncapi.yaml and the reference
 	$(BIN)/python -m tools.generate.metrics
 	$(BIN)/python -m tools.generate.kubernetes
 
+#== Elsewhere
+
+.PHONY: deploy
+deploy: #-- this commit on another machine by ssh: make deploy HOST=user@host; goes back when it is not healthy there
+	@test -n "$(HOST)" || { echo "expected make deploy HOST=user@host, was no HOST" >&2; exit 2; }
+	@exec deploy/host/deploy "$(HOST)"
+
 #== Longer looks
 
 .PHONY: tutorial
@@ -114,6 +121,10 @@ soak: setup #-- the crash and fuzz tests with their full counts; takes long
 .PHONY: compose-test
 compose-test: setup #-- docker compose up for real: an order, every container killed once, down; needs a Docker engine
 	@exec $(BIN)/python -m pytest --capture no -o faulthandler_timeout=0 tests/compose $(ARGS)
+
+.PHONY: deploy-test
+deploy-test: setup #-- make deploy for real, to this machine by an ssh server on loopback: first, upgrade, roll back; needs sshd
+	@exec $(BIN)/python -m pytest --capture no -o faulthandler_timeout=0 tests/deploy $(ARGS)
 
 #== Upkeep
 
