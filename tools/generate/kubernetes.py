@@ -20,8 +20,8 @@ USER = 10_001
 MOUNT = "/run/presage"
 SCRATCH = "/tmp"  # noqa: S108 - a volume of the pod's own
 LABELS = {"app.kubernetes.io/part-of": "presage"}
-STATE_BYTES = {"journal": "20Gi"}
-"""The journal's has the archive too."""
+STATE_BYTES = {"journal": "20Gi", "feed": "24Gi"}
+"""The journal has the archive too; the feed up to 20 GiB of raw frames, and pauses recording below 2 GiB free."""
 HEAD = "# Made by tools/generate/kubernetes.py: change that.\n"
 
 
