@@ -59,7 +59,7 @@ def rendered(overlay: str) -> str:
 
 def documents(overlay: str) -> list[Document]:
     """The same, as objects of one's own."""
-    return list(yaml.safe_load_all(rendered(overlay)))
+    return list(yaml.load_all(rendered(overlay), yaml.CSafeLoader))
 
 
 def of_kind(found: list[Document], kind: str) -> dict[str, Document]:
