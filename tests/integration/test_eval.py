@@ -39,6 +39,9 @@ def test_a_day_of_the_tape(tmp_path_factory: pytest.TempPathFactory):
     for row in (day.trades[0], day.entries[0], day.refused[0]):
         assert document(state, "why", row.id), row
     assert sum(found["orders"].values()) == len(day.entries)
+    advice = document(state, "advise")
+    assert (advice["findings"], advice["opinion"]["asked"]) == (found["findings"], False)
+    assert "No model was asked: the system does not run." in run(state, "advise").output
     shown = run(state, "eval", "run", found["day"])
     assert shown.exit_code == 0, shown.output
     assert f"{found['trades']} closed trades" in shown.output

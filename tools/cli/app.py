@@ -69,6 +69,9 @@ ENTRIES = {
         LOOK, f"{_C}.tape", "tape", "Messages of the tape, decoded; --follow shows them as they come."
     ),
     "why": Entry(LOOK, f"{_C}.why", "why", "The chain of causes of an order, a rejection or an exit."),
+    "advise": Entry(
+        STUDY, f"{_C}.advise", "advise", "A model's second opinion on the newest day and the settings, now."
+    ),
     "eval": Entry(STUDY, f"{_C}.eval", "eval_app", "Find where a day lost money: run."),
     "replay": Entry(STUDY, f"{_C}.replay", "replay", "Run the machines over the tape again and compare."),
     "backtest": Entry(
