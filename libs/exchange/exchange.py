@@ -133,9 +133,10 @@ class PaperExchange(Struct, dict=True):
     def quote(self, event: Quote, now: int) -> Sequence[Report]:
         """The best prices of an instrument changed."""
         reports = NOTHING if now < self.due_at else self.advance(now)
-        self.quotes[event.instrument] = event
-        if event.instrument in self.desks:
-            return (*reports, *self._handle_view(event.instrument, now))
+        instrument = event.instrument
+        self.quotes[instrument] = event
+        if instrument in self.desks:
+            return (*reports, *self._handle_view(instrument, now))
         return reports
 
     def book(self, event: Book, now: int) -> Sequence[Report]:

@@ -95,7 +95,10 @@ class Routes(Generic[Who]):
                 return self._healed if message.snapshot else self._booked  # type: ignore[attr-defined]
             if kind is Quote:
                 instrument: str = message.instrument  # type: ignore[attr-defined]
-                shared.on_quote(message, instrument)  # type: ignore[arg-type]
+                if instrument in shared.agreed:
+                    shared.first.on_quote(message)  # type: ignore[arg-type]
+                else:
+                    shared.on_quote_apart(message)  # type: ignore[arg-type]
                 for interest in self._interests:
                     if instrument in interest:
                         return self._quoted_all
@@ -113,30 +116,28 @@ class _SharedTops:
 
     def __init__(self, each: Sequence[Tops]) -> None:
         self._each = each
-        self._first = each[0]
-        self._agreed: dict[str, None] = {}
-        for instrument in self._first.tops:
+        self.first = each[0]
+        self.agreed: dict[str, None] = {}
+        for instrument in self.first.tops:
             self._agree(instrument)
 
     def _agree(self, instrument: str) -> None:
         """Let all hold one object, if they hold equal ones."""
-        top = self._first.tops.get(instrument)
+        top = self.first.tops.get(instrument)
         if top is None or any(tops.tops.get(instrument) != top for tops in self._each):
             return
         for tops in self._each:
             tops.tops[instrument] = top
-        self._agreed[instrument] = None
+        self.agreed[instrument] = None
 
-    def on_quote(self, quote: Quote, instrument: str) -> None:
-        if instrument in self._agreed:
-            self._first.on_quote(quote)
-            return
+    def on_quote_apart(self, quote: Quote) -> None:
+        """A quote of which not all hold the same top: each folds for itself."""
         for tops in self._each:
             tops.on_quote(quote)
 
     def on_book(self, book: Book) -> None:
-        if book.instrument in self._agreed:
-            self._first.on_book(book)
+        if book.instrument in self.agreed:
+            self.first.on_book(book)
             return
         for tops in self._each:
             tops.on_book(book)
@@ -145,10 +146,10 @@ class _SharedTops:
 
     def part(self) -> None:
         """Give each a copy of its own of what no longer all of them hold."""
-        for instrument in list(self._agreed):
+        for instrument in list(self.agreed):
             held = [tops for tops in self._each if instrument in tops.tops]
             if len(held) == len(self._each):
                 continue
-            del self._agreed[instrument]
+            del self.agreed[instrument]
             for tops in held[1:]:
                 tops.tops[instrument] = copy(tops.tops[instrument])

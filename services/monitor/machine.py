@@ -79,8 +79,8 @@ class MonitorMachine(StateMachine[MonitorState]):
 
     def _on_book(self, event: feed.Quote | feed.Book, stamp: Stamp) -> Sequence[Message]:
         record = self.state.feeds.get(event.instrument)
-        if record is not None and not record.attention and event.counter == record.counter + 1:
-            record.counter = event.counter
+        if record is not None and not record.attention and (counter := event.counter) == record.counter + 1:
+            record.counter = counter
             record.seen_at = stamp.now
             return NOTHING
         return self._attend(event, stamp)

@@ -130,17 +130,19 @@ class RiskMachine(StateMachine[State]):
         return NOTHING
 
     def _on_book(self, event: Book, stamp: Stamp) -> Sequence[Message]:
-        view = self.state.books.get(event.instrument)
+        fields = event.__dict__
+        instrument, counter = fields["instrument"], fields["counter"]
+        view = self.state.books.get(instrument)
         if view is None:
-            view = self.state.books[event.instrument] = BookView(event.counter - 1)
-        if event.snapshot:
+            view = self.state.books[instrument] = BookView(counter - 1)
+        if fields["snapshot"]:
             view.gapped = False
-        elif event.counter != view.counter + 1:
+        elif counter != view.counter + 1:
             view.gapped = True
-        view.counter = event.counter
+        view.counter = counter
         view.at = stamp.now
-        view.bids = bids = event.bids
-        view.asks = asks = event.asks
+        view.bids = bids = fields["bids"]
+        view.asks = asks = fields["asks"]
         view.ask = asks[0].price if asks else None
         if bids:
             view.bid = view.mark = bids[0].price
