@@ -18,7 +18,7 @@ from sandbox.kalshi.server import OWNER, KalshiServer
 from sandbox.server import Sandbox
 from sandbox.world.markets import SandboxMarket
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 """What is waited for at most; it usually takes milliseconds."""
 START_NS = 1_778_709_000 * SECOND
 TIER = "premier"

@@ -15,7 +15,7 @@ from proto.units import ONE, SECOND
 from sandbox.server import Sandbox
 from sandbox.world.markets import MarketKind, SandboxMarket
 
-WAIT_S = 15.0
+WAIT_S = 60.0
 TICK = 10_000
 TOTAL_S = 5.0
 """What a gateway here gives a request."""

@@ -23,7 +23,7 @@ from sandbox.polymarket.server import PolymarketServer
 from sandbox.server import Sandbox
 from sandbox.world.markets import MarketKind, SandboxMarket
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 START_NS = 1_800_000_000 * SECOND
 """A full hour: every window of the world begins then."""
 

@@ -21,7 +21,7 @@ from services.feed.recording.recording import open_recording
 
 START = 1_795_269_600 * SECOND
 ROOM = Limits(free_bytes_min=0)
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture(autouse=True)
