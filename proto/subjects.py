@@ -21,6 +21,8 @@ OPTIONAL_SERVICES = ("advisor",)
 """Services that run when they are asked for."""
 ALL_SERVICES = (*SERVICES, *OPTIONAL_SERVICES)
 """Services with credentials of their own."""
+CONSOLE = "console"
+"""The process that shows the tape to browsers: it publishes nothing but what an operator commands there."""
 
 EVALUATOR = "eval"
 """The process that measures changes on recorded time: no machine, no part in trading."""

@@ -151,6 +151,23 @@ class Environment(Variables):
     openai_key: SecretStr = Field(
         SecretStr(""), description="key of OpenAI's API, or of a server that speaks it, for the advisor alone"
     )
+    console_address: str = Field(
+        "127.0.0.1:8700",
+        pattern=ADDRESS_PATTERN,
+        description="`host:port` of the console; beyond loopback it asks for TLS, its own or a proxy's",
+    )
+    console_hosts: str = Field(
+        "",
+        max_length=1_000,
+        description="names with port by which browsers reach the console, with commas (`trade.example.org:443`); those"
+        " of loopback always count",
+    )
+    console_certificate: Path | None = Field(None, description="file with the console's certificate, PEM")
+    console_certificate_key: Path | None = Field(None, description="file with the certificate's key, PEM")
+    console_behind_proxy: bool = Field(
+        False,
+        description="whether a proxy with TLS stands before the console, which then speaks plain HTTP to it",
+    )
     log_level: Level = Field("INFO", description="level of the logs")
     time_zone: Zone = Field(
         "", description="zone in which times are shown, such as `Europe/Berlin`; the system's without it"
@@ -164,6 +181,7 @@ class ChildEnvironment(Variables):
         None, description="the pipe through which a service reads the passphrase once"
     )
     status_socket: int | None = Field(None, description="a service's listening socket for health and metrics")
+    console_socket: int | None = Field(None, description="the console's listening socket for browsers")
     restarts: int = Field(0, ge=0, description="how often the service was restarted")
     instance: str = Field("", description="name of a second execution process")
     crash_point: str = Field(

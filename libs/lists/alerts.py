@@ -33,21 +33,38 @@ class AlertRow:
         }
 
 
+class AlertList:
+    """The fold: feed it entries in the order of the tape."""
+
+    def __init__(self) -> None:
+        self.rows: list[AlertRow] = []
+        self._active: dict[tuple[str, str], AlertRow] = {}
+
+    def add(self, entries: Iterable[Entry]) -> "AlertList":
+        """Take entries; the list itself, for chaining."""
+        for record, message in entries:
+            if not isinstance(message, Alert):
+                continue
+            row = self._active.pop((message.rule, message.topic), None)
+            if row is not None:
+                row.over_at = record.stored_at_ns
+            if message.active:
+                row = AlertRow(record.seq, record.stored_at_ns, message)
+                self._active[message.rule, message.topic] = row
+                self.rows.append(row)
+        return self
+
+    def forget(self, kept: int) -> None:
+        """Forget the oldest of those that are over, once there are more than ``kept``."""
+        if len(self.rows) > kept:
+            over = [row for row in self.rows if row.over_at][: len(self.rows) - kept]
+            gone = {id(row) for row in over}
+            self.rows = [row for row in self.rows if id(row) not in gone]
+
+
 def alert_list(entries: Iterable[Entry]) -> list[AlertRow]:
     """Every alert in the order in which they were raised."""
-    rows: list[AlertRow] = []
-    active: dict[tuple[str, str], AlertRow] = {}
-    for record, message in entries:
-        if not isinstance(message, Alert):
-            continue
-        row = active.pop((message.rule, message.topic), None)
-        if row is not None:
-            row.over_at = record.stored_at_ns
-        if message.active:
-            row = AlertRow(record.seq, record.stored_at_ns, message)
-            active[message.rule, message.topic] = row
-            rows.append(row)
-    return rows
+    return AlertList().add(entries).rows
 
 
 def worst_first(rows: Iterable[AlertRow]) -> list[AlertRow]:

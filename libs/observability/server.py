@@ -13,11 +13,11 @@ from typing import NamedTuple
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from libs.observability.metrics import Metrics
-from proto.subjects import ALL_SERVICES
+from proto.subjects import ALL_SERVICES, CONSOLE
 
 HOST = "127.0.0.1"
 SUPERVISOR = "supervisor"
-STATUS_PORTS = {name: 9_400 + offset for offset, name in enumerate((SUPERVISOR, *ALL_SERVICES))}
+STATUS_PORTS = {name: 9_400 + offset for offset, name in enumerate((SUPERVISOR, *ALL_SERVICES, CONSOLE))}
 """Where each process serves health and metrics, when its ports are fixed: in containers, and on request."""
 REQUEST_BYTES_MAX = 8 * 1024
 """A scraper's headers are a few hundred bytes."""

@@ -10,10 +10,14 @@ from libs.operator.watch import Reports
 from libs.tape.connection import Link
 from libs.tape.reader import TapeReader
 from libs.tape.record import TapeRecord
+from libs.view.check_words import check_words
+from libs.view.names import short_id
+from libs.view.wording import clean, quantity
 from proto.evaluation import ExitChange, SignalChange
 from proto.execution import TERMINAL, Cancel, OrderStatus, OrderUpdate, Refusal
 from proto.exit import PositionStage, PositionUpdate
 from proto.message import Message
+from proto.operator import Verb
 from proto.risk import Approval, Check, Rejection
 
 STEP_S = 0.1
@@ -228,3 +232,23 @@ async def answer_to_decision(link: Link, seq: int, proposal: str) -> Answer:
     if await read_on(link, seq, take, lambda _: answer.given, ANSWER_PATIENCE_S) and answer.order:
         await read_on(link, seq, take, is_over, ORDER_PATIENCE_S)
     return answer
+
+
+def outcome_of(answer: Answer, verb: Verb, order: str, unit: str) -> tuple[bool, str]:
+    """Whether what was asked for happened, and what did, in words."""
+    words = ", ".join(check_words(check, unit) for check in answer.failed)
+    if not answer.given:
+        return False, f"{order}: risk has not answered; presage status says whether it runs"
+    if answer.is_rejected:
+        if answer.lapsed:
+            return False, f"{order}: too late, {words}"
+        if verb is Verb.DENY:
+            return True, f"{order}: denied"
+        return False, f"{order}: risk refuses it: {words}"
+    status = answer.status.value.replace("_", " ") if answer.status else "on its way"
+    told = f"{order}: approved as {short_id(answer.order)}, {status}"
+    if answer.filled:
+        told += f", {quantity(answer.filled)} of {quantity(answer.quantity)} contracts filled"
+    if answer.reason:
+        told += f" ({clean(answer.reason)})"
+    return answer.reached_the_venue and verb is Verb.APPROVE, told

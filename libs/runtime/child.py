@@ -6,3 +6,5 @@ RESTARTS_VARIABLE = variable("restarts")
 """How often the supervisor has restarted this service, told to the new process."""
 STATUS_VARIABLE = variable("status_socket")
 """Descriptor of the listening socket for the status endpoints, opened by the supervisor and inherited."""
+CONSOLE_VARIABLE = variable("console_socket")
+"""The same of the console's socket for browsers."""

@@ -21,6 +21,7 @@
       logs/           one file a service
       archive/        <tape>/<first>-<last>.segment: the whole record, sealed stretch by stretch
       advisor/        asked.log: the questions that have left for a model
+      console/        users.json, sessions.json, secret: who may log in to the console, and has; owner only
       frames/         <date>/frames-<n>.jsonl.gz: raw frames of the live venues, see services/feed/recording/recorder.py
 """
 
@@ -75,6 +76,8 @@ class RunFile(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The section ``news``."""
     advisor_url: str = ""
     """Where the sandbox's models are; empty without them."""
+    console_url: str = ""
+    """Where the console is; empty without one."""
 
 
 class TapeFile(msgspec.Struct, kw_only=True):
@@ -116,6 +119,7 @@ class StateLayout:
         self.journal = root / "journal"
         self.logs = root / "logs"
         self.frames = root / "frames"
+        self.console = root / "console"
         self.archives = root / "archive"
 
     @property

@@ -17,13 +17,16 @@ import secrets
 from pathlib import Path
 from typing import NamedTuple
 
+from libs.keys.verbs import CONSOLE_VERBS
 from libs.tape.errors import TapeError
-from proto.subjects import ALL_SERVICES, EVALUATOR, EXTRA_PUBLISH, LEDGER, TAPE
+from proto.operator import Command
+from proto.subjects import ALL_SERVICES, CONSOLE, EVALUATOR, EXTRA_PUBLISH, LEDGER, TAPE
 
 ADMIN = "bootstrap"
 OPERATOR = "operator"
-CONSOLE = "console"
-USERS = (*ALL_SERVICES, EVALUATOR, ADMIN, OPERATOR, CONSOLE)
+VIEWER = "viewer"
+"""Reads for commands and for the terminal view, and says nothing."""
+USERS = (*ALL_SERVICES, EVALUATOR, ADMIN, OPERATOR, VIEWER, CONSOLE)
 
 REPORT = "report"
 """Core subject of health reports: ``report.<service>``; not stored."""
@@ -75,8 +78,11 @@ def _own_permissions(user: str, claims: str) -> Permissions:
         return Permissions(None, None)
     if user == OPERATOR:
         return Permissions(("operator.>", *_READ), (inbox, f"{REPORT}.>"))
-    if user == CONSOLE:
+    if user == VIEWER:
         return Permissions(_READ, (inbox, f"{REPORT}.>"))
+    if user == CONSOLE:
+        spoken = tuple(f"{Command.kind}.{verb}" for verb in CONSOLE_VERBS)
+        return Permissions((*spoken, *_READ, f"{REPORT}.{CONSOLE}"), (inbox, f"{REPORT}.>"))
     if user == EVALUATOR:
         # It reads the tape and publishes its answers; nothing waits for it in lockstep.
         answers = (f"{EVALUATOR}.>", *_READ, f"{REPORT}.{EVALUATOR}", f"{WORK_ANSWER}.>")

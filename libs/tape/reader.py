@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 from collections import deque
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
@@ -44,6 +45,7 @@ REST_S = 0.02
 class TapeReader:
     """Reads ``stream`` from ``position`` + 1. One consumer of the batches at a time.
 
+    ``filter_subject``: a subject, a pattern, or several of which none covers another; only what fits comes.
     ``rest_s``: once it has everything, its connection rests for so long, and reads in one go what came meanwhile.
     """
 
@@ -52,7 +54,7 @@ class TapeReader:
         link: Link,
         position: int,
         stream: str = TAPE,
-        filter_subject: str = "",
+        filter_subject: str | Sequence[str] = "",
         *,
         rest_s: float = 0.0,
     ) -> None:
@@ -163,7 +165,8 @@ class TapeReader:
             "max_deliver": 1,
         }
         if self._filter_subject:
-            config["filter_subject"] = self._filter_subject
+            one = isinstance(self._filter_subject, str)
+            config["filter_subject" if one else "filter_subjects"] = self._filter_subject
         answer = await self._request(
             f"$JS.API.CONSUMER.CREATE.{self._stream}", {"stream_name": self._stream, "config": config}
         )

@@ -95,6 +95,8 @@ class Decision:
     order: str = ""
     checks: tuple[str, ...] = ()
     """Names of the checks that failed."""
+    seq: int = 0
+    """Where the message that told of it stands on the tape."""
 
     def same_as(self, other: "Decision") -> bool:
         """Whether two decisions differ only in their numbers."""

@@ -47,6 +47,8 @@ class ViewModel:
     services: tuple[ServiceRow, ...] = ()
     venues: tuple[VenueRow, ...] = ()
     whose_money: str = "paper"
+    console_url: str = ""
+    """Where the console is; empty without one."""
     halt_file: str | None = None
     """What the HALT file says, while there is one."""
     messages: int = 0
@@ -298,7 +300,9 @@ class ViewModel:
 
     def _on_refusal(self, refusal: Refusal) -> None:
         reasons = (wording.reason(refusal.reason.value),)
-        refused = Decision(self.now, "", "", "", "", "refused", reasons=reasons, order=refusal.order)
+        refused = Decision(
+            self.now, "", "", "", "", "refused", reasons=reasons, order=refusal.order, seq=self.seq
+        )
         self.decisions.add(refused)
 
     def _on_fill(self, fill: Fill) -> None:
@@ -329,6 +333,7 @@ class ViewModel:
                     price=settlement.price,
                     quantity=abs(held),
                     reasons=(f"realised {made}",),
+                    seq=self.seq,
                 )
             )
 
@@ -369,6 +374,7 @@ class ViewModel:
             is_exit=is_exit,
             reasons=reasons,
             order=getattr(message, "order", ""),
+            seq=self.seq,
         )
 
 

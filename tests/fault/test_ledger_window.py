@@ -118,7 +118,7 @@ async def test_no_credential_but_executions_fills_the_ledger(broker: Broker, led
             assert claims.encode() not in attacker.everything, user
     assert (await ledger.window()).claims == 0
     await claim_orders(ledger, range(1, 3))
-    async with RawClient(broker.port, "console", broker.passwords["console"]) as reader:
+    async with RawClient(broker.port, "viewer", broker.passwords["viewer"]) as reader:
         reader.subscribe("_INBOX_console.2")
         reading = {"deliver_subject": "_INBOX_console.2", "filter_subject": "ledger.>", "ack_policy": "none"}
         body = json.dumps({"stream_name": TAPE, "config": reading}).encode()

@@ -66,7 +66,7 @@ async def read_until(reader: TapeReader, enough: Callable[[list[TapeRecord]], bo
 
 
 async def whole_tape(broker: Broker) -> list[TapeRecord]:
-    link = await link_to(broker, "console")
+    link = await link_to(broker, "viewer")
     last = int((await stream_state(link.client))["last_seq"])
     reader = TapeReader(link, 0)
     records = await read_until(reader, lambda found: bool(found) and found[-1].seq >= last)

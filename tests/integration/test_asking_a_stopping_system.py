@@ -14,7 +14,7 @@ import uvloop
 from typer.testing import CliRunner
 
 from libs.runtime.layout import RunFile
-from libs.tape.credentials import CONSOLE, OPERATOR
+from libs.tape.credentials import OPERATOR, VIEWER
 from tools.cli.app import app
 from tools.cli.commands.operator import give_resume
 from tools.cli.commands.status import read_status
@@ -64,7 +64,7 @@ class Supervised:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         os.write(self._lock, str(os.getpid()).encode())
         self.layout.write_tape({"tape": "t", "base": "t", "epoch": 0, "last_seq": 0})
-        for user in (CONSOLE, OPERATOR):
+        for user in (VIEWER, OPERATOR):
             assert self.layout.password(user)
 
     def release(self) -> None:

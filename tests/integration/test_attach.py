@@ -110,7 +110,7 @@ def test_ctrl_c_before_anything_runs_is_said_in_words(tmp_path: Path):
 
 def test_a_system_without_a_terminal_is_looked_at_from_another_and_stopped(tmp_path: Path):
     state = tmp_path / "state"
-    with presage_up(state, "--market", "synthetic", as_json=False) as process:
+    with presage_up(state, "--market", "synthetic", "--no-console", as_json=False) as process:
         with terminal("attach", "--state", str(state)) as view:
             view.read_until("PRESAGE")
             view.read_until("7 of 7 live")

@@ -12,19 +12,20 @@ from libs.contract.codec import Unreadable, decode
 from libs.tape import credentials
 from libs.tape.broker import Broker, stream_state
 from libs.tape.connection import open_link
-from libs.tape.credentials import ADMIN, CONSOLE, OPERATOR, Permissions, claims_prefix
+from libs.tape.credentials import ADMIN, OPERATOR, VIEWER, Permissions, claims_prefix
 from libs.tape.reader import TapeReader
 from libs.tape.record import SIGNATURE_HEADER, TapeRecord
 from proto.feed import Quote
+from proto.operator import Verb
 from proto.subjects import ALL_SERVICES as SERVICES
-from proto.subjects import EVALUATOR, LEDGER, TAPE
+from proto.subjects import CONSOLE, EVALUATOR, LEDGER, TAPE
 from services.feed.publish import FeedPublisher
 from tests.support.raw_client import RawClient, headers
 from tests.support.waiting import PATIENCE_S, POLL_S
 
 pytestmark = pytest.mark.broker
 
-ATTACKERS = (*SERVICES, EVALUATOR, OPERATOR, CONSOLE)
+ATTACKERS = (*SERVICES, EVALUATOR, OPERATOR, CONSOLE, VIEWER)
 NON_RISK = tuple(s for s in SERVICES if s != "risk")
 
 # Said once more here, by hand: a mistake in the table of grants must not be a mistake in the test too.
@@ -33,6 +34,7 @@ OWN_PREFIXES = {service: {service} for service in SERVICES} | {
     EVALUATOR: {"eval"},
     OPERATOR: {"operator"},
     CONSOLE: set(),
+    VIEWER: set(),
 }
 PREFIXES = (*SERVICES, EVALUATOR, "venue", "ledger", "operator")
 READING = {f"$JS.API.CONSUMER.CREATE.{TAPE}", f"$JS.FC.{TAPE}.flow", f"$JS.API.STREAM.INFO.{TAPE}"}
@@ -42,6 +44,11 @@ SEEDED = 5
 EXTRA = {
     "execution": {f"$JS.API.STREAM.MSG.GET.{LEDGER}", f"$JS.API.STREAM.INFO.{LEDGER}", CLAIMS},
     "feed": {"lockstep.grant.risk", "lockstep.poll"},
+    CONSOLE: {
+        f"operator.command.{verb}"
+        for verb in ("halt", "close_only", "resume", "approve", "deny", "accept", "reject", "flatten")
+    }
+    | {"report.console"},
 }
 # A heartbeat is an empty message of the broker's own, which the API takes for a request.
 HEARTBEAT = {"idle_heartbeat": 500_000_000, "flow_control": True}
@@ -101,7 +108,8 @@ def attempts() -> list[Attempt]:
     evil = json.dumps({"name": "EVIL", "subjects": ["evil.>"]}).encode()
     return [
         *(Attempt(f"{prefix}.probe") for prefix in PREFIXES),
-        *(Attempt(f"report.{service}") for service in SERVICES),
+        *(Attempt(f"operator.command.{verb.value}") for verb in Verb),
+        *(Attempt(f"report.{service}") for service in (*SERVICES, CONSOLE)),
         *(Attempt(f"lockstep.report.{service}") for service in SERVICES),
         Attempt("lockstep.grant.risk"),
         Attempt("lockstep.poll"),
@@ -275,7 +283,7 @@ async def test_nobody_hears_more_than_the_plan_grants(broker: Broker):
             expected |= {f"lockstep.grant.{user}", "lockstep.poll"}
         expected |= {"lockstep.report.>"} if user == "feed" else set()
         expected |= {"operator.command.halt"} if user == "execution" else set()
-        if user in ("monitor", OPERATOR, CONSOLE):
+        if user in ("monitor", OPERATOR, CONSOLE, VIEWER):
             expected |= {"report.>", "report.risk"}
         heard: set[str] = set()
         async with client(broker, user) as ear, client(broker, ADMIN) as admin:

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from libs.venues.catalogue import VENUES, in_sandbox, traded
+from libs.view.venues import venue_status
 from proto.feed import FeedClock, Played, Quote
 from sandbox.faults.rules import FaultKind, FaultRule
 from sandbox.server import Sandbox
@@ -20,7 +21,6 @@ from tests.support.sixth_venue.venue import SIXTH, VENUE
 from tests.support.waiting import until
 from tools.cli.commands.status import print_status
 from tools.cli.doctor import examine
-from tools.cli.venue_status import venue_status
 from tools.system.composition import venue_sections
 from tools.system.sandbox_process import with_addresses
 

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from tools.cli.halt_file import halt_at_once
+from libs.operator.halt_file import halt_at_once
 
 INTERRUPTED = 130
 """Exit code of a command ended by Ctrl-C, as shells have it."""

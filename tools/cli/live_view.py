@@ -10,8 +10,8 @@ from libs.observability.latency import StoredTimes
 from libs.runtime.layout import StateLayout
 from libs.tape.record import TapeRecord
 from libs.view.model import ViewModel
+from libs.view.venues import venue_rows
 from proto.message import Message
-from tools.cli.venue_status import venue_rows
 from tools.cli.view_source import ViewSource
 from tools.view.render import export_svg, render
 
@@ -63,5 +63,6 @@ class LiveView:
         """Bring the services and venues up to date, and what the HALT file says."""
         source = self._source
         self.model.halt_file = read_halt_file(source.layout)
+        self.model.console_url = source.console_url
         self.model.show_services(source.services(self.model.seq))
         self.model.show_venues(venue_rows(source.reports.latest, source.live, source.account), source.account)

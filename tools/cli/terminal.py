@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
-from tools.cli.halt_file import STATE, STATE_VARIABLE
+from libs.operator.halt_file import STATE, STATE_VARIABLE
 from tools.exit_codes import FAILED
 
 State = Annotated[Path, typer.Option("--state", envvar=STATE_VARIABLE, help="State directory.")]

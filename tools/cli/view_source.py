@@ -7,7 +7,7 @@ from typing import Protocol
 from libs.operator.watch import Reports
 from libs.runtime.layout import StateLayout
 from libs.view.rows import ServiceRow
-from proto.subjects import OPTIONAL_SERVICES, SERVICES
+from proto.subjects import CONSOLE, OPTIONAL_SERVICES, SERVICES
 from tools.live.money import account_of
 from tools.system.system import System
 
@@ -23,6 +23,9 @@ class ViewSource(Protocol):
 
     @property
     def live(self) -> Collection[str]: ...
+
+    @property
+    def console_url(self) -> str: ...
 
     def services(self, seq: int) -> list[ServiceRow]: ...
 
@@ -41,6 +44,11 @@ class OwnSystem:
         """Venues that get real orders."""
         return self._system.options.live
 
+    @property
+    def console_url(self) -> str:
+        """Where the console is."""
+        return self._system.console_url
+
     def services(self, seq: int) -> list[ServiceRow]:
         """A row for each child of the supervisor."""
         children = self._system.supervisor.children.items()
@@ -57,16 +65,22 @@ class RemoteSystem:
         self.layout = layout
         self.reports = reports
         self.account = layout.money_file.read_text() if layout.money_file.exists() else "paper"
+        self._console_url = layout.read_run().console_url if layout.was_run else ""
 
     @property
     def live(self) -> Collection[str]:
         """Venues for which execution reports a gate."""
         return list(self.reports.latest.get("execution", {}).get("venues", {}))
 
+    @property
+    def console_url(self) -> str:
+        """Where the console is."""
+        return self._console_url
+
     def services(self, seq: int) -> list[ServiceRow]:
         """A row for each service; one that was never heard is missing."""
         latest = self.reports.latest
-        names = (*SERVICES, *(name for name in OPTIONAL_SERVICES if name in latest))
+        names = (*SERVICES, *(name for name in (*OPTIONAL_SERVICES, CONSOLE) if name in latest))
         return [service_row(self.reports, name, seq, is_down=name not in latest) for name in names]
 
 

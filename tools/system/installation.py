@@ -21,7 +21,7 @@ from libs.runtime.layout import StateLayout
 from libs.tape.broker import Broker, ensure_streams, stream_state
 from libs.tape.claim_copies import wait_for_claim_copies
 from libs.tape.connection import CONNECT_PATIENCE_S, Link, open_link
-from libs.tape.credentials import ADMIN, CONSOLE, OPERATOR, claims_prefix
+from libs.tape.credentials import ADMIN, OPERATOR, VIEWER, claims_prefix
 from libs.tape.errors import TapeError
 from proto.subjects import MACHINE_ORDER
 from tools.exit_codes import UsageError
@@ -181,8 +181,8 @@ class Installation:
         if known is not None:
             self.layout.write_tape(known | {"boot": ""})
 
-    async def connect(self, user: str = CONSOLE, patience_s: float = CONNECT_PATIENCE_S) -> Link:
-        """A connection for the console (read only) or the operator."""
+    async def connect(self, user: str = VIEWER, patience_s: float = CONNECT_PATIENCE_S) -> Link:
+        """A connection for who reads, or the operator."""
         return await open_link(self.broker_url, user, self.layout.password(user), patience_s=patience_s)
 
     async def stop(self) -> None:
@@ -282,7 +282,7 @@ def expect_run(root: Path, *, finished_start: bool = True) -> None:
 
 
 @asynccontextmanager
-async def tape_access(root: Path, user: str = CONSOLE) -> AsyncIterator[tuple[Installation, Link]]:
+async def tape_access(root: Path, user: str = VIEWER) -> AsyncIterator[tuple[Installation, Link]]:
     """The tape of a state directory, whether the system runs or not (then our broker runs meanwhile).
 
     Raises:

@@ -47,6 +47,8 @@ class Options:
     news: Mapping[str, Any] = field(default_factory=dict)
     evaluator: bool = False
     """Whether the evaluator runs beside the services; never while a recording is played."""
+    console: bool = False
+    """Whether the console runs beside the services."""
     examined: Sequence[str] = ()
     """Venues for which the doctor had no complaint and the phrase was typed: without them no real money."""
 

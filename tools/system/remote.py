@@ -19,7 +19,7 @@ from libs.config.environment import Environment
 from libs.contract.codec import Unreadable, decode
 from libs.runtime.layout import RunFile
 from libs.tape.connection import open_link
-from libs.tape.credentials import CONSOLE
+from libs.tape.credentials import VIEWER
 from proto.message import Message
 from proto.operator import Config, Session
 from tools.exit_codes import NothingDone, UsageError
@@ -67,7 +67,7 @@ def login_of(url: str) -> Login:
         if not places:
             user, password = unquote(found["user"] or ""), unquote(found["password"] or "")
         places.append(f"{found['scheme']}://{found['place']}")
-    user = user or CONSOLE
+    user = user or VIEWER
     folder = Environment.read().nats_credentials
     if not password and folder is not None:
         password = (folder / user).read_text().strip()

@@ -21,6 +21,7 @@ from libs.operator.watch import Reports
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
 from libs.tape.errors import BrokerUnavailable
+from libs.view.orders_state import DISK_FULL
 from tools.system.installation import Installation
 
 CHECK_EVERY_S = 0.25
@@ -35,7 +36,6 @@ BROKER_FREE_BYTES_MIN = 32 << 20
 DATABASE_FREE_BYTES_MIN = 32 << 20
 """Room for two segments of PostgreSQL's log, without which it ends itself."""
 RESTART_PAUSE_S = 2.0
-DISK_FULL = "disk full"
 FROZEN = "frozen: restart it"
 
 log = logging.getLogger("presage.servers")

@@ -74,6 +74,8 @@ class Supervisor:
         self._layout = layout
         self._stopping = False
         self._sockets: dict[str, socket.socket] = {}
+        self.listening: dict[str, tuple[str, socket.socket]] = {}
+        """Service → a variable, and an open socket that it inherits and finds by it; it stays open here."""
 
     def listen(self, base: int = 0) -> dict[str, int]:
         """Open the socket of each service's status endpoints; their ports: any free ones, or from ``base`` on.
@@ -102,6 +104,10 @@ class Supervisor:
         if child.service in self._sockets:
             inherited.append(self._sockets[child.service].fileno())
             environment[STATUS_VARIABLE] = str(inherited[0])
+        if child.service in self.listening:
+            name, opened = self.listening[child.service]
+            inherited.append(opened.fileno())
+            environment[name] = str(opened.fileno())
         pipe = hand_over(self.passphrase) if self.passphrase and child.service in self.opening else None
         if pipe is not None:
             inherited.append(pipe)
@@ -202,3 +208,5 @@ class Supervisor:
             process.wait()
         while self._sockets:
             self._sockets.popitem()[1].close()
+        while self.listening:
+            self.listening.popitem()[1][1].close()

@@ -1,6 +1,7 @@
 """``presage up``: the whole system under one supervisor, live or playing recordings."""
 
 import asyncio
+import errno
 import json
 import os
 import socket
@@ -18,11 +19,12 @@ from libs.lists.settings import overrides_text, write_origins
 from libs.observability.server import SUPERVISOR
 from libs.operator.desk import OperatorDesk, opening
 from libs.operator.watch import Reports, TapeWatch
+from libs.runtime.child import CONSOLE_VARIABLE
 from libs.runtime.layout import RunFile, StateLayout
 from libs.runtime.wiring import status_socket
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
-from libs.tape.credentials import OPERATOR
+from libs.tape.credentials import OPERATOR, VIEWER
 from libs.tape.reader import REST_S
 from libs.tape.record import TapeRecord
 from libs.tasks import cancel_all
@@ -31,7 +33,7 @@ from proto.execution import Claim
 from proto.message import Message
 from proto.monitor import Alert
 from proto.operator import ClockOwner, Mode, Prices, Session, Verb
-from proto.subjects import SERVICES
+from proto.subjects import CONSOLE, SERVICES
 from services.feed.recording.recording import open_recording, recording_start
 from tools.exit_codes import UsageError
 from tools.live.gate import closed_paper_trades, too_few
@@ -88,12 +90,16 @@ class System:
         self.installation = Installation(options.state)
         self._shares = self.installation.shares
         self.advising = advising
-        optional = (SERVICE,) if advising.is_on else ()
-        self.supervisor = Supervisor(self.installation.layout, () if self._shares else (*SERVICES, *optional))
+        self._optional = ((SERVICE,) if advising.is_on else ()) + ((CONSOLE,) if options.console else ())
+        self.supervisor = Supervisor(
+            self.installation.layout, () if self._shares else (*SERVICES, *self._optional)
+        )
         self.observers: list[Any] = []
         self._overrides = Overrides()
         self.servers: ServerWatch | None = None
         self.tape = ""
+        self.console_url = ""
+        """Where the console is, once it was started."""
         self.new_epoch = False
         self.watch: TapeWatch | None = None
         self._sections = {**sections, **advising.sections}
@@ -251,7 +257,7 @@ class System:
             self.supervisor.passphrase = self.options.passphrase
             self.supervisor.opening = tuple(service for service in KEYED_SERVICES if wanted[service])
 
-    async def _connect(self, user: str = "console") -> Link:
+    async def _connect(self, user: str = VIEWER) -> Link:
         link = await self.installation.connect(user)
         self._links.append(link)
         return link
@@ -262,6 +268,28 @@ class System:
         own = status_socket() or socket.create_server((STATUS_HOST, base))
         self._status_socket = own
         return {SUPERVISOR: own.getsockname()[1]} | self.supervisor.listen(base + 1 if base else 0)
+
+    def _listen_for_browsers(self) -> str:
+        """Open the console's socket; its address, empty without a console.
+
+        It stays open here, so that the address is the same after a restart. Where the usual one is taken, any free port
+        does: the address is told in any case.
+        """
+        if not self.options.console or self._shares:
+            return ""
+        environment = Environment.read()
+        host, _, port = environment.console_address.rpartition(":")
+        host = host.strip("[]")
+        try:
+            opened = socket.create_server((host, int(port)))
+        except OSError as e:
+            if e.errno != errno.EADDRINUSE:
+                raise
+            opened = socket.create_server((host, 0))
+        self.supervisor.listening[CONSOLE] = (CONSOLE_VARIABLE, opened)
+        scheme = "https" if environment.console_certificate is not None else "http"
+        self.console_url = f"{scheme}://{host}:{opened.getsockname()[1]}"
+        return self.console_url
 
     def _run_file(self, database_url: str, adopt_to: int) -> RunFile:
         options = self.options
@@ -283,7 +311,8 @@ class System:
             archive_keep_days=options.archive_keep_days,
             # Only an advisor reads them.
             news=dict(options.news) if self.advising.is_on else {},
-            optional_services=[SERVICE] if self.advising.is_on else [],
+            optional_services=list(self._optional),
+            console_url=self._listen_for_browsers(),
             advisor_url=self._models_url,
         )
 

@@ -177,7 +177,8 @@ def services(model: ViewModel, rows_max: int) -> Panel:
         restarts = Text(str(row.restarts), style=styles.WARN if row.restarts else styles.QUIET)
         made.add_row(name, f"{row.position:,}", lag, restarts)
     live = sum(row.state == "live" for row in model.services)
-    return panel("services", made, f"{live} of {len(model.services)} live")
+    note = f"{live} of {len(model.services)} live"
+    return panel("services", made, f"{note} · console {model.console_url}" if model.console_url else note)
 
 
 def services_strip(model: ViewModel, width: int) -> Text:

@@ -14,25 +14,24 @@ from libs.lists.orders import KINDS, OrderList
 from libs.lists.reading import read_kinds, read_window
 from libs.lists.waiting import waiting_orders
 from libs.operator.aftermath import (
-    Answer,
     answer_to_decision,
     effect_of_flatten,
     effect_of_halt,
     have_acted,
+    outcome_of,
 )
 from libs.operator.desk import OperatorDesk
+from libs.operator.halt_file import REASON, write_halt_file
 from libs.runtime.layout import StateLayout
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
 from libs.tape.credentials import OPERATOR
 from libs.tape.errors import BrokerUnavailable, PublishRefused, TapeError
-from libs.view.check_words import check_words
 from libs.view.names import candidates, matching_orders, short_id
-from libs.view.wording import clean, quantity, sign_of
+from libs.view.wording import sign_of
 from proto.operator import Command, Verb
 from proto.subjects import MACHINE_ORDER
 from tools.cli.commands.status import read_status
-from tools.cli.halt_file import REASON, write_halt_file
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, print_outcome, run
 from tools.exit_codes import FAILED, NothingDone, UsageError
 from tools.lists.positions import read_holdings
@@ -281,26 +280,6 @@ async def _why_not(link: Link, name: str, waiting: int) -> str:
     became = f" as {short_id(row.became)}" if row.became else ""
     because = f": {row.reason}" if row.reason else ""
     return f"expected an order that waits, was {short_id(row.order)}, which is {row.status}{became}{because}"
-
-
-def outcome_of(answer: Answer, verb: Verb, order: str, unit: str) -> tuple[bool, str]:
-    """Whether what was asked for happened, and what did, in words."""
-    words = ", ".join(check_words(check, unit) for check in answer.failed)
-    if not answer.given:
-        return False, f"{order}: risk has not answered; presage status says whether it runs"
-    if answer.is_rejected:
-        if answer.lapsed:
-            return False, f"{order}: too late, {words}"
-        if verb is Verb.DENY:
-            return True, f"{order}: denied"
-        return False, f"{order}: risk refuses it: {words}"
-    status = answer.status.value.replace("_", " ") if answer.status else "on its way"
-    told = f"{order}: approved as {short_id(answer.order)}, {status}"
-    if answer.filled:
-        told += f", {quantity(answer.filled)} of {quantity(answer.quantity)} contracts filled"
-    if answer.reason:
-        told += f" ({clean(answer.reason)})"
-    return answer.reached_the_venue and verb is Verb.APPROVE, told
 
 
 @asynccontextmanager

@@ -21,19 +21,19 @@ from libs.operator.watch import Reports
 from libs.runtime.layout import StateLayout
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
+from libs.tape.credentials import VIEWER
 from libs.tape.errors import BrokerUnavailable
 from libs.view import terms
+from libs.view.orders_state import is_stopping, orders_state
+from libs.view.venues import venue_status
 from libs.view.wording import clean, counted, instrument, price, quantity, sign_of
 from libs.view.wording import money as amount
 from proto.monitor import Alert
-from proto.risk import RiskState
-from proto.subjects import OPTIONAL_SERVICES, SERVICES
+from proto.subjects import SERVICES
 from proto.units import ONE, SECOND
 from tools.cli.terminal import DEFAULT_STATE, AsJson, State, console, emit, run
-from tools.cli.venue_status import venue_status
 from tools.exit_codes import FAILED
 from tools.system.installation import expect_run, running_supervisor
-from tools.system.servers import DISK_FULL
 
 REPORT_PATIENCE_S = 1.5
 COMMAND_PATIENCE_S = 2.0
@@ -73,9 +73,10 @@ async def read_status(state: Path) -> dict[str, Any]:
     # Last, so that a halt given meanwhile shows.
     if layout.halt_file.exists():
         document["halted"] = layout.halt_file.read_text() or "halted"
-    document["orders"] = _orders_state(document)
+    document["orders"] = orders_state(document)
     document["money"] = layout.money_file.read_text() if layout.money_file.exists() else "paper"
     document["venues"] = venue_status(document["services"], (), document["money"])
+    document["console"] = layout.read_run().console_url if document["running"] else ""
     risk = document["services"].get("risk", {})
     document["account"] = {name: risk[name] for name in ACCOUNT if name in risk}
     return document
@@ -85,7 +86,7 @@ async def _live_status(layout: StateLayout) -> dict[str, Any]:
     run = layout.read_run()
     link = Link("status")
     try:
-        await link.open(run.broker_url, "console", layout.password("console"), patience_s=COMMAND_PATIENCE_S)
+        await link.open(run.broker_url, VIEWER, layout.password(VIEWER), patience_s=COMMAND_PATIENCE_S)
     except BrokerUnavailable:
         return {"broker": "gone"}
     reports = Reports()
@@ -118,65 +119,6 @@ async def _alerts(link: Link, layout: StateLayout) -> Reading:
         return await read_kinds(History(link, archive), (Alert,), position)
     except ArchiveDamaged:
         return await read_window(link, (Alert,))
-
-
-_RISK_LETS = {
-    RiskState.HALTED.value: "no new orders: risk is halted",
-    RiskState.CLOSE_ONLY.value: "exits only: risk is close-only",
-}
-"""What risk lets through, where that is less than everything."""
-
-
-def is_stopping(document: Mapping[str, Any]) -> bool:
-    """Whether what runs is about to end: it takes a few seconds, and less and less of it answers."""
-    return bool(document.get("servers", {}).get("stopping"))
-
-
-def _orders_state(document: Mapping[str, Any]) -> str:
-    """Whether new orders may leave, in a word, and if not why."""
-    if not document["running"]:
-        return "stopped"
-    if is_stopping(document):
-        return "stopping"
-    if document["halted"]:
-        return f"halted: {document['halted']}"
-    if document.get("broker") == "gone":
-        return "no new orders: broker gone"
-    servers: Mapping[str, Any] = document.get("servers", {})
-    if servers.get("broker", "up") != "up":
-        return f"no new orders: broker {servers['broker']}"
-    if servers.get("database") == DISK_FULL:
-        return f"no new orders: database {DISK_FULL}"
-    services: Mapping[str, Any] = document["services"]
-    why = _services_reason(services)
-    if why:
-        return f"no new orders{why}"
-    ledger: Mapping[str, Any] = services.get("execution", {}).get("ledger", {})
-    let_through = _RISK_LETS.get(services.get("risk", {}).get("risk_state", ""), "open")
-    return f"exits only: {ledger['entries']}" if ledger.get("entries") else let_through
-
-
-def _services_reason(services: Mapping[str, Any]) -> str:
-    """Why the services let no new order out, or none to some venue; empty when they do."""
-    down = [
-        name
-        for name, report in services.items()
-        if report.get("state") != "live" and name not in OPTIONAL_SERVICES
-    ]
-    if down:
-        return f": {', '.join(down)} not live"
-    execution: Mapping[str, Any] = services.get("execution", {})
-    gate = execution.get("gate", "open")
-    if gate != "open":
-        return f": {gate}"
-    gates: Mapping[str, Any] = execution.get("venues", {})
-    closed = [f"{venue} ({found['gate']})" for venue, found in gates.items() if found.get("gate") != "open"]
-    if closed:
-        return f" to {', '.join(closed)}"
-    # Once every book is older than risk lets it be, no entry passes.
-    silent_s = services.get("feed", {}).get("silent_s", 0)
-    age_max_s = services.get("risk", {}).get("book_age_max_s")
-    return "" if age_max_s is None or silent_s < age_max_s else f": feed silent for {silent_s} s"
 
 
 def _account_line(account: Mapping[str, Any], unit: str) -> str:
@@ -234,6 +176,8 @@ def print_status(console: Console, document: Mapping[str, Any]) -> None:
     style = "bold red" if document["money"].startswith("real") else "bold"
     console.print(f"money: {document['money']}", style=style, highlight=False)
     console.print(f"orders: {document['orders']}", style="bold", highlight=False, markup=False)
+    if document.get("console"):
+        console.print(f"console: {document['console']}", highlight=False, soft_wrap=True)
     if document["account"]:
         console.print(
             _account_line(document["account"], sign_of(document["money"])), highlight=False, soft_wrap=True

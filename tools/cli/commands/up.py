@@ -33,6 +33,7 @@ from tools.system.build import system_of
 from tools.system.composition import CONFIG_DIRECTORY, DEFAULT_STRATEGIES
 from tools.system.options import MarketSource, Options
 from tools.system.run import run_headless, run_viewed
+from tools.system.system import System, Tell
 
 PLAYING = "Recordings and other frames"
 REAL_ORDERS = "Real orders"
@@ -82,10 +83,19 @@ ForSeconds = Annotated[
 MetricsPort = Annotated[
     int,
     typer.Option(
-        help="First of nine ports for health and metrics, supervisor first; 0: any free ones.",
-        max=65_527,
+        help="First of ten ports for health and metrics, supervisor first; 0: any free ones.",
+        max=65_526,
         min=0,
         rich_help_panel=OUTPUT,
+    ),
+]
+WithConsole = Annotated[
+    bool | None,
+    typer.Option(
+        "--console/--no-console",
+        help="The console for browsers; without either: unless something is played or JSON is asked for.",
+        rich_help_panel=OUTPUT,
+        show_default=False,
     ),
 ]
 Headless = Annotated[bool, typer.Option(help="No terminal view.", rich_help_panel=OUTPUT)]
@@ -111,6 +121,7 @@ def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
     state: State = DEFAULT_STATE,
     metrics_port: MetricsPort = 0,
     headless: Headless = False,
+    with_console: WithConsole = None,
     adopt: Adopted = None,
     picture: Picture = None,
     strategy: Strategies = None,
@@ -120,7 +131,8 @@ def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
 ) -> None:
     """Bring everything up, on paper at the sandbox's venues; or play recordings, which end by themselves."""
     recordings = [*(recording or []), *(more or [])]
-    prices = _market(market, live=bool(live), played=bool(recordings or socket))
+    prices_are_played = bool(recordings or socket)
+    prices = _market(market, live=bool(live), played=prices_are_played)
     options = Options(
         state=state,
         recordings=recordings,
@@ -136,6 +148,7 @@ def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
         paper_state=paper_state,
         metrics_port=metrics_port,
         evaluator=not recordings,
+        console=not (prices_are_played or as_json) if with_console is None else with_console,
     )
 
     async def work() -> dict[str, Any]:
@@ -150,7 +163,7 @@ def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
             stages.clear()
             options.passphrase = passphrase_for(state, ())
         if headless or as_json:
-            return await run_headless(system, visible=sys.stderr.isatty(), tell=stages.say)
+            return await run_headless(system, visible=sys.stderr.isatty(), tell=_telling(system, stages.say))
         view = LiveView(OwnSystem(system), picture)
         system.observers.append(view.observe)
         return await run_viewed(system, view.run, stages.say)
@@ -164,6 +177,19 @@ def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
         print_summary(console, summary, str(state), account_of(options.money, options.live))
     if summary["divergences"]:
         raise typer.Exit(DIFFERENCE)
+
+
+def _telling(system: System, say: Tell) -> Tell:
+    """Say also where the console is, once everything was started."""
+
+    def tell(stage: str) -> None:
+        say(stage)
+        if not stage and system.console_url:
+            errors.print(
+                f"presage: console at {system.console_url}", highlight=False, markup=False, soft_wrap=True
+            )
+
+    return tell
 
 
 def _market(market: MarketSource, *, live: bool, played: bool) -> MarketSource:

@@ -16,7 +16,8 @@ MODULES_MAX = 90
 """Of a Python that has started and imported what opens a file; the command in full takes more than a thousand."""
 LOOKED_AT = """
 import json, sys
-from tools.cli import __main__, halt_file
+from libs.operator import halt_file
+from tools.cli import __main__
 
 write = halt_file.write_halt_file
 

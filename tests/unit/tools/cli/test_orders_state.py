@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tools.cli.commands.status import _orders_state
+from libs.view.orders_state import orders_state
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from tools.cli.commands.status import _orders_state
 )
 def test_what_risk_holds_back_is_told(state: str, said: str):
     services = {"execution": {"state": "live"}, "risk": {"state": "live", "risk_state": state}}
-    assert _orders_state({"running": True, "halted": "", "services": services}) == said
+    assert orders_state({"running": True, "halted": "", "services": services}) == said
 
 
 @pytest.mark.parametrize(
@@ -32,4 +32,4 @@ def test_what_risk_holds_back_is_told(state: str, said: str):
 )
 def test_a_ledger_that_keeps_its_rest_for_exits_is_told(execution: dict[str, Any], said: str):
     document = {"running": True, "halted": "", "services": {"execution": {"state": "live"} | execution}}
-    assert _orders_state(document) == said
+    assert orders_state(document) == said

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from libs.view.orders_state import orders_state
 from proto.subjects import SERVICES
-from tools.cli.commands.status import _orders_state
 
 
 def running(**reports: dict[str, Any]) -> dict[str, Any]:
@@ -20,4 +20,4 @@ def test_the_feed_is_silent_as_long_as_the_configuration_lets_a_book_be(
     book_age_max_s: int | None, said: str
 ) -> None:
     risk = {"book_age_max_s": book_age_max_s}
-    assert _orders_state(running(feed={"silent_s": 20}, risk=risk)) == said
+    assert orders_state(running(feed={"silent_s": 20}, risk=risk)) == said

@@ -5,9 +5,9 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from libs.view.venues import venue_rows, venue_status
 from proto.units import ONE
 from tools.cli.commands.status import print_status
-from tools.cli.venue_status import venue_rows, venue_status
 
 FEED = {
     "venues": {

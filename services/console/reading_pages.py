@@ -1,0 +1,289 @@
+"""Pages that are read from tape or journal when they are asked for: why, a market, the journal, reports."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Request
+from markupsafe import Markup
+from starlette.responses import Response
+
+from libs.bounded import cut
+from libs.explain.why import SeveralMeant
+from libs.tape.errors import TapeError
+from libs.view import wording
+from libs.view.moment import moment
+from services.console import cells, chain, charts, performance
+from services.console.journal import JournalUnavailable, Search
+from services.console.limits import FILTER_CHARACTERS_MAX
+from services.console.live import encode
+from services.console.render import Filter, Renderer, number_of, plain_table
+from services.console.service import Console
+
+JOURNAL_ROWS = 50
+
+
+def add_to(router: APIRouter, console: Console, draw: Renderer) -> None:
+    """Add the routes."""
+    _add_records(router, console, draw)
+    _add_reports(router, console, draw)
+
+
+def _add_records(router: APIRouter, console: Console, draw: Renderer) -> None:
+    gate, now = console.gatekeeper, console.now
+
+    @router.get("/decisions/{name:path}")
+    async def why(request: Request, name: str) -> Response:
+        session = gate.expect_session(request)
+        problem = "The tape knows no order, message, market or sequence of this name."
+        try:
+            found = await chain.explain(now, name)
+        except SeveralMeant as e:
+            found, problem = [], str(e)
+        except TapeError as e:
+            found, problem = [], f"The tape cannot be read now: {e}"
+        steps = chain.steps_of(found, now.unit())
+        svg = charts.timeline(chain.bars_of(found))
+        return draw.page(
+            request, session, "why.html", "decisions", name=name, steps=steps, problem=problem,
+            span=f"{steps[-1]['offset_ms']} ms" if steps else "", timeline_svg=Markup(svg),  # noqa: S704 - escaped there
+        )  # fmt: skip
+
+    @router.get("/markets/{market:path}")
+    async def one_market(request: Request, market: str) -> Response:
+        session = gate.expect_session(request)
+        return draw.page(
+            request, session, "market.html", "markets", market=market, **_market(console, market)
+        )
+
+    @router.get("/journal")
+    async def journal(request: Request) -> Response:
+        session = gate.expect_session(request)
+        given = {
+            name: cut(request.query_params.get(name, ""), FILTER_CHARACTERS_MAX)
+            for name in ("kind", "order", "market", "strategy", "producer")
+        }
+        cursor = number_of(request.query_params.get("cursor", ""))
+        problem, rows = "", []
+        try:
+            rows = await console.journal.find(
+                Search(given, cursor if cursor >= 0 else None, JOURNAL_ROWS + 1)
+            )
+        except JournalUnavailable as e:
+            problem = f"History is unavailable: {e}. What is live goes on."
+        more = ""
+        if len(rows) > JOURNAL_ROWS:
+            more = "/journal?" + urlencode({**given, "cursor": rows[JOURNAL_ROWS - 1]["seq"]})
+        shown_rows = [_entry(row) for row in rows[:JOURNAL_ROWS]]
+        columns = {
+            "time": "",
+            "sequence": "num",
+            "kind": "",
+            "about": "",
+            "strategy": "wide",
+            "producer": "wide",
+        }
+        table = plain_table("Journal", columns, shown_rows, problem or "nothing fits")
+        filters = [Filter(name, name.capitalize(), value) for name, value in given.items()]
+        exports = [("JSON Lines", "/api/v1/journal?" + urlencode({**given, "format": "jsonl"}))]
+        about = "Everything but prices and clocks, as the journal keeps it. Each row opens why."
+        return draw.page(
+            request, session, "tables.html", "journal", shown=("journal",), tables={"journal": table},
+            about=problem or about, filters=filters, more=more, exports=exports,
+        )  # fmt: skip
+
+
+def _add_reports(router: APIRouter, console: Console, draw: Renderer) -> None:
+    gate, now = console.gatekeeper, console.now
+
+    @router.get("/performance")
+    async def performance_page(request: Request) -> Response:
+        session = gate.expect_session(request)
+        points = now.fold.view.equity_history.points
+        document = performance.document(now.fold.books.trades(), points)
+        parts = {cut: _groups(cut, found, now.unit()) for cut, found in document["by"].items()}
+        svg = Markup(charts.equity(points, now.unit()))  # noqa: S704 - drawn here, of numbers
+        return draw.page(
+            request, session, "performance.html", "performance", whole=_figures(document, now.unit()), parts=parts,
+            equity_svg=svg,
+        )  # fmt: skip
+
+    @router.get("/settings")
+    async def settings(request: Request) -> Response:
+        session = gate.expect_session(request)
+        sections = [(name, *_section(console, name)) for name in sorted(now.fold.sections)]
+        return draw.page(request, session, "settings.html", "settings", sections=sections)
+
+    @router.get("/advisor")
+    async def advisor(request: Request) -> Response:
+        session = gate.expect_session(request)
+        try:
+            advice, problem = await console.advice(), ""
+        except TapeError as e:
+            advice, problem = None, f"The tape cannot be read now: {e}"
+        return draw.page(request, session, "advisor.html", "advisor", problem=problem, **_advice(advice))
+
+
+def _entry(row: dict[str, Any]) -> list[dict[str, Any]]:
+    about = row["order"] or row["market"] or (row["subject"].partition(".")[2])
+    return [
+        cells.time(row["at"]),
+        cells.text(f"{int(row['seq']):,}", "num"),
+        cells.link(row["kind"], cells.why(row["seq"]), "id"),
+        cells.text(about, "quiet"),
+        cells.text(row["strategy"], "wide"),
+        cells.text(row["producer"], "wide"),
+    ]
+
+
+def _market(console: Console, name: str) -> dict[str, Any]:
+    """A market's page: its facts, its books, what is thought of it."""
+    now = console.now
+    state = now.fold.view.market_state
+    market = state.markets.get(name)
+    if market is None:
+        return {"facts": [], "books": [], "label": name, "forecast": None}
+    books = []
+    for outcome in market.outcomes:
+        quotes = state.tops.get(outcome.instrument)
+        rows = []
+        for side, levels in (
+            ("ask", reversed(quotes.asks) if quotes else ()),
+            ("bid", quotes.bids if quotes else ()),
+        ):
+            rows += [
+                [cells.text(side, f"state {'bad' if side == 'ask' else 'good'}"), cells.text(wording.price(level.price), "num"),
+                 cells.text(wording.quantity(level.quantity), "num")]
+                for level in levels
+            ]  # fmt: skip
+        books.append(
+            (
+                outcome.name,
+                plain_table(
+                    outcome.name.upper(), {"side": "", "price": "num", "quantity": "num"}, rows, "no level"
+                ),
+            )
+        )
+    facts = [
+        ("title", wording.clean(market.title)), ("venue", market.venue), ("status", market.status.value),
+        ("underlying", market.underlying or "–"), ("opens", moment(market.open_at) if market.open_at else "–"),
+        ("closes", moment(market.close_at) if market.close_at else "–"), ("group", market.group or "–"),
+    ]  # fmt: skip
+    fair = [
+        (outcome.name, wording.price(found.value), found.strategy)
+        for outcome in market.outcomes
+        if (found := now.fold.fair.get(outcome.instrument)) is not None
+    ]
+    facts += [(f"fair value of {outcome}", f"{value} ({strategy})") for outcome, value, strategy in fair]
+    if (forecast := now.fold.forecasts.get(name)) is not None:
+        facts.append(
+            (
+                "advisor's forecast",
+                f"{wording.price(forecast[1].forecast)}, weighed {wording.price(forecast[1].probability)}",
+            )
+        )
+    return {"facts": facts, "books": books, "label": state.labels.get(name, name), "forecast": forecast}
+
+
+def _figures(document: dict[str, Any], unit: str) -> list[tuple[str, str, str]]:
+    whole = document["all"]
+    profit = cells.money(whole["profit"], unit, signed=True, classes="figure")
+    rate = whole["win_rate"]
+    return [
+        ("closed trades", f"{whole['trades']:,}", "figure"),
+        ("profit", profit["t"], profit["c"]),
+        ("fees", cells.money(whole["fees"], unit)["t"], "figure"),
+        ("won", "–" if rate is None else f"{float(rate) * 100:.1f} %", "figure"),
+        ("profit factor", whole["profit_factor"] or "–", "figure"),
+        ("drawdown", cells.money(document["drawdown"], unit)["t"], "figure"),
+    ]
+
+
+def _groups(cut: str, found: list[dict[str, Any]], unit: str) -> dict[str, Any]:
+    rows = [
+        [
+            cells.text(group["name"] or "–", "name"),
+            cells.text(f"{group['trades']:,}", "num"),
+            cells.text(
+                "–" if group["win_rate"] is None else f"{float(group['win_rate']) * 100:.0f} %", "num"
+            ),
+            cells.money(group["profit"], unit, signed=True),
+            cells.money(group["fees"], unit, classes="num wide"),
+            cells.text(group["profit_factor"] or "–", "num wide"),
+        ]
+        for group in found
+    ]
+    columns = {
+        cut: "",
+        "trades": "num",
+        "won": "num",
+        "profit": "num",
+        "fees": "num wide",
+        "profit factor": "num wide",
+    }
+    return plain_table(f"By {cut}", columns, rows, "no closed trade yet")
+
+
+def _section(console: Console, name: str) -> tuple[str, dict[str, Any]]:
+    """Where a section of the configuration stands on the tape, and its values."""
+    setting = console.now.fold.sections[name]
+    rows = [
+        [
+            cells.text(key, "id"),
+            cells.text(value),
+            cells.link(f"tape {setting.seq:,}", cells.why(str(setting.seq)), "quiet"),
+        ]
+        for key, value in _flat(setting.document)
+    ]
+    table = plain_table(name, {"setting": "", "value": "", "from": ""}, rows, "no setting")
+    return f"section-{name.replace('.', '-')}", table
+
+
+def _flat(document: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for key, value in document.items():
+        name = f"{before}{key}"
+        if isinstance(value, Mapping):
+            found += _flat(value, f"{name}.")
+        else:
+            found.append((name, value if isinstance(value, str) else encode(value)))
+    return found
+
+
+def _advice(advice: dict[str, Any] | None) -> dict[str, Any]:
+    """The advisor's page: spend, forecasts with reasons, the record of each forecaster."""
+    if advice is None:
+        return {"spend": [], "forecasts": [], "scores": None, "calibration_svg": "", "lessons": []}
+    spend = advice["spend"]
+    figures = [
+        ("spent", f"${spend['total']:,.2f}", "figure"),
+        ("reserved", f"${spend['reserved']:,.2f}", "figure"),
+        ("answers", f"{advice['answers']['count']:,}", "figure"),
+        ("unanswered", f"{spend['unanswered']:,}", "figure"),
+        ("mean latency", f"{advice['answers']['mean_latency_ms']:,} ms", "figure"),
+    ]
+    rows = [
+        [
+            cells.text(f"{score['scope']} {score['name']}", "name"), cells.text(score["family"], "wide"),
+            cells.text(f"{score['markets']:,}", "num"), cells.text(f"{score['brier']:.4f}", "num"),
+            cells.text(f"{score['brier_market']:.4f}", "num"), cells.text(f"{score['weight']:.2f}", "num"),
+        ]
+        for score in advice["scores"]
+    ]  # fmt: skip
+    columns = {
+        "forecaster": "",
+        "family": "wide",
+        "markets": "num",
+        "Brier": "num",
+        "the market's": "num",
+        "weight": "num",
+    }
+    pooled = next((score for score in advice["scores"] if score["scope"] == "pooled"), None)
+    bins = [(b["said"], b["happened"], b["markets"]) for b in pooled["calibration"]] if pooled else []
+    return {
+        "spend": figures,
+        "forecasts": advice["forecasts"][:30],
+        "scores": plain_table("Record beside the market's", columns, rows, "no outcome yet"),
+        "calibration_svg": Markup(charts.calibration(bins)),  # noqa: S704 - drawn here, of numbers
+        "lessons": advice["lessons"][-10:][::-1],
+    }
