@@ -41,7 +41,7 @@ COPY deploy/container/healthy deploy/container/healthy
 # A new volume takes the owner of the folder that it is mounted over: these are the services' own.
 RUN groupadd --gid "${UID}" presage \
  && useradd --uid "${UID}" --gid "${UID}" --no-create-home --home-dir /state --shell /usr/sbin/nologin presage \
- && for service in broker database feed signal risk execution exit journal monitor; do \
+ && for service in broker database feed signal risk execution exit journal monitor console; do \
       install -d -o presage -g presage -m 700 "/services/${service}"; done \
  && install -d -o presage -g presage -m 700 /state /state/archive /state/journal /gate /sandbox \
  && chmod 755 /services /services/database

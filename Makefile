@@ -53,6 +53,10 @@ test-unit: setup #-- the tests of single parts
 test-integration: setup #-- the tests of parts together, with a real broker, a real database and the sandbox
 	@exec $(PYTEST) tests/integration tests/replay $(ARGS)
 
+.PHONY: test-browser
+test-browser: setup #-- the console in a real Chromium at two sizes; skipped where there is none
+	@exec $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/browser/test_pages.py $(ARGS)
+
 .PHONY: test-fault
 test-fault: setup #-- the tests that kill, freeze and starve processes
 	@exec $(PYTEST) tests/fault $(ARGS)

@@ -18,6 +18,7 @@ from rich.console import Console
 from bench import (
     backtest,
     builds,
+    console,
     decode,
     feed_to_tape,
     first_trade,
@@ -53,6 +54,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "memory": memory.measure,
     "messages": messages.measure,
     "signing": signing.measure,
+    "console": console.measure,
 }
 
 

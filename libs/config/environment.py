@@ -164,6 +164,11 @@ class Environment(Variables):
     )
     console_certificate: Path | None = Field(None, description="file with the console's certificate, PEM")
     console_certificate_key: Path | None = Field(None, description="file with the certificate's key, PEM")
+    console_published_on_loopback: bool = Field(
+        False,
+        description="whether the console's port is published on loopback alone, as the compose file does: then it may"
+        " listen at every address of its container without TLS",
+    )
     console_behind_proxy: bool = Field(
         False,
         description="whether a proxy with TLS stands before the console, which then speaks plain HTTP to it",

@@ -35,6 +35,7 @@ from services.console.limits import (
     USER_CHARACTERS_MAX,
     WATCHED_MAX,
 )
+from services.console.memory import give_back
 
 MEMORY_KIB, PASSES, LANES = 19_456, 2, 1
 """OWASP's second choice for argon2id: 19 MiB, two passes, one lane. The process is to stay below 80 MB, and one hash is
@@ -186,6 +187,7 @@ class Accounts:
             is_right = await asyncio.to_thread(
                 self._verify, known.hash if known is not None else self._nobody, password
             )
+            give_back()
             if not is_right or known is None:
                 for key in watched:
                     self._failures.setdefault(key, deque(maxlen=FAILURES_MAX)).append(self._clock())

@@ -60,6 +60,7 @@ def router_of(console: Console) -> APIRouter:
     router = APIRouter(prefix="/api/v1")
     _add_login(router, console)
     _add_now(router, console)
+    _add_reports(router, console)
     _add_lists(router, console)
     _add_records(router, console)
     _add_commands(router, console)
@@ -133,6 +134,10 @@ def _add_now(router: APIRouter, console: Console) -> None:
         gate.expect_session(request)
         return _whole(console, tables.markets(now).values())
 
+
+def _add_reports(router: APIRouter, console: Console) -> None:
+    now, gate = console.now, console.gatekeeper
+
     @router.get("/config", response_model=answers.Page[answers.Section], tags=["now"])
     async def config(request: Request) -> dict[str, Any]:
         """The configuration as machines have it, section by section."""
@@ -144,6 +149,18 @@ def _add_now(router: APIRouter, console: Console) -> None:
         """What the advisor forecast, what that was worth, what it cost. Probabilities are fractions."""
         gate.expect_session(request)
         return as_exact(await console.advice())  # type: ignore[no-any-return] # a document
+
+    @router.get("/eval", tags=["now"])
+    async def evaluation(request: Request) -> dict[str, Any]:
+        """What evaluations found, what was proposed, and what became of it; amounts are decimals as text."""
+        gate.expect_session(request)
+        return await console.evaluation()
+
+    @router.get("/settings", tags=["now"])
+    async def settings(request: Request) -> dict[str, Any]:
+        """Every setting that counts now, and where it comes from; amounts are in millionths, as on the tape."""
+        gate.expect_session(request)
+        return _whole(console, [as_exact(row.document()) for row in await console.settings()])
 
     @router.get("/performance", tags=["now"])
     async def performance_(request: Request) -> dict[str, Any]:

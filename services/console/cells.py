@@ -162,7 +162,7 @@ def _orders(row: Row, _: str) -> list[Cell]:
 
 def _waiting(row: Row, _: str) -> list[Cell]:
     return [
-        link(row["id"], why(row["order"]), "id"),
+        link(row["id"], why(row["order"]), f"id {WIDE}"),
         text(f"{row['side']} {wording.quantity(parse(row['quantity']))} {row['name']}", "name"),
         price(row["price"]),
         text(row["strategy"], WIDE),
@@ -309,7 +309,7 @@ SHOWN: dict[str, Shown] = {
     ),
     "waiting": Shown(
         "Waiting for you",
-        _c("order", "what", (str(terms.PRICE), N), ("strategy", W), (str(terms.TIME_LEFT), N), ""),
+        _c(("order", W), "what", (str(terms.PRICE), N), ("strategy", W), (str(terms.TIME_LEFT), N), ""),
         _waiting,
         "no order waits",
     ),

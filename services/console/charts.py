@@ -8,15 +8,15 @@ from libs.view.history import EquityPoint
 from libs.view.moment import moment
 
 WIDTH, HEIGHT = 640, 190
-LEFT, RIGHT, TOP, BOTTOM = 62, 12, 10, 22
+LEFT, RIGHT, TOP, BOTTOM = 76, 12, 10, 22
 POINTS_MAX = 400
 """More would not be seen at this width."""
 GRID_LINES = 4
 
 
-def _open(height: int, label: str) -> str:
+def _open(height: int, label: str, width: int = WIDTH) -> str:
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 {WIDTH} {height}" role="img"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 {width} {height}" role="img"'
         f' aria-label="{escape(label, quote=True)}">'
     )
 
@@ -107,7 +107,7 @@ def calibration(bins: Sequence[tuple[float, float, int]]) -> str:
     label = "; ".join(
         f"said {said:.0%}, happened {happened:.0%} of {count}" for said, happened, count in bins
     )
-    parts = [_open(side + 2 * pad, label or "no outcome yet")]
+    parts = [_open(side + 2 * pad, label or "no outcome yet", side + 2 * pad)]
     parts.append(f'<line class="axis" x1="{pad}" y1="{pad + side}" x2="{pad + side}" y2="{pad + side}"/>')
     parts.append(f'<line class="axis" x1="{pad}" y1="{pad}" x2="{pad}" y2="{pad + side}"/>')
     parts.append(f'<line class="dashed" x1="{pad}" y1="{pad + side}" x2="{pad + side}" y2="{pad}"/>')

@@ -8,18 +8,21 @@ from typing import Any
 
 from libs.bounded import clip, keep_newest
 from libs.keys.signing import CONSOLE_ROLE, OPERATOR_DOMAIN, Signer, UnusableKey
+from libs.lists.changes import OPEN, read_changes
 from libs.operator.aftermath import (
     answer_to_decision,
     effect_of_flatten,
     effect_of_halt,
     have_acted,
     outcome_of,
+    outcome_of_change,
 )
 from libs.operator.desk import OperatorDesk
 from libs.operator.halt_file import write_halt_file
 from libs.tape.errors import TapeError
 from libs.view import wording
 from libs.view.names import short_id
+from proto.evaluation import ChangeStep
 from proto.operator import Verb
 from services.console.limits import OUTCOMES_KEPT, REASON_CHARACTERS_MAX
 from services.console.surroundings import Surroundings
@@ -113,6 +116,9 @@ class CommandDesk:
         if verb in (Verb.APPROVE, Verb.DENY):
             await self._decide(verb, outcome, fields["order"], reason)
             return
+        if verb in (Verb.ACCEPT, Verb.REJECT):
+            await self._decide_on_change(verb, outcome, fields.get("proposal", ""), reason)
+            return
         if verb is Verb.FLATTEN:
             await self._flatten(outcome, fields.get("instrument", ""), reason)
             return
@@ -145,6 +151,38 @@ class CommandDesk:
             outcome.text = f"{given} (tape sequence {outcome.seq}); risk and execution have not read it yet"
             return
         outcome.text = f"{given} (tape sequence {outcome.seq})"
+
+    async def _decide_on_change(self, verb: Verb, outcome: Outcome, proposal: str, reason: str) -> None:
+        """Accept or reject a proposed change; an acceptance says the change in full, as it was proposed."""
+        queue = await read_changes(self._now.history(), self._now.fold.view.now)
+        row = queue.rows.get(proposal)
+        if row is None or row.state not in OPEN:
+            outcome.text = f"not done: {proposal or 'a change without a name'} does not wait"
+            return
+        if verb is Verb.REJECT:
+            outcome.seq = await self._say(Verb.REJECT, proposal=proposal, reason=reason)
+            outcome.done, outcome.text = True, f"{proposal}: rejected (tape sequence {outcome.seq})"
+            return
+        edit = row.proposal.edit
+        outcome.seq = await self._say(
+            Verb.ACCEPT,
+            proposal=proposal,
+            path=edit.path,
+            section_hash=edit.section_hash,
+            old=edit.old,
+            new=edit.new,
+            reason=reason,
+        )
+        came = await outcome_of_change(self._now.link, outcome.seq)
+        if came is None:
+            outcome.text = f"{proposal}: no machine has answered yet"
+            return
+        outcome.done = came.step is ChangeStep.APPLIED
+        outcome.text = (
+            f"{proposal}: {edit.path} in force; the monitor looks at 5, 15, 30 and 60 minutes and may take it back"
+            if outcome.done
+            else f"{proposal}: refused: {wording.clean(came.reason)}"
+        )
 
     async def _flatten(self, outcome: Outcome, instrument: str, reason: str) -> None:
         held = {name for _, name, _ in self._now.fold.view.portfolio.open_positions()}

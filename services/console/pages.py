@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from libs.bounded import cut
-from services.console import answers, api, charts, reading_pages, tables
+from services.console import answers, api, charts, evaluation_pages, reading_pages, tables
 from services.console.accounts import Session, TooManyAttempts
 from services.console.commands import CommandRefused
 from services.console.limits import FILTER_CHARACTERS_MAX
@@ -37,6 +37,7 @@ def router_of(console: Console, version: str) -> APIRouter:
     _add_session(router, console, draw)
     _add_live_pages(router, console, draw)
     reading_pages.add_to(router, console, draw)
+    evaluation_pages.add_to(router, console, draw)
     _add_commands(router, console, draw)
     return router
 

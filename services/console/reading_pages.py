@@ -10,6 +10,8 @@ from starlette.responses import Response
 
 from libs.bounded import cut
 from libs.explain.why import SeveralMeant
+from libs.lists.settings import SettingRow
+from libs.runtime.layout import StateFileError
 from libs.tape.errors import TapeError
 from libs.view import wording
 from libs.view.moment import moment
@@ -111,8 +113,13 @@ def _add_reports(router: APIRouter, console: Console, draw: Renderer) -> None:
     @router.get("/settings")
     async def settings(request: Request) -> Response:
         session = gate.expect_session(request)
-        sections = [(name, *_section(console, name)) for name in sorted(now.fold.sections)]
-        return draw.page(request, session, "settings.html", "settings", sections=sections)
+        try:
+            rows, problem = await console.settings(), ""
+        except (TapeError, StateFileError) as e:
+            rows, problem = [], f"Where settings come from cannot be read now: {e}"
+        return draw.page(
+            request, session, "settings.html", "settings", sections=_sections(rows), problem=problem
+        )
 
     @router.get("/advisor")
     async def advisor(request: Request) -> Response:
@@ -224,19 +231,20 @@ def _groups(cut: str, found: list[dict[str, Any]], unit: str) -> dict[str, Any]:
     return plain_table(f"By {cut}", columns, rows, "no closed trade yet")
 
 
-def _section(console: Console, name: str) -> tuple[str, dict[str, Any]]:
-    """Where a section of the configuration stands on the tape, and its values."""
-    setting = console.now.fold.sections[name]
-    rows = [
-        [
-            cells.text(key, "id"),
-            cells.text(value),
-            cells.link(f"tape {setting.seq:,}", cells.why(str(setting.seq)), "quiet"),
-        ]
-        for key, value in _flat(setting.document)
+def _sections(rows: list[SettingRow]) -> list[tuple[str, dict[str, Any]]]:
+    """A table for each section: setting, value, and where it comes from."""
+    found: dict[str, list[list[dict[str, Any]]]] = {}
+    for row in rows:
+        values = _flat({row.key: row.value})
+        found.setdefault(row.section, []).extend(
+            [cells.text(key, "id"), cells.text(value), cells.text(row.origin, "quiet")]
+            for key, value in values
+        )
+    columns = {"setting": "", "value": "", "from": ""}
+    return [
+        (f"section-{name.replace('.', '-')}", plain_table(name, columns, section, "no setting"))
+        for name, section in found.items()
     ]
-    table = plain_table(name, {"setting": "", "value": "", "from": ""}, rows, "no setting")
-    return f"section-{name.replace('.', '-')}", table
 
 
 def _flat(document: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:

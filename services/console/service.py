@@ -6,12 +6,15 @@ from typing import Any
 from libs.keys.verbs import CONSOLE_VERBS
 from libs.lists.advice import KINDS, advice_of
 from libs.lists.reading import read_kinds
+from libs.lists.settings import SettingRow, read_origins, read_overrides, settings_of
 from services.console.accounts import Accounts
 from services.console.commands import CommandDesk
+from services.console.evaluation import read_evaluation
 from services.console.journal import Journal
 from services.console.live import Live
 from services.console.sessions import Gatekeeper
 from services.console.surroundings import Surroundings
+from services.console.work import Work
 
 ADVICE_KEPT_S = 5.0
 """The advisor's list is read from the tape on request, once for all who ask within this time."""
@@ -27,6 +30,7 @@ class Console:
         self.live = Live(now)
         self.desk = CommandDesk(now, CONSOLE_VERBS)
         self.journal = Journal(now.run.database_url)
+        self.work = Work(now)
         self._advice: dict[str, Any] | None = None
         self._advice_at_s = 0.0
 
@@ -41,3 +45,21 @@ class Console:
             self._advice = advice_of(reading.entries).document()
             self._advice_at_s = monotonic()
         return self._advice
+
+    async def evaluation(self) -> dict[str, Any]:
+        """What evaluations found, what was proposed and what became of it, from the tape.
+
+        Raises:
+            BrokerUnavailable: the broker did not answer.
+        """
+        return await read_evaluation(self.now.history(), self.now.fold.view.now)
+
+    async def settings(self) -> list[SettingRow]:
+        """Every setting that counts now, and where it comes from.
+
+        Raises:
+            BrokerUnavailable: the broker did not answer.
+        """
+        sections = {name: setting.document for name, setting in sorted(self.now.fold.sections.items())}
+        overrides = await read_overrides(self.now.history())
+        return settings_of(sections, read_origins(self.now.layout), overrides)

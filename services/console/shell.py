@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
+from time import monotonic
 from typing import Any
 
 import uvicorn
@@ -25,15 +26,18 @@ from proto.message import Message
 from proto.subjects import TABLE
 from services.console.fold import RARE, ConsoleFold
 from services.console.limits import FRAME_BYTES_MAX, INBOUND_BYTES_MAX
+from services.console.memory import give_back
 from services.console.service import Console
 from services.console.surroundings import Surroundings
 from services.console.web import app_of
 
-PRICES_BACK = 20_000
-"""Messages from where on prices are read too: enough that each market's came again."""
+PRICES_BACK = 5_000
+"""Messages from where on prices are read too: enough that each market's came again, few enough to hold at once."""
 NICENESS = 5
 """Whoever looks must not take time from what trades."""
 REPORT_EVERY_S = 0.5
+GIVE_BACK_EVERY_S = 60.0
+"""Pages of the tape and of the journal need memory for a moment; what they leave free is not kept."""
 YIELD_EVERY = 500
 """Messages folded in a row before requests get their turn."""
 CONNECTIONS_MAX = 128
@@ -56,7 +60,12 @@ class Address:
         host, _, port = environment.console_address.rpartition(":")
         self.certificate = environment.console_certificate
         self.certificate_key = environment.console_certificate_key
-        is_local = host in ("127.0.0.1", "localhost", "[::1]", "::1")
+        is_local = environment.console_published_on_loopback or host in (
+            "127.0.0.1",
+            "localhost",
+            "[::1]",
+            "::1",
+        )
         if not is_local and self.certificate is None and not environment.console_behind_proxy:
             raise UnsafeAddress(
                 f"expected a loopback address, or TLS, was {environment.console_address}: give"
@@ -113,9 +122,13 @@ class ConsoleShell:
         await self._context.stopping.wait()
 
     async def _report(self) -> None:
+        given_back_at_s = monotonic()
         while True:
             await send_report(self._context.link, "console", self.health())
             await asyncio.sleep(REPORT_EVERY_S)
+            if monotonic() - given_back_at_s > GIVE_BACK_EVERY_S:
+                give_back()
+                given_back_at_s = monotonic()
 
     async def _serve(self) -> None:
         app = app_of(self.console, self._address.hosts, is_secure=self._address.is_secure)
@@ -151,6 +164,7 @@ class ConsoleShell:
                 await watch.step()
                 self._fold.caught_up = watch.position >= last_seq
             self._detail = ""
+            give_back()
             await watch.follow()
         finally:
             await watch.close()

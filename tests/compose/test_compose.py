@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
-from proto.subjects import SERVICES
+from proto.subjects import CONSOLE, SERVICES
 from tests.support.paths import ROOT
 from tools.cli.compose import engine
 
@@ -29,7 +29,7 @@ PORTS = {"PROMETHEUS": "19090", "ALERTMANAGER": "19093", "GRAFANA": "13000"}
 UP_S, HEALTHY_S, ORDER_S = 300.0, 120.0, 1_200.0
 """An order comes when the sandbox's price breaks out: usually within five minutes."""
 OPTIONAL = ("prometheus", "alertmanager", "grafana")
-KILLED = ("broker", "database", "sandbox", "supervisor", *SERVICES)
+KILLED = ("broker", "database", "sandbox", "supervisor", *SERVICES, CONSOLE)
 POLL_S = 2.0
 
 
@@ -158,7 +158,7 @@ def fetch(url: str) -> Any:
 
 def targets_are_up() -> bool:
     found = fetch(f"http://127.0.0.1:{PORTS['PROMETHEUS']}/api/v1/targets")["data"]["activeTargets"]
-    return len(found) == 1 + len(SERVICES) and all(target["health"] == "up" for target in found)
+    return len(found) == 2 + len(SERVICES) and all(target["health"] == "up" for target in found)
 
 
 def firing() -> set[str]:

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -53,7 +54,7 @@ def options_for(state: Path) -> Options:
 
 @asynccontextmanager
 async def trading(
-    state: Path, changes: Mapping[str, str] | None = None
+    state: Path, changes: Mapping[str, str] | None = None, *, console: bool = False
 ) -> AsyncIterator[tuple[System, Tape]]:
     """As ``tests.support.harness.running``, with the eager strategy; every service live."""
     config = state.with_name(f"{state.name}-config")
@@ -61,7 +62,8 @@ async def trading(
         shutil.copytree(CONFIG_DIRECTORY, config)
         (config / "signal" / "eager.yaml").write_text("repeat_interval_s: 1\n")
     with_cluster(state / "postgres")
-    system = System(options_for(state), sections(config, CHANGES | dict(changes or {}), (EAGER,)))
+    options = replace(options_for(state), console=console)
+    system = System(options, sections(config, CHANGES | dict(changes or {}), (EAGER,)))
     async with started(system) as tape:
         yield system, tape
 

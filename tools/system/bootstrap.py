@@ -5,10 +5,9 @@ from pathlib import Path
 
 from libs.runtime.layout import OWNER_ONLY
 from libs.tape.broker import broker_config, write_config
-from proto.subjects import SERVICES
 from tools.exit_codes import UsageError
 from tools.system.installation import Installation
-from tools.system.shares import BROKER, DATABASE
+from tools.system.shares import BROKER, DATABASE, SHARED
 
 BROKER_LISTEN = "0.0.0.0:4222"
 BROKER_MONITOR = "127.0.0.1:8222"
@@ -39,12 +38,12 @@ def bootstrap(root: Path, database_host: str) -> dict[str, str]:
     broker.mkdir(parents=True, exist_ok=True)
     write_config(broker, broker_config(BROKER_LISTEN, BROKER_DATA, passwords, [f"http: {BROKER_MONITOR}"]))
     _database_password(installation.layout.root, shares.root / DATABASE, database_host)
-    for service in SERVICES:
+    for service in SHARED:
         shares.give_credentials(service, installation.layout)
     return {
         "keys": "made" if is_new else "there already",
         "broker": f"{len(passwords)} users",
-        "services": ", ".join(SERVICES),
+        "services": ", ".join(SHARED),
     }
 
 

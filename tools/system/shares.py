@@ -19,11 +19,13 @@ from libs.machine.snapshots import SnapshotStore
 from libs.runtime import hand_out
 from libs.runtime.boot import boot_id
 from libs.runtime.layout import OWNER_ONLY, RunFile, StateLayout
-from proto.subjects import MACHINE_ORDER, SERVICES
+from proto.subjects import CONSOLE, MACHINE_ORDER, SERVICES
 from tools.system.sandbox_process import TEST_KEYS_FOLDER, TestKeys, write_test_keys
 
 BROKER, DATABASE = "broker", "database"
 DIGEST_DIGITS = 16
+SHARED = (*SERVICES, CONSOLE)
+"""Who is given a folder."""
 HOST_OF = {"paper": "execution"}
 """Machines that live in a service of another name."""
 DESKS = ("feed", "execution")
@@ -31,6 +33,7 @@ DESKS = ("feed", "execution")
 
 _FOR_ALL = ("broker_url", "tape", "lockstep", "speed", "adopt", "adopt_to", "keys", "boot")
 _FOR: dict[str, tuple[str, ...]] = {
+    CONSOLE: ("optional_services",),
     "feed": ("synthetic_seed", "socket_urls", "venues"),
     "execution": ("venues",),
     "signal": ("strategies",),
@@ -65,7 +68,7 @@ class Shares:
         A service that runs looks at its run file, and stops by plan when it changes.
         """
         run = msgspec.structs.replace(run, keys=_digest_of_keys(layout), boot=boot_id())
-        return [service for service in SERVICES if self._hand_out(service, layout, run, keys)]
+        return [service for service in SHARED if self._hand_out(service, layout, run, keys)]
 
     def _hand_out(
         self, service: str, layout: StateLayout, run: RunFile, keys: Mapping[str, TestKeys]
@@ -78,6 +81,8 @@ class Shares:
         if service in DESKS:
             for files in keys.values():
                 write_test_keys(own.root / TEST_KEYS_FOLDER, files, feed=service == "feed")
+        if service == CONSOLE and layout.money_file.exists():
+            _write(own.money_file, layout.money_file.read_bytes())
         part = part_of(run, service)
         try:
             before = own.read_run() if own.run_file.exists() else None
@@ -102,6 +107,8 @@ class Shares:
             _write(retired_file(own.public_keys), retired_file(layout.public_keys).read_bytes())
         if service == "risk":
             _write(own.risk_key, layout.risk_key.read_bytes())
+        elif service == CONSOLE:
+            _write(own.console_key, layout.console_key.read_bytes())
 
     def snapshots(self) -> list[SnapshotStore]:
         """The snapshots of every machine whose service has a directory here."""

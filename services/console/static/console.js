@@ -134,11 +134,54 @@ function updateRow(row, cells) {
   row.cells_ = cells;
 }
 
+function arrange(parent, keys, rows) {
+  const ordered = keys.map((key) => rows.get(key)).filter(Boolean);
+  const kept = new Set(ordered);
+  for (const row of [...parent.children]) if (!kept.has(row)) row.remove();
+  ordered.forEach((row, index) => {
+    if (parent.children[index] !== row) parent.insertBefore(row, parent.children[index] ?? null);
+  });
+}
+
+// No row moves under a finger: while somebody is there, what is new waits (where rows have buttons it comes at the end), and
+// what is gone stays, greyed and without its buttons.
+const PRESSED = ["waiting", "positions"];
+const held = new Map();
+const isPointedAt = (table) => table.matches(":hover") || table.contains(document.activeElement);
+
+function hold(table, parent, keys, rows, atTheEnd) {
+  const wanted = new Set(keys);
+  const waiting = held.get(table)?.waiting ?? new Map();
+  for (const key of keys) {
+    const row = rows.get(key) ?? waiting.get(key);
+    if (row === undefined || row.isConnected) continue;
+    if (atTheEnd) parent.append(row);
+    else waiting.set(key, row);
+  }
+  for (const row of parent.children) {
+    row.classList.toggle("gone", !wanted.has(row.dataset.key));
+    for (const button of row.querySelectorAll("button")) button.disabled = !wanted.has(row.dataset.key);
+  }
+  held.set(table, { keys, waiting });
+  table.classList.add("held");
+}
+
+function release() {
+  for (const [table, { keys, waiting }] of held) {
+    if (isPointedAt(table)) continue;
+    const parent = table.tBodies[0];
+    const rows = new Map([...parent.children].map((row) => [row.dataset.key, row]));
+    arrange(parent, keys, new Map([...waiting, ...rows]));
+    table.classList.remove("held");
+    held.delete(table);
+  }
+}
+
 function apply(name, change, isFirst) {
   for (const table of document.querySelectorAll(`[data-table="${name}"]`)) {
     const as = table.dataset.as;
     const parent = as === "tiles" ? table : table.tBodies[0];
-    const rows = new Map([...parent.children].map((row) => [row.dataset.key, row]));
+    const rows = new Map([...(held.get(table)?.waiting ?? []), ...[...parent.children].map((row) => [row.dataset.key, row])]);
     for (const [key, shown] of Object.entries(change.rows || {})) {
       const row = rows.get(key);
       if (row === undefined) {
@@ -150,13 +193,8 @@ function apply(name, change, isFirst) {
       }
     }
     if (change.keys !== undefined) {
-      // A row that somebody is about to press stays where it is while the others move around it.
-      const ordered = change.keys.map((key) => rows.get(key)).filter(Boolean);
-      const kept = new Set(ordered);
-      for (const row of [...parent.children]) if (!kept.has(row)) row.remove();
-      ordered.forEach((row, index) => {
-        if (parent.children[index] !== row) parent.insertBefore(row, parent.children[index] ?? null);
-      });
+      if (!isFirst && as !== "tiles" && isPointedAt(table)) hold(table, parent, change.keys, rows, PRESSED.includes(name));
+      else arrange(parent, change.keys, rows);
     }
     const empty = table.parentElement.querySelector(".empty");
     if (empty) empty.hidden = parent.children.length > 0;
@@ -197,6 +235,7 @@ function reloadSoon() {
 }
 
 function checkAge() {
+  release();
   for (const element of document.querySelectorAll("[data-until]")) element.textContent = left(element.dataset.until);
   if (!wanted.length) return;
   const silentMs = heardAt ? performance.now() - heardAt : 0;

@@ -8,11 +8,11 @@ import yaml
 from compose_pydantic import ComposeSpecification
 
 from libs.observability.server import STATUS_PORTS
-from proto.subjects import SERVICES
+from proto.subjects import CONSOLE, SERVICES
 from tests.support.paths import ROOT
 
 FILES = (ROOT / "docker-compose.yml", *sorted((ROOT / "deploy" / "compose").glob("*.yml")))
-OURS = ("bootstrap", "broker", "sandbox", "supervisor", *SERVICES)
+OURS = ("bootstrap", "broker", "sandbox", "supervisor", *SERVICES, CONSOLE)
 DOCUMENT: dict[str, Any] = yaml.safe_load(FILES[0].read_text())
 CONTAINERS: dict[str, dict[str, Any]] = DOCUMENT["services"]
 
@@ -72,7 +72,7 @@ def test_other_images_have_a_version(name: str):
     assert re.search(r":v?[0-9]+\.[0-9]+(\.[0-9]+)?(-alpine)?$", found[1])
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", [*SERVICES, CONSOLE])
 def test_a_service_mounts_its_own_directory_and_nobody_elses(service: str):
     found = mounts(service)
     assert found.pop(service) == "/state"
@@ -81,6 +81,9 @@ def test_a_service_mounts_its_own_directory_and_nobody_elses(service: str):
         expected = {}
     elif service == "execution":
         expected |= {"gate": "/gate:ro"}
+    elif service == CONSOLE:
+        # It writes the HALT file there, which stops everything also while the broker is gone.
+        expected |= {"gate": "/gate"}
     elif service == "journal":
         expected = {"archive": "/state/archive", "anchors": "/state/journal"}
     assert found == expected
@@ -106,14 +109,14 @@ def test_no_secret_is_in_an_environment():
 
 def test_only_what_is_looked_at_has_a_port_and_on_loopback_alone():
     published = {name: c["ports"] for name, c in CONTAINERS.items() if "ports" in c}
-    assert set(published) == {"prometheus", "alertmanager", "grafana"}
+    assert set(published) == {CONSOLE, "prometheus", "alertmanager", "grafana"}
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 
 
 def test_nothing_but_what_has_a_port_is_on_a_network_with_a_way_out():
     assert DOCUMENT["networks"]["default"] == {"internal": True}
     outside = {name for name, c in CONTAINERS.items() if set(c.get("networks", ["default"])) - {"default"}}
-    assert outside == {"prometheus", "alertmanager", "grafana"}
+    assert outside == {CONSOLE, "prometheus", "alertmanager", "grafana"}
     assert CONTAINERS["bootstrap"]["network_mode"] == "none"
 
 

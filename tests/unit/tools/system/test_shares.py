@@ -7,9 +7,9 @@ import pytest
 
 from libs.keys.signing import retired_file
 from libs.runtime.layout import RunFile, StateLayout
-from proto.subjects import MACHINE_ORDER, SERVICES
+from proto.subjects import CONSOLE, MACHINE_ORDER
 from tools.system.installation import Installation
-from tools.system.shares import Shares
+from tools.system.shares import SHARED, Shares
 from tools.system.signing_keys import SigningKeys
 
 SECRET_URL = "postgresql://presage:secret@database/presage"
@@ -46,10 +46,11 @@ def test_each_service_has_its_own_password_and_keys_and_no_other(layout: StateLa
     common = {"run.json", "tape.json", "keys/public.json"}
     own = {
         "risk": {"keys/risk.key"},
+        CONSOLE: {"keys/console.key"},
         "execution": {"sandbox-keys/kalshi.pem", "sandbox-keys/kalshi.id"},
         "feed": {"sandbox-keys/feed/kalshi.pem", "sandbox-keys/feed/kalshi.id"},
     }
-    for service in SERVICES:
+    for service in SHARED:
         root = shares.of(service).root
         expected = common | own.get(service, set()) | {f"broker/credentials/{service}"}
         assert files_below(root) == expected, service
@@ -59,11 +60,11 @@ def test_each_service_has_its_own_password_and_keys_and_no_other(layout: StateLa
 
 def test_a_service_gets_the_part_of_the_run_that_it_needs(layout: StateLayout, shares: Shares):
     shares.hand_out(layout, RUN, KEYS)
-    with_url = [name for name in SERVICES if SECRET_URL in shares.of(name).run_file.read_text()]
-    with_venues = [name for name in SERVICES if shares.of(name).read_run().venues]
+    with_url = [name for name in SHARED if SECRET_URL in shares.of(name).run_file.read_text()]
+    with_venues = [name for name in SHARED if shares.of(name).read_run().venues]
     assert with_url == ["journal"]
     assert with_venues == ["feed", "execution"]
-    for service in SERVICES:
+    for service in SHARED:
         run = shares.of(service).read_run()
         assert (run.tape, run.supervisor_pid) == ("abcd", 0), (
             "nobody waits for a process of another container"
@@ -72,10 +73,10 @@ def test_a_service_gets_the_part_of_the_run_that_it_needs(layout: StateLayout, s
 
 
 def test_a_run_that_is_the_same_disturbs_nobody(layout: StateLayout, shares: Shares):
-    assert shares.hand_out(layout, RUN, KEYS) == list(SERVICES)
-    before = {name: shares.of(name).run_file.stat().st_mtime_ns for name in SERVICES}
+    assert shares.hand_out(layout, RUN, KEYS) == list(SHARED)
+    before = {name: shares.of(name).run_file.stat().st_mtime_ns for name in SHARED}
     assert shares.hand_out(layout, RUN, KEYS) == []
-    assert before == {name: shares.of(name).run_file.stat().st_mtime_ns for name in SERVICES}
+    assert before == {name: shares.of(name).run_file.stat().st_mtime_ns for name in SHARED}
 
 
 def test_only_who_is_concerned_gets_another_run(layout: StateLayout, shares: Shares):
@@ -96,9 +97,9 @@ def test_only_services_with_a_directory_have_snapshots(layout: StateLayout, shar
 def test_a_rotated_key_reaches_everybody_and_begins_them_anew(layout: StateLayout, shares: Shares):
     shares.hand_out(layout, RUN, KEYS)
     SigningKeys(layout).rotate("risk", 900)
-    assert shares.hand_out(layout, RUN, KEYS) == list(SERVICES)
+    assert shares.hand_out(layout, RUN, KEYS) == list(SHARED)
     assert shares.of("risk").risk_key.read_bytes() == layout.risk_key.read_bytes()
-    for service in SERVICES:
+    for service in SHARED:
         own = shares.of(service).public_keys
         assert own.read_bytes() == layout.public_keys.read_bytes()
         assert retired_file(own).read_bytes() == retired_file(layout.public_keys).read_bytes()

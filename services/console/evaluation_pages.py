@@ -1,0 +1,148 @@
+"""Pages of what could be otherwise: a what-if over the recorded time."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Request
+from starlette.responses import RedirectResponse, Response
+
+from libs.bounded import cut
+from libs.tape.errors import TapeError
+from services.console import cells
+from services.console.evaluation import FIGURES
+from services.console.limits import FILTER_CHARACTERS_MAX
+from services.console.render import Renderer, form_of, plain_table
+from services.console.service import Console
+from services.console.sessions import Forbidden
+from services.console.work import Job
+
+DECISIONS_SHOWN = 60
+ASKED = ("path", "value", "first", "last")
+MONEY = ("cash", "equity", "profit", "realised_profit", "fees", "drawdown")
+
+
+def add_to(router: APIRouter, console: Console, draw: Renderer) -> None:
+    """Add the routes."""
+    gate = console.gatekeeper
+
+    @router.get("/eval")
+    async def evaluation(request: Request) -> Response:
+        session = gate.expect_session(request)
+        try:
+            found, problem = await console.evaluation(), ""
+        except TapeError as e:
+            found, problem = {"changes": [], "findings": []}, f"The tape cannot be read now: {e}"
+        return draw.page(
+            request, session, "eval.html", "eval", problem=problem, changes=found["changes"],
+            findings=_findings(found["findings"], console.now.unit()), figures=(*FIGURES, "profit", "drawdown"),
+        )  # fmt: skip
+
+    @router.get("/what-if")
+    async def what_if(request: Request) -> Response:
+        session = gate.expect_session(request)
+        job = console.work.jobs.get(request.query_params.get("job", ""))
+        asked = {name: cut(request.query_params.get(name, ""), FILTER_CHARACTERS_MAX) for name in ASKED}
+        is_over = job is None or job.is_over
+        return draw.page(
+            request, session, "what_if.html", "what-if", job=job, over=is_over, asked=asked,
+            paths=_paths(console), refresh=not is_over, **_result(job),
+        )  # fmt: skip
+
+    @router.post("/what-if")
+    async def ask(request: Request) -> Response:
+        session = gate.expect_session(request)
+        form = await form_of(request)
+        gate.expect_token(session, form.get("csrf", ""))
+        gate.expect_operator(session)
+        asked = {name: cut(form.get(name, "").strip(), FILTER_CHARACTERS_MAX) for name in ASKED}
+        if not asked["path"] or not asked["value"]:
+            raise Forbidden("expected a setting and its new value")
+        job = await console.work.ask(
+            session.user, {asked["path"]: asked["value"]}, asked["first"], asked["last"]
+        )
+        return RedirectResponse("/what-if?" + urlencode({**asked, "job": job.name}), 303)
+
+    @router.post("/what-if/{name}/cancel")
+    async def cancel(request: Request, name: str) -> Response:
+        session = gate.expect_session(request)
+        gate.expect_token(session, (await form_of(request)).get("csrf", ""))
+        gate.expect_operator(session)
+        job = console.work.jobs.get(name)
+        if job is not None and not job.is_over:
+            await console.work.cancel(job)
+        return RedirectResponse(f"/what-if?job={name}" if job is not None else "/what-if", 303)
+
+
+def _findings(found: list[dict[str, Any]], unit: str) -> dict[str, Any]:
+    rows = [
+        [
+            cells.text(row["day"]), cells.text(row["rule"].replace("_", " "), "name"), cells.text(row["scope"] or "–", "wide"),
+            cells.text(f"{row['count']:,}", "num"), cells.money(row["cost"], unit),
+            cells.text(row["text"] if row["enough"] else f"{row['text']} (too few cases to say)", "quiet"),
+            cells.link("why", cells.why(row["evidence"][0]["id"]), "wide") if row["evidence"] else cells.text("", "wide"),
+        ]
+        for row in found
+    ]  # fmt: skip
+    columns = {
+        "day": "",
+        "rule": "",
+        "about": "wide",
+        "cases": "num",
+        "a day": "num",
+        "finding": "",
+        "evidence": "wide",
+    }
+    return plain_table("Findings", columns, rows, "nothing was found yet; presage eval run looks at a day")
+
+
+def _paths(console: Console) -> list[str]:
+    """Settings that have one number: what a what-if usually changes."""
+    return [
+        f"{section}.{name}"
+        for section, setting in sorted(console.now.fold.sections.items())
+        if section.partition(".")[0] in ("risk", "exit", "signal", "paper", "execution")
+        for name, value in setting.document.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    ]
+
+
+def _result(job: Job | None) -> dict[str, Any]:
+    """The tables of a job that is done; nothing else is sure of its form but what the evaluator's page says."""
+    document = job.result if job is not None else None
+    if document is None:
+        return {"figures": None, "differing": None}
+    variant: Mapping[str, Any] = (document.get("variants") or [{}])[0]
+    baseline, outcome = document.get("baseline", {}), variant.get("outcome", {})
+    rows = [
+        [
+            cells.text(name.replace("_", " "), "name"),
+            cells.text(_figure(name, value), "num"),
+            cells.text(_figure(name, outcome.get(name)), "num"),
+        ]
+        for name, value in baseline.items()
+    ]
+    rows.append([
+        cells.text("profit against the baseline", "name"), cells.text("", "num"),
+        cells.text(f"{float(variant.get('profit_difference', 0)):+,.2f}", "num"),
+    ])  # fmt: skip
+    decisions = [
+        [
+            cells.text(str(row.get("at", ""))), cells.text(str(row.get("instrument", "")), "name"),
+            cells.text(str(row.get("baseline", "")), "quiet"), cells.text(str(row.get("changed", "")), "quiet"),
+        ]
+        for row in variant.get("decisions", [])[:DECISIONS_SHOWN]
+    ]  # fmt: skip
+    count = int(variant.get("decisions_differing", len(decisions)))
+    title = f"Decisions that differ: {count:,}"
+    columns = {"time": "", "of": "", "as it was": "", "with the change": ""}
+    return {
+        "figures": plain_table(
+            "Outcome, simulated", {"": "", "as it was": "num", "with the change": "num"}, rows, ""
+        ),
+        "differing": plain_table(title, columns, decisions, "no decision differs"),
+    }
+
+
+def _figure(name: str, value: Any) -> str:
+    return f"{float(value):,.2f}" if name in MONEY and value is not None else str(value)
