@@ -1,7 +1,8 @@
 """``python -m bench [NAME…]``: measure what docs/benchmarks.md states, one after the other.
 
 ``python -m bench builds`` compares two builds instead, see ``bench/builds.py``; ``python -m bench first-trade`` starts the
-system again and again, see ``bench/first_trade.py``.
+system again and again, see ``bench/first_trade.py``; ``python -m bench cluster`` lets parts of a cluster go, see
+``bench/cluster.py``.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from rich.console import Console
 from bench import (
     backtest,
     builds,
+    cluster,
     console,
     decode,
     feed_to_tape,
@@ -57,6 +59,13 @@ MEASUREMENTS: dict[str, Measure] = {
     "console": console.measure,
 }
 
+OTHERS: dict[str, Callable[[Sequence[str]], int]] = {
+    "builds": builds.main,
+    "cluster": cluster.main,
+    "first-trade": first_trade.main,
+}
+"""Measurements with options of their own."""
+
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -90,10 +99,9 @@ def main() -> int:
     Returns:
         0, also when an aim is missed; 1 when a measurement failed, and then the page is left alone.
     """
-    if sys.argv[1:2] == ["builds"]:
-        return builds.main(sys.argv[2:])
-    if sys.argv[1:2] == ["first-trade"]:
-        return first_trade.main(sys.argv[2:])
+    for name, other in OTHERS.items():
+        if sys.argv[1:2] == [name]:
+            return other(sys.argv[2:])
     arguments = _arguments()
     console = Console(stderr=True)
     about = machine.describe()

@@ -13,7 +13,9 @@ from proto.message import Message
 TAPE = "TAPE"
 """The stream that carries everything."""
 LEDGER = "LEDGER"
-"""The stream of claims; ``TAPE`` sources it."""
+"""The stream of claims; ``TAPE`` sources it. In a cluster execution copies claims onto ``TAPE`` itself."""
+LEASE = "LEASE"
+"""The stream of leases, one subject a service, where the broker is a cluster."""
 
 SERVICES = ("feed", "signal", "risk", "execution", "exit", "journal", "monitor")
 """Services that always run, in the order they are started."""

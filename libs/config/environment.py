@@ -109,7 +109,10 @@ class Environment(Variables):
     passphrase_file: Path | None = Field(
         None, description="file with the passphrase of stored keys; without it the passphrase is asked for"
     )
-    nats_url: str = Field("", description="use this NATS server instead of an embedded one")
+    nats_url: str = Field(
+        "",
+        description="use this NATS server instead of an embedded one; of a cluster all its nodes, separated by commas",
+    )
     nats_credentials: Path | None = Field(
         None, description="folder with the password of each of its users, one file a user"
     )
@@ -188,7 +191,7 @@ class ChildEnvironment(Variables):
     status_socket: int | None = Field(None, description="a service's listening socket for health and metrics")
     console_socket: int | None = Field(None, description="the console's listening socket for browsers")
     restarts: int = Field(0, ge=0, description="how often the service was restarted")
-    instance: str = Field("", description="name of a second execution process")
+    instance: str = Field("", description="name of a second process of a service")
     crash_point: str = Field(
         "",
         description="where execution ends itself with SIGKILL, to test what follows; with commas, one for each life",

@@ -18,6 +18,7 @@ from libs.contract.codec import Unreadable, decode
 from libs.keys.signing import Signer, Verifier
 from libs.machine.errors import Diverged, Failed, MachineStopped, UpgradeRefused
 from libs.machine.host_state import BeforePublish, Fact, HostSettings, HostState
+from libs.machine.leading import Leadership
 from libs.machine.loading import CellLoader
 from libs.machine.lockstep import LockstepMember
 from libs.machine.machine import Machine
@@ -27,6 +28,8 @@ from libs.machine.skips import OPERATOR_PATTERN, gate, skip_in
 from libs.machine.snapshots import Snapshot, SnapshotStore
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
+from libs.tape.errors import BrokerUnavailable
+from libs.tape.lease import Lease
 from libs.tape.publisher import Publisher
 from libs.tape.reader import TapeReader
 from libs.tape.record import TapeRecord
@@ -61,12 +64,14 @@ class Host:
         verifier: Verifier,
         signer: Signer | None = None,
         before_publish: BeforePublish | None = None,
+        lease: Lease | None = None,
     ) -> None:
         self.settings = settings
         self.link = link
         self.publisher = Publisher(link)
-        self.status = HostState()
+        self.status = HostState(lease=lease)
         self.runners: list[MachineRunner] = []
+        self.leading = Leadership(settings.service, self.status, lambda: self.runners)
         self.observers: list[Callable[[TapeRecord, Message], None]] = []
         self.extra_report: Callable[[], dict[str, Any]] = dict
         self.on_dead: Callable[[TapeRecord, str], None] | None = None
@@ -176,13 +181,27 @@ class Host:
             if batch:
                 self._outbox.wake()
                 await self._lockstep.report()
-            if not self.status.live and self._reader.position >= self._target:
+            if not self.status.live and self._reader.position >= self._target and await self._may_lead():
                 await self._go_live()
+                self._outbox.wake()
+            elif self.status.lease is not None:
+                # What waited while it was not renewed.
                 self._outbox.wake()
             self._maybe_snapshot()
             for task in tasks:
                 if task.done():
                     task.result()
+
+    async def _may_lead(self) -> bool:
+        """Whether it is this process that speaks: it has read all that a leader before it said."""
+        if not self.leading.is_new_term():
+            return self.leading.may_speak()
+        try:
+            self._target = int((await stream_state(self.link.client))["last_seq"])
+        except BrokerUnavailable:
+            return False
+        self.leading.begin_term()
+        return self.position >= self._target
 
     async def _let_leave(self, record: TapeRecord) -> None:
         """What a record calls for leaves now, not after the rest of what was read with it."""
@@ -252,6 +271,7 @@ class Host:
     async def _hold(self, stopped: MachineStopped) -> None:
         """Not live any more, nothing leaves; stay up to say so, until the operator stops the service."""
         self.status.live = False
+        self.leading.resign()
         self.status.refused = str(stopped)
         self.status.upgrade_refused = isinstance(stopped, UpgradeRefused)
         log.error("machine stopped", extra={"service": self.settings.service, "detail": str(stopped)})
@@ -322,15 +342,16 @@ class Host:
             "now": self.now,
             "build": self.settings.build,
             "versions": {c.name: c.machine.version for c in self.runners},
-        } | self.extra_report()
+        } | self.leading.report(self.extra_report, state)
 
     async def _report(self) -> None:
-        await send_report(self.link, self.settings.service, self.health())
+        report = self.health()
+        await send_report(self.link, report["service"], report)
 
     # --- snapshots and stop ---------------------------------------------------------------------
 
     def _maybe_snapshot(self) -> None:
-        if not self.runners or self._last is None or not self.status.live:
+        if not self.runners or self._last is None or not (self.status.live or self.leading.follows):
             return
         due = monotonic() - self._snapshot_at > SNAPSHOT_EVERY_S
         far = self.position - self._snapshot_seq >= SNAPSHOT_EVERY_SEQ
@@ -343,6 +364,13 @@ class Host:
             return
         for runner in self.runners:
             if runner.position != self._last.seq or runner.stopped is not None:
+                continue
+            if (
+                not planned
+                and self.status.lease is not None
+                and self._stores[runner.name].has(runner.position)
+            ):
+                # Its leader's, by a planned stop perhaps.
                 continue
             self._stores[runner.name].write(
                 Snapshot(
@@ -363,7 +391,7 @@ class Host:
         deadline = monotonic() + FLUSH_PATIENCE_S
         while not self._outbox.settled() and monotonic() < deadline and self.link.connected:
             await asyncio.sleep(RETRY_WAIT_S / 10)
-        if self._outbox.settled() and self.status.live:
+        if self._outbox.settled() and self.status.speaks:
             self._snapshot(planned=True)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from libs.machine.runner import Effect
+from libs.tape.lease import Lease
 from proto.message import Message
 
 
@@ -41,11 +42,25 @@ class HostSettings:
 
 @dataclass
 class HostState:
-    """What a host shows of itself."""
+    """What a host shows of itself. ``live``: it has the tape, and has begun to speak.
+
+    ``lease``: where several processes of the service run, the one of them that holds it speaks.
+    """
 
     live: bool = False
+    lease: Lease | None = None
     dead: int = 0
     retries: int = 0
     stored_to: int = 0
     refused: str = ""
     upgrade_refused: bool = False
+
+    @property
+    def speaks(self) -> bool:
+        """Whether anything may be published now."""
+        return self.live and (self.lease is None or self.lease.held)
+
+    @property
+    def term(self) -> int:
+        """The term in which this process leads; 0 where there are no leases."""
+        return 0 if self.lease is None else self.lease.term

@@ -25,6 +25,8 @@ from proto.risk import Approval
 _SIGNED = f"{Approval.kind}."
 _CHECKED = frozenset((Approval, Claim, Session, Config, Command))
 _SPEAKS_AS = {"paper": "venue"}
+_SHELL = "-shell"
+_FEED = "feed"
 AHEAD_MAX = 1_000
 """How far the number in a message id may be ahead of the message's own sequence. A machine's cause never
 is, a shell's counter only while publishes are retried. It bounds what a forged id can silence."""
@@ -40,9 +42,14 @@ class InputGateState(msgspec.Struct):
     nonces: dict[str, int] = msgspec.field(default_factory=dict)
 
 
+def is_shell(producer: str) -> bool:
+    """Whether a producer counts its messages itself; the index of its ids is then the term in which it leads."""
+    return producer.endswith(_SHELL) or producer == _FEED
+
+
 def speaker(producer: str) -> str:
     """First token of the subjects that a producer (a machine, or ``{service}-shell``) publishes on."""
-    return _SPEAKS_AS.get(producer) or producer.removesuffix("-shell")
+    return _SPEAKS_AS.get(producer) or producer.removesuffix(_SHELL)
 
 
 @lru_cache(maxsize=64)
@@ -132,7 +139,7 @@ class InputGate:
         tape, producer, cause, index = parsed
         if not subject.startswith(_prefix(producer)):
             raise Unreadable(f"expected an id of the subject's own service, was {clip(message_id, 120)!r}")
-        if cause > seq + AHEAD_MAX:
+        if cause > seq + AHEAD_MAX or (index > seq + AHEAD_MAX and is_shell(producer)):
             raise Unreadable(f"expected an id not ahead of the tape, was {clip(message_id, 120)!r}")
         marks = self.state.marks
         mark = marks.get(producer)
@@ -144,6 +151,9 @@ class InputGate:
     def _rises(self, parsed: MessageId, mark: tuple[str, int, int]) -> bool:
         tape, cause, index = mark
         if parsed[0] == tape:
+            if parsed[3] != index and is_shell(parsed[1]):
+                # A shell of a later term speaks now; one that lost its lease and does not know it yet speaks no more.
+                return parsed[3] > index
             return parsed[2] > cause or (parsed[2] == cause and parsed[3] > index)
         # A shell's numbers begin anew with an epoch. What a machine still had to say of the epoch before comes
         # first: once a producer has spoken in the present one, an earlier one's word can only be a repetition.

@@ -61,6 +61,7 @@ class Outbox:
         self._grants: set[tuple[str, int]] = set()
         self._preparing: dict[tuple[str, int], asyncio.Future[Sequence[Fact]]] = {}
         self._broken = False
+        self._is_sending = False
         self._losses = link.losses
         self._shell_counter = 0
         self._facts = asyncio.Lock()
@@ -101,7 +102,7 @@ class Outbox:
 
     def settled(self) -> bool:
         """All outputs of everything processed are acknowledged."""
-        return not self._in_flight and not any(runner.ready for runner in self._runners())
+        return not (self._in_flight or self._is_sending or any(runner.ready for runner in self._runners()))
 
     # --- publishing -----------------------------------------------------------------------------
 
@@ -110,7 +111,7 @@ class Outbox:
         while True:
             await self._work.wait()
             self._work.clear()
-            if not self._status.live:
+            if not self._status.speaks:
                 continue
             try:
                 if self._broken:
@@ -125,7 +126,7 @@ class Outbox:
 
     def _next_effect(self) -> tuple[MachineRunner, Effect] | None:
         """The effect with the lowest cause among the machines; in lockstep only a granted one."""
-        if not self._status.live or len(self._in_flight) >= IN_FLIGHT_MAX:
+        if not self._status.speaks or len(self._in_flight) >= IN_FLIGHT_MAX:
             return None
         best: MachineRunner | None = None
         for runner in self._runners():
@@ -153,7 +154,7 @@ class Outbox:
 
         In lockstep only a granted effect is prepared, when its turn has come.
         """
-        if self._before_publish is None or self._settings.lockstep or not self._status.live:
+        if self._before_publish is None or self._settings.lockstep or not self._status.speaks:
             return
         for runner in self._runners():
             for effect in islice(runner.ready, PREPARED_MAX):
@@ -184,13 +185,14 @@ class Outbox:
     async def _send(self, runner: MachineRunner, effect: Effect) -> None:
         facts = await self._prepared(runner, effect)
         if (
-            not self._status.live
+            not self._status.speaks
             or runner not in self._runners()
             or not runner.ready
             or runner.ready[0] is not effect
         ):
             return
         runner.ready.popleft()
+        self._is_sending = True
         futures: list[asyncio.Future[Stored]] = []
         try:
             missing = [o for o in effect.outputs if (o.cause, o.index) in runner.open_outputs]
@@ -198,7 +200,11 @@ class Outbox:
                 self._check_connection()
                 future = await self._publisher.begin(output.subject, output.payload, output.headers)
                 futures.append(future)
+                if self._status.lease is not None:
+                    # A cluster that elects a leader may lose one and store the next: readers never go back for it.
+                    await self._collect([future])
         finally:
+            self._is_sending = False
             self._in_flight.append((runner, effect, futures))
             self._progress.set()
         if facts:
@@ -269,16 +275,19 @@ class Outbox:
             await self._store_fact(fact)
 
     async def _store_fact(self, fact: Fact) -> None:
-        self._shell_counter = max(self._shell_counter + 1, self._position())
         producer = f"{fact.message.kind.partition('.')[0]}-shell"
         if "." not in fact.message.kind:
             producer = f"{self._settings.service}-shell"
-        message_id = str(MessageId(self._settings.tape, producer, self._shell_counter, 0))
+        counter, term = self._next_fact(producer)
+        message_id = str(MessageId(self._settings.tape, producer, counter, term))
         headers = {ID_HEADER: message_id, BUILD_HEADER: self._settings.build}
         if fact.cause:
             headers |= {CAUSE_HEADER: str(fact.cause), ROOT_HEADER: str(fact.root or fact.cause)}
         payload = encode(fact.message)
         while not self._stopping.is_set():
+            if self._status.lease is not None and not self._status.lease.held:
+                await asyncio.sleep(RETRY_WAIT_S)
+                continue
             try:
                 stored = await self._publisher.publish(fact.message.subject(), payload, headers)
             except (BrokerUnavailable, PublishRefused):
@@ -287,3 +296,21 @@ class Outbox:
                 continue
             self._status.stored_to = max(self._status.stored_to, stored.seq)
             return
+
+    def _next_fact(self, producer: str) -> tuple[int, int]:
+        """The number of a shell's next fact, and the term in which it is said.
+
+        Where there are no leases the term is the tape's: it was a cluster's before.
+        """
+        tape, counter, term = self.mark(producer)
+        known = tape == self._settings.tape
+        self._shell_counter = max(self._shell_counter + 1, self._position())
+        if known and term >= self._status.term:
+            self._shell_counter = max(self._shell_counter, counter + 1)
+        return self._shell_counter, max(self._status.term, term if known else 0)
+
+    def mark(self, producer: str) -> tuple[str, int, int]:
+        """The newest id of a producer that was read: tape, number and term."""
+        runners = self._runners()
+        marks = runners[0].input_gate.state.marks if runners else {}
+        return marks.get(producer, ("", 0, 0))

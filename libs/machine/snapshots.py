@@ -56,7 +56,7 @@ class SnapshotStore:
 
     def write(self, snapshot: Snapshot) -> None:
         """Keep a snapshot; old ones beyond what is kept are removed."""
-        path = self._directory / f"{snapshot.seq:016d}.snapshot"
+        path = self._path(snapshot.seq)
         # A second process of the service may be writing the same snapshot.
         temporary = path.with_suffix(f".{os.getpid()}.new")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -68,6 +68,13 @@ class SnapshotStore:
         temporary.replace(path)
         self._versions[path.name] = snapshot.version
         self._prune(snapshot.version)
+
+    def has(self, seq: int) -> bool:
+        """Whether there is a file of a snapshot at a sequence."""
+        return self._path(seq).exists()
+
+    def _path(self, seq: int) -> Path:
+        return self._directory / f"{seq:016d}.snapshot"
 
     def newest_first(self) -> list[Snapshot]:
         """Every readable snapshot, newest first; a damaged file is passed over."""

@@ -8,3 +8,5 @@ STATUS_VARIABLE = variable("status_socket")
 """Descriptor of the listening socket for the status endpoints, opened by the supervisor and inherited."""
 CONSOLE_VARIABLE = variable("console_socket")
 """The same of the console's socket for browsers."""
+INSTANCE_VARIABLE = variable("instance")
+"""Names a second process of a service beside the supervisor's; empty for that one."""

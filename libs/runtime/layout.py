@@ -71,6 +71,10 @@ class RunFile(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Where services run elsewhere: a digest of the public keys, so that they begin anew with other ones."""
     boot: str = ""
     """Where services run elsewhere: the boot in which the tape was looked at. In another one the run is over."""
+    cluster: bool = False
+    """Whether the broker is a cluster: then services hold leases, and several processes of one may run."""
+    brokers: list[str] = msgspec.field(default_factory=list)
+    """Of a cluster, in place of the boot: the ids of its nodes when the tape was looked at."""
     optional_services: list[str] = msgspec.field(default_factory=list)
     news: dict[str, Any] = msgspec.field(default_factory=dict)
     """The section ``news``."""
@@ -80,14 +84,18 @@ class RunFile(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Where the console is; empty without one."""
 
 
-class TapeFile(msgspec.Struct, kw_only=True):
-    """What is known of the tape: its id, the id it began with, epoch, newest sequence, the boot it was open in."""
+class TapeFile(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What is known of the tape: its id, the id it began with, epoch, newest sequence, the boot it was open in.
+
+    ``brokers``: of a cluster, in place of the boot, the ids of its nodes; each start gives a node another one.
+    """
 
     tape: str
     base: str
     epoch: int
     last_seq: int
     boot: str = ""
+    brokers: list[str] = msgspec.field(default_factory=list)
 
 
 class StateLayout:
@@ -172,7 +180,7 @@ class StateLayout:
             return {}
 
     def read_tape(self) -> dict[str, Any] | None:
-        """``{"tape", "base", "epoch", "last_seq", "boot"}``, or ``None`` before the first run."""
+        """``{"tape", "base", "epoch", "last_seq", …}``, or ``None`` before the first run."""
         if not self.tape_file.exists():
             return None
         remedy = "put a copy back: without it nothing tells whether the tape lost its tail"

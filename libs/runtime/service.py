@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import uvloop
 
-from libs.config.environment import ChildEnvironment, Environment, variable
+from libs.config.environment import ChildEnvironment, Environment
 from libs.keys.signing import Verifier
 from libs.machine.errors import MachineStopped
 from libs.machine.host import Host, HostSettings
@@ -22,15 +23,15 @@ from libs.observability import logs
 from libs.runtime import hand_out
 from libs.runtime.boot import boot_id
 from libs.runtime.layout import BUILD, RunFile, StateFileError, StateLayout
-from libs.tape.connection import Link, open_link
-from libs.tasks import run_until_first
+from libs.tape.cluster import node_ids, went_down
+from libs.tape.connection import Link, open_link, servers_of
+from libs.tape.lease import Lease, LeaseLost
+from libs.tasks import cancel_all, run_until_first
 
 EXIT_FAILED = 1
 EXIT_STOPPED_MACHINE = 4
-
-
-INSTANCE_VARIABLE = variable("instance")
-"""Names a second process of a service beside the supervisor's; empty for that one."""
+EXIT_LEASE_LOST = 5
+"""Another process leads now. Whoever started this one starts it again, and it waits."""
 
 
 class Context:
@@ -43,6 +44,9 @@ class Context:
         self.link = link
         self.verifier = Verifier.load(layout.public_keys)
         self.instance = ChildEnvironment.read().instance
+        self.lease: Lease | None = None
+        if run.cluster:
+            self.lease = Lease(link, service, layout.password(service), self.instance)
         self.stopping = asyncio.Event()
         self.on_stop: list[Callable[[], None]] = []
 
@@ -67,7 +71,7 @@ class Context:
 
     def host(self, machines: Sequence[Callable[[], Machine]], **options: Any) -> Host:
         """A host for the machines of this service, stopped when the service is."""
-        host = Host(self.settings(), machines, self.link, self.verifier, **options)
+        host = Host(self.settings(), machines, self.link, self.verifier, lease=self.lease, **options)
         self.on_stop.append(host.stop)
         return host
 
@@ -90,7 +94,7 @@ def run_service(service: str, main: Main, arguments: Sequence[str] | None = None
     except FileNotFoundError:
         log.error("expected a run in %s (start one with presage up), was none", layout.root)
         return EXIT_FAILED
-    if run.boot and run.boot != boot_id():
+    if _is_over(run):
         # The tape may have lost its tail with the machine; only the supervisor can tell, and begins a new epoch then.
         log.error(
             "expected a run that began after the machine did, was an earlier one; presage up begins one"
@@ -102,6 +106,13 @@ def run_service(service: str, main: Main, arguments: Sequence[str] | None = None
     return uvloop.run(_run(service, layout, run, main))
 
 
+def _is_over(run: RunFile) -> bool:
+    """Whether the machine that had the tape, or most nodes of the cluster that had it, went down since."""
+    if run.brokers:
+        return went_down(run.brokers, asyncio.run(node_ids(servers_of(run.broker_url))))
+    return bool(run.boot) and run.boot != boot_id()
+
+
 async def _run(service: str, layout: StateLayout, run: RunFile, main: Main) -> int:
     loop = asyncio.get_running_loop()
     link = await open_link(run.broker_url, service, layout.password(service))
@@ -110,16 +121,47 @@ async def _run(service: str, layout: StateLayout, run: RunFile, main: Main) -> i
         loop.add_signal_handler(number, context.stop)
     watching = asyncio.create_task(_watch_supervisor(context))
     try:
-        await main(context)
+        await _lead(context, main)
     except MachineStopped as e:
         log.error("machine stopped", extra={"detail": str(e)})
         return EXIT_STOPPED_MACHINE
+    except LeaseLost as e:
+        log.error("lease lost", extra={"detail": str(e)})
+        return EXIT_LEASE_LOST
     finally:
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watching
         await link.close()
     return 0
+
+
+async def _lead(context: Context, main: Main) -> None:
+    """Run the service; where it holds a lease, end when that is lost, and give it back at a planned stop.
+
+    Raises:
+        LeaseLost: another process leads.
+    """
+    lease = context.lease
+    if lease is None:
+        await main(context)
+        return
+    running, keeping = asyncio.ensure_future(main(context)), asyncio.create_task(lease.keep())
+    try:
+        await asyncio.wait((running, keeping), return_when=asyncio.FIRST_COMPLETED)
+        if keeping.done():
+            keeping.result()
+        running.result()
+    finally:
+        await cancel_all((running, keeping))
+        await lease.release()
+
+
+async def wait_for_lease(context: Context) -> bool:
+    """Wait, where there are leases, until this process leads; whether it does, and was not asked to stop instead."""
+    if context.lease is not None:
+        await run_until_first(context.lease.wait(), _stopped(context))
+    return not context.stopping.is_set()
 
 
 async def _watch_supervisor(context: Context) -> None:
@@ -137,7 +179,8 @@ async def _watch_supervisor(context: Context) -> None:
 def _has_another_run(context: Context) -> bool:
     """Whether the run file has changed; one that cannot be read says nothing."""
     try:
-        return context.layout.read_run() != context.run
+        # Its nodes come and go, and the supervisor notes it; that is no other run.
+        return msgspec.structs.replace(context.layout.read_run(), brokers=context.run.brokers) != context.run
     except (OSError, StateFileError):
         return False
 

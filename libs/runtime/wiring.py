@@ -13,11 +13,13 @@ from libs.observability.server import Readiness, StatusServer
 from libs.observability.tape_metrics import TapeMetrics
 from libs.runtime.layout import BUILD
 from libs.runtime.service import Context
+from libs.tape.credentials import STANDBY
 from libs.tape.record import TapeRecord
 from libs.tasks import cancel_all
 from proto.message import Message
 
 REFRESH_S = 0.5
+LIVE = "live"
 
 Health = Callable[[], dict[str, Any]]
 
@@ -30,7 +32,9 @@ async def serve_status(context: Context, health: Health) -> AsyncIterator[Metric
 
     def readiness() -> Readiness:
         report = health()
-        return Readiness(report["state"] == "live", f"{report['state']} {report.get('detail', '')}".strip())
+        return Readiness(
+            report["state"] in (LIVE, STANDBY), f"{report['state']} {report.get('detail', '')}".strip()
+        )
 
     server = StatusServer(metrics, readiness)
     await server.start(status_socket())

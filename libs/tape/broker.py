@@ -21,6 +21,8 @@ from nats.aio.client import Client
 from libs.bounded import clip
 from libs.tape import launch
 from libs.tape.client import TapeClient
+from libs.tape.cluster import clustered
+from libs.tape.connection import servers_of
 from libs.tape.credentials import ADMIN, authorization_block, claims_prefix, make_passwords
 from libs.tape.errors import BrokerUnavailable, TapeError
 from proto.subjects import LEDGER, TAPE, tape_subjects
@@ -46,8 +48,15 @@ PORTS = range(20_000, 30_000)
 PORT_ATTEMPTS = 100
 STREAM_NOT_FOUND = 10059
 """The broker's code for it."""
-UPDATED = ("subjects", "subject_transform", "discard", "max_bytes", "max_age", "duplicate_window")
-"""What an existing ledger is given at a start, when it is otherwise; a tape only gets subjects it lacks."""
+TOO_FEW_NODES = frozenset({10005, 10008, 10023, 10074})
+"""The broker's codes for a cluster in which too few nodes are up, as at its start."""
+UPDATED = (
+    "subjects", "subject_transform", "discard", "max_bytes", "max_age", "duplicate_window", "num_replicas",
+)  # fmt: skip
+"""What an existing ledger is given at a start, when it is otherwise; a tape only gets subjects it lacks, and what a
+cluster needs."""
+TAPE_UPDATED = ("num_replicas", "subject_transform")
+STREAM_STATE_TIMEOUT_S = 2.0
 PORT_TAKEN = "address already in use"
 """What the broker's log says when somebody else listens on its port."""
 
@@ -238,11 +247,13 @@ class Broker:
             process.wait()
 
 
-def broker_config(listen: str, store: Path, passwords: dict[str, str], extra: Sequence[str] = ()) -> str:
+def broker_config(
+    listen: str, store: Path, passwords: dict[str, str], extra: Sequence[str] = (), name: str = "presage"
+) -> str:
     """The configuration of a nats-server: where it listens and stores, its users and what each may do."""
     return "\n".join(
         (
-            "server_name: presage",
+            f"server_name: {name}",
             f"listen: {listen}",
             "jetstream {",
             f"  store_dir: {json.dumps(str(store))}",
@@ -305,8 +316,12 @@ async def ensure_streams(
     admin_password: str,
     claims: str,
     limits: StreamLimits = StreamLimits(),  # noqa: B008  (immutable)
-) -> None:
-    """Create the two streams if they are missing, and give the ledger its limits and the prefix of claims.
+    leases: Sequence[str] = (),
+) -> bool:
+    """Create the streams if they are missing, and give the ledger its limits and the prefix of claims.
+
+    Where the broker is a cluster they have replicas, and there is one more, for ``leases`` (a subject a service).
+    Whether it is one.
 
     The only step that uses the admin's credentials. Streams are never made anew: what a stream denies, it denies
     for ever, and its limits can be changed.
@@ -322,7 +337,7 @@ async def ensure_streams(
 
     try:
         await client.connect(
-            url,
+            servers_of(url),
             user=ADMIN,
             password=admin_password,
             allow_reconnect=False,
@@ -336,35 +351,59 @@ async def ensure_streams(
         await client.close()
         raise BrokerUnavailable(f"expected a broker at {url}, was {type(e).__name__}") from e
     try:
-        for config in _stream_configs(claims, limits):
+        configs: Sequence[dict[str, Any]] = _stream_configs(claims, limits)
+        is_cluster = bool(client.server_info.get("cluster"))
+        if is_cluster:
+            configs = clustered(configs, claims, leases)
+        for config in configs:
             await _ensure_stream(client, config)
     finally:
         await client.close()
+    return is_cluster
 
 
 async def _ensure_stream(client: Client, config: dict[str, Any]) -> None:
     name = config["name"]
-    answer = await _ask(client, f"STREAM.INFO.{name}")
+    answer = await ask(client, f"STREAM.INFO.{name}")
     if "error" not in answer:
         held = answer["config"]
-        changed = {key: config[key] for key in UPDATED if key in config and config[key] != held.get(key)}
-        if name != LEDGER:
-            # A tape's limits are its owner's; what a newer build may say must be stored there too.
-            changed = (
-                {"subjects": config["subjects"]} if set(config["subjects"]) - set(held["subjects"]) else {}
-            )
+        changed = _changed_tape(config, held) if name == TAPE else _changed(config, held, UPDATED)
         if not changed:
             return
-        answer = await _ask(client, f"STREAM.UPDATE.{name}", held | changed)
+        updated = {key: value for key, value in (held | changed).items() if value is not None}
+        answer = await ask(client, f"STREAM.UPDATE.{name}", updated)
     elif answer["error"].get("err_code") != STREAM_NOT_FOUND:
         raise BrokerUnavailable(f"expected stream {name}, was {answer['error']}")
     else:
-        answer = await _ask(client, f"STREAM.CREATE.{name}", config)
+        answer = await ask(client, f"STREAM.CREATE.{name}", config)
     if "error" in answer:
-        raise TapeError(f"expected stream {name} to be made as wanted, was {answer['error']}")
+        text = f"expected stream {name} to be made as wanted, was {answer['error']}"
+        if answer["error"].get("err_code") in TOO_FEW_NODES:
+            raise BrokerUnavailable(text)
+        raise TapeError(text)
 
 
-async def _ask(client: Client, verb: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+def _changed(config: dict[str, Any], held: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    return {key: config[key] for key in keys if key in config and config[key] != held.get(key)}
+
+
+def _changed_tape(config: dict[str, Any], held: dict[str, Any]) -> dict[str, Any]:
+    """A tape's limits are its owner's; what a newer build may say must be stored there too."""
+    changed = _changed(config, held, TAPE_UPDATED)
+    if set(config["subjects"]) - set(held["subjects"]):
+        changed["subjects"] = config["subjects"]
+    if held.get("sources") and "sources" not in config:
+        # It became a cluster's: from now on claims come by copies, and not twice.
+        changed["sources"] = None
+    return changed
+
+
+async def ask(client: Client, verb: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What JetStream answers, errors included.
+
+    Raises:
+        BrokerUnavailable: nothing.
+    """
     payload = b"" if body is None else json.dumps(body).encode()
     try:
         reply = await client.request(f"$JS.API.{verb}", payload, timeout=5)
@@ -380,7 +419,7 @@ async def stream_limits(client: Client, stream: str = TAPE) -> tuple[int, int]:
     Raises:
         BrokerUnavailable: the broker does not answer.
     """
-    answer = await _ask(client, f"STREAM.INFO.{stream}")
+    answer = await ask(client, f"STREAM.INFO.{stream}")
     if "error" in answer:
         raise BrokerUnavailable(f"expected the limits of {stream}, was {answer['error']}")
     limits = [int(answer["config"][name]) for name in ("max_msgs", "max_bytes")]
@@ -389,14 +428,16 @@ async def stream_limits(client: Client, stream: str = TAPE) -> tuple[int, int]:
     return messages, size
 
 
-async def stream_state(client: Client, stream: str = TAPE) -> dict[str, Any]:
+async def stream_state(
+    client: Client, stream: str = TAPE, timeout_s: float = STREAM_STATE_TIMEOUT_S
+) -> dict[str, Any]:
     """``messages``, ``bytes``, ``first_seq``, ``last_seq`` of a stream.
 
     Raises:
         BrokerUnavailable: the broker does not answer.
     """
     try:
-        reply = await client.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=2)
+        reply = await client.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=timeout_s)
         state: dict[str, Any] = json.loads(reply.data)["state"]
     except Exception as e:
         raise BrokerUnavailable(f"expected the state of {stream}, was {type(e).__name__}") from e

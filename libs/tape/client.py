@@ -89,6 +89,15 @@ class TapeClient(Client):
         if not transport.is_closing():
             transport.resume_reading()
 
+    @property
+    def server_info(self) -> dict[str, Any]:
+        """What the node it is connected to said of itself; empty before the first connection."""
+        return self._server_info
+
+    async def leave_node(self) -> None:
+        """Give up this connection as if it were lost; the next one goes to any node of the list."""
+        await self._process_op_err(nats.errors.StaleConnectionError())
+
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
     ) -> None:

@@ -21,8 +21,31 @@ RECONNECT_WAIT_S = 0.1
 CONNECT_TIMEOUT_S = 2.0
 CONNECT_PATIENCE_S = 30.0
 """How long a starting service waits for a broker that is starting too."""
+PING_EVERY_S = 5
+CLUSTER_PING_EVERY_S = 1
+"""Where there is another node to go to, one that stands still is left after two to three seconds, not ten."""
+PINGS_OUTSTANDING_MAX = 2
+CLUSTER_CONNECT_TIMEOUT_S = 1.0
+"""A node that stands still takes the connection and says nothing; the next one in the list answers."""
+SERVERS_MAX = 16
+"""Addresses in one list; three or five nodes make a cluster."""
+SEPARATOR = ","
 
 log = logging.getLogger("presage.tape")
+
+
+def servers_of(url: str) -> list[str]:
+    """The addresses in ``PRESAGE_NATS_URL``: one, or the nodes of a cluster separated by commas.
+
+    Raises:
+        BrokerUnavailable: there is none, or too many.
+    """
+    servers = [part.strip() for part in url.split(SEPARATOR) if part.strip()]
+    if not 0 < len(servers) <= SERVERS_MAX:
+        raise BrokerUnavailable(
+            f"expected 1 to {SERVERS_MAX} addresses of brokers, was {len(servers)} in {clip(url, 200)!r}"
+        )
+    return servers
 
 
 @dataclass
@@ -41,6 +64,16 @@ class Link:
     @property
     def connected(self) -> bool:
         return bool(self.client.is_connected)
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether the broker says that it is a node of a cluster. Known once connected."""
+        return bool(self.client.server_info.get("cluster"))
+
+    async def move(self) -> None:
+        """Leave the node this is connected to for another one: it answers pings, and can do nothing else."""
+        log.warning("leaving a node that does not serve", extra={"service": self.service})
+        await self.client.leave_node()
 
     def away_s(self) -> float:
         """Seconds since the connection was lost; 0 while there is one."""
@@ -90,19 +123,22 @@ class Link:
             ) from e
 
     async def _connect(self, url: str, user: str, password: str) -> None:
+        servers = servers_of(url)
+        several = len(servers) > 1
+        timeout_s = CLUSTER_CONNECT_TIMEOUT_S if several else CONNECT_TIMEOUT_S
         await self.client.connect(
-            url,
+            servers,
             user=user,
             password=password,
             name=self.service,
             inbox_prefix=f"_INBOX_{user}",
-            connect_timeout=CONNECT_TIMEOUT_S,  # type: ignore[arg-type] # any number works
+            connect_timeout=timeout_s,  # type: ignore[arg-type] # any number works
             allow_reconnect=True,
             max_reconnect_attempts=-1,
             reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type] # any number works
             pending_size=0,
-            ping_interval=5,
-            max_outstanding_pings=2,
+            ping_interval=CLUSTER_PING_EVERY_S if several else PING_EVERY_S,
+            max_outstanding_pings=PINGS_OUTSTANDING_MAX,
             error_cb=self._on_error,
             disconnected_cb=self._on_disconnected,
             reconnected_cb=self._on_reconnected,

@@ -7,7 +7,8 @@ still do (a broker acknowledgement stored under a foreign subject of the tape) c
 
 The broker checks no reply subject against the permissions, so no grant keeps its answers out of a stream whose
 subjects are known. The ledger therefore takes claims under a prefix that only execution knows
-(``claims_prefix``), and stores them as ``ledger.>``; nothing else is ever stored there.
+(``claims_prefix``), and stores them as ``ledger.>``; nothing else is ever stored there. In a cluster the same holds for
+the copies of claims that execution puts on the tape (``copies_prefix``), and for the leases (``lease_subject``).
 """
 
 import hashlib
@@ -20,7 +21,7 @@ from typing import NamedTuple
 from libs.keys.verbs import CONSOLE_VERBS
 from libs.tape.errors import TapeError
 from proto.operator import Command
-from proto.subjects import ALL_SERVICES, CONSOLE, EVALUATOR, EXTRA_PUBLISH, LEDGER, TAPE
+from proto.subjects import ALL_SERVICES, CONSOLE, EVALUATOR, EXTRA_PUBLISH, LEASE, LEDGER, TAPE
 
 ADMIN = "bootstrap"
 OPERATOR = "operator"
@@ -30,6 +31,7 @@ USERS = (*ALL_SERVICES, EVALUATOR, ADMIN, OPERATOR, VIEWER, CONSOLE)
 
 REPORT = "report"
 """Core subject of health reports: ``report.<service>``; not stored."""
+LEASE_PREFIX = "lease"
 LOCKSTEP_REPORT = "lockstep.report"
 LOCKSTEP_GRANT = "lockstep.grant"
 LOCKSTEP_POLL = "lockstep.poll"
@@ -42,6 +44,13 @@ ASKING = (OPERATOR, CONSOLE)
 """Users who may ask it. What it measures changes nothing, and its queue is bounded."""
 CLAIMS_PREFIX_DIGITS = 32
 """128 bits: nobody finds it by trying."""
+STANDBY = "standby"
+
+
+def standby_name(service: str) -> str:
+    """The name under which a process of ``service`` reports while another one leads."""
+    return f"{service}-{STANDBY}"
+
 
 _READ = (f"$JS.API.CONSUMER.CREATE.{TAPE}", f"$JS.FC.{TAPE}.>", f"$JS.API.STREAM.INFO.{TAPE}")
 
@@ -58,13 +67,27 @@ def claims_prefix(execution_password: str) -> str:
 
     As hard to guess as the password it is made from. It must not reach a log, a report or the tape.
     """
-    digest = hashlib.sha256(b"presage claims\x00" + execution_password.encode()).hexdigest()
-    return f"claims.{digest[:CLAIMS_PREFIX_DIGITS]}"
+    return f"claims.{_secret_token(b'presage claims', execution_password)}"
 
 
-def permissions_of(user: str, claims: str) -> Permissions:
-    """The grants of one user of the broker; ``claims`` is the prefix of claims."""
-    grants = _own_permissions(user, claims)
+def copies_prefix(claims: str) -> str:
+    """The subject below which the tape of a cluster takes copies of claims; as secret as the prefix it is made from."""
+    return f"copies.{claims.partition('.')[2]}"
+
+
+def lease_subject(service: str, password: str) -> str:
+    """Where a service puts its lease: known to it, and to whoever makes the streams. Stored as ``lease.<service>``."""
+    return f"{LEASE_PREFIX}.{_secret_token(b'presage lease', password)}.{service}"
+
+
+def _secret_token(purpose: bytes, password: str) -> str:
+    digest = hashlib.sha256(purpose + b"\x00" + password.encode()).hexdigest()
+    return digest[:CLAIMS_PREFIX_DIGITS]
+
+
+def permissions_of(user: str, claims: str, lease: str) -> Permissions:
+    """The grants of one user of the broker; ``claims`` is the prefix of claims, ``lease`` where it puts its lease."""
+    grants = _own_permissions(user, claims, lease)
     if user not in ASKING or grants.publish is None or grants.subscribe is None:
         return grants
     return Permissions(
@@ -72,7 +95,7 @@ def permissions_of(user: str, claims: str) -> Permissions:
     )
 
 
-def _own_permissions(user: str, claims: str) -> Permissions:
+def _own_permissions(user: str, claims: str, lease: str) -> Permissions:
     inbox = f"_INBOX_{user}.>"
     if user == ADMIN:
         return Permissions(None, None)
@@ -88,6 +111,7 @@ def _own_permissions(user: str, claims: str) -> Permissions:
         answers = (f"{EVALUATOR}.>", *_READ, f"{REPORT}.{EVALUATOR}", f"{WORK_ANSWER}.>")
         return Permissions(answers, (inbox, f"{WORK_REQUEST}.>"))
     publish = [f"{user}.>", *EXTRA_PUBLISH.get(user, ()), *_READ, f"{REPORT}.{user}"]
+    publish += [f"{REPORT}.{standby_name(user)}", lease, f"$JS.API.STREAM.MSG.GET.{LEASE}"]
     subscribe = [inbox, f"{LOCKSTEP_GRANT}.{user}", LOCKSTEP_POLL]
     if user == "feed":
         publish += [f"{LOCKSTEP_GRANT}.>", LOCKSTEP_POLL]
@@ -96,6 +120,7 @@ def _own_permissions(user: str, claims: str) -> Permissions:
         publish += [f"{LOCKSTEP_REPORT}.{user}"]
     if user == "execution":
         publish += [f"{claims}.>", f"$JS.API.STREAM.MSG.GET.{LEDGER}", f"$JS.API.STREAM.INFO.{LEDGER}"]
+        publish += [f"{copies_prefix(claims)}.>"]
         subscribe += [HALT_SUBJECT]
     if user == "monitor":
         subscribe += [f"{REPORT}.>"]
@@ -127,7 +152,7 @@ def authorization_block(passwords: dict[str, str]) -> str:
     lines = ["authorization {", "  users = ["]
     claims = claims_prefix(passwords["execution"])
     for user, password in passwords.items():
-        grants = permissions_of(user, claims)
+        grants = permissions_of(user, claims, lease_subject(user, password))
         entry = [f"    {{ user: {json.dumps(user)}, password: {json.dumps(password)}"]
         if grants.publish is not None and grants.subscribe is not None:
             entry.append(

@@ -39,8 +39,14 @@ class ClaimOutcome(StrEnum):
     BLOCKED = "blocked"
 
 
+def headers_in(block: bytes) -> dict[str, str]:
+    """The headers in a stored block of them."""
+    lines = [line.partition(":") for line in block.decode("utf-8", "replace").split("\r\n")]
+    return {name.strip(): value.strip() for name, colon, value in lines if colon}
+
+
 class Ledger:
-    """Makes and reads claims. ``crash_point`` is called at named moments; tests end the process there.
+    """Makes and reads claims. ``on_won`` is called with each claim of ours. ``crash_point`` is called at named moments; tests end the process there.
 
     ``claims`` is the prefix under which the ledger takes claims (``credentials.claims_prefix``).
     """
@@ -53,6 +59,7 @@ class Ledger:
         claims: str,
         crash_point: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self.on_won: Callable[[Claim, Mapping[str, str]], None] = lambda _claim, _headers: None
         self._link = link
         self._publisher = publisher
         self._claims = claims
@@ -83,9 +90,13 @@ class Ledger:
                 {**headers, "Nats-Expected-Last-Subject-Sequence": "0"},
             )
         except (BrokerUnavailable, PublishRefused):
-            return await self._read_back(claim)
-        self._crash_point("after_claim")
-        return ClaimOutcome.WON
+            outcome = await self._read_back(claim)
+        else:
+            self._crash_point("after_claim")
+            outcome = ClaimOutcome.WON
+        if outcome is ClaimOutcome.WON:
+            self.on_won(claim, headers)
+        return outcome
 
     async def _read_back(self, claim: Claim) -> ClaimOutcome:
         try:
@@ -121,6 +132,24 @@ class Ledger:
             raise ContentMismatch(f"expected a claim of {order}, was {e}") from e
         return stored
 
+    async def at(self, seq: int) -> tuple[Claim, dict[str, str]] | None:
+        """The claim stored at a sequence, with its headers; ``None`` for what is none, or was dropped.
+
+        Raises:
+            BrokerUnavailable: nothing is known.
+        """
+        answer = await self._ask("MSG.GET", {"seq": seq})
+        if "error" in answer:
+            if answer["error"].get("code") == 404:
+                return None
+            raise BrokerUnavailable(f"expected a claim or its absence, was {answer['error']}")
+        message = answer["message"]
+        try:
+            claim: Claim = decode_as(Claim, base64.b64decode(message.get("data", "")))
+        except Unreadable:
+            return None
+        return claim, headers_in(base64.b64decode(message.get("hdrs", "")))
+
     async def window(self) -> LedgerWindow:
         """What the ledger holds now.
 
@@ -132,7 +161,7 @@ class Ledger:
             raise BrokerUnavailable(f"expected the state of the ledger, was {answer['error']}")
         return ledger_window(answer)
 
-    async def _ask(self, verb: str, body: dict[str, str] | None = None) -> dict[str, Any]:
+    async def _ask(self, verb: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         payload = b"" if body is None else json.dumps(body).encode()
         try:
             reply = await self._link.client.request(

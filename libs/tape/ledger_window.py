@@ -23,7 +23,7 @@ rate that risk lets through. Entries wait until it reaches back again; exits go 
 class LedgerWindow(NamedTuple):
     """``held_from``: every claim stored since then (ns, the broker's clock) is held; 0 if none ever left.
 
-    ``reach``: for how long back (ns) the ledger is known whole, once claims have left it.
+    ``reach``: for how long back (ns) the ledger is known whole, once claims have left it. ``last_seq``: of the newest claim.
     """
 
     held_from: int
@@ -31,6 +31,7 @@ class LedgerWindow(NamedTuple):
     claims: int
     size: int
     size_max: int
+    last_seq: int = 0
 
     @property
     def percent(self) -> int:
@@ -61,7 +62,12 @@ def ledger_window(answer: Mapping[str, Any]) -> LedgerWindow:
     else:
         held_from = nanoseconds(state["last_ts"]) + 1
     return LedgerWindow(
-        held_from, max(0, now - oldest), claims, int(state["bytes"]), int(limits["max_bytes"])
+        held_from,
+        max(0, now - oldest),
+        claims,
+        int(state["bytes"]),
+        int(limits["max_bytes"]),
+        int(state["last_seq"]),
     )
 
 

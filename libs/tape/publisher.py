@@ -106,6 +106,6 @@ class Publisher:
             text = (
                 f"expected the message to be stored, was {error.get('err_code')}: {error.get('description')}"
             )
-            future.set_exception(PublishRefused(text))
+            future.set_exception(PublishRefused(text, int(error.get("err_code") or 0)))
         else:
             future.set_result(Stored(answer))

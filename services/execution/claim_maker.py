@@ -27,6 +27,7 @@ from libs.tape.record import (
 from proto.execution import Claim, Unclaimed
 from proto.risk import Approval
 from services.execution.claims import claim_of
+from services.execution.cluster_side import ClusterSide
 from services.execution.gate import ClaimGate
 from services.execution.high_water import parse_order_id
 from services.execution.hosted import is_of_earlier_epoch, is_realtime, live_venues_of, machine_of
@@ -80,6 +81,7 @@ class ClaimMaker:
         self.lost = 0
         self.unclaimed = 0
         self.watch = LedgerWatch(ledger.window)
+        self.cluster: ClusterSide | None = None
         self._host = host
         self._gate = gate
         self._link = context.link
@@ -115,11 +117,11 @@ class ClaimMaker:
                 await self.watch.look()
             reason = self._refusal(record) or (live_refusal() if live_refusal is not None else "")
             reason = reason or self.watch.refusal(record.stored_at_ns, reduce_only=reduce_only)
-            if reason:
+            if reason and not self._may_pass(record):
                 state = await self.state_of(claim.order, record.stored_at_ns)
                 if state is not ClaimState.UNREAD:
                     return ClaimResult(reason=reason if state is ClaimState.UNCLAIMED else "")
-            else:
+            elif not reason:
                 outcome = await self.ledger.claim(claim, headers)
                 if live_refusal is None:
                     self._crash_point("after_submit")
@@ -134,6 +136,13 @@ class ClaimMaker:
                     return ClaimResult(reason=BLOCKED)
             await asyncio.sleep(RETRY_WAIT_S)
 
+    def _may_pass(self, record: TapeRecord) -> bool:
+        """Whether what keeps an order back may be over in a moment, and the approval is young enough to wait for it.
+
+        After a cluster has elected a leader the first approval comes before the first tick of the clock.
+        """
+        return self.cluster is not None and self.cluster.is_recovering(record.stored_at_ns)
+
     async def recover(self, claim: Claim, approved_at: int) -> None:
         """Claim an order of an epoch whose tail was lost, and do not send it. ``approved_at``: ns, by the broker.
 
@@ -147,14 +156,17 @@ class ClaimMaker:
 
     def gate_reason(self) -> str:
         """Say why no order may be claimed, whatever its approval; empty when one may."""
-        return self._gate.reason(
+        return self._storing_refusal() or self._gate.reason(
             live=self._host.status.live,
             realtime=is_realtime(self._host),
             connected=self._link.connected,
         )
 
+    def _storing_refusal(self) -> str:
+        return self.cluster.store.refusal() if self.cluster is not None and self._host.status.live else ""
+
     def _refusal(self, record: TapeRecord) -> str:
-        return self._gate.approval_reason(
+        return self._storing_refusal() or self._gate.approval_reason(
             live=self._host.status.live,
             realtime=is_realtime(self._host),
             stored_at_ns=record.stored_at_ns,
@@ -210,7 +222,9 @@ class ClaimMaker:
     # ── lockstep ──
 
     def record_copy(self, order: str, seq: int) -> None:
-        """Record where the copy of a claim stands on the tape; needed in lockstep only."""
+        """Record where the copy of a claim stands on the tape."""
+        if self.cluster is not None:
+            self.cluster.copies.note_copy(order)
         if self._lockstep:
             self._copies[order] = seq
             self._copied.set()
@@ -229,7 +243,8 @@ class ClaimMaker:
 
     def loops(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What runs beside the host until it is cancelled."""
-        return self.sweep_loop(), self.watch.loop()
+        own = (self.sweep_loop(), self.watch.loop())
+        return own if self.cluster is None else (*own, self.cluster.store.loop(), self.cluster.copy_loop())
 
     async def sweep_loop(self) -> None:
         """Find orders that a crash left between their decision and the fact that there is no claim."""
@@ -265,7 +280,7 @@ class ClaimMaker:
     def _stranded_orders(self) -> list[AwaitingClaim]:
         """Return the orders that wait for a claim although nothing of execution's is on its way any more."""
         host = self._host
-        return machine_of(host).awaiting_claim() if host.status.live and host.settled else []
+        return machine_of(host).awaiting_claim() if host.status.speaks and host.settled else []
 
     async def _recover_stranded(self, waiting: AwaitingClaim) -> None:
         """Claim an order of an earlier epoch whose decision the tape has and whose claim is lost; once.

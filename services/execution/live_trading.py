@@ -77,12 +77,12 @@ class LiveTrading:
             self._no_desk = clip(f"no gateway: {e}", 300)
             log.exception("no gateways")
             return
-        layout = self._context.layout
+        layout, cluster = self._context.layout, self._claims.cluster
         context = DeskContext(
             publish=host.publish_fact,
             spool=layout.claims / "facts.jsonl",
             state=lambda: machine_of(host).state,
-            away_s=self._context.link.away_s,
+            away_s=self._context.link.away_s if cluster is None else cluster.store.away_s,
             halted=lambda: self._gate.halted or layout.halt_file.exists(),
             refusal=self._claims.gate_reason,
             crash_point=self._crash_point,
@@ -142,7 +142,8 @@ class LiveTrading:
             reduce_only=approval.reduce_only,
             live_refusal=lambda: refusal or self._refusal(approval),
         )
-        if result.won and desk is not None and prepared is not None:
+        # A process that was stopped in between, and no longer leads, leaves it to the one that does to find that out.
+        if result.won and self._host.status.speaks and desk is not None and prepared is not None:
             desk.begin(claim, approval, prepared)
         return result.reason
 

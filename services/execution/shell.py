@@ -27,6 +27,7 @@ from proto.operator import Command, Session, Verb
 from proto.risk import Approval
 from services.execution.claim_maker import ClaimMaker
 from services.execution.claims import claims_of
+from services.execution.cluster_side import ClusterSide
 from services.execution.crash_point import crash_point_from_environment
 from services.execution.gate import ClaimGate
 from services.execution.hosted import live_venues_of, machine_of
@@ -51,6 +52,8 @@ class ExecutionShell:
         )
         self.gate = ClaimGate(context.layout.halt_file, context.layout.pause_file, wall_ns)
         self.claims = ClaimMaker(context, host, ledger, self.gate, crash_point)
+        if context.lease is not None:
+            self.claims.cluster = ClusterSide(context, host, ledger, wall_ns)
         self.live = LiveTrading(context, host, self.gate, self.claims, make_gateways, wall_ns, crash_point)
         self._context = context
         self._host = host

@@ -1,7 +1,8 @@
 """Putting the feed on the tape: fast when all is well, complete when the broker falters.
 
 Messages carry a counter in their id. Every 64th is acknowledged and vouches for those before it; what is
-not vouched for is kept and, after a failure, sent again from behind the last one the tape holds.
+not vouched for is kept and, after a failure, sent again from behind the last one the tape holds. In a cluster each one is
+acknowledged before the next is sent.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from libs.contract.codec import encode
 from libs.machine.input_gate import AHEAD_MAX
 from libs.tape.connection import Link
 from libs.tape.errors import BrokerUnavailable, TapeError
+from libs.tape.lease import Lease
 from libs.tape.publisher import Publisher, Stored
 from libs.tape.reader import TapeReader
 from libs.tape.record import BUILD_HEADER, ID_HEADER
@@ -34,8 +36,9 @@ SEARCHED_BACK = 100_000
 class FeedPublisher:
     """Publishes feed messages in order, each once on the tape."""
 
-    def __init__(self, link: Link, tape: str, build: str) -> None:
+    def __init__(self, link: Link, tape: str, build: str, lease: Lease | None = None) -> None:
         self.counter = 0
+        self.term = 0
         self.published = 0
         self.retries = 0
         self._losses = link.losses
@@ -43,12 +46,21 @@ class FeedPublisher:
         self._publisher = Publisher(link)
         self._tape = tape
         self._build = build
+        self._lease = lease
         self._kept: deque[tuple[int, str, bytes]] = deque()
         self._acks: deque[tuple[int, asyncio.Future[Stored]]] = deque()
 
     async def start(self) -> None:
         """Find the last message of ours on the tape; counting goes on from there."""
         await self._publisher.start()
+        await self.find_last()
+
+    async def find_last(self) -> None:
+        """Go on from the last message on the tape, whoever put it there.
+
+        Raises:
+            BrokerUnavailable: the broker does not answer.
+        """
         self.counter = await self._last_stored()
 
     async def _last_stored(self) -> int:
@@ -87,7 +99,10 @@ class FeedPublisher:
         parsed = parse_message_id(message_id)
         if parsed is None or parsed.producer != "feed" or parsed.cause > seq + AHEAD_MAX:
             return None
-        return parsed.cause if parsed.tape == self._tape else 0
+        if parsed.tape != self._tape:
+            return 0
+        self.term = max(self.term, min(parsed.index, seq + AHEAD_MAX))
+        return parsed.cause
 
     async def _search_back(self, last_seq: int) -> int:
         """The last feed message is not ours: somebody else, or the broker for him, wrote it.
@@ -105,12 +120,13 @@ class FeedPublisher:
         return newest
 
     async def publish_stored(self, message: Message) -> int:
-        """Publish one message and wait until it is on the tape; its sequence. For lockstep."""
+        """Publish one message and wait until it is on the tape; its sequence. For lockstep, and for clusters."""
         self.counter += 1
         self.published += 1
         subject, payload = message.subject(), encode(message)
         while True:
             try:
+                self._check_lease()
                 stored = await self._publisher.publish(subject, payload, self._headers(self.counter))
             except TapeError:
                 self.retries += 1
@@ -120,6 +136,10 @@ class FeedPublisher:
 
     async def publish(self, message: Message) -> None:
         """Publish one message; waits while too many are unacknowledged or the broker is away."""
+        if self._lease is not None:
+            # A cluster that elects a leader may lose one message and store the next: each waits for the one before.
+            await self.publish_stored(message)
+            return
         self.counter += 1
         self.published += 1
         entry = (self.counter, message.subject(), encode(message))
@@ -152,7 +172,13 @@ class FeedPublisher:
             await self._publisher.publish_unacknowledged(subject, payload, headers)
 
     def _headers(self, counter: int) -> dict[str, str]:
-        return {ID_HEADER: str(MessageId(self._tape, "feed", counter, 0)), BUILD_HEADER: self._build}
+        term = max(self.term, 0 if self._lease is None else self._lease.term)
+        return {ID_HEADER: str(MessageId(self._tape, "feed", counter, term)), BUILD_HEADER: self._build}
+
+    def _check_lease(self) -> None:
+        """Raises BrokerUnavailable while another feed may lead."""
+        if self._lease is not None and not self._lease.held:
+            raise BrokerUnavailable("expected to hold the feed's lease, was not renewed")
 
     def _check_connection(self) -> None:
         """Raises BrokerUnavailable when what was sent may have been lost with a connection since."""

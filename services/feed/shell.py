@@ -5,7 +5,8 @@ from time import monotonic
 from typing import Any
 
 from libs.runtime.layout import BUILD
-from libs.runtime.service import Context, gather_until_stopped
+from libs.runtime.service import Context, gather_until_stopped, wait_for_lease
+from libs.tape.credentials import STANDBY, standby_name
 from libs.tape.reports import report_for_ever, send_report
 from libs.tasks import cancel_all
 from services.feed.output import FeedOutput
@@ -39,9 +40,14 @@ class FeedShell:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._publisher = FeedPublisher(context.link, context.run.tape, BUILD)
+        self._publisher = FeedPublisher(context.link, context.run.tape, BUILD, context.lease)
         self._output = FeedOutput(self._publisher)
         self._source: Source | None = None
+        self._leads = context.lease is None
+        if context.lease is not None:
+            context.lease.known_term = lambda: self._publisher.term
+            context.lease.is_ready = lambda: self._is_ready
+        self._is_ready = False
         self._frames_seen = 0
         self._heard_at_s = monotonic()
 
@@ -50,6 +56,12 @@ class FeedShell:
         reporting = asyncio.create_task(report_for_ever(self._report))
         try:
             await self._publisher.start()
+            self._is_ready = True
+            if not await wait_for_lease(self._context):
+                return
+            # Whoever led before has gone on meanwhile.
+            await self._publisher.find_last()
+            self._leads = True
             self._source = source_of(self._context, self._output)
             if self._source is not None:
                 await gather_until_stopped(self._context, self._source.run())
@@ -69,9 +81,10 @@ class FeedShell:
     def health(self) -> dict[str, Any]:
         """The feed's health report."""
         source = self._source
+        state = "live" if source is not None and source.is_live else "starting"
         return {
-            "service": "feed",
-            "state": "live" if source is not None and source.is_live else "starting",
+            "service": "feed" if self._leads else standby_name("feed"),
+            "state": state if self._leads or not self._is_ready else STANDBY,
             "detail": "" if source is None else source.detail,
             "position": self._publisher.counter,
             "dead": self._output.dead,
@@ -87,5 +100,5 @@ class FeedShell:
         dead = self._output.next_dead()
         rows = [{"reason": d.reason, "source": d.source, "excerpt": d.excerpt.hex()} for d in dead]
         body = self.health() | {"dead_frames": rows, "dead_waiting": self._output.dead_waiting}
-        if not await send_report(self._context.link, "feed", body):
+        if not await send_report(self._context.link, body["service"], body):
             self._output.return_dead(dead)

@@ -15,10 +15,12 @@ from libs.bounded import clip
 from libs.config.environment import Environment
 from libs.contract.codec import encode
 from libs.runtime.layout import BUILD, StateLayout
-from libs.runtime.service import Context
+from libs.runtime.service import Context, wait_for_lease
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link, open_link
+from libs.tape.credentials import STANDBY, standby_name
 from libs.tape.errors import BrokerUnavailable, TapeGap
+from libs.tape.lease import Lease
 from libs.tape.publisher import Publisher
 from libs.tape.reader import REST_S
 from libs.tape.record import BUILD_HEADER, ID_HEADER, TapeRecord
@@ -43,8 +45,9 @@ class TapeSource:
     A journal whose database was away for longer than the window reaches back goes on from the archive.
     """
 
-    def __init__(self, link: Link, archive: Archive) -> None:
+    def __init__(self, link: Link, archive: Archive, lease: Lease | None = None) -> None:
         self._link = link
+        self._lease = lease
         self._history = History(link, archive)
         self._reader: HistoryReader | None = None
         self._is_damaged = False
@@ -94,6 +97,10 @@ class TapeSource:
         self._reader = self._history.reader(seq - 1, rest_s=REST_S)
 
     async def next_batch(self, timeout_s: float) -> Sequence[TapeRecord]:
+        if self._lease is not None and not self._lease.held:
+            # Perhaps another journal leads: nothing is stored before this is known.
+            await asyncio.sleep(timeout_s)
+            return []
         if self._reader is None:
             return []
         return await self._next_of(self._reader, timeout_s)
@@ -124,13 +131,14 @@ class JournalShell:
         self._context = context
         self._link = context.link
         self._publisher = Publisher(context.link)
-        self.source = TapeSource(context.link, Archive(context.layout.archive))
+        self.source = TapeSource(context.link, Archive(context.layout.archive), context.lease)
         # Mounted by the platform where the run comes without it.
         database = context.run.database_url or Environment.read().database_url.get_secret_value()
         writer = JournalWriter(database, context.run.tape, anchors_path(context.layout))
         self.service = JournalService(writer, self.source, self.publish_anchor)
         context.on_stop.append(self.service.stop)
         self._archiver: Archiver | None = None
+        self._leads = context.lease is None
 
     @property
     def status(self) -> JournalStatus:
@@ -138,13 +146,14 @@ class JournalShell:
         return self.service.status
 
     async def run(self) -> None:
-        """Journal until the context is stopped, reporting health twice a second."""
+        """Journal until the context is stopped, reporting health twice a second; where there are leases, once it leads."""
         await self._publisher.start()
-        beside = [
-            asyncio.create_task(report_for_ever(self._report)),
-            asyncio.create_task(self._archive()),
-        ]
+        beside: list[asyncio.Future[Any]] = [asyncio.create_task(report_for_ever(self._report))]
         try:
+            if not await wait_for_lease(self._context):
+                return
+            self._leads = True
+            beside.append(asyncio.create_task(self._archive()))
             await self.service.run()
         finally:
             await cancel_all(beside)
@@ -175,11 +184,13 @@ class JournalShell:
         """The report of the host's form (``libs.machine.host.Host.health``), with the journal's own part."""
         status = self.status
         state = {JournalState.LIVE: "live", JournalState.STOPPED: "stopped"}.get(status.state, "starting")
+        if not self._leads:
+            state = STANDBY
         detail = (
             status.detail if status.state is JournalState.LIVE else f"{status.state.value}: {status.detail}"
         )
         return {
-            "service": "journal",
+            "service": "journal" if self._leads else standby_name("journal"),
             "state": state,
             "detail": detail if status.detail else "",
             "position": status.position,
@@ -198,7 +209,8 @@ class JournalShell:
         }
 
     async def _report(self) -> None:
-        await send_report(self._link, "journal", self.health())
+        report = self.health()
+        await send_report(self._link, report["service"], report)
 
 
 def anchors_path(layout: StateLayout) -> Path:

@@ -11,7 +11,7 @@ from nats.aio.msg import Msg
 from libs.config.environment import ChildEnvironment
 from libs.machine.host import Fact, Host
 from libs.runtime.service import Context
-from libs.tape.credentials import REPORT
+from libs.tape.credentials import REPORT, STANDBY
 from libs.tape.reader import REST_S
 from libs.tape.record import TapeRecord
 from libs.tape.reports import read_report
@@ -48,10 +48,22 @@ class MonitorShell:
         self._restarted = ChildEnvironment.read().restarts > 0
         self._violations: dict[str, int] = {}
         self._violated_at_s: dict[str, float] = {}
-        expected = (*SERVICES, *context.run.optional_services)
-        self._watch = HealthWatch((s for s in expected if s != "monitor"), time.time_ns())
+        self._begun_term = 0
+        self._watch = self._new_watch()
         self._queued = asyncio.Event()
         self._rates = ProducerRates()
+
+    def _new_watch(self) -> HealthWatch:
+        expected = (*SERVICES, *self._context.run.optional_services)
+        return HealthWatch((s for s in expected if s != "monitor"), time.time_ns())
+
+    def _begin_leading(self) -> None:
+        """In a new term: what the monitor before has told is not known here, nor is what it waited for."""
+        if self._host.status.term != self._begun_term:
+            self._begun_term = self._host.status.term
+            self._watch = self._new_watch()
+            self._restarted = True
+            self._queue.clear()
 
     async def start(self) -> None:
         """Listen to the health reports; take dead messages from the host."""
@@ -99,7 +111,13 @@ class MonitorShell:
 
     async def _on_report(self, message: Msg) -> None:
         body = read_report(message.subject, message.data)
-        if body is None or body["state"] not in set(ServiceState):
+        if body is None or self._host.leading.follows:
+            return
+        if body["service"].endswith(f"-{STANDBY}") and body["state"] in (STANDBY, ServiceState.STARTING):
+            # One that waits is nobody's trouble; only one that stopped is told, until it is well again.
+            self._put(self._watch.forget(body["service"]))
+            return
+        if body["state"] not in set(ServiceState):
             return
         service, state = str(body["service"]), ServiceState(body["state"])
         now = time.time_ns()
@@ -158,6 +176,9 @@ class MonitorShell:
         """Say what time it is once a second, when this session's clock is ours."""
         while True:
             await asyncio.sleep(CLOCK_EVERY_S - time.time() % CLOCK_EVERY_S)
+            if self._host.leading.follows:
+                continue
+            self._begin_leading()
             now = time.time_ns()
             self._put(self._watch.tick(now))
             self._put(self._dead.flush(now))

@@ -54,7 +54,7 @@ def options_for(state: Path) -> Options:
 
 @asynccontextmanager
 async def trading(
-    state: Path, changes: Mapping[str, str] | None = None, *, console: bool = False
+    state: Path, changes: Mapping[str, str] | None = None, *, console: bool = False, standby: bool = False
 ) -> AsyncIterator[tuple[System, Tape]]:
     """As ``tests.support.harness.running``, with the eager strategy; every service live."""
     config = state.with_name(f"{state.name}-config")
@@ -62,7 +62,7 @@ async def trading(
         shutil.copytree(CONFIG_DIRECTORY, config)
         (config / "signal" / "eager.yaml").write_text("repeat_interval_s: 1\n")
     with_cluster(state / "postgres")
-    options = replace(options_for(state), console=console)
+    options = replace(options_for(state), console=console, standby=standby)
     system = System(options, sections(config, CHANGES | dict(changes or {}), (EAGER,)))
     async with started(system) as tape:
         yield system, tape

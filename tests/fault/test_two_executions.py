@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from libs.contract.codec import decode_as
-from libs.runtime.service import INSTANCE_VARIABLE
+from libs.runtime.child import INSTANCE_VARIABLE
 from libs.tape.credentials import REPORT
 from proto.execution import Claim
 from tests.fault import invariants

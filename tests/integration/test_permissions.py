@@ -248,8 +248,8 @@ async def test_with_a_wildcard_grant_the_same_attempts_do_their_harm(
 ):
     granted = credentials.permissions_of
 
-    def generous(user: str, claims: str) -> Permissions:
-        grants = granted(user, claims)
+    def generous(user: str, claims: str, lease: str) -> Permissions:
+        grants = granted(user, claims, lease)
         if user != "feed" or grants.publish is None:
             return grants
         return Permissions((*grants.publish, "$JS.API.>", "risk.>", f"{claims}.>"), grants.subscribe)

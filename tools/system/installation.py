@@ -7,9 +7,10 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 
 import asyncpg
+import msgspec
 import nats.errors
 
 from libs.config.environment import Environment
@@ -18,18 +19,21 @@ from libs.keys.signing import OPERATOR_DOMAIN, Signer
 from libs.machine.snapshots import SnapshotStore
 from libs.runtime.boot import boot_id
 from libs.runtime.layout import StateLayout
-from libs.tape.broker import Broker, ensure_streams, stream_state
+from libs.tape.broker import READY_TIMEOUT_S, Broker, ensure_streams, stream_state
 from libs.tape.claim_copies import wait_for_claim_copies
-from libs.tape.connection import CONNECT_PATIENCE_S, Link, open_link
-from libs.tape.credentials import ADMIN, OPERATOR, VIEWER, claims_prefix
-from libs.tape.errors import TapeError
-from proto.subjects import MACHINE_ORDER
+from libs.tape.cluster import REPLICAS, node_ids, went_down
+from libs.tape.connection import CONNECT_PATIENCE_S, Link, open_link, servers_of
+from libs.tape.credentials import ADMIN, OPERATOR, VIEWER, claims_prefix, lease_subject
+from libs.tape.errors import BrokerUnavailable, TapeError
+from proto.subjects import ALL_SERVICES, MACHINE_ORDER
 from tools.exit_codes import UsageError
 from tools.system.shares import Shares
 from tools.system.signing_keys import SigningKeys
 
 LOCK_ATTEMPTS = 10
 LOCK_WAIT_S = 0.05
+NODES_PATIENCE_S = 3.0
+"""How long a start waits for nodes that do not answer: one that is only busy counts as gone otherwise."""
 
 RUNNING_PATIENCE_S = 2.0
 """A running system's broker answers at once, or is gone: who halts must not wait for it."""
@@ -46,6 +50,8 @@ class Installation:
         self.layout = StateLayout(root.resolve())
         self.layout.prepare()
         self.was_cut = False
+        self.is_cluster = False
+        self.brokers: list[str] = []
         environment = Environment.read()
         self.external_broker = environment.nats_url
         self.external_database = environment.database_url.get_secret_value()
@@ -104,12 +110,69 @@ class Installation:
     async def start_broker(self) -> None:
         """Start our broker, or make sure the streams exist on the given one."""
         if self.external_broker:
-            claims = claims_prefix(self.layout.password("execution"))
-            await ensure_streams(self.external_broker, self.layout.password(ADMIN), claims)
+            await self._ensure_external_streams()
             return
         if not await self._answers():
             self.broker.start()
         await self.broker.ready()
+
+    async def _ensure_external_streams(self) -> None:
+        """Make the streams; a cluster whose nodes are just starting is waited for.
+
+        Raises:
+            BrokerUnavailable: there is no broker, or too few nodes.
+            TapeError: it refuses a stream.
+        """
+        password = self.layout.password
+        claims = claims_prefix(password("execution"))
+        deadline_s = monotonic() + (READY_TIMEOUT_S if len(servers_of(self.external_broker)) > 1 else 0)
+        while True:
+            try:
+                leases = [lease_subject(service, password(service)) for service in ALL_SERVICES]
+                self.is_cluster = await ensure_streams(
+                    self.external_broker, password(ADMIN), claims, leases=leases
+                )
+            except BrokerUnavailable:
+                if monotonic() > deadline_s:
+                    raise
+                await asyncio.sleep(LOCK_WAIT_S)
+            else:
+                return
+
+    async def _nodes(self) -> list[str]:
+        """The ids of a cluster's nodes that answer; none where the broker is no cluster, or one name stands for them all."""
+        servers = servers_of(self.external_broker) if self.is_cluster else []
+        if len(servers) < REPLICAS:
+            return []
+        deadline_s = monotonic() + NODES_PATIENCE_S
+        while len(nodes := await node_ids(servers)) < len(servers) and monotonic() < deadline_s:
+            await asyncio.sleep(LOCK_WAIT_S)
+        return nodes
+
+    async def note_nodes(self) -> None:
+        """Remember which nodes run, so that a rolling restart of them all is not taken for a power cut.
+
+        When most were replaced since the last look, what they acknowledged last may be lost while the services run on: it
+        is not noted, and everything halts.
+        """
+        if not self.brokers:
+            return
+        nodes = await node_ids(servers_of(self.external_broker))
+        known = self.layout.read_tape()
+        if known is None or nodes == self.brokers or len(nodes) < len(self.brokers) // 2 + 1:
+            return
+        if len(set(nodes) - set(self.brokers)) > len(self.brokers) // 2:
+            self.layout.halt_file.write_text("most nodes of the broker went down at once")
+            return
+        # One that does not answer just now is not gone.
+        if len(nodes) < len(self.brokers):
+            return
+        self.brokers = nodes
+        self.layout.write_tape(known | {"brokers": nodes})
+        run = msgspec.structs.replace(self.layout.read_run(), brokers=nodes)
+        self.layout.write_run(run)
+        if self.shares is not None:
+            self.shares.hand_out(self.layout, run, {})
 
     async def _answers(self) -> bool:
         """Whether a broker of this state directory is running already (started by somebody else)."""
@@ -134,15 +197,22 @@ class Installation:
         """
         last_seq = int((await stream_state(link.client))["last_seq"])
         known = self.layout.read_tape()
+        nodes = self.brokers = await self._nodes()
+        # A cluster has the tape on other machines: what counts is which of its nodes ran on.
+        opened = {"boot": "", "brokers": nodes} if self.is_cluster else {"boot": boot_id()}
         if known is None:
             base = secrets.token_hex(4)
-            known = {"tape": base, "base": base, "epoch": 0, "last_seq": last_seq, "boot": boot_id()}
-            self.layout.write_tape(known)
+            known = {"tape": base, "base": base, "epoch": 0, "last_seq": last_seq}
+            self.layout.write_tape(known | opened)
             return base, False
         is_shorter = max(int(known["last_seq"]), self._newest_snapshot()) > last_seq
-        self.was_cut = known.get("boot", "") not in ("", boot_id())
+        if self.is_cluster:
+            self.was_cut = went_down(known.pop("brokers", []), nodes)
+        else:
+            known.pop("brokers", None)
+            self.was_cut = known.get("boot", "") not in ("", boot_id())
         if not is_shorter and not self.was_cut:
-            self.layout.write_tape(known | {"boot": boot_id()})
+            self.layout.write_tape(known | opened)
             return str(known["tape"]), False
         epoch = int(known["epoch"]) + 1
         tape = f"{known['base']}e{epoch}"
@@ -152,9 +222,7 @@ class Installation:
         # Before the tape file, after which a start that gets no further leaves nothing else to tell of it.
         why = "the machine went down" if self.was_cut else "the tape lost its tail"
         self.layout.halt_file.write_text(f"new epoch: {why}")
-        self.layout.write_tape(
-            known | {"tape": tape, "epoch": epoch, "last_seq": last_seq, "boot": boot_id()}
-        )
+        self.layout.write_tape(known | {"tape": tape, "epoch": epoch, "last_seq": last_seq} | opened)
         return tape, True
 
     def _newest_snapshot(self) -> int:
@@ -178,7 +246,7 @@ class Installation:
     def record_stop(self) -> None:
         """Remember that the servers were stopped: what they had is on the disk, whatever the machine does next."""
         known = self.layout.read_tape()
-        if known is not None:
+        if known is not None and not self.is_cluster:
             self.layout.write_tape(known | {"boot": ""})
 
     async def connect(self, user: str = VIEWER, patience_s: float = CONNECT_PATIENCE_S) -> Link:

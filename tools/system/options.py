@@ -40,6 +40,8 @@ class Options:
     passphrase: str = field(default="", repr=False)
     paper_state: Path | None = None
     archive_keep_days: int = 0
+    standby: bool = False
+    """Start a second process of each service, which follows and takes over; only where the broker is a cluster."""
     metrics_port: int = 0
     """The supervisor's status port, and the services' after it; 0: any free ones."""
     origins: Mapping[str, str] = field(default_factory=dict)

@@ -31,7 +31,18 @@ HOST_OF = {"paper": "execution"}
 DESKS = ("feed", "execution")
 """Services that reach venues: they alone are given their addresses and test keys."""
 
-_FOR_ALL = ("broker_url", "tape", "lockstep", "speed", "adopt", "adopt_to", "keys", "boot")
+_FOR_ALL = (
+    "broker_url",
+    "tape",
+    "lockstep",
+    "speed",
+    "adopt",
+    "adopt_to",
+    "keys",
+    "boot",
+    "cluster",
+    "brokers",
+)
 _FOR: dict[str, tuple[str, ...]] = {
     CONSOLE: ("optional_services",),
     "feed": ("synthetic_seed", "socket_urls", "venues"),
@@ -67,7 +78,9 @@ class Shares:
 
         A service that runs looks at its run file, and stops by plan when it changes.
         """
-        run = msgspec.structs.replace(run, keys=_digest_of_keys(layout), boot=boot_id())
+        # Of a cluster each node has a boot of its own: what counts there is which of them run on.
+        boot = "" if run.cluster else boot_id()
+        run = msgspec.structs.replace(run, keys=_digest_of_keys(layout), boot=boot)
         return [service for service in SHARED if self._hand_out(service, layout, run, keys)]
 
     def _hand_out(

@@ -15,8 +15,9 @@ from time import monotonic
 
 from libs.config.environment import variable
 from libs.keys.venues.passphrase import DESCRIPTOR_VARIABLE, hand_over
-from libs.runtime.child import RESTARTS_VARIABLE, STATUS_VARIABLE
+from libs.runtime.child import INSTANCE_VARIABLE, RESTARTS_VARIABLE, STATUS_VARIABLE
 from libs.runtime.layout import StateLayout
+from libs.tape.credentials import STANDBY, standby_name
 from proto.subjects import SERVICES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,8 +57,8 @@ class Child:
 class Supervisor:
     """Starts and watches the services of one state directory.
 
-    ``commands``: how to start a child that is no service of ours. ``environment``: service → variables that
-    only it gets. ``passphrase`` opens the venues' keys; the services in ``opening`` inherit it by a pipe.
+    ``commands``: how to start a child that is no service of ours. ``standbys``: services of which a second process waits
+    to take over. ``environment``: service → variables that only it gets. ``passphrase`` opens the venues' keys; the services in ``opening`` inherit it by a pipe.
     """
 
     def __init__(
@@ -65,8 +66,11 @@ class Supervisor:
         layout: StateLayout,
         services: tuple[str, ...] = SERVICES,
         commands: Mapping[str, Sequence[str]] | None = None,
+        standbys: tuple[str, ...] = (),
     ) -> None:
         self.children = {service: Child(service) for service in services}
+        self._standbys = {standby_name(service): service for service in standbys}
+        self.children |= {name: Child(name) for name in self._standbys}
         self.environment: dict[str, dict[str, str]] = {}
         self.passphrase = ""
         self.opening: tuple[str, ...] = ()
@@ -96,9 +100,12 @@ class Supervisor:
     def _spawn(self, child: Child) -> None:
         log_path = self._layout.logs / f"{child.service}.log"
         environment = os.environ | {"PYTHONPATH": str(ROOT), RESTARTS_VARIABLE: str(child.restarts)}
-        environment |= self.environment.get(child.service, {})
+        service = self._standbys.get(child.service, child.service)
+        environment |= self.environment.get(service, {})
+        if service != child.service:
+            environment[INSTANCE_VARIABLE] = STANDBY
         for name, owner in PRIVATE.items():
-            if owner != child.service:
+            if owner != service:
                 environment.pop(name, None)
         inherited: list[int] = []
         if child.service in self._sockets:
@@ -108,7 +115,7 @@ class Supervisor:
             name, opened = self.listening[child.service]
             inherited.append(opened.fileno())
             environment[name] = str(opened.fileno())
-        pipe = hand_over(self.passphrase) if self.passphrase and child.service in self.opening else None
+        pipe = hand_over(self.passphrase) if self.passphrase and service in self.opening else None
         if pipe is not None:
             inherited.append(pipe)
             environment[DESCRIPTOR_VARIABLE] = str(pipe)
@@ -134,7 +141,8 @@ class Supervisor:
         if service in self._commands:
             return list(self._commands[service])
         python = os.path.abspath(sys.executable)
-        return [python, "-m", f"services.{service}", "--state", str(self._layout.root)]
+        module = f"services.{self._standbys.get(service, service)}"
+        return [python, "-m", module, "--state", str(self._layout.root)]
 
     def shorten_logs(self) -> None:
         """Put aside what long logs have. The services go on with their file: it is copied and emptied.

@@ -57,6 +57,8 @@ START_PATIENCE_S = 60.0
 KEYED_SERVICES = ("feed", "execution")
 """Services that open keys of venues: the feed its read-only ones, execution those that trade."""
 POSITION_NOTE_EVERY_S = 1.0
+NODES_NOTED_EVERY_S = 5.0
+"""A rolling restart of a cluster waits longer at each node, until its replicas are current."""
 STORED_AT_KEPT = 200_000
 """Arrival times of tape messages kept for the latency of orders: minutes of a busy feed."""
 
@@ -91,8 +93,11 @@ class System:
         self._shares = self.installation.shares
         self.advising = advising
         self._optional = ((SERVICE,) if advising.is_on else ()) + ((CONSOLE,) if options.console else ())
+        services = () if self._shares else (*SERVICES, *self._optional)
+        # Of the console one is enough: it decides nothing.
+        doubled = [service for service in services if options.standby and service != CONSOLE]
         self.supervisor = Supervisor(
-            self.installation.layout, () if self._shares else (*SERVICES, *self._optional)
+            self.installation.layout, services, standbys=tuple(doubled)
         )
         self.observers: list[Any] = []
         self._overrides = Overrides()
@@ -166,6 +171,8 @@ class System:
         database = self._database = asyncio.create_task(self.installation.start_database())
         preparing = self._preparing = asyncio.create_task(self._prepare_venues())
         await self.installation.start_broker()
+        if self.options.standby and not self.installation.is_cluster:
+            raise UsageError("expected PRESAGE_NATS_URL to name a cluster for --standby, was one broker")
         operator = await self._connect(OPERATOR)
         self.tape, self.new_epoch = await self.installation.open_tape(operator)
         self._desk = OperatorDesk(operator, self.installation.operator_signer(), self.tape)
@@ -200,6 +207,7 @@ class System:
             asyncio.create_task(self.watch.follow()),
             asyncio.create_task(self._record_position()),
             asyncio.create_task(servers.watch()),
+            asyncio.create_task(self._note_nodes()),
         ]
 
     async def _begin_session(self) -> None:
@@ -314,6 +322,8 @@ class System:
             optional_services=list(self._optional),
             console_url=self._listen_for_browsers(),
             advisor_url=self._models_url,
+            cluster=self.installation.is_cluster,
+            brokers=self.installation.brokers,
         )
 
     def _goes_on(self) -> bool:
@@ -411,6 +421,11 @@ class System:
             await asyncio.sleep(POSITION_NOTE_EVERY_S)
             self.installation.record_position(self.watch.position)
             self._count_frames()
+
+    async def _note_nodes(self) -> None:
+        while self.installation.is_cluster:
+            await asyncio.sleep(NODES_NOTED_EVERY_S)
+            await self.installation.note_nodes()
 
     def _count_frames(self) -> None:
         """Of venues and synthetic frames, as the feed reports them; of what is played the tape tells."""

@@ -98,6 +98,13 @@ WithConsole = Annotated[
         show_default=False,
     ),
 ]
+Standby = Annotated[
+    bool,
+    typer.Option(
+        "--standby",
+        help="A second process of each service that follows and takes over; with a broker of several nodes.",
+    ),
+]
 Headless = Annotated[bool, typer.Option(help="No terminal view.", rich_help_panel=OUTPUT)]
 Picture = Annotated[
     Path | None, typer.Option(help="Write the last frame of the view as SVG.", rich_help_panel=OUTPUT)
@@ -122,6 +129,7 @@ def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
     metrics_port: MetricsPort = 0,
     headless: Headless = False,
     with_console: WithConsole = None,
+    standby: Standby = False,
     adopt: Adopted = None,
     picture: Picture = None,
     strategy: Strategies = None,
@@ -149,6 +157,7 @@ def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
         metrics_port=metrics_port,
         evaluator=not recordings,
         console=not (prices_are_played or as_json) if with_console is None else with_console,
+        standby=standby,
     )
 
     async def work() -> dict[str, Any]:

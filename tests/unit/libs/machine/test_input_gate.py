@@ -350,3 +350,35 @@ def test_any_message_under_any_headers_is_taken_or_unreadable(
         assert stamp is None, "nobody signed it"
     if stamp is not None and isinstance(message, Approval | Claim):
         assert not stamp.verified
+
+
+def test_a_shell_of_a_later_term_is_heard_and_one_of_an_earlier_term_no_more():
+    world = World()
+    said = [Ack(order=f"t1-{n}-0", status=AckStatus.ACCEPTED) for n in range(6)]
+    assert world.say(said[0], "venue-shell", 50, 1) is not None
+    assert world.say(said[1], "venue-shell", 51, 1) is not None
+    # Another process leads from here on, and its count begins lower; the one before does not know it yet.
+    assert world.say(said[2], "venue-shell", 40, 2) is not None
+    assert world.say(said[3], "venue-shell", 52, 1) is None
+    assert world.say(said[2], "venue-shell", 40, 2) is None
+    assert world.say(said[4], "venue-shell", 41, 2) is not None
+    with pytest.raises(Unreadable, match="not ahead of the tape"):
+        world.say(said[5], "venue-shell", 42, world.seq + AHEAD_MAX + 2)
+
+
+@given(st.lists(st.tuples(st.integers(1, 60), st.integers(0, 3)), max_size=20))
+def test_of_a_shell_with_terms_only_what_rises_by_term_and_count_is_heard(ids: list[tuple[int, int]]):
+    world = World()
+    heard = [
+        (term, count)
+        for number, (count, term) in enumerate(ids)
+        if world.say(Ack(order=f"t1-{number}-0", status=AckStatus.ACCEPTED), "venue-shell", count, term)
+    ]
+    assert heard == sorted(set(heard))
+    highest = (-1, 0)
+    expected = []
+    for count, term in ids:
+        if (term, count) > highest:
+            highest = (term, count)
+            expected.append(highest)
+    assert heard == expected
