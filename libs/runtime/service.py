@@ -27,6 +27,7 @@ from libs.tape.cluster import node_ids, went_down
 from libs.tape.connection import Link, open_link, servers_of
 from libs.tape.lease import Lease, LeaseLost
 from libs.tasks import cancel_all, run_until_first
+from proto.subjects import ALL_SERVICES
 
 EXIT_FAILED = 1
 EXIT_STOPPED_MACHINE = 4
@@ -45,7 +46,7 @@ class Context:
         self.verifier = Verifier.load(layout.public_keys)
         self.instance = ChildEnvironment.read().instance
         self.lease: Lease | None = None
-        if run.cluster:
+        if run.cluster and service in ALL_SERVICES:
             self.lease = Lease(link, service, layout.password(service), self.instance)
         self.stopping = asyncio.Event()
         self.on_stop: list[Callable[[], None]] = []

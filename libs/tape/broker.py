@@ -269,9 +269,9 @@ def broker_config(
     )
 
 
-def write_config(directory: Path, text: str) -> Path:
-    """Write ``nats.conf`` for its owner alone: the users' passwords are in it."""
-    path = directory / "nats.conf"
+def write_config(directory: Path, text: str, name: str = "nats.conf") -> Path:
+    """Write a configuration for its owner alone: the users' passwords are in it."""
+    path = directory / name
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from libs.runtime.layout import OWNER_ONLY
 from libs.tape.broker import broker_config, write_config
+from libs.tape.cluster import cluster_block
 from tools.exit_codes import UsageError
 from tools.system.installation import Installation
 from tools.system.shares import BROKER, DATABASE, SHARED
@@ -15,6 +16,10 @@ BROKER_MONITOR = "127.0.0.1:8222"
 BROKER_DATA = Path("/state/jetstream")
 """Where its container has its volume."""
 PASSWORD_BYTES = 32
+NODES = (BROKER, f"{BROKER}-2", f"{BROKER}-3")
+"""Folders and host names of a cluster's nodes."""
+ROUTE_PORT = 6222
+CLUSTER_CONFIG = "cluster.conf"
 
 
 def bootstrap(root: Path, database_host: str) -> dict[str, str]:
@@ -37,6 +42,7 @@ def bootstrap(root: Path, database_host: str) -> dict[str, str]:
     broker = shares.root / BROKER
     broker.mkdir(parents=True, exist_ok=True)
     write_config(broker, broker_config(BROKER_LISTEN, BROKER_DATA, passwords, [f"http: {BROKER_MONITOR}"]))
+    _nodes(root, shares.root, passwords)
     _database_password(installation.layout.root, shares.root / DATABASE, database_host)
     for service in SHARED:
         shares.give_credentials(service, installation.layout)
@@ -45,6 +51,24 @@ def bootstrap(root: Path, database_host: str) -> dict[str, str]:
         "broker": f"{len(passwords)} users",
         "services": ", ".join(SHARED),
     }
+
+
+def _nodes(root: Path, services: Path, passwords: dict[str, str]) -> None:
+    """``cluster.conf`` of each node, where the folders of three are mounted; the first is the one broker's."""
+    if not all((services / node).exists() for node in NODES):
+        return
+    own = root / "secrets"
+    own.mkdir(exist_ok=True, mode=OWNER_ONLY)
+    route = own / "route"
+    if not route.exists():
+        route.touch(mode=0o600)
+        route.write_text(secrets.token_hex(PASSWORD_BYTES))
+    for node in NODES:
+        routes = [f"{other}:{ROUTE_PORT}" for other in NODES if other != node]
+        block = cluster_block("presage", f"0.0.0.0:{ROUTE_PORT}", routes, route.read_text())
+        extra = [f"http: {BROKER_MONITOR}", *block]
+        text = broker_config(BROKER_LISTEN, BROKER_DATA, passwords, extra, name=node)
+        write_config(services / node, text, CLUSTER_CONFIG)
 
 
 def _database_password(root: Path, folder: Path, host: str) -> None:

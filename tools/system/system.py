@@ -96,9 +96,7 @@ class System:
         services = () if self._shares else (*SERVICES, *self._optional)
         # Of the console one is enough: it decides nothing.
         doubled = [service for service in services if options.standby and service != CONSOLE]
-        self.supervisor = Supervisor(
-            self.installation.layout, services, standbys=tuple(doubled)
-        )
+        self.supervisor = Supervisor(self.installation.layout, services, standbys=tuple(doubled))
         self.observers: list[Any] = []
         self._overrides = Overrides()
         self.servers: ServerWatch | None = None

@@ -1,15 +1,21 @@
 """docker-compose.yml against the compose specification, and against what DESIGN asks of each container."""
 
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from compose_pydantic import ComposeSpecification
 
+from libs.config.environment import PREFIX
 from libs.observability.server import STATUS_PORTS
+from libs.tape.broker import binary
 from proto.subjects import CONSOLE, SERVICES
 from tests.support.paths import ROOT
+from tools.system.bootstrap import CLUSTER_CONFIG, NODES, bootstrap
+from tools.system.shares import BROKER
 
 FILES = (ROOT / "docker-compose.yml", *sorted((ROOT / "deploy" / "compose").glob("*.yml")))
 OURS = ("bootstrap", "broker", "sandbox", "supervisor", *SERVICES, CONSOLE)
@@ -123,6 +129,52 @@ def test_nothing_but_what_has_a_port_is_on_a_network_with_a_way_out():
 def test_with_real_prices_the_feed_alone_gets_out():
     paper = yaml.safe_load((ROOT / "deploy" / "compose" / "paper.yml").read_text())
     assert {name for name, c in paper["services"].items() if "networks" in c} == {"feed"}
+
+
+CLUSTER: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "compose" / "cluster.yml").read_text())
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_standby_is_its_service_once_more(service: str):
+    standby, first = CLUSTER["services"][f"{service}-standby"], CONTAINERS[service]
+    assert standby["environment"] == {"PRESAGE_INSTANCE": "standby"} | first["environment"]
+    for key in ("command", "volumes", "read_only", "cap_drop", "security_opt", "image", "init", "restart"):
+        assert standby[key] == first[key], key
+    assert standby["healthcheck"]["test"] == first["healthcheck"]["test"]
+
+
+def test_three_nodes_are_mounted_named_and_waited_for():
+    services = CLUSTER["services"]
+    nodes = [node for node in NODES if node != BROKER]
+    assert services["supervisor"]["environment"]["PRESAGE_NATS_URL"] == ",".join(
+        f"nats://{node}:4222" for node in NODES
+    )
+    assert services["bootstrap"]["volumes"] == [f"{node}:/services/{node}" for node in nodes]
+    assert set(services["supervisor"]["depends_on"]) == set(nodes) == set(CLUSTER["volumes"])
+    for node in NODES:
+        assert services[node]["command"] == ["nats-server", "-c", f"/state/{CLUSTER_CONFIG}"]
+        mounted = services[node] if node != BROKER else CONTAINERS[BROKER]
+        assert mounted["volumes"] == [f"{node}:/state"]
+
+
+def test_the_nodes_configurations_are_what_the_server_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    services = tmp_path / "services"
+    for node in NODES:
+        (services / node).mkdir(parents=True)
+    monkeypatch.setenv(f"{PREFIX}SERVICES_DIR", str(services))
+    bootstrap(tmp_path / "state", "database")
+    for node in NODES:
+        config = services / node / CLUSTER_CONFIG
+        text = config.read_text()
+        assert f"server_name: {node}\n" in text
+        assert all((f"@{other}:6222" in text) == (other != node) for other in NODES)
+        here = text.replace("/state/jetstream", str(services / node / "jetstream"))
+        checked = config.with_suffix(".here")
+        checked.write_text(here)
+        found = subprocess.run(
+            [binary(), "-c", str(checked), "-t"], capture_output=True, text=True, check=False
+        )
+        assert found.returncode == 0, found.stderr
 
 
 def test_every_volume_and_every_dependency_exists():
