@@ -119,8 +119,8 @@ async def test_no_credential_but_executions_fills_the_ledger(broker: Broker, led
     assert (await ledger.window()).claims == 0
     await claim_orders(ledger, range(1, 3))
     async with RawClient(broker.port, "viewer", broker.passwords["viewer"]) as reader:
-        reader.subscribe("_INBOX_console.2")
-        reading = {"deliver_subject": "_INBOX_console.2", "filter_subject": "ledger.>", "ack_policy": "none"}
+        reader.subscribe("_INBOX_viewer.2")
+        reading = {"deliver_subject": "_INBOX_viewer.2", "filter_subject": "ledger.>", "ack_policy": "none"}
         body = json.dumps({"stream_name": TAPE, "config": reading}).encode()
         async with asyncio.timeout(20):
             while not reader.messages:
