@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from libs.tape.connection import open_link
+from libs.tape.credentials import VIEWER
 from libs.view.names import short_id
 from tests.support.paths import ROOT
 from tests.support.played import Played, played_in
@@ -75,8 +76,8 @@ def address(played: Played) -> Iterator[str]:
 
 @pytest.fixture
 def login(played: Played, tmp_path: Path) -> dict[str, str]:
-    """Credentials of the console, who may only read, and no other file of the state directory."""
-    (tmp_path / "console").write_text((played.state / "broker" / "credentials" / "console").read_text())
+    """Credentials of the viewer, who may only read, and no other file of the state directory."""
+    (tmp_path / VIEWER).write_text((played.state / "broker" / "credentials" / VIEWER).read_text())
     return {"PRESAGE_NATS_CREDENTIALS": str(tmp_path)}
 
 

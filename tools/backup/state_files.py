@@ -30,6 +30,7 @@ KEPT = (
     "feed-markets.json",
     "synthetic.json",
     "overrides.yaml",
+    "origins.json",
 )
 """Names in a state directory that are copied."""
 LEFT_OUT = {

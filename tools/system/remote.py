@@ -1,7 +1,7 @@
 """A tape at a broker elsewhere: read without its state directory, with its address and the public keys alone.
 
-Who asks logs in as the console, which may read and nothing else. Its password comes from a file of that name in
-``PRESAGE_NATS_CREDENTIALS``, or from the address (``nats://console:PASSWORD@host:4222``), where other users of the
+Who asks logs in as the viewer, which may read and nothing else. Its password comes from a file of that name in
+``PRESAGE_NATS_CREDENTIALS``, or from the address (``nats://viewer:PASSWORD@host:4222``), where other users of the
 machine can see it; a broker that asks for none needs none.
 """
 

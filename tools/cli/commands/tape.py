@@ -35,7 +35,7 @@ Nats = Annotated[
     str,
     typer.Option(
         "--nats",
-        help="Not of the state directory: of the broker at this address. It is read as its user `console`.",
+        help="Not of the state directory: of the broker at this address. It is read as its user `viewer`.",
     ),
 ]
 ArchiveFolder = Annotated[

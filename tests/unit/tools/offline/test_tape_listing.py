@@ -29,7 +29,7 @@ def test_an_address_is_taken_apart_and_shows_no_password():
     login = login_of("nats://reader:s%40fe@one:4222,nats://two:4222")
     assert (login.url, login.user, login.password) == ("nats://one:4222,nats://two:4222", "reader", "s@fe")
     assert "s@fe" not in repr(login)
-    assert login_of("nats://one:4222").user == "console"
+    assert login_of("nats://one:4222").user == "viewer"
 
 
 @pytest.mark.parametrize("text", ["host:4222", "http://host", "nats://", "nats://a@b@c", "nats://one,two"])
