@@ -98,6 +98,7 @@ class Bench:
         times = [began_s, *await self.trades(began_s)]
         start = max(range(len(times) - 1), key=lambda place: times[place + 1] - times[place])
         if node:
+            await asyncio.to_thread(self.nodes.processes[node].wait)
             self.nodes.start_node(node)
         return (
             times[start + 1] - began_s
@@ -175,7 +176,7 @@ CASES = (
     ),
     Case(
         f"node that leads {TAPE} stopped by plan",
-        partial(_signal_node, stream=TAPE, number=signal.SIGUSR2),
+        partial(_signal_node, stream=TAPE, number=signal.SIGTERM),
         PLANNED_AIM_S,
     ),
     *(

@@ -26,7 +26,9 @@ from proto.subjects import TAPE
 
 HEARTBEAT_S = 0.5
 """Idle heartbeat asked of the broker; a new consumer is made after three of them were missed."""
-SILENCE_S_MAX = 3 * HEARTBEAT_S
+CLUSTER_HEARTBEAT_S = 0.2
+"""Where a stream's leader may move to another node, and the consumer with it is gone: six tenths of a second of silence."""
+MISSED_MAX = 3
 REQUEST_TIMEOUT_S = 2.0
 RETRY_WAIT_S = 0.05
 BATCH_MAX = 2_000
@@ -76,6 +78,10 @@ class TapeReader:
         self._pending = 0
 
     @property
+    def _heartbeat_s(self) -> float:
+        return CLUSTER_HEARTBEAT_S if self._link.is_cluster else HEARTBEAT_S
+
+    @property
     def backlog(self) -> int:
         """Messages received and not yet handed out."""
         return len(self._buffer)
@@ -109,7 +115,7 @@ class TapeReader:
             left = deadline - monotonic()
             if left <= 0:
                 return
-            await self._arrival(min(left, HEARTBEAT_S))
+            await self._arrival(min(left, self._heartbeat_s))
 
     async def _arrival(self, timeout_s: float) -> None:
         """Wait for something to arrive. A future and a timer: far cheaper than an event under a timeout."""
@@ -130,7 +136,7 @@ class TapeReader:
         if self._link.slow_consumers != self._slow_seen:
             self._slow_seen = self._link.slow_consumers
             return True
-        return self._broken or monotonic() - self._heard_at_s > SILENCE_S_MAX
+        return self._broken or monotonic() - self._heard_at_s > MISSED_MAX * self._heartbeat_s
 
     async def _restart(self) -> None:
         await self._unsubscribe()
@@ -157,7 +163,7 @@ class TapeReader:
             "deliver_policy": "by_start_sequence",
             "opt_start_seq": start,
             "ack_policy": "none",
-            "idle_heartbeat": int(HEARTBEAT_S * 1e9),
+            "idle_heartbeat": int(self._heartbeat_s * 1e9),
             "flow_control": True,
             "inactive_threshold": INACTIVE_NS,
             "mem_storage": True,

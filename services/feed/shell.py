@@ -82,19 +82,27 @@ class FeedShell:
         """The feed's health report."""
         source = self._source
         state = "live" if source is not None and source.is_live else "starting"
-        return {
-            "service": "feed" if self._leads else standby_name("feed"),
-            "state": state if self._leads or not self._is_ready else STANDBY,
-            "detail": "" if source is None else source.detail,
-            "position": self._publisher.counter,
-            "dead": self._output.dead,
-            "frames": self._output.normalisers.frames,
-            "silent_s": self._silent_s(),
-            "published": self._publisher.published,
-            "retries": self._publisher.retries,
-            "violations": self._context.link.violations,
-            "build": BUILD,
-        } | ({} if source is None else source.health())
+        return (
+            {
+                "service": "feed" if self._leads else standby_name("feed"),
+                "state": state if self._leads or not self._is_ready else STANDBY,
+                "detail": "" if source is None else source.detail,
+                "position": self._publisher.counter,
+                "dead": self._output.dead,
+                "frames": self._output.normalisers.frames,
+                "silent_s": self._silent_s(),
+                "published": self._publisher.published,
+                "retries": self._publisher.retries,
+                "violations": self._context.link.violations,
+                "build": BUILD,
+            }
+            | self._leading()
+            | ({} if source is None else source.health())
+        )
+
+    def _leading(self) -> dict[str, Any]:
+        lease = self._context.lease
+        return {} if lease is None else {"term": lease.term, "owner": lease.owner}
 
     async def _report(self) -> None:
         dead = self._output.next_dead()

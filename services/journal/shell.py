@@ -205,6 +205,7 @@ class JournalShell:
             "build": BUILD,
             "versions": {},
             "journal": msgspec.to_builtins(status),
+            **({} if (lease := self._context.lease) is None else {"term": lease.term, "owner": lease.owner}),
             "archive": {} if self._archiver is None else msgspec.to_builtins(self._archiver.status),
         }
 

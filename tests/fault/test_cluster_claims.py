@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.nodes import BrokerNodes, info
+from libs.tape.broker import ask
 from libs.tape.credentials import ADMIN, claims_prefix, copies_prefix
 from libs.tape.errors import PublishRefused
 from libs.tape.ledger import ClaimOutcome, Ledger
@@ -77,22 +78,23 @@ async def test_no_claim_is_won_twice_while_leaders_go(tmp_path: Path, count) -> 
         if not kills:
             await nodes.step_down(admin.client, LEDGER)
         for _ in range(kills):
-            before = int((await info(admin.client, LEDGER))["state"]["last_seq"])
             while not await nodes.current(admin.client, LEDGER):
                 await asyncio.sleep(POLL_S)
+            before = int((await ask(admin.client, f"STREAM.INFO.{LEDGER}"))["state"]["last_seq"])
             while not all(task.done() for task in racing):
                 state = (await info(admin.client, LEDGER)).get("state", {})
                 if int(state.get("last_seq", 0)) - before >= len(orders) // (2 * kills):
                     break
                 await asyncio.sleep(POLL_S)
-            node = await nodes.leader(admin.client, LEDGER)
-            nodes.signal(node, signal.SIGKILL)
-            await asyncio.sleep(0)
-            nodes.start_node(node)
+            if node := await nodes.leader(admin.client, LEDGER):
+                await asyncio.to_thread(nodes.signal, node, signal.SIGKILL)
+                nodes.start_node(node)
         first, second = await asyncio.gather(*racing)
         assert not first & second
         assert first | second == set(orders)
-        assert int((await info(admin.client, LEDGER))["state"]["messages"]) == len(orders)
+        while not await nodes.current(admin.client, LEDGER):
+            await asyncio.sleep(POLL_S)
+        assert int((await ask(admin.client, f"STREAM.INFO.{LEDGER}"))["state"]["messages"]) == len(orders)
         await copy_once(nodes, orders[0])
         await admin.close()
 
