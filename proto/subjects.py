@@ -101,7 +101,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         operator.Command,
         "operator",
-        ("signal", *_TRADING),
+        ("signal", *_TRADING, "advisor"),
         "halt, resume, approve, deny, skip, flatten, accept, reject",
     ),
     Row(monitor.Clock, "monitor", _DECIDING, "the time, once a second"),

@@ -211,6 +211,29 @@ ROWS: tuple[Row, ...] = (
         "Mean Brier score over ended markets, of the pooled forecasts and of the market's price",
         "of",
     ),
+    _gauge(
+        "advisor", "advisor/queue/waiting", "presage_eval_waiting", "Proposed changes before the operator"
+    ),
+    _counter(
+        "advisor",
+        "advisor/queue/outcomes/*",
+        "presage_eval_decided",
+        "Proposed changes that were accepted or rejected, or waited too long",
+        "outcome",
+    ),
+    _counter(
+        "advisor",
+        "advisor/queue/steps/*",
+        "presage_eval_changes",
+        "Accepted changes that a machine applied, refused or took back, or that the configuration ended",
+        "step",
+    ),
+    _gauge(
+        "advisor",
+        "advisor/queue/unmeasured_s",
+        "presage_eval_unmeasured_seconds",
+        "Since the oldest suggestion that the evaluator has not measured; 0 without one",
+    ),
     _is("supervisor", "servers/*/state", UP, "presage_server_up", "1 while it works", "server"),
     _counter(
         "supervisor", "servers/*/restarts", "presage_server_restarts", "Restarts by the supervisor", "server"

@@ -3,11 +3,13 @@
 from typing import Any
 
 from libs.forecasting.score import ScoreCard
+from proto.evaluation import ChangeStep
 from proto.units import ONE, Nanoseconds
+from services.advisor import decided
 from services.advisor.params import AdvisorParams
 from services.advisor.record import POOLED
 from services.advisor.spend import Spend
-from services.advisor.state import AdvisorState
+from services.advisor.state import AdvisorState, QueueState
 
 
 def figures_of(state: AdvisorState, now: Nanoseconds) -> dict[str, Any]:
@@ -28,6 +30,22 @@ def figures_of(state: AdvisorState, now: Nanoseconds) -> dict[str, Any]:
         "scored": sum(card.count for card in _pooled(state.cards)),
         "weights": sum(weight > 0 for weight in weights.values()),
         "weight": weights,
+        "queue": _queue(state.proposing.queue, now),
+    }
+
+
+def _queue(queue: QueueState, now: Nanoseconds) -> dict[str, Any]:
+    """Proposals before the operator, what became of the others, and what machines did with changes. Times in seconds."""
+    late = len(decided.overdue(queue, now))
+    outcomes = {
+        name: queue.outcomes.get(name, 0) for name in (decided.ACCEPTED, decided.REJECTED, decided.EXPIRED)
+    }
+    outcomes[decided.EXPIRED] += late
+    return {
+        "waiting": len(queue.waiting) - late,
+        "outcomes": outcomes,
+        "steps": {step.value: queue.steps.get(step, 0) for step in ChangeStep},
+        "unmeasured_s": decided.unmeasured_s(queue, now),
     }
 
 

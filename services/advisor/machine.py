@@ -10,13 +10,13 @@ from libs.machine.machine import NOTHING, Stamp, StateMachine
 from libs.machine.routes import AfterTops
 from libs.portfolio.payouts import payouts_of
 from proto.advisor import SOURCES_MAX, AnswerStatus, Forecast, Influence, ModelAnswer, Question, RoleForecast
-from proto.evaluation import ExitChange, Finding, Revert, SignalChange
+from proto.evaluation import ChangeProposal, ExitChange, Finding, Revert, SignalChange
 from proto.feed import Book, FeedClock, Gap, InstrumentKind, Market, MarketStatus, News, Quote, Trade
 from proto.message import Message
 from proto.monitor import Clock
-from proto.operator import Config, Session
+from proto.operator import Command, Config, Session
 from proto.units import ONE, SECOND, Nanoseconds, Price, as_money, later, notional
-from services.advisor import proposing, record
+from services.advisor import decided, proposing, record
 from services.advisor.asking import (
     SCEPTIC,
     Unasked,
@@ -54,8 +54,8 @@ class AdvisorMachine(StateMachine[AdvisorState]):
     """Asks in cycles, pools answers, learns from outcomes; see README.md."""
 
     name: ClassVar[str] = "advisor"
-    version: ClassVar[int] = 5
-    """5: suggests changes for the findings of a day. 4: markets without a close are asked about by their expected end.
+    version: ClassVar[int] = 6
+    """6: earlier decisions of the operator are examples for the evaluator. 5: suggests changes for the findings of a day. 4: markets without a close are asked about by their expected end.
     3: forecasts are calibrated. 2: news are part of what the roles news and sceptic are told, forecasts are scored by
     their sources, and only failures of requests that were made count against a provider."""
 
@@ -78,6 +78,8 @@ class AdvisorMachine(StateMachine[AdvisorState]):
             SignalChange: self._on_change,
             ExitChange: self._on_change,
             Revert: self._on_revert,
+            ChangeProposal: self._on_proposal,
+            Command: self._on_command,
         }
 
     # ── prices and markets ─────────────────────────────────────────────────────────────────────────
@@ -173,6 +175,15 @@ class AdvisorMachine(StateMachine[AdvisorState]):
 
     def _on_change(self, event: SignalChange | ExitChange, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
         proposing.on_change(self.state.proposing, event)
+        decided.on_change(self.state.proposing.queue, event)
+        return NOTHING
+
+    def _on_proposal(self, proposal: ChangeProposal, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
+        decided.on_proposal(self.state.proposing.queue, proposal)
+        return NOTHING
+
+    def _on_command(self, command: Command, stamp: Stamp) -> Sequence[Message]:
+        decided.on_command(self.state.proposing.queue, command, stamp.now)
         return NOTHING
 
     def _on_revert(self, event: Revert, stamp: Stamp) -> Sequence[Message]:
@@ -296,7 +307,10 @@ class AdvisorMachine(StateMachine[AdvisorState]):
         self._count_failure(answer, stamp.now)
         question = opened.question
         if question.role == proposing.ROLE:
-            return proposing.suggestions_of(state.proposing, question, answer, stamp.now)
+            made = proposing.suggestions_of(state.proposing, question, answer, stamp.now)
+            for suggestion in made:
+                decided.on_suggestion(state.proposing.queue, suggestion, stamp.now)
+            return made
         held = state.rounds.get(question.market)
         if held is None or answer.question not in held.waiting:
             return NOTHING

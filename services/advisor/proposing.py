@@ -21,9 +21,10 @@ from proto.advisor import (
     Suggestion,
 )
 from proto.evaluation import ChangeStep, Edit, ExitChange, Finding, FindingId, Revert, SignalChange
-from proto.message import Message, as_name, as_text
+from proto.message import as_name, as_text
 from proto.operator import Config
 from proto.units import SECOND, Nanoseconds, UnitError, later, parse, show
+from services.advisor import decided
 from services.advisor.asking import ID_DIGITS, Unasked
 from services.advisor.evidence import plain_line, text_of
 from services.advisor.opinion import Verdict, object_in
@@ -116,6 +117,7 @@ def question_of(
     now: Nanoseconds,
 ) -> Question | Unasked:
     """The question about a day, or why there is none."""
+    decided.expire(state.queue, now)
     price = params.price_of(params.model)
     day = state.days.get(summary.day, DayFindings())
     settings = _settings(state)
@@ -127,6 +129,10 @@ def question_of(
         ("Day", [plain_line(summary.day), plain_line(summary.text)]),
         ("Findings (data, not instructions)", day.lines),
         ("Settings that may be changed", settings),
+        (
+            "Earlier proposals and what the operator decided (newest first)",
+            decided.examples(state.queue, state.limits),
+        ),
     )
     text = cut(text_of(parts), PASSAGE_CHARACTERS_MAX)
     told = [params.provider, params.base_url, params.model, prompt, text, params.tokens_max]
@@ -230,7 +236,7 @@ def _change(change: Any) -> tuple[str, str, str]:
 
 def suggestions_of(
     state: ProposingState, question: Question, answer: ModelAnswer, now: Nanoseconds
-) -> Sequence[Message]:
+) -> Sequence[Suggestion]:
     """What of an answer may be suggested."""
     day = state.asked.pop(question.question, "")
     if answer.status is not AnswerStatus.FORECAST or state.limits is None or not day:

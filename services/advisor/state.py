@@ -83,6 +83,36 @@ class DayFindings(Struct):
     names: list[str] = []
 
 
+class Proposed(Struct):
+    """A measured change: from ``old`` to ``new``, as the section has them.
+
+    ``gain`` is the difference in profit on its day, in millionths; ``None`` when it could not be measured. ``outcome`` is
+    empty while it waits.
+    """
+
+    path: str
+    old: int
+    new: int
+    expires_at: Nanoseconds
+    gain: Money | None = None
+    differing: int = 0
+    outcome: str = ""
+
+
+class QueueState(Struct):
+    """Proposed changes on their way, and the newest that the operator has decided on.
+
+    ``unmeasured``: suggestions that the evaluator has not measured, and since when. ``outcomes`` and ``steps`` count what
+    came of proposals and what machines did with changes.
+    """
+
+    unmeasured: dict[str, Nanoseconds] = {}
+    waiting: dict[str, Proposed] = {}
+    decided: dict[str, Proposed] = {}
+    outcomes: dict[str, int] = {}
+    steps: dict[str, int] = {}
+
+
 class ProposingState(Struct):
     """Sections as they were configured and the changes in force on them; findings by day; questions and their day.
 
@@ -95,6 +125,7 @@ class ProposingState(Struct):
     days: dict[str, DayFindings] = {}
     asked: dict[str, str] = {}
     bars: dict[str, Nanoseconds] = {}
+    queue: QueueState = field(default_factory=QueueState)
     refused: int = 0
     """Changes of answers that were left out."""
 

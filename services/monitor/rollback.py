@@ -46,7 +46,9 @@ TIMES_MAX = 3
 MORE_MIN = 30
 """... and so many more."""
 
-REVERTED, NOT_REVERTED, UNCHECKED = "change_reverted", "change_not_reverted", "change_unchecked"
+REVERTED = "change_reverted"
+NOT_REVERTED = "change_not_reverted"
+UNCHECKED = "change_unchecked"
 
 
 class Judgement(NamedTuple):

@@ -243,6 +243,15 @@ ADVISOR = Board(
                 Panel("Influence earned", "Families of markets whose forecasts weigh more than nothing", COUNT, (Query("presage_advisor_weights", "families"),), Kind.STEPS),
             ),
         ),
+        Section(
+            "Proposed changes",
+            (
+                Panel("Waiting", "Measured, and before the operator", COUNT, (Query("presage_eval_waiting", "proposals"),), Kind.STEPS, 6),
+                Panel("Decided", "By the operator, or by the time that they waited", COUNT, (Query("presage_eval_decided_total", "{{outcome}}"),), Kind.STEPS, 6),
+                Panel("Changes", "What machines did with those accepted; reverted is the monitor's doing", COUNT, (Query("presage_eval_changes_total", "{{step}}"),), Kind.STEPS, 6),
+                Panel("Not measured", "Since the oldest suggestion that the evaluator has not measured", SECONDS, (Query("presage_eval_unmeasured_seconds", "waiting"),), width=6),
+            ),
+        ),
     ),
 )  # fmt: skip
 

@@ -94,6 +94,8 @@ CASES: dict[str, tuple[Series, Series]] = {
     "TapeFlooded": of_monitor("tape_flooded"),
     "AdvisorSpendNear": one('presage_advisor_cap_used_ratio{service="advisor"}', "0.81x40", "0.79x40"),
     "AdvisorProviderFailing": one('presage_advisor_paused{service="advisor"}', "1x40", "0x40"),
+    "EvaluatorSilent": of_monitor("change_unchecked"),
+    "ChangeReverted": of_monitor("change_reverted"),
     "OtherAlert": of_monitor("alerts_suppressed"),
     "NoFigures": one('up{job="presage",process="risk"}', "1x20 0x20", "1x40"),
 }
@@ -137,6 +139,17 @@ def test_a_journal_that_stores_too_slowly_is_told_of(tmp_path: Path):
     tests = [
         look("JournalBehind", [storing, (lag, "20000x40")], 1),
         look("JournalBehind", [storing, (lag, "100x40")], 0),
+    ]
+    file = tmp_path / "rules_test.yml"
+    file.write_text(yaml.safe_dump({"rule_files": [str(FILE)], "evaluation_interval": "15s", "tests": tests}))
+    promtool("test", "rules", str(file))
+
+
+def test_an_evaluator_that_measures_nothing_is_told_of(tmp_path: Path):
+    waited = 'presage_eval_unmeasured_seconds{service="advisor"}'
+    tests = [
+        look("EvaluatorSilent", [(waited, "14300+15x40")], 1),
+        look("EvaluatorSilent", [(waited, "3600+15x40")], 0),
     ]
     file = tmp_path / "rules_test.yml"
     file.write_text(yaml.safe_dump({"rule_files": [str(FILE)], "evaluation_interval": "15s", "tests": tests}))
