@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from libs.changes import book, limits
+from libs.config.section import Section
 from libs.contract.plain import decode_state, encode_state
 from libs.indicators.candles import Candle, Candles
 from libs.indicators.tops import Tops
@@ -145,6 +146,11 @@ class SignalMachine(StateMachine[SignalState]):
         for market in self.state.markets.values():
             out.extend(self._call(hooks, stamp, market))
         return out
+
+    def params_of(self, section: str) -> Section | None:
+        """A strategy's section as it is now, accepted changes included; ``None`` where it is not configured."""
+        strategy = self._configured_by(section)
+        return strategy.params if strategy is not None and strategy.hosted.document is not None else None
 
     def _configured_by(self, section: str) -> AnyStrategy | None:
         """The strategy whose section it is."""

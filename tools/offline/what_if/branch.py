@@ -19,6 +19,7 @@ from proto.venue import Account, Settlement
 from services.execution.claims import claims_of
 from services.execution.high_water import parse_order_id
 from services.execution.machine import ExecutionMachine
+from tools.offline.what_if.accepted import accepted_on, end_changes, has_applied, is_acceptance
 from tools.offline.what_if.arriving import Arrival, Arrivals, Place, Turn
 from tools.offline.what_if.given import Departure, Input, MachineRaised, Rules
 from tools.offline.what_if.outcome import MARKET_DATA, Outcome
@@ -40,7 +41,7 @@ INPUTS = ("feed.", "operator.", "monitor.clock")
 class Branch:
     """One run of the machines; ``changed`` replaces the configuration's messages.
 
-    ``without``: proposals that nobody accepts on this branch.
+    ``without``: proposals that nobody accepts on this branch; ``held``: paths of settings that nobody changes on it.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Branch:
         outcome: Outcome,
         changed: Callable[[Config], Config],
         without: Collection[str] = (),
+        held: Collection[str] = (),
         *,
         is_baseline: bool,
     ) -> None:
@@ -61,6 +63,7 @@ class Branch:
         self._recorded = rules.recorded
         self._changed = changed
         self._without = without
+        self._held = held
         self._skipping = rules.skipping
         self._forked_at = rules.forked_at
         self._held_at_fork = rules.held_at_fork
@@ -68,6 +71,8 @@ class Branch:
         self._finds_unstored = is_baseline and rules.must_agree
         self._unstored = rules.unstored
         self._machines = list(machines)
+        self.ended_sections = end_changes(self._machines, held)
+        """Sections that changes of held settings were in force on where the branch begins."""
         self._orders = {machine.name: order for order, machine in enumerate(machines)}
         self._repeats = [tuple(getattr(machine, "reads_repeats", ())) for machine in machines]
         self._routes: dict[type[Message], list[tuple[int, Handler]]] = {}
@@ -88,8 +93,14 @@ class Branch:
 
     # ── the record ──
 
-    def take(self, given: Input, tape: str) -> None:
+    def has_applied(self, proposal: str) -> bool:
+        """Whether a machine has applied a proposed change on this branch."""
+        return has_applied(self._machines, proposal)
+
+    def take(self, given: Input, tape: str, *, is_applied: bool = False) -> None:
         """Take the next record; ``tape`` is the id of its epoch.
+
+        ``is_applied``: it is an acceptance, and the unchanged machines have applied it.
 
         Raises:
             MachineRaised: a machine stopped.
@@ -107,8 +118,13 @@ class Branch:
             self._deliver(event, given.stamp, self._at_ns, record.payload)
             return
         message_id = self._kept(given)
-        if message_id is None or (type(event) is Command and event.proposal in self._without):
+        if message_id is None:
             return
+        if type(event) is Command:
+            found = self._commanded(event, is_applied=is_applied)
+            if found is None:
+                return
+            event = found
         if type(event) is Config:
             event = self._changed(event)
         self.outcome.add(event, given.stamp, record.seq)
@@ -116,6 +132,14 @@ class Branch:
         if message_id != stamp.message_id:
             stamp = Stamp(stamp.seq, stamp.now, message_id, stamp.verified, stamp.is_doubtful)
         self._deliver(event, stamp, self._at_ns, record.payload, repeated=given.is_repeated)
+
+    def _commanded(self, command: Command, *, is_applied: bool) -> Command | None:
+        """What the operator said, as it reads on this branch; ``None`` for what nobody says on it."""
+        if command.proposal and command.proposal in self._without:
+            return None
+        if is_acceptance(command) and (is_applied or command.path in self._held):
+            return accepted_on(self._machines, command, self._held)
+        return command
 
     def configure(self, config: Config, tape: str, at_ns: int, stamp: Stamp) -> None:
         """Put a change in force right where the branch begins, on the tape of that epoch."""

@@ -27,6 +27,7 @@ from tools.exit_codes import NothingDone, UsageError
 from tools.offline.place import ReplayPlace
 from tools.offline.replay import TapeHistory
 from tools.offline.replay_run import fold
+from tools.offline.what_if.accepted import is_acceptance
 from tools.offline.what_if.branch import Branch, venues_of
 from tools.offline.what_if.compare import comparison
 from tools.offline.what_if.given import Input, MachineRaised, Rules
@@ -258,7 +259,13 @@ class WhatIfRun:
         machines = self._machines()
         outcome = self._outcome(machines)
         return Branch(
-            self._rules, machines, outcome, partial(self._changed, changes), without, is_baseline=is_baseline
+            self._rules,
+            machines,
+            outcome,
+            partial(self._changed, changes),
+            without,
+            tuple(changes),
+            is_baseline=is_baseline,
         )
 
     def _changed(self, changes: Mapping[str, Any], config: Config) -> Config:
@@ -289,7 +296,7 @@ class WhatIfRun:
         for branch, changes in zip(self._branches, ({}, *(v.changes for v in self._variants)), strict=True):
             for config in self._window.configs.values():
                 changed = self._changed(changes, config)
-                if changed is not config:
+                if changed is not config or config.section in branch.ended_sections:
                     branch.configure(changed, timeline.tape, self._fork.at_ns, stamp)
 
     async def follow(self, tape: History, tell: Progress) -> None:
@@ -333,8 +340,11 @@ class WhatIfRun:
                 branch.begin_session(pace)
         if not given.is_repeated:
             self._record.add(given.event, given.stamp, seq)
-        for branch in self._branches:
-            branch.take(given, self._gate.tape)
+        baseline, *others = self._branches
+        baseline.take(given, self._gate.tape)
+        is_applied = is_acceptance(given.event) and baseline.has_applied(given.event.proposal)
+        for branch in others:
+            branch.take(given, self._gate.tape, is_applied=is_applied)
         if self._branches[0].departure is not None and self._window.is_strict:
             self._check_baseline()
 
