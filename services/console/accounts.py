@@ -158,8 +158,11 @@ class Accounts:
         Raises:
             TooManyAttempts: the user, or somebody at the address, was wrong too often.
         """
-        if not await self.is_password_of(user, password, address):
+        watched = (f"user {cut(user, USER_CHARACTERS_MAX)}", f"address {address}")
+        if not await self._is_password_of(user, password, watched):
             return None
+        # Not those of the address: who knows one password there could go on guessing another.
+        self._failures.pop(watched[0], None)
         token = secrets.token_urlsafe(32)
         now = self._clock()
         session = Session(user, self._users[user].role, secrets.token_urlsafe(24), now, now)
@@ -169,13 +172,22 @@ class Accounts:
         self._save_sessions()
         return LoggedIn(f"{token}.{self._signature(token)}", session)
 
-    async def is_password_of(self, user: str, password: str, address: str) -> bool:
-        """Whether it is: asked at a login, and again before a resume.
+    async def confirms(self, session: Session, password: str) -> bool:
+        """Whether it is the password of who is logged in: asked again before a resume.
+
+        Counted for the session alone: a stranger who is wrong at the login keeps nobody who is in from resuming.
 
         Raises:
-            TooManyAttempts: the user, or somebody at the address, was wrong too often.
+            TooManyAttempts: it was wrong too often in this session.
         """
-        watched = (f"user {cut(user, USER_CHARACTERS_MAX)}", f"address {address}")
+        key = f"session {session.csrf}"
+        is_right = await self._is_password_of(session.user, password, (key,))
+        if is_right:
+            self._failures.pop(key, None)
+        return is_right
+
+    async def _is_password_of(self, user: str, password: str, watched: tuple[str, ...]) -> bool:
+        """Whether it is; a wrong one counts for each of what is ``watched``. Raises TooManyAttempts."""
         if any(self._is_barred(key) for key in watched):
             raise TooManyAttempts
         self._read_anew()
@@ -193,8 +205,6 @@ class Accounts:
                     self._failures.setdefault(key, deque(maxlen=FAILURES_MAX)).append(self._clock())
                 keep_newest(self._failures, WATCHED_MAX)
                 return False
-        for key in watched:
-            self._failures.pop(key, None)
         return True
 
     def session_of(self, cookie: str) -> Session | None:

@@ -323,7 +323,7 @@ def _add_commands(router: APIRouter, console: Console) -> None:
     async def give(request: Request, told: answers.Told) -> JSONResponse:
         """Say something to the system; the answer is what the tape says of it. Halt is anyone's, the rest an operator's."""
         session = expect_own(console, request)
-        outcome = await say(console, session, told, address_of(request))
+        outcome = await say(console, session, told)
         return JSONResponse(outcome)
 
     @router.get("/commands", response_model=answers.Page[answers.CommandOutcome], tags=["commands"])
@@ -340,7 +340,7 @@ def expect_own(console: Console, request: Request) -> Session:
     return session
 
 
-async def say(console: Console, session: Session, told: answers.Told, address: str) -> dict[str, Any]:
+async def say(console: Console, session: Session, told: answers.Told) -> dict[str, Any]:
     """Give a command in the name of a session, after everything that it takes.
 
     Raises:
@@ -353,9 +353,9 @@ async def say(console: Console, session: Session, told: answers.Told, address: s
         raise Forbidden(f"expected one of {', '.join(verbs)}, was {told.verb!r}")
     if verb is not Verb.HALT:
         console.gatekeeper.expect_operator(session)
-    if verb is Verb.RESUME and not await console.accounts.is_password_of(
-        session.user, told.password, address
-    ):
+    # Before the password is looked at: that takes a moment, in which somebody may halt.
+    seen = console.desk.halts()
+    if verb is Verb.RESUME and not await console.accounts.confirms(session, told.password):
         raise Forbidden("expected your password for a resume, was another one")
     fields = {
         "order": told.order,
@@ -364,7 +364,7 @@ async def say(console: Console, session: Session, told: answers.Told, address: s
         "reason": told.reason,
         "close_only": "yes" if told.close_only else "",
     }
-    return (await console.desk.give(verb, session.user, **fields)).document()
+    return (await console.desk.give(verb, session.user, seen=seen, **fields)).document()
 
 
 def set_cookie(console: Console, response: Response, value: str) -> None:

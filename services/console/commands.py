@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from libs.bounded import clip, keep_newest
 from libs.keys.signing import CONSOLE_ROLE, OPERATOR_DOMAIN, Signer, UnusableKey
@@ -26,6 +26,8 @@ from proto.evaluation import ChangeStep
 from proto.operator import Verb
 from services.console.limits import OUTCOMES_KEPT, REASON_CHARACTERS_MAX
 from services.console.surroundings import Surroundings
+
+_NOT_READ = "risk and execution have not read it yet"
 
 
 @dataclass
@@ -55,12 +57,27 @@ class Outcome:
         }
 
 
+class Halts(NamedTuple):
+    """What a resume has seen of halts: how many were given here, and when the HALT file was written (0: there is none)."""
+
+    given: int
+    written_at_ns: int
+
+
+class HaltedSince(Exception):
+    """A halt is newer than the resume that would end it."""
+
+
 class CommandRefused(ValueError):
     """It was not even said; the text tells why."""
 
 
 class CommandDesk:
-    """Signs with the console's own key. One command at a time: each outcome is told apart from the others."""
+    """Signs with the console's own key.
+
+    Commands are said one by one; their outcomes are waited for side by side, each told apart by the sequence of its
+    command, so that a halt never waits for what another command does.
+    """
 
     def __init__(self, now: Surroundings, verbs: tuple[str, ...]) -> None:
         self._now = now
@@ -68,11 +85,20 @@ class CommandDesk:
         self._desk: OperatorDesk | None = None
         self._numbers = 0
         self.outcomes: dict[int, Outcome] = {}
-        self._lock = asyncio.Lock()
+        self._saying = asyncio.Lock()
+        self._halts_given = 0
         self.latest: deque[Outcome] = deque(maxlen=OUTCOMES_KEPT)
 
-    async def give(self, verb: Verb, user: str, **fields: str) -> Outcome:
-        """Say it, and wait for what comes of it.
+    def halts(self) -> Halts:
+        """The halts that are known now. A resume takes them with it from when it was asked for."""
+        try:
+            written_at_ns = self._now.layout.halt_file.stat().st_mtime_ns
+        except OSError:
+            written_at_ns = 0
+        return Halts(self._halts_given, written_at_ns)
+
+    async def give(self, verb: Verb, user: str, *, seen: Halts | None = None, **fields: str) -> Outcome:
+        """Say it, and wait for what comes of it. ``seen``: the halts when a resume was asked for; now, if not given.
 
         Raises:
             CommandRefused: the console may not say this.
@@ -86,10 +112,15 @@ class CommandDesk:
         self.latest.append(outcome)
         if verb is Verb.HALT:
             # Before anything that can wait: the file closes the gate whatever else works.
-            self._write_halt_file(outcome, fields.get("reason", ""))
+            self._halts_given += 1
+            self._write_halt_file(outcome, _reason(outcome, fields))
         try:
-            async with self._lock:
+            if verb is Verb.RESUME:
+                await self._resume(outcome, fields, seen or self.halts())
+            else:
                 await self._give(verb, outcome, fields)
+        except HaltedSince:
+            outcome.text = "not done: halted since"
         except (TapeError, UnusableKey, OSError) as e:
             self._was_not_stored(verb, outcome, e)
         outcome.is_over = True
@@ -97,7 +128,7 @@ class CommandDesk:
 
     def _write_halt_file(self, outcome: Outcome, reason: str) -> None:
         try:
-            write_halt_file(str(self._now.layout.halt_file.parent), reason or f"console: {outcome.user}")
+            write_halt_file(str(self._now.layout.halt_file.parent), reason)
         except OSError as e:
             outcome.details["file"] = f"could not be written ({e.strerror})"
         else:
@@ -112,7 +143,7 @@ class CommandDesk:
             outcome.text = f"not done: {clip(str(error), 200)}"
 
     async def _give(self, verb: Verb, outcome: Outcome, fields: Mapping[str, str]) -> None:
-        reason = clip(fields.get("reason", "") or f"console: {outcome.user}", REASON_CHARACTERS_MAX)
+        reason = _reason(outcome, fields)
         if verb in (Verb.APPROVE, Verb.DENY):
             await self._decide(verb, outcome, fields["order"], reason)
             return
@@ -133,24 +164,35 @@ class CommandDesk:
             outcome.done = effect.acted
             outcome.details["orders"] = {order: status.value for order, status in effect.orders.items()}
             outcome.text = f"halted (tape sequence {outcome.seq}): {effect.text()}"
-        elif verb is Verb.RESUME:
-            await self._resume(outcome, to_close_only=fields.get("close_only") == "yes", reason=reason)
         else:
             outcome.done = await have_acted(self._now.link, outcome.seq)
-            outcome.text = f"close-only (tape sequence {outcome.seq}): exits go, no entry does"
+            said = f"close-only (tape sequence {outcome.seq})"
+            outcome.text = (
+                f"{said}: exits go, no entry does"
+                if outcome.done
+                else f"{said}; {_NOT_READ}: entries may still go"
+            )
 
-    async def _resume(self, outcome: Outcome, *, to_close_only: bool, reason: str) -> None:
+    async def _resume(self, outcome: Outcome, fields: Mapping[str, str], seen: Halts) -> None:
+        reason = _reason(outcome, fields)
+        to_close_only = fields.get("close_only") == "yes"
+        outcome.seq = await self._say(Verb.RESUME, unless_halted_since=seen, reason=reason)
         if to_close_only:
             # The HALT file still closes the gate: nothing leaves between the two commands.
-            outcome.seq = await self._say(Verb.CLOSE_ONLY, reason=reason)
+            outcome.seq = await self._say(Verb.CLOSE_ONLY, unless_halted_since=seen, reason=reason)
+        # Nothing is awaited between the look and the removal: no halt of this process comes in between.
+        self._expect_no_halt_since(seen)
         self._now.layout.halt_file.unlink(missing_ok=True)
-        assert outcome.seq is not None
-        outcome.done = await have_acted(self._now.link, outcome.seq)
         given = "resumed, for exits only" if to_close_only else "resumed"
-        if not outcome.done:
-            outcome.text = f"{given} (tape sequence {outcome.seq}); risk and execution have not read it yet"
-            return
+        outcome.done = await have_acted(self._now.link, outcome.seq)
         outcome.text = f"{given} (tape sequence {outcome.seq})"
+        if not outcome.done:
+            outcome.text += f"; {_NOT_READ}"
+
+    def _expect_no_halt_since(self, seen: Halts) -> None:
+        newest = self.halts()
+        if newest.given > seen.given or newest.written_at_ns > seen.written_at_ns:
+            raise HaltedSince
 
     async def _decide_on_change(self, verb: Verb, outcome: Outcome, proposal: str, reason: str) -> None:
         """Accept or reject a proposed change; an acceptance says the change in full, as it was proposed."""
@@ -208,7 +250,14 @@ class CommandDesk:
         outcome.done, outcome.text = outcome_of(answer, verb, short_id(order), unit)
         outcome.details = answer.document()
 
-    async def _say(self, verb: Verb, **fields: Any) -> int:
+    async def _say(self, verb: Verb, *, unless_halted_since: Halts | None = None, **fields: Any) -> int:
+        """Put it on the tape. Raises HaltedSince: a resume waited for its turn, and a halt came before it."""
+        async with self._saying:
+            if unless_halted_since is not None:
+                self._expect_no_halt_since(unless_halted_since)
+            return await self._publish(verb, fields)
+
+    async def _publish(self, verb: Verb, fields: Mapping[str, Any]) -> int:
         desk = self._desk
         if desk is None:
             signer = Signer.load(OPERATOR_DOMAIN, self._now.layout.console_key, CONSOLE_ROLE)
@@ -216,3 +265,10 @@ class CommandDesk:
             await desk.start()
             self._desk = desk
         return await desk.command(verb, **fields)
+
+
+def _reason(outcome: Outcome, fields: Mapping[str, str]) -> str:
+    """Who said it, and what they gave as the reason."""
+    given = fields.get("reason", "")
+    who = f"console: {outcome.user}"
+    return clip(f"{who}: {given}" if given else who, REASON_CHARACTERS_MAX)

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from libs.bounded import cut
+from proto.operator import Verb
 from services.console import answers, api, charts, evaluation_pages, reading_pages, tables
 from services.console.accounts import Session, TooManyAttempts
 from services.console.commands import CommandRefused
@@ -17,6 +18,7 @@ from services.console.render import Filter, Renderer, form_of, own_path
 from services.console.service import Console
 from services.console.sessions import Forbidden, address_of
 
+COMMANDS = frozenset(verb.value for verb in Verb)
 OVERVIEW = (
     "account",
     "limits",
@@ -45,7 +47,13 @@ def router_of(console: Console, version: str) -> APIRouter:
 def _add_session(router: APIRouter, console: Console, draw: Renderer) -> None:
     @router.get("/login")
     async def login_page(request: Request) -> Response:
-        return draw.login(own_path(request.query_params.get("back", "/")), "", 200)
+        asked = request.query_params.get("not_done", "")
+        told = (
+            f"Not done: {asked.replace('_', ' ')}. The session was over. Log in, then ask again."
+            if asked in COMMANDS
+            else ""
+        )
+        return draw.login(own_path(request.query_params.get("back", "/")), told, 200)
 
     @router.post("/login")
     async def login(request: Request) -> Response:
@@ -179,16 +187,18 @@ def _add_commands(router: APIRouter, console: Console, draw: Renderer) -> None:
                 {name: form[name] for name in ("order", "instrument", "proposal", "password") if name in form}
                 | {"verb": verb, "close_only": form.get("close_only") == "yes"}
             )
-            outcome = await api.say(console, session, told, address_of(request))
+            outcome = await api.say(console, session, told)
         except (CommandRefused, Forbidden, TooManyAttempts, ValidationError) as e:
             text = (
                 "Too many wrong passwords. Try again in 15 minutes."
                 if isinstance(e, TooManyAttempts)
                 else str(e)
             )
+            # The address of this answer is the command's: what its forms lead back to is where this one came from.
             answer = draw.page(
-                request, session, "message.html", "overview", title="Not done", text=text, form=None
-            )
+                request, session, "message.html", "overview", title="Not done", text=text, form=None,
+                back=own_path(form.get("back", "/")),
+            )  # fmt: skip
             answer.status_code = 403
             return answer
         back = own_path(form.get("back", "/"))

@@ -141,5 +141,6 @@ async def form_of(request: Request) -> dict[str, str]:
 
 
 def own_path(text: str) -> str:
-    """A path of this console; whatever would lead elsewhere becomes the overview."""
-    return text if text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable() else "/"
+    """A page of this console; whatever would lead elsewhere, or is no page but a command, becomes the overview."""
+    leads_elsewhere = not text.startswith("/") or text.startswith(("//", "/\\")) or not text.isprintable()
+    return "/" if leads_elsewhere or text.startswith("/command/") else text

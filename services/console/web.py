@@ -4,6 +4,7 @@ import hashlib
 import mimetypes
 from collections.abc import Collection
 from pathlib import Path
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -11,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from libs.bounded import clip
+from libs.runtime.layout import StateFileError
 from libs.tape.errors import TapeError
 from services.console import api, pages, socket
 from services.console.guard import App, Guard
@@ -81,9 +83,7 @@ def _static_files() -> dict[str, tuple[str, bytes]]:
 def _add_errors(app: FastAPI) -> None:
     async def refused(request: Request, error: Exception) -> Response:
         if isinstance(error, NotLoggedIn) and not request.url.path.startswith("/api/"):
-            return RedirectResponse(
-                f"/login?back={request.url.path}" if request.method == "GET" else "/login", 303
-            )
+            return RedirectResponse(_login_after(request), 303)
         status, words = api.ERRORS[type(error)]
         return problem(status, words(error))
 
@@ -103,8 +103,19 @@ def _add_errors(app: FastAPI) -> None:
         app.add_exception_handler(kind, refused)
     app.add_exception_handler(JournalUnavailable, unavailable)
     app.add_exception_handler(TapeError, unavailable)
+    app.add_exception_handler(StateFileError, unavailable)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
+
+
+def _login_after(request: Request) -> str:
+    """Where who is not logged in goes; after a command the page there says that it was not done."""
+    path = request.url.path
+    if request.method == "GET":
+        return f"/login?back={quote(path)}"
+    if path.startswith("/command/"):
+        return f"/login?not_done={quote(path.removeprefix('/command/'), safe='')}"
+    return "/login"
 
 
 def problem(status: int, detail: str) -> Response:

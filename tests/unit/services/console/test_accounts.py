@@ -134,6 +134,35 @@ def test_who_is_wrong_too_often_waits_even_with_the_right_password(
     asyncio.run(attack())
 
 
+def test_a_stranger_who_guesses_keeps_nobody_who_is_in_from_resuming(accounts: Accounts):
+    async def attack() -> None:
+        admitted = await accounts.log_in("operator", PASSWORD, "there")
+        assert admitted is not None
+        for _ in range(FAILURES_MAX):
+            assert await accounts.log_in("operator", "wrong password", "there") is None
+        assert await accounts.confirms(admitted.session, PASSWORD)
+        for _ in range(FAILURES_MAX):
+            assert not await accounts.confirms(admitted.session, "wrong password")
+        with pytest.raises(TooManyAttempts):
+            await accounts.confirms(admitted.session, PASSWORD)
+
+    asyncio.run(attack())
+
+
+def test_who_knows_one_password_does_not_go_on_guessing_another(accounts: Accounts):
+    accounts.set_password("viewer", PASSWORD, Role.VIEWER)
+
+    async def attack() -> None:
+        for _ in range(FAILURES_MAX - 1):
+            assert await accounts.log_in("operator", "wrong password", "there") is None
+        assert await accounts.log_in("viewer", PASSWORD, "there") is not None
+        assert await accounts.log_in("somebody", "wrong password", "there") is None
+        with pytest.raises(TooManyAttempts):
+            await accounts.log_in("viewer", PASSWORD, "there")
+
+    asyncio.run(attack())
+
+
 def test_attempts_at_the_same_moment_are_counted_one_by_one(accounts: Accounts):
     async def attack() -> list[object]:
         tries = [

@@ -187,6 +187,34 @@ def test_a_resume_takes_the_password_again(console: Console):
     attack(console, act)
 
 
+def test_what_follows_a_wrong_password_can_be_pressed(console: Console):
+    async def act(client: httpx.AsyncClient) -> None:
+        token = await log_in(client)
+        form = {"csrf": token, "password": "guess", "back": "/orders"}
+        answer = await client.post("/command/resume", data=form)
+        assert answer.status_code == 403
+        leads = [a["value"] for tag, a in tags_of(answer.text) if tag == "input" and a.get("name") == "back"]
+        assert leads
+        assert set(leads) == {"/orders"}
+        answer = await client.post("/command/resume", data=form | {"back": "/command/resume"})
+        leads = [a["value"] for tag, a in tags_of(answer.text) if tag == "input" and a.get("name") == "back"]
+        assert set(leads) == {"/"}
+
+    attack(console, act)
+
+
+def test_a_halt_of_a_session_that_is_over_says_that_nothing_was_halted(console: Console):
+    async def act(client: httpx.AsyncClient) -> None:
+        answer = await client.post("/command/halt", data={"csrf": "x"})
+        page = await client.get(answer.headers["location"])
+        assert "Not done: halt." in page.text
+        page = await client.get("/login", params={"not_done": MARKUP})
+        assert "Not done" not in page.text
+
+    attack(console, act)
+    assert not console.now.layout.halt_file.exists()
+
+
 @pytest.mark.parametrize(
     "path", ["..%2f..%2fguard.py", "%2e%2e/guard.py", "....//guard.py", "/etc/passwd", "console.css%00"]
 )
