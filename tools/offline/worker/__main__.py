@@ -10,6 +10,7 @@ from pathlib import Path
 
 from libs.observability import logs
 from libs.runtime.layout import StateLayout
+from libs.runtime.service import SUPERVISOR_CHECK_S
 from libs.tape.connection import open_link
 from libs.tape.errors import TapeError
 from libs.tasks import run_until_first
@@ -21,7 +22,7 @@ NICENESS = 19
 
 
 async def serve(root: Path) -> None:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT, or until the supervisor is gone: no process stays behind, however it ended."""
     layout = StateLayout(root)
     run = layout.read_run()
     stop = asyncio.Event()
@@ -29,13 +30,20 @@ async def serve(root: Path) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     link = await open_link(run.broker_url, EVALUATOR, layout.password(EVALUATOR))
     try:
-        await run_until_first(Evaluator(layout, run, link).run(), _wait(stop))
+        await run_until_first(
+            Evaluator(layout, run, link).run(), _wait(stop), _supervisor_gone(run.supervisor_pid)
+        )
     finally:
         await link.close()
 
 
 async def _wait(stop: asyncio.Event) -> None:
     await stop.wait()
+
+
+async def _supervisor_gone(supervisor: int) -> None:
+    while not supervisor or os.getppid() == supervisor:
+        await asyncio.sleep(SUPERVISOR_CHECK_S)
 
 
 def main() -> None:
