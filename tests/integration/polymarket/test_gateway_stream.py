@@ -36,7 +36,7 @@ class listening:  # noqa: N801 - reads as a word in `async with`
         self._task = asyncio.create_task(self._listen())
         await asyncio.wait_for(self._up.wait(), WAIT_S)
         # The subscription is sent with the connection; a PONG-free round trip lets the server read it.
-        await self._gateway.client.server_time_s()
+        await self._gateway.client.balance()
 
     async def __aexit__(self, *_: object) -> None:
         self._task.cancel()

@@ -71,11 +71,6 @@ class PolymarketClient:
 
     # ── market data ─────────────────────────────────────────────────────────────────────────────────
 
-    async def server_time_s(self) -> int:
-        """The venue's clock."""
-        answer = await self._clob.request("GET", "/time", effect=False, read_error=read_error, bare=True)
-        return _read(answer, int)
-
     async def gamma(self, path: str, query: Sequence[tuple[str, str | int]] = ()) -> bytes:
         """A page of ``/markets`` or ``/events`` as it came, for a ``_rest`` frame."""
         bucket = "gamma_events" if path.startswith("/events") else "gamma_markets"
