@@ -21,7 +21,7 @@ from proto.units import ONE
 COUNT = 2_000
 OFFICIAL_COUNT = 200
 AIM_MS = 0.15
-"""Issue 3: what signing one order may take at the median."""
+"""What signing one order may take at the median."""
 
 
 def ours() -> Callable[[int], object]:
