@@ -96,6 +96,9 @@ def _why_not(
     _, key = split_path(command.path)
     if not command.proposal or command.proposal in book.changes:
         return "expected a proposal that was not applied before"
+    if as_name(command.proposal) != command.proposal:
+        # What became of a change is told by this name: one that is no name could not be told of.
+        return "expected a proposal's name, was longer than one may be"
     if book.limits is None:
         return "expected a list of what may be changed (section eval), was none in this session"
     if command.path != f"{edit.section}.{key}" or key not in params.changeable:

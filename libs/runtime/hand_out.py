@@ -21,6 +21,7 @@ from libs.bounded import clip
 from libs.config.environment import Environment
 from libs.files import write_atomically
 from libs.keys.signing import OPERATOR_DOMAIN, Signer, Verifier
+from libs.keys.verbs import OPEN
 from libs.runtime.layout import OWNER_ONLY, StateLayout
 from libs.tasks import cancel_all
 
@@ -71,7 +72,8 @@ def unseal(verifier: Verifier, service: str, content: bytes) -> dict[str, bytes]
     try:
         sealed = msgspec.msgpack.decode(content, type=_Sealed)
         subject = _subject(service)
-        if not verifier.verify(
+        # Of the keys that speak in the operator's domain only one that may open a session sends a service anywhere.
+        if not verifier.may_say(sealed.key_id, OPEN) or not verifier.verify(
             OPERATOR_DOMAIN, sealed.tape, subject, "", sealed.payload, sealed.signature, sealed.key_id
         ):
             raise HandOutRefused(f"expected a run of {service} signed by the operator's key, was another")

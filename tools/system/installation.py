@@ -206,11 +206,11 @@ class Installation:
             self.layout.write_tape(known | opened)
             return base, False
         is_shorter = max(int(known["last_seq"]), self._newest_snapshot()) > last_seq
+        ran_on = known.pop("brokers", [])
+        # Another boot, or a restored backup: what came after it may be gone, wherever its streams are now.
+        self.was_cut = known.get("boot", "") not in ("", boot_id())
         if self.is_cluster:
-            self.was_cut = went_down(known.pop("brokers", []), nodes)
-        else:
-            known.pop("brokers", None)
-            self.was_cut = known.get("boot", "") not in ("", boot_id())
+            self.was_cut = self.was_cut or went_down(ran_on, nodes)
         if not is_shorter and not self.was_cut:
             self.layout.write_tape(known | opened)
             return str(known["tape"]), False

@@ -3,11 +3,13 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from libs.changes.book import ChangeBook, accept, configured, revert
+from libs.changes.book import ChangeBook, accept, configured, outcome, revert
 from libs.changes.limits import AmountRange, ChangeLimits, CountRange, unlistable
 from libs.config.section import section_hash
-from proto.evaluation import ChangeStep, Edit, Revert
+from proto.evaluation import ChangeStep, Edit, ExitChange, Revert
 from proto.operator import Command, Verb
 from proto.units import SECOND
 from services.exit.params import ExitParams
@@ -62,7 +64,9 @@ def test_an_accepted_change_is_applied_once_and_taken_back_once():
         ({"path": "", "old": 1, "new": 2}, "expected a setting"),
         ({"path": "exit.none", "old": 1, "new": 2}, "expected a setting"),
         ({"path": "risk.decay_s"}, "expected a setting"),
-        ({"path": f"exit.{'x' * 500}", "section_hash": "", "proposal": "p" * 500}, "expected a setting"),
+        ({"path": f"exit.{'x' * 500}", "section_hash": "", "proposal": "p" * 100}, "expected a setting"),
+        ({"proposal": "p" * 500}, "expected a proposal's name"),
+        ({"proposal": ""}, "expected a proposal that was not applied before"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_changes_nothing(wrong: dict[str, Any], why: str):
@@ -71,6 +75,22 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(wrong: dict[str, Any],
     assert (done.step, done.document) == (ChangeStep.REFUSED, None)
     assert why in done.reason
     assert not book.changes
+
+
+TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=512)
+
+
+@given(
+    TEXTS,
+    st.sampled_from(("exit.decay_s", "exit.stop_loss", "")) | TEXTS,
+    TEXTS | st.just(section_hash(PARAMS.document())),
+    st.integers(-(2**62), 2**62) | st.just(PARAMS.decay_s),
+    st.integers(-(2**62), 2**62) | st.just(10_800),
+)
+def test_no_command_is_an_exception(proposal: str, path: str, found: str, old: int, new: int):
+    """A machine may say what became of any command that can be signed: one that raised would stop the exits."""
+    said = command(new, proposal, path=path, section_hash=found, old=old)
+    outcome(ExitChange, accept(ChangeBook(LIMITS), said, "exit", PARAMS, HOUR), PARAMS, HOUR)
 
 
 def test_without_a_list_nothing_is_applied():

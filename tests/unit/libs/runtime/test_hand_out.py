@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.keys.signing import APPROVAL_DOMAIN, OPERATOR_DOMAIN, Signer, Verifier
+from libs.keys.verbs import CONSOLE_VERBS
 from libs.runtime.hand_out import HandOutRefused, files_of, seal, unseal, write
 from libs.runtime.layout import RunFile, StateLayout
+from proto.subjects import CONSOLE
 
 SIGNER = Signer.generate(OPERATOR_DOMAIN)
 VERIFIER = Verifier({SIGNER.key_id: SIGNER.public_key})
@@ -41,6 +43,10 @@ def test_another_services_part_and_other_keys_are_refused():
         unseal(VERIFIER, "risk", SEALED)
     with pytest.raises(HandOutRefused, match="signed by the operator"):
         unseal(VERIFIER, "feed", seal(Signer.generate(OPERATOR_DOMAIN), "t", "feed", FILES))
+    console = Signer.generate(OPERATOR_DOMAIN, CONSOLE)
+    limited = Verifier({console.key_id: console.public_key}, says={console.key_id: CONSOLE_VERBS})
+    with pytest.raises(HandOutRefused, match="signed by the operator"):
+        unseal(limited, "feed", seal(console, "t", "feed", FILES))
     risk = Signer.generate(APPROVAL_DOMAIN)
     known = Verifier({risk.key_id: risk.public_key})
     with pytest.raises(HandOutRefused, match="signed by the operator"):
