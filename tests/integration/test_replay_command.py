@@ -86,7 +86,8 @@ def test_a_tape_of_retired_keys_is_identical_and_they_sign_nothing_more(played: 
     assert replay(copy)["identical"]
     listed = json.loads(run("keys", "list", "--state", str(copy), "--json").stdout)["signing"]
     assert [(row["role"], row["state"], row["last_seq"]) for row in listed] == [
-        (role, *rest) for role in ("operator", "risk") for rest in (("retired", last), ("current", None))
+        *((role, *rest) for role in ("operator", "risk") for rest in (("retired", last), ("current", None))),
+        ("console", "current", None),
     ]
     assert f"retired, good up to sequence {last:,}" in run("keys", "list", "--state", str(copy)).stdout
     assert asyncio.run(_given(copy, retired)) == "refused"

@@ -13,6 +13,7 @@ from libs.archive.archive import Archive
 from libs.operator.watch import Reports, TapeWatch
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
+from libs.tape.errors import BrokerUnavailable
 from libs.tape.record import TapeRecord
 from proto.message import Message
 from services.feed.recording.recording import open_recording, recording_start
@@ -65,7 +66,13 @@ class Playback:
         quiet_since = monotonic()
         last = -1
         while monotonic() - quiet_since < QUIET_S:
-            seq = int((await stream_state(self.link.client))["last_seq"])
+            try:
+                seq = int((await stream_state(self.link.client))["last_seq"])
+            except BrokerUnavailable:
+                # It is started again, and what it then goes on with belongs to the run.
+                quiet_since = monotonic()
+                await asyncio.sleep(QUIET_CHECK_S)
+                continue
             if self.watch.position < seq or seq != last:
                 last = seq
                 quiet_since = monotonic()
