@@ -35,6 +35,8 @@ class Terminal:
 
     def __init__(self, *arguments: str) -> None:
         self._ours, theirs = os.openpty()
+        # A shell that puts its tests into the background has them ignore Ctrl-C, and their children with them.
+        ours = signal.signal(signal.SIGINT, signal.SIG_DFL)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tools.cli", *arguments],
             cwd=ROOT,
@@ -44,6 +46,7 @@ class Terminal:
             stderr=theirs,
             start_new_session=True,
         )
+        signal.signal(signal.SIGINT, ours)
         os.close(theirs)
         self.drawn = ""
 
