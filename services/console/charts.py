@@ -8,10 +8,11 @@ from libs.view.history import EquityPoint
 from libs.view.moment import moment
 
 WIDTH, HEIGHT = 640, 190
-LEFT, RIGHT, TOP, BOTTOM = 76, 12, 10, 22
+LEFT, RIGHT, TOP, BOTTOM = 112, 12, 10, 22
+"""Left: room for a negative amount of seven digits with its sign of money and its cents."""
 POINTS_MAX = 400
 """More would not be seen at this width."""
-GRID_LINES = 4
+GRID_LINES = 3
 
 
 def _open(height: int, label: str, width: int = WIDTH) -> str:
@@ -48,13 +49,17 @@ def equity(points: Sequence[EquityPoint], unit: str) -> str:
         f" {wording.money(change, signed=True, unit=unit)}, between {moment(begin)[:19]} and {moment(end)[:19]} UTC"
     )
     parts = [_open(HEIGHT, label)]
+    said: set[str] = set()
     for line in range(GRID_LINES):
         value = low + (high - low) * line // (GRID_LINES - 1)
+        words = wording.money(value, unit=unit)
+        if words in said:
+            # Closer together than a cent: the same words at two heights would say nothing.
+            continue
+        said.add(words)
         level = f"{y(value):.1f}"
         parts.append(f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{level}" y2="{level}"/>')
-        parts.append(
-            f'<text x="{LEFT - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{wording.money(value, unit=unit)}</text>'
-        )
+        parts.append(f'<text x="{LEFT - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{words}</text>')
     path = " ".join(f"{x(point.at):.1f},{y(point.equity):.1f}" for point in thinned)
     floor = HEIGHT - BOTTOM
     parts.append(f'<polygon class="area" points="{LEFT},{floor} {path} {WIDTH - RIGHT},{floor}"/>')

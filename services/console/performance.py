@@ -54,7 +54,8 @@ def _venue(trade: TradeRow) -> str:
 
 
 def _hour(trade: TradeRow) -> str:
-    return f"{trade.opened_at // HOUR % 24:02d}:00 UTC"
+    """The hour it was closed in, as ``presage performance`` has it."""
+    return f"{trade.closed_at // HOUR % 24:02d}:00 UTC"
 
 
 BY: dict[str, Callable[[TradeRow], str]] = {

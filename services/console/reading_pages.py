@@ -88,7 +88,7 @@ def _add_records(router: APIRouter, console: Console, draw: Renderer) -> None:
         table = plain_table("Journal", columns, shown_rows, problem or "nothing fits")
         filters = [Filter(name, name.capitalize(), value) for name, value in given.items()]
         exports = [("JSON Lines", "/api/v1/journal?" + urlencode({**given, "format": "jsonl"}))]
-        about = "Everything but prices and clocks, as the journal keeps it. Each row opens why."
+        about = "Everything but quotes, books and clocks, as the journal keeps it. Each row opens why."
         return draw.page(
             request, session, "tables.html", "journal", shown=("journal",), tables={"journal": table},
             about=problem or about, filters=filters, more=more, exports=exports,

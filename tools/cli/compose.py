@@ -1,7 +1,7 @@
 """``presage --compose COMMAND …``: the command inside the containers of ``docker-compose.yml``.
 
 It runs where the operator's key and the tape's address are, in the supervisor's container, so that the broker needs no
-port on the host.
+port on the host. Passwords of the console are made in its own container, where they are kept.
 """
 
 import os
@@ -14,6 +14,8 @@ from pathlib import Path
 OPTION = "--compose"
 FILE = Path(__file__).resolve().parents[2] / "docker-compose.yml"
 SUPERVISOR = "supervisor"
+ELSEWHERE = {"password": "console"}
+"""Command → container, where it is another one."""
 OF_COMPOSE = {"logs": "logs", "stop": "stop"}
 """Commands that are about containers: compose has its own of that name."""
 NOT_HERE = {
@@ -52,7 +54,14 @@ def command_line(arguments: Sequence[str], compose: Sequence[str], *, is_termina
     base = [*compose] if os.environ.get("COMPOSE_FILE") else [*compose, "--file", str(FILE)]
     if name in OF_COMPOSE:
         return [*base, OF_COMPOSE[name], *arguments[1:]]
-    return [*base, "exec", *([] if is_terminal else ["-T"]), SUPERVISOR, "presage", *arguments]
+    return [
+        *base,
+        "exec",
+        *([] if is_terminal else ["-T"]),
+        ELSEWHERE.get(name, SUPERVISOR),
+        "presage",
+        *arguments,
+    ]
 
 
 def run_in_containers(arguments: Sequence[str]) -> None:

@@ -25,6 +25,11 @@ def test_a_command_runs_in_the_supervisors_container():
     assert "-T" not in command_line(["attach"], COMPOSE, is_terminal=True)
 
 
+def test_a_password_is_made_where_the_console_keeps_it():
+    line = command_line(["password", "ana", "--role", "viewer"], COMPOSE, is_terminal=True)
+    assert line[-6:] == ["console", "presage", "password", "ana", "--role", "viewer"]
+
+
 def test_the_operators_own_choice_of_files_counts(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COMPOSE_FILE", "docker-compose.yml:more.yml")
     assert "--file" not in command_line(["status"], COMPOSE, is_terminal=False)
