@@ -26,11 +26,20 @@ CLIENTS_MAX = 24
 """Open sockets: twenty browsers, and some that are just being replaced."""
 QUEUE_FRAMES_MAX = 50
 """Frames that wait for one browser: ten seconds of a slow line. Beyond, it gets a snapshot again."""
+QUEUE_BYTES_MAX = 2 << 20
+"""Of the frames that wait for one browser, in memory: some snapshots of every table. Beyond, it gets one again."""
 FRAME_BYTES_MAX = 1 << 20
 """Of a frame: a snapshot of every table has some hundred kilobytes."""
 INBOUND_BYTES_MAX = 1_024
 """Of what a browser says on the socket: which tables it wants."""
 INBOUND_PER_S_MAX = 10
+
+FIRST_REQUEST_S = 10.0
+"""A connection that has not asked for anything by then is closed: whoever opens many must not keep others out."""
+CONNECTIONS_MAX = 128
+"""Open connections: those of the browsers, and their requests beside."""
+CONNECTIONS_OF_ADDRESS_MAX = 64
+"""Of them from one address: half, so that one machine leaves room for others. Behind a proxy all come from its address."""
 
 DELTA_EVERY_S = 0.2
 """Changes are told five times a second: faster than anybody reads, and within half a second of the tape."""

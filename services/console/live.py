@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Collection, Iterable
 from typing import Any
 
 from services.console.cells import SHOWN
-from services.console.limits import DELTA_EVERY_S, HEARTBEAT_S, QUEUE_FRAMES_MAX
+from services.console.limits import DELTA_EVERY_S, HEARTBEAT_S, QUEUE_BYTES_MAX, QUEUE_FRAMES_MAX
 from services.console.surroundings import Surroundings
 from services.console.tables import TABLES, Row, status
 
@@ -26,25 +27,46 @@ def shown(now: Surroundings, table: str) -> Shown:
     return {key: {"row": row, "cells": cells(row, unit)} for key, row in TABLES[table](now).items()}
 
 
+class Waiting(asyncio.Queue[str]):
+    """Frames that wait, bounded by their number and by the memory that they take."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        super().__init__(QUEUE_FRAMES_MAX)
+
+    def has_room(self, frame: str) -> bool:
+        """Whether a frame may wait too; a single one may, however large."""
+        return self.empty() or not (self.full() or self.bytes + sys.getsizeof(frame) > QUEUE_BYTES_MAX)
+
+    def _put(self, item: str) -> None:
+        self.bytes += sys.getsizeof(item)
+        super()._put(item)
+
+    def _get(self) -> str:
+        item = super()._get()
+        self.bytes -= sys.getsizeof(item)
+        return item
+
+
 class Client:
     """One open socket: which tables it wants, and the frames that wait for it."""
 
     def __init__(self, tables: Collection[str]) -> None:
         self.tables = tuple(name for name in TABLES if name in tables)
-        self.queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_FRAMES_MAX)
+        self.queue = Waiting()
         self.needs_snapshot = True
         self.number = 0
         self.overflows = 0
 
     def put(self, frame: str) -> None:
         """Queue a frame; a browser that does not keep up starts again from a snapshot."""
-        try:
+        if self.queue.has_room(frame):
             self.queue.put_nowait(frame)
-        except asyncio.QueueFull:
-            while not self.queue.empty():
-                self.queue.get_nowait()
-            self.needs_snapshot = True
-            self.overflows += 1
+            return
+        while not self.queue.empty():
+            self.queue.get_nowait()
+        self.needs_snapshot = True
+        self.overflows += 1
 
 
 class Live:

@@ -24,8 +24,9 @@ from libs.tape.reports import send_report
 from libs.tasks import run_until_first
 from proto.message import Message
 from proto.subjects import TABLE
+from services.console.connection import Connection, ConnectionBehindProxy
 from services.console.fold import RARE, ConsoleFold
-from services.console.limits import FRAME_BYTES_MAX, INBOUND_BYTES_MAX
+from services.console.limits import CONNECTIONS_MAX, FRAME_BYTES_MAX, INBOUND_BYTES_MAX
 from services.console.memory import give_back
 from services.console.service import Console
 from services.console.surroundings import Surroundings
@@ -40,7 +41,6 @@ GIVE_BACK_EVERY_S = 60.0
 """Pages of the tape and of the journal need memory for a moment; what they leave free is not kept."""
 YIELD_EVERY = 500
 """Messages folded in a row before requests get their turn."""
-CONNECTIONS_MAX = 128
 KEEP_ALIVE_S = 30
 STOP_S = 2
 _RARE_SUBJECTS = tuple(row.pattern for row in TABLE if row.model in RARE)
@@ -71,6 +71,7 @@ class Address:
                 f"expected a loopback address, or TLS, was {environment.console_address}: give"
                 " PRESAGE_CONSOLE_CERTIFICATE, or PRESAGE_CONSOLE_BEHIND_PROXY=1 where a proxy has it"
             )
+        self.is_behind_proxy = environment.console_behind_proxy
         self.is_secure = self.certificate is not None or environment.console_behind_proxy
         self.socket = (
             listening if listening is not None else socket.create_server((host.strip("[]"), int(port)))
@@ -135,6 +136,7 @@ class ConsoleShell:
         certificate, key = self._address.certificate, self._address.certificate_key
         config = uvicorn.Config(
             app,
+            http=ConnectionBehindProxy if self._address.is_behind_proxy else Connection,
             ws="websockets-sansio",
             ws_max_size=INBOUND_BYTES_MAX,
             lifespan="off",

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import json
+from collections.abc import Mapping
 from time import monotonic
+from typing import Any
 
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
@@ -46,7 +48,7 @@ def router_of(console: Console) -> APIRouter:
 async def _serve(console: Console, socket: WebSocket) -> None:
     try:
         async with asyncio.timeout(FIRST_WORD_S):
-            client = Client(_tables_of(await socket.receive_text()))
+            client = Client(tables_of(await socket.receive()))
     except (TimeoutError, ValueError, WebSocketDisconnect):
         await _close(socket, UNEXPECTED)
         return
@@ -77,10 +79,22 @@ class _Close(Exception):
         self.code = code
 
 
-def _tables_of(text: str) -> list[str]:
-    if len(text) > INBOUND_BYTES_MAX:
-        raise ValueError("too long")
-    document = json.loads(text)
+def tables_of(event: Mapping[str, Any]) -> list[str]:
+    """The tables that a browser's first word names.
+
+    Raises:
+        ValueError: it is something else.
+        WebSocketDisconnect: it is gone.
+    """
+    if event["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(event.get("code", 1005))
+    text = event.get("text")
+    if not isinstance(text, str) or len(text) > INBOUND_BYTES_MAX:
+        raise ValueError(f"expected text of at most {INBOUND_BYTES_MAX} characters")
+    try:
+        document = json.loads(text)
+    except RecursionError as e:
+        raise ValueError("expected a document of two levels, was a deeper one") from e
     tables = document.get("tables") if isinstance(document, dict) else None
     if not isinstance(tables, list) or not all(isinstance(name, str) for name in tables):
         raise ValueError('expected {"tables": [names]}')

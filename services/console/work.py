@@ -24,6 +24,8 @@ CHANGES_MAX = 10
 """Of one what-if from a form; `presage replay --set` takes more."""
 SILENT_S = 5.0
 """The evaluator confirms a request at once; who hears nothing for so long asks nobody."""
+GONE_S = 30.0
+"""It says every five seconds of each job that it goes on; who hears nothing for so long waits for nobody."""
 OVER = ("done", "failed", "cancelled")
 
 
@@ -39,17 +41,21 @@ class Job:
         self.total = 0
         self.detail = ""
         self.result: dict[str, Any] | None = None
-        self._asked_at_s = monotonic()
+        self._heard_at_s = monotonic()
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more comes. A request that nobody confirms is over, too."""
-        if self.state == "asked" and monotonic() - self._asked_at_s > SILENT_S:
+        """Whether nothing more comes. A request that nobody confirms is over, too, and one whose evaluator has ended."""
+        silent_s = monotonic() - self._heard_at_s
+        if self.state == "asked" and silent_s > SILENT_S:
             self.state, self.detail = "failed", "no evaluator answers; presage up starts one"
+        elif self.state not in OVER and silent_s > GONE_S:
+            self.state, self.detail = "failed", "the evaluator answers no more; ask again"
         return self.state in OVER
 
     def take(self, answer: Mapping[str, Any]) -> None:
         """Take what the evaluator says."""
+        self._heard_at_s = monotonic()
         self.state = cut(str(answer.get("state", "")), 20)
         self.done, self.total = int(answer.get("done", self.done)), int(answer.get("total", self.total))
         self.detail = clip(str(answer.get("detail", "")), FILTER_CHARACTERS_MAX)

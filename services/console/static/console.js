@@ -3,6 +3,8 @@
 
 const body = document.body;
 const wanted = (body.dataset.live || "").split(",").filter(Boolean);
+// Whom the server lets command; it judges each command itself, this only draws what can be pressed.
+const commands = body.dataset.role === "operator";
 const STALE_MS = 5000;
 const RETRY_MS = [250, 500, 1000, 2000, 5000];
 const POLL_MS = 2000;
@@ -92,8 +94,9 @@ function fill(element, cell) {
     const link = document.createElement("a");
     link.href = cell.h;
     link.textContent = cell.t;
-    if (cell.c.split(" ").includes("act")) link.className = "button small";
-    element.replaceChildren(link);
+    const acts = cell.c.split(" ").includes("act");
+    if (acts) link.className = "button small";
+    element.replaceChildren(...(acts && !commands ? [] : [link]));
   } else if (cell.at) {
     const time = document.createElement("time");
     time.dataset.at = cell.at;
@@ -107,7 +110,7 @@ function fill(element, cell) {
   } else if (cell.bar !== undefined) {
     element.replaceChildren(bar(cell));
   } else if (cell.c.split(" ").includes("decide")) {
-    element.replaceChildren(decide(cell.t));
+    element.replaceChildren(...(commands ? [decide(cell.t)] : []));
   } else {
     element.textContent = cell.t;
   }
@@ -198,6 +201,8 @@ function apply(name, change, isFirst) {
     }
     const empty = table.parentElement.querySelector(".empty");
     if (empty) empty.hidden = parent.children.length > 0;
+    const section = table.closest("[data-hide-empty]");
+    if (section) section.hidden = parent.children.length === 0;
   }
 }
 
@@ -218,6 +223,11 @@ function showStatus(status) {
   if (orders.textContent !== text) orders.textContent = text;
   orders.className = `state ${status.orders === "open" ? "good" : "bad"}`;
   document.getElementById("seq").textContent = `sequence ${status.seq}`;
+  for (const badge of document.querySelectorAll("[data-count]")) {
+    const count = status[badge.dataset.count];
+    badge.textContent = count;
+    badge.hidden = !count;
+  }
   // The banner of a halt, with its form, is the server's: a page that does not have it is fetched again.
   const halted = Boolean(status.halted) || ["halted", "close_only"].includes(status.risk_state);
   if (halted !== Boolean(document.querySelector(".banner.halted"))) reloadSoon();
@@ -231,13 +241,13 @@ function reloadSoon() {
   const typing = document.activeElement instanceof HTMLInputElement && document.activeElement.value !== "";
   if (reloading || typing || document.querySelector("details.halt[open]")) return;
   reloading = true;
-  setTimeout(() => location.reload(), 300);
+  // What a refused command answered is no page that can be fetched again.
+  setTimeout(() => (location.pathname.startsWith("/command/") ? location.assign("/") : location.reload()), 300);
 }
 
 function checkAge() {
   release();
   for (const element of document.querySelectorAll("[data-until]")) element.textContent = left(element.dataset.until);
-  if (!wanted.length) return;
   const silentMs = heardAt ? performance.now() - heardAt : 0;
   const behindMs = storedAt && broker === "up" ? 0 : silentMs;
   const age = document.getElementById("age");
@@ -254,7 +264,7 @@ function checkAge() {
     age.textContent = lost ? "polling" : "live";
   }
   for (const button of document.querySelectorAll("td.decide button, td.act a")) {
-    button.toggleAttribute("disabled", isStale);
+    button.toggleAttribute("disabled", isStale || Boolean(button.closest("tr.gone")));
   }
 }
 
@@ -295,10 +305,12 @@ function connect() {
 async function poll() {
   if (!lost) return;
   try {
-    const answer = await fetch(`/api/v1/state?tables=${wanted.join(",")}`, { credentials: "same-origin" });
+    const address = wanted.length ? `/api/v1/state?tables=${wanted.join(",")}` : "/api/v1/status";
+    const answer = await fetch(address, { credentials: "same-origin" });
     if (answer.status === 401) location.assign("/login");
     if (!answer.ok) return;
-    const state = await answer.json();
+    const told = await answer.json();
+    const state = wanted.length ? told : { status: told, tables: {} };
     if (!lost) return;
     showStatus(state.status);
     for (const [name, table] of Object.entries(state.tables)) apply(name, table, true);
@@ -319,10 +331,9 @@ async function redraw(figure) {
 }
 
 for (const element of document.querySelectorAll("time[data-at]")) showTime(element, element.dataset.at);
-if (wanted.length) {
-  connect();
-  setInterval(poll, POLL_MS);
-}
+// Without tables, too: the state at the top must be true on every page.
+connect();
+setInterval(poll, POLL_MS);
 setInterval(checkAge, 250);
 const figures = document.querySelectorAll("figure[data-chart]");
 if (figures.length) setInterval(() => figures.forEach(redraw), 5000);

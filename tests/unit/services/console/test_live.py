@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.console import live
 from services.console.accounts import Role
-from services.console.limits import QUEUE_FRAMES_MAX
+from services.console.limits import INBOUND_BYTES_MAX, QUEUE_FRAMES_MAX
 from services.console.live import Client
 from services.console.service import Console
+from services.console.socket import tables_of
 from services.console.tables import TABLES
 from tests.support.console_world import PASSWORD, browser, console_over, log_in, records, session
 from tests.support.view_session import pending, rejection
@@ -86,6 +88,38 @@ def test_a_browser_that_does_not_keep_up_begins_again(folder: Path):
     console.live.step(10_000.0)
     frames = [json.loads(slow.queue.get_nowait()) for _ in range(slow.queue.qsize())]
     assert frames[-1]["type"] == "snapshot" or frames[0]["type"] == "snapshot"
+
+
+def test_frames_that_wait_are_bounded_by_their_size(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(live, "QUEUE_BYTES_MAX", 10_000)
+    slow = Client(("orders",))
+    slow.put("x" * 20_000)  # one may wait, however large: a snapshot must arrive
+    assert slow.overflows == 0
+    slow.put("x")
+    assert slow.overflows == 1
+    assert slow.needs_snapshot
+    assert (slow.queue.qsize(), slow.queue.bytes) == (0, 0)
+    for _ in range(3):
+        slow.put("x" * 3_000)
+    assert slow.overflows == 1
+    slow.put("x" * 3_000)
+    assert slow.overflows == 2
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "websocket.receive", "bytes": b'{"tables": []}'},
+        {"type": "websocket.receive", "text": None, "bytes": b"x"},
+        {"type": "websocket.receive", "text": "[" * INBOUND_BYTES_MAX},
+        {"type": "websocket.receive", "text": '{"tables":' * 100},
+        {"type": "websocket.receive", "text": '{"tables": [1]}'},
+        {"type": "websocket.receive", "text": "x" * (INBOUND_BYTES_MAX + 1)},
+    ],
+)
+def test_a_first_word_that_is_none_is_refused(event: dict[str, Any]):
+    with pytest.raises(ValueError, match=r"expected|Expecting"):
+        tables_of(event)
 
 
 def test_no_answer_has_a_number_that_a_browser_rounds(folder: Path):
@@ -162,7 +196,7 @@ def test_a_halt_while_the_broker_is_gone_leaves_the_file(folder: Path):
             outcome = answer.json()
             assert outcome["done"]
             assert "HALT file" in outcome["text"]
-            assert console.now.layout.halt_file.read_text() == "smoke"
+            assert console.now.layout.halt_file.read_text() == "console: operator: smoke"
             page = (await reader.get("/")).text
             assert "Halted" in page
 

@@ -51,6 +51,15 @@ def test_who_is_not_answered_says_so(monkeypatch: pytest.MonkeyPatch):
     assert "no evaluator answers" in job.detail
 
 
+def test_an_evaluator_that_has_ended_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+    job = Job("a", "operator", {"risk.bet_max": "0.01"})
+    job.take({"state": "running", "done": 10, "total": 100})
+    before = job.is_over
+    monkeypatch.setattr(work, "GONE_S", -1.0)
+    assert (before, job.is_over) == (False, True)
+    assert "answers no more" in job.detail
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),

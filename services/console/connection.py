@@ -1,0 +1,57 @@
+"""Connections of browsers: one that asks for nothing is closed, and one address leaves room for others."""
+
+import asyncio
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from services.console.limits import CONNECTIONS_OF_ADDRESS_MAX, FIRST_REQUEST_S
+
+
+class Connection(H11Protocol):
+    """A connection that must ask for something soon."""
+
+    of_address_max = CONNECTIONS_OF_ADDRESS_MAX
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin; beyond the limit of its address, end at once."""
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(FIRST_REQUEST_S, self._end_if_silent)
+        if self.client is None:
+            return
+        of_address = sum(_host_of(other) == self.client[0] for other in self.connections)
+        if of_address > self.of_address_max:
+            transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._forget_deadline()
+        super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Become a socket, which has a limit of its own for its first word."""
+        self._forget_deadline()
+        super().handle_websocket_upgrade(event)
+
+    def _forget_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _end_if_silent(self) -> None:
+        asked: Any = self.cycle  # None before the first request, whatever its type says
+        if asked is None:
+            self.transport.close()
+
+
+class ConnectionBehindProxy(Connection):
+    """A connection of a proxy: all of them come from its address, and whose they are it does not say truly."""
+
+    of_address_max = 1 << 30
+
+
+def _host_of(connection: Any) -> str:
+    client = getattr(connection, "client", None)
+    return str(client[0]) if client else ""
