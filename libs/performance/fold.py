@@ -33,9 +33,10 @@ from libs.performance.trades import (
 )
 from libs.portfolio.payouts import payouts_of
 from libs.portfolio.portfolio import Portfolio
-from proto.feed import Market
+from proto.feed import FeedClock, Market
 from proto.ids import venue_of
 from proto.message import Message
+from proto.monitor import Clock
 from proto.risk import Approval, PortfolioReport
 from proto.signal import Proposal
 from proto.units import ONE
@@ -133,8 +134,8 @@ class PerformanceFold:
     Prices are not needed: without quotes and books only slippage is not known, and is 0.
     """
 
-    KINDS: tuple[type[Message], ...] = (Account, PortfolioReport)
-    """Kinds it reads besides those of a trading day."""
+    KINDS: tuple[type[Message], ...] = (Account, PortfolioReport, Clock, FeedClock)
+    """Kinds it reads besides those of a trading day; without the clocks it would not know when a trade was made."""
 
     def __init__(self, began_at: int = 0, ended_at: int = 0) -> None:
         self._began_at, self._ended_at = began_at, ended_at

@@ -187,7 +187,8 @@ def deepest_drawdown(points: Iterable[EquityPoint]) -> Drawdown:
 
 
 def _too_few(days: Sequence[DayReturn]) -> Figure:
-    return undefined(len(days), f"{len(days)} days, below {DAYS_MIN}: too few")
+    word = "day" if len(days) == 1 else "days"
+    return undefined(len(days), f"{len(days)} {word}, below {DAYS_MIN}: too few")
 
 
 def _mean(days: Sequence[DayReturn]) -> float:

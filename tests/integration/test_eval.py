@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from libs.performance.trades import HOUR
 from proto.units import ONE
 from tests.support.played import played_in
 from tools.cli.app import app
@@ -70,10 +72,13 @@ def check_performance(state: Path, trades: list[Any]) -> None:
     assert found["figures"]["sharpe"] == {
         "value": None,
         "samples": len(found["days"]),
-        "reason": f"{len(found['days'])} days, below 20: too few",
+        "reason": "1 day, below 20: too few",
         "low": None,
         "high": None,
     }
+    hours = Counter(f"{trade['closed_at'] // HOUR % 24:02}" for trade in trades)
+    assert {hour: part["trades"] for hour, part in found["by"]["hour"].items()} == hours
+    assert found["figures"]["time_in_market"]["value"] > 0
     shown = run(state, "performance", "--by", "exit", "--by", "hour")
     assert shown.exit_code == 0, shown.output
     assert f"{len(trades):,}" in shown.output
