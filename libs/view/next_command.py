@@ -37,6 +37,9 @@ _NEXT = {
     "archive_behind": "presage logs journal",
     "archive_gap": "presage archive verify",
     "payout_missing": "presage positions",
+    "change_reverted": "presage eval show {topic}",
+    "change_not_reverted": "presage eval show {topic}, then presage config show",
+    "change_unchecked": "presage eval show {topic}",
 }
 """Rule of the monitor → what to type next; ``topic`` and its venue are filled in."""
 OTHERWISE = "presage status"
