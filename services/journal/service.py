@@ -207,10 +207,19 @@ class JournalService:
     async def _drain(self) -> None:
         deadline = monotonic() + DRAIN_S
         while self.status.state is JournalState.LIVE and monotonic() < deadline:
-            if not await self._turn(FLUSH_S):
+            if not await self._turn(FLUSH_S) and await self._has_all():
                 break
         if self.status.state is JournalState.LIVE:
             await self._anchor()
+
+    async def _has_all(self) -> bool:
+        """Whether the end of the tape is stored: a reader that has just begun anew is silent for a while too."""
+        try:
+            _, last = await self._source.window()
+        except TapeError:
+            # Nobody knows: the next start takes in what is missing.
+            return True
+        return self.status.position >= last
 
     async def _anchor(self) -> None:
         """Head of the chain to the file and to the tape; a failure waits for the next turn."""

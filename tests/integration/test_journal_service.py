@@ -40,6 +40,7 @@ class FakeTape:
         self.pauses = 0
         self.gap_once = False
         self.window_failures = 0
+        self.windows = 0
         self._next = 0
         self._changed = asyncio.Event()
 
@@ -52,6 +53,7 @@ class FakeTape:
         self._changed.set()
 
     async def window(self) -> tuple[int, int]:
+        self.windows += 1
         if self.window_failures:
             self.window_failures -= 1
             raise BrokerUnavailable("expected the tape's state, was nothing")
@@ -147,6 +149,21 @@ async def test_a_planned_stop_stores_what_the_tape_holds_and_anchors_it(world: W
     assert service.status.state is JournalState.STOPPED
     assert [anchor.seq for anchor in world.published] == [seqs(tape.records)[-1]]
     await world.assert_sound()
+
+
+async def test_a_stop_waits_for_a_reader_that_begins_anew(world: World) -> None:
+    tape = FakeTape(mixed_tape(50))
+    tape.gate = 20
+    service, task = world.start(tape)
+    await until(lambda: service.status.position >= tape.records[19].seq, PATIENCE_S)
+    service.stop()
+    # The reader is silent; the stop asks where the tape ends, and goes on.
+    asked = tape.windows
+    await until(lambda: tape.windows > asked or task.done(), PATIENCE_S)
+    tape.open_gate()
+    async with asyncio.timeout(PATIENCE_S):
+        await task
+    assert await world.stored() == seqs(tape.records)
 
 
 JOURNAL = """
