@@ -26,6 +26,9 @@ BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 STEADY_S = 10.0
 """A service that ran this long has recovered: its next restart is quick again."""
 STOP_PATIENCE_S = 3.0
+"""For the processes that stop together: standbys, services, and what keeps the record."""
+STOPPED_LAST = ("journal",)
+"""It stores what the others say while they stop."""
 LOG_BYTES_MAX = 16 << 20
 """Of a service's log; the one before is kept as .log.1."""
 LOGS_EVERY_S = 10.0
@@ -203,7 +206,25 @@ class Supervisor:
     async def stop(self) -> None:
         """Stop every service by plan; end those that do not stop in time."""
         self._stopping = True
-        running = [c.process for c in self.children.values() if c.process is not None]
+        for names in self._stop_order():
+            await self._end(
+                [c.process for c in map(self.children.__getitem__, names) if c.process is not None]
+            )
+        while self._sockets:
+            self._sockets.popitem()[1].close()
+        while self.listening:
+            self.listening.popitem()[1][1].close()
+
+    def _stop_order(self) -> list[list[str]]:
+        """Who stops together. A leader that stops gives up its lease: with a standby still there, that would take over."""
+        leading = [name for name in self.children if name not in self._standbys]
+        return [
+            list(self._standbys),
+            [name for name in leading if name not in STOPPED_LAST],
+            [name for name in leading if name in STOPPED_LAST],
+        ]
+
+    async def _end(self, running: list[subprocess.Popen[bytes]]) -> None:
         for process in running:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -214,7 +235,3 @@ class Supervisor:
             if process.poll() is None:
                 process.kill()
             process.wait()
-        while self._sockets:
-            self._sockets.popitem()[1].close()
-        while self.listening:
-            self.listening.popitem()[1][1].close()

@@ -60,6 +60,36 @@ async def test_a_long_log_is_put_aside_while_its_service_writes(
         await supervisor.stop()
 
 
+@pytest.mark.asyncio
+async def test_standbys_stop_before_their_leaders_and_the_journal_last(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys
+def stop(*_):
+    with open(sys.argv[2], "a") as file:
+        file.write(sys.argv[1] + "\\n")
+    os._exit(0)
+signal.signal(signal.SIGTERM, stop)
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
+    names = ("journal", "risk", "risk-standby", "journal-standby")
+    order, layout = tmp_path / "order", StateLayout(tmp_path)
+    layout.prepare()
+    commands = {name: [sys.executable, "-c", code, name, str(order)] for name in names}
+    supervisor = Supervisor(layout, names[:2], commands, standbys=names[:2])
+    assert set(supervisor.children) == set(names)
+    supervisor.start()
+    try:
+        logs = [layout.logs / f"{name}.log" for name in names]
+        await until(lambda: all(log.exists() and b"ready" in log.read_bytes() for log in logs))
+    finally:
+        await supervisor.stop()
+    stopped = order.read_text().split()
+    assert set(stopped[:2]) == {"risk-standby", "journal-standby"}
+    assert stopped[2:] == ["risk", "journal"]
+
+
 def test_a_service_that_is_not_live_is_named_with_its_last_words(tmp_path: Path) -> None:
     system = System(Options(tmp_path / "state"), {})
     for service in SERVICES:
