@@ -145,7 +145,24 @@ class ChangeStep(Word):
     """The configuration itself has another value since: that counts."""
 
 
-class SignalChange(Message):
+class AppliedChange(Message):
+    """What a machine did with a change of one of its sections.
+
+    ``section_hash`` is that of the section as it is now; ``reason`` says why something was refused.
+    """
+
+    proposal: Name
+    edit: Edit
+    step: ChangeStep
+    section_hash: Name
+    at: Nanoseconds
+    reason: Text = ""
+
+    def key(self) -> tuple[str, ...]:
+        return (token(self.proposal),)
+
+
+class SignalChange(AppliedChange):
     """The signal machine applied, refused or took back a change of one of its sections.
 
     ``section_hash`` is that of the section as it is now; ``reason`` says why something was refused.
@@ -153,31 +170,11 @@ class SignalChange(Message):
 
     kind: ClassVar[str] = "signal.change"
 
-    proposal: Name
-    edit: Edit
-    step: ChangeStep
-    section_hash: Name
-    at: Nanoseconds
-    reason: Text = ""
 
-    def key(self) -> tuple[str, ...]:
-        return (token(self.proposal),)
-
-
-class ExitChange(Message):
+class ExitChange(AppliedChange):
     """The exit machine applied, refused or took back a change of its section; fields as in ``signal.change``."""
 
     kind: ClassVar[str] = "exit.change"
-
-    proposal: Name
-    edit: Edit
-    step: ChangeStep
-    section_hash: Name
-    at: Nanoseconds
-    reason: Text = ""
-
-    def key(self) -> tuple[str, ...]:
-        return (token(self.proposal),)
 
 
 class Checkpoint(Message):

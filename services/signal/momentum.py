@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from libs.config.section import amount, setting, whole
 from libs.exchange.fees import fee_estimate
 from libs.indicators.candles import Candle
-from libs.indicators.digital import PRICED, bound_of, is_priced, is_raised_by_price, payoff_fair_value
+from libs.indicators.digital import bound_of, is_priced, is_raised_by_price, payoff_fair_value
 from libs.indicators.grid import price_max, price_step
 from libs.indicators.statistics import mean_and_deviation, to_millionths, zscore
 from libs.indicators.tops import Top
@@ -17,11 +17,16 @@ from libs.indicators.volatility import ReturnSampler
 from proto.feed import Market, MarketStatus, Payoff, Side, Trade
 from proto.signal import Evidence, Proposal
 from proto.units import ONE, SECOND, Nanoseconds, Price, later
-from services.signal.strategy import NO_PROPOSALS, Strategy, StrategyParams
+from services.signal.strategy import NO_PROPOSALS
+from services.signal.underlying import (
+    Probability,
+    Seconds,
+    UnderlyingParams,
+    UnderlyingState,
+    UnderlyingStrategy,
+)
 
-Probability = Annotated[int, amount(0, ONE)]
 Ratio = Annotated[int, amount(1, 100 * ONE)]
-Seconds = Annotated[int, whole(1, 86_400)]
 
 FIRST_NAMES, SECOND_NAMES = ("yes", "up"), ("no", "down")
 """What markets call the outcome that their payoff describes, and the other."""
@@ -29,22 +34,11 @@ FAIR_VALUE_AGE_MAX = SECOND
 """A fair value is computed again when the spot moved or a second passed: time decays slowly."""
 
 
-class MomentumParams(StrategyParams):
+class MomentumParams(UnderlyingParams):
     """Parameters of the strategy; ``config/signal/momentum.yaml`` explains the choice of the defaults."""
 
-    changeable: ClassVar[frozenset[str]] = StrategyParams.changeable | frozenset(
-        (
-            "z_min",
-            "z_full",
-            "edge_min",
-            "price_min",
-            "price_max",
-            "slippage_ticks",
-            "time_to_close_min_s",
-            "time_to_close_max_s",
-            "spot_age_max_s",
-            "expires_s",
-        )
+    changeable: ClassVar[frozenset[str]] = UnderlyingParams.changeable | frozenset(
+        ("z_min", "z_full", "slippage_ticks")
     )
 
     underlyings: tuple[str, ...] = setting(
@@ -55,9 +49,6 @@ class MomentumParams(StrategyParams):
     lag_s: Seconds = setting(
         60, "how far markets trail the underlying; breakouts are looked for over it and over a candle"
     )
-    sample_s: Seconds = setting(5, "sampling step of the realised volatility")
-    volatility_window_s: Seconds = setting(900, "window of the realised volatility")
-    warmup_s: Seconds = setting(120, "seconds of samples before the first proposal")
     silence_max_s: Seconds = setting(
         60,
         "a longer pause in the underlying's trades starts its statistics afresh",
@@ -72,7 +63,6 @@ class MomentumParams(StrategyParams):
     price_min: Probability = setting(
         50_000, "asks below are left alone, where a tick or a basis point decides the outcome"
     )
-    price_max: Probability = setting(950_000, "asks above are left alone")
     slippage_ticks: Annotated[int, whole(0, 10)] = setting(
         0, "ticks above the ask it would still pay", former="slippage_tick_count"
     )
@@ -80,7 +70,6 @@ class MomentumParams(StrategyParams):
         120, "least time to the market's close; at least its settlement average", former="left_s_min"
     )
     time_to_close_max_s: Seconds = setting(3_600, "longest time to the market's close", former="left_s_max")
-    expires_s: Seconds = setting(5, "lifetime of a proposal")
 
 
 class Track(Struct):
@@ -102,16 +91,15 @@ class Fair(Struct, array_like=True):
     yes: Price
 
 
-class MomentumState(Struct):
+class MomentumState(UnderlyingState):
     """Tracks by underlying, open markets by underlying, breakouts now on, fair values by market."""
 
-    tracks: dict[str, Track] = {}
-    markets: dict[str, list[str]] = field(default_factory=dict)
-    breakouts: dict[str, int] = {}
-    fairs: dict[str, Fair] = {}
+    tracks: dict[str, Track] = field(default_factory=dict)
+    breakouts: dict[str, int] = field(default_factory=dict)
+    fairs: dict[str, Fair] = field(default_factory=dict)
 
 
-class Momentum(Strategy[MomentumParams, MomentumState]):
+class Momentum(UnderlyingStrategy[MomentumParams, MomentumState]):
     """Buys the side of a binary market that a breakout of its underlying has made too cheap.
 
     z is the underlying's move in standard deviations, the larger of two: over the last candle length and
@@ -126,9 +114,6 @@ class Momentum(Strategy[MomentumParams, MomentumState]):
 
     # ── the underlying ─────────────────────────────────────────────────────────────────────────────
 
-    def candle_interval_s(self, instrument: str) -> int:
-        return self.params.candle_s if instrument in self.params.underlyings else 0
-
     def on_candle(self, instrument: str, candle: Candle) -> Sequence[Proposal]:
         track = self._track(instrument)
         if candle.start_at != track.last_candle_at + self.params.candle_s * SECOND:
@@ -139,15 +124,6 @@ class Momentum(Strategy[MomentumParams, MomentumState]):
         complete = len(track.returns) == self.params.candle_count
         track.mean, track.deviation = mean_and_deviation(track.returns) if complete else (0.0, 0.0)
         return NO_PROPOSALS
-
-    def on_past(self, instrument: str, candle: Candle) -> None:
-        if instrument not in self.params.underlyings:
-            return
-        sampler = self._track(instrument).sampler
-        ended_at = candle.start_at + SECOND
-        # What trades have told already is left out, unless they were those of a later session: time began again.
-        if ended_at > sampler.at or sampler.at > self.now:
-            sampler.add(ended_at, candle.last)
 
     def on_trade(self, trade: Trade) -> Sequence[Proposal]:
         underlying = trade.instrument
@@ -170,12 +146,13 @@ class Momentum(Strategy[MomentumParams, MomentumState]):
                 proposals.extend(self._evaluate(market, track))
         return proposals
 
+    def sampler_of(self, underlying: str) -> ReturnSampler:
+        return self._track(underlying).sampler
+
     def _track(self, underlying: str) -> Track:
         track = self.state.tracks.get(underlying)
         if track is None:
-            params = self.params
-            keep = max(params.volatility_window_s, params.candle_s) // params.sample_s
-            track = Track(ReturnSampler(params.sample_s, keep, params.silence_max_s))
+            track = Track(self.new_sampler(max(self.params.volatility_window_s, self.params.candle_s)))
             self.state.tracks[underlying] = track
         return track
 
@@ -194,30 +171,17 @@ class Momentum(Strategy[MomentumParams, MomentumState]):
         return z if abs(z) >= params.z_min else 0
 
     def why_not_priced(self, market: Market) -> str:
-        if market.payoff not in PRICED:
-            return f"a payoff of kind {market.payoff.value!r} is not priced"
-        if not market.underlying:
-            return "it has no reference price"
-        if market.underlying not in self.params.underlyings:
-            return f"{market.underlying} is not among its underlyings"
-        has_price = market.underlying in self.state.tracks
-        return (
-            "" if has_price else f"no price of {market.underlying} has come: does its venue follow the pair?"
-        )
+        reason = super().why_not_priced(market)
+        if reason or market.underlying in self.state.tracks:
+            return reason
+        return f"no price of {market.underlying} has come: does its venue follow the pair?"
 
     # ── the markets ────────────────────────────────────────────────────────────────────────────────
 
     def on_market(self, market: Market) -> Sequence[Proposal]:
-        names = self.state.markets.setdefault(market.underlying, [])
         if market.status is MarketStatus.SETTLED:
             self.state.fairs.pop(market.market, None)
-            if market.market in names:
-                names.remove(market.market)
-        elif market.market not in names and market.underlying in self.params.underlyings:
-            names.append(market.market)
-        if not names:
-            del self.state.markets[market.underlying]
-        return NO_PROPOSALS
+        return super().on_market(market)
 
     def on_quote(self, instrument: str, top: Top) -> Sequence[Proposal]:
         if not self.state.breakouts or top.ask is None:
@@ -252,7 +216,7 @@ class Momentum(Strategy[MomentumParams, MomentumState]):
         top = self.top(instrument)
         if top is None or top.ask is None or not params.price_min <= top.ask <= params.price_max:
             return NO_PROPOSALS
-        if not self.may_propose(instrument) or not self._is_tradable(market, track):
+        if not self.may_propose(instrument) or not self.is_tradable(market, track.sampler):
             return NO_PROPOSALS
         yes = self._fair_yes(market, track)
         fair_value = yes if self._favours_first(market, track) else ONE - yes
@@ -262,18 +226,6 @@ class Momentum(Strategy[MomentumParams, MomentumState]):
         if edge < params.edge_min:
             return NO_PROPOSALS
         return (self._proposal(market, track, instrument, price, fair_value, edge),)
-
-    def _is_tradable(self, market: Market, track: Track) -> bool:
-        params = self.params
-        now = self.now
-        left = market.ends_at - now
-        left_min = max(params.time_to_close_min_s, market.settlement_average_s) * SECOND
-        return (
-            market.status is MarketStatus.OPEN
-            and is_priced(market)
-            and left_min <= left <= params.time_to_close_max_s * SECOND
-            and now - track.sampler.at <= params.spot_age_max_s * SECOND
-        )
 
     def _fair_yes(self, market: Market, track: Track) -> Price:
         spot = track.sampler.price

@@ -7,25 +7,23 @@ likely is bought, where it sells below that by enough after the fee.
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
-from typing import Annotated, ClassVar, TypeVar
+from typing import Annotated, TypeVar
 
 from msgspec import Struct, field
 
-from libs.config.section import amount, setting, whole
+from libs.config.section import amount, whole
 from libs.exchange.fees import fee_estimate
 from libs.indicators.candles import Candle
-from libs.indicators.digital import NO_OUTLOOK, Outlook, is_priced, payoff_fair_value
-from libs.indicators.statistics import mean_and_deviation, to_millionths
+from libs.indicators.digital import NO_OUTLOOK, Outlook, payoff_fair_value
+from libs.indicators.statistics import to_millionths
 from libs.indicators.tops import Top
 from libs.indicators.volatility import ReturnSampler
-from proto.feed import Market, MarketStatus, Side, Trade
+from proto.feed import Market, Side, Trade
 from proto.signal import Evidence, Proposal
 from proto.units import ONE, SECOND, Nanoseconds, Price, later
-from services.signal.strategy import NO_PROPOSALS, Strategy, StrategyParams
+from services.signal.strategy import NO_PROPOSALS
+from services.signal.underlying import UnderlyingParams, UnderlyingState, UnderlyingStrategy
 
-Probability = Annotated[int, amount(0, ONE)]
-Seconds = Annotated[int, whole(1, 86_400)]
 CandleCount = Annotated[int, whole(2, 90)]
 """The host keeps 100 closed candles."""
 Ratio = Annotated[int, amount(0, 10 * ONE)]
@@ -33,40 +31,8 @@ MOVE_MAX = 0.1
 """The largest expected log return that is believed until a market's end: 10 %. A larger one is a broken figure."""
 
 
-class ReferenceParams(StrategyParams):
+class ReferenceParams(UnderlyingParams):
     """Parameters of every strategy with a view of a reference price."""
-
-    changeable: ClassVar[frozenset[str]] = StrategyParams.changeable | frozenset(
-        (
-            "edge_min",
-            "price_min",
-            "price_max",
-            "time_to_close_min_s",
-            "time_to_close_max_s",
-            "spot_age_max_s",
-            "expires_s",
-        )
-    )
-
-    underlyings: tuple[str, ...] = setting(
-        ("coinbase:BTC-USD", "binance:BTCUSDT"), "reference instruments that are watched"
-    )
-    candle_s: Seconds = setting(60, "length of the candles")
-    sample_s: Seconds = setting(5, "sampling step of the realised volatility")
-    volatility_window_s: Seconds = setting(900, "window of the realised volatility")
-    warmup_s: Seconds = setting(120, "seconds of samples before the first proposal")
-    silence_max_s: Seconds = setting(
-        60, "a longer pause in the underlying's trades starts its volatility afresh"
-    )
-    spot_age_max_s: Seconds = setting(10, "an older spot price is not traded on")
-    edge_min: Probability = setting(10_000, "smallest edge a contract after the fee, in money")
-    price_min: Probability = setting(50_000, "asks below are left alone")
-    price_max: Probability = setting(950_000, "asks above are left alone")
-    time_to_close_min_s: Seconds = setting(
-        120, "least time to the market's close; at least its settlement average"
-    )
-    time_to_close_max_s: Seconds = setting(3_600, "longest time to the market's close")
-    expires_s: Seconds = setting(5, "lifetime of a proposal")
 
 
 class View(Struct):
@@ -99,16 +65,6 @@ class View(Struct):
         return Outlook(_bounded(move), -math.expm1(-2.0 * rate) / (2.0 * rate))
 
 
-def slope_significance(prices: Sequence[float], slope: float, count: int) -> float:
-    """A slope of log prices a candle by its standard error: ``|slope| · √count / σ``, σ that of the candles' returns.
-
-    The mean of ``count`` independent returns scatters by ``σ/√count``. 0 where nothing varies.
-    """
-    returns = [math.log(after / before) for before, after in pairwise(prices)]
-    deviation = mean_and_deviation(returns)[1]
-    return abs(slope) * math.sqrt(count) / deviation if deviation > 0.0 else 0.0
-
-
 def _bounded(move: float) -> float:
     return min(max(move, -MOVE_MAX), MOVE_MAX)
 
@@ -121,17 +77,16 @@ class Watched(Struct):
     side: int = 0
 
 
-class ReferenceState(Struct):
+class ReferenceState(UnderlyingState):
     """Watched prices by instrument, and the markets that pay on each."""
 
-    watched: dict[str, Watched] = {}
-    markets: dict[str, list[str]] = field(default_factory=dict)
+    watched: dict[str, Watched] = field(default_factory=dict)
 
 
 Params = TypeVar("Params", bound=ReferenceParams)
 
 
-class ReferenceStrategy(Strategy[Params, ReferenceState]):
+class ReferenceStrategy(UnderlyingStrategy[Params, ReferenceState]):
     """Base: a subclass says in ``judge`` what it sees in the closed candles of a reference price."""
 
     state_type = ReferenceState
@@ -142,9 +97,6 @@ class ReferenceStrategy(Strategy[Params, ReferenceState]):
 
     # ── the reference price ────────────────────────────────────────────────────────────────────────
 
-    def candle_interval_s(self, instrument: str) -> int:
-        return self.params.candle_s if instrument in self.params.underlyings else 0
-
     def on_candle(self, instrument: str, candle: Candle) -> Sequence[Proposal]:
         candles = self.candles(instrument)
         # Candles of the past come several at once: a view is of now.
@@ -154,15 +106,6 @@ class ReferenceStrategy(Strategy[Params, ReferenceState]):
         watched = self._watch(instrument)
         self.judge(watched, [float(closed.last) for closed in candles.closed])
         return NO_PROPOSALS
-
-    def on_past(self, instrument: str, candle: Candle) -> None:
-        if instrument not in self.params.underlyings:
-            return
-        sampler = self._watch(instrument).sampler
-        ended_at = candle.start_at + SECOND
-        # What trades have told already is left out, unless they were those of a later session: time began again.
-        if ended_at > sampler.at or sampler.at > self.now:
-            sampler.add(ended_at, candle.last)
 
     def on_trade(self, trade: Trade) -> Sequence[Proposal]:
         if trade.instrument not in self.params.underlyings:
@@ -180,12 +123,13 @@ class ReferenceStrategy(Strategy[Params, ReferenceState]):
                 proposals.extend(self._evaluate(market, watched, view))
         return proposals
 
+    def sampler_of(self, underlying: str) -> ReturnSampler:
+        return self._watch(underlying).sampler
+
     def _watch(self, instrument: str) -> Watched:
         watched = self.state.watched.get(instrument)
         if watched is None:
-            params = self.params
-            keep = max(1, params.volatility_window_s // params.sample_s)
-            watched = Watched(ReturnSampler(params.sample_s, keep, params.silence_max_s))
+            watched = Watched(self.new_sampler(self.params.volatility_window_s))
             self.state.watched[instrument] = watched
         return watched
 
@@ -200,17 +144,6 @@ class ReferenceStrategy(Strategy[Params, ReferenceState]):
 
     # ── the markets ────────────────────────────────────────────────────────────────────────────────
 
-    def on_market(self, market: Market) -> Sequence[Proposal]:
-        names = self.state.markets.setdefault(market.underlying, [])
-        if market.status is MarketStatus.SETTLED:
-            if market.market in names:
-                names.remove(market.market)
-        elif market.market not in names and market.underlying in self.params.underlyings:
-            names.append(market.market)
-        if not names:
-            del self.state.markets[market.underlying]
-        return NO_PROPOSALS
-
     def on_quote(self, instrument: str, top: Top) -> Sequence[Proposal]:
         market = self.market_of(instrument) if top.ask is not None else None
         watched = self.state.watched.get(market.underlying) if market is not None else None
@@ -219,19 +152,10 @@ class ReferenceStrategy(Strategy[Params, ReferenceState]):
         view = watched.view
         return self._evaluate(market, watched, view) if self._holds(watched, view) else NO_PROPOSALS
 
-    def why_not_priced(self, market: Market) -> str:
-        if not is_priced(market):
-            return f"a payoff of kind {market.payoff.value!r} is not priced"
-        if not market.underlying:
-            return "it has no reference price"
-        if market.underlying not in self.params.underlyings:
-            return f"{market.underlying} is not among its underlyings"
-        return ""
-
     def _evaluate(self, market: Market, watched: Watched, view: View) -> Sequence[Proposal]:
         """Propose the outcome that the view makes more likely, if its ask leaves enough edge."""
         params = self.params
-        if not self._is_tradable(market, watched):
+        if not self._may_price(market, watched.sampler):
             return NO_PROPOSALS
         spot, left_s = watched.sampler.price, (market.ends_at - self.now) / SECOND
         sigma = watched.sampler.deviation(1)
@@ -254,17 +178,12 @@ class ReferenceStrategy(Strategy[Params, ReferenceState]):
         plain = without if index == 0 else ONE - without
         return (self._proposal(market, view, instrument, top.ask, (fair_value, plain), edge, spot, sigma),)
 
-    def _is_tradable(self, market: Market, watched: Watched) -> bool:
-        params, sampler = self.params, watched.sampler
-        left = market.ends_at - self.now
-        left_min = max(params.time_to_close_min_s, market.settlement_average_s) * SECOND
+    def _may_price(self, market: Market, sampler: ReturnSampler) -> bool:
         return (
-            market.status is MarketStatus.OPEN
+            self.is_tradable(market, sampler)
             and len(market.outcomes) == 2
-            and is_priced(market)
-            and left_min <= left <= params.time_to_close_max_s * SECOND
-            and sampler.span_s >= params.warmup_s
-            and 0 <= self.now - sampler.at <= params.spot_age_max_s * SECOND
+            and sampler.span_s >= self.params.warmup_s
+            and sampler.at <= self.now
         )
 
     def _proposal(

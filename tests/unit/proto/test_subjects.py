@@ -24,7 +24,8 @@ names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4
 
 def all_messages(base: type[Message] = Message) -> set[type[Message]]:
     found = {model for model in base.__subclasses__() if model.__module__.startswith("proto.")}
-    return found | {model for child in found for model in all_messages(child)}
+    children = {model for child in found for model in all_messages(child)}
+    return {model for model in found if "kind" in vars(model)} | children
 
 
 def matches(pattern: str, subject: str) -> bool:
