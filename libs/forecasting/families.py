@@ -17,8 +17,13 @@ def family_of(market: Market) -> str:
     if market.open_at and market.ends_at > market.open_at:
         seconds = (market.ends_at - market.open_at) // SECOND
         length = next((name for most, name in _LENGTHS if seconds <= most + SLACK_S), "long")
+    coin = coin_of(market)
+    return f"{coin}-{market.payoff.value}-{length}" if coin else f"event-{length}"
+
+
+def coin_of(market: Market) -> str:
+    """The coin or share whose price decides, in small letters (``btc``); empty for what no price decides."""
     if not market.underlying:
-        return f"event-{length}"
+        return ""
     symbol = market.underlying.rpartition(":")[2].lower()[:40]
-    coin = re.sub(r"[^a-z0-9]", "", _QUOTED.sub("", symbol)) or "other"
-    return f"{coin}-{market.payoff.value}-{length}"
+    return re.sub(r"[^a-z0-9]", "", _QUOTED.sub("", symbol)) or "other"

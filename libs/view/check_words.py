@@ -43,6 +43,15 @@ _WORDS: dict[str, tuple[str, Number]] = {
     "price_collar": ("{value} from the middle of the book, at most {limit}", show),
     "price_range": ("price {value} is beyond {limit}", show),
     "price_tick": ("price is {value} off the venue's grid", show),
+    "market_age_s": ("open for {value}, expected at least {limit}", _seconds),
+    "trading_hours": ("it is hour {value} UTC, entries are made from hour {limit}", show),
+    "venue_stake": ("exposure at this venue {value} of {limit}", _money),
+    "asset_stake": ("exposure to this price {value} of {limit}", _money),
+    "family_stake": ("exposure in this family of markets {value} of {limit}", _money),
+    "strategy_stake": ("exposure of this strategy {value} of {limit}", _money),
+    "venue_cash": ("cost {value}, free cash at this venue {limit}", _money),
+    "self_trade": ("it would trade with {value} contracts of our own orders", show),
+    "loss_streak_count": ("{value} trades lost in a row, entries rest from {limit}", str),
     "reduce_only": ("exits of {value} contracts, held are {limit}", show),
 }
 """Check → its sentence and how its numbers are written."""
@@ -60,6 +69,12 @@ _SENTENCES = {
 }
 """Checks whose numbers say nothing more."""
 
+_UNUSUAL = {
+    1: "a fill was far outside the book",
+    2: "more was filled than approved",
+    3: "equity fell more than it does within so short a time",
+}
+"""What stops entries until the operator resumes."""
 _HALTED = _DISPUTED = 2 * ONE
 _STATUSES = tuple(MarketStatus)
 """In the order by which risk numbers them."""
@@ -76,6 +91,8 @@ def _sentence(failed: Check) -> str:
     if failed.name == "market_status":
         level = failed.value // ONE
         return f"the market is {_STATUSES[level].value if 0 <= level < len(_STATUSES) else 'not known'}"
+    if failed.name == "anomaly":
+        return _UNUSUAL.get(failed.value // ONE, "something unusual happened")
     if failed.name == "answer":
         return "its answer is disputed" if failed.value == _DISPUTED else "its answer is proposed"
     if failed.name in _SENTENCES:
@@ -108,6 +125,16 @@ _LABELS = {
     "repeat_s": "the same order again",
     "cooldown_s": "the market rests",
     "answer": "answer proposed or disputed",
+    "anomaly": "something unusual",
+    "asset_stake": "exposure to the price",
+    "family_stake": "exposure in the family",
+    "loss_streak_count": "losses in a row",
+    "market_age_s": "the market is new",
+    "self_trade": "trade with ourselves",
+    "strategy_stake": "exposure of the strategy",
+    "trading_hours": "out of hours",
+    "venue_cash": "free cash at the venue",
+    "venue_stake": "exposure at the venue",
     "time_to_close_s": "closes too soon",
     "time_to_expiry_s": "came too late",
     "price_collar": "far from the middle",

@@ -23,8 +23,9 @@ from proto.risk import RiskState, TimeInForce
 from proto.signal import Proposal
 from proto.units import ONE, SECOND, later
 from proto.venue import Account, Correction, Fill, Settlement
-from services.risk import answers, facts, standing
+from services.risk import answers, facts, records, standing
 from services.risk.checks import ENTRY_CHECKS, EXIT_CHECKS, CheckResult
+from services.risk.desk_checks import DeskCheck, Scene, checks_set
 from services.risk.exposure import Reservation
 from services.risk.params import RiskParams
 from services.risk.stakes import Stakes
@@ -83,6 +84,7 @@ class RiskMachine(StateMachine[State]):
         self.state.approved_at.sort()
         self._limits: RiskParams | None = None
         self._limits_of: RiskParams | None = None
+        self._desk_checks: tuple[DeskCheck, ...] = ()
 
     # ── introspection, for metrics and tests ──
 
@@ -254,11 +256,17 @@ class RiskMachine(StateMachine[State]):
         state = self.state
         if state.params is None or not state.tape or stamp.message_id in state.seen:
             return None
-        if self._limits_of is not state.params:
-            self._limits, self._limits_of = quick_to_read(state.params), state.params
+        limits = self._read_limits(state.params)
         state.seen[stamp.message_id] = expires_at
         if len(state.seen) > SEEN_COUNT_MAX:
             keep_newest(state.seen, SEEN_COUNT_MAX)
+        return limits
+
+    def _read_limits(self, params: RiskParams) -> RiskParams:
+        """The limits, quick to read, and which checks they ask for."""
+        if self._limits is None or self._limits_of is not params:
+            self._limits, self._limits_of = quick_to_read(params), params
+            self._desk_checks = checks_set(params)
         return self._limits
 
     def _decide(
@@ -296,7 +304,11 @@ class RiskMachine(StateMachine[State]):
         self, candidate: Reservation, params: RiskParams, now: int, ground: facts.Ground
     ) -> list[CheckResult]:
         opening = facts.entry_facts(self.state, self.stakes, params, candidate, now, ground)
-        return [check(opening) for check in ENTRY_CHECKS]
+        results = [check(opening) for check in ENTRY_CHECKS]
+        if self._desk_checks:
+            scene = Scene(self.state, self.stakes, candidate, opening)
+            results += [check(scene) for check in self._desk_checks]
+        return results
 
     def _check_exit(self, candidate: Reservation, params: RiskParams, now: int) -> list[CheckResult]:
         closing = facts.exit_facts(self.state, self.stakes, params, candidate, now)
@@ -319,23 +331,37 @@ class RiskMachine(StateMachine[State]):
         return NOTHING
 
     def _on_fill(self, event: Fill, stamp: Stamp) -> Sequence[Message]:
-        portfolio = self.state.portfolio
+        state, portfolio = self.state, self.state.portfolio
+        cash = portfolio.cash
         if not portfolio.apply(event):
             return NOTHING
+        records.count_cash(state, event.market, event.fill_id, portfolio.cash - cash)
+        records.count_lot(state, event)
         self.stakes.count_positions()
-        reservation = self.state.reservations.get(event.order)
+        reservation = state.reservations.get(event.order)
         if reservation is not None:
             reservation.filled += event.quantity
             if reservation.terminal and not reservation.remaining:
-                del self.state.reservations[event.order]
+                del state.reservations[event.order]
             self.stakes.count_order(event.order)
+        if state.params is not None:
+            records.watch_fill(state, state.params, event, reservation, stamp.now)
         held = portfolio.quantity(event.instrument)
-        if not held or is_dust(self.state.markets.get(event.market), held):
-            self.state.rested_at[event.market] = stamp.now
+        if not held:
+            reason = "" if reservation is None else reservation.reason
+            records.count_trade(state, event.market, event.instrument, reason, stamp.now)
+        if not held or is_dust(state.markets.get(event.market), held):
+            state.rested_at[event.market] = stamp.now
         return NOTHING
 
-    def _on_settlement(self, event: Settlement, _stamp: Stamp) -> Sequence[Message]:
-        self.state.portfolio.apply(event)
+    def _on_settlement(self, event: Settlement, stamp: Stamp) -> Sequence[Message]:
+        portfolio = self.state.portfolio
+        cash, held = portfolio.cash, portfolio.quantity(event.instrument)
+        portfolio.apply(event)
+        records.count_cash(self.state, event.market, event.settlement_id, portfolio.cash - cash)
+        if held:
+            records.trim_lots(self.state, event.instrument)
+            records.count_trade(self.state, event.market, event.instrument, "", stamp.now)
         self.stakes.count_positions()
         # A settled market trades no more: a reported fill that never came is not waited for.
         for order, reservation in list(self.state.reservations.items()):
@@ -344,12 +370,19 @@ class RiskMachine(StateMachine[State]):
         return NOTHING
 
     def _on_correction(self, event: Correction, _stamp: Stamp) -> Sequence[Message]:
-        self.state.portfolio.apply(event)
+        portfolio = self.state.portfolio
+        cash = portfolio.cash
+        portfolio.apply(event)
+        records.count_cash(self.state, "", event.fill_id, portfolio.cash - cash)
+        for instrument in list(self.state.lots):
+            records.trim_lots(self.state, instrument)
         self.stakes.count_positions()
         return NOTHING
 
     def _on_account(self, event: Account, _stamp: Stamp) -> Sequence[Message]:
         if self.state.portfolio.apply(event):
+            records.open_cash(self.state, event)
+            records.move_equity(self.state, event.deposit)
             # Money moved in or out is neither profit nor loss.
             self.state.day_equity += event.deposit
             self.state.peak_equity = max(self.state.peak_equity + event.deposit, 0)
@@ -370,6 +403,7 @@ class RiskMachine(StateMachine[State]):
         state = self.state
         state.tape = event.tape
         state.halted = state.halted or event.halted
+        state.recent_equity = []
         for view in state.books.values():
             # What happened between the sessions is unknown; the feed opens with snapshots.
             view.gapped = True
@@ -389,6 +423,8 @@ class RiskMachine(StateMachine[State]):
                 state.close_only = True
             case Verb.RESUME:
                 state.halted = state.close_only = False
+                state.anomaly = state.loss_streak = 0
+                state.recent_equity = []
                 # The operator has seen the drawdown: it is counted anew. The day's loss stands.
                 state.peak_equity = max(facts.equity(state, self.stakes), 0)
             case Verb.APPROVE:
@@ -405,6 +441,7 @@ class RiskMachine(StateMachine[State]):
         if params is None or waiting is None or not waiting.pending:
             return NOTHING
         candidate = self._release(order)
+        self._read_limits(params)
         if candidate.reduce_only:
             checks = self._check_exit(candidate, params, stamp.now)
         else:

@@ -12,6 +12,10 @@ Amount = Annotated[int, amount(0, 1_000_000 * ONE)]
 Seconds = Annotated[int, whole(0, 7 * 86_400)]
 Lifetime = Annotated[int, whole(1, 86_400)]
 Count = Annotated[int, whole(0, 10_000)]
+Hour = Annotated[int, whole(0, 23)]
+HourEnd = Annotated[int, whole(1, 24)]
+Window = Annotated[int, whole(1, 3_600)]
+"""An hour: what is kept for it, one figure a second at most, stays small."""
 
 
 class RiskParams(Section):
@@ -84,11 +88,37 @@ class RiskParams(Section):
     price_max: Fraction = setting(990_000, "highest price of an entry")
     edge_min: Fraction = setting(10_000, "fair value less price and fee, per contract")
     quantity_min: Amount = setting(ONE, "smallest order, in contracts")
+    market_age_min_s: Seconds = setting(0, "no entry before the market has been open for so long; 0: off")
+    hour_first: Hour = setting(0, "first hour of the day, UTC, in which entries are made")
+    hour_end: HourEnd = setting(
+        24, "hour of the day, UTC, from which none is made any more; below `hour_first`: past midnight"
+    )
+    venue_stake_max: Fraction = setting(ONE, "highest exposure at one venue, a fraction; 1.0: off")
+    asset_stake_max: Fraction = setting(
+        ONE, "highest exposure to the price of one coin or share, a fraction; 1.0: off"
+    )
+    family_stake_max: Fraction = setting(
+        ONE, "highest exposure in one family of markets, a fraction; 1.0: off"
+    )
+    strategy_stake_max: Fraction = setting(ONE, "highest exposure of one strategy, a fraction; 1.0: off")
+    venue_cash_apart: bool = setting(False, "an entry is paid from the cash at its own venue")
+    self_trade_refused: bool = setting(False, "no entry that would trade with an order of our own")
+    loss_streak_max_count: Count = setting(0, "trades lost in a row from which entries rest; 0: off")
+    loss_streak_rest_s: Seconds = setting(3_600, "how long they rest after the last of them")
+    anomaly_stop: bool = setting(False, "no entry after something unusual, until the operator resumes")
+    anomaly_distance_max: Fraction = setting(100_000, "a fill so far outside the book is unusual")
+    anomaly_excess_max: Amount = setting(ONE, "contracts filled beyond an approval that are unusual")
+    anomaly_loss_max: Fraction = setting(
+        100_000, "loss within `anomaly_window_s` that is unusual, a fraction of equity"
+    )
+    anomaly_window_s: Window = setting(60, "see `anomaly_loss_max`")
 
     @model_validator(mode="after")
     def _is_rising(self) -> Self:
         _refuse_unless_rising("drawdown_reduce", self.drawdown_reduce, "drawdown_stop", self.drawdown_stop)
         _refuse_unless_rising("price_min", self.price_min, "price_max", self.price_max)
+        if self.hour_first == self.hour_end:
+            raise ValueError(f"expected hour_end other than hour_first, was {self.hour_end} for both")
         return self
 
 

@@ -6,7 +6,7 @@ from typing import Final
 from proto.feed import MarketStatus
 from proto.risk import PortfolioReport, RiskState
 from proto.units import SECOND, as_money, scale
-from services.risk import facts
+from services.risk import facts, records
 from services.risk.params import RiskParams
 from services.risk.stakes import Stakes
 from services.risk.state import State
@@ -28,6 +28,7 @@ def advance(state: State, stakes: Stakes, params: RiskParams, now: int) -> int:
         state.day, state.day_equity, state.day_loss = day, equity, 0
     state.day_loss = max(state.day_loss, state.day_equity - equity)
     state.peak_equity = max(state.peak_equity, equity)
+    records.watch_equity(state, params, equity, now)
     window = params.order_rate_window_s * SECOND
     # Kept in order (``note_approval``), so the first is the earliest.
     if state.approved_at and now - state.approved_at[0] >= window:
@@ -69,7 +70,7 @@ def risk_state(state: State, stakes: Stakes) -> RiskState:
     limit = scale(max(state.day_equity, 0), state.params.daily_loss_max)
     # Before the account is there, nothing is lost: a limit of nothing ends no day.
     day_over = state.day_equity > 0 and state.day_loss >= limit
-    if fall >= state.params.drawdown_stop or day_over:
+    if fall >= state.params.drawdown_stop or day_over or (state.anomaly and state.params.anomaly_stop):
         return RiskState.CLOSE_ONLY
     return RiskState.REDUCED if fall > state.params.drawdown_reduce else RiskState.ACTIVE
 
@@ -109,3 +110,4 @@ def forget(state: State, params: RiskParams, now: int) -> None:
         for outcome in market.outcomes:
             state.books.pop(outcome.instrument, None)
             state.market_of.pop(outcome.instrument, None)
+            state.trade_bases.pop(outcome.instrument, None)

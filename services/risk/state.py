@@ -46,6 +46,12 @@ class State(msgspec.Struct):
         day: days since the epoch, UTC. ``day_equity``: equity when it began. ``day_loss``: its worst loss.
         peak_equity: the highest equity since the last resume, deposits apart.
         minute: of the last report.
+        cash_by_venue: venue → its part of the cash, from its deposits, fills and payouts.
+        lots: instrument → strategy → contracts it bought and that are still held.
+        trade_bases: instrument → realised profit less fees when its last trade was over.
+        loss_streak: trades lost in a row since the last win or resume; ``loss_at``: when the last of them ended.
+        anomaly: what was unusual (``records.py``); 0 for nothing. Until the operator resumes.
+        recent_equity: time and equity of falling highs within the window of a sudden loss.
     """
 
     tape: str = ""
@@ -66,3 +72,10 @@ class State(msgspec.Struct):
     day_loss: int = 0
     peak_equity: int = 0
     minute: int = 0
+    cash_by_venue: dict[str, int] = {}
+    lots: dict[str, dict[str, int]] = {}
+    trade_bases: dict[str, int] = {}
+    loss_streak: int = 0
+    loss_at: int = 0
+    anomaly: int = 0
+    recent_equity: list[tuple[int, int]] = []

@@ -7,9 +7,8 @@ from tests.support.paths import ROOT
 
 def names_of_checks() -> set[str]:
     """Every check of risk, and the one that a denial by the operator stands as."""
-    found = re.findall(
-        r'(?:return |_elapsed\(|= \()"([a-z_]+)",', (ROOT / "services/risk/checks.py").read_text()
-    )
-    if len(found) < 30:
-        raise AssertionError(f"expected 30 checks and more in services/risk/checks.py, was {len(found)}")
+    sources = [(ROOT / "services/risk" / name).read_text() for name in ("checks.py", "desk_checks.py")]
+    found = re.findall(r'(?:return |_elapsed\(|_stake_check\(|= \()"([a-z_]+)",', "".join(sources))
+    if len(found) < 40:
+        raise AssertionError(f"expected 40 checks and more in services/risk, was {len(found)}")
     return {*found, "operator"}
