@@ -68,7 +68,7 @@ TABLE: tuple[Row, ...] = (
     Row(feed.News, "feed", ("advisor",), "an item of a news feed"),
     Row(feed.FeedClock, "feed", _DECIDING, "recorded time passes"),
     Row(feed.Played, "feed", ("monitor",), "a recording came to its end"),
-    Row(signal.Proposal, "signal", ("risk",), "a strategy wants to open a position"),
+    Row(signal.Proposal, "signal", ("risk", "monitor"), "a strategy wants to open a position"),
     Row(risk.Approval, "risk", ("execution", "exit", "monitor"), "an order risk allows, signed"),
     Row(risk.Rejection, "risk", ("exit", "monitor"), "a refusal with every failed check"),
     Row(risk.Pending, "risk", ("monitor",), "an order waiting for the operator"),
@@ -122,7 +122,10 @@ TABLE: tuple[Row, ...] = (
     Row(advisor.Question, "advisor", ("advisor",), "a question to a model, with all it is told"),
     Row(advisor.ModelAnswer, "advisor", ("advisor",), "what came of a question, and what it cost"),
     Row(
-        advisor.Forecast, "advisor", ("signal",), "the pooled forecast of a market, weighed against its price"
+        advisor.Forecast,
+        "advisor",
+        ("signal", "monitor"),
+        "the pooled forecast of a market, weighed against its price",
     ),
     Row(advisor.Lesson, "advisor", (), "what a forecast was worth once its market ended"),
     Row(advisor.Score, "advisor", (), "the record of a forecaster beside the market's"),

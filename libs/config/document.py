@@ -45,6 +45,7 @@ class Document:
         self.texts: dict[Path, str] = {}
         self._within = within
         self._refused: set[Path] = set()
+        self._paths: list[Path] = []
 
     def refuse(self, path: Path, text: str) -> None:
         """Add a problem with the value at a path, or the nearest above it that has a line."""
@@ -53,6 +54,25 @@ class Document:
         key = ".".join([*filter(None, [self._within]), *map(str, path)])
         self.problems.append(Problem(self.source, line, key, text))
         self._refused.add(path)
+        self._paths.append(path)
+
+    def entries_refused(self, key: str) -> dict[int, Problem]:
+        """The entries of the list at a key that something is wrong with: index → the first thing that is."""
+        found: dict[int, Problem] = {}
+        for path, problem in zip(self._paths, self.problems, strict=True):
+            if len(path) > 1 and path[0] == key and isinstance(path[1], int):
+                found.setdefault(path[1], problem)
+        return found
+
+    def forgive(self, key: str) -> None:
+        """Take back what was wrong with entries of the list at a key: they are left out."""
+        kept = [
+            (path, problem)
+            for path, problem in zip(self._paths, self.problems, strict=True)
+            if path[:1] != (key,) or len(path) == 1
+        ]
+        self._paths, self.problems = [path for path, _ in kept], [problem for _, problem in kept]
+        self._refused = set(self._paths)
 
     def is_refused(self, path: Path) -> bool:
         """Whether a value, or what it stands in, was refused."""

@@ -26,6 +26,9 @@ from libs.config.wording import add_problems
 FILE_BYTES_MAX = 256 * 1024
 """A section must fit into one message of the tape; ours are a few kilobytes."""
 
+LEFT_OUT_CHARACTERS_MAX = 300
+"""Of what is said about an entry that is left out: it must fit into an alert."""
+
 Models = Mapping[str, type[Section]]
 """Section → its model."""
 Sections = dict[str, dict[str, Any]]
@@ -173,15 +176,38 @@ def _validated(document: Document, value: Any, model: type[Section]) -> dict[str
     Raises:
         ConfigError: everything that reading and the model refused, in the order of the file.
     """
-    section = None
-    try:
-        # By way of JSON, where strict validation takes a list for a tuple and a mapping for a model.
-        section = model.model_validate_json(to_json(value), strict=True)
-    except ValidationError as e:
-        add_problems(document, e, Wanted(model))
+    section = _read(document, value, model)
+    left_out = {key: document.entries_refused(key) for key in model.skipping}
+    if any(left_out.values()) and isinstance(value, dict):
+        for key, wrong in left_out.items():
+            if not wrong:
+                continue
+            document.forgive(key)
+            value[key] = [entry for index, entry in enumerate(value[key]) if index not in wrong]
+            value[model.skipping[key]] = [_named(key, index, problem) for index, problem in wrong.items()]
+        section = _read(document, value, model)
     if document.problems or section is None:
         raise ConfigError(sorted(document.problems, key=lambda problem: problem.line))
     return section.document()
+
+
+def _read(document: Document, value: Any, model: type[Section]) -> Section | None:
+    """The section; ``None``, and the document has the problems, when it cannot be read."""
+    try:
+        # By way of JSON, where strict validation takes a list for a tuple and a mapping for a model.
+        return model.model_validate_json(to_json(value), strict=True)
+    except ValidationError as e:
+        add_problems(document, e, Wanted(model))
+        return None
+
+
+def _named(key: str, index: int, problem: Problem) -> str:
+    """An entry that is left out, and why: the place first, then what was expected."""
+    place = f"{problem.source}:{problem.line}" if problem.line else problem.source
+    inside = problem.key.rpartition(f"{key}.{index}")[2].strip(".")
+    return clip(
+        f"{place}: {': '.join(part for part in (inside, problem.text) if part)}", LEFT_OUT_CHARACTERS_MAX
+    )
 
 
 def _overridden(

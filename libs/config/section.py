@@ -25,9 +25,13 @@ class Section(BaseModel):
 
     ``changeable`` names the keys that may get another value while machines run, by a change that an operator accepted.
     No limit, and nothing that decides about money, modes or keys is ever among them.
+
+    ``skipping``: key of a list → key that takes the texts of its entries that a file has wrong. These are left out, so
+    that one slip of the pen does not take the others away; of every other key a mistake refuses the file.
     """
 
     changeable: ClassVar[frozenset[str]] = frozenset()
+    skipping: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(
         frozen=True,

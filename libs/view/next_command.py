@@ -39,6 +39,8 @@ _NEXT = {
     "payout_missing": "presage positions",
     "change_reverted": "presage eval show {topic}",
     "change_not_reverted": "presage eval show {topic}, then presage config show",
+    "condition": "presage attach",
+    "condition_refused": "presage config show alerts",
     "change_unchecked": "presage eval show {topic}",
 }
 """Rule of the monitor → what to type next; ``topic`` and its venue are filled in."""

@@ -7,15 +7,20 @@ and a market data message costs next to nothing when nothing is wrong.
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+from libs.bounded import keep_newest
 from libs.machine.machine import NOTHING, Handler, Stamp, StateMachine
-from proto import evaluation, execution, exit, feed, monitor, operator, risk, venue
+from proto import advisor, evaluation, execution, exit, feed, monitor, operator, risk, signal, venue
 from proto.message import Message
-from services.monitor import books, feeds, orders, positions, rollback, venues
+from services.monitor import books, conditions, feeds, orders, positions, rollback, venues, watching
 from services.monitor.board import Board
+from services.monitor.conditions import AlertCondition, AlertsParams
 from services.monitor.params import MonitorParams
 from services.monitor.state import MonitorState
 
 SECTION = "monitor"
+
+ABOUT_MAX = 4_096
+"""Instruments of which it is remembered which conditions are about them."""
 
 Rule = Callable[[MonitorState, Board, Any], None]
 """What one kind of message means to one group of rules."""
@@ -32,11 +37,14 @@ class MonitorMachine(StateMachine[MonitorState]):
     def __init__(self) -> None:
         super().__init__(MonitorState())
         self._quiet_until = 0
+        self._about: dict[str, tuple[AlertCondition, ...]] = {}
         self.handlers = {
             feed.Quote: self._on_book,
             feed.Book: self._on_book,
             feed.Trade: self._on_trade,
             feed.Market: self._on_market,
+            signal.Proposal: self._on_value,
+            advisor.Forecast: self._on_value,
             feed.Gap: self._apply(feeds.on_gap),
             feed.FeedClock: self._on_clock,
             monitor.Clock: self._on_clock,
@@ -65,6 +73,7 @@ class MonitorMachine(StateMachine[MonitorState]):
     def restore(self, state: bytes) -> None:
         super().restore(state)
         self._quiet_until = 0
+        self._about.clear()
 
     def _apply(self, *rules: Rule) -> Handler:
         def handle(event: Message, stamp: Stamp) -> Sequence[Message]:
@@ -78,6 +87,20 @@ class MonitorMachine(StateMachine[MonitorState]):
     # The two handlers of the feed's hot path: the common case touches one record and allocates nothing.
 
     def _on_book(self, event: feed.Quote | feed.Book, stamp: Stamp) -> Sequence[Message]:
+        if self.state.conditions and (about := self._conditions_about(event.instrument)):
+            board = Board(self.state, stamp.now)
+            watching.on_book(self.state, board, about, event)
+            return [*self._follow_book(event, stamp), *board.out]
+        return self._follow_book(event, stamp)
+
+    def _on_trade(self, event: feed.Trade, stamp: Stamp) -> Sequence[Message]:
+        if self.state.conditions and (about := self._conditions_about(event.instrument)):
+            board = Board(self.state, stamp.now)
+            watching.on_trade(self.state, board, about, event)
+            return [*self._follow_trade(event, stamp), *board.out]
+        return self._follow_trade(event, stamp)
+
+    def _follow_book(self, event: feed.Quote | feed.Book, stamp: Stamp) -> Sequence[Message]:
         record = self.state.feeds.get(event.instrument)
         if record is not None and not record.attention and (counter := event.counter) == record.counter + 1:
             record.counter = counter
@@ -85,7 +108,7 @@ class MonitorMachine(StateMachine[MonitorState]):
             return NOTHING
         return self._attend(event, stamp)
 
-    def _on_trade(self, event: feed.Trade, stamp: Stamp) -> Sequence[Message]:
+    def _follow_trade(self, event: feed.Trade, stamp: Stamp) -> Sequence[Message]:
         record = self.state.feeds.get(event.instrument)
         if record is not None and not record.attention:
             record.seen_at = stamp.now
@@ -97,11 +120,26 @@ class MonitorMachine(StateMachine[MonitorState]):
         feeds.on_message(self.state, board, event)
         return board.out
 
+    def _conditions_about(self, instrument: str) -> tuple[AlertCondition, ...]:
+        about = self._about.get(instrument)
+        if about is None:
+            about = self._about[instrument] = watching.conditions_about(self.state, instrument)
+            keep_newest(self._about, ABOUT_MAX)
+        return about
+
+    def _on_value(self, event: signal.Proposal | advisor.Forecast, stamp: Stamp) -> Sequence[Message]:
+        if not self.state.conditions or not (about := self._conditions_about(event.instrument)):
+            return NOTHING
+        board = Board(self.state, stamp.now)
+        watching.on_value(self.state, board, about, event)
+        return board.out
+
     def _on_market(self, event: feed.Market, stamp: Stamp) -> Sequence[Message]:
         self._quiet_until = 0
         board = Board(self.state, stamp.now)
         feeds.on_market(self.state, board, event)
         venues.on_market(self.state, board, event)
+        watching.on_market(self.state, board, event)
         return board.out
 
     def _on_clock(self, _event: feed.FeedClock | monitor.Clock, stamp: Stamp) -> Sequence[Message]:
@@ -120,6 +158,7 @@ class MonitorMachine(StateMachine[MonitorState]):
         if board.now > self._quiet_until:
             self._quiet_until = feeds.sweep(self.state, board)
         books.sweep(self.state, board)
+        watching.sweep(self.state, board, self._conditions_about)
         board.expire()
         # What raises alerts comes first: they are part of what is said.
         asked = rollback.sweep(self.state, board, stamp.seq)
@@ -143,6 +182,7 @@ class MonitorMachine(StateMachine[MonitorState]):
         self.state.clock_at = stamp.now
         feeds.restart(self.state, board)
         books.restart(self.state, board, halted=event.halted)
+        watching.restart(self.state, board)
         self._rebase(board)
         return board.out
 
@@ -154,9 +194,15 @@ class MonitorMachine(StateMachine[MonitorState]):
         feeds.rebase(self.state, board.now)
         books.rebase(self.state, board.now)
         rollback.rebase(self.state, board.now)
+        watching.rebase(self.state, board.now)
         board.rebase()
 
-    def _on_config(self, event: operator.Config, _stamp: Stamp) -> Sequence[Message]:
+    def _on_config(self, event: operator.Config, stamp: Stamp) -> Sequence[Message]:
+        if event.section == conditions.SECTION:
+            self._about.clear()
+            board = Board(self.state, stamp.now)
+            watching.configure(self.state, board, AlertsParams.model_validate(event.document))
+            return board.out
         if event.section == SECTION:
             self._quiet_until = 0
             self.state.params = MonitorParams.model_validate(event.document)

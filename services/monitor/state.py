@@ -5,6 +5,7 @@ import msgspec
 from proto.evaluation import Edit
 from proto.feed import Market
 from proto.monitor import Severity
+from services.monitor.conditions import AlertCondition
 from services.monitor.params import MonitorParams
 
 COUNTER_UNKNOWN = -1
@@ -102,6 +103,25 @@ class WatchedChange(msgspec.Struct):
     is_reverting: bool = False
 
 
+class PriceStep(msgspec.Struct, gc=False, array_like=True):
+    """The price of an instrument at a moment (0: none), and what was traded from then to the next step."""
+
+    at: int
+    price: int
+    volume: int = 0
+
+
+class WatchedInstrument(msgspec.Struct):
+    """What is known of an instrument that a condition of the operator's is about; 0 where nothing is."""
+
+    bid: int = 0
+    ask: int = 0
+    last: int = 0
+    fair: int = 0
+    fair_at: int = 0
+    steps: list[PriceStep] = msgspec.field(default_factory=list)
+
+
 class MonitorState(msgspec.Struct):
     """Everything the monitor knows. Plain data: snapshot and restore round-trip it."""
 
@@ -126,3 +146,6 @@ class MonitorState(msgspec.Struct):
     rejections_count: int = 0
     rejections_since: int = 0
     changes: dict[str, WatchedChange] = msgspec.field(default_factory=dict)
+    conditions: list[AlertCondition] = msgspec.field(default_factory=list)
+    watched: dict[str, WatchedInstrument] = msgspec.field(default_factory=dict)
+    told: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)

@@ -23,6 +23,8 @@ from services.exit.machine import ExitMachine
 from services.exit.params import ExitParams
 from services.feed.news.params import NewsParams
 from services.journal.params import ArchiveParams
+from services.monitor.conditions import SECTION as ALERTS
+from services.monitor.conditions import AlertsParams
 from services.monitor.machine import MonitorMachine
 from services.monitor.params import MonitorParams
 from services.risk.machine import RiskMachine
@@ -67,6 +69,7 @@ def models(strategies: Sequence[str] = DEFAULT_STRATEGIES) -> dict[str, type[Sec
         "paper": PaperParams,
         "exit": ExitParams,
         "monitor": MonitorParams,
+        ALERTS: AlertsParams,
     }
     for strategy in load_strategies(strategies):
         found[f"signal.{strategy.name}"] = strategy.params_type

@@ -17,7 +17,7 @@ RULES: dict[str, dict[str, Any]] = {
 }
 RUNBOOKS = ROOT / "docs" / "runbooks"
 MONITOR = ROOT / "services" / "monitor"
-NO_RULES = {"monitor", "other", "orders", "trading", "risk", "dropped"}
+NO_RULES = {"monitor", "alerts", "other", "orders", "trading", "risk", "dropped"}
 """Texts of the monitor's modules that name something else."""
 SEEN_BY_FIGURES = {
     "unknown_order": "UnknownOrder",
