@@ -60,7 +60,9 @@ ENTRIES = {
     "advisor": Entry(
         LOOK, f"{_C}.advisor", "advisor", "Models' forecasts, their scores, and what they cost."
     ),
-    "strategies": Entry(LOOK, f"{_C}.lists", "strategies", "Strategies and what came of each."),
+    "strategies": Entry(
+        LOOK, f"{_C}.strategies", "strategies_app", "Strategies and what came of each: list, describe, new."
+    ),
     "performance": Entry(
         LOOK, f"{_C}.performance", "performance", "What trading came to, and by what it was made."
     ),

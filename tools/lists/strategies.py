@@ -1,10 +1,13 @@
-"""Strategies that can be run, those that are, and what came of each."""
+"""Strategies that can be run, those that are, what came of each, and one of them in full."""
 
+import inspect
 from collections import Counter
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
+from libs.config.schema_words import keys_in_words
 from libs.lists.books import KINDS as BOOK_KINDS
 from libs.lists.books import Books
 from libs.lists.reading import Entry
@@ -49,8 +52,7 @@ def known_strategies(specs: list[str]) -> dict[str, StrategyRow]:
         except StrategyNotFound as e:
             found[spec] = StrategyRow(spec, about=str(e), runs=spec in specs)
             continue
-        about = (strategy.__doc__ or "").strip().partition("\n")[0]
-        row = found.setdefault(strategy.name, StrategyRow(strategy.name, about))
+        row = found.setdefault(strategy.name, StrategyRow(strategy.name, _first_line(strategy.__doc__)))
         row.runs = row.runs or spec in specs
     return found
 
@@ -68,3 +70,67 @@ def count(rows: dict[str, StrategyRow], entries: list[Entry]) -> None:
         row = rows.setdefault(trade.strategy, StrategyRow(trade.strategy))
         row.counts["trades"] += 1
         row.profit += trade.profit
+
+
+class Parameter(NamedTuple):
+    """A parameter in words, without the marks of Markdown."""
+
+    key: str
+    takes: str
+    default: str
+    about: str
+    is_changeable: bool
+
+
+class Description(NamedTuple):
+    """A strategy in full: ``about`` in a line, ``text`` what its file says of it, ``source`` that file."""
+
+    name: str
+    about: str
+    text: str
+    source: str
+    section: str
+    parameters: tuple[Parameter, ...]
+
+    def document(self) -> dict[str, Any]:
+        """As plain data."""
+        return self._asdict() | {"parameters": [parameter._asdict() for parameter in self.parameters]}
+
+
+def describe(spec: str) -> Description:
+    """What a strategy is and takes.
+
+    Raises:
+        StrategyNotFound: there is none of that name, or it cannot be used.
+    """
+    strategy = load_strategies([spec])[0]
+    params = strategy.params_type
+    module = inspect.getmodule(strategy)
+    parameters = (
+        Parameter(
+            words.key,
+            words.takes.replace("`", ""),
+            words.default.replace("`", ""),
+            words.about.replace("`", ""),
+            words.key in params.changeable,
+        )
+        for words in keys_in_words(params)
+    )
+    return Description(
+        strategy.name,
+        _first_line(inspect.getdoc(strategy)),
+        inspect.getdoc(module) or "" if module is not None else "",
+        _shown(Path(inspect.getfile(strategy))),
+        f"signal.{strategy.name}, config/signal/{strategy.name}.yaml",
+        tuple(parameters),
+    )
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().partition("\n")[0]
+
+
+def _shown(path: Path) -> str:
+    """A file below this directory by its way from here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
