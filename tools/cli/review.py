@@ -6,8 +6,8 @@ from libs.evaluation.day import ClosedTrade
 from libs.performance.fold import Performance
 from libs.view import wording
 from libs.view.moment import moment
-from tools.cli.performance_table import HEADINGS, account_lines, cells, figure_rows
 from tools.offline.performance import title_of
+from tools.view.figures import HEADINGS, account_lines, cells, figure_rows
 
 EXAMPLES = 5
 """Best and worst trades that are named."""

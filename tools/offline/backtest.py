@@ -52,6 +52,11 @@ class Backtest:
         self._asked: list[tuple[int, int, Question]] = []
         """Questions without an answer: when it comes (session time), which was asked first, and the question."""
 
+    @property
+    def now(self) -> int:
+        """Session time in nanoseconds."""
+        return self._runner.now
+
     def observe(self, observer: Observer) -> None:
         """Have something called for each message that goes onto the tape."""
         self._runner.observers.append(observer)
