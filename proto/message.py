@@ -101,7 +101,8 @@ class _RowsSchema:
 
 
 Row = TypeVar("Row", bound=NamedTuple)
-Rows = Annotated[tuple[Row, ...], _RowsSchema()]
+ROWS = _RowsSchema()
+Rows = Annotated[tuple[Row, ...], ROWS]
 """Any number of rows of one kind; the wire carries each as an array, without the names of its fields."""
 
 

@@ -4,12 +4,13 @@ Bytes are checked here, once, where they enter a process; inside it, a message i
 """
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar, get_args, get_origin
+from typing import Any, Final, TypeVar, cast, get_args, get_origin
 
 import msgpack
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from libs.bounded import clip
+from libs.contract.direct import reader_of
 from libs.contract.plain import wire_fields
 from proto.message import PAYLOAD_BYTES_MAX, Message
 from proto.subjects import TABLE, model_of
@@ -48,6 +49,7 @@ _FIELDS_SHORT_MAX = 15
 _wide: Final = frozenset(row.model for row in TABLE if len(row.model.model_fields) > _FIELDS_SHORT_MAX)
 """Models whose map has a length of 16 bits however few fields are set: so their payloads have always been."""
 
+_readers: Final = {row.model: read for row in TABLE if (read := reader_of(row.model)) is not None}
 _validate: Final[dict[type[Message], Callable[[Any], Any]]] = {
     row.model: TypeAdapter(row.model).validator.validate_python for row in TABLE
 }
@@ -92,6 +94,14 @@ def decode_as(model: type[Model], payload: bytes) -> Model:
     """Read the payload of a message that must be of this model. Raises ``Unreadable`` as ``decode`` does."""
     if len(payload) > PAYLOAD_BYTES_MAX:
         raise Unreadable(f"expected at most {PAYLOAD_BYTES_MAX} bytes, was {len(payload)}")
+    read = _readers.get(model)
+    if read is not None and (found := read(payload)) is not None:
+        return cast("Model", found)
+    return decode_by_model(model, payload)
+
+
+def decode_by_model(model: type[Model], payload: bytes) -> Model:
+    """Read a payload by its model alone, field by field: the verdict, and the words of a refusal."""
     try:
         message: Model = _validate[model](_fields_of(model, payload))
     except ValidationError as e:

@@ -22,6 +22,7 @@ class Together:
 
     def __init__(self, runners: Sequence[MachineRunner]) -> None:
         self._runners = runners
+        self._position = runners[0].position
         self._input_gate = runners[0].input_gate
         self._together = frozenset(row.model for row in TABLE if not self._is_asked_one_by_one(row.model))
         self._routes = Routes([(runner, runner.machine) for runner in runners], self._together)
@@ -46,9 +47,10 @@ class Together:
             Failed: a machine has stopped.
         """
         if event is None or type(event) not in self._together:
+            self.part()
             return False
         seq = record.seq
-        if seq <= self._runners[0].position:
+        if seq <= self._position:
             return True
         try:
             stamp = self._input_gate.accept(record, event)
@@ -59,11 +61,16 @@ class Together:
                 try:
                     outputs = handle(event, stamp)
                 except Exception as e:
+                    self.part()
                     raise runner.failed(record, e) from e
                 if outputs:
                     runner.emit(record, event, outputs)
             if type(event) is Market:
                 self._routes.after_market(event)
-        for runner in self._runners:
-            runner.position = seq
+        self._position = seq
         return True
+
+    def part(self) -> None:
+        """Let each runner stand where all of them are: before one of them is asked by itself."""
+        for runner in self._runners:
+            runner.position = max(runner.position, self._position)

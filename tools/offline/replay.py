@@ -227,6 +227,8 @@ class Replay:
     def confirm(self, record: TapeRecord) -> bool:
         """Look only for outputs in a record behind the window; ``False`` when there is a difference."""
         parsed = parse_message_id(record.message_id)
+        if self._together is not None:
+            self._together.part()
         for runner in self._runners:
             if parsed is None or parsed.producer != runner.name or parsed.cause > runner.position:
                 continue

@@ -34,6 +34,8 @@ def played(tape: MemoryTape, runners: list[MachineRunner], together: Together | 
         if together is None or not together.take(record, event):
             for runner in runners:
                 runner.take(record, event)
+    if together is not None:
+        together.part()
     return runners
 
 
