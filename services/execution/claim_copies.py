@@ -7,7 +7,7 @@ whoever leads looks through the ledger for claims whose copy is missing, because
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from time import monotonic
 from typing import NamedTuple
 
@@ -24,8 +24,8 @@ LATE_S = 1.0
 """A copy that waits longer than this closes the gate: machines do not know what left."""
 LOOKED_BACK = 1_000
 """Claims that a new leader looks through; risk lets some tens of orders a minute through."""
-AGE_NS_MAX = 600 * SECOND
-"""Older claims are not copied: their copy may have been on the tape and have left its window."""
+YOUNG_NS = 600 * SECOND
+"""The copy of an older claim may have been on the tape and have left its window, which holds far more than this."""
 SEEN_MAX = 10_000
 """Orders whose copy was read, remembered; ten times what is looked through."""
 KEPT_HEADERS = (CAUSE_HEADER, ROOT_HEADER, BUILD_HEADER)
@@ -43,6 +43,9 @@ class StoredClaim(NamedTuple):
 ReadClaim = Callable[[int], Awaitable[StoredClaim | None]]
 """Reads the ledger at a sequence; ``None`` for what is no claim, or no longer there."""
 
+FindLeft = Callable[[Collection[str]], Awaitable[Collection[str]]]
+"""Of these orders, those whose copy has left the tape's window, or may have."""
+
 
 class ClaimCopies:
     """Puts claims on the tape. ``prefix``: where the tape takes them; ``may_speak``: whether this process leads."""
@@ -52,6 +55,7 @@ class ClaimCopies:
         publisher: Publisher,
         prefix: str,
         read_claim: ReadClaim,
+        find_left: FindLeft,
         may_speak: Callable[[], bool],
         wall_ns: Callable[[], int],
         now_s: Callable[[], float] = monotonic,
@@ -60,6 +64,7 @@ class ClaimCopies:
         self._publisher = publisher
         self._prefix = prefix
         self._read_claim = read_claim
+        self._find_left = find_left
         self._may_speak = may_speak
         self._wall_ns = wall_ns
         self._now_s = now_s
@@ -67,6 +72,8 @@ class ClaimCopies:
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen: dict[str, None] = {}
         self._looked_to = -1
+        self._unseen: dict[str, StoredClaim] = {}
+        self._missing: dict[str, StoredClaim] = {}
 
     def note_copy(self, order: str) -> None:
         """A copy was read on the tape."""
@@ -82,24 +89,28 @@ class ClaimCopies:
 
     async def put(self, claim: Claim, headers: Mapping[str, str]) -> None:
         """Put a claim on the tape, unless it is there; returns when it is."""
+        while not await self._put_once(claim, headers):
+            await asyncio.sleep(RETRY_WAIT_S)
+
+    async def _put_once(self, claim: Claim, headers: Mapping[str, str]) -> bool:
+        """Try once; whether the tape has the claim. Until it has, the claim counts as waiting."""
         self._waiting.setdefault(claim.order, self._now_s())
         kept = {name: headers[name] for name in KEPT_HEADERS if name in headers}
         subject = f"{self._prefix}.{claim.subject().partition('.')[2]}"
         condition = {"Nats-Expected-Last-Subject-Sequence": "0"}
-        while claim.order not in self._seen:
+        if claim.order not in self._seen:
             try:
                 await self._publisher.publish(subject, encode(claim), kept | condition)
             except PublishRefused as e:
-                if e.is_taken:
-                    break
-                await asyncio.sleep(RETRY_WAIT_S)
+                if not e.is_taken:
+                    return False
             except BrokerUnavailable:
-                await asyncio.sleep(RETRY_WAIT_S)
+                return False
             else:
                 self.copied += 1
-                break
         self.note_copy(claim.order)
         self._waiting.pop(claim.order, None)
+        return True
 
     @property
     def late_s(self) -> float:
@@ -118,11 +129,29 @@ class ClaimCopies:
             self._looked_to = max(0, last_seq - LOOKED_BACK)
         while self._looked_to < last_seq:
             found = await self._read_claim(self._looked_to + 1)
-            if found is not None and self._is_missing(found.claim):
-                log.warning("claim without a copy", extra={"order": found.claim.order})
-                await self.put(found.claim, found.headers)
+            if found is not None and not self._is_known(found.claim.order):
+                self._unseen[found.claim.order] = found
             self._looked_to += 1
+        await self._decide()
+        await self._copy_missing()
 
-    def _is_missing(self, claim: Claim) -> bool:
-        is_known = claim.order in self._seen or claim.order in self._waiting
-        return not is_known and self._wall_ns() - claim.claimed_at < AGE_NS_MAX
+    def _is_known(self, order: str) -> bool:
+        return order in self._seen or order in self._waiting
+
+    async def _decide(self) -> None:
+        """Sort out what has no copy, whatever its age: only one that has left the window would be a second one."""
+        now_ns = self._wall_ns()
+        old = [order for order, found in self._unseen.items() if now_ns - found.claim.claimed_at >= YOUNG_NS]
+        left = frozenset(await self._find_left(old)) if old else frozenset()
+        self._missing |= {order: found for order, found in self._unseen.items() if order not in left}
+        self._unseen.clear()
+
+    async def _copy_missing(self) -> None:
+        """Copy what can be; what cannot waits for the next look and keeps no other claim waiting."""
+        for order, found in list(self._missing.items()):
+            before = self.copied
+            if not await self._put_once(found.claim, found.headers):
+                continue
+            del self._missing[order]
+            if self.copied > before:
+                log.warning("claim without a copy", extra={"order": order})

@@ -115,7 +115,9 @@ class ClaimMaker:
         while True:
             if self.watch.window is None:
                 await self.watch.look()
-            reason = self._refusal(record) or (live_refusal() if live_refusal is not None else "")
+            reason = self._refusal(record, reduce_only=reduce_only) or (
+                live_refusal() if live_refusal is not None else ""
+            )
             reason = reason or self.watch.refusal(record.stored_at_ns, reduce_only=reduce_only)
             if reason and not self._may_pass(record):
                 state = await self.state_of(claim.order, record.stored_at_ns)
@@ -154,19 +156,21 @@ class ClaimMaker:
         while await self.ledger.claim(recovered, {}) is ClaimOutcome.UNAVAILABLE:
             await asyncio.sleep(RETRY_WAIT_S)
 
-    def gate_reason(self) -> str:
+    def gate_reason(self, *, reduce_only: bool = False) -> str:
         """Say why no order may be claimed, whatever its approval; empty when one may."""
-        return self._storing_refusal() or self._gate.reason(
+        return self._storing_refusal(reduce_only=reduce_only) or self._gate.reason(
             live=self._host.status.live,
             realtime=is_realtime(self._host),
             connected=self._link.connected,
         )
 
-    def _storing_refusal(self) -> str:
-        return self.cluster.store.refusal() if self.cluster is not None and self._host.status.live else ""
+    def _storing_refusal(self, *, reduce_only: bool) -> str:
+        if self.cluster is None or not self._host.status.live:
+            return ""
+        return self.cluster.store.refusal(reduce_only=reduce_only)
 
-    def _refusal(self, record: TapeRecord) -> str:
-        return self._storing_refusal() or self._gate.approval_reason(
+    def _refusal(self, record: TapeRecord, *, reduce_only: bool) -> str:
+        return self._storing_refusal(reduce_only=reduce_only) or self._gate.approval_reason(
             live=self._host.status.live,
             realtime=is_realtime(self._host),
             stored_at_ns=record.stored_at_ns,

@@ -2,15 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
+from libs.archive.segment import ArchiveDamaged
 from libs.machine.host import Host
 from libs.runtime.service import Context
+from libs.tape.broker import stream_state
 from libs.tape.credentials import claims_prefix, copies_prefix
 from libs.tape.errors import BrokerUnavailable
 from libs.tape.ledger import Ledger
+from proto.execution import Claim
 from services.execution.claim_copies import ClaimCopies, StoredClaim
 from services.execution.gate import LAG_NS_MAX
+from services.execution.high_water import parse_order_id
 from services.execution.store_watch import StoreWatch
 
 LOOK_EVERY_S = 0.5
@@ -29,8 +33,9 @@ class ClusterSide:
         assert context.lease is not None
         prefix = copies_prefix(claims_prefix(context.layout.password("execution")))
         self._ledger = ledger
+        self._host = host
         self.copies = ClaimCopies(
-            host.publisher, prefix, self._read_claim, lambda: host.status.speaks, wall_ns
+            host.publisher, prefix, self._read_claim, self._find_left, lambda: host.status.speaks, wall_ns
         )
         self.store = StoreWatch(context.link, context.lease, self.copies)
         self._wall_ns = wall_ns
@@ -39,6 +44,30 @@ class ClusterSide:
     async def _read_claim(self, seq: int) -> StoredClaim | None:
         found = await self._ledger.at(seq)
         return None if found is None else StoredClaim(*found)
+
+    async def _find_left(self, orders: Collection[str]) -> Collection[str]:
+        """Of these orders, those whose copy is in the archive and no longer in the window, or may be."""
+        history = self._host.history
+        window_from = int((await stream_state(history.link.client))["first_seq"])
+        before_window = [order for order in orders if not self._is_since(order, window_from)]
+        if not before_window:
+            return ()
+        held_from, _ = await history.bounds()
+        untold = {order for order in before_window if not self._is_since(order, held_from)}
+        subjects = [f"{Claim.kind}.{order}" for order in before_window if order not in untold]
+        try:
+            records = await history.read_subjects(subjects)
+        except ArchiveDamaged as e:
+            log.error("archive not read", extra={"detail": str(e)})
+            return before_window
+        for order in untold:
+            log.error("claim older than the record: not copied", extra={"order": order})
+        return untold | {record.subject.removeprefix(f"{Claim.kind}.") for record in records}
+
+    def _is_since(self, order: str, seq: int) -> bool:
+        """Whether everything about an order, its claim's copy included, was stored at a sequence or later."""
+        key = parse_order_id(order)
+        return seq <= 1 or (key is not None and key.tape == self._host.settings.tape and key.cause >= seq)
 
     def is_recovering(self, approved_at: int) -> bool:
         """Whether things got stored again only just now, and an order approved then (ns) is not late yet."""

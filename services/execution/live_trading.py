@@ -84,7 +84,8 @@ class LiveTrading:
             state=lambda: machine_of(host).state,
             away_s=self._context.link.away_s if cluster is None else cluster.store.away_s,
             halted=lambda: self._gate.halted or layout.halt_file.exists(),
-            refusal=self._claims.gate_reason,
+            refusal=lambda reduce_only: self._claims.gate_reason(reduce_only=reduce_only),
+            leads=lambda: host.status.lease is None or host.status.lease.held,
             crash_point=self._crash_point,
             wall_ns=self._wall_ns,
         )

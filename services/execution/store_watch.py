@@ -34,6 +34,7 @@ class StoreWatch:
         self._now_s = now_s
         self._silent: dict[str, float] = {}
         self._failing_since_s: float | None = None
+        self._was_shut = False
         self._recovered_at_s = float("-inf")
 
     async def loop(self) -> None:
@@ -51,23 +52,26 @@ class StoreWatch:
         else:
             self._silent.pop(stream, None)
 
-    def refusal(self) -> str:
-        """Say why nothing new may leave; empty while everything is stored."""
-        reason = self._reason()
-        if not reason:
-            if self._failing_since_s is not None:
-                self._recovered_at_s = self._now_s()
+    def refusal(self, *, reduce_only: bool = False) -> str:
+        """Say why nothing new may leave, or no exit; empty while everything is stored.
+
+        An exit waits for no other claim's copy: that something cannot be copied is a reason more to get out.
+        """
+        outage = self._outage()
+        if not outage:
             self._failing_since_s = None
         elif self._failing_since_s is None:
             self._failing_since_s = self._now_s()
-        return reason
+        entries = outage or ("claims not on the tape" if self._copies.late_s > LATE_S else "")
+        if self._was_shut and not entries:
+            self._recovered_at_s = self._now_s()
+        self._was_shut = bool(entries)
+        return outage if reduce_only else entries
 
-    def _reason(self) -> str:
+    def _outage(self) -> str:
         if not self._lease.held or self._lease.is_failing:
             return "lease not renewed"
-        if self._silent:
-            return f"{min(self._silent)} has no leader"
-        return "claims not on the tape" if self._copies.late_s > LATE_S else ""
+        return f"{min(self._silent)} has no leader" if self._silent else ""
 
     def recovered_s(self) -> float:
         """How long ago an outage ended; nought while one lasts."""

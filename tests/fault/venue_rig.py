@@ -136,7 +136,7 @@ class VenueRig:
                 state=lambda: self._machine.state,
                 away_s=lambda: 0.0,
                 halted=lambda: self.halted,
-                refusal=lambda: "halted" if self.halted else "",
+                refusal=lambda _: "halted" if self.halted else "",
             ),
         )
 

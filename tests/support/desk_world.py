@@ -40,6 +40,7 @@ class DeskWorld:
         self.claims: dict[str, Claim] = {}
         self.approvals: list[Approval] = []
         self.refusal = ""
+        self.leads = True
         self.desk = self.new_desk()
 
     @property
@@ -66,7 +67,8 @@ class DeskWorld:
             "state": lambda: self.machine.state,
             "away_s": lambda: 0.0,
             "halted": lambda: False,
-            "refusal": lambda: self.refusal,
+            "refusal": lambda _: self.refusal,
+            "leads": lambda: self.leads,
             "wall_ns": lambda: self.now,
         }
         return DeskContext(**(options | changes))

@@ -3,6 +3,8 @@
 One cancel-all is not enough: an order on its way when it is asked for arrives afterwards, one whose request
 had no answer may appear much later, and a venue may agree and leave some. So the venue is asked what rests,
 again and again, and everything is cancelled again whenever something does, or when the venue does not answer.
+
+A process whose lease has lapsed looks at its own orders alone: what rests besides may be another one's, which leads now.
 """
 
 import asyncio
@@ -31,11 +33,13 @@ class EmergencyCancel:
         gateway: VenueGateway,
         registry: OrderRegistry,
         cancel_all: CancelAll,
+        leads: Callable[[], bool] = lambda: True,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._gateway = gateway
         self._registry = registry
         self._cancel_all = cancel_all
+        self._leads = leads
         self._now_s = now_s
         self._why = ""
         self._in_flight: frozenset[str] = frozenset()
@@ -59,6 +63,7 @@ class EmergencyCancel:
     async def _has_resting_orders(self) -> bool:
         try:
             async with asyncio.timeout(CHECK_PATIENCE_S):
-                return bool(await self._gateway.open_orders())
+                resting = await self._gateway.open_orders()
+                return bool(resting) if self._leads() else any(map(self._registry.shows_own, resting))
         except Exception:  # noqa: BLE001  (whatever keeps it from answering, the answer may be yes)
             return True

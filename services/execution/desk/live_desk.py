@@ -174,6 +174,7 @@ class LiveDesk:
         """Look for a halt beside the tape, and for a broker that is gone."""
         if self._stopping:
             return
+        self._own_what_came_late()
         away = self._away_s() > BROKER_PATIENCE_S
         reason = "broker gone" if away else "halted" if self._halted() else ""
         if self._emergency and not reason:
@@ -183,6 +184,12 @@ class LiveDesk:
         self._emergency = reason
         if away:
             self._save_facts()
+
+    def _own_what_came_late(self) -> None:
+        """Once this process leads, every order is its own."""
+        for desk in self.venues.values():
+            if desk.registry.late and desk.leads():
+                desk.registry.late.clear()
 
     def _save_facts(self) -> None:
         """Save what waits. Without room it stays in memory: a full disk must not keep what rests from being cancelled."""

@@ -54,10 +54,15 @@ class OwnOrder(Struct):
 
 
 class OrderRegistry:
-    """Our orders at one venue. ``in_flight``: those whose request has no answer yet → set when it has."""
+    """Our orders at one venue.
+
+    ``in_flight``: those whose request has no answer yet → set when it has. ``late``: those that became known here while
+    this process did not lead; they may be of another one.
+    """
 
     def __init__(self, state: Callable[[], ExecutionState]) -> None:
         self.in_flight: dict[str, asyncio.Event] = {}
+        self.late: set[str] = set()
         self._state = state
         self._orders: dict[str, OwnOrder] = {}
         self._by_client_id: dict[str, OwnOrder] = {}
@@ -99,6 +104,7 @@ class OrderRegistry:
 
     def remove(self, order: str) -> None:
         """Remove an order about which nothing more can come."""
+        self.late.discard(order)
         own = self._orders.pop(order)
         del self._by_client_id[own.client_order_id]
         self._by_venue_id.pop(own.venue_order_id, None)
@@ -118,6 +124,15 @@ class OrderRegistry:
         """Whether, for all the tape says, the order can still change."""
         tracked = self.tracked(own)
         return tracked is not None and tracked.status not in TERMINAL
+
+    def may_withdraw(self, own: OwnOrder) -> bool:
+        """Whether an order can still change, and is none that another process may have sent."""
+        return self.is_open(own) and own.approval.order not in self.late
+
+    def shows_own(self, report: OrderReport) -> bool:
+        """Whether what the venue reports is an order of ours, and none that another process may have sent."""
+        own = self.match(report.client_order_id, report.venue_order_id)
+        return own is not None and own.approval.order not in self.late
 
     def may_rest(self) -> bool:
         """Whether any order of ours may rest at the venue, now or in a moment."""

@@ -27,6 +27,8 @@ from services.execution.desk.venue_books import PublishFact, VenueBooks
 from services.execution.desk.venue_gate import BRAKE, VenueGate
 from services.execution.desk.venue_orders import VenueOrders
 
+LEADS_AGAIN_S = 0.5
+"""Between two looks whether the lease is back: a venue's switch gives 15 s, an election takes up to 8."""
 RETRY_S = 1.0
 """Between attempts to start a gateway, or to follow a user stream."""
 STOPPED_MARKETS_MAX = 10
@@ -57,13 +59,17 @@ class VenueDesk:
         self.orders = VenueOrders(gateway, self.registry, self.books, self.gate, context, self.tasks)
         self.order_builder = OrderBuilder(gateway)
         self.reconciler = Reconciler(self.orders, self.books, gateway, self.gate, context.wall_ns)
-        self.emergency = EmergencyCancel(gateway, self.registry, self.cancel_all)
+        self.leads = context.leads
+        self.emergency = EmergencyCancel(gateway, self.registry, self.cancel_all, context.leads)
         self._started = asyncio.Event()
         self._heartbeat = VenueHeartbeat(gateway, self.gate, self.registry.may_rest)
 
     def register(self, claim: Claim, approval: Approval, cause: int = 0, root: int = 0) -> OwnOrder:
         """Add an order that was claimed, now or before a restart."""
+        is_new = self.registry.get(claim.order) is None
         own = self.registry.add(claim, approval, cause, root)
+        if is_new and not self.leads():
+            self.registry.late.add(claim.order)
         self.books.restore_order(own)
         if isinstance(self.gateway, RemembersOrders):
             self.gateway.remember_order(own.sent)
@@ -162,10 +168,15 @@ class VenueDesk:
         every_s = self.gateway.heartbeat_every_s
         while every_s > 0:
             await self.heartbeat()
-            await asyncio.sleep(every_s)
+            await asyncio.sleep(every_s if self.leads() else LEADS_AGAIN_S)
 
     async def heartbeat(self) -> None:
-        """Send one heartbeat while orders may rest, and act on what it calls for."""
+        """Send one heartbeat while orders may rest, and act on what it calls for.
+
+        A process whose lease has lapsed sends none: two senders disturb each other.
+        """
+        if not self.leads():
+            return
         result = await self._heartbeat.beat()
         if result is HeartbeatResult.CANCEL_ALL:
             await self.cancel_all("heartbeat failed")
@@ -175,10 +186,17 @@ class VenueDesk:
     # ── safety ──
 
     async def cancel_all(self, why: str) -> bool:
-        """Cancel everything at the venue, whatever the tape says; whether the venue agreed."""
+        """Cancel everything at the venue, whatever the tape says; whether the venue agreed.
+
+        A process whose lease has lapsed cancels one by one what it knew while it led.
+        """
         self.gate.invalidate(why)
+        leads = self.leads()
         try:
-            await self.gateway.cancel_all()
+            if leads:
+                await self.gateway.cancel_all()
+            else:
+                await self._cancel_own()
         except VenueError as e:
             log.warning("cancel-all failed", extra={"venue": self.venue, "detail": str(e)})
             return False
@@ -186,9 +204,15 @@ class VenueDesk:
             # Also for an error of the adapter's own: the caller must go on asking.
             log.exception("gateway failed", extra={"venue": self.venue})
             return False
-        log.warning("everything cancelled", extra={"venue": self.venue, "detail": why})
+        cancelled = "everything cancelled" if leads else "own orders cancelled"
+        log.warning(cancelled, extra={"venue": self.venue, "detail": why})
         self.books.request_reconciliation()
         return True
+
+    async def _cancel_own(self) -> None:
+        """Cancel every order that this process knew while it led."""
+        own = filter(self.registry.may_withdraw, self.registry)
+        await asyncio.gather(*(self.gateway.cancel(order.sent) for order in own))
 
     async def resume(self) -> None:
         """Release the venue's own brake on the operator's resume, if it was known to be on; then reconcile."""
@@ -204,7 +228,7 @@ class VenueDesk:
         resting = [
             own
             for own in self.registry
-            if self.registry.is_open(own) and (everything or not own.approval.reduce_only)
+            if self.registry.may_withdraw(own) and (everything or not own.approval.reduce_only)
         ]
         self.gate.invalidate("stopping")
         await asyncio.gather(*(self.orders.cancel(own.approval.order) for own in resting))

@@ -92,7 +92,7 @@ class VenueOrders:
         return is_wanted and not self._refusal(own) and self._context.wall_ns() < own.approval.expires_at
 
     def _refusal(self, own: OwnOrder) -> str:
-        return self._context.refusal() or self.reason(own.approval.market)
+        return self._context.refusal(own.approval.reduce_only) or self.reason(own.approval.market)
 
     # ── cancelling and looking up ──
 
