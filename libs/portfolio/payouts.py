@@ -35,6 +35,12 @@ def payouts_of(market: Market) -> dict[str, int]:
     return {}
 
 
+def did_first_happen(market: Market) -> bool | None:
+    """Whether the first outcome of a settled market paid in full; ``None`` where it paid in part, or nobody has said."""
+    paid = payouts_of(market).get(market.outcomes[0].instrument) if market.outcomes else None
+    return paid == ONE if paid in (0, ONE) else None
+
+
 def settlement_id_of(venue: str, instrument: str, paid: int | None, price: int, at: int) -> str:
     """Return the natural key of a payout; ``paid`` is what an earlier resolution paid, ``at`` when this one came."""
     anew = () if paid is None else (str(price), str(at))

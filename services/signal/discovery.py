@@ -21,6 +21,7 @@ BUILT_IN = {
     "ma_cross": "services.signal.ma_cross:MaCross",
     "macd": "services.signal.macd:MacdTrend",
     "mean_reversion": "services.signal.mean_reversion:MeanReversion",
+    "consensus": "services.signal.consensus:Consensus",
 }
 """Strategies that need no installed entry point."""
 

@@ -116,6 +116,7 @@ class SignalMachine(StateMachine[SignalState]):
         self._forecast_hooks = self._hooks("on_forecast")
         self._candle_hooks = self._hooks("on_candle")
         self._past_hooks = self._hooks("on_past")
+        self._vote_hooks = self._hooks("on_votes")
 
     def _hooks(self, name: str) -> list[tuple[AnyStrategy, Hook]]:
         """The overridden hooks of configured strategies, in the order the strategies were given."""
@@ -207,12 +208,8 @@ class SignalMachine(StateMachine[SignalState]):
             return NOTHING
         # As _call does it, without its cost: nearly all messages are quotes that mean nothing.
         self.view.now = stamp.now
-        out: Sequence[Message] = NOTHING
-        for strategy, hook in self._quote_hooks:
-            proposals = hook(instrument, top)
-            if proposals:
-                out = [*out, *self._admitted(strategy, proposals, stamp.now)]
-        return out
+        made = [(strategy, found) for strategy, hook in self._quote_hooks if (found := hook(instrument, top))]
+        return self._published(made, stamp.now) if made else NOTHING
 
     def _on_book(self, book: Book, stamp: Stamp) -> Sequence[Message]:
         # Every change of the best price also comes as a Quote, so only a healing book is news.
@@ -317,12 +314,31 @@ class SignalMachine(StateMachine[SignalState]):
         self, hooks: list[tuple[AnyStrategy, Hook]], stamp: Stamp, *arguments: Any
     ) -> Sequence[Message]:
         self.view.now = stamp.now
-        out: Sequence[Message] = NOTHING
-        for strategy, hook in hooks:
-            proposals = hook(*arguments)
-            if proposals:
-                out = [*out, *self._admitted(strategy, proposals, stamp.now)]
-        return out
+        made = [(strategy, found) for strategy, hook in hooks if (found := hook(*arguments))]
+        return self._published(made, stamp.now) if made else NOTHING
+
+    def _published(self, made: list[tuple[AnyStrategy, Sequence[Proposal]]], now: int) -> list[Proposal]:
+        """What goes out of the proposals that strategies made on one event."""
+        out: list[Proposal] = []
+        votes: list[Proposal] = []
+        for strategy, proposals in made:
+            is_vote = self._vote_hooks and self._taker_of(strategy)
+            (votes if is_vote else out).extend(self._admitted(strategy, proposals, now))
+        return [*out, *self._voted(votes, now)] if votes else out
+
+    def _taker_of(self, strategy: AnyStrategy) -> AnyStrategy | None:
+        """The strategy for which another's proposals are votes."""
+        takers = (taker for taker, _ in self._vote_hooks if taker is not strategy)
+        return next((taker for taker in takers if taker.takes_votes_of(strategy.name)), None)
+
+    def _voted(self, votes: list[Proposal], now: int) -> list[Proposal]:
+        """What comes of the votes of one event: all of them are heard before anything is made of them."""
+        made: list[Proposal] = []
+        for taker, hook in self._vote_hooks:
+            heard = [vote for vote in votes if self._taker_of(self._strategies[vote.strategy]) is taker]
+            if heard:
+                made += self._admitted(taker, hook(heard), now)
+        return made
 
     def _admitted(self, strategy: AnyStrategy, proposals: Sequence[Proposal], now: int) -> list[Proposal]:
         return [proposal for proposal in proposals if self._admit(strategy, proposal, now)]

@@ -11,45 +11,38 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Struct
 
 from libs.bounded import keep_newest
-from libs.config.section import amount, setting, whole
-from libs.exchange.fees import fee_estimate
+from libs.config.section import setting, whole
 from libs.forecasting.odds import clamp_forecast
 from libs.forecasting.weight import Learner
 from libs.indicators.tops import Top
-from libs.portfolio.payouts import payouts_of
+from libs.portfolio.payouts import did_first_happen
 from proto.advisor import AnswerStatus, Forecast
-from proto.feed import Market, MarketStatus, Side
+from proto.feed import Market, MarketStatus
 from proto.signal import Evidence, Proposal
 from proto.units import ONE, SECOND, Nanoseconds, Price, later
-from services.signal.strategy import NO_PROPOSALS, Strategy, StrategyParams
+from services.signal.buying import BuyingParams, BuyingStrategy, Probability, Seconds
+from services.signal.strategy import NO_PROPOSALS
 
 FORECASTS_MAX = 2_000
 """Markets with a forecast; the advisor asks about a few at a time."""
 LEARNERS_MAX = 500
 """Families times rosters, as in the advisor."""
-Probability = Annotated[int, amount(0, ONE)]
-Seconds = Annotated[int, whole(1, 86_400)]
 
 
-class ModelEdgeParams(StrategyParams):
+class ModelEdgeParams(BuyingParams):
     """Parameters of model edge; ``config/signal/model_edge.yaml`` gives the reason of each default."""
 
-    changeable: ClassVar[frozenset[str]] = StrategyParams.changeable | frozenset(
-        ("edge_min", "price_min", "price_max", "forecast_age_max_s", "time_to_close_min_s", "expires_s")
-    )
+    changeable: ClassVar[frozenset[str]] = BuyingParams.changeable | frozenset(("forecast_age_max_s",))
 
     influence: Literal["earned", "full"] = setting(
         "earned", "how far a forecast moves the price: as its record here allows, or (paper only) all the way"
     )
     edge_min: Probability = setting(50_000, "smallest edge a contract after the fee, in money")
-    price_min: Probability = setting(50_000, "asks below are left alone")
-    price_max: Probability = setting(950_000, "asks above are left alone")
     forecast_age_max_s: Seconds = setting(900, "an older forecast is not traded on, whatever it says itself")
     time_to_close_min_s: Seconds = setting(60, "least time to the market's close")
     outcomes_min_count: Annotated[int, whole(30, 10_000)] = setting(
         100, "ended markets of a family before a forecast may move a price"
     )
-    expires_s: Seconds = setting(5, "lifetime of a proposal")
 
 
 class Held(Struct, array_like=True):
@@ -71,7 +64,7 @@ class ModelEdgeState(Struct):
     families: dict[str, list[str]] = {}
 
 
-class ModelEdge(Strategy[ModelEdgeParams, ModelEdgeState]):
+class ModelEdge(BuyingStrategy[ModelEdgeParams, ModelEdgeState]):
     """Buys the side of a market that its weighed forecast puts above the ask, by at least the least edge after the fee."""
 
     name: ClassVar[str] = "model_edge"
@@ -117,12 +110,11 @@ class ModelEdge(Strategy[ModelEdgeParams, ModelEdgeState]):
         if market.status is not MarketStatus.SETTLED:
             return NO_PROPOSALS
         self.state.forecasts.pop(market.market, None)
-        payouts = payouts_of(market)
-        paid = payouts.get(market.outcomes[0].instrument) if payouts else None
+        happened = did_first_happen(market)
         for key in self.state.families.pop(market.market, []):
             learner = self.state.learners.get(key)
-            if learner is not None and paid in (0, ONE):
-                learner.settle(market.market, happened=paid == ONE)
+            if learner is not None and happened is not None:
+                learner.settle(market.market, happened=happened)
             elif learner is not None:
                 learner.drop(market.market)
         return NO_PROPOSALS
@@ -146,37 +138,14 @@ class ModelEdge(Strategy[ModelEdgeParams, ModelEdgeState]):
         return learner
 
     def _evaluate(self, market: Market, instrument: str, held: Held) -> Sequence[Proposal]:
-        params = self.params
-        top = self.top(instrument)
-        if not held.weight or self.now >= held.until or top is None or top.ask is None:
-            return NO_PROPOSALS
-        left = market.decided_at - self.now
-        if market.status is not MarketStatus.OPEN or left < params.time_to_close_min_s * SECOND:
-            return NO_PROPOSALS
-        if not params.price_min <= top.ask <= params.price_max or not self.may_propose(instrument):
+        if not held.weight or self.now >= held.until:
             return NO_PROPOSALS
         is_first = instrument == market.outcomes[0].instrument
-        fair = held.fair if is_first else ONE - held.fair
-        edge = fair - top.ask - fee_estimate(market.fees, top.ask, ONE)
-        if edge < params.edge_min:
-            return NO_PROPOSALS
-        return (
-            Proposal(
-                strategy=self.name,
-                market=market.market,
-                instrument=instrument,
-                side=Side.BUY,
-                price=top.ask,
-                fair_value=fair,
-                edge=edge,
-                strength=held.weight,
-                expires_at=later(self.now, params.expires_s * SECOND),
-                reason="model forecast",
-                evidence=(
-                    Evidence("forecast", held.pool if is_first else ONE - held.pool),
-                    Evidence("price_then", held.price if is_first else ONE - held.price),
-                    Evidence("weight", held.weight),
-                    Evidence("forecast_seq", held.seq * ONE),
-                ),
-            ),
+        evidence = (
+            Evidence("forecast", held.pool if is_first else ONE - held.pool),
+            Evidence("price_then", held.price if is_first else ONE - held.price),
+            Evidence("weight", held.weight),
+            Evidence("forecast_seq", held.seq * ONE),
         )
+        fair = held.fair if is_first else ONE - held.fair
+        return self.buy(market, instrument, fair, held.weight, "model forecast", evidence)

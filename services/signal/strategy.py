@@ -124,6 +124,14 @@ class Strategy(Generic[Params, State]):
         """A second of session time passed."""
         raise NotImplementedError
 
+    def on_votes(self, votes: Sequence[Proposal]) -> Sequence[Proposal]:
+        """What others propose on one event of whom :meth:`takes_votes_of` says yes: it goes here and not out."""
+        raise NotImplementedError
+
+    def takes_votes_of(self, strategy: str) -> bool:  # noqa: ARG002 - for subclasses
+        """Whether a strategy's proposals are votes for this one; asked only where ``on_votes`` is overridden."""
+        return True
+
     def candle_interval_s(self, instrument: str) -> int:  # noqa: ARG002 - for subclasses
         """Length of the candles wanted of an instrument's trades; 0 for none."""
         return 0

@@ -13,6 +13,7 @@ from libs.indicators.volatility import ReturnSampler
 from proto.feed import Payoff
 from proto.signal import Proposal
 from proto.units import ONE, SECOND
+from services.signal.consensus import Consensus
 from services.signal.ma_cross import MaCross
 from services.signal.macd import MacdTrend
 from services.signal.mean_reversion import MeanReversion
@@ -157,7 +158,14 @@ def test_a_drift_ends_with_its_view_and_a_pull_with_its_target():
 
 SIGMA = 0.0001
 TRADED_MIN = 4
-EAGER = {"persistence": ONE, "significance_min": 0, "edge_min": 1_000, "half_life_max_count": 20}
+REFERENCE = (Momentum, MaCross, MacdTrend, MeanReversion)
+EAGER = {
+    "persistence": ONE,
+    "significance_min": 0,
+    "edge_min": 1_000,
+    "half_life_max_count": 20,
+    "prior_mass": 10 * ONE,
+}
 """Parameters that trade on little, so that chance has its say often."""
 
 
@@ -192,13 +200,16 @@ def fate(strategies: Sequence[type[Strategy[Any, Any]]], seed: int) -> dict[str,
     return found
 
 
-def expect_losses(seeds: int) -> None:
+def expect_losses(seeds: int, strategies: Sequence[type[Strategy[Any, Any]]] = REFERENCE) -> None:
     """Mean profit by contract is below nothing within three standard errors; a walk is one sample, however often bought."""
-    strategies = (Momentum, MaCross, MacdTrend, MeanReversion)
-    samples: dict[str, list[float]] = {strategy.name: [] for strategy in strategies}
+    samples: dict[str, list[float]] = {}
     for seed in range(seeds):
         for name, profits in fate(strategies, seed).items():
-            samples[name].append(sum(profits) / len(profits) / ONE)
+            samples.setdefault(name, []).append(sum(profits) / len(profits) / ONE)
+    if Consensus in strategies:
+        assert samples.keys() <= {"consensus"}, "its members say nothing themselves"
+    elif seeds >= 100:
+        assert samples.keys() == {strategy.name for strategy in strategies}
     for name, values in samples.items():
         if len(values) < TRADED_MIN:
             # A strategy that rarely sees anything in chance says nothing on few walks.
@@ -213,3 +224,8 @@ def expect_losses(seeds: int) -> None:
 @pytest.mark.soak
 def test_on_random_walks_everything_loses_what_trading_costs(count: Callable[[int, int], int]):
     expect_losses(count(6, 100))
+
+
+@pytest.mark.soak
+def test_on_random_walks_a_consensus_of_them_loses_it_too(count: Callable[[int, int], int]):
+    expect_losses(count(1, 100), (*REFERENCE, Consensus))

@@ -11,12 +11,13 @@ from typer.testing import CliRunner
 from services.signal.discovery import BUILT_IN, load_strategies
 from tests.support.purity import check
 from tools.cli.app import app
+from tools.cli.terminal import console
 from tools.exit_codes import USAGE
 from tools.system.composition import sections
 
 
 def typed(*words: str, code: int = 0) -> str:
-    done = CliRunner().invoke(app, ["strategies", *words], env={"COLUMNS": "300"})
+    done = CliRunner().invoke(app, ["strategies", *words])
     assert done.exit_code == code, done.output
     return done.output
 
@@ -69,8 +70,9 @@ def test_a_description_has_every_parameter_with_its_default(name: str):
     assert sections(strategies=[name])[f"signal.{name}"] == strategy.params_type().document()
 
 
-def test_a_description_for_people_and_of_nothing():
+def test_a_description_for_people_and_of_nothing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(console, "width", 200)
     said = typed("describe", "ma_cross")
     assert "moving-average cross" in said.lower()
-    assert "coinbase:BTC-USD" in said, "a list in brackets is no markup"
+    assert "[coinbase:BTC-USD, binance:BTCUSDT]" in said, "a list in brackets is no markup"
     assert "expected a built-in strategy" in typed("describe", "no_such", code=USAGE)
