@@ -16,6 +16,12 @@ class ExitReason(Word):
     TIME_DECAY = "time_decay"
     BEFORE_CLOSE = "before_close"
     DISPUTED = "disputed"
+    TRAILING_STOP = "trailing_stop"
+    PROFIT_BY_AGE = "profit_by_age"
+    TIME_STOP = "time_stop"
+    REVERSAL = "reversal"
+    STALE_BOOK = "stale_book"
+    DRAWDOWN = "drawdown"
     FLATTEN = "flatten"
     """The operator said so."""
 
@@ -65,7 +71,7 @@ class ExitCancel(Message):
 
 
 class PositionUpdate(Message):
-    """A position moved to another stage."""
+    """A position moved to another stage. ``plan``: what makes it leave, where more is set than ladder, stop and clock."""
 
     kind: ClassVar[str] = "exit.position"
 
@@ -76,6 +82,7 @@ class PositionUpdate(Message):
     quantity: Quantity
     entry_price: Price
     reason: Text = ""
+    plan: Text = ""
 
     def key(self) -> tuple[str, ...]:
         return (token(self.instrument),)

@@ -68,7 +68,7 @@ TABLE: tuple[Row, ...] = (
     Row(feed.News, "feed", ("advisor",), "an item of a news feed"),
     Row(feed.FeedClock, "feed", _DECIDING, "recorded time passes"),
     Row(feed.Played, "feed", ("monitor",), "a recording came to its end"),
-    Row(signal.Proposal, "signal", ("risk", "monitor"), "a strategy wants to open a position"),
+    Row(signal.Proposal, "signal", ("risk", "exit", "monitor"), "a strategy wants to open a position"),
     Row(risk.Approval, "risk", ("execution", "exit", "monitor"), "an order risk allows, signed"),
     Row(risk.Rejection, "risk", ("exit", "monitor"), "a refusal with every failed check"),
     Row(risk.Pending, "risk", ("monitor",), "an order waiting for the operator"),

@@ -12,6 +12,7 @@ from proto.ids import MessageId
 from proto.message import Message
 from proto.risk import TimeInForce
 from proto.units import SECOND, Price, Quantity, as_quantity, later, scale, show
+from services.exit import rules
 from services.exit.params import ExitParams
 from services.exit.state import ExitOrder, ExitState, Held, Step
 from services.exit.stops import close_price, stop_price
@@ -43,7 +44,7 @@ class ExitDecision:
             held.stage = PositionStage.OPEN
             held.reason = None
         if held.bought and not held.reference_at:
-            held.reference_at = self.now
+            held.reference_at = held.opened_at = self.now
             self._report_stage(held)
 
     def derive(self, held: Held) -> None:
@@ -65,7 +66,19 @@ class ExitDecision:
         if bid <= held.stop:
             self.close(held, ExitReason.STOP_LOSS)
             return True
-        return False
+        return self._leaves_at(held, bid)
+
+    def _leaves_at(self, held: Held, bid: Price) -> bool:
+        """Whether a rule about prices that is set makes a position leave at a trusted bid; then it does."""
+        if not self.params.trailing_stop and not self.params.profit_by_age:
+            return False
+        market = self.state.markets.get(held.market)
+        if market is None or not held.bought:
+            return False
+        reason = rules.by_bid(held, bid, market, self.params, self.now)
+        if reason is not None:
+            self.close(held, reason)
+        return reason is not None
 
     def tick(self, held: Held) -> None:
         """A second passed: look at the clock's reasons to leave, and at answers that never came."""
@@ -81,16 +94,38 @@ class ExitDecision:
                 market is not None and 0 < market.ends_at <= self.now + self.params.before_close_s * SECOND
             )
             is_kept = self._is_held_to_settlement(held)
+            set_reason = None if is_kept or market is None else self._reason_by_clock(held, market)
             if is_ending and not is_kept:
                 self.close(held, ExitReason.BEFORE_CLOSE)
             elif self._leaves_disputed(market):
                 self.close(held, ExitReason.DISPUTED)
+            elif set_reason is not None:
+                self.close(held, set_reason)
+            elif self._leaves_at_newest(held):
+                pass
             elif not is_kept and self.now - held.reference_at >= self.params.decay_s * SECOND:
                 self.close(held, ExitReason.TIME_DECAY)
             elif is_ending and not held.is_kept:
                 held.is_kept = True
                 self._report_stage(held, HELD_TO_SETTLEMENT)
         self.align_orders(held)
+
+    def _reason_by_clock(self, held: Held, market: Market) -> ExitReason | None:
+        """The reason to leave, of those that are set and that time brings."""
+        held.opened_at = held.opened_at or self.now
+        stale = rules.by_silence(held, self.state, self.params, self.now)
+        return stale or rules.by_time(held, market, self.params, self.now)
+
+    def _leaves_at_newest(self, held: Held) -> bool:
+        """Look at the newest trusted bid again: with age the wanted gain falls."""
+        top = self.state.tops.tops.get(held.instrument)
+        return top is not None and not top.gapped and top.bid is not None and self._leaves_at(held, top.bid)
+
+    def leave(self, held: Held, reason: ExitReason) -> None:
+        """Set a position to leave, unless it does already or nothing of it can."""
+        if held.reason is None and self._can_leave(held):
+            self.close(held, reason)
+            self.align_orders(held)
 
     def _is_held_to_settlement(self, held: Held) -> bool:
         """Whether it was bought for what its market pays, by nobody who wants to leave before."""
@@ -137,6 +172,7 @@ class ExitDecision:
         held.stage = PositionStage.CLOSED
         self._report_stage(held, reason)
         held.bought = held.paid = held.first_sold = held.reference = held.reference_at = 0
+        held.opened_at = held.peak = held.proved_at = 0
         held.reason = None
         held.is_shared = held.is_kept = False
 
@@ -242,6 +278,11 @@ class ExitDecision:
     def _is_tradable(self, market: Market) -> bool:
         return market.status is MarketStatus.OPEN and (not market.close_at or self.now < market.close_at)
 
+    def _plan(self, held: Held) -> str:
+        market = self.state.markets.get(held.market)
+        is_leaving = held.reason is not None or held.stage is PositionStage.CLOSED
+        return "" if is_leaving or market is None else rules.plan_of(held, market, self.params)
+
     def _stays(self, held: Held) -> str:
         return HELD_TO_SETTLEMENT if held.is_kept and held.stage is not PositionStage.CLOSED else ""
 
@@ -255,5 +296,6 @@ class ExitDecision:
                 quantity=as_quantity(self.state.quantity(held)),
                 entry_price=as_quantity(held.entry_price),
                 reason=reason or (held.reason.value if held.reason else "") or self._stays(held),
+                plan=self._plan(held),
             )
         )

@@ -9,14 +9,16 @@ from libs.machine.machine import NOTHING, Stamp, StateMachine
 from libs.machine.routes import AfterTops
 from proto.evaluation import ExitChange, Revert
 from proto.execution import TERMINAL, OrderUpdate
-from proto.exit import PositionStage
+from proto.exit import ExitReason, PositionStage
 from proto.feed import Book, FeedClock, Gap, Market, MarketStatus, Quote, Side
 from proto.message import Message
 from proto.monitor import Clock
 from proto.operator import Command, Config, Session, Verb
 from proto.risk import Approval, ExitPortfolioReport, Rejection
+from proto.signal import Proposal
 from proto.units import SECOND, notional
 from proto.venue import Account, Correction, Fill, Settlement
+from services.exit import rules
 from services.exit.decision import ExitDecision
 from services.exit.params import ExitParams
 from services.exit.state import ExitOrder, ExitState, Held, Step
@@ -48,6 +50,7 @@ class ExitMachine(StateMachine[ExitState]):
             Settlement: self._on_settlement,
             Correction: self._on_correction,
             Account: self._on_account,
+            Proposal: self._on_proposal,
             Approval: self._on_approval,
             Rejection: self._on_rejection,
             OrderUpdate: self._on_order,
@@ -126,6 +129,8 @@ class ExitMachine(StateMachine[ExitState]):
         for held in self.state.held.values():
             if held.orders or held.stage is not PositionStage.CLOSED:
                 decision.tick(held)
+        for held in rules.to_reduce(self.state, decision.params):
+            decision.leave(held, ExitReason.DRAWDOWN)
         minute = stamp.now // MINUTE
         if minute != self.state.minute:
             self.state.minute = minute
@@ -146,6 +151,8 @@ class ExitMachine(StateMachine[ExitState]):
             held.target_at = min(held.target_at, stamp.now)
             held.close_at = min(held.close_at, stamp.now)
             held.reference_at = min(held.reference_at, stamp.now)
+            held.opened_at = min(held.opened_at, stamp.now)
+            held.proved_at = min(held.proved_at, stamp.now)
             for order in held.orders:
                 order.proposed_at = min(order.proposed_at, stamp.now)
                 order.cancel_at = min(order.cancel_at, stamp.now)
@@ -162,6 +169,9 @@ class ExitMachine(StateMachine[ExitState]):
 
     def _on_command(self, command: Command, stamp: Stamp) -> Sequence[Message]:
         match command.verb:
+            case Verb.RESUME:
+                # The operator has seen the fall: it is counted anew.
+                self.state.peak_equity, self.state.is_reduced = 0, False
             case Verb.FLATTEN:
                 return self._flatten(command.instrument, stamp)
             case Verb.ACCEPT:
@@ -259,8 +269,21 @@ class ExitMachine(StateMachine[ExitState]):
         return decision.out if decision is not None else NOTHING
 
     def _on_account(self, account: Account, stamp: Stamp) -> Sequence[Message]:  # noqa: ARG002
-        self.state.portfolio.apply(account)
+        if self.state.portfolio.apply(account) and self.state.peak_equity:
+            # Money moved in or out is neither profit nor loss.
+            self.state.peak_equity = max(self.state.peak_equity + account.deposit, 0)
         return NOTHING
+
+    def _on_proposal(self, proposal: Proposal, stamp: Stamp) -> Sequence[Message]:
+        """A strategy wants an outcome: where that is set, what it bought of the market's other outcomes leaves."""
+        decision = self._decision(stamp)
+        if decision is None or decision.params.reversal != "exit" or proposal.side is not Side.BUY:
+            return NOTHING
+        for held in self.state.held.values():
+            is_other = held.market == proposal.market and held.instrument != proposal.instrument
+            if is_other and held.strategy == proposal.strategy:
+                decision.leave(held, ExitReason.REVERSAL)
+        return decision.out
 
     # ── what happened to exits ─────────────────────────────────────────────────────────────────────
 

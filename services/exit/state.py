@@ -55,6 +55,8 @@ class Held(Struct):
     ``bought`` and ``paid`` sum the entry fills, ``first_sold`` what the first target sold. ``stop`` and
     ``movement`` are prices derived from them. ``target_at`` and ``close_at`` are the earliest moments of
     the next target and of the next marketable exit. ``reason`` is set once everything has to leave.
+    ``opened_at``, ``proved_at``: when it was opened, and when its book was last proved; ``peak``: the highest trusted bid
+    since it was opened, while a trailing stop is set.
     ``is_shared``: more than one strategy bought it. ``is_kept``: it was said that it stays until settlement.
     """
 
@@ -72,6 +74,9 @@ class Held(Struct):
     reference_at: int = 0
     is_shared: bool = False
     is_kept: bool = False
+    opened_at: int = 0
+    peak: int = 0
+    proved_at: int = 0
     target_at: int = 0
     close_at: int = 0
     orders: list[ExitOrder] = []
@@ -100,7 +105,10 @@ class Held(Struct):
 
 
 class ExitState(Struct):
-    """The whole state of the machine. ``minute`` is that of the last portfolio report, ``clock_at`` the last tick's time."""
+    """The whole state of the machine. ``minute`` is that of the last portfolio report, ``clock_at`` the last tick's time.
+
+    ``peak_equity``: the highest equity while a reduction in drawdown is set; ``is_reduced``: this fall has had its own.
+    """
 
     tape: str = ""
     params: ExitParams | None = None
@@ -110,6 +118,8 @@ class ExitState(Struct):
     held: dict[str, Held] = {}
     minute: int = 0
     clock_at: int = 0
+    peak_equity: int = 0
+    is_reduced: bool = False
     changes: ChangeBook = field(default_factory=ChangeBook)
 
     def quantity(self, held: Held) -> int:

@@ -5,6 +5,7 @@ compares after each step. Each input also goes to a twin that was restored from 
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from libs.machine.machine import Stamp
 from proto.execution import OrderStatus, OrderUpdate
@@ -19,6 +20,7 @@ from services.exit.machine import ExitMachine
 
 START = 1_000_000 * SECOND
 CENT = 10_000
+HUNDRED = 100 * ONE
 YES = "kalshi:M:yes"
 MARKET = Market(
     market="kalshi:M",
@@ -67,7 +69,7 @@ class World:
     """Feed it events; ``position`` and ``exposed`` are its own books."""
 
     market: Market = MARKET
-    params: dict[str, int | str | list[str]] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
     twin: bool = True
 
     def __post_init__(self) -> None:
@@ -259,3 +261,16 @@ class World:
     @property
     def stage(self) -> str:
         return self.stages[-1].stage.value
+
+
+def opened(price: int = 50, market: Market = MARKET, **params: Any) -> World:
+    """A world with 100 contracts bought at ``price`` cents, and both targets resting."""
+    world = World(market=market, params=params)
+    world.quote((price - 1) * CENT)
+    world.enter(HUNDRED, price * CENT)
+    world.entry_done()
+    while world.asked:
+        world.answer(approve=True)
+    for order in world.live:
+        world.status(order, OrderStatus.ACCEPTED)
+    return world

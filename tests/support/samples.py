@@ -157,6 +157,7 @@ DECISIONS = (
         quantity=50 * ONE,
         entry_price=450_000,
         reason="target",
+        plan="targets 2 % and 5 %; stop 3 %; time stop after 600 s",
     ),
     risk.ExitPortfolioReport(digest="9f86d081884c7d65", at=AT),
 )

@@ -331,7 +331,18 @@ def test_overrides_are_validated_together_with_the_rest(directory):
 STORED = json.loads((ROOT / "tests" / "golden" / "sections.json").read_text())
 """Every section as the build before the keys were renamed put it on the tape."""
 ADDED = {
-    "exit": {"disputed", "hold_to_settlement"},
+    "exit": {
+        "disputed",
+        "hold_to_settlement",
+        "trailing_stop",
+        "trailing_from",
+        "profit_by_age",
+        "time_stops",
+        "reversal",
+        "stale_exit_s",
+        "drawdown_level",
+        "drawdown_share",
+    },
     "risk": {
         "market_age_min_s",
         "hour_first",

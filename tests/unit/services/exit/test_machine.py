@@ -20,22 +20,7 @@ from services.exit.params import ExitParams
 from services.exit.state import Held
 from services.exit.stops import close_price, stop_price
 from services.exit.targets import targets
-from tests.support.exit_world import CENT, MARKET, START, YES, World, approval
-
-HUNDRED = 100 * ONE
-
-
-def opened(price: int = 50, **params: int | str | list[str]) -> World:
-    """A world with 100 contracts bought at ``price`` cents, and both targets resting."""
-    world = World(params=params)
-    world.quote((price - 1) * CENT)
-    world.enter(HUNDRED, price * CENT)
-    world.entry_done()
-    while world.asked:
-        world.answer(approve=True)
-    for order in world.live:
-        world.status(order, OrderStatus.ACCEPTED)
-    return world
+from tests.support.exit_world import CENT, HUNDRED, MARKET, START, YES, World, approval, opened
 
 
 def resting(world: World) -> list[tuple[int, int]]:
