@@ -22,6 +22,8 @@ BUILT_IN = {
     "macd": "services.signal.macd:MacdTrend",
     "mean_reversion": "services.signal.mean_reversion:MeanReversion",
     "consensus": "services.signal.consensus:Consensus",
+    "implication": "services.signal.implication:Implication",
+    "pairs": "services.signal.pairs:Pairs",
 }
 """Strategies that need no installed entry point."""
 

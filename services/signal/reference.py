@@ -99,18 +99,20 @@ class ReferenceStrategy(UnderlyingStrategy[Params, ReferenceState]):
 
     def on_candle(self, instrument: str, candle: Candle) -> Sequence[Proposal]:
         candles = self.candles(instrument)
-        # Candles of the past come several at once: a view is of now.
-        closed_at = candle.start_at + self.params.candle_s * SECOND
-        if candles is None or self.now - closed_at > self.params.candle_s * SECOND:
+        if candles is None or not self.is_new(candle):
             return NO_PROPOSALS
-        watched = self._watch(instrument)
+        watched = self.watch(instrument)
         self.judge(watched, [float(closed.last) for closed in candles.closed])
         return NO_PROPOSALS
+
+    def is_new(self, candle: Candle) -> bool:
+        """Whether a candle has just closed. Those of the past come several at once: a view is of now."""
+        return self.now - candle.start_at <= 2 * self.params.candle_s * SECOND
 
     def on_trade(self, trade: Trade) -> Sequence[Proposal]:
         if trade.instrument not in self.params.underlyings:
             return NO_PROPOSALS
-        watched = self._watch(trade.instrument)
+        watched = self.watch(trade.instrument)
         if not watched.sampler.add(self.now, trade.price):
             return NO_PROPOSALS
         view = watched.view
@@ -124,9 +126,10 @@ class ReferenceStrategy(UnderlyingStrategy[Params, ReferenceState]):
         return proposals
 
     def sampler_of(self, underlying: str) -> ReturnSampler:
-        return self._watch(underlying).sampler
+        return self.watch(underlying).sampler
 
-    def _watch(self, instrument: str) -> Watched:
+    def watch(self, instrument: str) -> Watched:
+        """A reference price, made at its first mention."""
         watched = self.state.watched.get(instrument)
         if watched is None:
             watched = Watched(self.new_sampler(self.params.volatility_window_s))

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from libs.exchange.fees import fee_estimate
+from libs.indicators.cointegration import critical_value
 from libs.indicators.digital import digital_fair_value
+from libs.indicators.statistics import to_millionths
 from libs.indicators.volatility import ReturnSampler
 from proto.feed import Payoff
 from proto.signal import Proposal
@@ -18,6 +20,7 @@ from services.signal.ma_cross import MaCross
 from services.signal.macd import MacdTrend
 from services.signal.mean_reversion import MeanReversion
 from services.signal.momentum import Momentum
+from services.signal.pairs import Pairs
 from services.signal.reference import View
 from services.signal.strategy import Strategy
 from tests.support.signal_world import CENT, MARKET, NO, START, YES, SignalWorld
@@ -27,6 +30,7 @@ MINUTE = 60
 CLOSE_S = 60 * MINUTE
 SPOT = 80_000.0
 QUOTE_S = 5
+ETH = "coinbase:ETH-USD"
 Path = Callable[[int], float]
 
 
@@ -58,28 +62,47 @@ def swinging(second: int) -> float:
     return SPOT + swing - fall + JITTER[second] / 16
 
 
+def leader(second: int) -> float:
+    """Another price, in swings of an hour and noise."""
+    return 4_000.0 * math.exp(0.004 * math.sin(second * math.tau / (60 * MINUTE)) + JITTER[second] / SPOT / 4)
+
+
+def following(second: int) -> float:
+    """A price that follows the leader, strays by a little for some minutes and goes back; at the end it falls behind."""
+    stray = 0.0005 * math.sin(second * math.tau / (5 * MINUTE)) + JITTER[-second] / SPOT / 4
+    behind = 0.0009 * max(0.0, 1.0 - abs(second - 44 * MINUTE) / (2 * MINUTE))
+    return SPOT * math.exp(0.0042 + math.log(leader(second) / 4_000.0) + stray - behind)
+
+
 def still(second: int) -> float:
     """Noise about one price."""
     return SPOT + JITTER[second] / 8
 
 
 def played(
-    strategy: type[Strategy[Any, Any]], path: Path, seconds: int = 58 * MINUTE, **changes: Any
+    strategy: type[Strategy[Any, Any]],
+    path: Path,
+    seconds: int = 58 * MINUTE,
+    before: int = 0,
+    partner: Path | None = None,
+    **changes: Any,
 ) -> list[Proposal]:
     """Proposals on a market that is priced by the price's volatility alone, to the next cent, and by no view of it."""
     section = sections(strategies=[strategy.name])[f"signal.{strategy.name}"]
     world = SignalWorld(strategy, twin=False)
     world.configure(strategy.name, section | changes)
-    world.put(MARKET.replace(close_at=START + CLOSE_S * SECOND, settlement_average_s=1))
+    world.put(MARKET.replace(close_at=START + (before + CLOSE_S) * SECOND, settlement_average_s=1))
     for instrument in (YES, NO):
         world.snapshot_book(instrument, 49, 50)
     sampler = ReturnSampler(5, 180, 60)
-    for second in range(seconds):
+    for second in range(-before, seconds):
         world.now += SECOND
         price = round(path(second) * ONE)
         sampler.add(world.now, price)
         if second % QUOTE_S == 0 and second > MINUTE:
             quote(world, price, sampler.deviation(1), CLOSE_S - second)
+        if partner is not None:
+            world.trade(round(partner(second) * ONE), ETH)
         world.trade(price)
     # The snapshot has everything: a restored twin answers the next input alike.
     world.twin = True
@@ -107,6 +130,22 @@ def test_it_trades_where_its_view_is_right(strategy: type[Strategy[Any, Any]], p
         assert proposal.fair_value > rows["fair_value_without_view"]
         fee = fee_estimate(MARKET.fees, proposal.price, ONE)
         assert proposal.edge == proposal.fair_value - proposal.price - fee >= CENT
+
+
+def test_a_price_that_fell_behind_its_partner_is_expected_back():
+    before = 60 * MINUTE
+    made = played(Pairs, following, before=before, partner=leader)
+    assert made
+    assert {proposal.instrument for proposal in made} == {YES}
+    rows = {row.name: row.value for row in made[0].evidence}
+    assert made[0].reason == "cheap beside its partner"
+    assert -3_500_000 <= rows["deviations"] <= -2_000_000
+    assert rows["dickey_fuller"] < to_millionths(critical_value(90))
+    # Nothing to go back to: no partner, one that does not move, one that wanders by itself.
+    assert played(Pairs, following, before=before) == []
+    assert played(Pairs, following, before=before, partner=lambda _: 4_000.0) == []
+    apart = noise(2, 7_200, 0.0002)
+    assert played(Pairs, following, before=before, partner=lambda s: 4_000.0 * math.exp(sum(apart[:s]))) == []
 
 
 @pytest.mark.parametrize("strategy", [MaCross, MacdTrend, MeanReversion])
@@ -165,6 +204,8 @@ EAGER = {
     "edge_min": 1_000,
     "half_life_max_count": 20,
     "prior_mass": 10 * ONE,
+    "window_count": 30,
+    "deviations_min": ONE,
 }
 """Parameters that trade on little, so that chance has its say often."""
 
@@ -184,10 +225,14 @@ def fate(strategies: Sequence[type[Strategy[Any, Any]]], seed: int) -> dict[str,
     world.put(MARKET.replace(close_at=START + CLOSE_S * SECOND, settlement_average_s=1))
     for instrument in (YES, NO):
         world.snapshot_book(instrument, 40, 60)
-    price = SPOT
+    price, other, apart = SPOT, 4_000.0, random.Random(-1 - seed)
     for second in range(CLOSE_S):
         world.now += SECOND
         price *= math.exp(draw.gauss(-SIGMA * SIGMA / 2, SIGMA))
+        if Pairs in strategies:
+            # A partner that has nothing to do with it.
+            other *= math.exp(apart.gauss(-SIGMA * SIGMA / 2, SIGMA))
+            world.trade(round(other * ONE), ETH)
         if second % QUOTE_S == 0 and second < CLOSE_S - 2 * QUOTE_S:
             quote(world, round(price * ONE), SIGMA, CLOSE_S - second)
         world.trade(round(price * ONE))
@@ -227,5 +272,8 @@ def test_on_random_walks_everything_loses_what_trading_costs(count: Callable[[in
 
 
 @pytest.mark.soak
-def test_on_random_walks_a_consensus_of_them_loses_it_too(count: Callable[[int, int], int]):
-    expect_losses(count(1, 100), (*REFERENCE, Consensus))
+@pytest.mark.parametrize("strategies", [(*REFERENCE, Consensus), (Pairs,)], ids=["consensus", "pairs"])
+def test_on_random_walks_these_lose_it_too(
+    strategies: tuple[type[Strategy[Any, Any]], ...], count: Callable[[int, int], int]
+):
+    expect_losses(count(1, 100), strategies)
