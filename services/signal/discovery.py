@@ -24,6 +24,7 @@ BUILT_IN = {
     "consensus": "services.signal.consensus:Consensus",
     "implication": "services.signal.implication:Implication",
     "pairs": "services.signal.pairs:Pairs",
+    "patterns": "services.signal.patterns:Patterns",
 }
 """Strategies that need no installed entry point."""
 

@@ -21,6 +21,7 @@ from services.signal.macd import MacdTrend
 from services.signal.mean_reversion import MeanReversion
 from services.signal.momentum import Momentum
 from services.signal.pairs import Pairs
+from services.signal.patterns import Patterns
 from services.signal.reference import View
 from services.signal.strategy import Strategy
 from tests.support.signal_world import CENT, MARKET, NO, START, YES, SignalWorld
@@ -74,6 +75,14 @@ def following(second: int) -> float:
     return SPOT * math.exp(0.0042 + math.log(leader(second) / 4_000.0) + stray - behind)
 
 
+def flagged(second: int) -> float:
+    """Quiet, a rise of 120 dollars in five minutes, seven minutes that give back a third of it, and a rise beyond."""
+    minute = second / MINUTE
+    rise = 24.0 * min(max(minute - 36, 0.0), 5.0)
+    rest = 6.0 * min(max(minute - 41, 0.0), 6.0)
+    return SPOT - 110.0 + rise - rest + 40.0 * max(minute - 47, 0.0) + JITTER[second] / 16
+
+
 def still(second: int) -> float:
     """Noise about one price."""
     return SPOT + JITTER[second] / 8
@@ -119,10 +128,15 @@ def quote(world: SignalWorld, price: int, sigma: float, left_s: int) -> None:
 
 @pytest.mark.parametrize(
     ("strategy", "path", "bought"),
-    [(MaCross, trending, YES), (MacdTrend, rising, YES), (MeanReversion, swinging, YES)],
+    [
+        (MaCross, trending, YES),
+        (MacdTrend, rising, YES),
+        (MeanReversion, swinging, YES),
+        (Patterns, flagged, YES),
+    ],
 )
 def test_it_trades_where_its_view_is_right(strategy: type[Strategy[Any, Any]], path: Path, bought: str):
-    made = played(strategy, path)
+    made = played(strategy, path, before=40 * MINUTE)
     assert made
     assert made[0].instrument == bought
     for proposal in made:
@@ -148,7 +162,7 @@ def test_a_price_that_fell_behind_its_partner_is_expected_back():
     assert played(Pairs, following, before=before, partner=lambda s: 4_000.0 * math.exp(sum(apart[:s]))) == []
 
 
-@pytest.mark.parametrize("strategy", [MaCross, MacdTrend, MeanReversion])
+@pytest.mark.parametrize("strategy", [MaCross, MacdTrend, MeanReversion, Patterns])
 def test_it_does_not_trade_where_nothing_happens(strategy: type[Strategy[Any, Any]]):
     assert played(strategy, lambda _: SPOT) == []
     assert played(strategy, still) == []
@@ -160,6 +174,7 @@ def test_it_does_not_trade_where_nothing_happens(strategy: type[Strategy[Any, An
         (MaCross, trending, {"persistence": 0}),
         (MacdTrend, rising, {"persistence": 0}),
         (MeanReversion, swinging, {"half_life_max_count": 1}),
+        (Patterns, flagged, {"persistence": 0, "before": 40 * MINUTE}),
     ],
 )
 def test_without_the_view_nothing_is_bought(
@@ -204,7 +219,7 @@ EAGER = {
     "edge_min": 1_000,
     "half_life_max_count": 20,
     "prior_mass": 10 * ONE,
-    "window_count": 30,
+    "window_count": 40,
     "deviations_min": ONE,
 }
 """Parameters that trade on little, so that chance has its say often."""
@@ -272,7 +287,9 @@ def test_on_random_walks_everything_loses_what_trading_costs(count: Callable[[in
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("strategies", [(*REFERENCE, Consensus), (Pairs,)], ids=["consensus", "pairs"])
+@pytest.mark.parametrize(
+    "strategies", [(*REFERENCE, Consensus), (Pairs,), (Patterns,)], ids=["consensus", "pairs", "patterns"]
+)
 def test_on_random_walks_these_lose_it_too(
     strategies: tuple[type[Strategy[Any, Any]], ...], count: Callable[[int, int], int]
 ):
