@@ -1,17 +1,23 @@
 """Run scripts of an earlier build against this tree: ``python -m tests.cases [SCRIPT]``.
 
-With a script its status is ours. Without one each script beside the recordings is run, a line each; the status is 0 when
+As a file it runs from any folder, with the project's own Python whichever was called. With a script its status is ours. Without one each script beside the recordings is run, a line each; the status is 0 when
 all end with 0, and where there is no such folder, which is said.
 """
 
+import os
 import runpy
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+PYTHON = ROOT / ".venv" / "bin" / "python"
 # Also as a file, which leaves the project's root out.
 sys.path.insert(0, str(ROOT))
+if find_spec("asyncpg") is None and PYTHON.is_file():
+    # Some other Python, which has nothing of what the project needs.
+    os.execv(PYTHON, [str(PYTHON), str(Path(__file__).resolve()), *sys.argv[1:]])
 
 from tests.cases.former_names import restore  # noqa: E402
 from tests.support.paths import CASES  # noqa: E402
