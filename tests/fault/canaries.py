@@ -69,7 +69,7 @@ async def sweep_metrics(state: Path, canaries: Canaries) -> dict[str, list[str]]
     """Service → secrets in what it serves for metrics."""
     ports = json.loads((state / "run.json").read_text())["metrics_ports"]
     leaks: dict[str, list[str]] = {}
-    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         for service, port in ports.items():
             answer = await client.get(f"http://127.0.0.1:{port}/metrics")
             assert answer.status_code == 200, service

@@ -38,7 +38,7 @@ from sandbox.world.markets import MarketKind
 from tests.support.paths import ROOT
 from tools.system.installation import Installation
 
-PATIENCE_S = 40.0
+PATIENCE_S = 150.0
 POLL_S = 0.02
 CENT = ONE // 100
 

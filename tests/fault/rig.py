@@ -33,9 +33,9 @@ BUSY = {
 }
 """Settings under which the strategy trades every other second: a fault must find orders on their way."""
 SEED = 30
-JOURNAL_PATIENCE_S = 120.0
-"""A busy machine takes half a minute to start it."""
-LIVE_AGAIN_S = 60.0
+JOURNAL_PATIENCE_S = 300.0
+"""A busy machine takes a minute to start it."""
+LIVE_AGAIN_S = 180.0
 KILL_POLL_S = 0.01
 
 

@@ -29,7 +29,7 @@ from tools.system.options import MarketSource, Options
 from tools.system.system import System
 
 VENUES = ("kalshi", "polymarket")
-PATIENCE_S = 90.0
+PATIENCE_S = 200.0
 POLL_S = 0.2
 Held = dict[str, int]
 

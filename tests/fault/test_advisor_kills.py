@@ -27,13 +27,13 @@ SHORT = {
 async def one_more_question(tape: Tape) -> None:
     """Wait for a question on the tape: its request may not have left."""
     before = len(tape.of(Question))
-    await tape.wait(lambda seen: len(seen.of(Question)) > before, 120)
+    await tape.wait(lambda seen: len(seen.of(Question)) > before, 300)
 
 
 async def one_more_call(system: System) -> None:
     """Wait until the models have begun with another answer."""
     before = sum((await paid_calls(system)).values())
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(300):
         while sum((await paid_calls(system)).values()) == before:
             await asyncio.sleep(0.1)
 
@@ -45,7 +45,7 @@ async def kill_and_wait(system: System) -> None:
     assert kill(system, "advisor", signal.SIGKILL)
     await until(lambda: child.restarts > restarts and child.pid != 0)
     system.reports.latest.pop("advisor", None)
-    back = await system.reports.wait_for(lambda latest: latest.get("advisor", {}).get("state") == "live", 60)
+    back = await system.reports.wait_for(lambda latest: latest.get("advisor", {}).get("state") == "live", 180)
     assert back, system.not_live()
 
 
@@ -67,7 +67,7 @@ async def test_no_question_is_paid_twice_however_often_the_advisor_is_killed(tmp
             asked = {question.question for question in seen.of(Question)[:-12]}
             return asked <= {answer.question for answer in seen.of(ModelAnswer)}
 
-        await tape.wait(is_answered, 120)
+        await tape.wait(is_answered, 300)
         paid = await paid_calls(system)
         assert paid
         assert set(paid.values()) == {1}

@@ -48,7 +48,7 @@ async def test_execution_dying_at_any_moment_of_a_claim_claims_each_order_once(t
     async with running(options, BUSY) as (system, _):
         crashing = asyncio.create_task(crash_in_turn(system, points))
         summary = await play(system, PATIENCE_S * max(minutes, 1))
-        await asyncio.wait_for(crashing, 5)
+        await asyncio.wait_for(crashing, 60)
         codes = system.supervisor.children["execution"].exit_codes
         assert system.supervisor.children["execution"].restarts == len(points)
         assert set(codes) == {-9}

@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.broker,
     pytest.mark.postgres,
     pytest.mark.slow,
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(900),
 ]
 
 DISK_BYTES = 160 << 20
@@ -114,6 +114,6 @@ async def test_a_full_disk_under_the_database_stops_orders_and_heals(tmp_path, s
         await flowing(tape)
         assert await status_until(state, lambda text: text == "open")
         last = tape.messages[-1][0].seq
-        assert await system.reports.wait_for(lambda r: r["journal"].get("position", 0) >= last, 60)
+        assert await system.reports.wait_for(lambda r: r["journal"].get("position", 0) >= last, 180)
     found = await invariants.check(state, finished=False)
     assert found.claims >= 6

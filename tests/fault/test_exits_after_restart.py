@@ -16,8 +16,13 @@ pytestmark = [
     pytest.mark.broker,
     pytest.mark.postgres,
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
 ]
+
+BACK_S = 200.0
+SOLD_S = 280.0
+"""Also where the answer to the first sale is lost on a busy machine: it is unknown, and is tried again when its absence
+is proved, two minutes and two reconciliations later."""
 
 
 def exits(tape: Tape, instrument: str, after: int = 0) -> list[Approval]:
@@ -44,18 +49,19 @@ async def test_pain_point_09_a_position_is_left_after_every_service_died(tmp_pat
         "exit.stop_loss": "0.9",
         "exit.decay_s": "12",
         "exit.decay_movement": "0.5",
-        # Nothing is bought that may settle before everything is back and the exit is due.
-        "risk.time_to_close_min_s": "90",
+        # Nothing is bought whose market may close before everything is back and the exit is due and filled: what is
+        # open at the close is settled, never sold.
+        "risk.time_to_close_min_s": "290",
     }
     async with trading_at_sandbox(state, changes) as (system, tape, view):
-        # At the end of a quarter of an hour that takes until the next windows open.
-        await tape.wait(lambda t: len(positions(folded(t))) >= 2, 150)
+        # At the end of an hour that may take until the next windows open.
+        await tape.wait(lambda t: len(positions(folded(t))) >= 2, 400)
         for service in SERVICES:
             kill(system, service)
         died_at = tape.messages[-1][0].seq
         bought = set(positions(folded(tape)))
-        await tape.wait(lambda t: any(exits(t, name, died_at) for name in bought), 120)
-        await tape.wait(lambda t: any(sold(t, name) for name in bought), 120)
+        await tape.wait(lambda t: any(exits(t, name, died_at) for name in bought), BACK_S)
+        await tape.wait(lambda t: any(sold(t, name) for name in bought), SOLD_S)
         # Nothing was sold twice: what is left at the venue is what is left here, once trading is halted.
         system.installation.layout.halt_file.write_text("a test")
         await agreed(tape, view)

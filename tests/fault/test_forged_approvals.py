@@ -37,7 +37,7 @@ from tools.system.installation import Installation
 from tools.system.options import Options
 from tools.system.system import System
 
-pytestmark = [pytest.mark.fault, pytest.mark.broker, pytest.mark.postgres, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.fault, pytest.mark.broker, pytest.mark.postgres, pytest.mark.timeout(900)]
 
 MINUTES, SPEED = 6, 3.0
 """Orders come from the fourth second on, several a second, and end after 120 s: a quiet machine needs 10 of them.
@@ -61,10 +61,10 @@ class Forger:
     async def start(self) -> None:
         await self._publisher.start()
         # A message id is forgotten soon: the forger, and this test, need not wait half a minute for it.
-        info = await self._link.client.request(f"$JS.API.STREAM.INFO.{TAPE}", b"", timeout=5)
+        info = await self._link.client.request(f"$JS.API.STREAM.INFO.{TAPE}", b"", timeout=60)
         config = json.loads(info.data)["config"] | {"duplicate_window": 100_000_000}
         body = json.dumps(config).encode()
-        answer = await self._link.client.request(f"$JS.API.STREAM.UPDATE.{TAPE}", body, timeout=5)
+        answer = await self._link.client.request(f"$JS.API.STREAM.UPDATE.{TAPE}", body, timeout=60)
         assert "error" not in json.loads(answer.data)
 
     async def write(self, subject: str, payload: bytes, headers: dict[str, str]) -> int:
@@ -291,7 +291,9 @@ async def test_only_a_fresh_word_signed_by_the_operator_counts(tmp_path: Path):
         assert system._desk is not None
         await system._desk.command(Verb.HALT, reason="test")
         await tape.wait(lambda t: any(c.verb is Verb.HALT for c in t.of(Command)))
-        assert await system.reports.wait_for(lambda latest: latest["execution"].get("gate") == "halted", 20)
+        assert await system.reports.wait_for(
+            lambda latest: latest["execution"].get("gate") == "halted", PATIENCE_S
+        )
         halted_at = max(record.seq for record, m in tape.messages if isinstance(m, Command))
         operator = Signer.load(OPERATOR_DOMAIN, forger.layout.operator_key)
         risk = Signer.load(APPROVAL_DOMAIN, forger.layout.risk_key)

@@ -224,11 +224,11 @@ async def forge_until_the_money_is_spent(system: System, tape: Tape, attacker: A
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(900)
 @pytest.mark.asyncio
 async def test_with_the_advisors_password_and_a_hostile_provider(tmp_path):
     async with advised(tmp_path / "state", SETTINGS, STRATEGIES) as (system, tape):
-        await tape.wait(lambda seen: len(seen.of(Question)) > 3, 120)
+        await tape.wait(lambda seen: len(seen.of(Question)) > 3, 300)
         configured = [encode(config) for config in tape.of(Config)]
         async with attacked(system, tape) as attacker:
             await flowing(tape)

@@ -122,7 +122,7 @@ async def test_no_credential_but_executions_fills_the_ledger(broker: Broker, led
         reader.subscribe("_INBOX_viewer.2")
         reading = {"deliver_subject": "_INBOX_viewer.2", "filter_subject": "ledger.>", "ack_policy": "none"}
         body = json.dumps({"stream_name": TAPE, "config": reading}).encode()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while not reader.messages:
                 reader.publish(f"$JS.API.CONSUMER.CREATE.{TAPE}", body)
                 await reader.settle()
@@ -150,7 +150,7 @@ async def test_orders_flow_through_a_ledger_that_is_full(
         )
         for numbers in (range(1, 2), range(2, orders + 1)):
             await claim_orders(ledger, numbers)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(180):
                 # Every claim has its copy on the tape, those that left the ledger too.
                 while int((await stream_state(link.client, TAPE))["messages"]) < numbers.stop - 1:
                     await asyncio.sleep(POLL_S)
@@ -192,7 +192,7 @@ async def test_below_the_oldest_claim_the_tape_and_its_archive_are_asked(
     claims = ClaimMaker(context, SimpleNamespace(history=history), ledger, None, lambda _: None)
     try:
         await claim_orders(ledger, range(1))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not int((await stream_state(admin.client, TAPE))["messages"]):
                 await asyncio.sleep(POLL_S)
         await claim_orders(ledger, range(1, 301))
@@ -201,7 +201,7 @@ async def test_below_the_oldest_claim_the_tape_and_its_archive_are_asked(
         archiver = Archiver(admin, tmp_path / "archive", "t", segment_seq=50, settled_seq=0)
         while await archiver.archive_next():
             pass
-        await admin.client.request(f"$JS.API.STREAM.PURGE.{TAPE}", b'{"keep": 60}', timeout=5)
+        await admin.client.request(f"$JS.API.STREAM.PURGE.{TAPE}", b'{"keep": 60}', timeout=60)
         assert await claims.state_of("t-0-0", 1) is ClaimState.CLAIMED, "its copy is in the archive"
         # Nothing says that it was claimed, and nothing proves that it was not.
         assert await claims.state_of("t-7-9", 1) is ClaimState.FORGOTTEN
@@ -238,7 +238,7 @@ async def test_claims_age_out_of_a_ledger_that_was_a_wall(tmp_path: Path, broker
         async def ask(verb: str, body: object = None) -> dict[str, object]:
             payload = b"" if body is None else json.dumps(body).encode()
             answer: dict[str, object] = json.loads(
-                (await link.client.request(f"$JS.API.STREAM.{verb}.{LEDGER}", payload, timeout=5)).data
+                (await link.client.request(f"$JS.API.STREAM.{verb}.{LEDGER}", payload, timeout=60)).data
             )
             assert "error" not in answer, answer
             return answer
@@ -265,7 +265,7 @@ async def test_claims_age_out_of_a_ledger_that_was_a_wall(tmp_path: Path, broker
         ledger = Ledger(
             link, publisher, tmp_path / "claims.log", claims_prefix(broker.passwords["execution"])
         )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while (window := await ledger.window()).claims:
                 await asyncio.sleep(POLL_S)
         assert window.held_from > 0, "expected an empty ledger to remember that something left it"

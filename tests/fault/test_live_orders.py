@@ -11,7 +11,7 @@ from proto.venue import Account, Ack, AckStatus, Fill, Reconciliation
 from sandbox.faults.rules import FaultKind, FaultRule
 from tests.fault.live_execution import CENT, LiveExecution, live_execution
 
-pytestmark = [pytest.mark.fault, pytest.mark.broker, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.fault, pytest.mark.broker, pytest.mark.timeout(900)]
 
 S = OrderStatus
 VENUE = "kalshi"

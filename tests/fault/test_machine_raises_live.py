@@ -36,7 +36,7 @@ from tools.system.installation import tape_access
 VERSION = SignalMachine.version
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.fault, pytest.mark.slow]
 
-PATIENCE_S = 90.0
+PATIENCE_S = 200.0
 TRADE_NUMBER = 60
 STRATEGY = '''
 from services.signal.momentum import Momentum
@@ -81,7 +81,7 @@ def up(state: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
         try:
-            process.communicate(timeout=20)
+            process.communicate(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
@@ -125,7 +125,7 @@ async def tape_of(state: Path, subject: str) -> list[Any]:
 
 
 @pytest.mark.asyncio
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_a_raising_strategy_stops_alone_and_goes_on_after_the_skip(tmp_path: Path) -> None:
     recording = synthetic_recording(tmp_path, minutes=0.5)
     trades = [m for m in play(open_recording(recording)) if isinstance(m, Trade)]
@@ -164,7 +164,7 @@ async def test_a_raising_strategy_stops_alone_and_goes_on_after_the_skip(tmp_pat
 
 
 @pytest.mark.asyncio
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_an_upgrade_after_a_crash_refuses_and_adopts_in_the_running_system(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with up(state) as process:

@@ -24,7 +24,7 @@ from sandbox.world.markets import MarketKind, SandboxMarket
 from tests.fault.relay import Relay
 from tests.fault.venue_rig import CENT, VenueRig, instrument_of, venue_rig
 
-pytestmark = [pytest.mark.fault, pytest.mark.asyncio, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.fault, pytest.mark.asyncio, pytest.mark.timeout(900)]
 
 S = OrderStatus
 OVER = (S.FILLED, S.CANCELED)

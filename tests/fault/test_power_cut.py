@@ -15,7 +15,7 @@ from tests.fault.live_execution import LiveExecution, live_execution
 from tests.fault.venue_rig import gateway_of
 from tools.system.installation import Installation
 
-pytestmark = [pytest.mark.fault, pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.fault, pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(900)]
 
 S = OrderStatus
 PRICE = 20 * ONE // 100

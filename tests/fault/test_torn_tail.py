@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.broker,
     pytest.mark.postgres,
     pytest.mark.slow,
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(900),
 ]
 
 STREAM = Path("jetstream") / "jetstream" / "$G" / "streams"

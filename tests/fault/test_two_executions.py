@@ -27,8 +27,8 @@ from tools.system.system import System
 pytestmark = [pytest.mark.fault, pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.soak]
 
 PATIENCE_S = 200.0
-LIVE_S = 60.0
-STOP_S = 10.0
+LIVE_S = 180.0
+STOP_S = 30.0
 FIRST, SECOND = "execution.log", "execution-second.log"
 RACED_MIN = 5
 

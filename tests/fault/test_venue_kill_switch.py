@@ -10,10 +10,11 @@ from proto.execution import OrderStatus
 from sandbox.faults.rules import FaultKind, FaultRule
 from tests.fault.venue_rig import VenueRig, venue_rig
 
-pytestmark = [pytest.mark.fault, pytest.mark.asyncio, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.fault, pytest.mark.asyncio, pytest.mark.timeout(900)]
 
 S = OrderStatus
-CANCELLED_WITHIN_S = 10.0
+CANCELLED_WITHIN_S = 60.0
+"""Two seconds on a quiet machine: much less than an order of these lives, so it was us who took it back."""
 
 
 async def resting(rig: VenueRig, count: int = 3) -> list[str]:

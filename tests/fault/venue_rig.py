@@ -49,7 +49,7 @@ from services.execution.orders import TrackedOrder
 from tests.support import sandbox_time
 
 TAPE = "tape1"
-PATIENCE_S = 60.0
+PATIENCE_S = 150.0
 POLL_S = 0.01
 CLOCK_S = 0.1
 CENT = ONE // 100

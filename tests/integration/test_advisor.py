@@ -38,7 +38,7 @@ def presage(command: str, state: Path, *arguments: str) -> dict[str, Any]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=500,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -61,14 +61,14 @@ async def find(system: System, tape: Tape) -> None:
 @pytest.mark.broker
 @pytest.mark.postgres
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.asyncio
 async def test_a_newcomer_sees_forecasts_with_reasons_and_what_they_cost(tmp_path):
     state = tmp_path / "state"
     async with advised(state, evaluator=True) as (system, tape):
-        await tape.wait(lambda seen: any(made.forecast for made in seen.of(Forecast)), 120)
+        await tape.wait(lambda seen: any(made.forecast for made in seen.of(Forecast)), 300)
         await find(system, tape)
-        await tape.wait(lambda seen: bool(seen.of(ChangeProposal)), 120)
+        await tape.wait(lambda seen: bool(seen.of(ChangeProposal)), 300)
         evaluated = await asyncio.to_thread(presage, "eval", state, "run", "--wait", "0")
         paid = await paid_calls(system)
         assert set(paid.values()) == {1}
@@ -143,6 +143,6 @@ def test_keys_reach_the_advisor_alone(tmp_path, monkeypatch):
     supervisor.start()
     for child in supervisor.children.values():
         assert child.process is not None
-        child.process.wait(60)
+        child.process.wait(150)
     said = {name: (layout.logs / f"{name}.log").read_text().strip() for name in names}
     assert said == {"advisor": "secret", "feed": "none"}

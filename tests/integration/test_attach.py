@@ -27,7 +27,7 @@ from tools.cli.view_source import RemoteSystem
 from tools.exit_codes import FAILED
 from tools.system.installation import tape_access
 
-pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 class Terminal:

@@ -91,7 +91,7 @@ async def test_the_socket_changes_over_before_a_day_is_over_and_trades_come_once
         socket = binance_socket(names, url, silence_s=5, connection_max_s=0.2)
         normaliser = BinanceNormaliser()
         numbers: list[int] = []
-        async with asyncio.timeout(10), aclosing(socket.frames()) as frames:
+        async with asyncio.timeout(60), aclosing(socket.frames()) as frames:
             async for event in frames:
                 if isinstance(event, Received):
                     numbers += [int(t.trade_id) for t in normalised(normaliser, event.data, event.at_ns)]

@@ -23,7 +23,7 @@ from tools.exit_codes import FAILED
 from tools.system.composition import CONFIG_DIRECTORY
 from tools.system.system import System
 
-pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(900)]
 
 PATH = "signal.eager.repeat_interval_s"
 PARAMS = StrategyParams(repeat_interval_s=1, change_interval_s=0)

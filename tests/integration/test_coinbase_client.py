@@ -58,7 +58,7 @@ async def test_a_socket_that_only_confirms_subscriptions_is_given_up():
         url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         socket = coinbase_socket(["BTC-USD"], url, silence_s=0.3, connection_max_s=60)
         seen = []
-        async with asyncio.timeout(10), aclosing(socket.frames()) as frames:
+        async with asyncio.timeout(60), aclosing(socket.frames()) as frames:
             async for event in frames:
                 seen.append(event)
                 if isinstance(event, Disconnected):

@@ -16,7 +16,7 @@ from services.console.socket import LOGGED_OUT
 from tests.support.console_system import Console, consoled
 from tests.support.harness import kill
 
-pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.mark.asyncio

@@ -44,7 +44,7 @@ async def empty_ones(prometheus: Prometheus, waiting: list[tuple[str, Query]]) -
 @pytest.mark.broker
 @pytest.mark.postgres
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 @pytest.mark.asyncio
 async def test_no_panel_is_empty_on_a_system_that_trades(tmp_path: Path) -> None:
     needed("prometheus")

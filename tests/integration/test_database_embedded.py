@@ -197,7 +197,7 @@ def test_it_ends_with_the_process_that_started_it(make: Make, root: Path) -> Non
         assert owner.stdout is not None
         server = psutil.Process(int(owner.stdout.readline()))
         owner.send_signal(signal.SIGKILL)
-    server.wait(10)
+    server.wait(60)
     assert not server.is_running()
 
 

@@ -38,12 +38,12 @@ from tools.system.composition import CONFIG_DIRECTORY, venue_sections
 from tools.system.installation import Installation
 from tools.system.sandbox_process import ACCOUNT, with_addresses
 
-pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(900)]
 
 PASSPHRASE = "correct horse battery"
 COST = 1 << 10
-START_S = 60.0
-LIVE_S = 120.0
+START_S = 150.0
+LIVE_S = 200.0
 POLL_S = 0.1
 CONFIRMED = ("--confirm", "live kalshi polymarket")
 LIVE = ("--live", "polymarket", "--live", "kalshi")
@@ -83,7 +83,7 @@ class Venues:
 
     def close(self) -> None:
         self.process.terminate()
-        self.process.communicate(timeout=20)
+        self.process.communicate(timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def refused(venues: Venues, state: Path, *arguments: object, passphrase: str = P
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=120,
+        timeout=LIVE_S,
         check=False,
     )
     assert ended.returncode == USAGE, ended.stderr
@@ -209,7 +209,7 @@ def test_the_whole_way_to_real_orders(venues: Venues, tmp_path: Path):
         secrets = (PASSPHRASE, venues.keys["polymarket"]["private_key"][2:])
         assert not [p.pid for p in processes_of(state) if any(s in str(p.environ()) for s in secrets)]
         process.send_signal(signal.SIGHUP)
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=LIVE_S)
         assert process.returncode == 0, errors
         assert json.loads(output)["frames"] > 0
         wait_gone(state)
@@ -231,7 +231,7 @@ def refused_again(venues: Venues, state: Path) -> str:
         env=environment(state),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=LIVE_S,
         check=False,
     )
     assert ended.returncode == USAGE

@@ -156,9 +156,9 @@ async def test_a_journal_that_was_away_while_the_window_moved_on_goes_on_from_th
 ) -> None:
     await journaled_to(world, await world.put(*(order(n) for n in range(1, 50))))
     client = world.admin.client
-    info = await client.request(f"$JS.API.STREAM.INFO.{TAPE}", b"", timeout=5)
+    info = await client.request(f"$JS.API.STREAM.INFO.{TAPE}", b"", timeout=60)
     config = json.loads(info.data)["config"] | {"max_msgs": WINDOW}
-    await client.request(f"$JS.API.STREAM.UPDATE.{TAPE}", json.dumps(config).encode(), timeout=5)
+    await client.request(f"$JS.API.STREAM.UPDATE.{TAPE}", json.dumps(config).encode(), timeout=60)
     context = await world.context()
     archive = context.layout.archive
     archiver = Archiver(context.link, archive, "t1", segment_seq=WINDOW // 4, settled_seq=0)
@@ -182,7 +182,7 @@ async def test_a_damaged_archive_leaves_a_gap_that_is_told_and_the_journal_goes_
     while await archiver.archive_next():
         pass
     await world.admin.client.request(
-        f"$JS.API.STREAM.PURGE.{TAPE}", json.dumps({"keep": 60}).encode(), timeout=5
+        f"$JS.API.STREAM.PURGE.{TAPE}", json.dumps({"keep": 60}).encode(), timeout=60
     )
     await context.link.close()
     for segment in context.layout.archive.glob("*.segment"):

@@ -101,7 +101,7 @@ def test_where_nobody_can_be_asked_the_file_is_named(tmp_path: Path):
         capture_output=True,
         text=True,
         start_new_session=True,
-        timeout=60,
+        timeout=150,
         check=False,
     )
     assert (done.returncode, done.stderr.count("\n")) == (USAGE, 1), done.stderr

@@ -321,7 +321,7 @@ async def test_positions_balance_and_payouts():
 async def test_fills_of_resting_orders_come_over_the_stream_and_after_a_break():
     async with trading() as (stub, gateway, _):
         seen: list = []
-        async with asyncio.timeout(10), aclosing(gateway.events()) as events:
+        async with asyncio.timeout(60), aclosing(gateway.events()) as events:
             async for event in events:
                 seen.append(event)
                 if seen == [StreamState.CONNECTED]:

@@ -43,7 +43,7 @@ NAMES = (
     "presage_restarts_total",
     "presage_build_info",
 )
-PATIENCE_S = 45.0
+PATIENCE_S = 150.0
 
 
 class Answer(NamedTuple):
@@ -55,7 +55,7 @@ class Answer(NamedTuple):
 
 def _fetch(url: str) -> Answer:
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:
+        with urllib.request.urlopen(url, timeout=60) as response:
             return Answer(response.status, response.read().decode())
     except urllib.error.HTTPError as e:
         with e:

@@ -53,5 +53,5 @@ async def test_each_item_comes_once_and_a_broken_feed_is_counted(monkeypatch):
 
 async def test_without_feeds_no_process_is_started():
     news = NewsProcess({})
-    await asyncio.wait_for(news.run(), 30)
+    await asyncio.wait_for(news.run(), 120)
     assert news.health() == {"news": {"items": 0, "errors": 0, "last_error": ""}}

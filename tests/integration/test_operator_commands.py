@@ -18,7 +18,7 @@ from tests.support.harness import Tape, caught_up
 from tools.exit_codes import FAILED, USAGE
 from tools.system.system import System
 
-pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(900)]
 
 SEMI = {
     "risk.autonomy": "semi",

@@ -173,12 +173,12 @@ async def held(broker: Broker, stream: str, at_least: int = 0) -> list[TapeRecor
     """Everything a stream holds, once it is ``at_least`` so much."""
     link = await open_link(broker.url, ADMIN, broker.passwords[ADMIN])
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while (state := await stream_state(link.client, stream))["messages"] < at_least:
                 await asyncio.sleep(0.01)
         reader = TapeReader(link, int(state["first_seq"]) - 1, stream)
         records: list[TapeRecord] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while len(records) < state["messages"]:
                 records += await reader.next_batch(1.0)
         await reader.close()
@@ -191,7 +191,7 @@ async def api(broker: Broker, subject: str, body: bytes = b"") -> dict[str, obje
     """An answer of the JetStream API to the administrator."""
     link = await open_link(broker.url, ADMIN, broker.passwords[ADMIN])
     try:
-        answer: dict[str, object] = json.loads((await link.client.request(subject, body, timeout=5)).data)
+        answer: dict[str, object] = json.loads((await link.client.request(subject, body, timeout=60)).data)
         return answer
     finally:
         await link.close()
@@ -384,7 +384,7 @@ async def test_a_push_consumer_delivers_nothing_into_a_stream_or_the_api(broker:
                 config = {"deliver_subject": target, "deliver_policy": "all", "ack_policy": "none"}
                 body = json.dumps({"stream_name": TAPE, "config": config | HEARTBEAT}).encode()
                 attacker.publish(f"$JS.API.CONSUMER.CREATE.{TAPE}", body)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 # The control: the same consumer on the own inbox gets everything up to the empty message.
                 while (f"{user}.empty", b"") not in attacker.messages:
                     await attacker.settle()
@@ -411,7 +411,7 @@ async def test_only_the_subscribe_grants_keep_a_push_consumer_out_of_the_api(bro
         body = json.dumps({"stream_name": TAPE, "config": config}).encode()
         attacker.publish(f"$JS.API.CONSUMER.CREATE.{TAPE}", body)
         await attacker.settle()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while (await api(broker, "$JS.API.STREAM.NAMES"))["streams"] != [TAPE]:
                 await careless.settle()
 

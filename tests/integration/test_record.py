@@ -38,7 +38,7 @@ async def presage(*arguments: str) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         env=environment,
     )
-    out, errors = await asyncio.wait_for(process.communicate(), 60)
+    out, errors = await asyncio.wait_for(process.communicate(), 150)
     return subprocess.CompletedProcess(arguments, process.returncode or 0, out.decode(), errors.decode())
 
 
@@ -96,9 +96,9 @@ async def test_the_passphrase_of_the_feeds_key_is_asked_for_on_a_terminal(tmp_pa
         os.close(inside)
         assert process.stderr is not None
         # What is typed before the prompt's last blank is thrown away, as terminals do for secrets.
-        await asyncio.wait_for(process.stderr.readuntil(b"Passphrase: "), 60)
+        await asyncio.wait_for(process.stderr.readuntil(b"Passphrase: "), 150)
         os.write(terminal, passphrase.encode() + b"\n")
-        out, errors = await asyncio.wait_for(process.communicate(), 60)
+        out, errors = await asyncio.wait_for(process.communicate(), 150)
         os.close(terminal)
     assert process.returncode == 0, errors.decode()
     assert json.loads(out)["frames"]["kalshi"] > 0
@@ -172,7 +172,7 @@ async def test_an_interrupted_recording_is_whole(tmp_path: Path) -> None:
             cwd=ROOT,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
         )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(150):
             while not venue.heard:
                 await asyncio.sleep(0.05)
             while not find_frame_files(tmp_path):

@@ -146,9 +146,9 @@ async def _move_into_archive(state: Path) -> tuple[int, str]:
         archiver = Archiver(link, installation.layout.archive, "t", segment_seq=SEGMENT, settled_seq=0)
         while await archiver.archive_next():
             pass
-        info = await link.client.request(f"$JS.API.STREAM.INFO.{TAPE}", b"", timeout=5)
+        info = await link.client.request(f"$JS.API.STREAM.INFO.{TAPE}", b"", timeout=60)
         config = json.loads(info.data)["config"] | {"max_msgs": SEGMENT}
-        await link.client.request(f"$JS.API.STREAM.UPDATE.{TAPE}", json.dumps(config).encode(), timeout=5)
+        await link.client.request(f"$JS.API.STREAM.UPDATE.{TAPE}", json.dumps(config).encode(), timeout=60)
         first = int((await stream_state(link.client))["first_seq"])
         approvals = await history_of(installation, link).read_subject("risk.approval.>")
         assert approvals[0].seq < first <= archiver.archive.last

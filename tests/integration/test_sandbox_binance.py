@@ -16,7 +16,7 @@ MINUTE_MS = 60_000
 
 
 async def frames(socket, count):
-    return [json.loads((await socket.receive(timeout=5)).data) for _ in range(count)]
+    return [json.loads((await socket.receive(timeout=60)).data) for _ in range(count)]
 
 
 class Session(SpotSession):
@@ -101,7 +101,7 @@ def test_who_talks_too_much_is_cut_off():
         socket = await s.connect("/ws")
         for i in range(6):
             await socket.send_json({"method": "LIST_SUBSCRIPTIONS", "id": i})
-        while (message := await socket.receive(timeout=5)).type is aiohttp.WSMsgType.TEXT:
+        while (message := await socket.receive(timeout=60)).type is aiohttp.WSMsgType.TEXT:
             pass
         assert message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
 
@@ -113,12 +113,12 @@ def test_pings_carry_a_body_and_connections_end_with_age():
         server = s.sandbox.servers["binance"]
         server.ping_every_s, server.max_age_s = 0.05, 0.3
         socket = await s.connect("/ws/btcusdt@trade", autoping=False)
-        message = await socket.receive(timeout=5)
+        message = await socket.receive(timeout=60)
         assert message.type is aiohttp.WSMsgType.PING
         assert message.data.isdigit()
         while message.type is aiohttp.WSMsgType.PING:
             await socket.pong(message.data)
-            message = await socket.receive(timeout=5)
+            message = await socket.receive(timeout=60)
         assert message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
 
     run(test)

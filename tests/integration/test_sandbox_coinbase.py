@@ -37,7 +37,7 @@ class Session(SpotSession):
         return socket
 
     async def frame(self, socket):
-        return json.loads((await socket.receive(timeout=5)).data)
+        return json.loads((await socket.receive(timeout=60)).data)
 
     async def collect(self, socket, seconds):
         """Frames of so many seconds: an error answer ends them."""
@@ -121,7 +121,7 @@ def test_who_subscribes_to_nothing_is_cut_off():
     async def test(s):
         s.sandbox.servers["coinbase"].subscribe_within_s = 0.05
         socket = await s.connect()
-        message = await socket.receive(timeout=5)
+        message = await socket.receive(timeout=60)
         assert message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
         s.sandbox.servers["coinbase"].subscribe_within_s = 0.2
         socket = await s.connect("heartbeat")

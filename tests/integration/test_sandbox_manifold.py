@@ -183,7 +183,7 @@ async def test_refusals_have_a_message_and_change_nothing(client):
 @pytest.mark.asyncio
 async def test_topics_tell_of_bets_orders_and_ends(client):
     market = await a_market(client)
-    async with connect(client.sandbox.urls["manifold"]["websocket"]) as socket, asyncio.timeout(10):
+    async with connect(client.sandbox.urls["manifold"]["websocket"]) as socket, asyncio.timeout(60):
         topics = [f"contract/{market}/new-bet", f"contract/{market}/orders", f"contract/{market}"]
         await socket.send(json.dumps({"type": "subscribe", "txid": 1, "topics": topics}))
         assert json.loads(await socket.recv()) == {"type": "ack", "txid": 1, "success": True}
@@ -208,7 +208,7 @@ async def test_who_says_nothing_is_dropped(client):
     server = client.sandbox.servers["manifold"]
     assert isinstance(server, ManifoldServer)
     server.topics.silence_s = 0.1
-    async with connect(client.sandbox.urls["manifold"]["websocket"]) as socket, asyncio.timeout(10):
+    async with connect(client.sandbox.urls["manifold"]["websocket"]) as socket, asyncio.timeout(60):
         await socket.wait_closed()
     assert socket.close_code == 1008
 

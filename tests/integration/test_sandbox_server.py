@@ -213,7 +213,7 @@ def test_a_delay_holds_the_answer(echo):
 async def connected(sandbox, session):
     socket = await session.ws_connect(sandbox.urls[POLYMARKET]["websocket"])
     await socket.send_str("hello")
-    assert (await socket.receive(timeout=5)).data == "hello"
+    assert (await socket.receive(timeout=60)).data == "hello"
     return socket, sandbox.servers[POLYMARKET].clients[-1]
 
 
@@ -224,13 +224,13 @@ def test_socket_faults(echo):
             sandbox.faults.set(FaultRule(kind=FaultKind.SEQUENCE_GAP, skip=1, count=1))
             for text in ("one", "two", "three"):
                 client.send(text)
-            assert [(await socket.receive(timeout=5)).data for _ in range(2)] == ["one", "three"]
+            assert [(await socket.receive(timeout=60)).data for _ in range(2)] == ["one", "three"]
             sandbox.faults.set(FaultRule(kind=FaultKind.SILENT_SOCKET, count=1))
             client.send("four")
             client.send("five")
             # It looks alive: commands are answered, only data is missing.
             await socket.send_str("still there?")
-            assert (await socket.receive(timeout=5)).data == "still there?"
+            assert (await socket.receive(timeout=60)).data == "still there?"
             with pytest.raises(TimeoutError):
                 await socket.receive(timeout=0.05)
             assert client.is_silent
@@ -238,7 +238,7 @@ def test_socket_faults(echo):
             other, second = await connected(sandbox, session)
             sandbox.faults.set(FaultRule(kind=FaultKind.CLOSE_SOCKET, count=1))
             second.send("five")
-            message = await other.receive(timeout=5)
+            message = await other.receive(timeout=60)
             assert message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
             assert other.close_code == 1001
 
@@ -253,7 +253,7 @@ def test_a_client_that_does_not_read_is_cut_off(echo, monkeypatch):
             socket, client = await connected(sandbox, session)
             for _ in range(60):
                 client.send("x" * 1000)
-            while (message := await socket.receive(timeout=5)).type is aiohttp.WSMsgType.TEXT:
+            while (message := await socket.receive(timeout=60)).type is aiohttp.WSMsgType.TEXT:
                 pass
             assert message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
             assert socket.close_code == 1013
@@ -327,7 +327,7 @@ def test_a_live_world_moves_by_itself(echo):
         async with Sandbox(7, [POLYMARKET]) as sandbox:
             moved = asyncio.Event()
             sandbox.world.subscribe(lambda _: moved.set())
-            await asyncio.wait_for(moved.wait(), 5)
+            await asyncio.wait_for(moved.wait(), 60)
 
     run(work())
 
@@ -410,7 +410,7 @@ def test_the_command_serves_until_told_to_end(tmp_path):
             stdout=asyncio.subprocess.PIPE,
         )
         try:
-            document = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
+            document = json.loads(await asyncio.wait_for(process.stdout.readline(), 150))
             async with httpx.AsyncClient() as client:
                 response = await client.get(document["urls"]["binance"]["rest"] + "/api/v3/time")
             assert response.status_code == 200
@@ -419,7 +419,7 @@ def test_the_command_serves_until_told_to_end(tmp_path):
             assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
             assert stat.S_IMODE(os.stat(path.parent).st_mode) == 0o700
             process.send_signal(signal.SIGINT)
-            assert await asyncio.wait_for(process.wait(), 30) == 0
+            assert await asyncio.wait_for(process.wait(), 120) == 0
         finally:
             if process.returncode is None:
                 process.kill()

@@ -96,7 +96,7 @@ class Elsewhere:
                 process.send_signal(signal.SIGTERM)
         for process in self._processes.values():
             try:
-                process.wait(10)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -126,7 +126,7 @@ def assert_knows_its_own(state: Path, service: str) -> None:
 
 @pytest.mark.broker
 @pytest.mark.postgres
-@pytest.mark.timeout(300)  # eight processes start, some of them twice
+@pytest.mark.timeout(900)  # eight processes start, some of them twice
 @pytest.mark.asyncio
 async def test_services_live_on_their_own_directories_and_outlive_the_supervisor(
     tmp_path: Path, empty_database: str, monkeypatch: pytest.MonkeyPatch

@@ -326,7 +326,7 @@ def search_processes(secrets: Secrets, system: System) -> None:
 @pytest.mark.broker
 @pytest.mark.postgres
 @pytest.mark.fault
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 @pytest.mark.asyncio
 async def test_no_secret_is_in_logs_tape_metrics_journal_or_files_of_others(tmp_path: Path):
     recording = synthetic_recording(tmp_path, minutes=4)

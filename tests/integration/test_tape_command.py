@@ -26,7 +26,7 @@ from tools.system.installation import Installation
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow]
 
-PATIENCE_S = 60.0
+PATIENCE_S = 150.0
 
 
 def run(*arguments: str, **environment: str) -> Result:

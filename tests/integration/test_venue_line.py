@@ -30,7 +30,7 @@ def lines_to(server: ScriptedHttp, **changed: float) -> Lines:
 
 
 async def send(lines: Lines, sending: Callable[[], None] = lambda: None, **headers: str):
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(60.0):
         return await lines.send("POST", f"{lines._url}/order?a=b%20c", headers, b'{"a":1}', sending)
 
 

@@ -25,7 +25,7 @@ async def serving(handler: Handler) -> AsyncIterator[str]:
 
 async def collect(socket: VenueSocket, enough: Callable[[list[SocketEvent]], bool]) -> list[SocketEvent]:
     events: list[SocketEvent] = []
-    async with asyncio.timeout(10), aclosing(socket.frames()) as frames:
+    async with asyncio.timeout(60), aclosing(socket.frames()) as frames:
         async for event in frames:
             events.append(event)
             if enough(events):
@@ -257,7 +257,7 @@ async def test_commands_go_to_the_open_socket_at_the_allowed_pace():
         socket = VenueSocket("acme", url, silence_s=5, outgoing=TokenBucket(10, 1), pause_s=QUICK)
         with pytest.raises(NotSent):
             await socket.send(b"early")
-        async with asyncio.timeout(10), aclosing(socket.frames()) as frames:
+        async with asyncio.timeout(60), aclosing(socket.frames()) as frames:
             async for event in frames:
                 if isinstance(event, Received) and event.data == b"ready":
                     assert socket.connected

@@ -39,9 +39,9 @@ from tools.system.installation import OPERATOR, tape_access
 from tools.system.options import Options
 from tools.system.summary import Summary
 
-pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(900)]
 
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 NOTHING = "paper.unanswered_every_n=0"
 """What every session here has anyway."""
 SEMI = {"risk.autonomy": "semi", "risk.pending_ttl_s": "600"}

@@ -33,7 +33,7 @@ from tools.system.options import Options
 FOLDER = ROOT / "tests" / "fixtures" / "build_829ba1a"
 FACTS = json.loads((FOLDER / "facts.json").read_text())
 STRATEGIES = ("momentum",)
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 SUMMED = ("proposals", "approvals", "rejections", "orders", "fills", "exits", "settlements", "outputs_hash")
 
 
@@ -155,7 +155,7 @@ async def test_a_stopped_paper_state_goes_on(tmp_path):
 @pytest.mark.broker
 @pytest.mark.postgres
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.asyncio
 async def test_a_stopped_live_state_goes_on(tmp_path):
     """At the sandbox, whose world the old build left too: books agree, gates open, orders leave."""

@@ -20,8 +20,10 @@ from tools.system.composition import sections
 from tools.system.options import Options
 from tools.system.system import System
 
-PATIENCE_S = 60.0
+PATIENCE_S = 150.0
 POLL_S = 0.02
+ENDING_COUNT = 60
+"""Of the tape's last messages, in a failure."""
 
 
 def synthetic_recording(directory: Path, minutes: float = 6, seed: int = 7) -> Path:
@@ -47,12 +49,18 @@ class Tape:
         """All messages of a class, in order."""
         return [message for _, message in self.messages if type(message) is kind]
 
+    def ending(self) -> str:
+        """The last of what was decided and what became of it, for a failure's message: prices and clocks are many."""
+        quiet = ("feed.", "monitor.clock", "monitor.health", "signal.proposal")
+        shown = [(r, m) for r, m in self.messages if not r.subject.startswith(quiet)][-ENDING_COUNT:]
+        return "\n".join(f"{r.seq} {r.stored_at_ns / 1e9:.3f} {r.subject} {m!r}" for r, m in shown)
+
     async def wait(self, condition: Callable[["Tape"], bool], patience_s: float = PATIENCE_S) -> None:
         """Wait until the tape satisfies a condition; fails the test when it does not in time."""
         deadline = monotonic() + patience_s
         while not condition(self):
             left = deadline - monotonic()
-            assert left > 0, "expected the tape to get there in time, did not"
+            assert left > 0, f"expected the tape to get there in time, did not; last on it:\n{self.ending()}"
             self._changed.clear()
             try:
                 async with asyncio.timeout(min(left, 1.0)):

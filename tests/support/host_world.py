@@ -31,7 +31,7 @@ from proto.signal import Proposal
 from tests.support.harness import readable
 from tools.system.installation import Installation
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 POLL_S = 0.005
 POISON = 666
 START_NS = 1_700_000_000_000_000_000

@@ -86,7 +86,7 @@ class Prometheus:
         query = urllib.parse.urlencode({"query": expression})
         try:
             with urllib.request.urlopen(
-                f"http://127.0.0.1:{self._port}/api/v1/query?{query}", timeout=10
+                f"http://127.0.0.1:{self._port}/api/v1/query?{query}", timeout=60
             ) as answer:
                 return json.load(answer)["data"]["result"]
         except urllib.error.HTTPError as e:

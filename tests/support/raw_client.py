@@ -5,7 +5,7 @@ import json
 from types import TracebackType
 from typing import Self
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class RawClient:

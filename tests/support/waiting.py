@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-PATIENCE_S = 60.0
+PATIENCE_S = 150.0
 """What is waited for at most; it usually takes milliseconds, on a busy machine seconds."""
 POLL_S = 0.005
 

@@ -18,8 +18,8 @@ from tools.live.real_hosts import addresses, is_own_machine
 from tools.system.supervisor import Supervisor
 
 NAME = "sandbox"
-START_PATIENCE_S = 60.0
-"""It makes an RSA key and some history first: two seconds on a quiet machine."""
+START_PATIENCE_S = 120.0
+"""It makes an RSA key and some history first: two seconds on a quiet machine, half a minute on a busy one."""
 ATTEMPTS = 2
 """One that ended twice before it served ends the third time too; once can be chance."""
 TEST_KEYS_FOLDER = "sandbox-keys"

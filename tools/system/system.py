@@ -53,7 +53,8 @@ from tools.system.summary import Summary
 from tools.system.supervisor import STATUS_HOST, Supervisor
 from tools.system.supervisor_status import SupervisorStatus
 
-START_PATIENCE_S = 60.0
+START_PATIENCE_S = 180.0
+"""Services are live within seconds; where other work takes the processors, within a minute or two."""
 KEYED_SERVICES = ("feed", "execution")
 """Services that open keys of venues: the feed its read-only ones, execution those that trade."""
 POSITION_NOTE_EVERY_S = 1.0

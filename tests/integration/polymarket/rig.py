@@ -17,7 +17,7 @@ from sandbox.world.markets import MarketKind, SandboxMarket
 
 WAIT_S = 60.0
 TICK = 10_000
-TOTAL_S = 5.0
+TOTAL_S = 30.0
 """What a gateway here gives a request."""
 
 

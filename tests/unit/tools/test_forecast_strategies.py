@@ -36,7 +36,7 @@ def believed(seen: list[Message]) -> int:
     return Counter(proposal.strategy for proposal in of(seen, Proposal))["model_edge"]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_with_and_without_the_advisor(recording: Path):
     without = run(recording, None)
     assert certain(without)
