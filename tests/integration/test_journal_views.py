@@ -15,16 +15,18 @@ from proto.execution import Claim, OrderStatus, OrderUpdate, Refusal, RefusalRea
 from proto.feed import Side
 from proto.message import Message
 from proto.monitor import Alert, Severity
-from proto.risk import Approval, Check, PortfolioReport, Rejection, RiskState, TimeInForce
+from proto.risk import Approval, Check, PortfolioReport, Rejection, RiskState
 from proto.signal import Proposal
 from proto.units import ONE, SECOND
 from proto.venue import Correction, Fill, Settlement
 from services.journal.writer import JournalWriter
+from tests.support import few_words
 from tests.support.journal_tape import BEGAN_NS, MARKET, TAPE, YES, record
 
 pytestmark = pytest.mark.asyncio
 
 NO = f"{MARKET}:no"
+HERE = {"market": MARKET, "instrument": YES}
 FIRST, SECOND_ORDER, EXIT, FORGED = (f"{TAPE}-{n}-0" for n in (1, 2, 3, 4))
 HOUR_NS = 3_600 * SECOND
 T0 = BEGAN_NS // HOUR_NS * HOUR_NS
@@ -35,57 +37,25 @@ def dec(text: str) -> Decimal:
 
 
 def proposal(reason: str) -> Proposal:
-    return Proposal(
-        strategy="momentum",
-        market=MARKET,
-        instrument=YES,
-        side=Side.BUY,
-        price=450_000,
-        fair_value=520_000,
-        edge=50_000,
-        strength=700_000,
-        expires_at=T0,
-        reason=reason,
+    return few_words.proposal(
+        **HERE, price=450_000, fair_value=520_000, edge=50_000, strength=700_000, expires_at=T0, reason=reason
     )
 
 
 def approval(order: str, side: Side, price: int, quantity: int, *, reduce_only: bool = False) -> Approval:
-    return Approval(
-        order=order,
-        strategy="momentum",
-        market=MARKET,
-        instrument=YES,
-        side=side,
-        price=price,
-        quantity=quantity,
-        time_in_force=TimeInForce.IOC,
-        expires_at=T0,
-        proposal=f"{TAPE}:signal:1:0",
-        reduce_only=reduce_only,
-    )
+    fields = HERE | {"side": side, "price": price, "quantity": quantity, "reduce_only": reduce_only}
+    return few_words.approval(order, **fields, expires_at=T0, proposal=f"{TAPE}:signal:1:0")
 
 
 def update(order: str, status: OrderStatus, reason: str = "") -> OrderUpdate:
-    return OrderUpdate(
-        order=order, status=status, instrument=YES, market=MARKET, strategy="momentum", reason=reason
-    )
+    return few_words.update(order, status, **HERE, reason=reason)
 
 
 def fill(
     number: int, order: str, side: Side, price: int, quantity: int, fee: int, at: int, instrument: str = YES
 ) -> Fill:
-    return Fill(
-        fill_id=f"fill:paper:{number}",
-        order=order,
-        market=MARKET,
-        instrument=instrument,
-        strategy="momentum",
-        side=side,
-        price=price,
-        quantity=quantity,
-        fee=fee,
-        at=at,
-    )
+    fields = {"market": MARKET, "instrument": instrument, "side": side, "price": price, "quantity": quantity}
+    return few_words.fill(f"fill:paper:{number}", order, **fields, fee=fee, at=at)
 
 
 def report(at: int, equity: int) -> PortfolioReport:

@@ -13,10 +13,12 @@ from proto.risk import Approval, TimeInForce
 from proto.units import ONE, SECOND
 from proto.venue import Fill
 from services.monitor.machine import MonitorMachine
+from tests.support import few_words
 
 YES = "kalshi:KXBTC15M-T1:yes"
 NO = "kalshi:KXBTC15M-T1:no"
 MARKET = "kalshi:KXBTC15M-T1"
+HERE = {"market": MARKET, "instrument": YES}
 BITCOIN = "coinbase:BTC-USD"
 
 
@@ -61,19 +63,7 @@ def session(started_s: int, *, halted: bool = False) -> Session:
 
 
 def approval(order: str, *, reduce_only: bool = False, tif: TimeInForce = TimeInForce.IOC) -> Approval:
-    return Approval(
-        order=order,
-        strategy="momentum",
-        market=MARKET,
-        instrument=YES,
-        side=Side.BUY,
-        price=500_000,
-        quantity=10 * ONE,
-        time_in_force=tif,
-        expires_at=0,
-        proposal="p",
-        reduce_only=reduce_only,
-    )
+    return few_words.approval(order, **HERE, quantity=10 * ONE, time_in_force=tif, reduce_only=reduce_only)
 
 
 def update(
@@ -84,29 +74,13 @@ def update(
     reduce_only: bool = False,
     instrument: str = YES,
 ) -> OrderUpdate:
-    return OrderUpdate(
-        order=order,
-        status=status,
-        instrument=instrument,
-        market=MARKET,
-        strategy="momentum",
-        filled=filled,
-        reduce_only=reduce_only,
+    return few_words.update(
+        order, status, market=MARKET, instrument=instrument, filled=filled, reduce_only=reduce_only
     )
 
 
 def claim(order: str) -> Claim:
-    return Claim(
-        order=order,
-        approval_subject="risk.approval.x",
-        message_id="m",
-        payload=b"",
-        signature="",
-        key_id="",
-        client_order_id=order,
-        nonce="n",
-        claimed_at=0,
-    )
+    return few_words.claim(order)
 
 
 def refusal(order: str, reason: RefusalReason, message_id: str = "") -> Refusal:
@@ -114,16 +88,8 @@ def refusal(order: str, reason: RefusalReason, message_id: str = "") -> Refusal:
 
 
 def fill(number: int, order: str, side: Side = Side.BUY, contracts: int = 10, instrument: str = YES) -> Fill:
-    return Fill(
-        fill_id=f"fill:{number}",
-        order=order,
-        market=MARKET,
-        instrument=instrument,
-        strategy="momentum",
-        side=side,
-        price=500_000,
-        quantity=contracts * ONE,
-        fee=0,
+    return few_words.fill(
+        f"fill:{number}", order, market=MARKET, instrument=instrument, side=side, quantity=contracts * ONE
     )
 
 

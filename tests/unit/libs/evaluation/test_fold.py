@@ -15,16 +15,17 @@ from proto.feed import Market as FeedMarket
 from proto.message import Message
 from proto.operator import ClockOwner, Mode, Session
 from proto.risk import Approval, Check, Rejection, TimeInForce
-from proto.signal import Proposal
 from proto.units import ONE, SECOND
 from proto.venue import Fill, Settlement
 from services.feed.synthetic.recording import write_recording
+from tests.support import few_words
 from tools.offline.evaluation import evaluate_recordings
 from tools.system.composition import sections
 
 START = 20_000 * DAY_NS
 CENT = 10_000
 MARKET, YES = "kalshi:A", "kalshi:A:yes"
+HERE = {"market": MARKET, "instrument": YES}
 
 
 def session() -> Session:
@@ -48,46 +49,19 @@ def quote(bid: int, ask: int, at_s: int) -> Quote:
 
 
 def approval(order: str, proposal: str, *, reduce_only: bool = False) -> Approval:
-    return Approval(
-        order=order,
-        strategy="momentum",
-        market=MARKET,
-        instrument=YES,
-        side=Side.SELL if reduce_only else Side.BUY,
-        price=50 * CENT,
-        quantity=10 * ONE,
-        time_in_force=TimeInForce.IOC,
-        expires_at=START,
-        proposal=proposal,
-        reduce_only=reduce_only,
+    side = Side.SELL if reduce_only else Side.BUY
+    return few_words.approval(
+        order, **HERE, side=side, quantity=10 * ONE, proposal=proposal, reduce_only=reduce_only
     )
 
 
 def filled(number: int, order: str, side: Side, cents: int, contracts: int, fee: int = 0) -> Fill:
-    return Fill(
-        fill_id=f"f{number}",
-        order=order,
-        market=MARKET,
-        instrument=YES,
-        strategy="momentum",
-        side=side,
-        price=cents * CENT,
-        quantity=contracts * ONE,
-        fee=fee,
+    return few_words.fill(
+        f"f{number}", order, **HERE, side=side, price=cents * CENT, quantity=contracts * ONE, fee=fee
     )
 
 
-PROPOSAL = Proposal(
-    strategy="momentum",
-    market=MARKET,
-    instrument=YES,
-    side=Side.BUY,
-    price=50 * CENT,
-    fair_value=60 * CENT,
-    edge=8 * CENT,
-    strength=ONE,
-    expires_at=START,
-)
+PROPOSAL = few_words.proposal(**HERE, fair_value=60 * CENT, edge=8 * CENT, strength=ONE, expires_at=START)
 LEAVE = ExitProposal(
     strategy="momentum",
     market=MARKET,

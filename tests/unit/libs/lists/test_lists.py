@@ -12,12 +12,11 @@ from libs.view.names import candidates, matching_orders, short_id
 from proto.execution import OrderStatus, OrderUpdate
 from proto.feed import Side
 from proto.monitor import Alert, Severity
-from proto.risk import Approval, Check, Pending, Rejection, TimeInForce
+from proto.risk import Approval, Check, Pending, Rejection
 from proto.units import ONE
 from proto.venue import Fill, Settlement
-
-MARKET = "kalshi:M"
-YES = f"{MARKET}:yes"
+from tests.support import few_words
+from tests.support.few_words import MARKET, YES
 
 
 def entries(*messages) -> list[Entry]:
@@ -42,18 +41,7 @@ def pending(number: int) -> Pending:
 
 
 def approval(number: int, proposal: str) -> Approval:
-    return Approval(
-        order=f"t-{number}-0",
-        strategy="s",
-        market=MARKET,
-        instrument=YES,
-        side=Side.BUY,
-        price=ONE // 2,
-        quantity=ONE,
-        time_in_force=TimeInForce.IOC,
-        expires_at=100,
-        proposal=proposal,
-    )
+    return few_words.approval(f"t-{number}-0", strategy="s", expires_at=100, proposal=proposal)
 
 
 def rejection(proposal: str, check: str) -> Rejection:
@@ -64,17 +52,13 @@ def rejection(proposal: str, check: str) -> Rejection:
 
 
 def update(number: int, status: OrderStatus, filled: int = 0) -> OrderUpdate:
-    return OrderUpdate(
-        order=f"t-{number}-0", status=status, instrument=YES, market=MARKET, strategy="s", filled=filled
-    )
+    return few_words.update(f"t-{number}-0", status, strategy="s", filled=filled)
 
 
 def fill(number: int, side: Side, price: int, quantity: int, fee: int = 0) -> Fill:
-    return Fill(
-        fill_id=f"f{number}",
-        order=f"t-{number}-0",
-        market=MARKET,
-        instrument=YES,
+    return few_words.fill(
+        f"f{number}",
+        f"t-{number}-0",
         strategy="s",
         side=side,
         price=price,

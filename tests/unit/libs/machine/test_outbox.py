@@ -11,21 +11,10 @@ from libs.machine.runner import Effect, MachineRunner
 from libs.tape.connection import Link
 from libs.tape.publisher import Publisher
 from libs.tape.record import TapeRecord
-from proto.feed import Side
-from proto.signal import Proposal
+from tests.support import few_words
 from tests.support.runner_tape import Summing
 
-SAID = Proposal(
-    strategy="s",
-    market="m",
-    instrument="i",
-    side=Side.BUY,
-    price=1,
-    fair_value=1,
-    edge=1,
-    strength=0,
-    expires_at=1,
-)
+SAID = few_words.proposal()
 
 
 def runner_with_effect() -> MachineRunner:

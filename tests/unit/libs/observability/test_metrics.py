@@ -20,6 +20,7 @@ from proto.monitor import Alert, Dead, Severity
 from proto.risk import Check, PortfolioReport, Rejection, RiskState
 from proto.signal import Proposal
 from proto.units import MILLISECOND, ONE, SECOND
+from tests.support import few_words
 
 T0 = 1_790_000_000 * SECOND
 
@@ -33,31 +34,11 @@ def order(name: str, status: OrderStatus) -> OrderUpdate:
 
 
 def proposal() -> Proposal:
-    return Proposal(
-        strategy="s",
-        market="m",
-        instrument="i",
-        side=Side.BUY,
-        price=1,
-        fair_value=1,
-        edge=0,
-        strength=0,
-        expires_at=0,
-    )
+    return few_words.proposal(strategy="s")
 
 
 def claim() -> Claim:
-    return Claim(
-        order="o",
-        approval_subject="",
-        message_id="",
-        payload=b"",
-        signature="",
-        key_id="",
-        client_order_id="o",
-        nonce="n",
-        claimed_at=0,
-    )
+    return few_words.claim("o")
 
 
 def test_orders_by_state_follow_each_order() -> None:

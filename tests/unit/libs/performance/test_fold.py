@@ -2,16 +2,17 @@
 
 from libs.performance.fold import Performance, PerformanceFold
 from libs.performance.returns import DAY
-from proto.feed import Market, MarketStatus, Outcome, Side
+from proto.feed import Market, MarketStatus, Outcome
 from proto.message import Message
 from proto.operator import ClockOwner, Mode, Session
-from proto.risk import Approval, PortfolioReport, RiskState, TimeInForce
+from proto.risk import Approval, PortfolioReport, RiskState
 from proto.signal import Proposal
 from proto.units import ONE
-from proto.venue import Account, Fill, Settlement
+from proto.venue import Account, Settlement
+from tests.support import few_words
+from tests.support.few_words import MARKET, YES
 
 T0 = 20_000 * DAY
-MARKET, YES = "kalshi:M", "kalshi:M:yes"
 
 
 def report(at: int, equity: int, fees: int = 0, realised: int = 0) -> PortfolioReport:
@@ -63,32 +64,13 @@ def test_a_window_counts_what_was_made_in_it():
 
 
 def proposal(fair_value: int, instrument: str = YES) -> Proposal:
-    return Proposal(
-        strategy="momentum",
-        market=MARKET,
-        instrument=instrument,
-        side=Side.BUY,
-        price=400_000,
-        fair_value=fair_value,
-        edge=10_000,
-        strength=ONE,
-        expires_at=T0,
+    return few_words.proposal(
+        instrument=instrument, price=400_000, fair_value=fair_value, edge=10_000, expires_at=T0
     )
 
 
 def approval(order: str, proposed: str, *, instrument: str = YES) -> Approval:
-    return Approval(
-        order=order,
-        strategy="momentum",
-        market=MARKET,
-        instrument=instrument,
-        side=Side.BUY,
-        price=400_000,
-        quantity=ONE,
-        time_in_force=TimeInForce.IOC,
-        expires_at=T0,
-        proposal=proposed,
-    )
+    return few_words.approval(order, instrument=instrument, price=400_000, expires_at=T0, proposal=proposed)
 
 
 def test_the_first_approved_fair_value_of_an_outcome_is_its_strategy_s_call():
@@ -99,10 +81,7 @@ def test_the_first_approved_fair_value_of_an_outcome_is_its_strategy_s_call():
         status=MarketStatus.OPEN,
         outcomes=(Outcome("yes", YES), Outcome("no", "kalshi:M:no")),
     )
-    fill = Fill(
-        fill_id="f", order="o-1", market=MARKET, instrument=YES, strategy="momentum", side=Side.BUY,
-        price=400_000, quantity=ONE, fee=10_000, at=T0 + 5,
-    )  # fmt: skip
+    fill = few_words.fill("f", "o-1", price=400_000, fee=10_000, at=T0 + 5)
     found = folded(
         market,
         proposal(700_000),

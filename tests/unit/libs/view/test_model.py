@@ -9,13 +9,14 @@ from libs.view import history, market_state, wording
 from libs.view.history import EQUITY_POINTS_MAX, EquityHistory, Latencies
 from libs.view.model import WHOLE_WAY, ViewModel
 from libs.view.tally import REASONS_MAX
-from proto.execution import Claim, OrderStatus
+from proto.execution import OrderStatus
 from proto.feed import Market, MarketStatus, Outcome, Side
 from proto.monitor import Severity
 from proto.operator import Command, Verb
 from proto.risk import Check, Rejection, RiskState
 from proto.units import MILLISECOND, ONE, SECOND
 from proto.venue import Account
+from tests.support import few_words
 from tests.support.view_session import (
     LATER_YES,
     MARKETS,
@@ -196,17 +197,7 @@ def test_markets_are_forgotten_when_they_are_over_and_at_a_new_session() -> None
 
 def test_latencies_are_taken_from_cause_to_message() -> None:
     model = ViewModel()
-    claim = Claim(
-        order="o",
-        approval_subject="",
-        message_id="",
-        payload=b"",
-        signature="",
-        key_id="",
-        client_order_id="o",
-        nonce="n",
-        claimed_at=0,
-    )
+    claim = few_words.claim("o")
     model.on(proposal(), 2, T0 + 3 * MILLISECOND, T0)
     model.on(claim, 3, T0 + 9 * MILLISECOND, T0 + 7 * MILLISECOND, T0)
     assert model.latencies.percentiles("signal") == (3 * MILLISECOND, 3 * MILLISECOND)

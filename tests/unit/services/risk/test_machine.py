@@ -9,10 +9,10 @@ from proto.feed import Answer, FeeSchedule, Gap, MarketStatus, PriceStep, Side
 from proto.message import INTEGER_MAX, NAME_CHARACTERS_MAX
 from proto.operator import Verb
 from proto.risk import Approval, PortfolioReport, Rejection, RiskState, TimeInForce
-from proto.signal import Proposal
 from proto.units import AMOUNT_MAX, ONE, SECOND
 from services.risk.checks import ENTRY_CHECKS
 from services.risk.machine import RiskMachine
+from tests.support import few_words
 from tests.support.risk_world import CASH, HALF_KELLY_QUANTITY, START, RiskWorld, market_of, of
 
 
@@ -70,17 +70,7 @@ def test_a_proposal_under_a_name_too_long_to_repeat_is_answered(message_id: str)
 
 def test_without_configuration_or_session_nothing_is_said():
     machine = RiskMachine()
-    proposal = Proposal(
-        strategy="s",
-        market="kalshi:A",
-        instrument="kalshi:A:yes",
-        side=Side.BUY,
-        price=1,
-        fair_value=1,
-        edge=1,
-        strength=1,
-        expires_at=START,
-    )
+    proposal = few_words.proposal(expires_at=START)
     assert list(machine.on(proposal, Stamp(1, START, "t:signal:1:0"))) == []
     world = RiskWorld()
     world.machine.state.params = None
