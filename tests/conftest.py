@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
+from hypothesis.internal.conjecture import providers
 
 from libs.database.embedded import EmbeddedPostgres
 from libs.tape.broker import Broker
@@ -56,6 +57,10 @@ settings.register_profile(
     database=DirectoryBasedExampleDatabase(".hypothesis"),
 )
 settings.load_profile("soak" if SOAK else "default")
+if not SOAK:
+    # Hypothesis also draws numbers and texts that stand in whatever modules of ours are loaded by then: the examples would
+    # depend on which tests came before, and on which worker.
+    providers._get_local_constants = lambda: providers._local_constants
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,13 @@
 """The project's own description agrees with itself."""
 
+import os
 import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis.internal.conjecture import providers
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +96,8 @@ def test_the_commands_of_the_makefile_explain_themselves(root: Path):
     explained = set(re.findall(r"^([a-z-]+):.*#--", text, re.MULTILINE))
     assert phony == explained
     assert {"run", "test", "setup", "clients", "lint", "bench", "soak"} <= explained
+
+
+@pytest.mark.skipif(os.environ.get("PRESAGE_SOAK") == "1", reason="a soak run searches")
+def test_examples_of_properties_do_not_depend_on_what_else_was_loaded() -> None:
+    assert len(providers._get_local_constants()) == 0
