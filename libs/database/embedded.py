@@ -35,8 +35,9 @@ SOCKET_PATH_BYTES_MAX = 100
 """A Unix socket's path may have 107 bytes; state directories with longer ones get a short one in /tmp."""
 START_TIMEOUT_S = 60.0
 """A clean start takes well below a second; crash recovery of a large log may take long."""
-STOP_TIMEOUT_S = 10.0
-ORPHAN_TIMEOUT_S = 5.0
+STOP_TIMEOUT_S = 30.0
+ORPHAN_TIMEOUT_S = 60.0
+"""A killed server ends at once, unless a write of it is on its way to a slow disk: then when that is done."""
 POLL_S = 0.02
 LOG_BYTES_MAX = 8 * 1024 * 1024
 """The server's log is put aside (one generation) at a start when it is larger."""
