@@ -53,7 +53,7 @@ async def check(state: Path, *, finished: bool = True, over_filled: bool = False
     """
     async with tape_access(state, ADMIN) as (installation, link):
         stored = [record async for record in history_of(installation, link).records()]
-        ledger_count = int((await stream_state(link.client, LEDGER))["messages"])
+        ledger_count = int((await stream_state(link.client, LEDGER, timeout_s=60))["messages"])
         verifier = Verifier.load(installation.layout.public_keys)
         dsn = await installation.start_database()
         try:

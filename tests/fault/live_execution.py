@@ -36,6 +36,7 @@ from proto.units import ONE, SECOND
 from sandbox.server import Sandbox
 from sandbox.world.markets import MarketKind
 from tests.support.paths import ROOT
+from tests.support.patient import PatientPublisher
 from tools.system.installation import Installation
 
 PATIENCE_S = 150.0
@@ -60,7 +61,8 @@ class LiveExecution:
         self.desk = OperatorDesk(operator, installation.operator_signer(), tape)
         self._tape = tape
         self._link = link
-        self._publisher = Publisher(link)
+        self._publisher = PatientPublisher(link)
+        self._clock_publisher = Publisher(link)
         self._signer = Signer.load(APPROVAL_DOMAIN, installation.layout.risk_key)
         self._numbers = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -83,6 +85,7 @@ class LiveExecution:
         )
         await self.desk.start()
         await self._publisher.start()
+        await self._clock_publisher.start()
         for message in self._opening():
             await self.desk.send(message)
         await self._link.client.subscribe(f"{REPORT}.execution", cb=self._on_report)
@@ -143,9 +146,9 @@ class LiveExecution:
         while True:
             number += 1
             with contextlib.suppress(Exception):
-                await self.say(
-                    Clock(at=time.time_ns()), str(MessageId(self._tape, "monitor-shell", number, 0))
-                )
+                clock = Clock(at=time.time_ns())
+                headers = {ID_HEADER: str(MessageId(self._tape, "monitor-shell", number, 0))}
+                await self._clock_publisher.publish(clock.subject(), encode(clock), headers)
             await asyncio.sleep(0.25)
 
     async def _follow(self) -> None:

@@ -19,10 +19,10 @@ from libs.machine.errors import MachineStopped
 from libs.tape.broker import Broker, StreamLimits
 from libs.tape.connection import Link, open_link
 from libs.tape.errors import TapeGap
-from libs.tape.publisher import Publisher
 from libs.tape.record import CAUSE_HEADER, ID_HEADER, TapeRecord
 from services.journal.archiver import Archiver
 from tests.support.host_world import Counter, World, world
+from tests.support.patient import PatientPublisher
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.fault, pytest.mark.broker]
@@ -37,7 +37,7 @@ class Feed:
 
     def __init__(self, link: Link) -> None:
         self.link = link
-        self._publisher = Publisher(link)
+        self._publisher = PatientPublisher(link)
         self._said = 0
 
     async def start(self) -> None:

@@ -80,7 +80,7 @@ class Forger:
         return await self.write(f"{self.claims}.order.{claim.order}", encode(claim), {})
 
     async def last_seq(self) -> int:
-        return int((await stream_state(self._link.client))["last_seq"])
+        return int((await stream_state(self._link.client, timeout_s=PATIENCE_S))["last_seq"])
 
     async def invent(self, like: Approval, cause: int = 0) -> tuple[Approval, str]:
         """An approval of an order risk never saw, with the message id that would fit it."""

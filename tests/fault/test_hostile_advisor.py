@@ -195,7 +195,7 @@ async def read_to_the_end(system: System, service: str) -> bool:
     """Whether a service has read all that was on the tape when it was asked."""
     link = await system.installation.connect()
     try:
-        last = int((await stream_state(link.client))["last_seq"])
+        last = int((await stream_state(link.client, timeout_s=60))["last_seq"])
     finally:
         await link.close()
     return await system.reports.wait_for(

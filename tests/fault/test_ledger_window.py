@@ -152,7 +152,9 @@ async def test_orders_flow_through_a_ledger_that_is_full(
             await claim_orders(ledger, numbers)
             async with asyncio.timeout(180):
                 # Every claim has its copy on the tape, those that left the ledger too.
-                while int((await stream_state(link.client, TAPE))["messages"]) < numbers.stop - 1:
+                while (
+                    int((await stream_state(link.client, TAPE, timeout_s=60))["messages"]) < numbers.stop - 1
+                ):
                     await asyncio.sleep(POLL_S)
         window = await ledger.window()
         assert window.claims < orders, "expected the oldest to have made room"
@@ -193,7 +195,7 @@ async def test_below_the_oldest_claim_the_tape_and_its_archive_are_asked(
     try:
         await claim_orders(ledger, range(1))
         async with asyncio.timeout(180):
-            while not int((await stream_state(admin.client, TAPE))["messages"]):
+            while not int((await stream_state(admin.client, TAPE, timeout_s=60))["messages"]):
                 await asyncio.sleep(POLL_S)
         await claim_orders(ledger, range(1, 301))
         assert await ledger.read("t-0-0") is None
@@ -269,7 +271,7 @@ async def test_claims_age_out_of_a_ledger_that_was_a_wall(tmp_path: Path, broker
             while (window := await ledger.window()).claims:
                 await asyncio.sleep(POLL_S)
         assert window.held_from > 0, "expected an empty ledger to remember that something left it"
-        assert int((await stream_state(link.client, TAPE))["messages"]) == 1
+        assert int((await stream_state(link.client, TAPE, timeout_s=60))["messages"]) == 1
         ledger.close()
         await link.close()
     finally:
@@ -291,7 +293,7 @@ async def test_claims_that_a_start_still_has_to_copy_are_waited_for(tmp_path: Pa
         await link.close()
         admin = await open_link(broker.url, ADMIN, broker.passwords[ADMIN])
         await wait_for_claim_copies(admin)
-        held = int((await stream_state(admin.client))["last_seq"])
+        held = int((await stream_state(admin.client, timeout_s=60))["last_seq"])
         await admin.close()
         await asyncio.to_thread(broker.stop)
         return held

@@ -18,7 +18,6 @@ import pytest
 
 from libs.contract.codec import encode
 from libs.tape.credentials import ADMIN
-from libs.tape.publisher import Publisher
 from libs.tape.reader import read_subject
 from proto.feed import Trade
 from proto.monitor import Alert
@@ -29,6 +28,7 @@ from services.signal.machine import SignalMachine
 from tests.support.cluster import with_cluster
 from tests.support.harness import readable, synthetic_recording
 from tests.support.paths import ROOT
+from tests.support.patient import PatientPublisher
 from tools.cli.commands.operator import give_resume, give_skip
 from tools.cli.commands.status import read_status
 from tools.system.installation import tape_access
@@ -173,7 +173,7 @@ async def test_an_upgrade_after_a_crash_refuses_and_adopts_in_the_running_system
     old = Started(service="signal", machine="signal", build="0.0.9", version=99, from_seq=1)
     # As if another build had run since and crashed: its start stands on the tape, no snapshot does.
     async with tape_access(state, ADMIN) as (_, link):
-        publisher = Publisher(link)
+        publisher = PatientPublisher(link)
         await publisher.start()
         await publisher.publish(old.subject(), encode(old), {})
 

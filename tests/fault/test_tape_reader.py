@@ -67,7 +67,7 @@ async def read_until(reader: TapeReader, enough: Callable[[list[TapeRecord]], bo
 
 async def whole_tape(broker: Broker) -> list[TapeRecord]:
     link = await link_to(broker, "viewer")
-    last = int((await stream_state(link.client))["last_seq"])
+    last = int((await stream_state(link.client, timeout_s=60))["last_seq"])
     reader = TapeReader(link, 0)
     records = await read_until(reader, lambda found: bool(found) and found[-1].seq >= last)
     await reader.close()
@@ -251,7 +251,7 @@ async def test_two_claimants_racing_over_broker_kills_win_each_order_once(broker
 async def claims_stored(link: Link) -> int:
     while True:
         try:
-            return int((await stream_state(link.client, LEDGER))["messages"])
+            return int((await stream_state(link.client, LEDGER, timeout_s=60))["messages"])
         except BrokerUnavailable:
             await asyncio.sleep(0.01)
 

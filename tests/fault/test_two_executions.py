@@ -31,6 +31,8 @@ LIVE_S = 180.0
 STOP_S = 30.0
 FIRST, SECOND = "execution.log", "execution-second.log"
 RACED_MIN = 5
+"""In a soak run. In a short one how often both try is a matter of what else the machine does: one that is late sees the
+other's claim and does not try. ``test_tape_reader`` races for every claim."""
 
 
 @contextmanager
@@ -82,6 +84,8 @@ class Instances:
 
 def attempts(state: Path, name: str) -> dict[str, str]:
     """Order → nonce, as an instance wrote them down before it claimed."""
+    if not (state / "claims" / name).exists():
+        return {}
     # While it writes, the last line may be half of one.
     lines = (state / "claims" / name).read_text().splitlines(keepends=True)
     return dict(line.split() for line in lines if line.endswith("\n"))
@@ -120,7 +124,7 @@ async def test_two_executions_send_each_order_once(tmp_path, count):
             await instances.wait_for(lambda latest: latest.get("second", {}).get("state") == "live")
             playing = asyncio.create_task(play(system, PATIENCE_S * max(minutes, 1)))
             await tape.wait(lambda t: len(t.of(Claim)) >= 10, PATIENCE_S)
-            await tape.wait(lambda _: len(raced(options.state)) >= RACED_MIN, PATIENCE_S)
+            await tape.wait(lambda _: len(raced(options.state)) >= count(0, RACED_MIN), PATIENCE_S)
             # One dies: the other goes on, and the first comes back to a tape that moved on without it.
             kill(system, "execution")
             await playing

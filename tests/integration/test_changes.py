@@ -11,7 +11,6 @@ import yaml
 
 from libs.config.section import section_hash
 from libs.contract.codec import encode
-from libs.tape.publisher import Publisher
 from libs.tape.record import ID_HEADER
 from proto.evaluation import ChangeProposal, ChangeStep, Edit, SignalChange
 from proto.subjects import EVALUATOR
@@ -19,6 +18,7 @@ from proto.units import SECOND
 from services.signal.strategy import StrategyParams
 from tests.fault.live import flowing, presage, trading
 from tests.support.harness import caught_up
+from tests.support.patient import PatientPublisher
 from tools.exit_codes import FAILED
 from tools.system.composition import CONFIG_DIRECTORY
 from tools.system.system import System
@@ -45,7 +45,7 @@ def configure(state: Path) -> None:
 async def propose(system: System, *proposals: tuple[str, Edit]) -> None:
     """Put measured proposals onto the tape, as the evaluator does."""
     link = await system.installation.connect(EVALUATOR)
-    publisher = Publisher(link)
+    publisher = PatientPublisher(link)
     await publisher.start()
     for name, edit in proposals:
         message = ChangeProposal(

@@ -17,7 +17,6 @@ from libs.runtime.service import Context
 from libs.tape.broker import Broker, stream_state
 from libs.tape.connection import Link, open_link
 from libs.tape.credentials import ADMIN, REPORT
-from libs.tape.publisher import Publisher
 from proto.message import Message
 from proto.subjects import TAPE
 from services.journal.archiver import Archiver
@@ -25,6 +24,7 @@ from services.journal.chainwalk import Damage
 from services.journal.service import JournalState
 from services.journal.shell import JournalShell, TapeSource, anchors_path
 from tests.support.journal_tape import order, quote, trade
+from tests.support.patient import PatientPublisher
 from tests.support.waiting import until
 from tools.offline.journal import anchors_on_tape, verify_journal
 from tools.system.installation import Installation
@@ -40,7 +40,7 @@ class World:
 
     def __init__(self, installation: Installation, dsn: str, admin: Link) -> None:
         self.installation, self.dsn, self.admin = installation, dsn, admin
-        self.publisher = Publisher(admin)
+        self.publisher = PatientPublisher(admin)
 
     async def context(self) -> Context:
         layout = self.installation.layout
@@ -168,7 +168,7 @@ async def test_a_journal_that_was_away_while_the_window_moved_on_goes_on_from_th
         while await archiver.archive_next():
             pass
     await context.link.close()
-    assert int((await stream_state(client))["first_seq"]) > 400
+    assert int((await stream_state(client, timeout_s=60))["first_seq"]) > 400
     await journaled_to(world, last)
     assert (await stored(world.dsn)).count("execution.order") == 599
     result = await verify_journal(world.dsn, anchors_path(context.layout))

@@ -174,7 +174,7 @@ async def held(broker: Broker, stream: str, at_least: int = 0) -> list[TapeRecor
     link = await open_link(broker.url, ADMIN, broker.passwords[ADMIN])
     try:
         async with asyncio.timeout(120):
-            while (state := await stream_state(link.client, stream))["messages"] < at_least:
+            while (state := await stream_state(link.client, stream, timeout_s=60))["messages"] < at_least:
                 await asyncio.sleep(0.01)
         reader = TapeReader(link, int(state["first_seq"]) - 1, stream)
         records: list[TapeRecord] = []

@@ -16,13 +16,13 @@ from libs.machine.skips import gate
 from libs.operator.desk import OperatorDesk, expiry_ns, fresh_nonce
 from libs.tape.broker import stream_state
 from libs.tape.credentials import ADMIN, OPERATOR
-from libs.tape.publisher import Publisher
 from proto.operator import Command, Verb
 from proto.risk import Rejection
 from proto.subjects import TAPE
 from services.journal.archiver import Archiver
 from services.risk.machine import RiskMachine
 from tests.support.harness import readable
+from tests.support.patient import PatientPublisher
 from tests.support.played import Played, copy_of, played_in
 from tools.cli.app import app
 from tools.cli.commands.tape import history_of
@@ -149,7 +149,7 @@ async def _move_into_archive(state: Path) -> tuple[int, str]:
         info = await link.client.request(f"$JS.API.STREAM.INFO.{TAPE}", b"", timeout=60)
         config = json.loads(info.data)["config"] | {"max_msgs": SEGMENT}
         await link.client.request(f"$JS.API.STREAM.UPDATE.{TAPE}", json.dumps(config).encode(), timeout=60)
-        first = int((await stream_state(link.client))["first_seq"])
+        first = int((await stream_state(link.client, timeout_s=60))["first_seq"])
         approvals = await history_of(installation, link).read_subject("risk.approval.>")
         assert approvals[0].seq < first <= archiver.archive.last
         return first, approvals[0].subject.rpartition(".")[2]
@@ -206,7 +206,7 @@ def test_a_window_by_time(played: Played) -> None:
 
 async def _write(state: Path, subject: str, payload: bytes, headers: dict[str, str]) -> int:
     async with tape_access(state, ADMIN) as (_, link):
-        publisher = Publisher(link)
+        publisher = PatientPublisher(link)
         await publisher.start()
         return (await publisher.publish(subject, payload, headers)).seq
 

@@ -53,7 +53,7 @@ class Tape:
         """The last of what was decided and what became of it, for a failure's message: prices and clocks are many."""
         quiet = ("feed.", "monitor.clock", "monitor.health", "signal.proposal")
         shown = [(r, m) for r, m in self.messages if not r.subject.startswith(quiet)][-ENDING_COUNT:]
-        return "\n".join(f"{r.seq} {r.stored_at_ns / 1e9:.3f} {r.subject} {m!r}" for r, m in shown)
+        return "\n".join(f"{r.seq} {r.stored_at_ns / 1e9:.3f} {r.subject} {m!r:.240}" for r, m in shown)
 
     async def wait(self, condition: Callable[["Tape"], bool], patience_s: float = PATIENCE_S) -> None:
         """Wait until the tape satisfies a condition; fails the test when it does not in time."""
@@ -105,7 +105,7 @@ async def caught_up(system: System, tape: Tape) -> None:
     """Wait until the test has seen what is on the tape now: its own view of it may lag on a busy machine."""
     link = await system.installation.connect()
     try:
-        last = int((await stream_state(link.client))["last_seq"])
+        last = int((await stream_state(link.client, timeout_s=PATIENCE_S))["last_seq"])
     finally:
         await link.close()
     watch = system.watch
@@ -117,7 +117,7 @@ async def read_all(system: System) -> list[TapeRecord]:
     """Every record of the tape."""
     link = await system.installation.connect()
     try:
-        last = int((await stream_state(link.client))["last_seq"])
+        last = int((await stream_state(link.client, timeout_s=PATIENCE_S))["last_seq"])
         reader = TapeReader(link, 0)
         records: list[TapeRecord] = []
         while not records or records[-1].seq < last:

@@ -137,7 +137,7 @@ class World:
         return await self.desk.command(Verb.SKIP, machine="signal", seq=seq)
 
     async def last_seq(self) -> int:
-        return int((await stream_state(self.link.client))["last_seq"])
+        return int((await stream_state(self.link.client, timeout_s=60))["last_seq"])
 
     async def prices(self) -> list[int]:
         """What the machine has said so far, as prices; a repeated id counts once, like a reader does it."""
