@@ -34,8 +34,9 @@ INBOUND_BYTES_MAX = 1_024
 """Of what a browser says on the socket: which tables it wants."""
 INBOUND_PER_S_MAX = 10
 
-FIRST_REQUEST_S = 10.0
-"""A connection that has not asked for anything by then is closed: whoever opens many must not keep others out."""
+REQUEST_S = 10.0
+"""A connection whose first request has not come by then, or a later one that has begun and is not whole, body included,
+is closed: whoever opens many, or sends a byte a second, must not keep others out."""
 CONNECTIONS_MAX = 128
 """Open connections: those of the browsers, and their requests beside."""
 CONNECTIONS_OF_ADDRESS_MAX = 64
