@@ -71,8 +71,8 @@ class TradeFigures(NamedTuple):
         }
 
 
-def trade_figures(trades: Sequence[TradeResult]) -> TradeFigures:
-    """Every figure of a group of trades."""
+def trade_figures(trades: Sequence[TradeResult], *, with_bootstrap: bool = True) -> TradeFigures:
+    """Every figure of a group of trades; ``with_bootstrap``: the interval too that takes up to a second."""
     profit = sum(trade.profit for trade in trades)
     fees = sum(trade.fees for trade in trades)
     return TradeFigures(
@@ -84,7 +84,7 @@ def trade_figures(trades: Sequence[TradeResult]) -> TradeFigures:
         win_rate=win_rate(trades),
         profit_factor=profit_factor(trades),
         expectancy=expectancy(trades),
-        profit_per_stake=profit_per_stake(trades),
+        profit_per_stake=profit_per_stake(trades, with_bootstrap=with_bootstrap),
         edge_expected=sum(trade.expected for trade in trades),
         edge_captured=profit,
         slippage=sum(trade.slippage for trade in trades),
@@ -121,7 +121,7 @@ def expectancy(trades: Sequence[TradeResult]) -> Figure:
     return known(sum(trade.profit for trade in trades) / len(trades) / ONE, len(trades))
 
 
-def profit_per_stake(trades: Sequence[TradeResult]) -> Figure:
+def profit_per_stake(trades: Sequence[TradeResult], *, with_bootstrap: bool = True) -> Figure:
     """Profit by unit of money staked, with a 95 % bootstrap interval that draws whole events.
 
     Percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
@@ -134,7 +134,7 @@ def profit_per_stake(trades: Sequence[TradeResult]) -> Figure:
     for trade in trades:
         profit, stake = events.get(trade.event, (0, 0))
         events[trade.event] = (profit + trade.profit, stake + trade.staked)
-    if len(events) < TRADES_MIN:
+    if not with_bootstrap or len(events) < TRADES_MIN:
         return known(value, len(events))
     rows, random = list(events.values()), Random(SEED)
     count = min(max(DRAWS // len(rows), RESAMPLES_MIN), RESAMPLES_MAX)

@@ -18,6 +18,7 @@ from services.console.limits import EXPORT_ROWS_MAX, PAGE_ROWS_MAX
 from services.console.live import encode
 from services.console.service import Console
 from services.console.sessions import CSRF_HEADER, Forbidden, NotLoggedIn, address_of
+from services.console.settings import values_of
 
 DEFAULT_ROWS = 100
 LINES = "application/x-ndjson"
@@ -38,6 +39,16 @@ Filter = Annotated[str, Query(max_length=200)]
 Lines = Annotated[
     str, Query(alias="format", pattern="^(json|jsonl)$", description="`jsonl`: all rows, one a line.")
 ]
+
+
+@dataclass
+class Listed:
+    """Which rows of a list, how many, and in what form."""
+
+    count: Count = DEFAULT_ROWS
+    cursor: Cursor = ""
+    strategy: Filter = ""
+    form: Lines = "json"
 
 
 @dataclass
@@ -158,15 +169,19 @@ def _add_reports(router: APIRouter, console: Console) -> None:
 
     @router.get("/settings", tags=["now"])
     async def settings(request: Request) -> dict[str, Any]:
-        """Every setting that counts now, and where it comes from; amounts are in millionths, as on the tape."""
+        """Every setting that counts now, and where it comes from; amounts in ``value`` are in millionths, as on the tape.
+
+        ``written`` has each value below the setting as a file writes it.
+        """
         gate.expect_session(request)
-        return _whole(console, [as_exact(row.document()) for row in await console.settings()])
+        rows = await console.settings()
+        return _whole(console, [as_exact(row.document()) | {"written": dict(values_of(row))} for row in rows])
 
     @router.get("/performance", tags=["now"])
     async def performance_(request: Request) -> dict[str, Any]:
-        """What closed trades made, by strategy, venue, hour and how they ended."""
+        """What the account came to and closed trades made, by the formulas of ``presage performance``."""
         gate.expect_session(request)
-        return performance.document(now.fold.books.trades(), now.fold.view.equity_history.points)
+        return performance.document(performance.performance_of(now.fold))
 
 
 def section_row(name: str, console: Console) -> dict[str, Any]:
@@ -187,39 +202,27 @@ def _whole(console: Console, rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
 def _add_lists(router: APIRouter, console: Console) -> None:
     now, gate = console.now, console.gatekeeper
 
-    def answer(rows: list[dict[str, Any]], count: int, cursor: str, form: str) -> Any:
-        if form == "jsonl":
-            return _lines(rows)
-        return page_of(rows, count, cursor, now.fold.seq)
+    def answer(rows: list[dict[str, Any]], listed: Listed, **wanted: str) -> Any:
+        found = fitting(rows, strategy=listed.strategy, **wanted)
+        if listed.form == "jsonl":
+            return _lines(found)
+        return page_of(found, listed.count, listed.cursor, now.fold.seq)
 
     @router.get("/orders", response_model=answers.Page[answers.Order], tags=["lists"])
     async def orders(
-        request: Request,
-        count: Count = DEFAULT_ROWS,
-        cursor: Cursor = "",
-        strategy: Filter = "",
-        market: Filter = "",
-        status: Filter = "",
-        form: Lines = "json",
+        request: Request, listed: Annotated[Listed, Depends()], market: Filter = "", status: Filter = ""
     ) -> Any:
         """Orders, newest first."""
         gate.expect_session(request)
         rows = [tables.order_row(now, row) for row in reversed(now.fold.orders.rows.values())]
-        return answer(fitting(rows, strategy=strategy, market=market, status=status), count, cursor, form)
+        return answer(rows, listed, market=market, status=status)
 
     @router.get("/fills", response_model=answers.Page[answers.Fill], tags=["lists"])
-    async def fills(
-        request: Request,
-        count: Count = DEFAULT_ROWS,
-        cursor: Cursor = "",
-        strategy: Filter = "",
-        market: Filter = "",
-        form: Lines = "json",
-    ) -> Any:
+    async def fills(request: Request, listed: Annotated[Listed, Depends()], market: Filter = "") -> Any:
         """Fills, newest first."""
         gate.expect_session(request)
         rows = [tables.fill_row(now, row) for row in reversed(now.fold.books.fills.values())]
-        return answer(fitting(rows, strategy=strategy, market=market), count, cursor, form)
+        return answer(rows, listed, market=market)
 
     @router.get("/trades", response_model=answers.Page[answers.Trade], tags=["lists"])
     async def trades(
@@ -227,26 +230,16 @@ def _add_lists(router: APIRouter, console: Console) -> None:
     ) -> Any:
         """Closed trades, newest first."""
         gate.expect_session(request)
-        rows = fitting(
-            [tables.trade_row(now, row) for row in reversed(now.fold.books.trades())], strategy=strategy
-        )
-        if form == "jsonl":
-            return _lines(rows)
-        return _whole(console, rows[:count])
+        made = [tables.trade_row(now, row) for row in reversed(now.fold.books.trades())]
+        rows = fitting(made, strategy=strategy)
+        return _lines(rows) if form == "jsonl" else _whole(console, rows[:count])
 
     @router.get("/decisions", response_model=answers.Page[answers.DecisionRow], tags=["lists"])
-    async def decisions(
-        request: Request,
-        count: Count = DEFAULT_ROWS,
-        cursor: Cursor = "",
-        strategy: Filter = "",
-        outcome: Filter = "",
-        form: Lines = "json",
-    ) -> Any:
+    async def decisions(request: Request, listed: Annotated[Listed, Depends()], outcome: Filter = "") -> Any:
         """The latest decisions, newest first; older ones are in the journal."""
         gate.expect_session(request)
         rows = [tables.decision_row(now, row) for row in reversed(now.fold.view.decisions.latest)]
-        return answer(fitting(rows, strategy=strategy, outcome=outcome), count, cursor, form)
+        return answer(rows, listed, outcome=outcome)
 
 
 def fitting(rows: list[dict[str, Any]], **wanted: str) -> list[dict[str, Any]]:

@@ -8,16 +8,18 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from libs.bounded import keep_newest
+from libs.forecasting.families import family_of
 from libs.lists.alerts import AlertList
 from libs.lists.books import KINDS as BOOK_KINDS
 from libs.lists.books import Books
 from libs.lists.orders import KINDS as ORDER_KINDS
 from libs.lists.orders import OrderList
 from libs.observability.latency import StoredTimes
+from libs.performance.account import AccountFold
 from libs.tape.record import TapeRecord
 from libs.view.model import ViewModel
 from proto.advisor import Forecast
-from proto.feed import Book, Candle, FeedClock, Quote, Trade
+from proto.feed import Book, Candle, FeedClock, Market, Quote, Trade
 from proto.message import Message
 from proto.monitor import Alert, Clock
 from proto.operator import Command, Config, Session
@@ -67,6 +69,8 @@ class ConsoleFold:
         self.view = ViewModel(whose_money=money)
         self.orders = OrderList()
         self.books = Books()
+        self.account = AccountFold()
+        self.families: dict[str, str] = {}
         self.alerts = AlertList()
         self.fair: dict[str, FairValue] = {}
         self.forecasts: dict[str, tuple[int, Forecast]] = {}
@@ -86,6 +90,7 @@ class ConsoleFold:
             Command: self._on_command,
             Session: self._on_session,
             Alert: self._on_alert,
+            Market: self._on_market,
             **dict.fromkeys(ORDER_KINDS, self._on_order),
         }
         for kind in BOOK_KINDS:
@@ -101,6 +106,8 @@ class ConsoleFold:
         if not self.caught_up and isinstance(message, PortfolioReport) and self.view.portfolio.accounts:
             # The curve of the time before, as risk reported it each minute: its clocks are not read.
             self.view.equity_history.add(message.at, message.equity)
+        if type(message) in AccountFold.KINDS:
+            self.account.add(message, record.message_id or str(record.seq))
         handler = self._handlers.get(type(message))
         if handler is not None:
             handler(record, message)
@@ -114,6 +121,11 @@ class ConsoleFold:
             self._on_order(record, message)
         self.books.add([(record, message)])
         keep_newest(self.books.fills, FILLS_KEPT)
+
+    def _on_market(self, _: TapeRecord, market: Market) -> None:
+        if market.open_at or market.market not in self.families:
+            self.families[market.market] = family_of(market)
+            keep_newest(self.families, FILLS_KEPT)
 
     def _on_alert(self, record: TapeRecord, message: Alert) -> None:
         self.alerts.add([(record, message)])

@@ -11,16 +11,20 @@ from starlette.responses import Response
 from libs.bounded import cut
 from libs.explain.why import SeveralMeant
 from libs.lists.settings import SettingRow
+from libs.performance.account import Performance
+from libs.performance.trades import TradeFigures, trade_figures
 from libs.runtime.layout import StateFileError
 from libs.tape.errors import TapeError
 from libs.view import wording
+from libs.view.figures import WORDS, number, plain, share
 from libs.view.moment import moment
+from proto.units import show
 from services.console import cells, chain, charts, performance
 from services.console.journal import JournalUnavailable, Search
 from services.console.limits import FILTER_CHARACTERS_MAX
-from services.console.live import encode
 from services.console.render import Filter, Renderer, number_of, plain_table
 from services.console.service import Console
+from services.console.settings import is_known, values_of
 
 JOURNAL_ROWS = 50
 
@@ -102,12 +106,14 @@ def _add_reports(router: APIRouter, console: Console, draw: Renderer) -> None:
     async def performance_page(request: Request) -> Response:
         session = gate.expect_session(request)
         points = now.fold.view.equity_history.points
-        document = performance.document(now.fold.books.trades(), points)
-        parts = {cut: _groups(cut, found, now.unit()) for cut, found in document["by"].items()}
+        found = performance.performance_of(now.fold)
+        parts = {
+            name: _groups(name, split, now.unit()) for name, split in performance.splits_of(found).items()
+        }
         svg = Markup(charts.equity(points, now.unit()))  # noqa: S704 - drawn here, of numbers
         return draw.page(
-            request, session, "performance.html", "performance", whole=_figures(document, now.unit()), parts=parts,
-            equity_svg=svg,
+            request, session, "performance.html", "performance", whole=_tiles(found, now.unit()), parts=parts,
+            figures=_figures(found), equity_svg=svg,
         )  # fmt: skip
 
     @router.get("/settings")
@@ -192,70 +198,74 @@ def _market(console: Console, name: str) -> dict[str, Any]:
     return {"facts": facts, "books": books, "label": state.labels.get(name, name), "forecast": forecast}
 
 
-def _figures(document: dict[str, Any], unit: str) -> list[tuple[str, str, str]]:
-    whole = document["all"]
-    profit = cells.money(whole["profit"], unit, signed=True, classes="figure")
-    rate = whole["win_rate"]
+def _tiles(found: Performance, unit: str) -> list[tuple[str, str, str]]:
+    """What is looked at first: of all closed trades, and the deepest fall of the account."""
+    whole = trade_figures(found.results, with_bootstrap=False)
+    profit = cells.money(show(whole.profit), unit, signed=True, classes="figure")
+    fall = found.drawdown
     return [
-        ("closed trades", f"{whole['trades']:,}", "figure"),
+        ("closed trades", f"{whole.trades:,}", "figure"),
         ("profit", profit["t"], profit["c"]),
-        ("fees", cells.money(whole["fees"], unit)["t"], "figure"),
-        ("won", "–" if rate is None else f"{float(rate) * 100:.1f} %", "figure"),
-        ("profit factor", whole["profit_factor"] or "–", "figure"),
-        ("drawdown", cells.money(document["drawdown"], unit)["t"], "figure"),
+        ("fees", wording.money(whole.fees, unit=unit), "figure"),
+        ("won", share(whole.win_rate), "figure"),
+        ("profit factor", plain(whole.profit_factor), "figure"),
+        ("drawdown", f"{wording.money(fall.amount, unit=unit)} ({100 * fall.depth:.2f} %)", "figure"),
     ]
 
 
-def _groups(cut: str, found: list[dict[str, Any]], unit: str) -> dict[str, Any]:
+def _figures(found: Performance) -> dict[str, Any]:
+    """Every figure of the account, with its number of samples, or why it has no value."""
     rows = [
         [
-            cells.text(group["name"] or "–", "name"),
-            cells.text(f"{group['trades']:,}", "num"),
-            cells.text(
-                "–" if group["win_rate"] is None else f"{float(group['win_rate']) * 100:.0f} %", "num"
-            ),
-            cells.money(group["profit"], unit, signed=True),
-            cells.money(group["fees"], unit, classes="num wide"),
-            cells.text(group["profit_factor"] or "–", "num wide"),
+            cells.text(WORDS[name][0], "name"),
+            cells.text(number(figure, WORDS[name][1]), "num" if figure.value is not None else "quiet"),
+            cells.text(f"{figure.samples:,}", "num"),
         ]
-        for group in found
+        for name, figure in found.figures().items()
+    ]
+    columns = {"figure": "", "value": "num", "samples": "num"}
+    return plain_table("Figures of the account", columns, rows, "nothing happened yet")
+
+
+def _groups(name: str, found: Mapping[str, TradeFigures], unit: str) -> dict[str, Any]:
+    rows = [
+        [
+            cells.text(key or "–", "name"),
+            cells.text(f"{group.trades:,}", "num"),
+            cells.text(share(group.win_rate), "num"),
+            cells.money(show(group.profit), unit, signed=True),
+            cells.money(show(group.fees), unit, classes="num wide"),
+            cells.text(plain(group.profit_factor), "num wide"),
+            cells.text(share(group.profit_per_stake), "num wide"),
+        ]
+        for key, group in found.items()
     ]
     columns = {
-        cut: "",
+        f"{name} (UTC)" if name in ("hour", "weekday") else name: "",
         "trades": "num",
         "won": "num",
         "profit": "num",
         "fees": "num wide",
         "profit factor": "num wide",
+        "by stake": "num wide",
     }
-    return plain_table(f"By {cut}", columns, rows, "no closed trade yet")
+    return plain_table(f"By {name}", columns, rows, "no closed trade yet")
 
 
 def _sections(rows: list[SettingRow]) -> list[tuple[str, dict[str, Any]]]:
     """A table for each section: setting, value, and where it comes from."""
     found: dict[str, list[list[dict[str, Any]]]] = {}
     for row in rows:
-        values = _flat({row.key: row.value})
+        unit = "" if is_known(row.section) else ", amounts in millionths"
         found.setdefault(row.section, []).extend(
-            [cells.text(key, "id"), cells.text(value), cells.text(row.origin, "quiet")]
-            for key, value in values
+            [cells.text(key, "id"), cells.text(value), cells.text(f"{row.origin}{unit}", "quiet")]
+            for key, value in values_of(row)
         )
     columns = {"setting": "", "value": "", "from": ""}
     return [
         (f"section-{name.replace('.', '-')}", plain_table(name, columns, section, "no setting"))
         for name, section in found.items()
     ]
-
-
-def _flat(document: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    for key, value in document.items():
-        name = f"{before}{key}"
-        if isinstance(value, Mapping):
-            found += _flat(value, f"{name}.")
-        else:
-            found.append((name, value if isinstance(value, str) else encode(value)))
-    return found
 
 
 def _advice(advice: dict[str, Any] | None) -> dict[str, Any]:

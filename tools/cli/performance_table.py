@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from libs.performance.fold import Performance
+from libs.performance.account import Performance
 from libs.view import wording
+from libs.view.figures import HEADINGS, account_lines, cells, figure_rows
 from tools.cli.tables import table
 from tools.offline.performance import title_of
-from tools.view.figures import HEADINGS, account_lines, cells, figure_rows
 
 
 def print_performance(console: Console, found: Performance, splits: Sequence[str], unit: str) -> None:

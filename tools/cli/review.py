@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 
 from libs.evaluation.day import ClosedTrade
-from libs.performance.fold import Performance
+from libs.performance.account import Performance
 from libs.view import wording
+from libs.view.figures import HEADINGS, account_lines, cells, figure_rows
 from libs.view.moment import moment
 from tools.offline.performance import title_of
-from tools.view.figures import HEADINGS, account_lines, cells, figure_rows
 
 EXAMPLES = 5
 """Best and worst trades that are named."""

@@ -1,7 +1,7 @@
 """Writes the contract of the tape down: ``proto/schema/``, ``proto/asyncapi.yaml``, ``docs/reference/subjects.md``.
 
 All are made from the subject table and the message classes and from nothing else, so they cannot say
-more than the code does. ``python -m tools.generate.asyncapi`` writes them, and the tables of the configuration;
+more than the code does. ``python -m tools.generate.asyncapi`` writes them, and the other pages of reference;
 ``--check`` compares (exit code 3 when a file differs); ``tests/unit/tools/generate/test_asyncapi.py`` compares too.
 """
 
@@ -31,7 +31,7 @@ from libs.tape.record import (
 from proto.execution import Claim
 from proto.message import Message, Record
 from proto.subjects import LEDGER, TABLE, TAPE, Row
-from tools.generate import configuration, terms
+from tools.generate import amounts, configuration, terms
 
 ROOT = Path(__file__).resolve().parents[2]
 OK, DIFFERENT = 0, 3
@@ -340,6 +340,7 @@ def render() -> dict[Path, str]:
         Path("docs/reference/subjects.md"): render_subjects(),
         configuration.PAGE: configuration.render_configuration(),
         terms.PAGE: terms.render_terms(),
+        amounts.PAGE: amounts.render_amounts(),
     } | {
         Path(f"proto/schema/{row.kind}.json"): json.dumps(schema(row.model), indent=2, ensure_ascii=False)
         + "\n"

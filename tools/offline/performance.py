@@ -3,7 +3,8 @@
 from libs.archive.history import History
 from libs.contract.codec import Unreadable, decode
 from libs.evaluation.day import DAY_NS
-from libs.performance.fold import Performance, PerformanceFold
+from libs.performance.account import Performance
+from libs.performance.fold import PerformanceFold
 from proto.subjects import TABLE
 from tools.exit_codes import UsageError
 from tools.offline.evaluation import day_of, name_of

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from libs.bounded import keep_newest
-from libs.performance.fold import Performance, PerformanceFold
+from libs.performance.account import Performance
+from libs.performance.fold import PerformanceFold
 from proto.feed import Book, Gap, Market, Quote
 from proto.message import Message
 from proto.risk import Approval, PortfolioReport, Rejection

@@ -8,10 +8,10 @@ from typing import Any
 from libs.performance.figure import Figure
 from libs.performance.trades import TradeFigures
 from libs.view import wording
+from libs.view.figures import HEADINGS, WORDS, cells, number
 from libs.view.moment import moment
 from proto.units import ONE, show
 from tools.research.plots import plots
-from tools.view.figures import HEADINGS, WORDS, cells, number
 
 ROWS_MAX = 2_000
 """Trades on the page; the JSON and the CSV have all."""

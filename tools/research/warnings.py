@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from libs.evaluation.day import ClosedTrade
-from libs.performance.fold import Performance
+from libs.performance.account import Performance
 from libs.performance.returns import DAYS_MIN
 from libs.view import wording
 from tools.research.collector import Collector

@@ -7,7 +7,7 @@ import typer
 
 from libs.evaluation.day import DAY_NS
 from libs.lists.reading import session_now
-from libs.performance.fold import Performance
+from libs.performance.account import Performance
 from libs.performance.trades import SPLITS
 from tools.cli.commands.tape import history_of
 from tools.cli.performance_table import print_performance

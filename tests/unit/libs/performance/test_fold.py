@@ -1,6 +1,7 @@
 """The fold: what belongs to a window, and what strategies believed."""
 
-from libs.performance.fold import Performance, PerformanceFold
+from libs.performance.account import Performance
+from libs.performance.fold import PerformanceFold
 from libs.performance.returns import DAY
 from proto.feed import Market, MarketStatus, Outcome
 from proto.message import Message

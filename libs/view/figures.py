@@ -1,7 +1,7 @@
 """Figures of trading in words: for tables of the terminal, Markdown and pages alike."""
 
+from libs.performance.account import Performance
 from libs.performance.figure import Figure
-from libs.performance.fold import Performance
 from libs.performance.trades import TradeFigures
 from libs.view import wording
 from libs.view.moment import moment
@@ -91,20 +91,22 @@ def cells(name: str, figures: TradeFigures, unit: str) -> list[str]:
         f"{figures.trades:,}",
         wording.money(figures.profit, signed=True, unit=unit),
         wording.money(figures.fees, unit=unit),
-        _share(figures.win_rate),
-        _plain(figures.profit_factor),
-        _plain(figures.expectancy, money_unit=unit),
-        _share(figures.profit_per_stake),
+        share(figures.win_rate),
+        plain(figures.profit_factor),
+        plain(figures.expectancy, money_unit=unit),
+        share(figures.profit_per_stake),
         wording.money(figures.edge_expected, signed=True, unit=unit),
         wording.money(figures.edge_captured, signed=True, unit=unit),
     ]
 
 
-def _share(figure: Figure) -> str:
+def share(figure: Figure) -> str:
+    """A share in percent, without its interval."""
     return "–" if figure.value is None else f"{signed(100 * figure.value)} %"
 
 
-def _plain(figure: Figure, money_unit: str = "") -> str:
+def plain(figure: Figure, money_unit: str = "") -> str:
+    """A number, or money where a unit is given, without its interval."""
     if figure.value is None:
         return "–"
     if money_unit:
