@@ -95,7 +95,7 @@ format: setup #-- format the code and repair what can be repaired without thinki
 	$(BIN)/ruff check --fix .
 
 .PHONY: generate
-generate: setup #-- rewrite proto/schema/, proto/asyncapi.yaml and the reference of subjects, configuration and terms
+generate: setup #-- rewrite proto/schema/, proto/asyncapi.yaml and the reference of subjects, configuration, terms and the console
 	$(BIN)/python -m tools.generate.asyncapi
 	$(BIN)/python -m tools.generate.dashboards
 	$(BIN)/python -m tools.generate.metrics

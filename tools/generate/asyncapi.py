@@ -31,7 +31,7 @@ from libs.tape.record import (
 from proto.execution import Claim
 from proto.message import Message, Record
 from proto.subjects import LEDGER, TABLE, TAPE, Row
-from tools.generate import amounts, configuration, terms
+from tools.generate import amounts, configuration, openapi, terms
 
 ROOT = Path(__file__).resolve().parents[2]
 OK, DIFFERENT = 0, 3
@@ -340,6 +340,7 @@ def render() -> dict[Path, str]:
         Path("docs/reference/subjects.md"): render_subjects(),
         configuration.PAGE: configuration.render_configuration(),
         terms.PAGE: terms.render_terms(),
+        openapi.PAGE: openapi.render_openapi(),
         amounts.PAGE: amounts.render_amounts(),
     } | {
         Path(f"proto/schema/{row.kind}.json"): json.dumps(schema(row.model), indent=2, ensure_ascii=False)
