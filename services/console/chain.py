@@ -14,6 +14,7 @@ from proto.units import UNIT_KEY, UNIT_MILLIONTHS, show
 from services.console.cells import time
 from services.console.journal import as_exact
 from services.console.surroundings import Surroundings
+from services.console.what_if import setting_of
 
 FIELD_CHARACTERS_MAX = 600
 BARS_MAX = 40
@@ -91,6 +92,7 @@ def _check(check: Any, unit: str) -> dict[str, Any]:
         "limit": check_number(name, int(limit), unit),
         "value": check_number(name, int(value), unit),
         "passed": passed,
+        "setting": setting_of(name),
     }
 
 

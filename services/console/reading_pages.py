@@ -19,7 +19,7 @@ from libs.view import wording
 from libs.view.figures import WORDS, number, plain, share
 from libs.view.moment import moment
 from proto.units import show
-from services.console import cells, chain, charts, performance
+from services.console import cells, chain, charts, evaluation_pages, performance
 from services.console.journal import JournalUnavailable, Search
 from services.console.limits import FILTER_CHARACTERS_MAX
 from services.console.render import Filter, Renderer, number_of, plain_table
@@ -50,8 +50,9 @@ def _add_records(router: APIRouter, console: Console, draw: Renderer) -> None:
             found, problem = [], f"The tape cannot be read now: {e}"
         steps = chain.steps_of(found, now.unit())
         svg = charts.timeline(chain.bars_of(found))
+        box = evaluation_pages.box_of(console, request, [str(step["seq"]) for step in steps])
         return draw.page(
-            request, session, "why.html", "decisions", name=name, steps=steps, problem=problem,
+            request, session, "why.html", "decisions", name=name, steps=steps, problem=problem, **box,
             span=f"{steps[-1]['offset_ms']} ms" if steps else "", timeline_svg=Markup(svg),  # noqa: S704 - escaped there
         )  # fmt: skip
 

@@ -27,6 +27,12 @@ def is_known(section: str) -> bool:
     return section in _AMOUNTS
 
 
+def written_of(section: str, key: str, value: Any) -> str:
+    """The text of a setting that has one value."""
+    written = _written(section, (key,), value)
+    return written if isinstance(written, str) else encode(written)
+
+
 def _flat(section: str, path: tuple[str, ...], value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         for key, item in value.items():

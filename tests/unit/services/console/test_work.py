@@ -9,10 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nats.aio.msg import Msg
 
-from services.console import work
+from proto.operator import Config
+from services.console import chain, work
 from services.console.accounts import Role
 from services.console.evaluation_pages import _result
+from services.console.what_if import SETTING_OF_CHECK, setting_of
 from services.console.work import Job, Work
+from services.risk.params import RiskParams
 from tests.support.console_world import PASSWORD, browser, console_over, log_in, session
 
 RESULT = {
@@ -21,9 +24,22 @@ RESULT = {
         {
             "outcome": {"orders": 4, "profit": 1.25},
             "profit_difference": 3.75,
-            "decisions_differing": 1,
+            "decisions_differing": 2,
             "decisions": [
-                {"at": "10:00", "instrument": "kalshi:X:yes", "baseline": "approved", "changed": "rejected"}
+                {
+                    "at": "10:00",
+                    "seq": 7,
+                    "instrument": "kalshi:X:yes",
+                    "baseline": "approved",
+                    "changed": "rejected",
+                },
+                {
+                    "at": "10:05",
+                    "seq": 9,
+                    "instrument": "kalshi:X:yes",
+                    "baseline": "rejected",
+                    "changed": "approved",
+                },
             ],
         }
     ],
@@ -94,3 +110,84 @@ def test_without_a_broker_the_page_says_that_nothing_can_be_asked(tmp_path: Path
             assert (await client.post("/what-if", data={"path": "x", "value": "1"})).status_code == 403
 
     asyncio.run(ask())
+
+
+CHAIN = [
+    {
+        "seq": 7, "role": "asked for", "subject": "risk.rejection.kalshi", "name": "", "stored_at": 1_000_000,
+        "since_cause_ms": 1.0, "message_id": "risk:7", "cause": 6,
+        "payload": {"failed": [["spread", 10_000, 41_500, False], ["kill_switch", 0, 2_000_000, False]]},
+    }
+]  # fmt: skip
+
+
+def _page(folder: Path, user: str, query: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    async def chain_of(*_: object) -> object:
+        return CHAIN
+
+    monkeypatch.setattr(chain, "explain", chain_of)
+    risk = Config(section="risk", document={"spread_max": 10_000}, nonce="n", expires_at=0)
+    console = console_over(folder, [*session(), risk])
+    console.accounts.set_password(user, PASSWORD, Role(user))
+    job = Job("a", "operator", {"risk.spread_max": "0.05"})
+    job.take({"state": "done", "result": RESULT})
+    console.work.jobs["a"] = job
+
+    async def ask() -> str:
+        async with browser(console) as client:
+            await log_in(client, user)
+            return (await client.get(f"/decisions/7{query}")).text
+
+    return asyncio.run(ask())
+
+
+def test_the_chain_asks_what_if_the_limit_of_its_check_were_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    page = _page(tmp_path, "operator", "?path=risk.spread_max&value=0.05&job=a", monkeypatch)
+    assert page.count('href="?path=risk.spread_max#what-if"') == 1
+    assert page.count('href="?path=') == 1
+    assert "(now 0.01)" in page
+    assert 'name="back" value="/decisions/7"' in page
+    assert "10:00 (this one)" in page
+    assert 'href="/decisions/9"' in page
+
+
+def test_who_looks_sees_what_came_of_it_and_asks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    page = _page(tmp_path, "viewer", "?job=a", monkeypatch)
+    assert 'action="/what-if"' not in page
+    assert "?path=" not in page
+    assert "10:00 (this one)" in page
+
+
+@pytest.mark.parametrize(
+    ("back", "led"), [("/decisions/7", "/decisions/7?"), ("", "/what-if?"), ("//evil.example", "/?")]
+)
+def test_who_asked_is_led_back_to_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, back: str, led: str
+):
+    console = console_over(tmp_path, session())
+    console.accounts.set_password("operator", PASSWORD, Role.OPERATOR)
+    job = Job("a", "operator", {"risk.spread_max": "0.05"})
+
+    async def asked(*_: object) -> Job:
+        return job
+
+    monkeypatch.setattr(console.work, "ask", asked)
+
+    async def ask() -> str:
+        async with browser(console) as client:
+            form = {"csrf": await log_in(client), "path": "risk.spread_max", "value": "0.05"}
+            answer = await client.post("/what-if", data=form | ({"back": back} if back else {}))
+            return answer.headers["location"]
+
+    assert asyncio.run(ask()) == f"{led}path=risk.spread_max&value=0.05&job=a#what-if"
+
+
+def test_every_setting_that_a_check_leads_to_is_one(root: Path):
+    checks = "".join(path.read_text() for path in (root / "services/risk").glob("*checks.py"))
+    for check, key in SETTING_OF_CHECK.items():
+        assert f'"{check}"' in checks, check
+        assert key in RiskParams.model_fields, key
+        assert setting_of(check) == f"risk.{key}"
+    assert not setting_of("kill_switch")
