@@ -99,6 +99,12 @@ class OrderList:
         """Orders that wait for the operator, the oldest first."""
         return list(self._waiting.values())
 
+    def forget(self, kept: int) -> None:
+        """Forget orders that are over, the oldest first, a tenth at a time; one that may still trade is never forgotten."""
+        if len(self.rows) > kept + kept // 10:
+            for name in [name for name, row in self.rows.items() if not row.is_open][: kept // 10]:
+                del self.rows[name]
+
     def _open(self, message: Pending | Approval, seq: int, at: int) -> None:
         row = OrderRow(
             message.order,

@@ -114,7 +114,7 @@ class ConsoleFold:
 
     def _on_order(self, record: TapeRecord, message: Message) -> None:
         self.orders.add([(record, message)])
-        _forget_oldest(self.orders, ORDERS_KEPT)
+        self.orders.forget(ORDERS_KEPT)
 
     def _on_book(self, record: TapeRecord, message: Message) -> None:
         if type(message) in ORDER_KINDS:
@@ -154,11 +154,3 @@ class ConsoleFold:
 
     def _on_session(self, _: TapeRecord, session: Session) -> None:
         self.session = session
-
-
-def _forget_oldest(orders: OrderList, kept: int) -> None:
-    """Forget orders that are over, the oldest first; one that may still trade is never forgotten."""
-    if len(orders.rows) <= kept + kept // 10:
-        return
-    for name in [name for name, row in orders.rows.items() if not row.is_open][: kept // 10]:
-        del orders.rows[name]

@@ -16,6 +16,7 @@ import pytest
 
 from libs.archive.archive import Archive
 from libs.operator.watch import Reports
+from libs.runtime.layout import StateLayout
 from libs.view.model import ViewModel
 from proto.units import ONE
 from tests.integration.test_up import LIVE_S, presage, presage_up
@@ -64,6 +65,10 @@ class Terminal:
             except OSError as e:
                 raise AssertionError(f"expected {words!r}, it ended with {self.drawn[-3_000:]}") from e
 
+    def press(self, keys: str) -> None:
+        """Type keys, as a terminal sends them."""
+        os.write(self._ours, keys.encode())
+
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
@@ -111,7 +116,9 @@ def test_ctrl_c_before_anything_runs_is_said_in_words(tmp_path: Path):
         assert view.process.wait(timeout=LIVE_S) == 130
 
 
-def test_a_system_without_a_terminal_is_looked_at_from_another_and_stopped(tmp_path: Path):
+def test_a_system_without_a_terminal_is_looked_at_from_another_and_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     state = tmp_path / "state"
     with presage_up(state, "--market", "synthetic", "--no-console", as_json=False) as process:
         with terminal("attach", "--state", str(state)) as view:
@@ -120,6 +127,22 @@ def test_a_system_without_a_terminal_is_looked_at_from_another_and_stopped(tmp_p
             (state / "HALT").touch()
             view.read_until("HALTED by the HALT file: no reason given. No new orders: presage resume")
             (state / "HALT").unlink()
+            view.press("6")
+            view.read_until("services and alerts")
+            view.press("h")
+            view.read_until("y halts, any other key goes back")
+            view.press("y")
+            view.read_until("halted: key in the terminal view (tape sequence")
+            assert (state / "HALT").exists()
+            view.press("q")
+            view.read_until("left the view; the system runs on")
+            assert view.process.wait(timeout=LIVE_S) == 0
+        run = StateLayout(state).read_run()
+        monkeypatch.setenv("PRESAGE_NATS_CREDENTIALS", str(state / "broker" / "credentials"))
+        with terminal("attach", "--nats", run.broker_url) as view:
+            view.read_until("7 of 7 live")
+            view.read_until("HALTED: key in the terminal view")
+            assert "h HALT" not in view.drawn
             view.process.send_signal(signal.SIGINT)
             view.read_until("left the view; the system runs on")
             assert view.process.wait(timeout=LIVE_S) == 0

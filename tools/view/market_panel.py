@@ -11,19 +11,34 @@ from proto.feed import Answer, Market, MarketStatus
 from tools.view import styles
 from tools.view.parts import BORDER_SIZE, PADDING_SIZE, panel, table
 
-_MARKET_COLUMNS = 48
+MARKET_COLUMNS = 48
 """What the figures of a market need beside its name: strike, time left, two quotes, depth."""
 _LADDER_COLUMNS = 37
 """What prices and quantities of both sides of a book need beside their bars."""
+
+COLUMNS = (
+    ("market", "rest"),
+    ("strike", "right"),
+    (terms.TIME_LEFT.word, "right"),
+    ("yes/up", "right"),
+    ("no/down", "right"),
+    ("depth", "right"),
+)
+"""Headings of what :func:`market_row` makes, with their kinds."""
+
+
+def in_order(model: ViewModel) -> list[Market]:
+    """Open markets first, the next to close before others."""
+    return sorted(
+        model.market_state.markets.values(),
+        key=lambda entry: (entry.status is not MarketStatus.OPEN, entry.ends_at),
+    )
 
 
 def market(model: ViewModel, width: int, rows_max: int) -> Panel:
     """The underlying's price, every open market, and the book of the next one to close if there is room."""
     parts: list[RenderableType] = []
-    found = sorted(
-        model.market_state.markets.values(),
-        key=lambda entry: (entry.status is not MarketStatus.OPEN, entry.ends_at),
-    )
+    found = in_order(model)
     venues = sorted({entry.venue for entry in found})
     headed = len(venues) > 1 and rows_max - 1 >= len(found) + len(venues)
     if not headed:
@@ -31,23 +46,16 @@ def market(model: ViewModel, width: int, rows_max: int) -> Panel:
         parts.extend(_underlying(name, model.market_state.tops.get(name)) for name in underlyings[:1])
     inner = width - BORDER_SIZE - PADDING_SIZE
     ladder_rows = min(5, rows_max - len(parts) - 1 - len(found) - headed * len(venues) - 1)
-    listed = table(
-        ("market", "rest"),
-        ("strike", "right"),
-        (terms.TIME_LEFT.word, "right"),
-        ("yes/up", "right"),
-        ("no/down", "right"),
-        ("depth", "right"),
-    )
-    name_width = max(10, inner - _MARKET_COLUMNS)
+    listed = table(*COLUMNS)
+    name_width = max(10, inner - MARKET_COLUMNS)
     if headed:
         for venue in venues:
             listed.add_row(*_venue_row(model, venue, [e for e in found if e.venue == venue], name_width))
             for entry in (e for e in found if e.venue == venue):
-                listed.add_row(*_market_row(model, entry, name_width))
+                listed.add_row(*market_row(model, entry, name_width))
     else:
         for entry in found[: max(1, rows_max - len(parts) - 1)]:
-            listed.add_row(*_market_row(model, entry, name_width))
+            listed.add_row(*market_row(model, entry, name_width))
     parts.append(listed)
     if found and ladder_rows >= 2:
         parts.append(_ladder(model, found[0], inner, ladder_rows))
@@ -78,7 +86,8 @@ def _level(tops: DisplayedQuotes | None) -> tuple[str, str]:
     return wording.level(tops.reference if tops is not None else None) + arrow, f"bold {style}"
 
 
-def _market_row(model: ViewModel, entry: Market, name_width: int) -> tuple[RenderableType, ...]:
+def market_row(model: ViewModel, entry: Market, name_width: int) -> tuple[RenderableType, ...]:
+    """A market: what decides it, what is left of its time, its two prices."""
     names = [outcome.instrument for outcome in entry.outcomes[:2]]
     tops = [model.market_state.tops.get(name) for name in names]
     quotes = [_bid_ask(top) for top in tops] + [Text("–")] * (2 - len(tops))

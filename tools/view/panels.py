@@ -18,7 +18,7 @@ from tools.view import styles, times
 from tools.view.chart import line_chart
 from tools.view.parts import BORDER_SIZE, PADDING_SIZE, panel, table
 
-_POSITION_COLUMNS = 74
+POSITION_COLUMNS = 74
 """What the figures of a position need beside its name, with one exit at work."""
 
 
@@ -225,27 +225,35 @@ def positions(model: ViewModel, rows_max: int, width: int) -> Panel:
     """Open positions with their exits."""
     rows = model.positions()
     wide = width >= 68
-    columns = [(terms.POSITION.word, "left"), (terms.QUANTITY.word, "right"), (terms.ENTRY.word, "right")]
-    columns += [
-        (terms.MARK.word, "right"),
-        (terms.UNREALISED.short, "right"),
-        ("", "right"),
-        ("stage", "left"),
-    ]
-    made = table(*columns, *([("exits at work", "rest")] if wide else []))
-    name_width = max(14, min(32, width - _POSITION_COLUMNS))
+    made = table(*position_columns(wide=wide))
+    name_width = max(14, min(32, width - POSITION_COLUMNS))
     shown = rows if len(rows) <= rows_max else rows[: rows_max - 1]
     for row in shown:
-        made.add_row(*_position_row(model, row, name_width, wide=wide))
+        made.add_row(*position_row(model, row, name_width, wide=wide))
     if len(shown) < len(rows):
         made.add_row(Text(f"… and {len(rows) - len(shown)} more", style=styles.QUIET))
     body: RenderableType = made if rows else Text("no open position", style=styles.QUIET)
     return panel("open positions", body, f"{len(rows)} open")
 
 
-def _position_row(
+def position_columns(*, wide: bool) -> list[tuple[str, str]]:
+    """Headings of what :func:`position_row` makes, with their kinds."""
+    return [
+        (terms.POSITION.word, "left"),
+        (terms.QUANTITY.word, "right"),
+        (terms.ENTRY.word, "right"),
+        (terms.MARK.word, "right"),
+        (terms.UNREALISED.short, "right"),
+        ("", "right"),
+        ("stage", "left"),
+        *([("exits at work", "rest")] if wide else []),
+    ]
+
+
+def position_row(
     model: ViewModel, row: PositionRow, name_width: int, *, wide: bool
 ) -> tuple[RenderableType, ...]:
+    """A position: what it cost, what it is worth, and what is at work to leave it."""
     style = styles.of_amount(row.unrealised_profit)
     stage_style = styles.WARN if row.stage == "unmanaged" else styles.PLAIN
     cells: tuple[RenderableType, ...] = (
@@ -294,7 +302,7 @@ def decisions(model: ViewModel, rows_max: int, width: int) -> Panel:
     # Reasons may take several lines; what no longer fits is the oldest, at the bottom.
     latest = list(model.decisions.latest)[::-1][: max(1, rows_max)]
     for decision in latest:
-        cells = _decision_row(model, decision, 28 if wide else 18 if width >= 70 else 14)
+        cells = decision_row(model, decision, 28 if wide else 18 if width >= 70 else 14)
         made.add_row(*(cells if wide else _narrowed(cells)))
     counts = model.tally.counts
     words = {
@@ -316,7 +324,8 @@ def _narrowed(cells: tuple[Text, ...]) -> tuple[Text, ...]:
     return decision, what, Text(" ").join([order, reasons]) if order.plain else reasons
 
 
-def _decision_row(model: ViewModel, decision: Decision, name_width: int) -> tuple[Text, ...]:
+def decision_row(model: ViewModel, decision: Decision, name_width: int) -> tuple[Text, ...]:
+    """A decision: when, of which order, what it was, and why; a rejection that came again with how often."""
     word, style = styles.OUTCOMES[decision.outcome]
     kind = " exit" if decision.is_exit else ""
     order = Text()

@@ -1,5 +1,6 @@
 """A frame: which parts are shown, where, for a terminal of a given size."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
 
@@ -8,9 +9,11 @@ from rich.layout import Layout
 from rich.segment import Segment
 from rich.text import Text
 
+from libs.lists.orders import OrderRow
 from libs.observability.latency import HOPS
 from libs.view.model import ViewModel
-from tools.view import market_panel, panels
+from tools.view import market_panel, pages, panels
+from tools.view.keys import PAGES, Shown
 from tools.view.parts import BORDER_SIZE
 
 WIDTH_MIN, HEIGHT_MIN = 40, 12
@@ -21,8 +24,13 @@ _HEADER_ROWS = 2
 _HEADINGS = 1
 
 
-def render(model: ViewModel, width: int, height: int) -> RenderableType:
-    """The frame of the model, exactly ``width`` × ``height`` characters."""
+def render(
+    model: ViewModel, width: int, height: int, shown: Shown | None = None, orders: Sequence[OrderRow] = ()
+) -> RenderableType:
+    """The frame of the model, exactly ``width`` × ``height`` characters.
+
+    ``shown``: what is looked at where keys can be pressed; without it the overview, and no line of keys.
+    """
     if width < WIDTH_MIN or height < HEIGHT_MIN:
         text = f"expected a terminal of at least {WIDTH_MIN}×{HEIGHT_MIN}, was {width}×{height}"
         return _Sized(Text(text), width, height)
@@ -34,10 +42,17 @@ def render(model: ViewModel, width: int, height: int) -> RenderableType:
         rows = banner.plain.count("\n") + 1
         top.append(Layout(banner, size=rows))
         used += rows
-    wide = width >= WIDE_WIDTH and height >= WIDE_HEIGHT
-    body = _wide(model, width, height - used) if wide else _narrow(model, width, height - used)
+    bottom = [] if shown is None else [Layout(pages.keys_line(shown, width), size=1)]
+    used += len(bottom)
+    if shown is not None and shown.page != PAGES[0]:
+        room = height - used
+        body = [Layout(pages.page(model, orders, shown, width, room), size=room)]
+    elif width >= WIDE_WIDTH and height >= WIDE_HEIGHT:
+        body = _wide(model, width, height - used)
+    else:
+        body = _narrow(model, width, height - used)
     frame = Layout()
-    frame.split_column(*top, *body)
+    frame.split_column(*top, *body, *bottom)
     return _Sized(frame, width, height)
 
 

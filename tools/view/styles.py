@@ -23,12 +23,14 @@ SERVICE_STATES = {
 """Sign and colour of a service's state; each state has its own sign where colours do not show."""
 OTHER_STATE = ("○", QUIET)
 
+UNKNOWN_MONEY = "unknown"
 MONEY = {
     "paper": ("paper", QUIET),
     "sandbox": ("SANDBOX LIVE", f"bold {WARN}"),
     "sandbox mana": ("SANDBOX LIVE MANA", f"bold {WARN}"),
     "real": (" REAL MONEY ", BANNER_CRITICAL),
     "real mana": (" REAL MANA ", BANNER_CRITICAL),
+    UNKNOWN_MONEY: ("money not known", f"bold {WARN}"),
 }
 """Whose money it is that orders move."""
 

@@ -1,6 +1,6 @@
 """What the operator says: halt, resume and the other commands, and what came of it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,6 +36,7 @@ from tools.cli.terminal import DEFAULT_STATE, AsJson, State, print_outcome, run
 from tools.exit_codes import FAILED, NothingDone, UsageError
 from tools.lists.positions import read_holdings
 from tools.system.installation import Installation, expect_run, running_supervisor, tape_access
+from tools.view.keys import REASON as KEY_REASON
 
 
 def halt(
@@ -133,6 +134,15 @@ async def give_halt(state: Path, reason: str) -> dict[str, Any]:
         return document | {"text": f"halted: {reason} (tape sequence {seq}); nothing runs"}
     document["orders"] = {order: status.value for order, status in effect.orders.items()}
     return document | {"text": f"halted: {reason} (tape sequence {seq}); {effect.text()}"}
+
+
+def halt_of(state: Path) -> Callable[[], Awaitable[str]]:
+    """What a key of the view gives, and answers: the same halt as the command's."""
+
+    async def give_it() -> str:
+        return str((await give_halt(state, KEY_REASON))["text"])
+
+    return give_it
 
 
 def _write_file(layout: StateLayout, reason: str) -> OSError | None:

@@ -9,6 +9,7 @@ import typer
 from libs.config.load import parse_sets
 from libs.venues.catalogue import takes_orders, traded
 from services.signal.discovery import lasting_spec
+from tools.cli.commands.operator import halt_of
 from tools.cli.going_live import pass_live_gate, passphrase_for
 from tools.cli.live_view import LiveView
 from tools.cli.report import print_summary
@@ -173,7 +174,7 @@ def up(  # noqa: PLR0913, PLR0917 - a command line's options are its parameters
             options.passphrase = passphrase_for(state, ())
         if headless or as_json:
             return await run_headless(system, visible=sys.stderr.isatty(), tell=_telling(system, stages.say))
-        view = LiveView(OwnSystem(system), picture)
+        view = LiveView(OwnSystem(system), picture, halt_of(state))
         system.observers.append(view.observe)
         return await run_viewed(system, view.run, stages.say)
 
