@@ -49,6 +49,7 @@ def _is(service: str, path: str, text: str, name: str, about: str, label: str = 
 
 _CENT = 0.01
 _VENUE = "venue"
+_CHANNEL = "channel"
 ROWS: tuple[Row, ...] = (
     _gauge("feed", "silent_s", "presage_feed_silent_seconds", "Since the last frame of any venue"),
     _counter("feed", "frames", "presage_feed_frames", "Frames read"),
@@ -154,6 +155,22 @@ ROWS: tuple[Row, ...] = (
     _counter("journal", "journal/retries", "presage_journal_retries", "Transactions that were tried again"),
     _counter("journal", "journal/anchors", "presage_journal_anchors", "Anchors of the hash chain written"),
     _is("journal", "journal/state", "live", "presage_journal_storing", "1 while the database takes rows"),
+    _counter("monitor", "notify/*/sent", "presage_notifications_sent", "Messages delivered", _CHANNEL),
+    _counter(
+        "monitor",
+        "notify/*/failed",
+        "presage_notifications_failed",
+        "Attempts that delivered nothing",
+        _CHANNEL,
+    ),
+    _counter(
+        "monitor",
+        "notify/*/dropped",
+        "presage_notifications_dropped",
+        "Texts given up: too old, refused, or too many",
+        _CHANNEL,
+    ),
+    _gauge("monitor", "notify/*/waiting", "presage_notifications_waiting", "Texts that wait", _CHANNEL),
     _gauge("journal", "archive/segments", "presage_archive_segments", "Sealed segments"),
     _gauge("journal", "archive/size", "presage_archive_bytes", "Size of the sealed segments"),
     _gauge("journal", "archive/waiting", "presage_archive_waiting", "Messages on the tape not yet archived"),

@@ -14,13 +14,15 @@
       broker/         nats-server: configuration, credentials/<user>, jetstream/
       postgres/       the journal's database
       keys/           operator.key, risk.key, console.key (owner only), public.json, retired.json;
-                      venues/ the trading keys, encrypted; feed/ read-only keys for market data
+                      venues/ the trading keys, encrypted; feed/ read-only keys for market data; notify/ the
+                      channels' tokens and addresses
       snapshots/      <machine>/<seq>.snapshot
       claims/         execution's own synced record of its claims
       journal/        anchors of the hash chain
       logs/           one file a service
       archive/        <tape>/<first>-<last>.segment: the whole record, sealed stretch by stretch
       advisor/        asked.log: the questions that have left for a model
+      notify/         state.json: how far notifications have read the tape, and what waits to be told; owner only
       console/        users.json, sessions.json, secret: who may log in to the console, and has; owner only
       frames/         <date>/frames-<n>.jsonl.gz: raw frames of the live venues, see services/feed/recording/recorder.py
 """
@@ -78,6 +80,8 @@ class RunFile(msgspec.Struct, kw_only=True, omit_defaults=True):
     optional_services: list[str] = msgspec.field(default_factory=list)
     news: dict[str, Any] = msgspec.field(default_factory=dict)
     """The section ``news``."""
+    notify: dict[str, Any] = msgspec.field(default_factory=dict)
+    """The section ``notify``, where it has channels."""
     advisor_url: str = ""
     """Where the sandbox's models are; empty without them."""
     console_url: str = ""
@@ -128,6 +132,7 @@ class StateLayout:
         self.logs = root / "logs"
         self.frames = root / "frames"
         self.console = root / "console"
+        self.notify = root / "notify"
         self.archives = root / "archive"
 
     @property

@@ -41,6 +41,7 @@ _NEXT = {
     "change_not_reverted": "presage eval show {topic}, then presage config show",
     "condition": "presage attach",
     "condition_refused": "presage config show alerts",
+    "notifications_failing": "presage notify test",
     "change_unchecked": "presage eval show {topic}",
 }
 """Rule of the monitor → what to type next; ``topic`` and its venue are filled in."""

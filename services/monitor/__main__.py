@@ -15,6 +15,8 @@ async def main(context: Context) -> None:
     shell = MonitorShell(context, host)
     await shell.start()
     tasks = [asyncio.create_task(shell.clock_loop()), asyncio.create_task(shell.publish_loop())]
+    if shell.notifier is not None:
+        tasks.append(asyncio.create_task(shell.notifier.run()))
     try:
         await serve_host(context, host)
     finally:

@@ -33,6 +33,7 @@ LEDGER_FULL = "ledger_full"
 CLAIM_FORGOTTEN = "claim_forgotten"
 TAPE_FLOODED = "tape_flooded"
 ARCHIVE_BEHIND = "archive_behind"
+NOTIFICATIONS_FAILING = "notifications_failing"
 ARCHIVE_GAP = "archive_gap"
 ARCHIVE_LEVELS = {25: Severity.WARNING, 50: Severity.CRITICAL}
 """Per cent of the tape's window; a stretch that waits for its end is 8 %. At 25 % hours are left, at the usual rates."""
@@ -168,6 +169,16 @@ class HealthWatch:
         lost = int(report.get("lost", 0))
         text = f"{lost} messages left the window before they were archived"
         return out + hold(ARCHIVE_GAP, Severity.CRITICAL, "archive", text, wrong=bool(lost))
+
+    def channels(self, failing: Mapping[str, str]) -> list[Message]:
+        """Channels of notifications that deliver nothing, and why: an alert for each, and when it is over."""
+        out: list[Message] = []
+        told = {topic for rule, topic in self.conditions.active if rule == NOTIFICATIONS_FAILING}
+        for name in sorted(told | set(failing)):
+            text = f"nothing delivered for a minute: {failing.get(name, '')}".rstrip(": ")
+            wrong = name in failing
+            out += self.conditions.hold(NOTIFICATIONS_FAILING, Severity.CRITICAL, name, text, wrong=wrong)
+        return out
 
     def floods(self, per_second: Mapping[str, int]) -> list[Message]:
         """How much each producer said lately: an alert for each that floods the tape, and when it is over."""

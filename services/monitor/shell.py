@@ -1,8 +1,9 @@
-"""The monitor's shell: the clock, the services' health, dead letters."""
+"""The monitor's shell: the clock, the services' health, dead letters, notifications."""
 
 import asyncio
 import time
 from collections import Counter, deque
+from collections.abc import Mapping
 from time import monotonic
 from typing import Any
 
@@ -22,6 +23,7 @@ from proto.subjects import SERVICES
 from services.monitor.dead_letters import DeadLetters
 from services.monitor.health import HealthWatch
 from services.monitor.machine import MonitorMachine
+from services.monitor.notify.setup import notifier_of
 from services.monitor.rates import ProducerRates
 
 CLOCK_EVERY_S = 1.0
@@ -52,6 +54,8 @@ class MonitorShell:
         self._watch = self._new_watch()
         self._queued = asyncio.Event()
         self._rates = ProducerRates()
+        self._account: Mapping[str, Any] = {}
+        self.notifier = notifier_of(context, host, lambda: self._account)
 
     def _new_watch(self) -> HealthWatch:
         expected = (*SERVICES, *self._context.run.optional_services)
@@ -74,6 +78,8 @@ class MonitorShell:
         self._host.on_dead = self._on_dead
         self._host.extra_report = self.report
         self._host.observers.append(lambda record, _: self._count(record))
+        if self.notifier is not None:
+            self._host.observers.append(self.notifier.on_record)
         await self._context.link.client.subscribe(f"{REPORT}.>", cb=self._on_report)
 
     def report(self) -> dict[str, Any]:
@@ -82,7 +88,10 @@ class MonitorShell:
         for runner in self._host.runners:
             if isinstance(runner.machine, MonitorMachine):
                 found.update({rule: len(topics) for rule, topics in runner.machine.state.active.items()})
-        return {"alerts": dict(found)}
+        report: dict[str, Any] = {"alerts": dict(found)}
+        if self.notifier is not None:
+            report["notify"] = self.notifier.report()
+        return report
 
     def _put(self, messages: list[Message] | list[Dead]) -> None:
         self._queue.extend(messages)
@@ -133,6 +142,8 @@ class MonitorShell:
             self._put(self._watch.ledger(body.get("ledger", {})))
         elif service == "journal":
             self._put(self._watch.archive(body.get("archive", {})))
+        elif service == "risk":
+            self._account = body
 
     def _watch_violations(self, service: str, count: int) -> None:
         before = self._violations.get(service, 0)
@@ -182,6 +193,8 @@ class MonitorShell:
             now = time.time_ns()
             self._put(self._watch.tick(now))
             self._put(self._dead.flush(now))
+            if self.notifier is not None:
+                self._put(self._watch.channels(self.notifier.failing()))
             if self._host.status.live and self._owns_clock():
                 await self._host.publish_fact(Fact(Clock(at=time.time_ns())))
 

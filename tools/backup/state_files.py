@@ -46,6 +46,7 @@ LEFT_OUT = {
     "PAUSED.spare": "of the running system",
     "secrets": "of the servers there; made anew",
     "sandbox-keys": "written anew",
+    "notify": "what was told there is not told again by another",
 }
 """Names that are not, and why."""
 SECRET = ("console.key", "operator.key", "risk.key")
@@ -96,6 +97,8 @@ def save_state(installation: Installation, target: Path) -> list[str]:
 
 def _may_leave(member: str, content: bytes) -> bool:
     name = Path(member).name
+    if member.startswith("keys/notify/"):
+        return False
     if member in ("keys/public.json", "keys/retired.json") or name.endswith(".id"):
         return True
     if name in SECRET:

@@ -41,6 +41,7 @@ ENTRIES = {
         RUN, "tools.cli.keys", "keys_app", "Keys: of the venues, stored encrypted; your own, rotated."
     ),
     "password": Entry(RUN, f"{_C}.console", "password", "Make a new password for the console."),
+    "notify": Entry(RUN, f"{_C}.notify", "notify_app", "Notifications: test the channels."),
     "sandbox": Entry(RUN, f"{_C}.sandbox", "sandbox", "Serve the venues on this machine."),
     "halt": Entry(DECIDE, f"{_C}.operator", "halt", "Stop new orders now and cancel working ones."),
     "resume": Entry(DECIDE, f"{_C}.operator", "resume", "Let orders leave again."),

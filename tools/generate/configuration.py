@@ -14,7 +14,8 @@ from libs.config.section import Section
 from services.advisor.params import AdvisorParams
 from services.feed.news.params import NewsParams
 from services.journal.params import ArchiveParams
-from tools.system.composition import ADVISOR, ARCHIVE, EVALUATION, NEWS, models, venue_models
+from services.monitor.notify.params import NotifyParams
+from tools.system.composition import ADVISOR, ARCHIVE, EVALUATION, NEWS, NOTIFY, models, venue_models
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = Path("docs/reference/configuration.md")
@@ -37,7 +38,13 @@ def render_configuration() -> str:
 def _sections() -> Iterator[str]:
     for name, model in (
         models()
-        | {EVALUATION: ChangeLimits, ARCHIVE: ArchiveParams, ADVISOR: AdvisorParams, NEWS: NewsParams}
+        | {
+            EVALUATION: ChangeLimits,
+            ARCHIVE: ArchiveParams,
+            ADVISOR: AdvisorParams,
+            NEWS: NewsParams,
+            NOTIFY: NotifyParams,
+        }
         | venue_models()
     ).items():
         path = name.replace(".", "/")

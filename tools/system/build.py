@@ -14,6 +14,7 @@ from tools.system.composition import (
     advisor_sections,
     archive_section,
     news_section,
+    notify_section,
     sections,
     split_overrides,
     venue_sections,
@@ -37,6 +38,7 @@ def system_of(
     if options.money == "real" and found.get("signal.model_edge", {}).get("influence") == "full":
         raise UsageError("expected signal.model_edge.influence earned with real money, was full")
     options.news = news_section(config, overrides)
+    options.notify = notify_section(config, overrides)
     options.archive_keep_days = archive_section(config, overrides)["keep_days"]
     if options.recordings or options.sockets or options.market is MarketSource.SYNTHETIC:
         if options.live:

@@ -26,6 +26,7 @@ from services.journal.params import ArchiveParams
 from services.monitor.conditions import SECTION as ALERTS
 from services.monitor.conditions import AlertsParams
 from services.monitor.machine import MonitorMachine
+from services.monitor.notify.params import NotifyParams
 from services.monitor.params import MonitorParams
 from services.risk.machine import RiskMachine
 from services.risk.params import RiskParams
@@ -38,6 +39,7 @@ ARCHIVE = "archive"
 EVALUATION = "eval"
 ADVISOR = "advisor"
 NEWS = "news"
+NOTIFY = "notify"
 PROMPTS_DIRECTORY = "prompts"
 
 
@@ -139,8 +141,7 @@ def archive_section(
     Raises:
         ConfigError: naming file, line and key.
     """
-    own = {path: value for path, value in (overrides or {}).items() if path.startswith(f"{ARCHIVE}.")}
-    return load(directory, {ARCHIVE: ArchiveParams}, own)[ARCHIVE]
+    return _section_apart(ARCHIVE, ArchiveParams, directory, overrides)
 
 
 def advisor_sections(
@@ -151,8 +152,7 @@ def advisor_sections(
     Raises:
         ConfigError: naming file, line and key; also for a prompt that a role names and that is not there.
     """
-    own = {path: value for path, value in (overrides or {}).items() if path.startswith(f"{ADVISOR}.")}
-    section = load(directory, {ADVISOR: AdvisorParams}, own)[ADVISOR]
+    section = _section_apart(ADVISOR, AdvisorParams, directory, overrides)
     texts = _prompts(directory / PROMPTS_DIRECTORY)
     for prompt in (*(role.prompt for role in AdvisorParams.model_validate(section).roles), EVALUATOR_PROMPT):
         if prompt not in texts:
@@ -169,8 +169,26 @@ def news_section(
     Raises:
         ConfigError: naming file, line and key.
     """
-    own = {path: value for path, value in (overrides or {}).items() if path.startswith(f"{NEWS}.")}
-    return load(directory, {NEWS: NewsParams}, own)[NEWS]
+    return _section_apart(NEWS, NewsParams, directory, overrides)
+
+
+def notify_section(
+    directory: Path = CONFIG_DIRECTORY, overrides: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The resolved section of notifications, which no machine reads.
+
+    Raises:
+        ConfigError: naming file, line and key.
+    """
+    return _section_apart(NOTIFY, NotifyParams, directory, overrides)
+
+
+def _section_apart(
+    name: str, model: type[Section], directory: Path, overrides: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """A section that stands by itself, with the overrides that are its own."""
+    own = {path: value for path, value in (overrides or {}).items() if path.startswith(f"{name}.")}
+    return load(directory, {name: model}, own)[name]
 
 
 def _prompts(directory: Path) -> dict[str, str]:
@@ -189,5 +207,5 @@ def split_overrides(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[
     """Overrides of the machines' sections, and those of the venues'."""
     of_venues = {path: value for path, value in overrides.items() if path.startswith("venues.")}
     others = {path: value for path, value in overrides.items() if path not in of_venues}
-    apart = (f"{ARCHIVE}.", f"{ADVISOR}.", f"{NEWS}.")
+    apart = (f"{ARCHIVE}.", f"{ADVISOR}.", f"{NEWS}.", f"{NOTIFY}.")
     return {path: value for path, value in others.items() if not path.startswith(apart)}, of_venues

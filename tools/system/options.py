@@ -47,6 +47,8 @@ class Options:
     origins: Mapping[str, str] = field(default_factory=dict)
     """Path of a setting → where its value comes from."""
     news: Mapping[str, Any] = field(default_factory=dict)
+    notify: Mapping[str, Any] = field(default_factory=dict)
+    """The section ``notify``."""
     evaluator: bool = False
     """Whether the evaluator runs beside the services; never while a recording is played."""
     console: bool = False

@@ -48,6 +48,7 @@ _FOR: dict[str, tuple[str, ...]] = {
     "feed": ("synthetic_seed", "socket_urls", "venues"),
     "execution": ("venues",),
     "signal": ("strategies",),
+    "monitor": ("notify",),
     "journal": ("database_url", "archive_keep_days"),
 }
 

@@ -318,6 +318,7 @@ class System:
             archive_keep_days=options.archive_keep_days,
             # Only an advisor reads them.
             news=dict(options.news) if self.advising.is_on else {},
+            notify=dict(options.notify) if options.notify.get("channels") else {},
             optional_services=list(self._optional),
             console_url=self._listen_for_browsers(),
             advisor_url=self._models_url,

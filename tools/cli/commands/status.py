@@ -186,6 +186,7 @@ def print_status(console: Console, document: Mapping[str, Any]) -> None:
         style = "red" if row["severity"] == "critical" else "yellow"
         words = f"{row['severity']}: {row['rule']} {row['topic']}: {row['text']}: {row['next']}"
         console.print(clean(words), style=style, highlight=False, markup=False, soft_wrap=True)
+    _print_notifications(console, document["services"].get("monitor", {}).get("notify", {}))
     for row in document.get("pending", ()):
         console.print(_pending_line(row), style="yellow", highlight=False, markup=False, soft_wrap=True)
     if document["services"]:
@@ -194,6 +195,19 @@ def print_status(console: Console, document: Mapping[str, Any]) -> None:
         _print_venues(console, document["venues"])
     _print_odd_items(console, document["services"].get("execution", {}).get("venues", {}))
     _print_left_out(console, document)
+
+
+def _print_notifications(console: Console, channels: Mapping[str, Any]) -> None:
+    """Each channel with what became of its messages; what is wrong with it in yellow."""
+    for name, row in channels.items():
+        counts = ", ".join(
+            f"{row[key]} {key}" for key in ("sent", "waiting", "failed", "dropped") if row.get(key)
+        )
+        words = clean(
+            f"notifications to {name}: {counts or 'none yet'}" + f": {row['error']}" * bool(row["error"])
+        )
+        style = "yellow" if row["error"] else ""
+        console.print(words, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_services(console: Console, services: Mapping[str, Any]) -> None:

@@ -1,0 +1,1 @@
+"""Notifications: what is told to whom, when, and what came of it."""
