@@ -21,7 +21,8 @@ APPROVAL_DOMAIN = "presage.approval.1"
 OPERATOR_DOMAIN = "presage.operator.1"
 ROLES = {APPROVAL_DOMAIN: "risk", OPERATOR_DOMAIN: "operator"}
 CONSOLE_ROLE = "console"
-SPEAKERS = {APPROVAL_DOMAIN: ("risk",), OPERATOR_DOMAIN: ("operator", CONSOLE_ROLE)}
+MONITOR_ROLE = "monitor"
+SPEAKERS = {APPROVAL_DOMAIN: ("risk",), OPERATOR_DOMAIN: ("operator", CONSOLE_ROLE, MONITOR_ROLE)}
 """Roles whose keys sign in a domain. What of it they may say is in the file of public keys."""
 KEY_ID_DIGITS = 12
 """Of the public key, after the role: enough to tell keys apart, short enough to read."""

@@ -23,6 +23,10 @@ CONSOLE_VERBS = tuple(
 """What the console's key may say: nothing that loosens a limit, skips a message or configures anything."""
 
 
+MONITOR_VERBS = (Verb.HALT.value,)
+"""What the monitor's key may say, for a chat that it listens to: to halt is anybody's right."""
+
+
 def verb_of(message: Session | Config | Command) -> str:
     """The verb that a key must have to say a message."""
     if isinstance(message, Command):

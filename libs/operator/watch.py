@@ -76,9 +76,13 @@ class Reports:
     async def _on_report(self, message: Msg) -> None:
         body = read_report(message.subject, message.data)
         if body is not None:
-            self.latest[body["service"]] = body
-            self.heard_at_s[body["service"]] = monotonic()
-            self.changed.set()
+            self.take(body)
+
+    def take(self, body: dict[str, Any]) -> None:
+        """Take a report that was read."""
+        self.latest[body["service"]] = body
+        self.heard_at_s[body["service"]] = monotonic()
+        self.changed.set()
 
     def believed(self, service: str, within_s: float = BELIEVED_S) -> dict[str, Any]:
         """The newest report of a service; empty when it is older than ``within_s``, for then nothing is known."""

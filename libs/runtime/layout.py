@@ -13,7 +13,7 @@
       HALT            present while halted; closes execution's gate whatever else works
       broker/         nats-server: configuration, credentials/<user>, jetstream/
       postgres/       the journal's database
-      keys/           operator.key, risk.key, console.key (owner only), public.json, retired.json;
+      keys/           operator.key, risk.key, console.key, monitor.key (owner only), public.json, retired.json;
                       venues/ the trading keys, encrypted; feed/ read-only keys for market data; notify/ the
                       channels' tokens and addresses
       snapshots/      <machine>/<seq>.snapshot
@@ -124,6 +124,7 @@ class StateLayout:
         self.operator_key = self.keys / "operator.key"
         self.risk_key = self.keys / "risk.key"
         self.console_key = self.keys / "console.key"
+        self.monitor_key = self.keys / "monitor.key"
         self.public_keys = self.keys / "public.json"
         self.venue_keys = root / "keys" / "venues"
         self.feed_keys = root / "keys" / "feed"

@@ -123,6 +123,8 @@ def _own_permissions(user: str, claims: str, lease: str) -> Permissions:
         publish += [f"{copies_prefix(claims)}.>"]
         subscribe += [HALT_SUBJECT]
     if user == "monitor":
+        # For a chat that it listens to; signed with a key that may say nothing else.
+        publish += [HALT_SUBJECT]
         subscribe += [f"{REPORT}.>"]
     return Permissions(tuple(publish), tuple(subscribe))
 

@@ -11,6 +11,7 @@ from nats.aio.msg import Msg
 
 from libs.config.environment import ChildEnvironment
 from libs.machine.host import Fact, Host
+from libs.operator.watch import Reports
 from libs.runtime.service import Context
 from libs.tape.credentials import REPORT, STANDBY
 from libs.tape.reader import REST_S
@@ -54,8 +55,8 @@ class MonitorShell:
         self._watch = self._new_watch()
         self._queued = asyncio.Event()
         self._rates = ProducerRates()
-        self._account: Mapping[str, Any] = {}
-        self.notifier = notifier_of(context, host, lambda: self._account)
+        self._reports = Reports()
+        self.notifier = notifier_of(context, host, self._services)
 
     def _new_watch(self) -> HealthWatch:
         expected = (*SERVICES, *self._context.run.optional_services)
@@ -93,6 +94,12 @@ class MonitorShell:
             report["notify"] = self.notifier.report()
         return report
 
+    def _services(self) -> Mapping[str, Mapping[str, Any]]:
+        """Each expected service with its newest report, as ``presage status`` has it."""
+        expected = (*SERVICES, *self._context.run.optional_services)
+        found = {name: self._reports.believed(name) or {"state": "missing"} for name in expected}
+        return {**found, "monitor": self._host.health()}
+
     def _put(self, messages: list[Message] | list[Dead]) -> None:
         self._queue.extend(messages)
         self._queued.set()
@@ -128,6 +135,7 @@ class MonitorShell:
             return
         if body["state"] not in set(ServiceState):
             return
+        self._reports.take(body)
         service, state = str(body["service"]), ServiceState(body["state"])
         now = time.time_ns()
         self._put(
@@ -142,8 +150,6 @@ class MonitorShell:
             self._put(self._watch.ledger(body.get("ledger", {})))
         elif service == "journal":
             self._put(self._watch.archive(body.get("archive", {})))
-        elif service == "risk":
-            self._account = body
 
     def _watch_violations(self, service: str, count: int) -> None:
         before = self._violations.get(service, 0)

@@ -88,6 +88,7 @@ def test_what_is_restored_replays_to_the_same_and_signs_with_other_keys(
     assert made["left_out"] == [
         "keys/console.key",
         "keys/feed/kalshi.pem",
+        "keys/monitor.key",
         "keys/operator.key",
         "keys/risk.key",
     ]
@@ -106,7 +107,7 @@ def test_what_is_restored_replays_to_the_same_and_signs_with_other_keys(
     assert document("journal", "verify", "--state", str(state))["sound"]
     keys = document("keys", "list", "--state", str(state))["signing"]
     assert sorted((row["role"], row["state"]) for row in keys) == sorted(
-        (role, held) for role in ("console", "operator", "risk") for held in ("retired", "current")
+        (role, held) for role in ("console", "monitor", "operator", "risk") for held in ("retired", "current")
     )
     assert (state / "keys" / "venues" / "manifold.json").read_bytes().startswith(b"{")
     # What was traded after the backup is not known here: a start is another epoch, and halted.

@@ -43,6 +43,7 @@ CLAIMS = "(the prefix of claims)"
 SEEDED = 5
 EXTRA = {
     "execution": {f"$JS.API.STREAM.MSG.GET.{LEDGER}", f"$JS.API.STREAM.INFO.{LEDGER}", CLAIMS},
+    "monitor": {"operator.command.halt"},
     "feed": {"lockstep.grant.risk", "lockstep.poll"},
     CONSOLE: {
         f"operator.command.{verb}"

@@ -88,6 +88,7 @@ def test_a_tape_of_retired_keys_is_identical_and_they_sign_nothing_more(played: 
     assert [(row["role"], row["state"], row["last_seq"]) for row in listed] == [
         *((role, *rest) for role in ("operator", "risk") for rest in (("retired", last), ("current", None))),
         ("console", "current", None),
+        ("monitor", "current", None),
     ]
     assert f"retired, good up to sequence {last:,}" in run("keys", "list", "--state", str(copy)).stdout
     assert asyncio.run(_given(copy, retired)) == "refused"

@@ -108,7 +108,12 @@ def test_a_retired_key_is_good_up_to_a_sequence_and_no_further():
     )
 
 
-ROLES = {"risk": APPROVAL_DOMAIN, "operator": OPERATOR_DOMAIN, "console": OPERATOR_DOMAIN}
+ROLES = {
+    "risk": APPROVAL_DOMAIN,
+    "operator": OPERATOR_DOMAIN,
+    "console": OPERATOR_DOMAIN,
+    "monitor": OPERATOR_DOMAIN,
+}
 
 
 def path_of(layout: StateLayout, role: str) -> Path:
@@ -149,7 +154,9 @@ def test_a_file_of_public_keys_without_verbs_means_everything_for_the_operator_a
     console = next(key_id for key_id in written if key_id.startswith("console-"))
     operator = next(key_id for key_id in written if key_id.startswith("operator-"))
     assert written[console]["says"] == list(CONSOLE_VERBS)
-    old = {key_id: key for key_id, key in written.items() if key_id != console}
+    monitor = next(key_id for key_id in written if key_id.startswith("monitor-"))
+    assert written[monitor]["says"] == ["halt"]
+    old = {key_id: key for key_id, key in written.items() if key_id not in (console, monitor)}
     assert all(isinstance(key, str) for key in old.values())
     layout.public_keys.write_text(json.dumps(old | {console: written[console]["key"]}))
     verifier = Verifier.load(layout.public_keys)

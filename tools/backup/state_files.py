@@ -49,7 +49,7 @@ LEFT_OUT = {
     "notify": "what was told there is not told again by another",
 }
 """Names that are not, and why."""
-SECRET = ("console.key", "operator.key", "risk.key")
+SECRET = ("console.key", "monitor.key", "operator.key", "risk.key")
 """Private keys that are not encrypted: who has a backup must not be able to sign. A restore makes others."""
 MEMBERS_MAX = 1_000_000
 MEMBER_BYTES_MAX = 1 << 30

@@ -156,17 +156,18 @@ def list_keys(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
 
 
 class Role(StrEnum):
-    """Whose key signs: the operator's and the console's sign commands, risk's signs approvals."""
+    """Whose key signs: the operator's, the console's and the monitor's sign commands, risk's signs approvals."""
 
     OPERATOR = "operator"
     RISK = "risk"
     CONSOLE = "console"
+    MONITOR = "monitor"
 
 
 @keys_app.command("rotate")
 def rotate(
     role: Annotated[
-        Role, typer.Argument(help="Whose key: operator and console sign commands, risk approvals.")
+        Role, typer.Argument(help="Whose key: operator, console and monitor sign commands, risk approvals.")
     ],
     state: State = DEFAULT_STATE,
     as_json: AsJson = False,

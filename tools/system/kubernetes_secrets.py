@@ -51,6 +51,7 @@ def write_secrets(root: Path, folder: Path, database_host: str) -> list[str]:
     for service in SERVICES:
         parts[service] = {service: passwords[service]} | public
     parts["risk"]["risk.key"] = layout.risk_key.read_text()
+    parts["monitor"]["monitor.key"] = layout.monitor_key.read_text()
     parts["journal"][DATABASE_URL] = url
     folder.mkdir(parents=True, exist_ok=True, mode=OWNER_ONLY)
     for name, files in parts.items():

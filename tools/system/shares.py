@@ -121,6 +121,8 @@ class Shares:
             _write(retired_file(own.public_keys), retired_file(layout.public_keys).read_bytes())
         if service == "risk":
             _write(own.risk_key, layout.risk_key.read_bytes())
+        elif service == "monitor":
+            _write(own.monitor_key, layout.monitor_key.read_bytes())
         elif service == CONSOLE:
             _write(own.console_key, layout.console_key.read_bytes())
 

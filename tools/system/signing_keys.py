@@ -1,4 +1,4 @@
-"""The installation's own keys: risk's, which signs approvals, the operator's and the console's, which sign commands.
+"""The installation's own keys: risk's, which signs approvals, and those of operator, console and monitor.
 
 A key is made at the first start. Later only ``rotate`` makes one: an installation whose key is gone says so, for what
 was lost may have been taken. Public keys stay for ever, so that old tapes verify; a retired one is good for the
@@ -14,6 +14,7 @@ from libs.files import write_atomically
 from libs.keys.signing import (
     APPROVAL_DOMAIN,
     CONSOLE_ROLE,
+    MONITOR_ROLE,
     OPERATOR_DOMAIN,
     ROLES,
     PublicKey,
@@ -25,15 +26,16 @@ from libs.keys.signing import (
     retired_file,
     role_of,
 )
-from libs.keys.verbs import CONSOLE_VERBS
+from libs.keys.verbs import CONSOLE_VERBS, MONITOR_VERBS
 from libs.runtime.layout import StateLayout
 
 DOMAINS = {
     **{ROLES[domain]: domain for domain in (OPERATOR_DOMAIN, APPROVAL_DOMAIN)},
     CONSOLE_ROLE: OPERATOR_DOMAIN,
+    MONITOR_ROLE: OPERATOR_DOMAIN,
 }
 """Role → what its key signs."""
-SAYS = {CONSOLE_ROLE: CONSOLE_VERBS}
+SAYS = {CONSOLE_ROLE: CONSOLE_VERBS, MONITOR_ROLE: MONITOR_VERBS}
 """Role → what its key may say, where that is not everything."""
 
 log = logging.getLogger("presage.keys")
@@ -48,6 +50,7 @@ class SigningKeys:
             "operator": layout.operator_key,
             "risk": layout.risk_key,
             CONSOLE_ROLE: layout.console_key,
+            MONITOR_ROLE: layout.monitor_key,
         }
 
     def signer(self, role: str) -> Signer:

@@ -20,6 +20,7 @@ from proto.venue import Fill
 from services.monitor.health import NOTIFICATIONS_FAILING
 from services.monitor.notify import folding
 from services.monitor.notify.channel import NANOSECONDS, Channel, ChannelState
+from services.monitor.notify.commands import ChatDesk
 from services.monitor.notify.notes import TOLD, Note, note_of
 from services.monitor.notify.params import NotifyParams
 from services.monitor.notify.senders import Send
@@ -69,6 +70,7 @@ class Notifier:
         self.channels = [
             Channel(channel, self.state.channels[channel.name], around.zone) for channel in params.channels
         ]
+        self._desks: list[ChatDesk] = []
         self._changed = asyncio.Event()
         self._dirty = asyncio.Event()
         self._saving = asyncio.Lock()
@@ -96,6 +98,17 @@ class Notifier:
             self._put(told, now)
         self._dirty.set()
 
+    def listen(self, desk: ChatDesk, name: str) -> None:
+        """Let chats of a channel ask, beside all else."""
+
+        def take(offset: int) -> None:
+            self.state.offsets[name] = offset
+            self._dirty.set()
+
+        desk.on_taken = take
+        desk.may_listen = lambda: not self._follows()
+        self._desks.append(desk)
+
     def report(self) -> dict[str, Any]:
         """What the health report says: channel → what became of its messages."""
         return {channel.params.name: channel.report() for channel in self.channels}
@@ -114,6 +127,7 @@ class Notifier:
     async def run(self) -> None:
         """Send what waits, each channel by itself; for ever."""
         jobs: list[Coroutine[Any, Any, None]] = [self._serve(channel) for channel in self.channels]
+        jobs += [desk.run() for desk in self._desks]
         try:
             await run_until_first(self._tick(), self._save_for_ever(), *jobs)
         except Exception as e:

@@ -8,6 +8,8 @@ from libs.config.section import Section, setting, text, whole
 from proto.monitor import Severity
 
 CHANNELS_MAX = 16
+CHATS_MAX = 32
+Chat = Annotated[int, whole(-(2**53), 2**53)]
 Event = Literal["alert", "condition", "halt", "fill", "stop", "proposal", "daily"]
 EVENTS: tuple[Event, ...] = ("alert", "condition", "halt", "stop", "proposal", "daily")
 _HOUR = "(([01][0-9]|2[0-3]):[0-5][0-9])"
@@ -23,7 +25,7 @@ class ChannelParams(Section):
     file: Annotated[
         str, text(r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}$", "the name of a file, without a folder")
     ] = setting(..., "the file with the bot's token, or with apprise's address")
-    chat: Annotated[int, whole(-(2**53), 2**53)] = setting(0, "Telegram: the chat that is written to")
+    chat: Chat = setting(0, "Telegram: the chat that is written to")
     events: Annotated[tuple[Event, ...], Field(max_length=len(EVENTS) + 1)] = setting(EVENTS, "what is told")
     severity_min: Severity = setting(
         Severity.WARNING, "of alerts and conditions, those from this severity on"
@@ -35,10 +37,16 @@ class ChannelParams(Section):
         15, "messages a minute; what is more waits and is joined"
     )
 
+    commands_from: Annotated[tuple[Chat, ...], Field(max_length=CHATS_MAX)] = setting(
+        (), "Telegram: chats that may ask (/status, /positions, /orders, /profit, /why ID) and /halt"
+    )
+
     @model_validator(mode="after")
     def _has_a_chat(self) -> "ChannelParams":
         if self.kind == "telegram" and not self.chat:
             raise ValueError("expected the chat that is written to, was none")
+        if self.kind != "telegram" and self.commands_from:
+            raise ValueError("expected commands_from of a channel of Telegram, was of another")
         return self
 
 

@@ -11,13 +11,17 @@ from services.monitor.notify.folding import Window
 
 
 class NotifyState(msgspec.Struct):
-    """``position``: the newest message of ``tape`` that was taken. ``daily_on``: the day of the newest summary."""
+    """``position``: the newest message of ``tape`` that was taken. ``daily_on``: the day of the newest summary.
+
+    ``offsets``: channel → the first update of its chats that was not taken yet.
+    """
 
     tape: str = ""
     position: int = 0
     daily_on: str = ""
     fills: int = 0
     alerts: int = 0
+    offsets: dict[str, int] = msgspec.field(default_factory=dict)
     windows: dict[str, Window] = msgspec.field(default_factory=dict)
     channels: dict[str, ChannelState] = msgspec.field(default_factory=dict)
 

@@ -47,6 +47,7 @@ def test_each_service_has_its_own_password_and_keys_and_no_other(layout: StateLa
     own = {
         "risk": {"keys/risk.key"},
         CONSOLE: {"keys/console.key"},
+        "monitor": {"keys/monitor.key"},
         "execution": {"sandbox-keys/kalshi.pem", "sandbox-keys/kalshi.id"},
         "feed": {"sandbox-keys/feed/kalshi.pem", "sandbox-keys/feed/kalshi.id"},
     }
