@@ -25,7 +25,8 @@ from libs.machine.machine import Machine
 from libs.machine.outbox import Outbox
 from libs.machine.runner import MachineRunner
 from libs.machine.skips import OPERATOR_PATTERN, gate, skip_in
-from libs.machine.snapshots import Snapshot, SnapshotStore
+from libs.machine.snapshot_writer import SnapshotWriter
+from libs.machine.snapshots import Encoded, Snapshot, SnapshotStore, encoded
 from libs.tape.broker import stream_state
 from libs.tape.connection import Link
 from libs.tape.errors import BrokerUnavailable
@@ -75,6 +76,7 @@ class Host:
         self.observers: list[Callable[[TapeRecord, Message], None]] = []
         self.extra_report: Callable[[], dict[str, Any]] = dict
         self.on_dead: Callable[[TapeRecord, str], None] | None = None
+        self.before_live: Callable[[], None] = lambda: None
         self.read_everything = False
         self.rest_s = 0.0
         self._factories = list(machines)
@@ -82,6 +84,7 @@ class Host:
         self.history = History(link, Archive(settings.archive or settings.state / "archive"))
         self._reader: HistoryReader | None = None
         self._stores: dict[str, SnapshotStore] = {}
+        self._snapshots = SnapshotWriter()
         self._snapshot_seq = 0
         self._snapshot_at = monotonic()
         self._stopping = asyncio.Event()
@@ -159,6 +162,7 @@ class Host:
             await self._finish()
         finally:
             await cancel_all(tasks)
+            await self._snapshots.wait()
             if self._reader is not None:
                 await self._reader.close()
 
@@ -252,6 +256,7 @@ class Host:
             self.on_dead(record, reason)
 
     async def _go_live(self) -> None:
+        self.before_live()
         self.status.live = True
         log.info("live", extra={"service": self.settings.service, "position": self.position})
         for runner in self.runners:
@@ -351,17 +356,20 @@ class Host:
     # --- snapshots and stop ---------------------------------------------------------------------
 
     def _maybe_snapshot(self) -> None:
+        self._snapshots.check()
         if not self.runners or self._last is None or not (self.status.live or self.leading.follows):
             return
         due = monotonic() - self._snapshot_at > SNAPSHOT_EVERY_S
         far = self.position - self._snapshot_seq >= SNAPSHOT_EVERY_SEQ
-        if (due or far) and self._outbox.settled():
-            self._snapshot(planned=False)
+        if (due or far) and not self._snapshots.is_busy and self._outbox.settled():
+            self._snapshots.begin(self._taken(planned=False))
 
-    def _snapshot(self, *, planned: bool) -> None:
+    def _taken(self, *, planned: bool) -> list[tuple[SnapshotStore, Encoded]]:
+        """Every machine's snapshot of now, to be written where it belongs."""
         self._snapshot_at = monotonic()
+        taken: list[tuple[SnapshotStore, Encoded]] = []
         if self._last is None:
-            return
+            return taken
         for runner in self.runners:
             if runner.position != self._last.seq or runner.stopped is not None:
                 continue
@@ -372,27 +380,29 @@ class Host:
             ):
                 # Its leader's, by a planned stop perhaps.
                 continue
-            self._stores[runner.name].write(
-                Snapshot(
-                    machine=runner.name,
-                    version=runner.machine.version,
-                    tape=self.settings.tape,
-                    seq=runner.position,
-                    digest=self._last.digest(),
-                    state=runner.machine.snapshot(),
-                    input_gate=runner.input_gate.state,
-                    planned=planned,
-                )
+            snapshot = Snapshot(
+                machine=runner.name,
+                version=runner.machine.version,
+                tape=self.settings.tape,
+                seq=runner.position,
+                digest=self._last.digest(),
+                state=runner.machine.snapshot(),
+                input_gate=runner.input_gate.state,
+                planned=planned,
             )
+            taken.append((self._stores[runner.name], encoded(snapshot)))
         self._snapshot_seq = self._last.seq
+        return taken
 
     async def _finish(self) -> None:
         """A planned stop: let outputs be acknowledged, then snapshot."""
         deadline = monotonic() + FLUSH_PATIENCE_S
         while not self._outbox.settled() and monotonic() < deadline and self.link.connected:
             await asyncio.sleep(RETRY_WAIT_S / 10)
+        await self._snapshots.wait()
         if self._outbox.settled() and self.status.speaks:
-            self._snapshot(planned=True)
+            for store, snapshot in self._taken(planned=True):
+                store.keep(snapshot)
 
 
 __all__ = ["Fact", "Host", "HostSettings"]

@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -39,6 +40,19 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     planned: bool = False
 
 
+class Encoded(NamedTuple):
+    """A snapshot as bytes, and what its file is named and kept by."""
+
+    seq: int
+    version: int
+    content: bytes
+
+
+def encoded(snapshot: Snapshot) -> Encoded:
+    """The bytes of a snapshot: what is to be written stays as it is now, whatever the machine does next."""
+    return Encoded(snapshot.seq, snapshot.version, msgspec.msgpack.encode(snapshot))
+
+
 class SnapshotStore:
     """The snapshots of one machine in one directory.
 
@@ -56,12 +70,16 @@ class SnapshotStore:
 
     def write(self, snapshot: Snapshot) -> None:
         """Keep a snapshot; old ones beyond what is kept are removed."""
+        self.keep(encoded(snapshot))
+
+    def keep(self, snapshot: Encoded) -> None:
+        """The same with one that is encoded already. It waits for the disk, and may be called in another thread."""
         path = self._path(snapshot.seq)
         # A second process of the service may be writing the same snapshot.
         temporary = path.with_suffix(f".{os.getpid()}.new")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            content = msgspec.msgpack.encode(snapshot)
+            content = snapshot.content
             file.write(2 * (hashlib.sha256(content).digest() + content))
             file.flush()
             os.fdatasync(file.fileno())

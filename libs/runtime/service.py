@@ -29,6 +29,9 @@ from libs.tape.lease import Lease, LeaseLost
 from libs.tasks import cancel_all, run_until_first
 from proto.subjects import ALL_SERVICES
 
+NICENESS = {"monitor": 2, "exit": 2, "journal": 5, "advisor": 5}
+"""Who lets the chain from feed to execution go first when all of them wake at once. The monitor keeps the session's clock
+and exit its stops, so those two step back a little, and nobody starves beside a busy machine."""
 EXIT_FAILED = 1
 EXIT_STOPPED_MACHINE = 4
 EXIT_LEASE_LOST = 5
@@ -101,6 +104,8 @@ def run_service(service: str, main: Main, arguments: Sequence[str] | None = None
             "expected a run that began after the machine did, was an earlier one; presage up begins one"
         )
         return EXIT_FAILED
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS.get(service, 0))
     # What is loaded by now lives as long as the process: the collector need not walk it between two ticks.
     gc.collect()
     gc.freeze()

@@ -1,6 +1,7 @@
 """A service that no supervisor started: whose run it takes, and when it begins anew."""
 
 import gc
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import uvloop
 from libs.runtime import service
 from libs.runtime.boot import boot_id
 from libs.runtime.layout import RunFile, StateLayout
+from proto.subjects import ALL_SERVICES
 
 
 class Opened(Exception):
@@ -27,6 +29,7 @@ def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StateLayout:
 
     monkeypatch.setattr(uvloop, "run", run)
     monkeypatch.setattr(gc, "freeze", lambda: None)
+    monkeypatch.setattr(os, "nice", lambda _: 0)
     return found
 
 
@@ -59,3 +62,8 @@ def test_another_run_file_is_noticed_and_a_cut_one_says_nothing(layout: StateLay
     assert not service._has_another_run(context)
     layout.write_run(RunFile(broker_url="nats://127.0.0.1:1", tape="te1"))
     assert service._has_another_run(context)
+
+
+def test_nobody_on_the_way_to_an_order_steps_back():
+    assert not {"feed", "signal", "risk", "execution"} & service.NICENESS.keys()
+    assert set(ALL_SERVICES) >= service.NICENESS.keys()
