@@ -28,9 +28,12 @@ class Section(BaseModel):
 
     ``skipping``: key of a list → key that takes the texts of its entries that a file has wrong. These are left out, so
     that one slip of the pen does not take the others away; of every other key a mistake refuses the file.
+
+    ``order``: keys as stored tapes have them, where they come in another order by inheritance.
     """
 
     changeable: ClassVar[frozenset[str]] = frozenset()
+    order: ClassVar[tuple[str, ...]] = ()
     skipping: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(
@@ -44,7 +47,8 @@ class Section(BaseModel):
 
     def document(self) -> dict[str, Any]:
         """Return every key and its value as plain data, ready for the tape."""
-        return self.model_dump(mode="json", by_alias=False)
+        document = self.model_dump(mode="json", by_alias=False)
+        return {key: document[key] for key in self.order} | document
 
 
 HASH_DIGITS = 16

@@ -40,6 +40,34 @@ class MomentumParams(UnderlyingParams):
     changeable: ClassVar[frozenset[str]] = UnderlyingParams.changeable | frozenset(
         ("z_min", "z_full", "slippage_ticks")
     )
+    order: ClassVar[tuple[str, ...]] = (
+        *(
+            "repeat_interval_s",
+            "change_interval_s",
+            "underlyings",
+            "candle_s",
+            "candle_count",
+            "lag_s",
+            "sample_s",
+        ),
+        *(
+            "volatility_window_s",
+            "warmup_s",
+            "silence_max_s",
+            "spot_age_max_s",
+            "z_min",
+            "z_full",
+            "edge_min",
+        ),
+        *(
+            "price_min",
+            "price_max",
+            "slippage_ticks",
+            "time_to_close_min_s",
+            "time_to_close_max_s",
+            "expires_s",
+        ),
+    )
 
     underlyings: tuple[str, ...] = setting(
         ("coinbase:BTC-USD", "binance:BTCUSDT"), "reference instruments whose breakouts are followed"
