@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import time_ns
 
 import pytest
@@ -22,7 +23,7 @@ from proto.units import SECOND
 from proto.venue import Fill
 from tests.fault import invariants
 from tests.fault.live import flowing, presage, status_text, status_until, trading
-from tests.support.harness import Tape, kill
+from tests.support.harness import PATIENCE_S, Tape, kill
 from tools.system.system import System
 
 pytestmark = [
@@ -116,68 +117,63 @@ async def test_halt_stops_orders_within_a_second_cancels_them_and_survives_every
     assert found.claims >= 4
 
 
-@pytest.mark.asyncio
-async def test_the_halt_file_closes_the_gate_without_a_broker(tmp_path):
-    state = tmp_path / "state"
-    async with trading(state) as (system, tape):
-        await flowing(tape, 1)
-        system.installation.broker.kill()
-        assert await status_text(state) == "no new orders: broker gone"
-        code, said = await presage("halt", "--state", str(state))
-        assert code == 0, said
-        assert "halted by the HALT file" in said
-        halted_ns = system.installation.layout.halt_file.stat().st_mtime_ns
-        system.installation.broker.start()
-        await system.installation.broker.ready()
-        await none_of_the_next_is_claimed(tape, Clock, WATCHED)
-        assert not [claim.order for claim in tape.of(Claim) if claim.claimed_at > halted_ns]
-        await presage("resume", "--state", str(state))
-        await flowing(tape, 1)
-    await invariants.check(state, finished=False)
+async def the_broker_goes(system: System, tape: Tape, state: Path) -> None:
+    """The HALT file closes the gate without a broker."""
+    system.installation.broker.kill()
+    await status_until(state, lambda text: text == "no new orders: broker gone")
+    code, said = await presage("halt", "--state", str(state))
+    assert code == 0, said
+    assert "halted by the HALT file" in said
+    halted_ns = system.installation.layout.halt_file.stat().st_mtime_ns
+    system.installation.broker.start()
+    await system.installation.broker.ready()
+    await none_of_the_next_is_claimed(tape, Clock, WATCHED)
+    assert not [claim.order for claim in tape.of(Claim) if claim.claimed_at > halted_ns]
+
+
+async def the_clock_stops(system: System, tape: Tape, state: Path) -> None:
+    """No order leaves, and cancels go."""
+    await tape.wait(lambda t: bool(working(t)))
+    with frozen(system, "monitor"):
+        report = system.reports.latest
+        assert await system.reports.wait_for(
+            lambda latest: latest["execution"].get("gate") == "clock gone", PATIENCE_S
+        ), report
+        await none_of_the_next_is_claimed(tape, Trade, 20)
+        await status_until(state, lambda text: text == "no new orders: monitor not live")
+        resting = working(tape)
+        cancels = len(tape.of(Cancel))
+        await presage("halt", "--state", str(state))
+        await tape.wait(lambda t: not resting & working(t))
+        assert not resting or len(tape.of(Cancel)) > cancels
+
+
+async def the_feed_goes_silent(system: System, tape: Tape, state: Path) -> None:
+    """No entry leaves on books that grow old, and cancels go."""
+    with frozen(system, "feed"):
+        await status_until(state, lambda text: text == "no new orders: feed not live")
+        # Every book is then older than risk allows.
+        await pass_by(tape, Clock, BOOK_AGE_S_MAX + 2)
+        refused_ns = time_ns()
+        resting = working(tape)
+        await pass_by(tape, Clock)
+        # Exits may leave on an old book, entries may not; what was approved before was on its way.
+        reduces = {m.order: m.reduce_only for m in tape.of(Approval)}
+        late = approved_after(tape, refused_ns) & set(claims_after(tape, refused_ns))
+        assert not [order for order in late if not reduces[order]]
+        await presage("halt", "--state", str(state))
+        await tape.wait(lambda t: not resting & working(t))
 
 
 @pytest.mark.asyncio
-async def test_without_a_clock_no_order_leaves_and_cancels_go(tmp_path):
-    state = tmp_path / "state"
-    async with trading(state) as (system, tape):
-        await flowing(tape, 1)
-        await tape.wait(lambda t: bool(working(t)))
-        with frozen(system, "monitor"):
-            report = system.reports.latest
-            assert await system.reports.wait_for(
-                lambda latest: latest["execution"].get("gate") == "clock gone", 60
-            ), report
-            await none_of_the_next_is_claimed(tape, Trade, 20)
-            await status_until(state, lambda text: text == "no new orders: monitor not live")
-            resting = working(tape)
-            cancels = len(tape.of(Cancel))
-            await presage("halt", "--state", str(state))
-            await tape.wait(lambda t: not resting & working(t))
-            assert not resting or len(tape.of(Cancel)) > cancels
-        await presage("resume", "--state", str(state))
-        await flowing(tape, 1)
-    await invariants.check(state, finished=False)
-
-
-@pytest.mark.asyncio
-async def test_a_silent_feed_stops_orders_and_cancels_go(tmp_path):
+async def test_no_order_leaves_while_clock_feed_or_broker_is_gone(tmp_path):
     state = tmp_path / "state"
     async with trading(state, {"risk.book_age_max_s": str(BOOK_AGE_S_MAX)}) as (system, tape):
-        await flowing(tape, 1)
-        with frozen(system, "feed"):
-            await status_until(state, lambda text: text == "no new orders: feed not live")
-            # Every book is then older than risk allows.
-            await pass_by(tape, Clock, BOOK_AGE_S_MAX + 2)
-            refused_ns = time_ns()
-            resting = working(tape)
-            await pass_by(tape, Clock)
-            # Exits may leave on an old book, entries may not; what was approved before was on its way.
-            reduces = {m.order: m.reduce_only for m in tape.of(Approval)}
-            late = approved_after(tape, refused_ns) & set(claims_after(tape, refused_ns))
-            assert not [order for order in late if not reduces[order]]
-            await presage("halt", "--state", str(state))
-            await tape.wait(lambda t: not resting & working(t))
-        await presage("resume", "--state", str(state))
+        for goes in (the_clock_stops, the_feed_goes_silent, the_broker_goes):
+            await flowing(tape, 1)
+            await goes(system, tape, state)
+            code, said = await presage("resume", "--state", str(state))
+            assert code == 0, said
         await flowing(tape, 1)
     await invariants.check(state, finished=False)
 
