@@ -35,6 +35,9 @@ LOCK_WAIT_S = 0.05
 NODES_PATIENCE_S = 3.0
 """How long a start waits for nodes that do not answer: one that is only busy counts as gone otherwise."""
 
+NODES_REPLACED = "most nodes of the broker went down at once"
+"""Why everything halts then."""
+
 RUNNING_PATIENCE_S = 2.0
 """A running system's broker answers at once, or is gone: who halts must not wait for it."""
 
@@ -140,39 +143,48 @@ class Installation:
                 return
 
     async def _nodes(self) -> list[str]:
-        """The ids of a cluster's nodes that answer; none where the broker is no cluster, or one name stands for them all."""
-        servers = servers_of(self.external_broker) if self.is_cluster else []
-        if len(servers) < REPLICAS:
+        """The ids of a cluster's nodes that answer; none where the broker is no cluster.
+
+        Raises:
+            UsageError: the addresses name too few nodes to see that most of them went down.
+        """
+        if not self.is_cluster:
             return []
+        servers = servers_of(self.external_broker)
+        if len(set(servers)) < REPLICAS:
+            raise UsageError(_too_few_nodes(f"{len(set(servers))} addresses"))
         deadline_s = monotonic() + NODES_PATIENCE_S
         while len(nodes := await node_ids(servers)) < len(servers) and monotonic() < deadline_s:
             await asyncio.sleep(LOCK_WAIT_S)
+        if len(nodes) == len(servers) and len(set(nodes)) < REPLICAS:
+            raise UsageError(_too_few_nodes(f"{len(servers)} addresses of {len(set(nodes))}"))
         return nodes
 
-    async def note_nodes(self) -> None:
+    async def note_nodes(self) -> bool:
         """Remember which nodes run, so that a rolling restart of them all is not taken for a power cut.
 
-        When most were replaced since the last look, what they acknowledged last may be lost while the services run on: it
-        is not noted, and everything halts.
+        Returns whether most were replaced since the last look. What they acknowledged last may be lost then while the
+        services run on: it is not noted, and the gate shuts here.
         """
         if not self.brokers:
-            return
+            return False
         nodes = await node_ids(servers_of(self.external_broker))
         known = self.layout.read_tape()
         if known is None or nodes == self.brokers or len(nodes) < len(self.brokers) // 2 + 1:
-            return
+            return False
         if len(set(nodes) - set(self.brokers)) > len(self.brokers) // 2:
-            self.layout.halt_file.write_text("most nodes of the broker went down at once")
-            return
+            self.layout.halt_file.write_text(NODES_REPLACED)
+            return True
         # One that does not answer just now is not gone.
         if len(nodes) < len(self.brokers):
-            return
+            return False
         self.brokers = nodes
         self.layout.write_tape(known | {"brokers": nodes})
         run = msgspec.structs.replace(self.layout.read_run(), brokers=nodes)
         self.layout.write_run(run)
         if self.shares is not None:
             self.shares.hand_out(self.layout, run, {})
+        return False
 
     async def _answers(self) -> bool:
         """Whether a broker of this state directory is running already (started by somebody else)."""
@@ -259,6 +271,10 @@ class Installation:
             await asyncio.to_thread(self.broker.stop)
         if not self.external_database:
             await asyncio.to_thread(self.database.stop)
+
+
+def _too_few_nodes(was: str) -> str:
+    return f"expected PRESAGE_NATS_URL to name each of the cluster's {REPLICAS} nodes, was {was}"
 
 
 def running_supervisor(layout: StateLayout) -> int:

@@ -44,6 +44,7 @@ from tools.system.advising import OFF, SERVICE, Advising
 from tools.system.composition import strategy_names
 from tools.system.evaluator_process import EvaluatorProcess
 from tools.system.installation import Installation, database_access
+from tools.system.node_watch import NodeWatch
 from tools.system.options import MarketSource, Options
 from tools.system.playback import Playback, ShowsProgress, check_order
 from tools.system.sandbox_process import SandboxElsewhere, SandboxProcess, TestKeys, with_addresses
@@ -58,8 +59,6 @@ START_PATIENCE_S = 180.0
 KEYED_SERVICES = ("feed", "execution")
 """Services that open keys of venues: the feed its read-only ones, execution those that trade."""
 POSITION_NOTE_EVERY_S = 1.0
-NODES_NOTED_EVERY_S = 5.0
-"""A rolling restart of a cluster waits longer at each node, until its replicas are current."""
 STORED_AT_KEPT = 200_000
 """Arrival times of tape messages kept for the latency of orders: minutes of a busy feed."""
 
@@ -201,12 +200,14 @@ class System:
             self.evaluator.start()
             self._tasks.append(asyncio.create_task(self.evaluator.watch()))
         await self._serve_status(operator, servers)
+        nodes = NodeWatch(self.installation, self._desk)
+        self.observers.append(nodes.observe)
         self._tasks += [
             asyncio.create_task(self.supervisor.watch()),
             asyncio.create_task(self.watch.follow()),
             asyncio.create_task(self._record_position()),
             asyncio.create_task(servers.watch()),
-            asyncio.create_task(self._note_nodes()),
+            asyncio.create_task(nodes.watch()),
         ]
 
     async def _begin_session(self) -> None:
@@ -421,11 +422,6 @@ class System:
             await asyncio.sleep(POSITION_NOTE_EVERY_S)
             self.installation.record_position(self.watch.position)
             self._count_frames()
-
-    async def _note_nodes(self) -> None:
-        while self.installation.is_cluster:
-            await asyncio.sleep(NODES_NOTED_EVERY_S)
-            await self.installation.note_nodes()
 
     def _count_frames(self) -> None:
         """Of venues and synthetic frames, as the feed reports them; of what is played the tape tells."""
