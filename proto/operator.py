@@ -113,6 +113,7 @@ class Verb(Word):
 class Command(Message):
     """A command: ``order`` for approve and deny, ``machine`` and ``seq`` for skip.
 
+    ``close_only`` for resume: exits go again, and no entry does.
     ``instrument`` for flatten: empty leaves every position. ``proposal`` for accept and reject; accept says the change in
     full: ``path``, ``section_hash``, ``old`` and ``new`` as in the proposal's edit.
     """
@@ -132,6 +133,7 @@ class Command(Message):
     section_hash: Text = ""
     old: Integer = 0
     new: Integer = 0
+    close_only: bool = False
 
     def key(self) -> tuple[str, ...]:
         return (self.verb.value,)

@@ -226,7 +226,7 @@ class ViewModel:
         if command.verb in (Verb.HALT, Verb.CLOSE_ONLY):
             self.halt_reason = command.reason or f"{command.verb.value} by the operator"
         elif command.verb is Verb.RESUME:
-            self.halt_reason = ""
+            self.halt_reason = "resumed for exits only by the operator" if command.close_only else ""
 
     def _on_clock(self, clock: Clock | FeedClock) -> None:
         self.now = max(self.now, clock.at)

@@ -176,10 +176,9 @@ class CommandDesk:
     async def _resume(self, outcome: Outcome, fields: Mapping[str, str], seen: Halts) -> None:
         reason = _reason(outcome, fields)
         to_close_only = fields.get("close_only") == "yes"
-        outcome.seq = await self._say(Verb.RESUME, unless_halted_since=seen, reason=reason)
-        if to_close_only:
-            # The HALT file still closes the gate: nothing leaves between the two commands.
-            outcome.seq = await self._say(Verb.CLOSE_ONLY, unless_halted_since=seen, reason=reason)
+        outcome.seq = await self._say(
+            Verb.RESUME, unless_halted_since=seen, reason=reason, close_only=to_close_only
+        )
         # Nothing is awaited between the look and the removal: no halt of this process comes in between.
         self._expect_no_halt_since(seen)
         self._now.layout.halt_file.unlink(missing_ok=True)

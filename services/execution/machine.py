@@ -139,12 +139,12 @@ class ExecutionMachine(StateMachine[ExecutionState]):
 
     def _command(self, event: Command, stamp: Stamp) -> Sequence[Message]:
         state = self.state
-        if event.verb is Verb.RESUME:
+        if event.verb is Verb.RESUME and not event.close_only:
             state.admission = Admission.OPEN
         elif event.verb is Verb.HALT:
             state.admission = Admission.HALTED
             return self._cancel_all(stamp, "halted")
-        elif event.verb is Verb.CLOSE_ONLY:
+        elif event.verb in (Verb.CLOSE_ONLY, Verb.RESUME):
             state.admission = Admission.CLOSE_ONLY
             return self._cancel_all(stamp, "close_only")
         return NOTHING

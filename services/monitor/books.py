@@ -56,11 +56,11 @@ def on_exit_report(state: MonitorState, board: Board, report: ExitPortfolioRepor
 
 def on_command(_state: MonitorState, board: Board, command: Command) -> None:
     """Show what the operator ordered, at once."""
-    if command.verb in (Verb.HALT, Verb.CLOSE_ONLY):
+    if command.verb is Verb.RESUME:
+        board.over(HALT, _TRADING, "resumed by the operator")
+    if command.verb in (Verb.HALT, Verb.CLOSE_ONLY) or command.close_only:
         text = f"{command.verb.value} by the operator: {command.reason or 'no reason given'}"
         board.alert(HALT, Severity.CRITICAL, _TRADING, text)
-    elif command.verb is Verb.RESUME:
-        board.over(HALT, _TRADING, "resumed by the operator")
 
 
 def on_rejection(state: MonitorState, _board: Board, _rejection: Rejection) -> None:

@@ -422,7 +422,7 @@ class RiskMachine(StateMachine[State]):
             case Verb.CLOSE_ONLY:
                 state.close_only = True
             case Verb.RESUME:
-                state.halted = state.close_only = False
+                state.halted, state.close_only = False, event.close_only
                 state.anomaly = state.loss_streak = 0
                 state.recent_equity = []
                 # The operator has seen the drawdown: it is counted anew. The day's loss stands.

@@ -172,6 +172,11 @@ async def halts(operator: Operator) -> None:
     code, said = await operator.types("resume", "--close-only")
     assert code == 0
     assert said.startswith("resumed, for exits only (tape sequence ")
+    # One message, so that no entry can leave in between, on whatever machine.
+    assert (operator.tape.of(Command)[-1].verb, operator.tape.of(Command)[-1].close_only) == (
+        Verb.RESUME,
+        True,
+    )
     assert not operator.system.installation.layout.halt_file.exists()
     refused = len(operator.tape.of(Rejection))
     await operator.tape.wait(lambda tape: len(tape.of(Rejection)) > refused)

@@ -74,8 +74,8 @@ def session(now_s: int, *, tape: str = TAPE, halted: bool = False) -> Session:
     )
 
 
-def command(verb: Verb) -> Command:
-    return Command(verb=verb, nonce="n", expires_at=0)
+def command(verb: Verb, *, close_only: bool = False) -> Command:
+    return Command(verb=verb, nonce="n", expires_at=0, close_only=close_only)
 
 
 def approval(

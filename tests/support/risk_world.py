@@ -97,8 +97,9 @@ class RiskWorld:
         }
         self.send(Config(section="risk", document=document, nonce="n", expires_at=self.now))
 
-    def command(self, verb: Verb, order: str = "") -> list[Any]:
-        return self.send(Command(verb=verb, nonce="n", expires_at=self.now, order=order))
+    def command(self, verb: Verb, order: str = "", *, close_only: bool = False) -> list[Any]:
+        told = Command(verb=verb, nonce="n", expires_at=self.now, order=order, close_only=close_only)
+        return self.send(told)
 
     def clock(self, seconds: float = 1) -> list[Any]:
         self.now += int(seconds * SECOND)

@@ -30,6 +30,9 @@ EVALUATION = (
         old=EDIT.old,
         new=EDIT.new,
     ),
+    operator.Command(
+        verb=operator.Verb.RESUME, nonce="n5", expires_at=AT + 60 * SECOND, reason="exits", close_only=True
+    ),
     evaluation.Finding(
         finding="2026-05-13-fees-momentum",
         rule="fees",

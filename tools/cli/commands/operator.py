@@ -159,10 +159,7 @@ async def give_resume(state: Path, *, to_close_only: bool = False) -> dict[str, 
     layout = StateLayout(state)
     running = running_supervisor(layout)
     async with operator_desk(layout) as (desk, link):
-        seq = await give(desk, Verb.RESUME)
-        if to_close_only:
-            # The HALT file still closes the gate: nothing leaves between the two commands.
-            seq = await give(desk, Verb.CLOSE_ONLY)
+        seq = await give(desk, Verb.RESUME, close_only=to_close_only)
         layout.halt_file.unlink(missing_ok=True)
         acted = await have_acted(link, seq) if running else False
     document = {"verb": Verb.RESUME.value, "seq": seq, "close_only": to_close_only}

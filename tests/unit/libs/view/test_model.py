@@ -173,6 +173,8 @@ def test_halts_and_alerts_come_and_go() -> None:
     player.put(alert("stuck_order", Severity.CRITICAL, active=False))
     assert model.halt_reason == ""
     assert [a.rule for a in model.active_alerts()] == ["unknown_order", "book_gapped"]
+    player.put(halt("lunch"), Command(verb=Verb.RESUME, nonce="n", expires_at=0, close_only=True))
+    assert model.halt_reason == "resumed for exits only by the operator"
 
 
 def test_unknown_orders_and_open_orders_follow_execution() -> None:

@@ -352,6 +352,20 @@ def test_close_only_lets_exits_through():
     assert states(tape.approve(approval(4, reduce_only=True))) == [(S.PENDING_SUBMIT, 0, 10)]
 
 
+def test_one_message_ends_a_halt_for_exits_alone():
+    tape = accepted()
+    tape.put(command(Verb.HALT))
+    tape.put(command(Verb.RESUME, close_only=True))
+    (denied,) = tape.approve(approval(2))
+    assert (denied.status, denied.reason) == (S.DENIED, "close_only")
+    assert states(tape.approve(approval(3, reduce_only=True))) == [(S.PENDING_SUBMIT, 0, 10)]
+    tape.put(command(Verb.RESUME))
+    assert states(tape.approve(approval(4))) == [(S.PENDING_SUBMIT, 0, 10)]
+    # Without a halt before it, entries that work are cancelled.
+    tape.put(claim(approval(4)))
+    assert [c.order for c in of(Cancel, tape.put(command(Verb.RESUME, close_only=True)))] == ["tape1-4-0"]
+
+
 def test_a_session_may_open_halted_and_a_later_one_does_not_resume():
     tape = accepted()
     assert len(of(Cancel, tape.put(session(START_S, halted=True)))) == 1

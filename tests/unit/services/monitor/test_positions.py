@@ -253,6 +253,9 @@ def test_risk_states_and_commands_are_shown() -> None:
     assert said(tape.put(halt)) == []
     resume = Command(verb=Verb.RESUME, nonce="n", expires_at=0)
     assert said(tape.put(resume)) == [("halt", "trading", False)]
+    assert said(tape.put(halt)) == [("halt", "trading", True)]
+    exits_only = resume.replace(close_only=True)
+    assert said(tape.put(exits_only)) == [("halt", "trading", False), ("halt", "trading", True)]
 
 
 def test_a_session_that_opens_halted() -> None:

@@ -36,6 +36,17 @@ def test_close_only_lets_exits_through():
     assert isinstance(world.exit(quantity=order.quantity), Approval)
 
 
+def test_one_message_ends_a_halt_for_exits_alone():
+    world = RiskWorld()
+    order = world.hold("A")
+    world.command(Verb.HALT)
+    world.command(Verb.RESUME, close_only=True)
+    assert world.reject("B") == {"kill_switch": (0, ONE)}
+    assert isinstance(world.exit(quantity=order.quantity), Approval)
+    world.command(Verb.RESUME)
+    world.approve("B")
+
+
 def test_a_session_can_start_halted():
     world = RiskWorld()
     world.session(halted=True)
