@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from proto.subjects import ALL_SERVICES, CONSOLE
 from proto.units import ONE
 
 SERVICE_LABEL = "service"
@@ -22,7 +23,7 @@ UP = "up"
 
 
 class Row(NamedTuple):
-    """One metric of one service. ``scale`` makes the unit of its name; ``label`` names what ``*`` stands for."""
+    """One metric of one service, or of ``EACH``. ``scale`` makes the unit of its name; ``label`` names what ``*`` stands for."""
 
     service: str
     path: tuple[str, ...]
@@ -51,6 +52,22 @@ _CENT = 0.01
 _VENUE = "venue"
 _CHANNEL = "channel"
 ROWS: tuple[Row, ...] = (
+    _gauge(EACH, "lease/is_held", "presage_lease_held", "1 while this process leads its service"),
+    _gauge(EACH, "lease/is_able", "presage_lease_able", "1 while it leads, or could take over"),
+    _gauge(EACH, "lease/term", "presage_lease_term", "Term of the lease, as this process knows it"),
+    _counter(EACH, "lease/changes", "presage_lease_taken", "Times that this process took the lease"),
+    _gauge(
+        EACH,
+        "lease/age_s",
+        "presage_lease_renewal_age_seconds",
+        "Since the last renewal that is known to be stored",
+    ),
+    _gauge(
+        CONSOLE,
+        "certificate_expires_s",
+        "presage_certificate_expiry_timestamp_seconds",
+        "When the certificate of its pages expires",
+    ),
     _gauge("feed", "silent_s", "presage_feed_silent_seconds", "Since the last frame of any venue"),
     _counter("feed", "frames", "presage_feed_frames", "Frames read"),
     _counter("feed", "published", "presage_feed_published", "Messages put on the tape"),
@@ -251,6 +268,10 @@ ROWS: tuple[Row, ...] = (
         "presage_eval_unmeasured_seconds",
         "Since the oldest suggestion that the evaluator has not measured; 0 without one",
     ),
+    _gauge("supervisor", "replay/differs", "presage_replay_differs", "1 when the last replay differed"),
+    _gauge(
+        "supervisor", "replay/at_s", "presage_replay_timestamp_seconds", "When the tape was last replayed"
+    ),
     _is("supervisor", "servers/*/state", UP, "presage_server_up", "1 while it works", "server"),
     _counter(
         "supervisor", "servers/*/restarts", "presage_server_restarts", "Restarts by the supervisor", "server"
@@ -295,7 +316,7 @@ class ReportMetrics:
         self._rows: list[tuple[Row, Gauge | Counter]] = []
         self._last: dict[tuple[str, str], float] = {}
         for row in ROWS:
-            if row.service == service:
+            if row.service == service or (row.service == EACH and service in ALL_SERVICES):
                 labels = (SERVICE_LABEL, row.label) if row.label else (SERVICE_LABEL,)
                 kind = Counter if row.is_counter else Gauge
                 self._rows.append((row, kind(row.name, row.about, labels, registry=registry)))

@@ -117,6 +117,7 @@ class StateLayout:
         self.origins_file = root / "origins.json"
         self.overrides_file = root / "overrides.yaml"
         self.servers_file = root / "servers.json"
+        self.replay_file = root / "replay.json"
         self.broker = root / "broker"
         self.postgres = root / "postgres"
         mounted_keys = Environment.read().signing_keys_dir

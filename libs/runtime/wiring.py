@@ -39,7 +39,7 @@ async def serve_status(context: Context, health: Health) -> AsyncIterator[Metric
 
     server = StatusServer(metrics, readiness)
     await server.start(status_socket())
-    refreshing = asyncio.create_task(_refresh(metrics, health))
+    refreshing = asyncio.create_task(_refresh(metrics, lambda: health() | _lease_part(context)))
     try:
         yield metrics
     finally:
@@ -58,6 +58,11 @@ def status_socket() -> socket.socket | None:
         return socket.socket(fileno=descriptor)
     host, _, port = Environment.read().status_address.rpartition(":")
     return socket.create_server((host, int(port))) if host else None
+
+
+def _lease_part(context: Context) -> dict[str, Any]:
+    """What the process says of its lease, where there are leases."""
+    return {} if context.lease is None else {"lease": context.lease.report()}
 
 
 async def _refresh(metrics: Metrics, health: Health) -> None:

@@ -95,12 +95,25 @@ class Lease:
         self._is_held = False
         self._is_resigned = False
         self._taken = asyncio.Event()
+        self._seen_term = 0
+        self._renewed_at_s: float | None = None
         self._served_at_s = now_s()
 
     @property
     def held(self) -> bool:
         """Whether this process may speak for the service, now."""
         return self._is_held and self._now_s() < self._until_s
+
+    def report(self) -> dict[str, Any]:
+        """What this process says of the lease; ``is_able``: it leads, or could take over."""
+        waits = not self._is_held and not self._is_resigned
+        age_s = {} if self._renewed_at_s is None else {"age_s": max(0.0, self._now_s() - self._renewed_at_s)}
+        return {
+            "is_held": self.held,
+            "is_able": self.held or (waits and self.is_ready()),
+            "term": max(self.term, self._seen_term),
+            "changes": self.changes,
+        } | age_s
 
     async def wait(self) -> None:
         """Wait until the lease was taken."""
@@ -137,6 +150,7 @@ class Lease:
             else:
                 if stored.seq != seen_seq:
                     seen_seq, seen_at_s = stored.seq, self._now_s()
+                    self._seen_term, self._renewed_at_s = stored.holding.term, seen_at_s
                 lapsed = began_s - seen_at_s >= TAKE_S and began_s - answering_since_s >= GRACE_S
                 is_free = not stored.holding.owner or lapsed
                 if is_free and not self._is_resigned and self.is_ready() and await self._take(stored):
@@ -189,6 +203,7 @@ class Lease:
             seq = found.seq
         self._seq, self.term = seq, holding.term
         self._until_s = began_s + HOLD_S
+        self._renewed_at_s = began_s
         self._is_held = True
         self.is_failing = False
         self.changes += 1
@@ -223,6 +238,7 @@ class Lease:
             return False
         self._seq = seq
         self._until_s = began_s + HOLD_S
+        self._renewed_at_s = began_s
         self._served_at_s = self._now_s()
         self.is_failing = False
         return True

@@ -6,10 +6,12 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import uvicorn
+from cryptography import x509
 
 from libs.config.environment import ChildEnvironment, Environment
 from libs.contract.codec import Unreadable, decode
@@ -82,6 +84,15 @@ class Address:
         self.hosts = [*local, *named]
 
 
+def expiry_of(certificate: Path | None) -> dict[str, float]:
+    """When the certificate of the pages expires, for the health report; nothing without one."""
+    if certificate is None:
+        return {}
+    # The first is the server's own; those of who issued it follow.
+    own = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
+    return {"certificate_expires_s": own.not_valid_after_utc.timestamp()}
+
+
 class ConsoleShell:
     """Runs until it is stopped."""
 
@@ -95,6 +106,7 @@ class ConsoleShell:
         self._address = Address(Environment.read(), listening)
         self._now = Surroundings(context.layout, context.run, context.link, self._reports, self._fold, BUILD)
         self.console = Console(self._now, is_secure=self._address.is_secure)
+        self._expiry = expiry_of(self._address.certificate)
         self._detail = "reading what happened so far"
 
     async def run(self) -> None:
@@ -117,7 +129,7 @@ class ConsoleShell:
             "build": BUILD,
             "clients": len(self.console.live.clients),
             "sessions": self.console.accounts.open_sessions,
-        }
+        } | self._expiry
 
     async def _stopped(self) -> None:
         await self._context.stopping.wait()

@@ -14,6 +14,7 @@ from libs.keys.signing import Signer, Verifier
 from libs.machine.machine import Handler, Stamp
 from libs.machine.skips import gate
 from libs.operator.desk import OperatorDesk, expiry_ns, fresh_nonce
+from libs.runtime.replay_note import read_note
 from libs.tape.broker import stream_state
 from libs.tape.credentials import ADMIN, OPERATOR
 from proto.operator import Command, Verb
@@ -61,6 +62,7 @@ def copy(played: Played, tmp_path: Path) -> Path:
 
 def test_an_untouched_tape_is_identical(played: Played) -> None:
     document = replay(played.state)
+    assert read_note(played.state / "replay.json")["differs"] is False
     assert document["identical"]
     assert document["difference"] is None
     assert document["messages"] == played.summary["tape_last_seq"]

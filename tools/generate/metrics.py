@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from libs.observability.metrics import LATENCY_BOUNDS_NS, Metrics
-from libs.observability.report_metrics import ROWS
+from libs.observability.report_metrics import EACH, ROWS
 from libs.observability.server import STATUS_PORTS
 from proto.subjects import OPTIONAL_SERVICES
 from proto.units import MILLISECOND
@@ -19,7 +19,9 @@ PAGE = Path("docs/reference/metrics.md")
 OK, DIFFERENT = 0, 3
 UNITS = ("seconds", "dollars", "bytes", "ratio", "messages")
 """Units that a name ends with, before a counter's ``_total``; without one it is a number of things."""
-OF_SERVICE: dict[str, str] = {row.name: row.service for row in ROWS}
+OF_SERVICE: dict[str, str] = {
+    row.name: "each service" if row.service == EACH else row.service for row in ROWS
+}
 EVERY = "every process"
 
 

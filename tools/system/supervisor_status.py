@@ -11,6 +11,7 @@ from libs.observability.metrics import Metrics
 from libs.observability.server import SUPERVISOR, HttpAnswer, Readiness, StatusServer
 from libs.runtime.hand_out import PATH
 from libs.runtime.layout import BUILD
+from libs.runtime.replay_note import read_note
 from libs.tape.broker import stream_limits, stream_state
 from libs.tape.connection import Link
 from libs.tape.errors import BrokerUnavailable
@@ -25,7 +26,7 @@ class SupervisorStatus:
     """Serves from ``start`` on: ready means that the session is open, and the services may come.
 
     ``servers`` is what the watch over them says; ``disks`` names folders whose disks are looked at. ``run_of`` gives a
-    service its signed part of the run, where services run elsewhere.
+    service its signed part of the run, where services run elsewhere. ``replay_file`` says what the last replay came to.
     """
 
     def __init__(
@@ -34,7 +35,9 @@ class SupervisorStatus:
         servers: Callable[[], Mapping[str, Any]],
         disks: Mapping[str, Path],
         run_of: Callable[[str], bytes | None] | None = None,
+        replay_file: Path | None = None,
     ) -> None:
+        self._replay_file = replay_file
         self._run_of = run_of
         self._link = link
         self._servers = servers
@@ -73,6 +76,7 @@ class SupervisorStatus:
                 name: {"state": document[name], "restarts": document[f"{name}_restarts"]} for name in SERVERS
             },
             "disks": {name: _disk(folder) for name, folder in self._disks.items()},
+            "replay": read_note(self._replay_file) if self._replay_file else {},
         }
         try:
             report["streams"] = {TAPE: await _stream(self._link)}

@@ -357,7 +357,7 @@ class System:
         store = self._shares.broker_data if self._shares else layout.broker
         disks = {"state": layout.root, "broker": store}
         run_of = runs_of(self._shares, self.installation.operator_signer()) if self._shares else None
-        self._status = SupervisorStatus(operator, servers.document, disks, run_of)
+        self._status = SupervisorStatus(operator, servers.document, disks, run_of, layout.replay_file)
         assert self._status_socket is not None
         await self._status.start(self._status_socket)
 

@@ -79,6 +79,18 @@ CASES: dict[str, tuple[Series, Series]] = {
     ),
     "RestartingOften": one('process_start_time_seconds{process="risk"}', "1+60x40", "1x40"),
     "Divergence": one('presage_divergences_total{service="risk"}', "0x20 1x20", "0x40"),
+    "ReplayMismatch": one('presage_replay_differs{service="supervisor"}', "0x20 1x20", "1x20 0x20"),
+    "StandbyMissing": (
+        [
+            ('presage_lease_able{service="risk",instance="a"}', "1x40"),
+            ('presage_lease_able{service="risk",instance="b"}', "1x20 0x20"),
+        ],
+        # A service that never had a second process lacks none.
+        [('presage_lease_able{service="risk",instance="a"}', "1x40")],
+    ),
+    "CertificateExpiring": one(
+        'presage_certificate_expiry_timestamp_seconds{service="console"}', "1209000x40", "1300000x40"
+    ),
     "PermissionViolation": one('presage_permission_violations_total{service="feed"}', "0x25 1x15", "3x40"),
     "TapeStalled": one('presage_stream_last_sequence{stream="TAPE"}', "1+9x20 181x20", "1+9x40"),
     "ServerDown": one('presage_server_up{server="broker"}', "1x20 0x20", "1x40"),
@@ -139,6 +151,22 @@ def test_a_journal_that_stores_too_slowly_is_told_of(tmp_path: Path):
     tests = [
         look("JournalBehind", [storing, (lag, "20000x40")], 1),
         look("JournalBehind", [storing, (lag, "100x40")], 0),
+    ]
+    file = tmp_path / "rules_test.yml"
+    file.write_text(yaml.safe_dump({"rule_files": [str(FILE)], "evaluation_interval": "15s", "tests": tests}))
+    promtool("test", "rules", str(file))
+
+
+def test_a_standby_that_waits_is_no_service_that_does_not_work(tmp_path: Path):
+    waits = [
+        ('presage_ready{service="risk",instance="b"}', "0x40"),
+        ('up{job="presage",instance="b"}', "1x40"),
+    ]
+    able = 'presage_lease_able{service="risk",instance="b"}'
+    tests = [
+        look("ServiceNotLive", [*waits, (able, "1x40")], 0),
+        look("ServiceNotLive", [*waits, (able, "0x40")], 1),
+        look("StandbyMissing", [(able, "1x40"), (able.replace('"b"', '"a"'), "1x20 0x4 1x16")], 0),
     ]
     file = tmp_path / "rules_test.yml"
     file.write_text(yaml.safe_dump({"rule_files": [str(FILE)], "evaluation_interval": "15s", "tests": tests}))

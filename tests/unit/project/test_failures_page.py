@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 PAIN_POINTS = (*range(1, 9), 9, 10, 11, 14, 15, 17, 18)
-FAULTS = ("R12", "R13", "R14", "R15", "R24", "R25", "R26", "R27", "R28", "R29", "R30", "R31")
+FAULTS = ("R12", "R13", "R14", "R15", "R24", "R25", "R26", "R27", "R28", "R29", "R30", "R31", "R32")
 NAMED = re.compile(r"`(tests/[a-z_/0-9]+\.py)::([a-z_0-9]+)`")
 ROW = re.compile(r"^\| (R?\d+) \|", re.MULTILINE)
 

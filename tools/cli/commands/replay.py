@@ -15,6 +15,7 @@ from rich.table import Table
 
 from libs.archive.history import History
 from libs.keys.signing import Verifier
+from libs.runtime.replay_note import note_replay
 from libs.tape.record import TapeRecord
 from proto.message import Message
 from proto.subjects import MACHINE_ORDER
@@ -28,7 +29,7 @@ from tools.offline.tape_time import boundary
 from tools.offline.what_if.run import what_if
 from tools.offline.what_if.variants import Variant, variants_of
 from tools.system.composition import DEFAULT_STRATEGIES
-from tools.system.installation import tape_access
+from tools.system.installation import Installation, tape_access
 from tools.system.remote import RemoteTape, remote_access
 
 
@@ -140,7 +141,10 @@ async def run_replay(request: ReplayRequest, *, visible: bool = False) -> dict[s
                 break_on=condition,
                 tell=partial(tell, "replay"),
             )
-            return replay_document(engine, start, last)
+            document = replay_document(engine, start, last)
+            if isinstance(place, Installation) and condition is None:
+                note_replay(place.layout.replay_file, document)
+            return document
 
 
 def _condition(text: str) -> Callable[[TapeRecord, Message], bool] | None:

@@ -227,3 +227,25 @@ def test_who_cannot_lead_does_not_take_the_lease(resigned: bool) -> None:
         return held
 
     assert run_virtually(play()) is False
+
+
+def test_what_two_processes_report_of_their_lease() -> None:
+    async def play() -> None:
+        stream = Stream()
+        first = Process(stream, "a")
+        await holder([first], SOON_S)
+        second = Process(stream, "b")
+        await asyncio.sleep(5 * TAKE_S)
+        leads, waits = first.lease.report(), second.lease.report()
+        assert (leads["is_held"], leads["is_able"], leads["term"], leads["changes"]) == (True, True, 1, 1)
+        assert (waits["is_held"], waits["is_able"], waits["term"], waits["changes"]) == (False, True, 1, 0)
+        assert max(leads["age_s"], waits["age_s"]) < HOLD_S
+        second.lease.is_ready = lambda: False
+        assert not second.lease.report()["is_able"]
+        stream.up = False
+        await asyncio.sleep(10.0)
+        assert not first.lease.report()["is_held"]
+        assert first.lease.report()["age_s"] > 9.0
+        await cancel_all([first.task, second.task])
+
+    run_virtually(play())
