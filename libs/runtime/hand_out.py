@@ -35,7 +35,7 @@ LOOK_EVERY_S = 5.0
 """A changed run stops the service by plan; seconds do not matter there."""
 SAID_EVERY = 30
 """Attempts between two lines of the log while nobody answers."""
-NAMES = ("run.json", "tape.json", "sandbox-keys/")
+NAMES = ("run.json", "tape.json", "money", "sandbox-keys/")
 """What may be handed out: names of files, and of folders with a slash."""
 
 log = logging.getLogger("presage.run")

@@ -19,7 +19,7 @@ from libs.lists.reading import read_window
 from libs.tape.broker import binary, free_port
 from libs.tape.connection import Link
 from proto.operator import Session
-from proto.subjects import SERVICES
+from proto.subjects import CONSOLE, SERVICES
 from tests.support.paths import ROOT
 from tests.support.waiting import until
 from tools.system.bootstrap import BROKER_DATA, BROKER_LISTEN, BROKER_MONITOR, bootstrap
@@ -27,9 +27,9 @@ from tools.system.build import system_of
 from tools.system.kubernetes_secrets import write_secrets
 from tools.system.options import MarketSource, Options
 from tools.system.shares import DESKS
-from tools.system.system import System
+from tools.system.system import START_PATIENCE_S, System
 
-FETCHING = ("feed", "risk", "execution", "journal")
+FETCHING = ("feed", "risk", "execution", "journal", CONSOLE)
 """Services that share no folder with the supervisor: each has its Secret's files, an empty directory and an address."""
 
 
@@ -70,6 +70,8 @@ class Elsewhere:
             "nats_credentials": own,
             "signing_keys_dir": own,
             "secrets_dir": own,
+            # Any free port: several of these may run at a time.
+            "console_address": "127.0.0.1:0",
         }
         named = {f"{PREFIX}{name.upper()}": str(value) for name, value in mounted.items()}
         self._start(service, command, named if service in FETCHING else {})
@@ -151,13 +153,18 @@ async def test_services_live_on_their_own_directories_and_outlive_the_supervisor
     elsewhere.start_sandbox()
     try:
         async with supervised(options) as system:
-            for service in SERVICES:
+            for service in (*SERVICES, CONSOLE):
                 elsewhere.start(service)
             assert await system.all_live(), system.not_live()
+            assert await system.reports.wait_for(
+                lambda latest: latest.get(CONSOLE, {}).get("state") == "live", START_PATIENCE_S
+            ), system.reports.latest.get(CONSOLE)
             assert {venue for venue in system.venues if "localhost" in str(system.venues[venue])}
             assert await sessions(system._links[0]) == 1
             for service in FETCHING:
                 assert_knows_its_own(elsewhere.state_of(service), service)
+            money = system.installation.layout.money_file.read_text()
+            assert (elsewhere.state_of(CONSOLE) / "money").read_text() == money
         # Its end is not theirs; and one that comes back is in the same session.
         assert not any(elsewhere.has_ended(service) for service in SERVICES)
         async with supervised(options) as system:

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from libs.observability.server import STATUS_PORTS
-from proto.subjects import SERVICES
+from proto.subjects import CONSOLE, SERVICES
 
 FILE = Path(__file__).resolve().parents[2] / "k8s" / "base" / "services.yaml"
 IMAGE = "presage:0.1.0"
@@ -20,6 +20,9 @@ USER = 10_001
 MOUNT = "/run/presage"
 SCRATCH = "/tmp"  # noqa: S108 - a volume of the pod's own
 LABELS = {"app.kubernetes.io/part-of": "presage"}
+DOUBLED = ("signal", "risk", "execution", "exit", "monitor")
+"""Services that fold the tape and nothing else: a second pod follows its leader and takes over. What feed and journal know
+besides (markets to be settled, the archive) is in a volume that no second pod could mount."""
 STATE_BYTES = {"journal": "20Gi", "feed": "24Gi"}
 """The journal has the archive too; the feed up to 20 GiB of raw frames, and pauses recording below 2 GiB free."""
 HEAD = "# Made by tools/generate/kubernetes.py: change that.\n"
@@ -39,11 +42,15 @@ def service(name: str) -> dict[str, object]:
     }
     if name in ("feed", "execution"):
         environment["PRESAGE_KEYS_DIR"] = "/state/sandbox-keys"
+    variables: list[dict[str, object]] = [{"name": key, "value": value} for key, value in environment.items()]
+    if name in DOUBLED:
+        own_name = {"fieldRef": {"fieldPath": "metadata.name"}}
+        variables.append({"name": "PRESAGE_INSTANCE", "valueFrom": own_name})
     container = {
         "name": name,
         "image": IMAGE,
         "command": ["python", "-m", f"services.{name}"],
-        "env": [{"name": key, "value": value} for key, value in environment.items()],
+        "env": variables,
         "ports": [{"name": "status", "containerPort": port}],
         "startupProbe": {**_probe("/healthz"), "periodSeconds": 5, "failureThreshold": 120},
         "livenessProbe": {
@@ -65,7 +72,7 @@ def service(name: str) -> dict[str, object]:
             {"name": "tmp", "mountPath": SCRATCH},
         ],
     }
-    pod = {
+    pod: dict[str, object] = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 30,
@@ -83,13 +90,15 @@ def service(name: str) -> dict[str, object]:
             {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
         ],
     }
+    if name in DOUBLED:
+        pod["affinity"] = _apart(name)
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
         "metadata": {"name": name, "labels": labels},
         "spec": {
             "serviceName": name,
-            "replicas": 1,
+            "replicas": 2 if name in DOUBLED else 1,
             "selector": {"matchLabels": {"app.kubernetes.io/name": name}},
             "template": {"metadata": {"labels": labels}, "spec": pod},
             "volumeClaimTemplates": [
@@ -102,6 +111,28 @@ def service(name: str) -> dict[str, object]:
                 }
             ],
         },
+    }
+
+
+def _apart(name: str) -> dict[str, object]:
+    """The two pods on two nodes, where there are two."""
+    term = {
+        "labelSelector": {"matchLabels": {"app.kubernetes.io/name": name}},
+        "topologyKey": "kubernetes.io/hostname",
+    }
+    preferred = [{"weight": 100, "podAffinityTerm": term}]
+    return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
+
+
+def budget(name: str) -> dict[str, object]:
+    """Of two pods one may be taken away by plan."""
+    labels = {**LABELS, "app.kubernetes.io/name": name}
+    selector = {"matchLabels": {"app.kubernetes.io/name": name}}
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": name, "labels": labels},
+        "spec": {"maxUnavailable": 1, "selector": selector},
     }
 
 
@@ -126,7 +157,8 @@ def _probe(path: str) -> dict[str, object]:
 
 def text() -> str:
     """The whole file."""
-    documents = [make(name) for name in SERVICES for make in (service, address)]
+    documents = [make(name) for name in (*SERVICES, CONSOLE) for make in (service, address)]
+    documents += [budget(name) for name in DOUBLED]
     return HEAD + "---\n".join(yaml.safe_dump(document, sort_keys=False, width=120) for document in documents)
 
 

@@ -13,8 +13,9 @@ from libs.keys.signing import retired_file
 from libs.runtime.layout import OWNER_ONLY, StateLayout
 from libs.tape.broker import broker_config
 from libs.tape.credentials import USERS
-from proto.subjects import SERVICES
+from proto.subjects import CONSOLE
 from tools.system.installation import Installation
+from tools.system.shares import SHARED
 
 BROKERS = tuple(f"broker-{number}" for number in range(3))
 """Pods of the StatefulSet ``broker``; each is found as ``<pod>.broker``."""
@@ -48,8 +49,9 @@ def write_secrets(root: Path, folder: Path, database_host: str) -> list[str]:
         | {DATABASE_URL: url}
         | _private_keys(layout),
     }
-    for service in SERVICES:
+    for service in SHARED:
         parts[service] = {service: passwords[service]} | public
+    parts[CONSOLE]["console.key"] = layout.console_key.read_text()
     parts["risk"]["risk.key"] = layout.risk_key.read_text()
     parts["monitor"]["monitor.key"] = layout.monitor_key.read_text()
     parts["journal"][DATABASE_URL] = url

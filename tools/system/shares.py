@@ -156,7 +156,7 @@ def runs_of(shares: Shares, signer: Signer) -> Callable[[str], bytes | None]:
     """What a service that shares no folder with the supervisor fetches: its part of the run, signed; ``None`` without."""
 
     def run_of(service: str) -> bytes | None:
-        if service not in SERVICES:
+        if service not in SHARED:
             return None
         layout = shares.of(service)
         files = hand_out.files_of(layout)

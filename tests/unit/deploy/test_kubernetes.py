@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from libs.config.environment import PREFIX
 from libs.tape.broker import binary
 from libs.tape.credentials import USERS
-from proto.subjects import SERVICES
+from proto.subjects import CONSOLE
 from tests.support import kubernetes
 from tests.support.kubernetes import (
     GIVEN,
@@ -24,7 +25,8 @@ from tests.support.kubernetes import (
     pods,
 )
 from tests.support.paths import ROOT
-from tools.generate.kubernetes import FILE, IMAGE, text
+from tools.generate.kubernetes import DOUBLED, FILE, IMAGE, text
+from tools.system.shares import SHARED
 
 pytestmark = pytest.mark.skipif(
     not kubernetes.KUBECTL.exists(),
@@ -95,13 +97,13 @@ def test_no_key_stands_twice():
 def expected(source: str, target: str, overlay: str) -> set[str]:
     """The ports of a pod that another reaches, by name."""
     ports: dict[str, set[str]] = {}
-    if source in (*SERVICES, "supervisor"):
+    if source in (*SHARED, "supervisor"):
         ports["broker"] = {"client"}
     if source == "broker":
         ports["broker"] = {"cluster"}
     if source in ("journal", "supervisor"):
         ports["database"] = {"client"}
-    if source in SERVICES:
+    if source in SHARED:
         ports["supervisor"] = {"status"}
     if overlay == "sandbox" and source in ("feed", "execution", "supervisor"):
         ports.setdefault("supervisor", set()).add("venues")
@@ -112,7 +114,7 @@ def expected(source: str, target: str, overlay: str) -> set[str]:
 def test_each_reaches_what_it_must_and_nothing_else(overlay: str):
     found = documents(overlay)
     known = pods(found)
-    assert set(known) == {"broker", "database", "supervisor", *SERVICES}
+    assert set(known) == {"broker", "database", "supervisor", *SHARED}
     for source in known.values():
         for target in known.values():
             reached = {
@@ -175,20 +177,24 @@ def held() -> dict[str, dict[str, str]]:
 
 def test_a_secret_holds_what_its_workload_may_know():
     secrets = held()
-    assert set(secrets) == {"broker", "database", "supervisor", *SERVICES}
-    for service in SERVICES:
-        more = {"risk": {"risk.key"}, "journal": {"presage_database_url"}}.get(service, set())
+    assert set(secrets) == {"broker", "database", "supervisor", *SHARED}
+    for service in SHARED:
+        more = {
+            "risk": {"risk.key"},
+            "journal": {"presage_database_url"},
+            CONSOLE: {"console.key"},
+        }.get(service, set())
         assert set(secrets[service]) == {service, "public.json", *more}
     assert set(secrets["database"]) == {"password"}
     assert set(USERS) <= set(secrets["supervisor"])
-    for private in ("operator.key", "risk.key"):
+    for private, owner in (("operator.key", ""), ("risk.key", "risk"), ("console.key", CONSOLE)):
         holders = {
             name for name, files in secrets.items() if secrets["supervisor"][private] in files.values()
         }
-        assert holders == {"supervisor", *(["risk"] if private == "risk.key" else [])}
+        assert holders == {"supervisor", owner} - {""}
     for user in USERS:
         holders = {name for name, files in secrets.items() if secrets["supervisor"][user] in files.values()}
-        assert holders == {"supervisor", *({user} & set(SERVICES))}
+        assert holders == {"supervisor", *({user} & set(SHARED))}
 
 
 def test_the_brokers_take_their_configuration(tmp_path: Any):
@@ -230,6 +236,31 @@ def test_the_brokers_are_three_apart():
     assert (spec["replicas"], spec["podManagementPolicy"]) == (3, "Parallel")
     assert spec["template"]["spec"]["topologySpreadConstraints"][0]["whenUnsatisfiable"] == "DoNotSchedule"
     assert budgets["broker"]["spec"]["maxUnavailable"] == 1
+
+
+@EVERY
+def test_what_decides_has_a_second_pod_of_a_name_of_its_own(overlay: str):
+    found = documents(overlay)
+    workloads, budgets = of_kind(found, "StatefulSet"), of_kind(found, "PodDisruptionBudget")
+    assert {name for name, found in workloads.items() if found["spec"]["replicas"] == 2} == set(DOUBLED)
+    for name in DOUBLED:
+        (container,) = containers(workloads[name])
+        (instance,) = [entry for entry in container["env"] if entry["name"] == "PRESAGE_INSTANCE"]
+        assert instance["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+        affinity = workloads[name]["spec"]["template"]["spec"]["affinity"]["podAntiAffinity"]
+        (rule,) = affinity["preferredDuringSchedulingIgnoredDuringExecution"]
+        assert kubernetes.selects(rule["podAffinityTerm"]["labelSelector"], pods(found)[name].labels)
+        assert budgets[name]["spec"]["maxUnavailable"] == 1
+
+
+def test_nobody_but_who_forwards_a_port_reaches_the_consoles_pages():
+    found = documents("live")
+    known = pods(found)
+    assert set(known[CONSOLE].ports) == {"status"}
+    assert not any(kubernetes.reaches(found, source, known[CONSOLE], 8700) for source in known.values())
+    (container,) = containers(of_kind(found, "StatefulSet")[CONSOLE])
+    # It listens where it does by default: on loopback, which is where `kubectl port-forward` comes from.
+    assert not any(entry["name"].startswith(f"{PREFIX}CONSOLE") for entry in container["env"])
 
 
 def test_the_services_are_as_they_are_made():
