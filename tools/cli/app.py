@@ -81,6 +81,15 @@ ENTRIES = {
     "backtest": Entry(
         STUDY, f"{_C}.backtest", "backtest", "Run the machines over recordings, without a broker."
     ),
+    "sweep": Entry(
+        STUDY, f"{_C}.sweep", "sweep_app", "Backtests with many settings on all cores: run, show."
+    ),
+    "walk-forward": Entry(
+        STUDY,
+        f"{_C}.sweep",
+        "walk_forward_command",
+        "Choose on the past of a sweep, and test on what followed.",
+    ),
     "record": Entry(STUDY, "tools.cli.record", "record", "Write the raw frames of venues to files."),
     "synth": Entry(STUDY, f"{_C}.synth", "synth", "Write a synthetic market as a recording."),
     "archive": Entry(STUDY, f"{_C}.archive", "archive_app", "The whole record in files: list, verify."),

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -36,8 +36,13 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine; errors that a user can mend become a line and an exit code."""
     import uvloop
 
+    return attempt(lambda: uvloop.run(work))
+
+
+def attempt(work: Callable[[], T]) -> T:
+    """Do a command's work; errors that a user can mend become a line and an exit code."""
     try:
-        return uvloop.run(work)
+        return work()
     except typer.Exit:
         raise
     except Exception as e:

@@ -4,7 +4,7 @@ import heapq
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from libs.contract.codec import encode
 from libs.machine.inprocess import InProcess, Observer
@@ -31,6 +31,26 @@ PROGRESS_EVERY = 5_000
 
 Progress = Callable[[int, int], None]
 """Called now and then with recordings done and messages fed."""
+
+
+class DecodedSession(NamedTuple):
+    """A recording as the messages the feed makes of it, for many runs; nobody may change them."""
+
+    name: str
+    started_at: int
+    messages: list[Message]
+
+
+def decode_recordings(recordings: Sequence[Path]) -> list[DecodedSession]:
+    """Read recordings once."""
+    return [
+        DecodedSession(
+            recording.name,
+            recording_start(path),
+            [message for message in play(recording) if not isinstance(message, DeadFrame)],
+        )
+        for path, recording in ((path, open_recording(path)) for path in recordings)
+    ]
 
 
 class Backtest:
@@ -80,6 +100,14 @@ class Backtest:
             recording = open_recording(path)
             self._open_session(recording.name, recording_start(path))
             self._feed(play(recording), number, progress)
+        self.elapsed_s = time.perf_counter() - began
+
+    def run_decoded(self, sessions: Sequence[DecodedSession]) -> None:
+        """The same with recordings that were read before."""
+        began = time.perf_counter()
+        for number, session in enumerate(sessions):
+            self._open_session(session.name, session.started_at)
+            self._feed(iter(session.messages), number, lambda _, __: None)
         self.elapsed_s = time.perf_counter() - began
 
     def _answer(self) -> None:

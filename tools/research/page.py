@@ -34,11 +34,16 @@ def page(document: dict[str, Any]) -> str:
         _inputs(document),
         _trades(document),
     ]
+    return document_page("Backtest", sections)
+
+
+def document_page(title: str, parts: Sequence[str]) -> str:
+    """A whole page of its parts."""
     style = resources.files("tools.research").joinpath("style.css").read_text(encoding="utf-8")
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Backtest</title>'
-        f"<style>\n{style}</style></head><body><main>\n" + "\n".join(sections) + "\n</main></body></html>\n"
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{text(title)}</title>'
+        f"<style>\n{style}</style></head><body><main>\n" + "\n".join(parts) + "\n</main></body></html>\n"
     )
 
 
