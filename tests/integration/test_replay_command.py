@@ -60,6 +60,14 @@ def copy(played: Played, tmp_path: Path) -> Path:
     return target
 
 
+def test_a_played_session_is_its_backtest(played: Played) -> None:
+    same = run("compare", "--state", str(played.state), "--json")
+    assert same.exit_code == 0, same.output
+    found = json.loads(same.stdout)
+    assert found["verdict"] == "the same"
+    assert found["orders"][0] == found["equal"] == played.summary["orders"]
+
+
 def test_an_untouched_tape_is_identical(played: Played) -> None:
     document = replay(played.state)
     assert read_note(played.state / "replay.json")["differs"] is False

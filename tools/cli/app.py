@@ -90,6 +90,9 @@ ENTRIES = {
         "walk_forward_command",
         "Choose on the past of a sweep, and test on what followed.",
     ),
+    "compare": Entry(
+        STUDY, f"{_C}.compare", "compare", "A session beside a backtest over its own recording."
+    ),
     "record": Entry(STUDY, "tools.cli.record", "record", "Write the raw frames of venues to files."),
     "synth": Entry(STUDY, f"{_C}.synth", "synth", "Write a synthetic market as a recording."),
     "archive": Entry(STUDY, f"{_C}.archive", "archive_app", "The whole record in files: list, verify."),
