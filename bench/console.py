@@ -45,7 +45,12 @@ BROWSERS = 20
 WARM_ORDERS = 50
 ORDERS = 400
 TURNS = 2
-PATIENCE_S = 180.0
+ORDERS_MIN = 20
+"""Below this a turn says nothing."""
+TURN_S = 25.0
+"""A turn ends with its orders, or after this with those that came: two of each kind, and the pages, take four minutes."""
+PATIENCE_S = 60.0
+"""For a start, a console that is live, the first orders, a million rows."""
 ROWS = 1_000_000
 PAGES = ("/", "/orders", "/decisions", "/journal", "/journal?kind=execution.order")
 REQUESTS = 15
@@ -160,12 +165,22 @@ async def _turn(state: Path, *, with_console: bool) -> Turn:
 
 
 async def _enough(turn: Turn) -> None:
-    """The warm orders are those before now."""
-    turn.waits.whole_ms.clear()
+    """Wait until the system is warm, then for its orders, as many as come in a turn's time.
+
+    Raises:
+        TimeoutError: too few came.
+    """
     async with asyncio.timeout(PATIENCE_S):
-        while len(turn.waits.whole_ms) < WARM_ORDERS + ORDERS:
+        while len(turn.waits.whole_ms) < WARM_ORDERS:
             await asyncio.sleep(0.05)
-    del turn.waits.whole_ms[:WARM_ORDERS]
+    turn.waits.whole_ms.clear()
+    turn.late_s.clear()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(TURN_S):
+            while len(turn.waits.whole_ms) < ORDERS:
+                await asyncio.sleep(0.05)
+    if len(turn.waits.whole_ms) < ORDERS_MIN:
+        raise TimeoutError(f"expected {ORDERS_MIN} orders in {TURN_S:.0f} s, was {len(turn.waits.whole_ms)}")
 
 
 async def _pages(directory: Path, tell: Tell) -> dict[str, float]:
