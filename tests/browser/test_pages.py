@@ -106,9 +106,7 @@ async def decides_in_a_browser(console: Console, browser: Browser) -> None:
     await console.tape.wait(lambda tape: bool(tape.of(Claim)))
     chain = await page.get_attribute("table[data-table=orders] tbody td.id a", "href")
     await page.goto(f"{console.base}{chain}")
-    await page.wait_for_selector(".chain li.asked-for")
-    await picture(page, "why", phone=False)
-    assert await page.evaluate(f"({ACCESSIBLE})()") == []
+    await shows_a_chain(console, browser, page, f"{console.base}{chain}")
     await page.goto(f"{console.base}/orders")
     await page.wait_for_selector("table[data-table=waiting] td.decide button.good")
     await page.click(f"{await newest_waiting(page)} button:not(.good)")
@@ -116,6 +114,23 @@ async def decides_in_a_browser(console: Console, browser: Browser) -> None:
     assert console.commands(Verb.DENY) >= 1
     assert watched.problems == []
     await page.context.close()
+
+
+async def shows_a_chain(console: Console, browser: Browser, page: Page, address: str) -> None:
+    """A chain of causes at both sizes, and the box of a what-if in it, with the value that the setting has now."""
+    await page.wait_for_selector(".chain li.asked-for")
+    await picture(page, "why", phone=False)
+    assert await page.evaluate(f"({ACCESSIBLE})()") == []
+    await page.goto(f"{address}?path=risk.spread_max#what-if")
+    assert await page.input_value("#what-if input[name=path]") == "risk.spread_max"
+    assert "now 0." in await page.inner_text("#what-if form")
+    watched = await opened(console, browser, phone=True)
+    await watched.page.goto(address)
+    await watched.page.wait_for_selector("body[data-connected]")
+    assert await watched.page.evaluate(f"({ACCESSIBLE})()") == []
+    await picture(watched.page, "why", phone=True)
+    assert watched.problems == []
+    await watched.page.context.close()
 
 
 async def newest_waiting(page: Page) -> str:
