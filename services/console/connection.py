@@ -14,6 +14,7 @@ class Connection(H11Protocol):
 
     of_address_max = CONNECTIONS_OF_ADDRESS_MAX
     _deadline: asyncio.TimerHandle | None = None
+    _is_socket = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin; beyond the limit of its address, end at once."""
@@ -33,6 +34,8 @@ class Connection(H11Protocol):
     def handle_events(self) -> None:
         """Take what came. A request that has begun has until its deadline, however slowly its bytes trickle in."""
         super().handle_events()
+        if self._is_socket:
+            return
         begun = bool(self.conn.trailing_data[0]) and self.conn.their_state is h11.IDLE
         if not begun and self.conn.their_state is not h11.SEND_BODY:
             self._forget_deadline()
@@ -41,6 +44,7 @@ class Connection(H11Protocol):
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Become a socket, which has a limit of its own for its first word."""
+        self._is_socket = True
         self._forget_deadline()
         super().handle_websocket_upgrade(event)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+import websockets
 
 from services.console import connection
 from services.console.connection import Connection
@@ -15,6 +16,11 @@ from services.console.connection import Connection
 async def answer(scope: Any, receive: Any, send: Any) -> None:
     """Say yes to everything."""
     await receive()
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": "open"})
+        await receive()
+        return
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
     await send({"type": "http.response.body", "body": b""})
 
@@ -29,7 +35,9 @@ class Server(uvicorn.Server):
 async def with_server(act: Any) -> None:
     """Run ``act`` with the port of a real server."""
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(answer, http=Connection, lifespan="off", log_config=None, limit_concurrency=8)
+    config = uvicorn.Config(
+        answer, http=Connection, ws="websockets-sansio", lifespan="off", log_config=None, limit_concurrency=8
+    )
     server = Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     try:
@@ -97,6 +105,19 @@ def test_a_request_that_trickles_is_cut_off(monkeypatch: pytest.MonkeyPatch, beg
     asyncio.run(with_server(act))
 
 
+def remembering(monkeypatch: pytest.MonkeyPatch) -> list[Connection]:
+    """Every connection that is made from here on."""
+    made: list[Connection] = []
+    begin = Connection.connection_made
+
+    def remembered(self: Connection, transport: asyncio.Transport) -> None:
+        made.append(self)
+        begin(self, transport)
+
+    monkeypatch.setattr(Connection, "connection_made", remembered)
+    return made
+
+
 def test_whoever_has_asked_may_wait_for_the_answer_and_ask_again(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(connection, "REQUEST_S", PATIENCE_S)
 
@@ -114,14 +135,19 @@ def test_whoever_has_asked_may_wait_for_the_answer_and_ask_again(monkeypatch: py
         assert not is_watched(one)
         writer.close()
 
-    made: list[Connection] = []
-    begin = Connection.connection_made
+    made = remembering(monkeypatch)
+    asyncio.run(with_server(act))
 
-    def remembered(self: Connection, transport: asyncio.Transport) -> None:
-        made.append(self)
-        begin(self, transport)
 
-    monkeypatch.setattr(Connection, "connection_made", remembered)
+def test_a_socket_is_held_to_no_deadline_of_a_request(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(connection, "REQUEST_S", PATIENCE_S)
+
+    async def act(port: int) -> None:
+        async with websockets.connect(f"ws://127.0.0.1:{port}/", proxy=None) as opened:
+            assert await asyncio.wait_for(opened.recv(), PATIENCE_S) == "open"
+            assert [is_watched(each) for each in made] == [False]
+
+    made = remembering(monkeypatch)
     asyncio.run(with_server(act))
 
 
