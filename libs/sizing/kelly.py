@@ -8,6 +8,8 @@ of the swings, which is what an estimated ``p`` deserves.
 Everything rounds down: a size is never larger than the exact one.
 """
 
+from math import isqrt
+
 from proto.units import AMOUNT_MAX, ONE
 
 HALF = ONE // 2
@@ -57,3 +59,27 @@ def drawdown_scale(drawdown: int, reduce_from: int, stop_at: int) -> int:
     if drawdown <= reduce_from:
         return ONE
     return (stop_at - drawdown) * ONE // (stop_at - reduce_from)
+
+
+def volatility_fraction(fair_value: int, cost: int, target: int) -> int:
+    """The fraction of equity whose outcome has a standard deviation of ``target`` of equity.
+
+    A contract held to the end is worth 1 or nothing: its standard deviation is √(p (1 − p)) of a dollar, so the stake for
+    it is ``target · c / √(p (1 − p))``. A certain one has none, and takes everything: ``bet_max`` is the bound.
+    """
+    if not 0 < cost < ONE or not cost < fair_value <= ONE:
+        return 0
+    deviation = isqrt(fair_value * (ONE - fair_value))
+    return min(target * cost // deviation, ONE) if deviation else ONE
+
+
+def risk_fraction(fair_value: int, cost: int, price: int, risk: int, stop: int) -> int:
+    """The fraction of equity that loses ``risk`` of equity when the position leaves at its stop.
+
+    ``stop``: the loss at the stop as a fraction of the price, with what the sale slips. Fees are paid both ways, and no
+    contract loses more than it cost.
+    """
+    if not 0 < cost < ONE or not cost < fair_value <= ONE:
+        return 0
+    loss = min(-(-price * stop // ONE) + 2 * (cost - price), cost)
+    return min(risk * cost // loss, ONE) if loss > 0 else 0

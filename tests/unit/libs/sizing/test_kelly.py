@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.sizing.kelly import HALF, drawdown_scale, kelly_fraction, quantity_for_stake
+from libs.sizing.kelly import (
+    HALF,
+    drawdown_scale,
+    kelly_fraction,
+    quantity_for_stake,
+    risk_fraction,
+    volatility_fraction,
+)
 from proto.units import AMOUNT_MAX, ONE, notional
 
 prices = st.integers(1, ONE - 1)
@@ -92,3 +99,27 @@ def test_drawdown_scale_falls_from_one_to_zero(drawdown, reduce_from, gap):
 
 def test_drawdown_scale_is_half_in_the_middle():
     assert drawdown_scale(200_000, 100_000, 300_000) == 500_000
+
+
+@given(prices, prices, st.integers(1, 100_000))
+def test_a_target_of_volatility_is_the_outcomes_standard_deviation(fair_value, cost, target):
+    fraction = volatility_fraction(fair_value, cost, target)
+    if fair_value <= cost:
+        assert fraction == 0
+        return
+    p = fair_value / ONE
+    deviation = fraction / cost * math.sqrt(p * (1 - p))
+    assert fraction == ONE or deviation == pytest.approx(target / ONE, rel=0.01, abs=1 / cost)
+    assert volatility_fraction(ONE, cost, target) == ONE
+
+
+@given(prices, st.integers(0, 20_000), st.integers(0, 200_000), st.integers(1, 50_000))
+def test_a_stake_by_risk_loses_that_at_the_stop(price, fee, stop, risk):
+    cost = price + fee
+    fraction = risk_fraction(ONE, cost, price, risk, stop)
+    if cost >= ONE or not (stop or fee):
+        assert fraction == 0
+        return
+    loss = min(price * stop / ONE + 2 * fee, cost)
+    assert fraction == ONE or fraction / cost * loss <= risk + 1
+    assert risk_fraction(cost, cost, price, risk, stop) == 0
