@@ -6,6 +6,7 @@ memory, the candidate, and the facts that the other checks compare. None of them
 """
 
 from collections.abc import Callable
+from math import isqrt
 from typing import Final, NamedTuple
 
 from libs.forecasting.families import coin_of, family_of
@@ -13,6 +14,7 @@ from proto.feed import Market
 from proto.units import ONE, SECOND
 from services.risk.checks import CheckResult, EntryFacts
 from services.risk.exposure import Reservation
+from services.risk.outcomes import direction_of
 from services.risk.params import RiskParams
 from services.risk.records import venue_of
 from services.risk.stakes import HeldPosition, Stakes
@@ -145,6 +147,53 @@ def _family(state: State, market: str) -> str:
     return "" if known is None else family_of(known)
 
 
+# ── the tail ──
+
+
+def correlated_stake(scene: Scene) -> CheckResult:
+    """At stake with this order, what moves together counted together."""
+    stakes, candidate = scene.stakes, scene.candidate
+    rows = [(candidate.market, candidate.instrument, scene.entry.cost)]
+    for market, positions in stakes.held.items():
+        rows += [(market, held.instrument, held.worst_loss) for held in positions]
+    for market, orders in stakes.orders.items():
+        rows += [(market, counted.reservation.instrument, counted.stake) for counted in orders.values()]
+    total = 0
+    for index, row in enumerate(rows):
+        total += row[2] * row[2] * ONE
+        for other in rows[:index]:
+            total += 2 * row[2] * other[2] * _correlation(scene, row[:2], other[:2])
+    value, limit = isqrt(max(total, 0) // ONE), _share(scene, scene.params.correlated_stake_max)
+    return "correlated_stake", limit, value, value <= limit
+
+
+def _correlation(scene: Scene, one: tuple[str, str], other: tuple[str, str]) -> int:
+    """Of two outcomes, in millionths: a market and an instrument each."""
+    if one[0] == other[0]:
+        return ONE if one[1] == other[1] else -ONE
+    state = scene.state
+    asset = asset_of(state, one[0])
+    if not asset or asset != asset_of(state, other[0]):
+        return 0
+    # Where it cannot be said which way an outcome goes, it goes with the others.
+    signs = [direction_of(state.markets[market], instrument) or 1 for market, instrument in (one, other)]
+    return scene.params.asset_correlation * signs[0] * signs[1]
+
+
+def value_at_risk(scene: Scene) -> CheckResult:
+    """The positions' value at risk when last measured; open orders and this one count as lost."""
+    value = scene.state.value_at_risk + scene.stakes.reserved + scene.entry.cost
+    limit = _share(scene, scene.params.var_max)
+    return "value_at_risk", limit, value, value <= limit
+
+
+def expected_shortfall(scene: Scene) -> CheckResult:
+    """The positions' expected shortfall when last measured; open orders and this one count as lost."""
+    value = scene.state.expected_shortfall + scene.stakes.reserved + scene.entry.cost
+    limit = _share(scene, scene.params.shortfall_max)
+    return "expected_shortfall", limit, value, value <= limit
+
+
 # ── money and orders ──
 
 
@@ -218,6 +267,9 @@ DESK_CHECKS: Final[tuple[Optional, ...]] = (
     Optional(asset_stake, lambda params: params.asset_stake_max < ONE),
     Optional(family_stake, lambda params: params.family_stake_max < ONE),
     Optional(strategy_stake, lambda params: params.strategy_stake_max < ONE),
+    Optional(correlated_stake, lambda params: params.correlated_stake_max < ONE),
+    Optional(value_at_risk, lambda params: params.var_max < ONE),
+    Optional(expected_shortfall, lambda params: params.shortfall_max < ONE),
     Optional(venue_cash, lambda params: params.venue_cash_apart),
     Optional(self_trade, lambda params: params.self_trade_refused),
     Optional(loss_streak, lambda params: params.loss_streak_max_count > 0),

@@ -6,11 +6,19 @@ import msgspec
 
 from libs.exchange.fees import fee_estimate
 from libs.indicators.grid import quantity_least
-from libs.sizing.kelly import drawdown_scale, kelly_fraction, quantity_for_stake
+from libs.sizing.joint import JointOutcome, added_stake
+from libs.sizing.kelly import (
+    drawdown_scale,
+    kelly_fraction,
+    quantity_for_stake,
+    risk_fraction,
+    volatility_fraction,
+)
 from proto.feed import FeeSchedule, Level, Market, MarketStatus, Side
 from proto.message import as_integer
 from proto.risk import TimeInForce
-from proto.units import ONE, notional, scale
+from proto.units import AMOUNT_MAX, ONE, notional, scale
+from services.risk import outcomes
 from services.risk.checks import (
     ACTIVE,
     ANSWER_LEVELS,
@@ -33,7 +41,7 @@ from services.risk.exposure import (
 )
 from services.risk.params import RiskParams
 from services.risk.stakes import Counted, Stakes
-from services.risk.state import State
+from services.risk.state import BookView, State
 
 NO_FEES = FeeSchedule()
 """Of a market nobody has heard of: its orders are refused anyway."""
@@ -81,26 +89,42 @@ def kill_switch_level(state: State) -> int:
 class Ground(msgspec.Struct, frozen=True, gc=False):
     """What both sizing and checks of an entry build on, worked out once a decision.
 
-    ``drawdown``: a fraction. ``quantity_least``: the smallest entry, ours and the venue's.
+    ``drawdown``: a fraction. ``quantity_least``: the smallest entry, ours and the venue's; ``quantity_most``: what the
+    book's depth lets it be. ``joint``: the ways its group can end, where something is held of it and the size asks.
     """
 
     market: Market | None
     equity: int
     drawdown: int
     quantity_least: int
+    quantity_most: int = AMOUNT_MAX
+    joint: tuple[JointOutcome, ...] = ()
 
 
-def ground(state: State, params: RiskParams, candidate: Reservation, equity_now: int) -> Ground:
+def ground(
+    state: State, stakes: Stakes, params: RiskParams, candidate: Reservation, equity_now: int
+) -> Ground:
     """What an entry stands on, at this equity."""
     market = state.markets.get(candidate.market)
     view = state.books.get(candidate.instrument)
     crosses = view is not None and view.ask is not None and candidate.price >= view.ask
     least = least_quantity(market, params, candidate, crosses=crosses)
-    return Ground(market, equity_now, drawdown(state, equity_now), least)
+    most, joint = AMOUNT_MAX, tuple[JointOutcome, ...]()
+    if params.depth_share_max:
+        most = scale(offered(view, candidate.price), params.depth_share_max)
+    if params.kelly_joint and params.sizing == "kelly" and market is not None:
+        joint = outcomes.joint_outcomes(state, stakes, market, candidate, equity_now)
+    return Ground(market, equity_now, drawdown(state, equity_now), least, most, joint)
+
+
+def offered(view: BookView | None, price: int) -> int:
+    """Contracts that the top five levels offer at a price or better; nothing by a book that is not known."""
+    asks = () if view is None else view.asks[:DEPTH_LEVELS]
+    return sum([level.quantity for level in asks if level.price <= price])
 
 
 def size(params: RiskParams, candidate: Reservation, ground: Ground) -> tuple[int, int]:
-    """Quantity and fee of an entry: Kelly or fixed, less in a drawdown, never over ``bet_max``.
+    """Quantity and fee of an entry by the rule that is set, less in a drawdown, never over ``bet_max`` or the depth's share.
 
     Returns:
         (0, 0) when there is nothing to win at this price or the smallest order is too large.
@@ -108,13 +132,11 @@ def size(params: RiskParams, candidate: Reservation, ground: Ground) -> tuple[in
     price, market, least = candidate.price, ground.market, ground.quantity_least
     schedule = NO_FEES if market is None else market.fees
     cost = contract_stake(price, fee_estimate(schedule, price, HUNDRED))
-    if params.sizing == "fixed":
-        fraction = params.fixed_bet if candidate.fair_value > cost else 0
-    else:
-        fraction = kelly_fraction(candidate.fair_value, cost, params.kelly_share)
+    fraction = _fraction(params, candidate, ground, cost)
     fraction = scale(fraction, drawdown_scale(ground.drawdown, params.drawdown_reduce, params.drawdown_stop))
     stake = scale(max(ground.equity, 0), min(fraction, params.bet_max))
     step = market.quantity_step if market is not None else 0
+    stake = min(stake, notional(cost, ground.quantity_most))
     quantity = quantity_for_stake(stake, cost, step, least)
     fee = fee_estimate(schedule, price, quantity)
     excess = notional(price, quantity) + fee - stake
@@ -123,6 +145,21 @@ def size(params: RiskParams, candidate: Reservation, ground: Ground) -> tuple[in
         quantity = quantity_for_stake(stake - excess, cost, step, least)
         fee = fee_estimate(schedule, price, quantity)
     return quantity, fee
+
+
+def _fraction(params: RiskParams, candidate: Reservation, ground: Ground, cost: int) -> int:
+    """The fraction of equity to stake, before drawdown and caps."""
+    fair_value = candidate.fair_value
+    if params.sizing == "fixed":
+        return params.fixed_bet if fair_value > cost else 0
+    if params.sizing == "volatility":
+        return volatility_fraction(fair_value, cost, params.volatility_target)
+    if params.sizing == "risk":
+        return risk_fraction(fair_value, cost, candidate.price, params.risk_per_trade, params.risk_stop)
+    if ground.joint and ground.equity > 0:
+        stake = added_stake(ground.joint, cost, ground.equity)
+        return scale(stake * ONE // ground.equity, params.kelly_share)
+    return kelly_fraction(fair_value, cost, params.kelly_share)
 
 
 def least_quantity(

@@ -23,7 +23,7 @@ from proto.risk import RiskState, TimeInForce
 from proto.signal import Proposal
 from proto.units import ONE, SECOND, later
 from proto.venue import Account, Correction, Fill, Settlement
-from services.risk import answers, facts, records, standing
+from services.risk import answers, facts, outcomes, records, standing
 from services.risk.checks import ENTRY_CHECKS, EXIT_CHECKS, CheckResult
 from services.risk.desk_checks import DeskCheck, Scene, checks_set
 from services.risk.exposure import Reservation
@@ -186,6 +186,7 @@ class RiskMachine(StateMachine[State]):
             state.minute = minute
             standing.forget(state, state.params, stamp.now)
             self.stakes.count_groups()
+            outcomes.measure(state, self.stakes, state.params)
             outputs.append(standing.report(state, self.stakes, stamp.now))
         return outputs
 
@@ -221,7 +222,7 @@ class RiskMachine(StateMachine[State]):
             reason=event.reason,
         )
         equity = standing.advance(self.state, self.stakes, params, stamp.now)
-        ground = facts.ground(self.state, params, candidate, equity)
+        ground = facts.ground(self.state, self.stakes, params, candidate, equity)
         candidate.quantity, candidate.fee = facts.size(params, candidate, ground)
         candidate.approved_quantity = candidate.quantity
         checks = self._check_entry(candidate, params, stamp.now, ground)
@@ -352,7 +353,13 @@ class RiskMachine(StateMachine[State]):
             records.count_trade(state, event.market, event.instrument, reason, stamp.now)
         if not held or is_dust(state.markets.get(event.market), held):
             state.rested_at[event.market] = stamp.now
+        self._measure()
         return NOTHING
+
+    def _measure(self) -> None:
+        """What is held has changed: so have the figures of its tail."""
+        if self.state.params is not None:
+            outcomes.measure(self.state, self.stakes, self.state.params)
 
     def _on_settlement(self, event: Settlement, stamp: Stamp) -> Sequence[Message]:
         portfolio = self.state.portfolio
@@ -367,6 +374,7 @@ class RiskMachine(StateMachine[State]):
         for order, reservation in list(self.state.reservations.items()):
             if reservation.terminal and reservation.market == event.market:
                 self._release(order)
+        self._measure()
         return NOTHING
 
     def _on_correction(self, event: Correction, _stamp: Stamp) -> Sequence[Message]:
@@ -377,6 +385,7 @@ class RiskMachine(StateMachine[State]):
         for instrument in list(self.state.lots):
             records.trim_lots(self.state, instrument)
         self.stakes.count_positions()
+        self._measure()
         return NOTHING
 
     def _on_account(self, event: Account, _stamp: Stamp) -> Sequence[Message]:
@@ -412,6 +421,7 @@ class RiskMachine(StateMachine[State]):
     def _on_config(self, event: Config, _stamp: Stamp) -> Sequence[Message]:
         if event.section == SECTION:
             self.state.params = RiskParams.model_validate(event.document)
+            self._measure()
         return NOTHING
 
     def _on_command(self, event: Command, stamp: Stamp) -> Sequence[Message]:
@@ -446,7 +456,7 @@ class RiskMachine(StateMachine[State]):
             checks = self._check_exit(candidate, params, stamp.now)
         else:
             equity = standing.advance(self.state, self.stakes, params, stamp.now)
-            ground = facts.ground(self.state, params, candidate, equity)
+            ground = facts.ground(self.state, self.stakes, params, candidate, equity)
             checks = self._check_entry(candidate, params, stamp.now, ground)
         return self._decide(candidate, checks, params, stamp, wait=False)
 

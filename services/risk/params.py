@@ -12,6 +12,7 @@ Amount = Annotated[int, amount(0, 1_000_000 * ONE)]
 Seconds = Annotated[int, whole(0, 7 * 86_400)]
 Lifetime = Annotated[int, whole(1, 86_400)]
 Count = Annotated[int, whole(0, 10_000)]
+Confidence = Annotated[int, amount(500_000, 999_900)]
 Hour = Annotated[int, whole(0, 23)]
 HourEnd = Annotated[int, whole(1, 24)]
 Window = Annotated[int, whole(1, 3_600)]
@@ -32,8 +33,10 @@ class RiskParams(Section):
     order_time_in_force: Literal["ioc", "fok", "gtc"] = setting("ioc", "of entries; exits bring their own")
     approval_ttl_s: Lifetime = setting(5, "an approval not claimed by then is void")
     pending_ttl_s: Lifetime = setting(60, "how long an order waits for the operator")
-    sizing: Literal["kelly", "fixed"] = setting(
-        "kelly", "`kelly`, or `fixed` for the fraction `fixed_bet` of equity"
+    sizing: Literal["kelly", "fixed", "volatility", "risk"] = setting(
+        "kelly",
+        "`kelly`, `fixed` for the fraction `fixed_bet` of equity, `volatility` for a target of the outcome's spread, "
+        "`risk` for a loss at the stop",
     )
     kelly_share: Fraction = setting(500_000, "which part of the full Kelly stake")
     fixed_bet: Fraction = setting(20_000, "stake of `fixed` sizing, a fraction")
@@ -88,6 +91,15 @@ class RiskParams(Section):
     price_max: Fraction = setting(990_000, "highest price of an entry")
     edge_min: Fraction = setting(10_000, "fair value less price and fee, per contract")
     quantity_min: Amount = setting(ONE, "smallest order, in contracts")
+    kelly_joint: bool = setting(False, "`kelly` counts what is held of the market and its group")
+    volatility_target: Fraction = setting(
+        10_000, "standard deviation of one outcome under `volatility`, a fraction of equity"
+    )
+    risk_per_trade: Fraction = setting(10_000, "loss at the stop under `risk`, a fraction of equity")
+    risk_stop: Fraction = setting(50_000, "where that stop is: loss with slippage, a fraction of the price")
+    depth_share_max: Fraction = setting(
+        0, "largest part of what the book offers that one entry takes; 0: off"
+    )
     market_age_min_s: Seconds = setting(0, "no entry before the market has been open for so long; 0: off")
     hour_first: Hour = setting(0, "first hour of the day, UTC, in which entries are made")
     hour_end: HourEnd = setting(
@@ -101,6 +113,13 @@ class RiskParams(Section):
         ONE, "highest exposure in one family of markets, a fraction; 1.0: off"
     )
     strategy_stake_max: Fraction = setting(ONE, "highest exposure of one strategy, a fraction; 1.0: off")
+    correlated_stake_max: Fraction = setting(
+        ONE, "highest exposure with what moves together counted together, a fraction; 1.0: off"
+    )
+    asset_correlation: Fraction = setting(800_000, "correlation of markets on the price of one coin or share")
+    var_max: Fraction = setting(ONE, "highest value at risk, a fraction of equity; 1.0: off")
+    shortfall_max: Fraction = setting(ONE, "highest expected shortfall, a fraction of equity; 1.0: off")
+    tail_confidence: Confidence = setting(990_000, "confidence of both")
     venue_cash_apart: bool = setting(False, "an entry is paid from the cash at its own venue")
     self_trade_refused: bool = setting(False, "no entry that would trade with an order of our own")
     loss_streak_max_count: Count = setting(0, "trades lost in a row from which entries rest; 0: off")

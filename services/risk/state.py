@@ -51,6 +51,7 @@ class State(msgspec.Struct):
         trade_bases: instrument → realised profit less fees when its last trade was over.
         loss_streak: trades lost in a row since the last win or resume; ``loss_at``: when the last of them ended.
         anomaly: what was unusual (``records.py``); 0 for nothing. Until the operator resumes.
+        value_at_risk, expected_shortfall: of the positions, when last measured (``outcomes.py``).
         recent_equity: time and equity of falling highs within the window of a sudden loss.
     """
 
@@ -78,4 +79,6 @@ class State(msgspec.Struct):
     loss_streak: int = 0
     loss_at: int = 0
     anomaly: int = 0
+    value_at_risk: int = 0
+    expected_shortfall: int = 0
     recent_equity: list[tuple[int, int]] = []

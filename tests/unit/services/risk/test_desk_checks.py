@@ -6,6 +6,7 @@ import pytest
 
 from proto.execution import OrderStatus
 from proto.exit import ExitReason
+from proto.feed import Payoff
 from proto.operator import Verb
 from proto.risk import Approval, RiskState, TimeInForce
 from proto.units import ONE, SECOND
@@ -138,6 +139,81 @@ def test_a_position_of_two_strategies_is_split_by_what_each_bought():
     assert set(world.reject("A", strategy="a third")) == {"strategy_stake"}
 
 
+def test_what_moves_together_is_counted_together():
+    above = {"payoff": Payoff.ABOVE}
+    world = world_of(correlated_stake_max=150_000, sizing="fixed", fixed_bet=100_000)
+    for name, underlying in (("A", BTC), ("B", BTC), ("C", ETH)):
+        add(world, name, underlying=underlying, **above)
+    world.hold("A")
+    failed = world.reject("B")
+    assert set(failed) == {"correlated_stake"}
+    # 100 and 100 dollars at 0.8: the root of 10,000 + 10,000 + 16,000 is 190, at half of fees.
+    assert failed["correlated_stake"][1] == pytest.approx(188 * ONE, rel=0.02)
+    # The other side of the same price covers, another coin adds its square alone.
+    assert world.approve("B", "no").checks[-1].value == pytest.approx(63 * ONE, rel=0.05)
+    world = world_of(correlated_stake_max=150_000, sizing="fixed", fixed_bet=100_000)
+    for name, underlying in (("A", BTC), ("C", ETH)):
+        add(world, name, underlying=underlying, **above)
+    world.hold("A")
+    assert world.approve("C").checks[-1].value == pytest.approx(140 * ONE, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("limit", "check"), [("var_max", "value_at_risk"), ("shortfall_max", "expected_shortfall")]
+)
+def test_the_tail_counts_positions_by_their_outcomes_and_orders_as_lost(limit, check):
+    world = world_of("A", "B", "C", **{limit: 300_000})
+    order = world.approve("A")
+    assert order.checks[-1] == (check, 300 * ONE, 85_387_500, True)
+    world.fill(order)
+    world.update(order, OrderStatus.FILLED, order.quantity)
+    # At the bid of 0.49: the loss of 165 contracts if the half that is no certainty comes.
+    assert getattr(world.machine.state, check) == 165 * 490_000
+    world.update(world.approve("B"), OrderStatus.EXPIRED)
+    world.hold("B")
+    world.approve("C")
+    assert set(world.reject("C")) == {check}
+
+
+def test_a_tail_is_measured_anew_by_the_clock_and_kept_in_snapshots():
+    world = world_of("A", "B", var_max=200_000)
+    world.hold("A")
+    before = world.machine.state.value_at_risk
+    world.book("kalshi:A:yes", bid=980_000, ask=990_000)
+    assert world.machine.state.value_at_risk == before
+    world.restarted()
+    world.approve("B")
+    world.clock(61)
+    assert world.machine.state.value_at_risk == 165 * 980_000
+    world.book("kalshi:A:yes", bid=992_000, ask=996_000)
+    world.clock(61)
+    # An ending less likely than one in a hundred is beyond the confidence.
+    assert world.machine.state.value_at_risk == 0
+    world.settle("A", ONE)
+    assert world.machine.state.value_at_risk == 0
+
+
+def test_markets_of_one_group_have_their_tail_together():
+    world = world_of(var_max=900_000)
+    for name in ("A", "B"):
+        add(world, name, group="one wins")
+    first, second = world.hold("A", "no"), world.hold("B", "no")
+    # At most one of the two loses, and the other pays for both.
+    assert world.machine.state.value_at_risk == 0
+    for name in ("A", "B"):
+        add(world, name)
+    world.clock(61)
+    assert world.machine.state.value_at_risk == (first.quantity + second.quantity) * 490_000 // ONE
+
+
+def test_a_position_that_nobody_knows_an_end_of_may_be_lost():
+    world = world_of("A", var_max=900_000)
+    order = world.hold("A")
+    world.send(market_of("A", outcomes=()))
+    world.clock(61)
+    assert world.machine.state.value_at_risk == order.quantity * 490_000 // ONE
+
+
 def test_an_entry_is_paid_from_the_cash_of_its_venue():
     world = world_of("A", "B", venue_cash_apart=True)
     world.send(Account(account_id="other", venue="polymarket", deposit=9_000 * ONE, at=START))
@@ -261,6 +337,9 @@ def test_no_check_here_is_asked_about_an_exit():
         "asset_stake_max": 0,
         "family_stake_max": 0,
         "strategy_stake_max": 0,
+        "correlated_stake_max": 0,
+        "var_max": 0,
+        "shortfall_max": 0,
         "venue_cash_apart": True,
         "self_trade_refused": True,
         "loss_streak_max_count": 1,

@@ -337,7 +337,8 @@ class RiskInvariants(RuleBasedStateMachine):
         assert state.params is not None
         # The same facts again: a rejection changes nothing that the checks read.
         candidate = _candidate(output, fair_value, self.world.now + 5 * SECOND)
-        ground = facts.ground(state, state.params, candidate, facts.equity(state, Stakes(state)))
+        stakes = Stakes(state)
+        ground = facts.ground(state, stakes, state.params, candidate, facts.equity(state, stakes))
         candidate.quantity, candidate.fee = facts.size(state.params, candidate, ground)
         candidate.approved_quantity = candidate.quantity
         entry = facts.entry_facts(state, Stakes(state), state.params, candidate, self.world.now, ground)
