@@ -152,7 +152,12 @@ class Metrics:
             "presage_unknown_orders", "Orders the venue may or may not have"
         ).labels(service)
         self.rejections = _Bounded(
-            self._counter("presage_rejections", "Failed checks of rejected proposals", ("reason",)), service
+            self._counter(
+                "presage_rejections",
+                "Failed checks of rejected proposals; 0 for a check that was made and never failed",
+                ("reason",),
+            ),
+            service,
         )
         self.proposals = self._counter("presage_proposals", "Proposals read").labels(service)
         self.approvals = self._counter("presage_approvals", "Approvals read").labels(service)

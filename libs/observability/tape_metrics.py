@@ -5,7 +5,7 @@ from typing import Any
 
 from libs.bounded import keep_newest
 from libs.observability.latency import HOP_NS_MAX, StoredTimes, hop_ns
-from libs.observability.metrics import Metrics
+from libs.observability.metrics import LABEL_VALUES_MAX, Metrics
 from proto.execution import TERMINAL, Claim, OrderStatus, OrderUpdate
 from proto.feed import Book, Gap, Quote, Side, Trade
 from proto.ids import venue_of
@@ -34,6 +34,7 @@ class TapeMetrics:
         self._counts = dict.fromkeys(OrderStatus, 0)
         self._alerts: dict[tuple[str, str], Severity] = {}
         self._prices: dict[str, int] = {}
+        self._checks: dict[str, bool] = {}
         # One process tells how old venues' data are; in the others it would only cost time.
         self._tells_age = metrics.service == AGE_TOLD_BY
         self._handlers: dict[type[Message], Callable[[Any], object]] = {
@@ -68,6 +69,12 @@ class TapeMetrics:
 
     def _approval(self, approval: Approval) -> None:
         self._metrics.approvals.inc()
+        for check in approval.checks:
+            if check.name not in self._checks:
+                # A check that was made and never failed is a series at 0.
+                self._checks[check.name] = True
+                keep_newest(self._checks, LABEL_VALUES_MAX)
+                self._metrics.rejections.show(check.name)
         self._prices[approval.order] = approval.price
         keep_newest(self._prices, PRICES_KEPT)
 

@@ -11,12 +11,12 @@ from typing import Final, NamedTuple
 
 from libs.forecasting.families import coin_of, family_of
 from proto.feed import Market
+from proto.ids import venue_of
 from proto.units import ONE, SECOND
 from services.risk.checks import CheckResult, EntryFacts
 from services.risk.exposure import Reservation
 from services.risk.outcomes import direction_of
 from services.risk.params import RiskParams
-from services.risk.records import venue_of
 from services.risk.stakes import HeldPosition, Stakes
 from services.risk.state import State
 

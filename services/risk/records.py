@@ -9,6 +9,7 @@ from typing import Final
 
 from proto.exit import ExitReason
 from proto.feed import Side
+from proto.ids import venue_of
 from proto.units import SECOND, scale
 from proto.venue import Account, Fill
 from services.risk.exposure import Reservation
@@ -19,11 +20,6 @@ FAR_FILL: Final = 1
 EXCESS_FILL: Final = 2
 SUDDEN_LOSS: Final = 3
 """What may be unusual, as ``State.anomaly`` says it; 0: nothing."""
-
-
-def venue_of(name: str) -> str:
-    """The venue in the name of a market or an instrument."""
-    return name.partition(":")[0]
 
 
 # ── cash by venue ──

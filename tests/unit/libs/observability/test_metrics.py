@@ -17,7 +17,7 @@ from proto.execution import Claim, OrderStatus, OrderUpdate
 from proto.feed import Quote, Side
 from proto.message import Message
 from proto.monitor import Alert, Dead, Severity
-from proto.risk import Check, PortfolioReport, Rejection, RiskState
+from proto.risk import Approval, Check, PortfolioReport, Rejection, RiskState, TimeInForce
 from proto.signal import Proposal
 from proto.units import MILLISECOND, ONE, SECOND
 from tests.support import few_words
@@ -94,6 +94,32 @@ def test_rejections_by_failed_check_and_books_in_dollars() -> None:
     assert value(metrics, "presage_exposure_limit_dollars") == 3
     assert value(metrics, "presage_risk_state", state="reduced") == 1
     assert value(metrics, "presage_risk_state", state="active") == 0
+
+
+def test_a_check_that_was_made_and_never_failed_is_counted_at_nought() -> None:
+    metrics = Metrics("monitor")
+    fold = TapeMetrics(metrics)
+    checks = (Check("heat", 2, 1), Check("spread", 2, 1))
+    approval = Approval(
+        order="o",
+        strategy="s",
+        market="m",
+        instrument="i",
+        side=Side.BUY,
+        price=0,
+        quantity=1,
+        time_in_force=TimeInForce.IOC,
+        expires_at=0,
+        proposal="p",
+        checks=checks,
+    )
+    refusal = Rejection(
+        strategy="s", market="m", instrument="i", side=Side.BUY, price=0, proposal="p", failed=checks[1:]
+    )
+    for seq, message in enumerate((approval, refusal, approval)):
+        fold.on(message, seq, T0)
+    assert value(metrics, "presage_rejections_total", reason="heat") == 0
+    assert value(metrics, "presage_rejections_total", reason="spread") == 1
 
 
 def test_hops_and_the_whole_way_are_measured_between_stored_messages() -> None:

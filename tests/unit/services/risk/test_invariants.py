@@ -2,25 +2,35 @@
 
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from libs.machine.machine import Stamp
 from proto.execution import TERMINAL, OrderStatus
-from proto.feed import MarketStatus, Side
+from proto.feed import MarketStatus, Payoff, Side
 from proto.message import Message
 from proto.operator import Verb
 from proto.risk import Approval, Pending, Rejection, TimeInForce
 from proto.units import ONE, SECOND, notional, scale
 from services.risk import facts
 from services.risk.checks import ENTRY_CHECKS
+from services.risk.desk_checks import Scene, checks_set
 from services.risk.exposure import Reservation
 from services.risk.machine import RiskMachine
 from services.risk.stakes import Stakes
 from tests.support.risk_world import CASH, RiskWorld, market_of
 
 MARKETS = ("A", "B", "C")
+STRATEGIES = ("momentum", "another")
 ROUNDING = 100
 """Millionths of a dollar by which sums of rounded parts may differ here: one for each fill and order."""
 
@@ -69,14 +79,26 @@ class RiskInvariants(RuleBasedStateMachine):
             "exits_wait": True,
             "one_position_per_market": one_position,
             "daily_loss_max": ONE,
-            "bet_max": 150_000,
+            "bet_max": 80_000,
             "market_stake_max": 200_000,
+            "venue_stake_max": 220_000,
+            "strategy_stake_max": 120_000,
+            "correlated_stake_max": 230_000,
+            "var_max": 200_000,
+            "shortfall_max": 210_000,
+            "venue_cash_apart": True,
+            "self_trade_refused": True,
+            "loss_streak_max_count": 3,
+            "loss_streak_rest_s": 60,
+            "anomaly_stop": True,
+            "anomaly_loss_max": 200_000,
         }
         self.world = TwinWorld(autonomy=autonomy, **self.params)
         for name in MARKETS:
-            self.world.send(market_of(name, group=group))
+            self.world.send(market_of(name, group=group, underlying="coinbase:BTC-USD", payoff=Payoff.ABOVE))
         self.orders: dict[str, Kept] = {}
         self.positions: dict[str, tuple[int, int]] = {}
+        self.lots: dict[str, dict[str, int]] = {}
         self.cash = CASH
         self.halted = False
         self.before = 0
@@ -118,6 +140,7 @@ class RiskInvariants(RuleBasedStateMachine):
 
     def _check_limits(self) -> None:
         equity = self.world.machine.equity()
+        self._check_desk_limits(equity)
         # When it was asked for, nothing worked that could have made more of what is below the lot.
         dust = sum(cost for quantity, cost in self.positions.values() if quantity < self._lot())
         assert self._stake() <= scale(equity, 250_000) + dust + ROUNDING
@@ -130,6 +153,32 @@ class RiskInvariants(RuleBasedStateMachine):
                 if kept.approval.market == f"kalshi:{name}" and not kept.reduce_only
             )
             assert in_market <= scale(equity, 200_000) + dust + ROUNDING
+
+    def _check_desk_limits(self, equity: int) -> None:
+        """Limits of the desk by hand: by strategy, at the venue, and of the tail with what is open as lost."""
+        dust = sum(cost for quantity, cost in self.positions.values() if quantity < self._lot())
+        for strategy in STRATEGIES:
+            stake = sum(
+                cost * self.lots.get(instrument, {}).get(strategy, 0) // quantity
+                for instrument, (quantity, cost) in self.positions.items()
+                if quantity
+            ) + sum(
+                notional(kept.approval.price, kept.remaining)
+                for kept in self.orders.values()
+                if kept.approval.strategy == strategy and not kept.reduce_only
+            )
+            assert stake <= scale(equity, self.params["strategy_stake_max"]) + dust + ROUNDING
+        assert self._stake() <= scale(equity, self.params["venue_stake_max"]) + dust + ROUNDING
+        machine = self.world.machine
+        assert (
+            machine.state.value_at_risk + machine.reserved_exposure()
+            <= scale(equity, self.params["var_max"]) + ROUNDING
+        )
+        assert (
+            machine.state.expected_shortfall + machine.reserved_exposure()
+            <= scale(equity, self.params["shortfall_max"]) + ROUNDING
+        )
+        assert not machine.state.anomaly
 
     def _open(self, *, pending: bool = False) -> list[Kept]:
         return [
@@ -164,12 +213,12 @@ class RiskInvariants(RuleBasedStateMachine):
     def messages_are_lost(self, name, outcome):
         self.world.quote(f"kalshi:{name}:{outcome}", 490_000, 500_000, skip=2)
 
-    @rule(name=markets, outcome=outcomes, edge=st.integers(-3, 40))
-    def strategy_proposes(self, name, outcome, edge):
+    @rule(name=markets, outcome=outcomes, edge=st.integers(-3, 40), strategy=st.sampled_from(STRATEGIES))
+    def strategy_proposes(self, name, outcome, edge, strategy=STRATEGIES[0]):
         view = self.world.machine.state.books[f"kalshi:{name}:{outcome}"]
         price = view.ask or 500_000
         fair_value = min(price + edge * 10_000, ONE)
-        output = self.world.propose(name, outcome, price=price, fair_value=fair_value)
+        output = self.world.propose(name, outcome, price=price, fair_value=fair_value, strategy=strategy)
         self._expect_all_failures(output, fair_value)
         self._note(output)
 
@@ -226,9 +275,24 @@ class RiskInvariants(RuleBasedStateMachine):
         else:
             self.positions[kept.approval.instrument] = (held - quantity, cost - cost * quantity // held)
             self.cash += value
+        self._count_lot(kept, quantity)
         kept.filled += quantity
         self.world.fill(kept.approval, quantity, price)
         self._drop_if_over(kept)
+
+    def _count_lot(self, kept, quantity):
+        """Whose contracts: a sale takes the seller's first, then the others' in the order they were bought."""
+        lots = self.lots.setdefault(kept.approval.instrument, {})
+        strategy = kept.approval.strategy
+        if kept.approval.side is Side.BUY:
+            lots[strategy] = lots.get(strategy, 0) + quantity
+            return
+        for owner in sorted(lots, key=lambda name: name != strategy):
+            taken = min(lots[owner], quantity)
+            lots[owner] -= taken
+            quantity -= taken
+        for owner in [name for name, left in lots.items() if not left]:
+            del lots[owner]
 
     @precondition(lambda self: self._open())
     @rule(data=st.data(), status=st.sampled_from(LIVE))
@@ -293,6 +357,8 @@ class RiskInvariants(RuleBasedStateMachine):
         machine = self.world.machine
         portfolio = machine.state.portfolio
         assert portfolio.cash == self.cash
+        assert machine.state.cash_by_venue == {"kalshi": self.cash}
+        assert machine.state.lots == {name: lots for name, lots in self.lots.items() if lots}
         marks = {instrument: view.mark for instrument, view in machine.state.books.items()}
         assert machine.equity() == portfolio.equity(marks)
         for instrument, (quantity, _) in self.positions.items():
@@ -342,7 +408,9 @@ class RiskInvariants(RuleBasedStateMachine):
         candidate.quantity, candidate.fee = facts.size(state.params, candidate, ground)
         candidate.approved_quantity = candidate.quantity
         entry = facts.entry_facts(state, Stakes(state), state.params, candidate, self.world.now, ground)
+        scene = Scene(state, stakes, candidate, entry)
         alone = [check(entry) for check in ENTRY_CHECKS]
+        alone += [check(scene) for check in checks_set(state.params)]
         assert list(output.failed) == [check for check in alone if not check[3]]
         assert output.failed
 
@@ -375,3 +443,9 @@ RiskInvariants.TestCase.settings = settings(
     max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestRiskInvariants = RiskInvariants.TestCase
+
+
+@pytest.mark.soak
+def test_no_order_of_a_million_events_exceeds_a_limit(count):
+    further = settings(RiskInvariants.TestCase.settings, max_examples=count(1, 25_000))
+    run_state_machine_as_test(RiskInvariants, settings=further)
