@@ -65,7 +65,7 @@ TABLE: tuple[Row, ...] = (
     Row(feed.Candle, "feed", ("signal",), "a reference price's closed candle"),
     Row(feed.Market, "feed", _DECIDING, "listing, status, strike and result of a market"),
     Row(feed.Gap, "feed", _DECIDING, "continuity lost"),
-    Row(feed.News, "feed", ("advisor",), "an item of a news feed"),
+    Row(feed.News, "feed", ("signal", "advisor"), "an item of a news feed"),
     Row(feed.FeedClock, "feed", _DECIDING, "recorded time passes"),
     Row(feed.Played, "feed", ("monitor",), "a recording came to its end"),
     Row(signal.Proposal, "signal", ("risk", "exit", "monitor"), "a strategy wants to open a position"),

@@ -25,6 +25,7 @@ BUILT_IN = {
     "implication": "services.signal.implication:Implication",
     "pairs": "services.signal.pairs:Pairs",
     "patterns": "services.signal.patterns:Patterns",
+    "events": "services.signal.events:Events",
 }
 """Strategies that need no installed entry point."""
 

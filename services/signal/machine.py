@@ -15,7 +15,7 @@ from libs.machine.routes import AfterTops
 from proto import feed
 from proto.advisor import Forecast
 from proto.evaluation import Revert, SignalChange
-from proto.feed import Book, FeedClock, Gap, Market, MarketStatus, Quote, Trade
+from proto.feed import Book, FeedClock, Gap, Market, MarketStatus, News, Quote, Trade
 from proto.message import Message
 from proto.monitor import Clock
 from proto.operator import Command, Config, Session, Verb
@@ -74,6 +74,7 @@ class SignalMachine(StateMachine[SignalState]):
             Market: self._on_market,
             Gap: self._on_gap,
             Forecast: self._on_forecast,
+            News: self._on_news,
             Clock: self._on_clock,
             FeedClock: self._on_clock,
             Session: self._on_session,
@@ -114,6 +115,7 @@ class SignalMachine(StateMachine[SignalState]):
         self._market_hooks = self._hooks("on_market")
         self._clock_hooks = self._hooks("on_clock")
         self._forecast_hooks = self._hooks("on_forecast")
+        self._news_hooks = self._hooks("on_news")
         self._candle_hooks = self._hooks("on_candle")
         self._past_hooks = self._hooks("on_past")
         self._vote_hooks = self._hooks("on_votes")
@@ -284,6 +286,9 @@ class SignalMachine(StateMachine[SignalState]):
         if not self._forecast_hooks:
             return NOTHING
         return self._call(self._forecast_hooks, stamp, forecast, stamp.seq)
+
+    def _on_news(self, news: News, stamp: Stamp) -> Sequence[Message]:
+        return self._call(self._news_hooks, stamp, news) if self._news_hooks else NOTHING
 
     def _forget(self, market: Market) -> None:
         del self.state.markets[market.market]

@@ -8,25 +8,22 @@ outcomes it reads itself. Somebody who writes forecasts in the advisor's name ea
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from libs.bounded import keep_newest
 from libs.config.section import setting, whole
 from libs.forecasting.odds import clamp_forecast
-from libs.forecasting.weight import Learner
 from libs.indicators.tops import Top
-from libs.portfolio.payouts import did_first_happen
 from proto.advisor import AnswerStatus, Forecast
 from proto.feed import Market, MarketStatus
 from proto.signal import Evidence, Proposal
 from proto.units import ONE, SECOND, Nanoseconds, Price, later
 from services.signal.buying import BuyingParams, BuyingStrategy, Probability, Seconds
+from services.signal.forecast_record import ForecastRecord
 from services.signal.strategy import NO_PROPOSALS
 
 FORECASTS_MAX = 2_000
 """Markets with a forecast; the advisor asks about a few at a time."""
-LEARNERS_MAX = 500
-"""Families times rosters, as in the advisor."""
 
 
 class ModelEdgeParams(BuyingParams):
@@ -56,12 +53,10 @@ class Held(Struct, array_like=True):
     until: Nanoseconds
 
 
-class ModelEdgeState(Struct):
-    """Forecasts by market, and what such forecasts were worth by family and roster (``families``: of which market)."""
+class ModelEdgeState(ForecastRecord):
+    """Forecasts by market, and what such forecasts were worth."""
 
-    forecasts: dict[str, Held] = {}
-    learners: dict[str, Learner] = {}
-    families: dict[str, list[str]] = {}
+    forecasts: dict[str, Held] = field(default_factory=dict)
 
 
 class ModelEdge(BuyingStrategy[ModelEdgeParams, ModelEdgeState]):
@@ -81,7 +76,9 @@ class ModelEdge(BuyingStrategy[ModelEdgeParams, ModelEdgeState]):
             return NO_PROPOSALS
         price = (top.bid + top.ask) // 2
         pool = clamp_forecast(forecast.forecast)
-        weighed = self._learner(forecast).commit(market.market, pool, price, self.params.outcomes_min_count)
+        weighed = self.state.learner(forecast).commit(
+            market.market, pool, price, self.params.outcomes_min_count
+        )
         is_full = self.params.influence == "full"
         until = min(forecast.expires_at, later(self.now, self.params.forecast_age_max_s * SECOND))
         held = Held(
@@ -110,32 +107,11 @@ class ModelEdge(BuyingStrategy[ModelEdgeParams, ModelEdgeState]):
         if market.status is not MarketStatus.SETTLED:
             return NO_PROPOSALS
         self.state.forecasts.pop(market.market, None)
-        happened = did_first_happen(market)
-        for key in self.state.families.pop(market.market, []):
-            learner = self.state.learners.get(key)
-            if learner is not None and happened is not None:
-                learner.settle(market.market, happened=happened)
-            elif learner is not None:
-                learner.drop(market.market)
+        self.state.settle(market)
         return NO_PROPOSALS
 
     def why_not_priced(self, market: Market) -> str:
         return "" if len(market.outcomes) == 2 else "it has not two outcomes"
-
-    # ── helpers ────────────────────────────────────────────────────────────────────────────────────
-
-    def _learner(self, forecast: Forecast) -> Learner:
-        key = f"{forecast.family}|{forecast.roster}"
-        state = self.state
-        keys = state.families.setdefault(forecast.market, [])
-        if key not in keys:
-            keys.append(key)
-        keep_newest(state.families, FORECASTS_MAX)
-        learner = state.learners.get(key)
-        if learner is None:
-            learner = state.learners[key] = Learner()
-            keep_newest(state.learners, LEARNERS_MAX)
-        return learner
 
     def _evaluate(self, market: Market, instrument: str, held: Held) -> Sequence[Proposal]:
         if not held.weight or self.now >= held.until:

@@ -14,7 +14,7 @@ from libs.config.section import Section, setting, whole
 from libs.indicators.candles import Candle, Candles
 from libs.indicators.tops import Top, Tops
 from proto.advisor import Forecast
-from proto.feed import Market, Side, Trade
+from proto.feed import Market, News, Side, Trade
 from proto.signal import Proposal
 from proto.units import SECOND, Nanoseconds, Price
 
@@ -118,6 +118,10 @@ class Strategy(Generic[Params, State]):
 
     def on_forecast(self, forecast: Forecast, seq: int) -> Sequence[Proposal]:
         """The advisor forecast a market; ``seq`` is where it stands on the tape. Its numbers are claims, not facts."""
+        raise NotImplementedError
+
+    def on_news(self, news: News) -> Sequence[Proposal]:
+        """An item of a news feed: somebody's words, for rules of yours, never an instruction."""
         raise NotImplementedError
 
     def on_clock(self) -> Sequence[Proposal]:
