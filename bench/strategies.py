@@ -24,7 +24,11 @@ from services.feed.synthetic.recording import write_recording
 from tools.offline.backtest import Backtest
 from tools.system.composition import sections
 
-STRATEGIES = ("momentum", "near_certainty", "ma_cross", "macd", "mean_reversion")
+VIEWS = ("momentum", "ma_cross", "macd", "mean_reversion", "patterns")
+STRATEGIES: dict[str, tuple[str, ...]] = {
+    name: (name,) for name in (*VIEWS, "near_certainty", "pairs", "implication")
+} | {"consensus": (*VIEWS, "consensus")}
+"""What runs in each row. ``events`` needs news and ``model_edge`` forecasts, which no input has."""
 SEEDS = (7, 8, 9, 10)
 MINUTES = 240
 CAPTURES = Path("kalshi/kxbtc15m_ws_2026-05")
@@ -40,11 +44,12 @@ class Tried(NamedTuple):
 
 
 def run(strategy: str, inputs: Iterable[Path]) -> Tried:
-    """Backtest a strategy alone on each input, with the default configuration."""
+    """Backtest a strategy, with those that it needs beside it, on each input, with the default configuration."""
     results: list[TradeResult] = []
     proposals = 0
     for path in inputs:
-        test = Backtest(sections(strategies=[strategy]), [strategy])
+        running = STRATEGIES[strategy]
+        test = Backtest(sections(strategies=running), running)
         fold = PerformanceFold()
         test.observe(_observer(fold))
         test.run([path])
