@@ -94,8 +94,8 @@ def test_a_gold_window_plays_whole(window: str) -> None:
 
 
 def test_the_table_of_gold_windows_is_what_their_answers_say() -> None:
-    table = list(csv.DictReader(io.StringIO((GOLD / "MARKETS.csv").read_text())))
     found = read("kxgold15m_2026-08/events_39.json.gz")
+    table = list(csv.DictReader(io.StringIO((GOLD / "MARKETS.csv").read_text())))
     bodies = {body["ticker"]: body for answer in found for body in answer["response"]["markets"]}
     assert (len(table), Counter(row["result"] for row in table)) == (39, {"yes": 21, "no": 18})
     for row in table:
