@@ -72,9 +72,13 @@ class ExitDecision:
         """Whether a rule about prices that is set makes a position leave at a trusted bid; then it does."""
         if not self.params.trailing_stop and not self.params.profit_by_age:
             return False
+        if self._is_held_to_settlement(held):
+            return False
         market = self.state.markets.get(held.market)
         if market is None or not held.bought:
             return False
+        # A position of an older snapshot has no age: it begins here.
+        held.opened_at = held.opened_at or self.now
         reason = rules.by_bid(held, bid, market, self.params, self.now)
         if reason is not None:
             self.close(held, reason)
@@ -122,7 +126,12 @@ class ExitDecision:
         return top is not None and not top.gapped and top.bid is not None and self._leaves_at(held, top.bid)
 
     def leave(self, held: Held, reason: ExitReason) -> None:
-        """Set a position to leave, unless it does already or nothing of it can."""
+        """Set a position to leave, unless it does already or nothing of it can.
+
+        A reversed signal moves no position that was bought for what its market pays; a fall of the account does.
+        """
+        if reason is ExitReason.REVERSAL and self._is_held_to_settlement(held):
+            return
         if held.reason is None and self._can_leave(held):
             self.close(held, reason)
             self.align_orders(held)

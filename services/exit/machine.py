@@ -143,6 +143,10 @@ class ExitMachine(StateMachine[ExitState]):
         state.tops.on_session()
         state.clock_at = stamp.now
         self._rebase(stamp)
+        for held in state.held.values():
+            if held.proved_at:
+                # While nothing ran nothing could prove a book: silence counts from here.
+                held.proved_at = stamp.now
         return NOTHING
 
     def _rebase(self, stamp: Stamp) -> None:

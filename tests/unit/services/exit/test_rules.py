@@ -176,6 +176,38 @@ def test_a_book_that_nothing_proves_is_left_at_its_newest_bid():
     sells(world)
 
 
+def test_a_stop_of_the_system_is_no_silence_of_a_book():
+    world = patient(stale_exit_s=120)
+    world.quote(48 * CENT)
+    world.advance(1)
+    world.now += 300 * SECOND
+    world.open_session()
+    world.advance(119)
+    assert reason_of(world) == ""
+    world.advance(1)
+    assert reason_of(world) == "stale_book"
+
+
+def test_a_position_of_an_older_snapshot_has_the_age_of_its_first_look():
+    world = patient(profit_by_age=TABLE)
+    held = world.machine.state.held[YES]
+    held.opened_at = 0
+    world.quote(52 * CENT)
+    assert (reason_of(world), held.opened_at) == ("", world.now)
+
+
+def test_what_is_held_to_settlement_leaves_by_no_rule_of_prices():
+    rules = {"trailing_stop": 50_000, "trailing_from": 0, "profit_by_age": TABLE, "reversal": "exit"}
+    world = patient(hold_to_settlement=["s"], **rules)
+    for bid in (70, 60, 58):
+        world.quote(bid * CENT)
+    world.advance(700)
+    world.put(proposal("kalshi:M:no"))
+    assert reason_of(world) == ""
+    world.quote(0)
+    assert reason_of(world) == "stop_loss"
+
+
 def test_a_fall_of_the_account_makes_the_largest_position_leave_once():
     no = "kalshi:M:no"
     market = MARKET.model_copy(update={"outcomes": (Outcome("yes", YES), Outcome("no", no))})
