@@ -20,6 +20,8 @@ from services.risk.params import RiskParams
 from services.risk.stakes import HeldPosition, Stakes
 from services.risk.state import State
 
+PAPER = "paper"
+"""Whose account pays for all venues where nothing is sent to any."""
 HOUR: Final = 3_600 * SECOND
 HOURS: Final = 24
 
@@ -200,7 +202,8 @@ def expected_shortfall(scene: Scene) -> CheckResult:
 def venue_cash(scene: Scene) -> CheckResult:
     """The cash at the market's own venue, less what orders there have reserved, pays for it.
 
-    Where no deposit named the venue (paper has one cash for all), it is all cash that is free.
+    Where the only deposits are paper's, which has one cash for all, it is all cash that is free. Where there are others and
+    none of this venue is known yet, it is nothing.
     """
     state, entry = scene.state, scene.entry
     venue = venue_of(scene.candidate.market)
@@ -213,6 +216,8 @@ def venue_cash(scene: Scene) -> CheckResult:
                 for counted in orders.values():
                     reserved += counted.stake
         available = cash - reserved
+    elif set(state.cash_by_venue) != {PAPER} and (state.cash_by_venue or len(state.portfolio.accounts) > 1):
+        available = 0
     return "venue_cash", available, entry.cost, entry.cost <= available
 
 

@@ -157,8 +157,12 @@ def _fraction(params: RiskParams, candidate: Reservation, ground: Ground, cost: 
     if params.sizing == "risk":
         return risk_fraction(fair_value, cost, candidate.price, params.risk_per_trade, params.risk_stop)
     if ground.joint and ground.equity > 0:
-        stake = added_stake(ground.joint, cost, ground.equity)
-        return scale(stake * ONE // ground.equity, params.kelly_share)
+        # A share of Kelly is all of Kelly with that share of the wealth: what is held counts in full, so that entries one
+        # after the other come to the share and not to all of Kelly.
+        own = scale(ground.equity, params.kelly_share)
+        spared = ground.equity - own
+        rows = [outcome._replace(wealth=outcome.wealth - spared) for outcome in ground.joint]
+        return added_stake(rows, cost, own) * ONE // ground.equity
     return kelly_fraction(fair_value, cost, params.kelly_share)
 
 

@@ -232,6 +232,14 @@ def test_an_entry_is_paid_from_the_cash_of_its_venue():
     assert sum(state.cash_by_venue.values()) == state.portfolio.cash
 
 
+@pytest.mark.parametrize("known", [{"polymarket": 9_000 * ONE}, {}])
+def test_a_venue_of_which_no_deposit_is_known_pays_nothing(known):
+    world = world_of("A", venue_cash_apart=True)
+    world.send(Account(account_id="other", venue="polymarket", deposit=9_000 * ONE, at=START))
+    world.machine.state.cash_by_venue = known
+    assert world.reject("A")["venue_cash"][0] == 0
+
+
 def test_on_paper_all_venues_have_one_cash():
     world = RiskWorld(markets=(), cash=0, venue_cash_apart=True, **LOOSE)
     world.machine.state.portfolio.accounts = {}

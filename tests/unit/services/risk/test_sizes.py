@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from proto.execution import OrderStatus
+from proto.risk import Approval
 from proto.units import ONE, notional
 from tests.support.risk_world import CASH, HALF_KELLY_QUANTITY, RiskWorld, market_of
 
@@ -101,6 +103,25 @@ def test_a_market_that_is_entered_again_is_topped_up_and_not_doubled():
         assert doubled > before * 8 // 10
         # All of Kelly is held: there is nothing to add but what rounding and the mark's cent leave.
         assert topped <= before // 10
+
+
+def test_entries_one_after_the_other_come_to_the_share_of_kelly():
+    def held_after(entries: int, share: int) -> int:
+        world = RiskWorld(kelly_joint=True, kelly_share=share, bet_max=ONE, **LOOSE)
+        total = 0
+        for _ in range(entries):
+            again = world.propose("A")
+            if not isinstance(again, Approval):
+                break
+            world.fill(again)
+            world.update(again, OrderStatus.FILLED, again.quantity)
+            total += again.quantity
+        return total
+
+    once, often = held_after(1, ONE // 4), held_after(8, ONE // 4)
+    # What rounding and the mark's cent leave may be added, and no more.
+    assert once <= often <= once * 11 // 10
+    assert often < held_after(1, ONE) * 3 // 10
 
 
 def test_working_orders_count_as_held():
