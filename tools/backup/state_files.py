@@ -42,6 +42,7 @@ LEFT_OUT = {
     "supervisor.lock": "of the running system",
     "servers.json": "of the running system",
     "session.json": "of the running system",
+    "replay.json": "says what a replay of the tape there came to",
     "PAUSED": "of the running system",
     "PAUSED.spare": "of the running system",
     "secrets": "of the servers there; made anew",

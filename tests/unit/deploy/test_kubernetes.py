@@ -181,13 +181,19 @@ def test_a_secret_holds_what_its_workload_may_know():
     for service in SHARED:
         more = {
             "risk": {"risk.key"},
+            "monitor": {"monitor.key"},
             "journal": {"presage_database_url"},
             CONSOLE: {"console.key"},
         }.get(service, set())
         assert set(secrets[service]) == {service, "public.json", *more}
     assert set(secrets["database"]) == {"password"}
     assert set(USERS) <= set(secrets["supervisor"])
-    for private, owner in (("operator.key", ""), ("risk.key", "risk"), ("console.key", CONSOLE)):
+    for private, owner in (
+        ("operator.key", ""),
+        ("risk.key", "risk"),
+        ("console.key", CONSOLE),
+        ("monitor.key", "monitor"),
+    ):
         holders = {
             name for name, files in secrets.items() if secrets["supervisor"][private] in files.values()
         }
