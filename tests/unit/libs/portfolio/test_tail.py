@@ -1,4 +1,4 @@
-"""Value at risk and expected shortfall against every ending listed by hand, and against a finer quadrature."""
+"""Value at risk and expected shortfall against every ending listed by hand, and against a finer sum over the factor."""
 
 import itertools
 import math
@@ -69,24 +69,33 @@ def test_bets_on_one_asset_lose_together_and_opposite_ones_do_not():
     assert tail_of(ladder(8, 0), LEVEL, 800_000) == apart
 
 
-@pytest.mark.parametrize("correlation", [0, 300_000, 800_000])
-def test_eleven_values_of_the_factor_say_what_many_do(correlation):
-    found = tail_of(ladder(10), LEVEL, correlation)
-    loading, rest = math.sqrt(correlation / ONE), math.sqrt(1 - correlation / ONE)
-    steps = [(index + 0.5) / 1_000 for index in range(1_000)]
-    chances = [NormalDist().cdf(loading * NormalDist().inv_cdf(step) / rest) for step in steps]
-    losses = {}
-    for wins in range(11):
-        chance = sum(math.comb(10, wins) * p**wins * (1 - p) ** (10 - wins) for p in chances) / len(chances)
-        losses[1_000 - 200 * wins] = chance
+def by_fine_sum(count: int, chance: float, correlation: float, step: float = 0.02) -> list[float]:
+    """Chance of so many losses among equal bets on one coin, by a much finer sum over the factor."""
+    normal = NormalDist()
+    loading, rest, threshold = math.sqrt(correlation), math.sqrt(1 - correlation), normal.inv_cdf(chance)
+    found = [0.0] * (count + 1)
+    for index in range(round(-8 / step), round(8 / step) + 1):
+        wins = normal.cdf((threshold + loading * index * step) / rest)
+        weight = normal.pdf(index * step) * step
+        for lost in range(count + 1):
+            found[lost] += weight * math.comb(count, lost) * (1 - wins) ** lost * wins ** (count - lost)
+    return found
+
+
+@pytest.mark.parametrize("correlation", [0, 300_000, 800_000, 900_000, 970_000])
+@pytest.mark.parametrize("chance", [500_000, 900_000, 950_000, 970_000, 980_000, 990_000])
+def test_the_factor_is_summed_finely_enough(chance, correlation):
+    bet = Bet((Ending(chance, 0), Ending(ONE - chance, ONE)), "btc", 1)
+    found = tail_of([bet] * 10, LEVEL, correlation)
     left, shortfall = 0.01, 0.0
-    for loss in sorted(losses, reverse=True):
-        shortfall += loss * min(left, losses[loss])
-        left -= losses[loss]
+    chances = by_fine_sum(10, chance / ONE, correlation / ONE)
+    for lost in range(10, -1, -1):
+        shortfall += lost * min(left, chances[lost])
+        left -= chances[lost]
         if left <= 0:
             break
-    assert found.value_at_risk == loss * ONE
-    assert found.expected_shortfall == pytest.approx(shortfall / 0.01 * ONE, rel=0.02)
+    assert found.value_at_risk == lost * ONE
+    assert found.expected_shortfall == pytest.approx(shortfall / 0.01 * ONE, rel=0.001)
 
 
 def test_a_perfect_correlation_and_certain_endings_are_no_error():
@@ -106,9 +115,9 @@ def test_what_is_put_on_a_grid_is_rounded_up():
     assert exact <= found <= exact + len(sizes) * step
 
 
-def test_the_quadrature_integrates_a_normal_factor():
-    for power, moment in ((0, 1), (1, 0), (2, 1), (3, 0), (4, 3), (6, 15), (20, 654_729_075)):
-        assert sum(weight * value**power for value, weight in nodes()) == pytest.approx(
-            moment, abs=1e-9, rel=1e-9
-        )
-    assert len(nodes()) == tail.NODES
+@pytest.mark.parametrize("correlation", [0, 0.8, 0.9, 1])
+def test_the_values_of_the_factor_are_those_of_a_normal_one(correlation):
+    found = nodes(tail.step_for(min(correlation, tail.CORRELATION_MAX)))
+    for power, moment in ((0, 1), (1, 0), (2, 1), (3, 0), (4, 3), (6, 15)):
+        assert sum(weight * value**power for value, weight in found) == pytest.approx(moment, abs=2e-4)
+    assert len(found) == {0: 49, 0.8: 49, 0.9: 97, 1: 769}[correlation]
