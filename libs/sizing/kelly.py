@@ -69,7 +69,9 @@ def volatility_fraction(fair_value: int, cost: int, target: int) -> int:
     """
     if not 0 < cost < ONE or not cost < fair_value <= ONE:
         return 0
-    deviation = isqrt(fair_value * (ONE - fair_value))
+    variance = fair_value * (ONE - fair_value)
+    # Rounded up, so that the stake is not larger than the exact one.
+    deviation = isqrt(variance - 1) + 1 if variance else 0
     return min(target * cost // deviation, ONE) if deviation else ONE
 
 

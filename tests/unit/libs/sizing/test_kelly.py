@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from libs.sizing.kelly import (
@@ -111,6 +111,15 @@ def test_a_target_of_volatility_is_the_outcomes_standard_deviation(fair_value, c
     deviation = fraction / cost * math.sqrt(p * (1 - p))
     assert fraction == ONE or deviation == pytest.approx(target / ONE, rel=0.01, abs=1 / cost)
     assert volatility_fraction(ONE, cost, target) == ONE
+
+
+@given(prices, prices, st.integers(1, ONE))
+@example(999_999, 500_000, 20_000)
+@example(900_001, 500_000, 1_000)
+def test_a_stake_by_volatility_is_never_larger_than_the_exact_one(fair_value, cost, target):
+    fraction = volatility_fraction(fair_value, cost, target)
+    # fraction ≤ target · cost / √variance, without a root.
+    assert fraction**2 * fair_value * (ONE - fair_value) <= (target * cost) ** 2
 
 
 @given(prices, st.integers(0, 20_000), st.integers(0, 200_000), st.integers(1, 50_000))
