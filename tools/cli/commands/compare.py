@@ -35,7 +35,7 @@ def compare(
     state: State = DEFAULT_STATE,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the orders of a session with a backtest over the same hours, and split the difference by cause."""
+    """Compare the orders of the newest session with a backtest over the same hours, and split the difference by cause."""
 
     async def work() -> dict[str, Any]:
         async with tape_access(state) as (installation, link):
@@ -62,6 +62,10 @@ def _print(document: dict[str, Any], unit: str) -> None:
         ),
         f"session {made[0]}, backtest {made[1]}",
     ]
+    if document["sessions_left_out"]:
+        lines.append(
+            f"the newest session; {wording.counted(document['sessions_left_out'], 'session')} before it left out"
+        )
     for venue, count in document["gaps"][0].items():
         lines.append(f"{wording.counted(count, 'gap')} of {venue} in the session")
     commands = ", ".join(f"{name} {count}" for name, count in document["commands"].items())

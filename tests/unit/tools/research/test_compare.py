@@ -1,18 +1,27 @@
 """Two runs compared: order by order, and a difference whose causes add up to all of it."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.contract.codec import encode
+from libs.runtime.layout import RunFile
+from libs.tape.record import TapeRecord
 from proto.feed import Side
+from proto.message import Message
 from proto.units import ONE, SECOND
 from tests.fault.rig import BUSY, busy_recording
+from tools.exit_codes import UsageError
+from tools.offline.backtest import Backtest
 from tools.research.comparing import compare, differing, pairs_of
-from tools.research.orders_seen import RunSeen, SeenOrder
-from tools.research.session_again import run_again
+from tools.research.orders_seen import KINDS, RunSeen, SeenOrder
+from tools.research.session_again import compare_session, run_again, sessions_of_run
 from tools.system.composition import DEFAULT_STRATEGIES, sections
 
 YES = "kalshi:M:yes"
@@ -91,6 +100,72 @@ def test_the_causes_are_all_of_the_difference(first, second, paid):
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory) -> Path:
     return busy_recording(tmp_path_factory.mktemp("compare"))
+
+
+# ── the newest session of a state directory ──
+
+
+@pytest.mark.parametrize(
+    ("names", "played", "count"),
+    [
+        (["", "", ""], [], 1),
+        (["a"], ["a"], 1),
+        (["a", "a", "b"], ["a", "b"], 2),
+        (["a", "b", "a"], ["a", "b"], 1),  # stopped after the first
+        (["", "b"], ["a"], 0),
+        ([], ["a"], 0),
+    ],
+)
+def test_the_newest_sessions_of_a_tape_are_the_last_runs(names, played, count):
+    assert sessions_of_run(names, played) == count
+
+
+@dataclass
+class Kept:
+    """A tape, and the run file of its newest run."""
+
+    records: list[TapeRecord] = field(default_factory=list)
+    run: RunFile = field(default_factory=lambda: RunFile(broker_url="", tape="t"))
+
+    @property
+    def layout(self) -> "Kept":
+        return self
+
+    def read_run(self) -> RunFile:
+        return self.run
+
+    async def read_subjects(self, _: Collection[str]) -> list[TapeRecord]:
+        return self.records
+
+    def play(self, recording: Path, **changed: str) -> None:
+        test = Backtest(sections(overrides=BUSY | changed))
+        test.observe(self._keep)
+        test.run([recording])
+
+    def _keep(self, seq: int, _producer: str, _id: str, message: Message) -> None:
+        if isinstance(message, KINDS):
+            self.records.append(TapeRecord(seq, message.subject(), {}, encode(message), 0))
+
+    def compared(self, *recordings: Path, frames: Path) -> dict[str, Any]:
+        return asyncio.run(compare_session(self, self, recordings, frames))
+
+
+def test_sessions_of_earlier_runs_are_left_out(recording, tmp_path):
+    tape = Kept()
+    tape.run.recordings = [str(recording)]
+    tape.play(recording, **{"paper.latency_ms": "600"})
+    tape.play(recording)
+    found = tape.compared(frames=tmp_path)
+    assert (found["verdict"], found["sessions"], found["sessions_left_out"]) == ("the same", 1, 1)
+    tape.run.recordings = ["elsewhere"]
+    with pytest.raises(UsageError, match=f"to have played elsewhere, was {recording.name}"):
+        tape.compared(frames=tmp_path)
+    assert tape.compared(recording, frames=tmp_path) == found
+    # In real time: the frames of both sessions are in one folder.
+    tape.run.recordings = []
+    (tmp_path / "frames").touch()
+    with pytest.raises(UsageError, match=r"newest session alone, was .* with those of 1 session before it"):
+        tape.compared(frames=tmp_path)
 
 
 def again(recording: Path, **changed: str) -> RunSeen:
