@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from libs.config.errors import ConfigError
 from libs.performance.fold import PerformanceFold
@@ -26,6 +25,10 @@ class Shared(NamedTuple):
     period_s: int
 
 
+NO_PERIODS: Final[Mapping[int, int]] = {}
+"""A plain one: outcomes go from one process to another."""
+
+
 class Outcome(NamedTuple):
     """What came of a run. Money in millionths; ``drawdown`` a share; ``periods``: moment (seconds) → profit in it.
 
@@ -38,7 +41,7 @@ class Outcome(NamedTuple):
     trades: int = 0
     drawdown: float = 0.0
     longest_s: int = 0
-    periods: Mapping[int, int] = MappingProxyType({})
+    periods: Mapping[int, int] = NO_PERIODS
     outputs_hash: str = ""
     error: str = ""
 

@@ -77,10 +77,10 @@ def swept(recording: Path, tmp_path_factory) -> Path:
     return folder
 
 
-def run_command(recording: Path, folder: Path, *more: str) -> list[str]:
-    vary = [word for path, values in VARY.items() for word in ("--vary", f"{path}={','.join(values)}")]
+def run_command(recording: Path, folder: Path, *more: str, vary: dict[str, list[str]] = VARY) -> list[str]:
+    varied = [word for path, values in vary.items() for word in ("--vary", f"{path}={','.join(values)}")]
     sets = [word for name, value in BUSY.items() for word in ("--set", f"{name}={value}")]
-    return ["sweep", "run", str(folder), str(recording), *vary, *sets, "--json", *more]
+    return ["sweep", "run", str(folder), str(recording), *varied, *sets, "--json", *more]
 
 
 def test_a_point_is_the_backtest_with_its_settings(swept, recording):
@@ -93,10 +93,16 @@ def test_a_point_is_the_backtest_with_its_settings(swept, recording):
     assert len({outcome.outputs_hash for outcome in results.done}) > 1
 
 
-def test_two_processes_find_what_one_found(swept, recording, tmp_path):
-    command = [sys.executable, "-m", "tools.cli", *run_command(recording, tmp_path, "--jobs", "2")]
+def in_two_processes(recording: Path, folder: Path, vary: dict[str, list[str]]) -> str:
+    """The hash of a sweep by command: no process of the tests is forked."""
+    words = run_command(recording, folder, "--jobs", "2", vary=vary)
+    command = [sys.executable, "-m", "tools.cli", *words]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)["result_hash"] == result_hash(load(swept))
+    return str(json.loads(done.stdout)["result_hash"])
+
+
+def test_two_processes_find_what_one_found(swept, recording, tmp_path):
+    assert in_two_processes(recording, tmp_path, VARY) == result_hash(load(swept))
 
 
 def invoke(*words: str) -> Any:
@@ -147,10 +153,12 @@ def test_another_plan_in_the_same_folder_is_refused(swept, recording):
 
 
 def test_settings_that_cannot_be_are_no_run(recording, tmp_path):
-    results = sweep_of([recording], {"paper.latency_ms": ["150", "-1"]}, tmp_path, jobs=1)
+    vary = {"paper.latency_ms": ["150", "-1"]}
+    results = sweep_of([recording], vary, tmp_path / "one", BUSY, jobs=1)
     assert [bool(outcome.error) for outcome in results.outcomes if outcome is not None] == [False, True]
     assert len(results.done) == 1
     assert summary_of(results)["failed"][0]["sets"] == {"paper.latency_ms": "-1"}
+    assert in_two_processes(recording, tmp_path / "two", vary) == result_hash(results)
 
 
 def test_show_says_how_to_run_the_best_again(swept):
