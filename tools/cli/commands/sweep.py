@@ -150,10 +150,12 @@ def walk_forward_command(
 
     def work() -> tuple[Results, Walk]:
         results = load_results(folder)
-        if len(results.done) < len(results.points) or not results.points:
-            raise UsageError(
-                f"expected a finished sweep, was {len(results.done):,} of {len(results.points):,} runs"
-            )
+        missing = results.outcomes.count(None)
+        if missing:
+            count = len(results.points)
+            raise UsageError(f"expected a finished sweep, was {count - missing:,} of {count:,} runs")
+        if not results.done:
+            raise UsageError("expected a sweep with a run, was one whose every point was refused")
         trials = results.table()
         period_s = results.plan["period_s"]
         left_out_s = embargo if embargo is not None else max(row.longest_s for row in results.done)

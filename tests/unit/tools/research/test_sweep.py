@@ -159,6 +159,8 @@ def test_settings_that_cannot_be_are_no_run(recording, tmp_path):
     assert len(results.done) == 1
     assert summary_of(results)["failed"][0]["sets"] == {"paper.latency_ms": "-1"}
     assert in_two_processes(recording, tmp_path / "two", vary) == result_hash(results)
+    # The sweep is finished all the same.
+    assert "long enough" in invoke("walk-forward", str(tmp_path / "one")).stderr
 
 
 def test_show_says_how_to_run_the_best_again(swept):
@@ -181,6 +183,15 @@ def test_walk_forward_by_command(swept):
     short = invoke("walk-forward", str(swept), "--windows", "4")
     assert short.exit_code == 2
     assert "long enough" in short.stderr
+
+
+def test_walk_forward_needs_a_finished_sweep_with_a_run(swept, tmp_path):
+    folder = copied(swept, tmp_path / "half", 3)
+    assert "a finished sweep, was 3 of 4 runs" in invoke("walk-forward", str(folder)).stderr
+    refused = [Outcome(sets, error="no") for sets in load(folder).points]
+    lines = [json.dumps({"point": place, **row.document()}) for place, row in enumerate(refused)]
+    (folder / RESULTS).write_text("\n".join(lines))
+    assert "every point was refused" in invoke("walk-forward", str(folder)).stderr
 
 
 def test_walk_forward_of_a_longer_sweep(swept, tmp_path):
