@@ -11,6 +11,7 @@ from tools.research.points import neighbours
 from tools.research.runs import Outcome
 from tools.research.svg import Marks, plot
 from tools.research.sweeping import Results, result_hash
+from tools.system.composition import CONFIG_DIRECTORY
 
 BEST = 20
 SPIKE = 0.5
@@ -83,6 +84,9 @@ def command_of(results: Results, outcome: Outcome) -> str:
     plan = results.plan
     words = ["presage", "backtest", *plan["recordings"]]
     words += [word for name in plan["strategies"] for word in ("--strategy", name)]
+    config = plan.get("config", str(CONFIG_DIRECTORY))
+    if config != str(CONFIG_DIRECTORY):
+        words += ["--config", config]
     sets = {**plan["base"], **outcome.sets}
     words += [word for name, value in sets.items() for word in ("--set", f"{name}={value}")]
     return shlex.join([*words, "--trials", str(len(results.points))])

@@ -1,6 +1,7 @@
 """Many runs side by side: input decoded once, a process a core, finished runs kept whatever ends the sweep."""
 
 import gc
+import inspect
 import json
 import multiprocessing
 import os
@@ -14,15 +15,19 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from libs.files import write_atomically
+from libs.runtime.layout import BUILD
+from services.signal.discovery import load_strategies
 from tools.exit_codes import NothingDone, UsageError
 from tools.offline.backtest import decode_recordings
 from tools.research.points import Point, points_of
 from tools.research.report import hash_of, input_of
 from tools.research.runs import Outcome, Shared, outcome_of, run_point
-from tools.system.composition import sections
+from tools.system.composition import factories, sections
 
 PLAN, RESULTS = "sweep.json", "results.jsonl"
 FORMAT = 1
+PLACES = ("recordings", "config")
+"""Of a plan, where things are: another sweep is one of other things."""
 
 Progress = Callable[[int, int], None]
 """Called with runs done and all of them."""
@@ -49,8 +54,12 @@ class Plan(NamedTuple):
         return {
             "format": FORMAT,
             "version": metadata.version("presage"),
+            "build": BUILD,
+            "machines": {name: make().version for name, make in factories(self.strategies).items()},
+            "sources": sources_of(self.strategies),
             "inputs": [input_of(path) for path in self.recordings],
             "recordings": [str(path) for path in self.recordings],
+            "config": str(self.config),
             "strategies": self.strategies,
             "settings_hash": hash_of(sections(self.config, self.base, self.strategies)),
             "base": self.base,
@@ -59,6 +68,12 @@ class Plan(NamedTuple):
             "seed": self.seed,
             "period_s": self.period_s,
         }
+
+
+def sources_of(strategies: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The files that strategies are written in, by what they hold: one that was edited makes other runs."""
+    classes = load_strategies(strategies)
+    return {strategy.name: input_of(Path(inspect.getfile(strategy))) for strategy in classes}
 
 
 class Results(NamedTuple):
@@ -157,11 +172,12 @@ def _begin(plan: Plan, folder: Path) -> None:
     if path.exists():
         known = json.loads(path.read_bytes())
         different = [
-            name for name, value in document.items() if name != "recordings" and known.get(name) != value
+            name for name, value in document.items() if name not in PLACES and known.get(name) != value
         ]
         if different:
             raise UsageError(
-                f"expected the sweep that {folder} has, was another: {', '.join(different)} differ"
+                f"expected the sweep that {folder} has, was another: {', '.join(different)} differ; put back what differs"
+                " to go on with it, or give another folder"
             )
         return
     write_atomically(path, (json.dumps(document, indent=1) + "\n").encode())

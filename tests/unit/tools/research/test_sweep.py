@@ -1,6 +1,7 @@
 """A sweep: its points, the same results from any number of processes, and finished runs that outlive whatever stops it."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +19,9 @@ from tools.research import load, runs, sweeping
 from tools.research import sweep as sweep_of
 from tools.research.points import neighbours, parse_vary, points_of
 from tools.research.runs import Outcome
-from tools.research.sweep_summary import summary_of
-from tools.research.sweeping import PLAN, RESULTS, result_hash
+from tools.research.sweep_summary import command_of, summary_of
+from tools.research.sweeping import PLAN, RESULTS, Plan, result_hash
+from tools.system.composition import CONFIG_DIRECTORY, DEFAULT_STRATEGIES
 
 VARY = {"risk.bet_max": ["0.005", "0.01"], "exit.target_delay_s": ["1", "2"]}
 
@@ -150,6 +152,44 @@ def test_another_plan_in_the_same_folder_is_refused(swept, recording):
         sweep_of([recording], {"risk.bet_max": ["0.01"]}, swept, BUSY, jobs=1)
     result = invoke("sweep", "show", str(swept.parent))
     assert result.exit_code == 2
+
+
+OWN_STRATEGY = """
+from services.signal.momentum import Momentum
+
+class Mine(Momentum):
+    "Momentum by another file."
+"""
+
+
+def test_an_edited_strategy_is_another_sweep(recording, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweeping, "run_point", lambda _, sets: Outcome(sets))
+    file = tmp_path / "mine.py"
+    file.write_text(OWN_STRATEGY)
+    strategies = [f"{file}:Mine"]
+    swept = sweep_of([recording], VARY, tmp_path / "swept", strategies=strategies, jobs=1)
+    assert swept.plan["sources"]["momentum"]["name"] == file.name
+    assert sweep_of([recording], VARY, tmp_path / "swept", strategies=strategies, jobs=1) == swept
+    file.write_text(OWN_STRATEGY + "    warm = True\n")
+    with pytest.raises(UsageError, match="sources differ; put back what differs"):
+        sweep_of([recording], VARY, tmp_path / "swept", strategies=strategies, jobs=1)
+
+
+def test_another_build_is_another_sweep(swept, recording, monkeypatch):
+    monkeypatch.setattr(sweeping, "BUILD", "next")
+    with pytest.raises(UsageError, match="was another: build differ"):
+        sweep_of([recording], VARY, swept, BUSY, jobs=1)
+
+
+def test_the_command_of_a_run_names_its_settings_directory(swept, tmp_path):
+    results = load(swept)
+    assert "--config" not in command_of(results, results.done[0])
+    config = tmp_path / "own"
+    shutil.copytree(CONFIG_DIRECTORY, config)
+    # The same settings elsewhere are the same sweep.
+    plan = Plan([], list(DEFAULT_STRATEGIES), config, BUSY, VARY).document()
+    assert plan["settings_hash"] == results.plan["settings_hash"]
+    assert f" --config {config} " in command_of(results._replace(plan=plan), results.done[0])
 
 
 def test_settings_that_cannot_be_are_no_run(recording, tmp_path):
