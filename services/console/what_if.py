@@ -11,10 +11,12 @@ SETTING_OF_CHECK = {
     "bet": "bet_max",
     "book_age_s": "book_age_max_s",
     "cooldown_s": "cooldown_s",
+    "correlated_stake": "correlated_stake_max",
     "daily_loss": "daily_loss_max",
     "depth": "depth_min",
     "drawdown": "drawdown_stop",
     "edge": "edge_min",
+    "expected_shortfall": "shortfall_max",
     "family_stake": "family_stake_max",
     "group_loss": "group_loss_max",
     "heat": "heat_max",
@@ -29,6 +31,7 @@ SETTING_OF_CHECK = {
     "spread": "spread_max",
     "strategy_stake": "strategy_stake_max",
     "time_to_close_s": "time_to_close_min_s",
+    "value_at_risk": "var_max",
     "venue_stake": "venue_stake_max",
 }
 """Check → key of the section ``risk``."""

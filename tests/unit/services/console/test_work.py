@@ -191,3 +191,10 @@ def test_every_setting_that_a_check_leads_to_is_one(root: Path):
         assert key in RiskParams.model_fields, key
         assert setting_of(check) == f"risk.{key}"
     assert not setting_of("kill_switch")
+
+
+def test_every_share_of_equity_that_is_a_limit_is_led_to():
+    """All but the one that is among several limits of one check."""
+    limits = {name for name in RiskParams.model_fields if name.endswith(("stake_max", "loss_max", "var_max"))}
+    limits |= {"heat_max", "shortfall_max", "bet_max"}
+    assert limits - set(SETTING_OF_CHECK.values()) == {"anomaly_loss_max"}
