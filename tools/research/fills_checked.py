@@ -31,12 +31,31 @@ class _Views:
 
     def __init__(self) -> None:
         self.now = self.before = NOTHING
+        self._taken: dict[tuple[bool, int], int] = {}
 
     def book(self, book: Book) -> None:
-        self.before, self.now = self.now, View(book, None)
+        self._turn(View(book, None))
 
     def quote(self, quote: Quote) -> None:
-        self.before, self.now = self.now, View(self.now.book, quote)
+        self._turn(View(self.now.book, quote))
+
+    def lose(self) -> None:
+        """Messages of it are missing."""
+        self._turn(NOTHING)
+
+    def _turn(self, view: View) -> None:
+        self.before, self.now = self.now, view
+        self._taken.clear()
+
+    def shown(self, bids: bool, price: int) -> int:
+        """The larger quantity on display at a price, of the two views."""
+        levels = (*self.now.levels(bids), *self.before.levels(bids))
+        return max((level.quantity for level in levels if level.price == price), default=0)
+
+    def take(self, bids: bool, price: int, quantity: int) -> int:
+        """What was taken of a level since the newest message, with this."""
+        taken = self._taken[bids, price] = self._taken.get((bids, price), 0) + quantity
+        return taken
 
 
 class FillsChecked:
@@ -56,7 +75,8 @@ class FillsChecked:
             "limit", "no fill is at a worse price than risk approved, or of another instrument"
         )
         self._shown = Verdict(
-            "shown", "what took liquidity got a price that was on display, and no more than was there"
+            "shown",
+            "what took liquidity got a price that was on display, and all together no more than was there",
         )
         self._waited = Verdict("waited", "what rested was filled only after the market had come to its price")
         self._fee = Verdict("fees", "each fee is what the venue's formula says of its market's schedule")
@@ -109,7 +129,7 @@ class FillsChecked:
     def _on_gap(self, gap: Gap) -> None:
         for name, views in self._views.items():
             if name == gap.instrument or (not gap.instrument and name.startswith(f"{gap.venue}:")):
-                views.before, views.now = views.now, NOTHING
+                views.lose()
 
     def _on_ack(self, ack: Ack) -> None:
         approval = self._approvals.get(ack.order)
@@ -144,18 +164,11 @@ class FillsChecked:
 
     def _check_shown(self, seq: int, fill: Fill, leg: _Resting) -> None:
         views = self._views.get(leg.leg) or _Views()
-        shown = max(
-            (
-                level.quantity
-                for view in (views.now, views.before)
-                for level in view.levels(not leg.buys)
-                if level.price == leg.price
-            ),
-            default=0,
-        )
-        enough = shown >= fill.quantity
+        shown = views.shown(not leg.buys, leg.price)
+        # Orders that take the same level at one time have it once.
+        taken = views.take(not leg.buys, leg.price, fill.quantity)
         self._shown.check(
-            enough, seq, f"{show(fill.quantity)} contracts on display at {show(fill.price)}", show(shown)
+            shown >= taken, seq, f"{show(taken)} contracts on display at {show(fill.price)}", show(shown)
         )
 
     def _check_fee(self, seq: int, fill: Fill) -> None:

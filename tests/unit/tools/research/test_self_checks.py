@@ -98,6 +98,17 @@ def test_a_fill_from_nowhere_is_found(shown):
     assert fills_checked(market(), shown, approval(), ACCEPTED, fill()) == ["shown"]
 
 
+def test_two_orders_do_not_take_one_level_twice():
+    both = [market(), book(), approval("o"), approval("p")]
+    part = fill(quantity=3 * ONE)
+    assert fills_checked(*both, part, fill(quantity=2 * ONE, order="p")) == []
+    assert fills_checked(*both, part, fill(quantity=3 * ONE, order="p")) == ["shown"]
+    # The other outcome's buyer takes the other side.
+    opposite = [approval("n", instrument=NO, price=610_000), fill(610_000, ONE, order="n", instrument=NO)]
+    assert fills_checked(*both, fill(), *opposite) == []
+    assert fills_checked(*both, fill(), book(), fill(order="p")) == []
+
+
 def test_the_other_outcome_is_the_same_book_turned_round():
     bought = fill(610_000, ONE, instrument=NO)
     assert fills_checked(market(), book(), approval(instrument=NO, price=610_000), ACCEPTED, bought) == []
