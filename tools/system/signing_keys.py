@@ -5,9 +5,11 @@ was lost may have been taken. Public keys stay for ever, so that old tapes verif
 messages up to a sequence of the tape and for none behind it.
 """
 
+import errno
 import json
 import logging
 import os
+from pathlib import Path
 from typing import Any
 
 from libs.files import write_atomically
@@ -38,6 +40,11 @@ DOMAINS = {
 SAYS = {CONSOLE_ROLE: CONSOLE_VERBS, MONITOR_ROLE: MONITOR_VERBS}
 """Role → what its key may say, where that is not everything."""
 
+MADE_AGAIN = "run `presage bootstrap --state DIR --kubernetes FOLDER` again where it was first run"
+"""Makes what an earlier build did not, and leaves the other keys as they are."""
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+"""What the operating system says of a folder that may only be read, as that of a Secret."""
+
 log = logging.getLogger("presage.keys")
 
 
@@ -65,7 +72,8 @@ class SigningKeys:
         """Make the keys that never were; see to it that each private key's public one is known.
 
         Raises:
-            UnusableKey: the file of public or of retired keys is cut or changed.
+            UnusableKey: the file of public or of retired keys is cut or changed; or a key is missing where none can be
+                made, as the folder is mounted for reading alone.
         """
         known, public = self._known(), self._known()
         if not known and self._layout.tape_file.exists():
@@ -76,7 +84,7 @@ class SigningKeys:
         for role, domain in DOMAINS.items():
             path = self._private[role]
             if not path.exists() and not _of_role(role, known):
-                Signer.create(domain, path, role)
+                self._make(domain, path, role)
             try:
                 signer = self.signer(role)
             except UnusableKey:
@@ -86,7 +94,24 @@ class SigningKeys:
             public.setdefault(signer.key_id, PublicKey(signer.public_key, SAYS.get(role)))
         read_retired(retired_file(self._layout.public_keys))
         if public != known:
-            write_atomically(self._layout.public_keys, public_keys_text(public))
+            try:
+                write_atomically(self._layout.public_keys, public_keys_text(public))
+            except OSError as e:
+                unknown = ", ".join(sorted(set(public) - set(known)))
+                raise self._told(e, f"{self._layout.public_keys} to hold {unknown}") from e
+
+    def _make(self, domain: str, path: Path, role: str) -> None:
+        try:
+            Signer.create(domain, path, role)
+        except OSError as e:
+            raise self._told(e, f"{path.name} in {path.parent}") from e
+
+    def _told(self, error: OSError, expected: str) -> OSError | UnusableKey:
+        """What to raise where the folder takes nothing. A mounted one was made by an earlier build, with a key less."""
+        is_mounted = self._layout.keys != self._layout.root / "keys"
+        if not is_mounted or error.errno not in READ_ONLY:
+            return error
+        return UnusableKey(f"expected {expected}, was none and cannot be made: {MADE_AGAIN}, then apply")
 
     def expect_all(self) -> None:
         """See to it that every role can sign.
