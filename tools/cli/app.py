@@ -132,6 +132,12 @@ class CommandGroup(TyperGroup):
         name, _, rest = super().resolve_command(ctx, args)
         return name, None if name is None else load(name), rest
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; an error that a user can mend is a line and an exit code, wherever in it it was raised."""
+        from tools.cli.terminal import attempt
+
+        return attempt(lambda: super(CommandGroup, self).invoke(ctx))
+
 
 app = typer.Typer(
     cls=CommandGroup,

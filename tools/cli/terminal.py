@@ -43,7 +43,8 @@ def attempt(work: Callable[[], T]) -> T:
     """Do a command's work; errors that a user can mend become a line and an exit code."""
     try:
         return work()
-    except typer.Exit:
+    except (typer.Exit, typer.Abort, BrokenPipeError):
+        # The last: who read our output has seen enough.
         raise
     except Exception as e:
         from tools.cli.error_words import words_of
