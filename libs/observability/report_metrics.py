@@ -187,6 +187,13 @@ ROWS: tuple[Row, ...] = (
         "Texts given up: too old, refused, or too many",
         _CHANNEL,
     ),
+    _counter(
+        "monitor",
+        "notify/*/restarts",
+        "presage_notifications_restarts",
+        "How often a part of the work for a channel failed and began again",
+        _CHANNEL,
+    ),
     _gauge("monitor", "notify/*/waiting", "presage_notifications_waiting", "Texts that wait", _CHANNEL),
     _gauge("journal", "archive/segments", "presage_archive_segments", "Sealed segments"),
     _gauge("journal", "archive/size", "presage_archive_bytes", "Size of the sealed segments"),

@@ -128,7 +128,7 @@ class ChatDesk:
         # A halt is taken before anything else, and before the update is marked as taken: a crash repeats it at most.
         for one in said:
             if one.command == HALT:
-                await self._write(one.chat, await self._halt(_reason(one)))
+                await self._write(one.chat, await _answered(self._halt, _reason(one)))
         for one in said:
             if one.command != HALT:
                 self._ask(one)
@@ -155,7 +155,7 @@ class ChatDesk:
                 known = ", ".join(f"/{name}" for name in (*self._answers, HALT))
                 text = f"expected one of {known}; nothing else can be said here"
             else:
-                text = await answer(clip(one.rest, ID_CHARACTERS_MAX))
+                text = await _answered(answer, clip(one.rest, ID_CHARACTERS_MAX))
             await self._write(one.chat, text)
 
     async def _write(self, chat: int, text: str) -> None:
@@ -168,6 +168,15 @@ class ChatDesk:
             return
         if not outcome.delivered:
             log.warning("chat not answered", extra={"detail": outcome.reason})
+
+
+async def _answered(answer: Answer, rest: str) -> str:
+    """What was answered, or that it failed: one question ends no other's answer."""
+    try:
+        return await answer(rest)
+    except Exception as e:
+        log.exception("chat not answered")
+        return f"failed: {type(e).__name__}; presage status says how things stand"
 
 
 def _reason(one: Said) -> str:

@@ -1,5 +1,7 @@
 """A halt that a chat commands: with the monitor's own key, which may say nothing else."""
 
+from nats.errors import Error as ClientError
+
 from libs.bounded import clip
 from libs.keys.signing import MONITOR_ROLE, OPERATOR_DOMAIN, Signer, UnusableKey
 from libs.operator.aftermath import effect_of_halt
@@ -23,12 +25,15 @@ class Halter:
         by_file = self._write_file(reason)
         try:
             seq = await (await self._ready()).command(Verb.HALT, reason=reason)
-        except (TapeError, UnusableKey, OSError) as e:
+        except (TapeError, ClientError, UnusableKey, OSError) as e:
             why = clip(str(e), ERROR_CHARACTERS_MAX)
             if by_file:
                 return f"halted by the HALT file: no order leaves; the command is not on the tape ({why})"
             return f"NOT HALTED: {why}"
-        effect = await effect_of_halt(self._context.link, seq)
+        try:
+            effect = await effect_of_halt(self._context.link, seq)
+        except (TapeError, ClientError, OSError):
+            return f"halted (tape sequence {seq}); what came of it is not known"
         return f"halted (tape sequence {seq}): {effect.text()}"
 
     def _write_file(self, reason: str) -> bool:

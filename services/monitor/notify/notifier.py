@@ -6,8 +6,11 @@ neither repeats nor forgets; a message that a crash found on its way is not sent
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, tzinfo
+from functools import partial
+from math import inf
 from time import monotonic, time_ns
 from typing import Any, NamedTuple
 
@@ -19,7 +22,7 @@ from proto.monitor import Alert, Severity
 from proto.venue import Fill
 from services.monitor.health import NOTIFICATIONS_FAILING
 from services.monitor.notify import folding
-from services.monitor.notify.channel import NANOSECONDS, Channel, ChannelState
+from services.monitor.notify.channel import NANOSECONDS, Channel, ChannelState, Outcome
 from services.monitor.notify.commands import ChatDesk
 from services.monitor.notify.notes import TOLD, Note, note_of
 from services.monitor.notify.params import NotifyParams
@@ -30,6 +33,11 @@ STEP_S = 1.0
 """How often windows, quiet hours and the day's time are looked at."""
 FAILING_AFTER_S = 60.0
 """A channel that has delivered nothing for so long is told by the others, and shown."""
+
+RESTART_S, RESTART_MAX_S = 5.0, 300.0
+"""How long a part that failed rests before it begins again: the first time, and after many."""
+STEADY_S = 600.0
+"""A part that has worked for so long fails for the first time again."""
 
 log = logging.getLogger("presage.notify")
 
@@ -44,6 +52,14 @@ class Around(NamedTuple):
     account: Callable[[], Mapping[str, Any]] = dict
     wall_ns: Callable[[], int] = time_ns
     now_s: Callable[[], float] = monotonic
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+class Broken(NamedTuple):
+    """Why a channel's part of the work failed, and until when that is told."""
+
+    why: str
+    until_s: float
 
 
 class Notifier:
@@ -70,13 +86,14 @@ class Notifier:
         self.channels = [
             Channel(channel, self.state.channels[channel.name], around.zone) for channel in params.channels
         ]
-        self._desks: list[ChatDesk] = []
+        self._desks: dict[str, ChatDesk] = {}
         self._changed = asyncio.Event()
         self._dirty = asyncio.Event()
         self._saving = asyncio.Lock()
         self.unsaved = 0
-        self.broken = ""
-        """Why nothing is told any more; empty while it is."""
+        self.restarts: Counter[str] = Counter()
+        """Channel → how often a part of its work failed and began again."""
+        self._broken: dict[str, Broken] = {}
 
     def on_record(self, record: TapeRecord, message: Message) -> None:
         """Take a message of the tape; nearly all are nothing to tell, and cost one comparison."""
@@ -107,18 +124,21 @@ class Notifier:
 
         desk.on_taken = take
         desk.may_listen = lambda: not self._follows()
-        self._desks.append(desk)
+        self._desks[name] = desk
 
     def report(self) -> dict[str, Any]:
         """What the health report says: channel → what became of its messages."""
-        return {channel.params.name: channel.report() for channel in self.channels}
+        return {
+            name: channel.report() | {"restarts": self.restarts[name]}
+            for channel in self.channels
+            if (name := channel.params.name)
+        }
 
     def failing(self) -> dict[str, str]:
         """Channel → why, of those that have delivered nothing for too long although they should."""
         now_s = self._now_s()
-        if self.broken:
-            return dict.fromkeys((channel.params.name for channel in self.channels), self.broken)
-        return {
+        broken = {name: one.why for name, one in self._broken.items() if now_s < one.until_s}
+        return broken | {
             channel.params.name: channel.last_error
             for channel in self.channels
             if channel.failing_s(now_s) > FAILING_AFTER_S
@@ -126,15 +146,30 @@ class Notifier:
 
     async def run(self) -> None:
         """Send what waits, each channel by itself; for ever."""
-        jobs: list[Coroutine[Any, Any, None]] = [self._serve(channel) for channel in self.channels]
-        jobs += [desk.run() for desk in self._desks]
+        every = [channel.params.name for channel in self.channels]
+        jobs = [self._keep(self._tick, every), self._keep(self._save_for_ever, every)]
+        jobs += [self._keep(partial(self._serve, one), [one.params.name]) for one in self.channels]
+        jobs += [self._keep(desk.run, [name]) for name, desk in self._desks.items()]
         try:
-            await run_until_first(self._tick(), self._save_for_ever(), *jobs)
-        except Exception as e:
-            self.broken = f"notifications ended: {type(e).__name__}"
-            log.exception("notifications ended")
+            await run_until_first(*jobs)
         finally:
             self._write(encode(self.state))
+
+    async def _keep(self, work: Callable[[], Coroutine[Any, Any, None]], channels: Sequence[str]) -> None:
+        """Do a part of the work for ever: what ends it is told, and it begins again after a while, later each time."""
+        wait_s, failed_at_s = RESTART_S, -inf
+        while True:
+            try:
+                await work()
+            except Exception as e:
+                now_s = self._now_s()
+                wait_s = RESTART_S if now_s - failed_at_s > STEADY_S else min(2 * wait_s, RESTART_MAX_S)
+                failed_at_s = now_s + wait_s
+                self.restarts.update(channels)
+                log.exception("notifications begin again", extra={"channel": ", ".join(channels)})
+                broken = Broken(f"begun again after {type(e).__name__}", failed_at_s + FAILING_AFTER_S)
+                self._broken.update(dict.fromkeys(channels, broken))
+            await self._around.pause(wait_s)
 
     def step(self) -> None:
         """Look at the time: windows that are over, texts that are too old, the summary of the day."""
@@ -206,7 +241,11 @@ class Notifier:
     async def _send(self, channel: Channel, chosen: list[Any]) -> None:
         text = channel.begin(chosen)
         await self._save()
-        outcome = await self._senders[channel.params.name](text)
+        try:
+            outcome = await self._senders[channel.params.name](text)
+        except Exception as e:
+            log.exception("notification not delivered", extra={"channel": channel.params.name})
+            outcome = Outcome(False, f"not sent: {type(e).__name__}")
         channel.finish(chosen, outcome, self._now_s())
         if not outcome.delivered:
             name = channel.params.name

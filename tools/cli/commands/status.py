@@ -201,7 +201,9 @@ def _print_notifications(console: Console, channels: Mapping[str, Any]) -> None:
     """Each channel with what became of its messages; what is wrong with it in yellow."""
     for name, row in channels.items():
         counts = ", ".join(
-            f"{row[key]} {key}" for key in ("sent", "waiting", "failed", "dropped") if row.get(key)
+            f"{row[key]} {key}"
+            for key in ("sent", "waiting", "failed", "dropped", "restarts")
+            if row.get(key)
         )
         words = clean(
             f"notifications to {name}: {counts or 'none yet'}" + f": {row['error']}" * bool(row["error"])

@@ -40,11 +40,15 @@ class World:
 
     async def why(self, rest: str) -> str:
         self.asked.append(rest)
+        if rest == "broken":
+            raise OSError("no process")
         await self.held.wait()
         return f"because {rest}"
 
     async def halt(self, reason: str) -> str:
         self.halted.append(reason)
+        if "broken" in reason:
+            raise ValueError(reason)
         return "halted"
 
     @asynccontextmanager
@@ -105,6 +109,24 @@ async def test_a_restart_goes_on_behind_what_was_taken():
         async with second.running():
             await until(lambda: second.asked == ["2"])
         assert second.halted == []
+
+
+@pytest.mark.asyncio
+async def test_a_failure_ends_no_other_answer():
+    async with TelegramServer() as server:
+        world = World(server)
+        server.says(FRIEND, "/halt broken")
+        async with world.running():
+            await until(lambda: len(server.sent) == 1)
+            server.says(FRIEND, "/why broken")
+            server.says(FRIEND, "/why 1")
+            await until(lambda: len(server.sent) == 3)
+    assert [text for _, text in server.sent] == [
+        "failed: ValueError; presage status says how things stand",
+        "failed: OSError; presage status says how things stand",
+        "because 1",
+    ]
+    assert len(world.halted) == 1
 
 
 @pytest.mark.asyncio

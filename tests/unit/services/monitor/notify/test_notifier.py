@@ -208,11 +208,15 @@ class Target:
         self.answers: list[Outcome] = []
         self.hang = False
         self.hanging = 0
+        self.fails = 0
 
     async def __call__(self, text: str) -> Outcome:
         if self.hang:
             self.hanging += 1
             await asyncio.Event().wait()
+        if self.fails:
+            self.fails -= 1
+            raise ValueError("a fault of the sender's")
         if self.answers:
             return self.answers.pop(0)
         self.texts.append(text)
@@ -229,6 +233,7 @@ class World:
         self.targets = {one.name: Target() for one in channels}
         self.wall_ns, self.now_s = NOON, 0.0
         self.follows = False
+        self.paused: list[float] = []
         self.seq = 0
         self.notifier = self.made()
 
@@ -244,8 +249,14 @@ class World:
                 account=lambda: {"equity": 100_000_000, "profit": -2_500_000, "risk_state": "active"},
                 wall_ns=lambda: self.wall_ns,
                 now_s=lambda: self.now_s,
+                pause=self.pause,
             ),
         )
+
+    async def pause(self, seconds: float) -> None:
+        self.paused.append(seconds)
+        self.move(seconds)
+        await asyncio.sleep(0)
 
     def move(self, seconds: float) -> None:
         self.wall_ns += int(seconds * SECOND)
@@ -378,6 +389,42 @@ async def test_a_disk_that_takes_nothing_stops_no_message(tmp_path):
         world.take(alert())
         await until(lambda: bool(world.targets["a"].texts))
     assert world.notifier.unsaved > 0
+
+
+@pytest.mark.asyncio
+async def test_a_fault_of_one_sender_ends_nothing(tmp_path):
+    world = World(tmp_path, params(name="a"), params(name="b"))
+    world.targets["a"].fails = 1
+    async with world.running():
+        world.take(alert())
+        await until(lambda: bool(world.targets["b"].texts) and world.notifier.report()["a"]["failed"] == 1)
+        assert world.notifier.report()["a"]["error"] == "not sent: ValueError"
+        world.move(10)
+        await until(lambda: bool(world.targets["a"].texts))
+    assert not world.notifier.restarts
+
+
+@pytest.mark.asyncio
+async def test_what_fails_begins_again_later_each_time_and_is_told(tmp_path, monkeypatch):
+    world = World(tmp_path, params(name="a"), params(name="b"))
+    step, fails = Notifier.step, [4]
+
+    def failing(notifier: Notifier) -> None:
+        if fails[0]:
+            fails[0] -= 1
+            raise ValueError("a fault")
+        step(notifier)
+
+    monkeypatch.setattr(Notifier, "step", failing)
+    async with world.running():
+        await until(lambda: fails[0] == 0 and len(world.paused) == 4)
+        world.take(alert())
+        await until(lambda: bool(world.targets["a"].texts) and bool(world.targets["b"].texts))
+        assert world.paused == [5.0, 10.0, 20.0, 40.0]
+        assert world.notifier.report()["b"]["restarts"] == 4
+        assert world.notifier.failing() == dict.fromkeys("ab", "begun again after ValueError")
+        world.move(FAILING_AFTER_S)
+        assert world.notifier.failing() == {}
 
 
 def test_a_record_of_another_kind_costs_nothing(tmp_path):
