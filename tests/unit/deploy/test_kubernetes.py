@@ -181,19 +181,15 @@ def test_a_secret_holds_what_its_workload_may_know():
     for service in SHARED:
         more = {
             "risk": {"risk.key"},
-            "monitor": {"monitor.key"},
             "journal": {"presage_database_url"},
             CONSOLE: {"console.key"},
+            "monitor": {"monitor.key"},
         }.get(service, set())
         assert set(secrets[service]) == {service, "public.json", *more}
     assert set(secrets["database"]) == {"password"}
     assert set(USERS) <= set(secrets["supervisor"])
-    for private, owner in (
-        ("operator.key", ""),
-        ("risk.key", "risk"),
-        ("console.key", CONSOLE),
-        ("monitor.key", "monitor"),
-    ):
+    owners = {"operator.key": "", "risk.key": "risk", "console.key": CONSOLE, "monitor.key": "monitor"}
+    for private, owner in owners.items():
         holders = {
             name for name, files in secrets.items() if secrets["supervisor"][private] in files.values()
         }
