@@ -13,6 +13,7 @@ from libs.config.environment import PREFIX
 from libs.observability.server import STATUS_PORTS
 from libs.tape.broker import binary
 from proto.subjects import CONSOLE, SERVICES
+from services.monitor.notify.senders import FOLDER
 from tests.support.paths import ROOT
 from tools.system.bootstrap import CLUSTER_CONFIG, NODES, bootstrap
 from tools.system.shares import BROKER
@@ -129,6 +130,18 @@ def test_nothing_but_what_has_a_port_is_on_a_network_with_a_way_out():
 def test_with_real_prices_the_feed_alone_gets_out():
     paper = yaml.safe_load((ROOT / "deploy" / "compose" / "paper.yml").read_text())
     assert {name for name, c in paper["services"].items() if "networks" in c} == {"feed"}
+
+
+def test_for_notifications_the_monitor_alone_gets_out_and_sees_the_channels_files():
+    text = (ROOT / "deploy" / "compose" / "notify.yml").read_text()
+    assert set(yaml.safe_load(text)["services"]) == {"monitor"}
+    monitor = yaml.safe_load(text)["services"]["monitor"]
+    assert monitor["networks"] == ["default", "notifications"]
+    mount = monitor["volumes"][0].rpartition("}")[2]
+    assert mount == f":{monitor['environment']['PRESAGE_KEYS_DIR']}/{FOLDER}:ro"
+    page = (ROOT / "docs" / "how-to" / "notifications.md").read_text()
+    assert "-f deploy/compose/notify.yml" in page
+    assert "docker compose exec monitor presage notify test" in page
 
 
 CLUSTER: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "compose" / "cluster.yml").read_text())
