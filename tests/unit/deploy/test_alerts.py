@@ -249,3 +249,13 @@ def test_every_rule_of_the_monitor_reaches_an_alert():
 def test_no_rule_relies_on_the_source_lag_of_a_stream():
     """It reads nought while a source is stuck."""
     assert not any("source_lag" in str(rule["expr"]) for rule in RULES.values())
+
+
+def test_the_number_of_rules_is_as_it_is_told():
+    pages = (ROOT / "CHANGELOG.md", ROOT / "README.md", *(ROOT / "docs").rglob("*.md"))
+    told = {
+        (page.name, int(count))
+        for page in pages
+        for count in re.findall(r"\b(\d+) alert rules", page.read_text())
+    }
+    assert told == {("CHANGELOG.md", len(RULES))}
