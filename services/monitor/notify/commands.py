@@ -12,18 +12,17 @@ from typing import Any, NamedTuple
 
 from libs.bounded import clip
 from libs.tasks import run_until_first
-from services.monitor.notify.channel import (
-    BACK_OFF_MAX_S,
-    BACK_OFF_S,
-    RETRY_AFTER_MAX_S,
-    TEXT_CHARACTERS_MAX,
-)
+from services.monitor.notify.channel import BACK_OFF_S, TEXT_CHARACTERS_MAX
 from services.monitor.notify.senders import SecretMissing
 from services.monitor.notify.telegram import Telegram, TelegramError
 
 POLL_S = 50
 """How long Telegram holds a question for news open; it allows as much."""
 ANSWER_S = POLL_S + 15.0
+LISTEN_WAIT_S_MAX = 15.0
+"""Between two tries to listen: a halt must not wait until a line that is back is looked at again."""
+ASKED_WAIT_S_MAX = 60.0
+"""The same where Telegram itself asked for a wait."""
 QUESTIONS_WAITING_MAX = 10
 QUESTIONS_PER_MINUTE_MAX = 20
 """Of all chats of a bot together: more is no person."""
@@ -115,8 +114,8 @@ class ChatDesk:
         log.warning("chat not heard", extra={"detail": clip(str(error), REASON_CHARACTERS_MAX)})
         asked = error.retry_after_s if isinstance(error, TelegramError) else 0.0
         if asked:
-            return min(asked, RETRY_AFTER_MAX_S)
-        return min(BACK_OFF_S * float(2 ** min(self._failures - 1, 10)), BACK_OFF_MAX_S)
+            return min(asked, ASKED_WAIT_S_MAX)
+        return min(BACK_OFF_S * float(2 ** min(self._failures - 1, 10)), LISTEN_WAIT_S_MAX)
 
     async def _poll(self, bot: Telegram) -> None:
         updates = await bot.call(

@@ -11,6 +11,7 @@ from proto.monitor import Severity
 from proto.units import ONE
 from services.monitor.notify.answers import LINES_MAX, Answers
 from services.monitor.notify.commands import (
+    LISTEN_WAIT_S_MAX,
     QUESTIONS_PER_MINUTE_MAX,
     STALE_S,
     ChatDesk,
@@ -162,6 +163,30 @@ async def test_a_refusal_of_telegrams_is_waited_for(monkeypatch):
         async with world.running():
             await until(lambda: world.asked == ["1"])
     assert waited == [9.0, 0.0]
+
+
+@pytest.mark.asyncio
+async def test_a_halt_is_heard_soon_after_the_line_is_back(monkeypatch):
+    waited: list[float] = []
+    enough = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 12:
+            enough.set()
+            await asyncio.Event().wait()
+
+    def cut() -> Telegram:
+        raise OSError("no line")
+
+    async def nothing(_: str) -> str:
+        return ""
+
+    monkeypatch.setattr("services.monitor.notify.commands.asyncio.sleep", sleep)
+    running = asyncio.create_task(ChatDesk(cut, frozenset({FRIEND}), {}, nothing).run())
+    await enough.wait()
+    await cancel_all([running])
+    assert max(waited) == LISTEN_WAIT_S_MAX
 
 
 @pytest.mark.parametrize(
