@@ -14,27 +14,21 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 STRATEGY = Template('''"""$title: say here what it sees in a market that others do not, and why that should go on."""
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from libs.config.section import amount, setting, whole
-from libs.exchange.fees import fee_estimate
 from libs.indicators.tops import Top
-from proto.feed import Market, MarketStatus, Side
+from proto.feed import Market
 from proto.signal import Evidence, Proposal
-from proto.units import ONE, SECOND, Price, later
-from services.signal.strategy import NO_PROPOSALS, NoState, Strategy, StrategyParams
+from proto.units import ONE, Price
+from services.signal.buying import BuyingParams, BuyingStrategy
+from services.signal.strategy import NO_PROPOSALS, NoState
 
 
-class ${class_name}Params(StrategyParams):
-    """Parameters of the section `signal.$name`."""
-
-    edge_min: Annotated[int, amount(0, ONE)] = setting(
-        20_000, "smallest edge a contract after the fee, in money"
-    )
-    expires_s: Annotated[int, whole(1, 60)] = setting(5, "lifetime of a proposal")
+class ${class_name}Params(BuyingParams):
+    """Parameters of the section `signal.$name`: those of every strategy that buys below its own value, and yours."""
 
 
-class $class_name(Strategy[${class_name}Params, NoState]):
+class $class_name(BuyingStrategy[${class_name}Params, NoState]):
     """Buys an outcome that sells below what it is worth."""
 
     name: ClassVar[str] = "$name"
@@ -50,29 +44,11 @@ class $class_name(Strategy[${class_name}Params, NoState]):
     def on_quote(self, instrument: str, top: Top) -> Sequence[Proposal]:
         """Propose an outcome whose ask leaves enough edge after the fee."""
         market = self.market_of(instrument)
-        if market is None or market.status is not MarketStatus.OPEN or top.ask is None:
+        fair_value = None if market is None else self.fair_value(market, instrument, top)
+        if market is None or fair_value is None:
             return NO_PROPOSALS
-        fair_value = self.fair_value(market, instrument, top)
-        if fair_value is None or not self.may_propose(instrument):
-            return NO_PROPOSALS
-        edge = fair_value - top.ask - fee_estimate(market.fees, top.ask, ONE)
-        if edge < self.params.edge_min:
-            return NO_PROPOSALS
-        return (
-            Proposal(
-                strategy=self.name,
-                market=market.market,
-                instrument=instrument,
-                side=Side.BUY,
-                price=top.ask,
-                fair_value=fair_value,
-                edge=edge,
-                strength=ONE,
-                expires_at=later(self.now, self.params.expires_s * SECOND),
-                reason="below its fair value",
-                evidence=(Evidence("fair_value", fair_value),),
-            ),
-        )
+        evidence = (Evidence("fair_value", fair_value),)
+        return self.buy(market, instrument, fair_value, ONE, "below its fair value", evidence)
 ''')
 
 TEST = Template('''"""$title: what it must buy, what it must leave alone, and that its snapshot holds everything."""
@@ -169,6 +145,10 @@ SECTION = Template("""# $title (--strategy $file:$class_name). What is left out 
 
 # A way in and out of a contract at 0.50 costs 4.5 cents of a taker: a smaller edge has to be held to the end.
 edge_min: 0.02
+# Near 0 and 1 there is little to win, or nobody to sell to.
+price_min: 0.05
+price_max: 0.95
+time_to_close_min_s: 120
 expires_s: 5
 repeat_interval_s: 30
 change_interval_s: 1
