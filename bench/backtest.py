@@ -6,13 +6,14 @@ one process; an event is a message on the tape, inputs and outputs.
 """
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
 
 from bench.recorded import captures, messages_of, session_of
 from bench.result import Figure, Tell, rate
 from libs.machine.inprocess import InProcess
+from proto.message import Message
 from services.execution.claims import claims_of
 from tools.offline.backtest import Backtest
 from tools.system.composition import factories, sections
@@ -29,20 +30,32 @@ def from_frames(recording: Path) -> tuple[int, int, float]:
     return backtest.summary.frames, backtest.summary.events, perf_counter() - began
 
 
+def runner_for(recording: Path) -> InProcess:
+    """All machines, with their session opened."""
+    runner = InProcess([make() for make in factories().values()], "bench", claims_of)
+    runner.feed_together(session_of(recording), "operator")
+    return runner
+
+
 def through_machines(recording: Path) -> tuple[int, float]:
     """All machines over messages in memory, nothing else: messages on the tape, seconds."""
     messages = messages_of(recording)
-    runner = InProcess([make() for make in factories().values()], "bench", claims_of)
-    runner.feed_together(session_of(recording), "operator")
+    runner = runner_for(recording)
+    seconds = feed_all(runner, messages, perf_counter)
+    return runner.seq, seconds
+
+
+def feed_all(runner: InProcess, messages: Sequence[Message], clock: Callable[[], float]) -> float:
+    """Seconds by ``clock`` that all machines take over messages in memory."""
     # What was made beforehand is not the machines' garbage to look through.
     gc.collect()
     gc.freeze()
-    began = perf_counter()
+    began = clock()
     for message in messages:
         runner.feed(message)
-    seconds = perf_counter() - began
+    seconds = clock() - began
     gc.unfreeze()
-    return runner.seq, seconds
+    return seconds
 
 
 async def measure(tell: Tell, recordings: Sequence[Path]) -> list[Figure]:

@@ -5,7 +5,6 @@ event is not the same, and the table says so; nobody's checks are switched off.
 """
 
 import argparse
-import gc
 import json
 import os
 import resource
@@ -20,16 +19,14 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from bench.backtest import feed_all, runner_for
 from bench.machine import describe
-from bench.recorded import captures, messages_of, session_of, synthetic
-from libs.machine.inprocess import InProcess
+from bench.recorded import captures, messages_of, synthetic
 from proto.execution import Claim
 from proto.feed import Quote
 from proto.message import Message
 from proto.venue import Fill
-from services.execution.claims import claims_of
 from services.feed.recording.recording import FRAMES_FILE
-from tools.system.composition import factories
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv-peers" / "bin" / "python"
@@ -56,13 +53,6 @@ class Decided(NamedTuple):
     fills: int
 
 
-def runner_for(recording: Path) -> InProcess:
-    """All machines, with their session opened."""
-    runner = InProcess([make() for make in factories().values()], "bench", claims_of)
-    runner.feed_together(session_of(recording), "operator")
-    return runner
-
-
 def decide(recording: Path) -> Decided:
     """Run once to see how many orders and fills come of it."""
     messages = messages_of(recording)
@@ -81,15 +71,7 @@ def decide(recording: Path) -> Decided:
 
 def through_machines(recording: Path, messages: Sequence[Message]) -> float:
     """Processor seconds of all machines over messages in memory."""
-    runner = runner_for(recording)
-    gc.collect()
-    gc.freeze()
-    began = process_time()
-    for message in messages:
-        runner.feed(message)
-    seconds = process_time() - began
-    gc.unfreeze()
-    return seconds
+    return feed_all(runner_for(recording), messages, process_time)
 
 
 def write_quotes(messages: Sequence[Message], path: Path) -> int:
