@@ -97,7 +97,7 @@ def remarks(summary: dict[str, Any]) -> list[str]:
     best = summary["best"]
     if best is None:
         return ["No run is finished."]
-    texts = [f"The best of {wording.counted(summary['trials'], 'trial')} looks good by luck too."]
+    texts = [f"The best of {wording.counted(summary['trials'], 'trial')} may be good by luck alone."]
     deflated, over = summary["deflated_sharpe"], summary["overfitting"]
     if deflated["value"] is None:
         texts.append(f"Deflated Sharpe ratio: no number ({deflated['reason']}).")

@@ -95,5 +95,5 @@ def _of_trials(trials: int) -> list[str]:
     if not trials:
         return [f"The number of trials was not stated (--trials): {STRATEGY_CHOICES}."]
     if trials > 1:
-        return [f"Chosen from {trials:,} trials: the best of many looks good by luck alone."]
+        return [f"Chosen from {trials:,} trials: the best of many may be good by luck alone."]
     return []

@@ -1,5 +1,7 @@
 """``presage strategies``: list them, describe one, begin a new one."""
 
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -68,7 +70,14 @@ def new_(
         return
     for path in written.files:
         console.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"try it:  python -m pytest {written.test}", highlight=False, markup=False, soft_wrap=True)
+    # Running needs no pytest, so make run leaves it out.
+    first = "" if find_spec("pytest") else "make setup && "
+    console.print(
+        f"try it:  {first}{sys.executable} -m pytest {written.test}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
     console.print(
         f"run it:  presage backtest RECORDING --strategy {written.spec} --config {config}",
         highlight=False,
