@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Collection, Iterator
 from itertools import islice
 
 from libs.archive.archive import Archive
-from libs.tape.broker import stream_state
+from libs.tape.broker import LOOK_TIMEOUT_S, stream_state
 from libs.tape.connection import Link
 from libs.tape.errors import BrokerUnavailable, TapeGap
 from libs.tape.reader import BATCH_MAX, TapeReader, read_at, read_subject
@@ -17,11 +17,12 @@ GONE_S = 5.0
 
 
 class History:
-    """Reads a tape from its first archived message to its newest."""
+    """Reads a tape from its first archived message to its newest. ``answer_s``: how long the broker may take to say where it ends."""
 
-    def __init__(self, link: Link, archive: Archive) -> None:
+    def __init__(self, link: Link, archive: Archive, answer_s: float = LOOK_TIMEOUT_S) -> None:
         self.archive = archive
         self.link = link
+        self._answer_s = answer_s
 
     def reader(self, position: int, *, rest_s: float = 0.0) -> "HistoryReader":
         """A reader of everything after a sequence."""
@@ -33,7 +34,7 @@ class History:
         Raises:
             BrokerUnavailable: the broker did not answer.
         """
-        state = await stream_state(self.link.client)
+        state = await stream_state(self.link.client, timeout_s=self._answer_s)
         first, last = int(state["first_seq"]), int(state["last_seq"])
         self.archive.refresh()
         for segment in reversed(self.archive.segments):
@@ -90,7 +91,7 @@ class History:
             BrokerUnavailable: the broker did not answer.
             ArchiveDamaged: a segment cannot be read.
         """
-        state = await stream_state(self.link.client)
+        state = await stream_state(self.link.client, timeout_s=self._answer_s)
         self.archive.refresh()
         begins = int(state["first_seq"])
         archived = await asyncio.to_thread(lambda: list(self.archive.matching(subjects, after, begins)))

@@ -6,7 +6,7 @@ from typing import Any
 
 from libs.archive.history import History
 from libs.contract.codec import Unreadable, decode
-from libs.tape.broker import stream_state
+from libs.tape.broker import LOOK_TIMEOUT_S, stream_state
 from libs.tape.connection import Link
 from libs.tape.reader import read_subject
 from libs.tape.record import TapeRecord
@@ -66,7 +66,7 @@ async def read_window(link: Link, kinds: Sequence[type[Message]], position: int 
     Raises:
         BrokerUnavailable: the broker did not answer.
     """
-    state = await stream_state(link.client)
+    state = await stream_state(link.client, timeout_s=LOOK_TIMEOUT_S)
     reading = Reading(int(state["first_seq"]), int(state["last_seq"]))
     records: list[TapeRecord] = []
     for kind in kinds:

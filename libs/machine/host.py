@@ -27,7 +27,7 @@ from libs.machine.runner import MachineRunner
 from libs.machine.skips import OPERATOR_PATTERN, gate, skip_in
 from libs.machine.snapshot_writer import SnapshotWriter
 from libs.machine.snapshots import Encoded, Snapshot, SnapshotStore, encoded
-from libs.tape.broker import stream_state
+from libs.tape.broker import STREAM_STATE_TIMEOUT_S, stream_state
 from libs.tape.connection import Link
 from libs.tape.errors import BrokerUnavailable
 from libs.tape.lease import Lease
@@ -81,7 +81,8 @@ class Host:
         self.rest_s = 0.0
         self._factories = list(machines)
         self._verifier = verifier
-        self.history = History(link, Archive(settings.archive or settings.state / "archive"))
+        archive = Archive(settings.archive or settings.state / "archive")
+        self.history = History(link, archive, STREAM_STATE_TIMEOUT_S)
         self._reader: HistoryReader | None = None
         self._stores: dict[str, SnapshotStore] = {}
         self._snapshots = SnapshotWriter()

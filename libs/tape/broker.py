@@ -57,6 +57,9 @@ UPDATED = (
 cluster needs."""
 TAPE_UPDATED = ("num_replicas", "subject_transform")
 STREAM_STATE_TIMEOUT_S = 2.0
+"""For who asks again, or must soon know that nobody answers."""
+LOOK_TIMEOUT_S = 10.0
+"""For who asks once and then gives up, as a command does: a disk that is busy with a sync holds the answer up for seconds."""
 PORT_TAKEN = "address already in use"
 """What the broker's log says when somebody else listens on its port."""
 

@@ -16,7 +16,7 @@ from libs.config.environment import Environment
 from libs.contract.codec import encode
 from libs.runtime.layout import BUILD, StateLayout
 from libs.runtime.service import Context, wait_for_lease
-from libs.tape.broker import stream_state
+from libs.tape.broker import STREAM_STATE_TIMEOUT_S, stream_state
 from libs.tape.connection import Link, open_link
 from libs.tape.credentials import STANDBY, standby_name
 from libs.tape.errors import BrokerUnavailable, TapeGap
@@ -48,7 +48,7 @@ class TapeSource:
     def __init__(self, link: Link, archive: Archive, lease: Lease | None = None) -> None:
         self._link = link
         self._lease = lease
-        self._history = History(link, archive)
+        self._history = History(link, archive, STREAM_STATE_TIMEOUT_S)
         self._reader: HistoryReader | None = None
         self._is_damaged = False
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from libs.lists.reading import read_window
 from libs.tape.broker import Broker, stream_state
 from libs.tape.connection import Link, open_link
 from libs.tape.credentials import ADMIN, claims_prefix
@@ -476,4 +477,19 @@ async def test_what_was_sent_into_a_dying_connection_is_sent_again_before_what_f
         await feed.publish(FeedClock(at=number))
     await feed.flush()
     assert first_of_each(await whole_tape(broker), "feed") == list(range(1, 201))
+    await link.close()
+
+
+@pytest.mark.asyncio
+async def test_who_looks_once_waits_for_a_broker_that_answers_late(broker):
+    """A disk's sync can hold the broker up for seconds: no command of the operator fails because of it."""
+    link = await link_to(broker, ADMIN)
+    assert broker.process is not None
+    broker.process.send_signal(signal.SIGSTOP)
+    looking = asyncio.create_task(read_window(link, (FeedClock,)))
+    with pytest.raises(BrokerUnavailable, match="expected the state of TAPE"):
+        await stream_state(link.client)
+    assert not looking.done()
+    broker.process.send_signal(signal.SIGCONT)
+    assert (await looking).entries == []
     await link.close()

@@ -14,7 +14,7 @@ from libs.archive.archive import Archive
 from libs.lists.reading import read_window
 from libs.operator.watch import Reports, TapeWatch
 from libs.runtime.layout import StateLayout
-from libs.tape.broker import stream_state
+from libs.tape.broker import LOOK_TIMEOUT_S, stream_state
 from libs.tape.connection import Link
 from libs.tasks import cancel_all
 from proto.feed import Book, Candle, FeedClock, Quote, Trade
@@ -98,7 +98,9 @@ async def frame_of(state: Path, nats: str = "") -> str:
     async with attached(state, nats) as found:
         view = LiveView(found.source)
         watch = await catch_up(found.link, found.archive, view)
-        await watch.read_to(int((await stream_state(found.link.client))["last_seq"]))
+        await watch.read_to(
+            int((await stream_state(found.link.client, timeout_s=LOOK_TIMEOUT_S))["last_seq"])
+        )
         reports = found.source.reports
         await reports.wait_for(lambda latest: all(name in latest for name in SERVICES), REPORTS_PATIENCE_S)
         await watch.close()
@@ -142,7 +144,7 @@ async def attach_to(state: Path, nats: str = "") -> str:
 
 async def catch_up(link: Link, archive: Archive, view: LiveView) -> TapeWatch:
     """Fold what happened so far, prices only of the last minutes; the watch that goes on from there."""
-    last_seq = int((await stream_state(link.client))["last_seq"])
+    last_seq = int((await stream_state(link.client, timeout_s=LOOK_TIMEOUT_S))["last_seq"])
     prices_from = max(0, last_seq - PRICES_BACK)
     for record, message in (await read_window(link, _RARE)).entries:
         if record.seq <= prices_from:

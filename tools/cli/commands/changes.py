@@ -14,7 +14,7 @@ from libs.lists.changes import OPEN, ChangeQueue, ChangeRow, read_changes, read_
 from libs.lists.reading import session_now
 from libs.operator.aftermath import outcome_of_change
 from libs.runtime.layout import StateLayout
-from libs.tape.broker import stream_state
+from libs.tape.broker import LOOK_TIMEOUT_S, stream_state
 from libs.view.moment import moment
 from libs.view.wording import clean
 from proto.evaluation import ChangeProposal, ChangeStep, Tally
@@ -103,7 +103,7 @@ async def _read(state: Path) -> tuple[ChangeQueue, ChangeLimits]:
 
 
 async def _queue(history: History) -> ChangeQueue:
-    last_seq = int((await stream_state(history.link.client))["last_seq"])
+    last_seq = int((await stream_state(history.link.client, timeout_s=LOOK_TIMEOUT_S))["last_seq"])
     return await read_changes(history, await session_now(history.link, last_seq))
 
 

@@ -23,7 +23,7 @@ from libs.operator.aftermath import (
 from libs.operator.desk import OperatorDesk
 from libs.operator.halt_file import REASON, write_halt_file
 from libs.runtime.layout import StateLayout
-from libs.tape.broker import stream_state
+from libs.tape.broker import LOOK_TIMEOUT_S, stream_state
 from libs.tape.connection import Link
 from libs.tape.credentials import OPERATOR
 from libs.tape.errors import BrokerUnavailable, PublishRefused, TapeError
@@ -209,7 +209,7 @@ async def give_skip(state: Path, seq: int, machine: str) -> dict[str, Any]:
     if machine not in MACHINE_ORDER:
         raise UsageError(f"expected one of {', '.join(MACHINE_ORDER)}, was {machine!r}")
     async with operator_desk(StateLayout(state)) as (desk, link):
-        last_seq = int((await stream_state(link.client))["last_seq"])
+        last_seq = int((await stream_state(link.client, timeout_s=LOOK_TIMEOUT_S))["last_seq"])
         if not 0 < seq <= last_seq:
             raise UsageError(f"expected a sequence of the tape, 1 to {last_seq}, was {seq}")
         stored = await give(desk, Verb.SKIP, machine=machine, seq=seq)

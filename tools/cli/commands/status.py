@@ -19,7 +19,7 @@ from libs.lists.reading import Reading, read_kinds, read_window
 from libs.lists.waiting import waiting_orders
 from libs.operator.watch import Reports
 from libs.runtime.layout import StateLayout
-from libs.tape.broker import stream_state
+from libs.tape.broker import LOOK_TIMEOUT_S, stream_state
 from libs.tape.connection import Link
 from libs.tape.credentials import VIEWER
 from libs.tape.errors import BrokerUnavailable
@@ -94,7 +94,7 @@ async def _live_status(layout: StateLayout) -> dict[str, Any]:
         await reports.listen(link)
         expected = (*SERVICES, *run.optional_services)
         await reports.wait_for(lambda latest: all(s in latest for s in expected), REPORT_PATIENCE_S)
-        tape = await stream_state(link.client)
+        tape = await stream_state(link.client, timeout_s=LOOK_TIMEOUT_S)
         waiting, now = await waiting_orders(link)
         told = await _alerts(link, layout)
     except (BrokerUnavailable, nats.errors.Error):
